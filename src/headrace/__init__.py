@@ -1,0 +1,38 @@
+"""Headrace: carries models and LLM applications from notebook to production and keeps them healthy.
+
+In a project's ``project.py``::
+
+    import headrace
+
+
+    @headrace.trainer
+    def linear(data: headrace.TrainingData, alpha: float = 1.0):
+        from sklearn.linear_model import Ridge
+
+        return Ridge(alpha=alpha).fit(data.X, data.y)
+
+Names are loaded on first use, so that importing this package stays instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.training.definition import TrainingData, source, trainer
+
+__version__ = "0.1.0"
+__all__ = ["TrainingData", "__version__", "source", "trainer"]
+
+_HOMES = {
+    "TrainingData": "headrace.training.definition",
+    "source": "headrace.training.definition",
+    "trainer": "headrace.training.definition",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"headrace has no public name {name!r}. It has: {', '.join(__all__)}.")
+    return getattr(import_module(_HOMES[name]), name)

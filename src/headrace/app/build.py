@@ -1,0 +1,265 @@
+"""A build as a durable workflow: from raw bytes to a release that its gates have judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headrace.app.composition import App
+from headrace.app.durable import Durable
+from headrace.app.gating import Gating
+from headrace.app.table import gather
+from headrace.core.data import Artifact, Run
+from headrace.core.errors import HeadraceError, UserError
+from headrace.core.ids import derived_id
+from headrace.core.project import Project
+from headrace.core.release import Verdict
+from headrace.data.frames import take
+from headrace.data.snapshots import take_snapshot
+from headrace.data.sources import read_file
+from headrace.monitoring.baseline import MEDIA_TYPE as BASELINE
+from headrace.monitoring.baseline import make_baseline
+from headrace.releases.manifest import propose
+from headrace.store.documents import from_plain, to_plain
+from headrace.training import lock
+from headrace.training.evaluation import losses_of
+from headrace.training.pipeline import Build, choose_best, recipe_of, train_variant
+from headrace.training.registry import publish_model, register_model
+from headrace.training.training_set import (
+    Rows,
+    TrainingSet,
+    input_columns,
+    load_rows,
+    load_training_set,
+    make_training_set,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What to build and why.
+
+    Attributes:
+        until: learn only from rows before this event time (ISO 8601).
+        approval: overrides the project's own policy, such as when a trigger asks for review.
+        with_production: add answered rows whose labels have come.
+    """
+
+    build_id: str
+    folder: str
+    project: str
+    author: str
+    cause: str
+    until: str | None = None
+    approval: str | None = None
+    with_production: bool = False
+
+
+class Builds:
+    """Steps of :meth:`run`; each can be repeated without another effect."""
+
+    def __init__(self, app: App, durable: Durable) -> None:
+        self._app = app
+        self._store = app.store
+        self._durable = durable
+        self._gating = Gating(app)
+
+    def run(self, plain_request: dict[str, Any]) -> dict[str, Any]:
+        """The workflow. Returns ``release_id``, or None with the ``reason`` and its ``kind`` (an error's
+        name: a gate's, or what the user's data or code did), and the verdicts."""
+        step = self._durable.step
+        request = from_plain(BuildRequest, plain_request)
+        try:
+            state = plain_request | step("archive", self._archive, plain_request)
+            state |= step("snapshot", self._snapshot, state)
+            state |= step("data_gate", self._data_gate, state)
+            if state["stopped"]:
+                return step("close", self._close, state)
+            state |= step("split", self._split, state)
+            variants = [(v.name, (state, v.name)) for v in self._project(state).variants]
+            state["runs"] = self._durable.children("train", request.build_id, variants)
+            state |= step("evaluate", self._evaluate, state)
+            if state["stopped"]:
+                return step("close", self._close, state)
+            for name, gate in (
+                ("model_gate", self._gating.model),
+                ("champion_gate", self._gating.champion),
+                ("package", self._gating.package),
+                ("flight_check", self._gating.flight),
+            ):
+                step(name, gate, state)
+            state |= step("register", self._register, state)
+            step("track", self._track, state)
+            state |= step("release", self._release, state)
+            self._durable.child("deliver", f"deliver:{state['release_id']}", state["release_id"])
+            return step("close", self._close, state)
+        except UserError as error:
+            # What a step says of the user's own data or code is the build's result, not a crash of ours.
+            stopped = {"stopped": str(error), "kind": type(error).__name__, "release_id": None}
+            return step("close", self._close, plain_request | stopped)
+
+    def train(self, state: dict[str, Any], variant: str) -> str:
+        """The child workflow of one variant; returns its run's id."""
+        return self._durable.step(f"train {variant}", self._train, state, variant)
+
+    def _archive(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Raw bytes, code and environment, before anything is done with them."""
+        folder = Path(request["folder"])
+        project = replace_approval(self._app.store.projects.get(request["project"]), request["approval"])
+        until = None if request["until"] is None else datetime.fromisoformat(request["until"])
+        scratch = self._scratch(request["build_id"])
+        try:
+            sourced = gather(
+                self._app, project, folder, scratch / "source", until=until,
+                with_production=request["with_production"],
+            )  # fmt: skip
+            return {
+                "declared": to_plain(project),
+                "raw": to_plain(sourced.raw),
+                "source": sourced.source,
+                "code": to_plain(lock.archive_code(folder, self._store.artifacts)),
+                "commit": lock.git_commit(folder),
+                "environment": to_plain(lock.environment_lock(self._store.artifacts)),
+                "release_id": None,
+                "stopped": None,
+            }
+        finally:
+            shutil.rmtree(scratch / "source", ignore_errors=True)
+
+    def _snapshot(self, state: dict[str, Any]) -> dict[str, Any]:
+        raw = from_plain(Artifact, state["raw"])
+        snapshot = take_snapshot(
+            project=state["project"],
+            columns=read_file(self._store.artifacts.path(raw.digest), raw.media_type),
+            raw=raw,
+            source=state["source"],
+            tables=self._store.tables,
+            snapshots=self._store.snapshots,
+            clock=self._app.clock,
+        )
+        return {"snapshot_id": snapshot.id, "judged_id": derived_id("release", state["build_id"])}
+
+    def _data_gate(self, state: dict[str, Any]) -> dict[str, Any]:
+        judged, blocked = self._gating.data(state)
+        stopped = None if judged.outcome in ("passed", "inconclusive") else f"data gate: {judged.reason}"
+        return {"blocked": blocked, "stopped": stopped}
+
+    def _split(self, state: dict[str, Any]) -> dict[str, Any]:
+        snapshot = self._store.snapshots.get(state["snapshot_id"])
+        made = make_training_set(
+            self._store, self._project(state), snapshot, blocked_segments=state["blocked"]
+        )
+        return {"training_set": to_plain(made)}
+
+    def _train(self, state: dict[str, Any], variant: str) -> str:
+        project = self._project(state)
+        build = Build(
+            id=state["build_id"],
+            project=project,
+            training_set=from_plain(Artifact, state["training_set"]),
+            code=from_plain(Artifact, state["code"]),
+            environment=from_plain(Artifact, state["environment"]),
+            author=state["author"],
+            cause=state["cause"],
+            scratch=self._scratch(state["build_id"]),
+        )
+        chosen = next(v for v in project.variants if v.name == variant)
+        return train_variant(self._store, self._app.clock, build, chosen).id
+
+    def _evaluate(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The best variant; the first declared one is the baseline that it has to beat."""
+        runs = [self._store.runs.get(run_id) for run_id in state["runs"]]
+        metric = self._project(state).gates.model.metric
+        try:
+            best = choose_best(runs, metric)
+        except HeadraceError as error:
+            return {"stopped": str(error), "kind": type(error).__name__}
+        return {"run_id": best.id, "baseline_run_id": runs[0].id, "stopped": None}
+
+    def _register(self, state: dict[str, Any]) -> dict[str, Any]:
+        run = self._store.runs.get(state["run_id"])
+        return {"version": register_model(self._store, self._app.clock, run).version}
+
+    def _track(self, state: dict[str, Any]) -> str | None:
+        """Tell the tracker; it recognises a run or version that it was told of before."""
+        for run_id in state["runs"]:
+            self._app.tracker.log_run(self._store.runs.get(run_id))
+        model = self._store.models.get(state["project"], state["version"])
+        return publish_model(self._store, self._app.tracker, model)
+
+    def _release(self, state: dict[str, Any]) -> dict[str, Any]:
+        project = self._project(state)
+        run = self._store.runs.get(state["run_id"])
+        route = self._store.rollouts.route(project.name)
+        release = propose(
+            project,
+            run,
+            self._store.models.get(project.name, state["version"]),
+            self._store.snapshots.get(state["snapshot_id"]),
+            self._baseline(project, run),
+            commit=state["commit"],
+            parent=None if route is None else route.live,
+            at=self._app.clock.now(),
+        )
+        self._store.audit.append(
+            state["author"], "release.propose", f"release:{release.id}", {"digest": release.digest}
+        )
+        return {"release_id": self._store.releases.add(release).id}
+
+    def _baseline(self, project: Project, run: Run) -> Artifact:
+        made, rows = self._training(run)
+        if run.package is None:
+            raise UserError(f"Run {run.id} has no package.")
+        scorer = self._app.scorers.of_package(run.package.digest)
+        predicted = scorer.score(rows.test_columns())["predict"]
+        classifies = project.task == "classification"
+        baseline = make_baseline(
+            take(rows.columns, rows.train),
+            tuple(input_columns(project)),
+            predicted,
+            np.asarray(losses_of(self._store, run, rows)),
+            project.gates.model.metric,
+            residuals=None if classifies else rows.truth() - predicted,
+            trained_until=made.trained_until,
+            classes=scorer.classes,
+        )
+        return self._store.artifacts.put(baseline.to_bytes(), BASELINE)
+
+    def _training(self, run: Run) -> tuple[TrainingSet, Rows]:
+        recipe = recipe_of(self._store, run)
+        made = load_training_set(self._store.artifacts, recipe.training_set.digest)
+        return made, load_rows(self._store, recipe.project, made)
+
+    def _close(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Say how it ended, and close the alert that asked for it."""
+        for alert in self._store.findings.alerts(state["project"]):
+            if alert.build_id == state["build_id"] and alert.state != "closed":
+                self._store.findings.save_alert(replace(alert, state="closed"))
+        shutil.rmtree(self._scratch(state["build_id"]), ignore_errors=True)
+        release_id = state.get("release_id")
+        judged_id = derived_id("release", state["build_id"])
+        verdicts: list[Verdict] = self._store.evidence.verdicts(judged_id)
+        return {
+            "build_id": state["build_id"],
+            "release_id": release_id,
+            "reason": state.get("stopped") or "",
+            "kind": state.get("kind", "GateFailed"),
+            "verdicts": json.loads(json.dumps(to_plain(verdicts))),
+        }
+
+    def _project(self, state: dict[str, Any]) -> Project:
+        return from_plain(Project, state["declared"])
+
+    def _scratch(self, build_id: str) -> Path:
+        return self._app.settings.home / "scratch" / build_id.replace(":", "-")
+
+
+def replace_approval(project: Project, approval: str | None) -> Project:
+    """The project with a stricter approval where a trigger asks for one."""
+    return project if approval is None else replace(project, approval="manual")

@@ -1,0 +1,126 @@
+"""What differs between a release and the one that is live: numbers, parameters, data, code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.app.composition import App
+from headrace.core.data import Snapshot
+from headrace.core.errors import NotFound
+from headrace.core.identity import Principal
+from headrace.core.release import Manifest, Release
+
+LARGER_IS_BETTER = frozenset({"accuracy", "auc", "f1", "precision", "r2", "recall"})
+SMALLER_IS_BETTER = frozenset({"brier", "error_rate", "log_loss", "mae", "mape", "mse", "rmse"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """One thing that both have, or only one has (the other is ``None``).
+
+    ``better`` is whether this release is better by it; ``None`` where nobody can say.
+    """
+
+    name: str
+    before: Any
+    after: Any
+    better: bool | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether both are equal."""
+        return bool(self.before == self.after)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A release beside another one.
+
+    Attributes:
+        against: the release compared with; none for a project's first.
+        metrics: every metric on each one's own test rows. Those rows may differ: the champion gate is the
+            comparison on the same rows.
+        params: parameters that differ.
+        ingredients: data, features, code, environment, seed and policy, also where they are the same.
+    """
+
+    release: str
+    against: str | None
+    against_subject: str | None
+    metrics: list[Changed]
+    params: list[Changed]
+    ingredients: list[Changed]
+
+
+def difference(app: App, me: Principal, release_id: str) -> Difference:
+    """Compare with the live release, or with the one before if this one is live itself.
+
+    Raises:
+        NotFound: there is no such release.
+        Denied: ``me`` may not see the project.
+    """
+    release = app.store.releases.get(release_id)
+    app.gatekeeper.require(me, "project.read", f"project:{release.project}")
+    other = _other(app, release)
+    if other is None:
+        return Difference(
+            release=release.id, against=None, against_subject=None, metrics=[], params=[], ingredients=[]
+        )
+    new, old = release.manifest, other.manifest
+    params = _pairs(old.params, new.params)
+    return Difference(
+        release=release.id,
+        against=other.id,
+        against_subject=old.subject.ref,
+        metrics=[_judged(pair) for pair in _pairs(old.evaluation, new.evaluation)],
+        params=[pair for pair in params if not pair.same],
+        ingredients=_pairs(_ingredients(app, old), _ingredients(app, new)),
+    )
+
+
+def _other(app: App, release: Release) -> Release | None:
+    route = app.store.rollouts.route(release.project)
+    other_id = release.manifest.parent if route is None or route.live == release.id else route.live
+    return None if other_id is None else app.store.releases.get(other_id)
+
+
+def _ingredients(app: App, manifest: Manifest) -> dict[str, Any]:
+    found = [_snapshot(app, one["id"]) for one in manifest.snapshots]
+    rows = sum(snapshot.n_rows for snapshot in found if snapshot is not None)
+    return {
+        "rows of data": rows or None,
+        "data": ", ".join(one["digest"][:12] for one in manifest.snapshots),
+        "features": ", ".join(manifest.features),
+        "code": manifest.code.digest[:12],
+        "commit": manifest.commit,
+        "environment": manifest.environment.digest[:12],
+        "seed": manifest.seed,
+        "package size": f"{manifest.subject.package.size_bytes:,} bytes",
+        "approval": manifest.approval,
+        "risk": manifest.risk,
+    }
+
+
+def _snapshot(app: App, snapshot_id: str) -> Snapshot | None:
+    try:
+        return app.store.snapshots.get(snapshot_id)
+    except NotFound:
+        return None
+
+
+def _pairs(before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
+    names = list(dict.fromkeys([*after, *before]))
+    return [Changed(name=name, before=before.get(name), after=after.get(name)) for name in names]
+
+
+def _judged(pair: Changed) -> Changed:
+    if pair.before is None or pair.after is None or pair.same:
+        return pair
+    if pair.name in LARGER_IS_BETTER:
+        better = pair.after > pair.before
+    elif pair.name in SMALLER_IS_BETTER:
+        better = pair.after < pair.before
+    else:
+        return pair
+    return Changed(name=pair.name, before=pair.before, after=pair.after, better=bool(better))

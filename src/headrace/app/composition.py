@@ -1,0 +1,107 @@
+"""Settings become an App: the one place that names concrete classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+
+from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.identities import Identities
+from headrace.access.policy import CedarPolicy
+from headrace.access.tokens import Tokens
+from headrace.core.clock import SystemClock
+from headrace.core.identity import Principal
+from headrace.core.ports import Clock, Tracker
+from headrace.core.settings import Settings
+from headrace.monitoring.baseline import Baseline
+from headrace.plugins.mlflow import MlflowTracker
+from headrace.store import Store, open_store
+from headrace.training.package import OnnxScorer, load_scorer
+
+_LOADED = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """Everything that a command, a page or a job needs, connected.
+
+    Use it as a context manager, or call :meth:`close`.
+    """
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    identities: Identities
+    tokens: Tokens
+    gatekeeper: Gatekeeper
+    tracker: Tracker
+    scorers: Scorers
+
+    def me(self) -> Principal:
+        """The identity that commands run as; the first one in an empty home is made known."""
+        return self.identities.ensure_first(self.settings.user)
+
+    def close(self) -> None:
+        """Release files and connections."""
+        self.store.close()
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Scorers:
+    """Loaded packages and baselines by release, each loaded once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._package = lru_cache(maxsize=_LOADED)(self._load)
+        self.baseline = lru_cache(maxsize=_LOADED)(self._baseline)
+
+    def of_release(self, release_id: str) -> OnnxScorer:
+        """The scorer of a release's package."""
+        return self._package(self._store.releases.get(release_id).manifest.subject.package.digest)
+
+    def of_package(self, digest: str) -> OnnxScorer:
+        """The scorer of a package by its digest."""
+        return self._package(digest)
+
+    def _load(self, digest: str) -> OnnxScorer:
+        return load_scorer(self._store.artifacts.path(digest))
+
+    def _baseline(self, release_id: str) -> Baseline:
+        digest = self._store.releases.get(release_id).manifest.baseline.digest
+        return Baseline.from_bytes(self._store.artifacts.get(digest))
+
+
+def open_app(settings: Settings, clock: Clock | None = None) -> App:
+    """Open everything under ``settings``.
+
+    Raises:
+        InvalidInput: the home cannot be used; the message says what to change.
+
+    Example::
+
+        with open_app(read_settings()) as app:
+            app.store.projects.list()
+    """
+    clock = clock or SystemClock()
+    store = open_store(settings, clock)
+    identities = Identities(store.principals, store.audit, clock)
+    tokens = Tokens(settings.home / "keys", clock)
+    gatekeeper = Gatekeeper(identities, tokens, CedarPolicy(), store.audit)
+    return App(
+        settings=settings,
+        clock=clock,
+        store=store,
+        identities=identities,
+        tokens=tokens,
+        gatekeeper=gatekeeper,
+        tracker=MlflowTracker(settings.mlflow_url),
+        scorers=Scorers(store),
+    )

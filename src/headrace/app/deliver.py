@@ -1,0 +1,150 @@
+"""The delivery of a release as a durable workflow: decision, canary, promotion or abort."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headrace.app.composition import App
+from headrace.app.durable import Durable
+from headrace.core.errors import Conflict
+from headrace.core.project import Project
+from headrace.core.release import Verdict
+from headrace.monitoring.ingest import ingest
+from headrace.releases import delivery
+from headrace.releases.rollout import Stop
+from headrace.releases.states import ReleaseEvent, overall
+from headrace.store import Store
+from headrace.store.documents import from_plain, to_plain
+from headrace.training.training_set import input_columns
+
+SYSTEM = "system:delivery"
+DECISION = "decision"
+TICK = "tick"
+_DAY_S = 86_400.0
+_QUEUE_S = 5.0
+
+
+class Deliveries:
+    """Steps of :meth:`run`; each can be repeated without another effect."""
+
+    def __init__(self, app: App, durable: Durable) -> None:
+        self._app = app
+        self._store = app.store
+        self._durable = durable
+
+    def run(self, release_id: str) -> str:
+        """The workflow; returns the state in which the release ended."""
+        step, receive = self._durable.step, self._durable.receive
+        state = step("judge", self._judge, release_id)
+        while state == "waiting":
+            receive(DECISION, _DAY_S)
+            state = step("decision", self._decision, release_id)
+        if state in ("refused", "rejected"):
+            return state
+        while not step("begin", self._begin, release_id):
+            receive(TICK, _QUEUE_S)
+        rollout = step("start", self._start, release_id)
+        while rollout == "canary":
+            receive(TICK, self._project(release_id).rollout.interval_s)
+            judged = step("look", self._look, release_id)
+            rollout = step("apply", self._apply, release_id, judged)
+        return step("finish", self._finish, release_id)
+
+    def _judge(self, release_id: str) -> str:
+        release = self._store.releases.get(release_id)
+        if release.state != "proposed":
+            return release.state
+        verdicts = self._store.evidence.verdicts(release_id)
+        outcome = overall(verdicts)
+        self._note("release.judge", release_id, {"outcome": outcome, "digest": release.digest})
+        if outcome in ("failed", "error"):
+            reasons = "; ".join(f"{v.gate}: {v.reason}" for v in verdicts if v.outcome == outcome)
+            return delivery.move(self._store, release_id, "gates_refused", reasons).state
+        release = delivery.move(self._store, release_id, "gates_passed")
+        # An inconclusive gate is never decided by a machine.
+        if release.manifest.approval == "automatic" and outcome == "passed":
+            delivery.approve_by_policy(self._store, release, self._app.clock.now())
+            return self._decision(release_id)
+        return release.state
+
+    def _decision(self, release_id: str) -> str:
+        release = self._store.releases.get(release_id)
+        if release.state != "waiting":
+            return release.state
+        for approval in self._store.evidence.approvals(release_id):
+            event: ReleaseEvent = "approve" if approval.decision == "approved" else "reject"
+            return delivery.move(
+                self._store, release_id, event, f"{approval.approver}: {approval.comment}".rstrip(": ")
+            ).state
+        return release.state
+
+    def _begin(self, release_id: str) -> bool:
+        try:
+            release = self._store.releases.get(release_id)
+            delivery.begin(self._store, self._project(release_id), release, self._app.clock.now())
+        except Conflict:
+            return False
+        return True
+
+    def _start(self, release_id: str) -> str:
+        rollout = delivery.start(self._store, release_id, self._app.clock.now())
+        delivery.move(self._store, release_id, "start_rollout", rollout.reason)
+        self._note("rollout.start", release_id, {"champion": rollout.champion_id, "state": rollout.state})
+        return rollout.state
+
+    def _look(self, release_id: str) -> dict[str, Any]:
+        project = self._project(release_id)
+        ingest(
+            project.name, self._store.events, self._store.tables, numeric=numeric_inputs(self._store, project)
+        )
+        judged = delivery.look(
+            self._store, project, release_id, self._app.scorers.of_release, self._app.clock.now()
+        )
+        plain: dict[str, Any] = to_plain(judged)
+        return plain
+
+    def _apply(self, release_id: str, judged: dict[str, Any]) -> str:
+        return delivery.apply_look(self._store, self._project(release_id), from_plain(Verdict, judged)).state
+
+    def _finish(self, release_id: str) -> str:
+        rollout = self._store.rollouts.get(release_id)
+        self._note("rollout.finish", release_id, {"state": rollout.state, "reason": rollout.reason})
+        release = delivery.finish(self._store, release_id)
+        if release.state == "live":
+            follow_live(self._app, release.project)
+        return release.state
+
+    def _project(self, release_id: str) -> Project:
+        return self._store.projects.get(self._store.releases.get(release_id).project)
+
+    def _note(self, action: str, release_id: str, detail: dict[str, Any]) -> None:
+        self._store.audit.append(SYSTEM, action, f"release:{release_id}", detail)
+
+
+def follow_live(app: App, project: str) -> None:
+    """Point the tracker's production alias at the version of the live release."""
+    route = app.store.rollouts.route(project)
+    if route is None:
+        return
+    run_id = app.store.releases.get(route.live).manifest.run_id
+    for model in app.store.models.list(project):
+        if model.run_id == run_id and model.registry_version is not None:
+            app.tracker.set_live(project, model.registry_version)
+
+
+def stop_rollout(app: App, release_id: str, reason: str, at: datetime) -> None:
+    """End a rollout on a person's word: the champion keeps the traffic from this moment."""
+    delivery.apply(app.store, release_id, Stop(reason=reason, at=at))
+    delivery.finish(app.store, release_id)
+
+
+def numeric_inputs(store: Store, project: Project) -> frozenset[str]:
+    """Inputs that are recorded as numbers, also where a batch holds only nulls: booleans are, too."""
+    snapshots = store.snapshots.list(project.name)
+    kinds = snapshots[-1].columns if snapshots else {}
+    return frozenset(
+        column.name
+        for column in input_columns(project)
+        if column.role == "numeric" or kinds.get(column.name) in ("number", "boolean")
+    )

@@ -1,0 +1,158 @@
+"""Runs the gates of a build over what the stores hold, and keeps each verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from headrace.app.composition import App
+from headrace.checks.quality import check_data
+from headrace.core.data import Run
+from headrace.core.errors import UserError
+from headrace.core.ids import derived_id
+from headrace.core.project import Project
+from headrace.core.release import Verdict
+from headrace.data.snapshots import load_snapshot
+from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, verdict
+from headrace.store.documents import from_plain
+from headrace.training.evaluation import compare_with, evaluate
+from headrace.training.pipeline import recipe_of
+from headrace.training.proof import prove_package
+from headrace.training.training_set import load_rows, load_training_set, trained_on
+
+
+class Gating:
+    """One method per gate. All take the build's state and record a verdict on its release-to-be."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._store = app.store
+
+    def data(self, state: dict[str, Any]) -> tuple[Verdict, list[str]]:
+        """Gate 1: enough good data, per segment where one is declared. Also returns blocked segments."""
+        project = from_plain(Project, state["declared"])
+        columns = load_snapshot(self._store.snapshots.get(state["snapshot_id"]), self._store.tables)
+        result = check_data(columns, project.data, project.gates.data, project.task)
+        judged = verdict(
+            self._subject(state),
+            "data",
+            result.outcome,
+            result.reason,
+            evidence=dict(result.evidence),
+            at=self._now(),
+        )
+        self._store.evidence.add_verdict(judged)
+        return judged, [str(segment) for segment in result.blocked_segments]
+
+    def model(self, state: dict[str, Any]) -> str:
+        """Gate 2: within the declared limit, and better than the simplest model on the same rows."""
+        project = from_plain(Project, state["declared"])
+        run, baseline = self._store.runs.get(state["run_id"]), self._store.runs.get(state["baseline_run_id"])
+        gate = project.gates.model
+        subject = self._subject(state)
+        judged = [limit_gate(subject, gate, run.metrics[gate.metric], self._now())]
+        if run.id == baseline.id or baseline.state != "finished":
+            why = "the simplest model is the best one" if run.id == baseline.id else str(baseline.error)
+            evidence = {"baseline": baseline.variant, "best": run.variant}
+            judged.append(verdict(subject, "baseline", "failed", why, evidence=evidence, at=self._now()))
+        else:
+            against = {e.run_id: e for e in evaluate(self._store, [baseline, run])}[run.id]
+            judged.append(
+                comparison_gate(
+                    subject,
+                    "baseline",
+                    gate,
+                    against.against_first,
+                    other=f"variant {baseline.variant!r}",
+                    other_loss=baseline.metrics[gate.metric],
+                    margin=0.0,
+                    at=self._now(),
+                )
+            )
+        return self._keep(judged)
+
+    def champion(self, state: dict[str, Any]) -> str:
+        """Not worse than the live release on rows that neither was trained on, by a paired interval."""
+        project = from_plain(Project, state["declared"])
+        subject, route = self._subject(state), self._store.rollouts.route(project.name)
+        if route is None:
+            reason = "nothing is live yet: there is no champion to compare with"
+            return self._keep([verdict(subject, "champion", "passed", reason, evidence={}, at=self._now())])
+        live = self._store.releases.get(route.live)
+        live_run = self._store.runs.get(live.manifest.run_id)
+        run = self._store.runs.get(state["run_id"])
+        recipe = recipe_of(self._store, run)
+        rows = load_rows(
+            self._store, recipe.project, load_training_set(self._store.artifacts, recipe.training_set.digest)
+        )
+        columns = rows.test_columns()
+        try:
+            comparison = compare_with(
+                self._app.scorers.of_package(_package(run)),
+                self._app.scorers.of_release(live.id),
+                columns,
+                rows.truth(),
+                project.gates.model.metric,
+                excluded=self._seen_by(live_run, columns),
+                confidence=project.gates.model.confidence,
+            )
+        except UserError as error:
+            # An incomparable champion (other columns, no unseen row) is a doubt for a person, not a failure.
+            reason = f"cannot be compared with {live.manifest.subject.ref}: {error}"
+            return self._keep(
+                [verdict(subject, "champion", "inconclusive", reason, evidence={}, at=self._now())]
+            )
+        judged = comparison_gate(
+            subject,
+            "champion",
+            project.gates.model,
+            comparison.difference,
+            other=live.manifest.subject.ref,
+            other_loss=comparison.other_loss,
+            margin=project.gates.model.margin,
+            at=self._now(),
+        )
+        judged.evidence.update(n_excluded=comparison.n_excluded, loss=comparison.loss, live_release=live.id)
+        return self._keep([judged])
+
+    def package(self, state: dict[str, Any]) -> str:
+        """Gate 3a: the package answers as the original model did, on test and boundary rows."""
+        run = self._store.runs.get(state["run_id"])
+        proof = prove_package(self._store, run)
+        judged = verdict(
+            self._subject(state),
+            "package",
+            proof.outcome,
+            proof.reason,
+            evidence=proof.evidence,
+            at=self._now(),
+        )
+        return self._keep([judged])
+
+    def flight(self, state: dict[str, Any]) -> str:
+        """Owner, monitors, baseline and lineage are in place."""
+        return self._keep(
+            [flight_gate(self._subject(state), from_plain(Project, state["declared"]), self._now())]
+        )
+
+    def _seen_by(self, run: Run, columns: dict[str, Any]) -> np.ndarray:
+        made = load_training_set(self._store.artifacts, recipe_of(self._store, run).training_set.digest)
+        return trained_on(self._store.artifacts, made, columns)
+
+    def _keep(self, verdicts: list[Verdict]) -> str:
+        for judged in verdicts:
+            self._store.evidence.add_verdict(judged)
+        return ", ".join(f"{judged.gate} {judged.outcome}" for judged in verdicts)
+
+    def _subject(self, state: dict[str, Any]) -> str:
+        return derived_id("release", state["build_id"])
+
+    def _now(self) -> Any:
+        return self._app.clock.now()
+
+
+def _package(run: Run) -> str:
+    if run.package is None:
+        raise UserError(f"Run {run.id} has no package. Its error: {run.error}")
+    return run.package.digest

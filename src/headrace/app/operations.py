@@ -1,0 +1,281 @@
+"""What people and programs may do, each in one function: command line, API and pages call these.
+
+Every function takes the principal first and asks the gatekeeper before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from headrace.app.build import BuildRequest
+from headrace.app.composition import App
+from headrace.app.deliver import DECISION, TICK, follow_live, stop_rollout
+from headrace.app.workflows import Workflows
+from headrace.checks.columns import LARGEST
+from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.identity import Principal
+from headrace.core.ids import derived_id, new_id
+from headrace.core.project import Project
+from headrace.core.record import Outcome
+from headrace.core.release import Approval, Release
+from headrace.projects.charter import load_project
+from headrace.releases import delivery
+from headrace.store.disk import locked
+from headrace.store.documents import to_plain
+from headrace.store.records import encode_outcome
+from headrace.training.definition import check_code
+
+_PATIENCE_S = 30.0
+DECIDING = ("waiting", "approved", "rolling_out")
+"""States that a decision passes through without anybody's help."""
+_TRUTHS = ("label", "correction")
+_TRUTH_NAMES = {"number": "a number", "class": "a number, true or false", "text": "text"}
+_TRUTH_TYPES: dict[str, tuple[type, ...]] = {
+    "number": (int, float),
+    "class": (int, float, bool),
+    "text": (str,),
+    "any": (bool, int, float, str),
+}
+
+
+def declare(app: App, principal: Principal, folder: Path) -> Project:
+    """Read the project in ``folder`` and make it known."""
+    project = load_project(folder)
+    app.gatekeeper.require(principal, "project.run", f"project:{project.name}")
+    app.store.projects.save(project, str(folder.resolve()))
+    return project
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A build under way; ``resumed`` when it had been interrupted before."""
+
+    build_id: str
+    resumed: bool
+
+
+def start_build(
+    app: App, work: Workflows, principal: Principal, folder: Path, *, cause: str, until: datetime | None
+) -> Started:
+    """Start building the project in ``folder``, or go on with its build that was interrupted.
+
+    Raises:
+        Conflict: another process is building it right now.
+        NotFound, UserCodeError: there is no project.py, or it does not parse.
+    """
+    project = declare(app, principal, folder)
+    # Two commands at the same moment: one starts, the other one sees that.
+    with locked(app.settings.home):
+        return _going_on(work, project) or _begin(
+            app, work, principal, project, folder, cause=cause, until=until
+        )
+
+
+def _going_on(work: Workflows, project: Project) -> Started | None:
+    prefix = f"build:{project.name}:"
+    for build_id in work.durable.unfinished("build"):
+        if not build_id.startswith(prefix):
+            continue
+        if work.durable.runs_here(build_id):
+            return Started(build_id=build_id, resumed=True)
+        raise Conflict(
+            f"Project {project.name!r} is being built by another process. Wait for it; "
+            f"'headrace status' shows how far it is."
+        )
+    return None
+
+
+def _begin(
+    app: App,
+    work: Workflows,
+    principal: Principal,
+    project: Project,
+    folder: Path,
+    *,
+    cause: str,
+    until: datetime | None,
+) -> Started:
+    check_code(folder)
+    build_id = f"build:{project.name}:{new_id(app.clock.now())}"
+    request = BuildRequest(
+        build_id=build_id,
+        folder=str(folder.resolve()),
+        project=project.name,
+        author=principal.name,
+        cause=cause,
+        until=None if until is None else until.isoformat(),
+    )
+    app.store.audit.append(principal.name, "build.start", f"project:{project.name}", {"cause": cause})
+    work.durable.start("build", build_id, to_plain(request))
+    return Started(build_id=build_id, resumed=False)
+
+
+def decide(
+    app: App, work: Workflows, principal: Principal, release_id: str, decision: str, comment: str
+) -> Release:
+    """Approve or reject a waiting release; the store refuses the author's own decision.
+
+    Returns the release as it stands once the decision has taken effect.
+
+    Raises:
+        Denied: the principal is the author, or has no role that may decide.
+        Conflict: it is not waiting, or was decided otherwise.
+    """
+    if decision not in ("approved", "rejected"):
+        raise InvalidInput(f"A decision is 'approved' or 'rejected', got {decision!r}.")
+    release = find_release(app, release_id)
+    action = "release.approve" if decision == "approved" else "release.reject"
+    app.gatekeeper.require(principal, action, f"project:{release.project}")
+    app.store.evidence.approve(
+        Approval(
+            id=derived_id("approval", release.id, principal.name),
+            release_id=release.id,
+            digest=release.digest,
+            decision=decision,  # type: ignore[arg-type]
+            author=release.author,
+            approver=principal.name,
+            at=app.clock.now(),
+            comment=comment,
+        )
+    )
+    app.store.audit.append(
+        principal.name, action, f"release:{release.id}", {"digest": release.digest, "comment": comment}
+    )
+    work.durable.send(f"deliver:{release.id}", DECISION, decision, f"{release.id}:{principal.name}")
+    return settle(app, work, release.id, leaving=DECIDING)
+
+
+def settle(app: App, work: Workflows, release_id: str, *, leaving: Sequence[str]) -> Release:
+    """Wait until the release has left the states ``leaving``, at most half a minute.
+
+    A canary stays ``rolling_out`` until traffic has judged it: that is not waited for.
+    """
+    deadline_s = app.clock.monotonic_s() + _PATIENCE_S
+    release = app.store.releases.get(release_id)
+    while release.state in leaving and app.clock.monotonic_s() < deadline_s:
+        active = app.store.rollouts.find_active(release.project)
+        if release.state == "rolling_out" and active is not None and active.state == "canary":
+            break
+        app.clock.sleep(0.05)
+        if work.durable.status(f"deliver:{release_id}") == "failed":
+            work.durable.result(f"deliver:{release_id}")
+        release = app.store.releases.get(release_id)
+    return release
+
+
+def roll_back(app: App, work: Workflows, principal: Principal, project: str) -> Release:
+    """Give the traffic back: stop a rollout that is under way, else restore the release before.
+
+    Returns the release that answers now.
+    """
+    app.gatekeeper.require(principal, "release.rollback", f"project:{project}")
+    active = app.store.rollouts.find_active(project)
+    app.store.audit.append(
+        principal.name, "release.rollback", f"project:{project}", {"rollout": active and active.release_id}
+    )
+    if active is not None:
+        stop_rollout(app, active.release_id, f"stopped by {principal.name}", app.clock.now())
+        work.durable.send(f"deliver:{active.release_id}", TICK, "stopped")
+        if active.champion_id is None:
+            raise NotFound(f"The rollout of {active.release_id} is stopped; nothing of {project!r} is live.")
+        return app.store.releases.get(active.champion_id)
+    _, restored = delivery.roll_back(app.store, project)
+    follow_live(app, project)
+    return restored
+
+
+def record_outcomes(
+    app: App, principal: Principal, project: str, items: Sequence[dict[str, Any]]
+) -> list[str]:
+    """Store labels (or ratings, corrections); durable when it returns. Repeats change nothing.
+
+    Each item: ``subject`` (row id or business key), ``value``, optional ``kind``, ``observed_at``.
+    """
+    app.gatekeeper.require(principal, "label.write", f"project:{project}")
+    declared = app.store.projects.get(project)
+    now = app.clock.now()
+    truth = _truth_of(app, declared)
+    outcomes = [_outcome(declared, truth, principal.name, item, i, now) for i, item in enumerate(items)]
+    app.store.events.append(f"{project}/outcomes", [encode_outcome(outcome) for outcome in outcomes])
+    return [outcome.id for outcome in outcomes]
+
+
+def _truth_of(app: App, project: Project) -> str:
+    """What labels of the project are: ``number``, ``class`` (number, true or false), ``text`` or ``any``."""
+    if project.task != "classification":
+        return "number"
+    route = app.store.rollouts.route(project.name)
+    classes = None if route is None else app.scorers.of_release(route.live).classes
+    if not classes:
+        return "any"
+    return "text" if isinstance(classes[0], str) else "class"
+
+
+def _outcome(
+    project: Project, truth: str, principal: str, item: dict[str, Any], index: int, now: datetime
+) -> Outcome:
+    value, subject, kind = item.get("value"), item.get("subject"), item.get("kind", "label")
+    if not isinstance(subject, str) or not subject:
+        raise InvalidInput(f"labels[{index}].subject is {subject!r}. Expected a row id or a business key.")
+    if not isinstance(value, bool | int | float | str) or (
+        not isinstance(value, str) and not abs(value) <= LARGEST
+    ):
+        raise InvalidInput(
+            f"labels[{index}].value is {value!r}. Expected text, true, false or a number up to {LARGEST:.1e}."
+        )
+    if kind in _TRUTHS and type(value) not in _TRUTH_TYPES[truth]:
+        raise InvalidInput(
+            f"labels[{index}].value is {value!r}. The target {project.data.target!r} of {project.name!r} is "
+            f"{_TRUTH_NAMES[truth]}: send its true value as such."
+        )
+    observed_at = item.get("observed_at") or now
+    return Outcome(
+        id=derived_id(project.name, kind, subject, str(value), observed_at.isoformat()),
+        project=project.name,
+        kind=kind,
+        subject=subject,
+        value=float(value) if isinstance(value, int) and not isinstance(value, bool) else value,
+        observed_at=observed_at,
+        at=now,
+        principal=principal,
+    )
+
+
+def watch_now(app: App, work: Workflows, principal: Principal, project: str) -> dict[str, Any]:
+    """Run one round of watching and one look at a rollout, and wait for both."""
+    app.gatekeeper.require(principal, "monitor.run", f"project:{project}")
+    app.store.projects.get(project)
+    result: dict[str, Any] = work.durable.result(work.watching.start(project))
+    active = app.store.rollouts.find_active(project)
+    if active is not None and active.state == "canary":
+        work.durable.send(f"deliver:{active.release_id}", TICK, "look")
+        deadline_s = app.clock.monotonic_s() + _PATIENCE_S
+        while (
+            app.store.rollouts.get(active.release_id).looks == active.looks
+            and app.clock.monotonic_s() < deadline_s
+        ):
+            app.clock.sleep(0.02)
+    return result
+
+
+def find_release(app: App, text: str) -> Release:
+    """The release with this id, or whose id or digest begins or ends with it.
+
+    Raises:
+        NotFound: there is none, or more than one.
+    """
+    releases = app.store.releases.list()
+    exact = [release for release in releases if release.id == text]
+    close = exact or [
+        release
+        for release in releases
+        if len(text) >= 4 and (release.id.startswith(text) or release.digest.startswith(text))
+    ]
+    if len(close) != 1:
+        found = "more than one" if close else "no"
+        raise NotFound(f"There is {found} release {text!r}. List them with 'headrace release ls'.")
+    return close[0]

@@ -1,0 +1,311 @@
+"""What may be seen: each function asks the gatekeeper, then returns records. Nothing here changes state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from headrace.app.composition import App
+from headrace.core.data import ModelVersion, Run
+from headrace.core.errors import NotFound
+from headrace.core.identity import AuditEntry, Principal
+from headrace.core.ids import Ref
+from headrace.core.project import Project
+from headrace.core.record import Alert, Finding
+from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
+from headrace.monitoring.ingest import predictions_table
+from headrace.training.rebuild import rebuild_run
+
+Health = Literal["idle", "unmeasured", "healthy", "drifting", "degraded"]
+ON_ITS_WAY = frozenset({"proposed", "waiting", "approved", "rolling_out"})
+"""States of a release that is on its way to the traffic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseReport:
+    """A release with everything it was judged on."""
+
+    release: Release
+    verdicts: list[Verdict]
+    approvals: list[Approval]
+    rollout: Rollout | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """How many requests were answered and how many of those are in the record; they are equal."""
+
+    requests: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """One project in a line.
+
+    Attributes:
+        live, canary: subjects such as ``model:cars@2``.
+        waiting: ids of releases that a person has to decide.
+        health: ``idle`` (nothing is live), ``unmeasured``, ``healthy``, ``drifting`` or ``degraded``.
+        loss: the newest window of the live release, of which labels have come.
+        last_finding: the newest finding, about whichever release.
+        open_alerts: how many alerts about the live release ask for action; those about releases before it
+            ask for nothing any more.
+    """
+
+    name: str
+    live: str | None
+    live_id: str | None
+    canary: str | None
+    waiting: list[str]
+    health: Health
+    loss: Measurement | None
+    last_finding: Finding | None
+    open_alerts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Everything that ``me`` may see, at a glance; ``server`` is the address of a live server."""
+
+    server: str | None
+    projects: list[Glance]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectReport:
+    """A project as declared, and where it stands.
+
+    Attributes:
+        live: the release that answers.
+        candidate: the newest release that is on its way: proposed, waiting, approved or rolling out.
+        rollout: of the candidate, if it has begun.
+    """
+
+    project: Project
+    glance: Glance
+    route: Route | None
+    live: Release | None
+    candidate: Release | None
+    rollout: Rollout | None
+
+
+def projects(app: App, me: Principal) -> list[Project]:
+    """All projects that ``me`` may see."""
+    return [p for p in app.store.projects.list() if _may_read(app, me, p.name)]
+
+
+def project(app: App, me: Principal, name: str) -> Project:
+    """One project. Raises NotFound, Denied."""
+    _require(app, me, name)
+    return app.store.projects.get(name)
+
+
+def route(app: App, me: Principal, name: str) -> Route | None:
+    """Who answers for a project; None while nothing is live."""
+    _require(app, me, name)
+    return app.store.rollouts.route(name)
+
+
+def releases(app: App, me: Principal, name: str | None = None) -> list[Release]:
+    """Releases of one project or of all, newest first."""
+    if name is not None:
+        project(app, me, name)
+    return [r for r in app.store.releases.list(name) if _may_read(app, me, r.project)]
+
+
+def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
+    """A release with verdicts, approvals and rollout. Raises NotFound, Denied."""
+    release = app.store.releases.get(release_id)
+    _require(app, me, release.project)
+    return ReleaseReport(
+        release=release,
+        verdicts=app.store.evidence.verdicts(release_id),
+        approvals=app.store.evidence.approvals(release_id),
+        rollout=_rollout(app, release_id),
+    )
+
+
+def model_versions(app: App, me: Principal, name: str) -> list[ModelVersion]:
+    """A project's model versions, oldest first."""
+    return app.store.models.list(project(app, me, name).name)
+
+
+def runs(app: App, me: Principal, name: str, limit: int = 1000) -> list[Run]:
+    """A project's training runs, failed ones included, newest first."""
+    return app.store.runs.list(project(app, me, name).name, limit=limit)
+
+
+def model_run(app: App, me: Principal, reference: str) -> Run:
+    """The run that made ``NAME@VERSION``. Raises NotFound, InvalidInput, Denied."""
+    ref = Ref.parse(f"model:{reference}")
+    _require(app, me, ref.name)
+    if not ref.version.isdigit():
+        raise NotFound(f"There is no model {reference!r}. Versions are numbers, such as {ref.name}@1.")
+    return app.store.runs.get(app.store.models.get(ref.name, int(ref.version)).run_id)
+
+
+def lineage(app: App, me: Principal, reference: str) -> dict[str, Any]:
+    """Data, code, environment, parameters, seed and cause of ``NAME@VERSION``."""
+    run = model_run(app, me, reference)
+    snapshot = app.store.snapshots.get(run.snapshot_id)
+    releases_of_run = [r.id for r in app.store.releases.list(run.project) if r.manifest.run_id == run.id]
+    return {
+        "model": reference,
+        "run": run.id,
+        "variant": run.variant,
+        "params": run.params,
+        "seed": run.seed,
+        "snapshot": snapshot.id,
+        "rows": snapshot.n_rows,
+        "content": snapshot.digest,
+        "raw": snapshot.raw.digest,
+        "source": snapshot.source,
+        "code": run.code.digest,
+        "environment": run.environment.digest,
+        "package": None if run.package is None else run.package.digest,
+        "mlflow_run": run.tracking_id,
+        "cause": run.cause,
+        "author": run.author,
+        "releases": releases_of_run,
+    }
+
+
+def rebuild(app: App, me: Principal, reference: str) -> dict[str, Any]:
+    """Make ``NAME@VERSION`` again from its record and compare. Raises NotFound, Denied."""
+    run = model_run(app, me, reference)
+    app.gatekeeper.require(me, "project.run", f"project:{run.project}")
+    result = rebuild_run(run, app.store, app.settings.home / "scratch")
+    return {"model": reference} | result._asdict()
+
+
+def findings(app: App, me: Principal, name: str) -> list[Finding]:
+    """What production data has shown, oldest first."""
+    return app.store.findings.list(project(app, me, name).name)
+
+
+def alerts(app: App, me: Principal, name: str) -> list[Alert]:
+    """Findings that ask or asked for action, oldest first."""
+    return app.store.findings.alerts(project(app, me, name).name)
+
+
+def measurements(app: App, me: Principal, name: str, measure: str | None = None) -> list[Measurement]:
+    """Measurements by window, of one name or of all."""
+    return app.store.evidence.measurements(project(app, me, name).name, name=measure)
+
+
+def performance(app: App, me: Principal, name: str) -> list[Measurement]:
+    """The loss by window and release: of each, the newest with the most labels."""
+    metric = project(app, me, name).gates.model.metric
+    present: dict[tuple[Any, ...], Measurement] = {}
+    for measured in app.store.evidence.measurements(name, name=metric):
+        key = (measured.window, measured.release_id)
+        if key not in present or measured.n_rows >= present[key].n_rows:
+            present[key] = measured
+    return list(present.values())
+
+
+def predictions_count(app: App, me: Principal, name: str) -> Counted:
+    """Requests in the event log, and rows of them that have reached the tables."""
+    table = predictions_table(project(app, me, name).name)
+    rows = 0
+    if app.store.tables.version(table) is not None:
+        rows = int(app.store.tables.query("select count(*) as n from p", {"p": (table, None)})["n"][0])
+    return Counted(requests=app.store.events.count(table), rows=rows)
+
+
+def overview(app: App, me: Principal) -> Overview:
+    """What is live, how it is doing, what waits for a person, what was last found."""
+    server = app.store.executors.find("server")
+    return Overview(
+        server=None if server is None else server[1],
+        projects=[_glance(app, me, p.name) for p in projects(app, me)],
+    )
+
+
+def project_report(app: App, me: Principal, name: str) -> ProjectReport:
+    """One project. Raises NotFound, Denied."""
+    declared = project(app, me, name)
+    present = app.store.rollouts.route(name)
+    on_its_way = [r for r in app.store.releases.list(name) if r.state in ON_ITS_WAY]
+    candidate = on_its_way[0] if on_its_way else None
+    return ProjectReport(
+        project=declared,
+        glance=_glance(app, me, name),
+        route=present,
+        live=None if present is None else app.store.releases.get(present.live),
+        candidate=candidate,
+        rollout=None if candidate is None else _rollout(app, candidate.id),
+    )
+
+
+def audit(app: App, me: Principal, *, after: int = 0, limit: int = 100) -> list[AuditEntry]:
+    """Entries of the audit log beyond ``after``, oldest first. Raises Denied."""
+    app.gatekeeper.require(me, "audit.read", "audit:log")
+    return app.store.audit.list(after=after, limit=limit)
+
+
+def _glance(app: App, me: Principal, name: str) -> Glance:
+    present = app.store.rollouts.route(name)
+    found = app.store.findings.list(name)
+    live = None if present is None else present.live
+    losses = [m for m in performance(app, me, name) if live is not None and m.release_id == live]
+    about = {finding.id: finding.release_id for finding in found}
+    ratio = app.store.projects.get(name).monitors.loss_ratio
+    return Glance(
+        name=name,
+        live=None if live is None else _subject(app, live),
+        live_id=live,
+        canary=None if present is None or present.canary is None else _subject(app, present.canary),
+        waiting=[r.id for r in app.store.releases.list(name) if r.state == "waiting"],
+        health=_health([f for f in found if f.release_id == live], losses, ratio) if live else "idle",
+        loss=losses[-1] if losses else None,
+        last_finding=found[-1] if found else None,
+        open_alerts=sum(
+            alert.state != "closed" and about.get(alert.finding_id) == live
+            for alert in app.store.findings.alerts(name)
+        ),
+    )
+
+
+def _health(found: list[Finding], losses: list[Measurement], ratio: float) -> Health:
+    """The gravest finding about the live release. A loss that has recovered since is no longer grave.
+
+    Args:
+        found: findings about the live release.
+        losses: its loss by window.
+        ratio: of the reference loss, from which performance counts as degraded.
+    """
+    worse = [finding.window[0] for finding in found if finding.kind == "performance"]
+    since = [m for m in losses if worse and m.window is not None and m.window[0] >= min(worse)]
+    reference = next((m.detail["reference"] for m in since if m.detail.get("reference")), None)
+    if worse and (reference is None or _mean(since) >= ratio * reference):
+        return "degraded"
+    if any(finding.kind in ("data_drift", "prediction_drift") for finding in found):
+        return "drifting"
+    return "healthy" if losses else "unmeasured"
+
+
+def _mean(losses: list[Measurement]) -> float:
+    """The loss over all rows of these windows."""
+    n_rows = sum(m.n_rows for m in losses) or 1
+    return sum((m.value or 0.0) * m.n_rows for m in losses) / n_rows
+
+
+def _subject(app: App, release_id: str) -> str:
+    return app.store.releases.get(release_id).manifest.subject.ref
+
+
+def _rollout(app: App, release_id: str) -> Rollout | None:
+    try:
+        return app.store.rollouts.get(release_id)
+    except NotFound:
+        return None
+
+
+def _may_read(app: App, me: Principal, name: str) -> bool:
+    return app.gatekeeper.allows(me, "project.read", f"project:{name}")
+
+
+def _require(app: App, me: Principal, name: str) -> None:
+    app.gatekeeper.require(me, "project.read", f"project:{name}")

@@ -1,0 +1,170 @@
+"""A project's table as archived bytes: its file, what its ``@headrace.source`` makes, or production."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headrace.app.composition import App
+from headrace.app.histories import moments_of
+from headrace.core.data import Artifact, Snapshot
+from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.project import Project
+from headrace.data.frames import concat, kind_of, nulls, nulls_of, take
+from headrace.data.snapshots import archive, archive_columns, load_snapshot
+from headrace.data.sources import read_file
+from headrace.monitoring.ingest import as_numbers, outcomes_table, predictions_table
+from headrace.monitoring.joining import labelled_rows
+from headrace.training.source import make_table
+
+_FROM_PRODUCTION = re.compile(r"snapshot [0-9a-f-]{36} \(.*labelled answers", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sourced:
+    """What a snapshot is rebuilt from, and in words where that came from."""
+
+    raw: Artifact
+    source: str
+
+
+def project_table(folder: Path, project: Project, scratch: Path) -> dict[str, Any]:
+    """All rows of the project's source as columns."""
+    columns = read_file(_source_file(folder, project, scratch))
+    _check(columns, project)
+    return columns
+
+
+def gather(
+    app: App,
+    project: Project,
+    folder: Path,
+    scratch: Path,
+    *,
+    until: datetime | None,
+    with_production: bool,
+) -> Sourced:
+    """Archive the project's data as it came, before any transform.
+
+    With production, answered rows whose labels have come are added to the rows that the live model
+    learnt from: outcomes flow into the next training set without manual work.
+
+    Raises:
+        NotFound: the source is not there.
+        InvalidInput: it gives no table, or lacks a declared column.
+        UserCodeError: the project's own source function raised.
+    """
+    if with_production:
+        return _with_production(app, project)
+    path = _source_file(folder, project, scratch)
+    original = archive(path, app.store.artifacts)
+    columns = read_file(path)
+    _check(columns, project)
+    if until is None:
+        return Sourced(raw=original, source=project.data.source)
+    # The original stays in the archive too, under the digest that the source names.
+    kept = archive_columns(_before(columns, project, until), app.store.artifacts)
+    source = f"{project.data.source} (original {original.digest[:12]}), rows before {until:%Y-%m-%d}"
+    return Sourced(raw=kept, source=source)
+
+
+def _before(columns: dict[str, Any], project: Project, until: datetime) -> dict[str, Any]:
+    if project.data.time is None:
+        raise InvalidInput("--until needs a time column; name it as data.time in headrace.yaml.")
+    times = columns[project.data.time]
+    if kind_of(times) != "time":
+        raise InvalidInput(f"Column {project.data.time!r} holds no times, so --until cannot be applied.")
+    kept = np.flatnonzero(times < np.datetime64(until.replace(tzinfo=None), "us"))
+    if not len(kept):
+        raise InvalidInput(f"No row of {project.name!r} is before {until:%Y-%m-%d}.")
+    return take(columns, kept)
+
+
+def _with_production(app: App, project: Project) -> Sourced:
+    route = app.store.rollouts.route(project.name)
+    if route is None:
+        raise NotFound(f"Nothing of {project.name!r} is live, so there are no answers to learn from.")
+    own = _own_snapshot(app, route.live)
+    columns = load_snapshot(own, app.store.tables)
+    added = _answered(app, project, columns)
+    n_added = len(added[project.data.target]) if added else 0
+    versions = ", ".join(
+        f"{table}@{app.store.tables.version(table)}"
+        for table in (predictions_table(project.name), outcomes_table(project.name))
+    )
+    raw = archive_columns(_joined(columns, added) if added else columns, app.store.artifacts)
+    source = f"snapshot {own.id} ({own.source}) and {n_added:,} labelled answers ({versions})"
+    return Sourced(raw=raw, source=source)
+
+
+def _joined(base: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+    """Stacked; a boolean column takes no null, so it becomes numbers where production left one out."""
+    fitting = {
+        name: values.astype(np.float64) if values.dtype.kind + added[name].dtype.kind == "bf" else values
+        for name, values in base.items()
+    }
+    return concat([fitting, added])
+
+
+def _own_snapshot(app: App, release_id: str) -> Snapshot:
+    """The newest snapshot in the live release's ancestry that the project itself brought: all the answers
+    are added anew each time."""
+    release = app.store.releases.get(release_id)
+    snapshot = app.store.snapshots.get(release.manifest.snapshots[0]["id"])
+    while release.manifest.parent is not None and _FROM_PRODUCTION.match(snapshot.source):
+        release = app.store.releases.get(release.manifest.parent)
+        snapshot = app.store.snapshots.get(release.manifest.snapshots[0]["id"])
+    return snapshot
+
+
+def _answered(app: App, project: Project, base: dict[str, Any]) -> dict[str, Any]:
+    labelled = labelled_rows(project.name, app.store.tables)
+    labelled = labelled.of(~nulls(labelled.truth))
+    if not len(labelled):
+        return {}
+    n_rows = len(labelled)
+    values = dict(labelled.columns) | {project.data.target: labelled.truth}
+    if project.data.time is not None:
+        forecasts = project.task == "forecasting"
+        values[project.data.time] = moments_of(project, labelled) if forecasts else labelled.event_time
+    if project.data.key is not None:
+        values[project.data.key] = labelled.key
+    return {
+        name: _as_kind(values[name], kind_of(column)) if name in values else nulls_of(kind_of(column), n_rows)
+        for name, column in base.items()
+    }
+
+
+def _as_kind(recorded: Any, kind: str) -> Any:
+    """What production recorded in the kind of the project's own column: keys are recorded as text, and
+    true and false as numbers."""
+    if kind == "text" or recorded.dtype.kind not in "fO":
+        return recorded
+    numbers = as_numbers(recorded)
+    return numbers == 1 if kind == "boolean" and not np.isnan(numbers).any() else numbers
+
+
+def _source_file(folder: Path, project: Project, scratch: Path) -> Path:
+    if project.data.source.endswith(".py"):
+        return make_table(folder, scratch)
+    path = folder / project.data.source
+    if not path.is_file():
+        raise NotFound(f"data.source names {project.data.source!r}, which is not in {folder}.")
+    return path
+
+
+def _check(columns: dict[str, Any], project: Project) -> None:
+    data = project.data
+    wanted = [c.name for c in data.columns if c.role != "ignored"]
+    wanted += [name for name in (data.target, data.time, data.key) if name is not None]
+    for name in wanted:
+        if name not in columns:
+            raise InvalidInput(
+                f"The data of {project.name!r} has no column {name!r} (has: {', '.join(columns)[:500]}). "
+                "Mend headrace.yaml or the source."
+            )

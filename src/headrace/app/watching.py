@@ -1,0 +1,177 @@
+"""One round of watching as a durable workflow, and what follows from its findings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from headrace.app.build import BuildRequest
+from headrace.app.composition import App
+from headrace.app.deliver import numeric_inputs
+from headrace.app.durable import Durable
+from headrace.app.histories import tell_truth
+from headrace.core.ids import derived_id, new_id
+from headrace.core.record import Alert
+from headrace.monitoring.ingest import ingest
+from headrace.monitoring.joining import count_labels
+from headrace.monitoring.triggers import Standing, next_retraining, raise_alerts, standing_findings
+from headrace.monitoring.watch import Round, Watcher
+from headrace.monitoring.windows import watermark
+from headrace.store.documents import to_plain
+from headrace.training.lock import code_digest
+
+SYSTEM = "system:monitoring"
+_IN_FLIGHT = ("proposed", "waiting", "approved", "rolling_out")
+
+
+class Watching:
+    """Steps of :meth:`run`; each can be repeated without another effect."""
+
+    def __init__(self, app: App, durable: Durable) -> None:
+        self._app = app
+        self._store = app.store
+        self._durable = durable
+
+    def run(self, name: str) -> dict[str, Any]:
+        """The workflow: ingest, measure, conclude, react. Returns counts and the build it started."""
+        step = self._durable.step
+        ingested = step("ingest", self._ingest, name)
+        findings = step("inputs", self._inputs, name) + step("performance", self._performance, name)
+        findings += step("standing", self._standing, name)
+        busy = any(build.startswith(f"build:{name}:") for build in self._durable.unfinished("build"))
+        request = step("react", self._react, name, busy)
+        if request is not None:
+            self._durable.child("build", request["build_id"], request)
+        return {
+            "ingested": ingested,
+            "findings": findings,
+            "build": None if request is None else request["build_id"],
+        }
+
+    def start(self, name: str) -> str:
+        """Start a round now; returns its id."""
+        workflow_id = f"watch:{name}:{new_id(self._app.clock.now())}"
+        self._durable.start("watch", workflow_id, name)
+        return workflow_id
+
+    def _ingest(self, name: str) -> int:
+        project = self._store.projects.get(name)
+        numeric = numeric_inputs(self._store, project)
+        added = ingest(name, self._store.events, self._store.tables, numeric=numeric)
+        tell_truth(self._app, project)
+        return added
+
+    def _inputs(self, name: str) -> list[str]:
+        return self._keep(name, self._watcher(name).watch_inputs())
+
+    def _performance(self, name: str) -> list[str]:
+        return self._keep(name, self._watcher(name).watch_performance())
+
+    def _watcher(self, name: str) -> Watcher:
+        return Watcher(
+            project=self._store.projects.get(name),
+            tables=self._store.tables,
+            evidence=self._store.evidence,
+            baseline_of=self._app.scorers.baseline,
+            now=self._app.clock.now(),
+        )
+
+    def _standing(self, name: str) -> list[str]:
+        standing = self._stand(name)
+        if standing is None:
+            return []
+        project, now = self._store.projects.get(name), self._app.clock.now()
+        return self._keep(name, Round([], standing_findings(project, standing, now)))
+
+    def _stand(self, name: str) -> Standing | None:
+        """What is known about the live release now; None while nothing is live or answered."""
+        route, moment = self._store.rollouts.route(name), watermark(name, self._store.tables)
+        if route is None or moment is None:
+            return None
+        release = self._store.releases.get(route.live)
+        baseline = self._app.scorers.baseline(route.live)
+        present = code_digest(Path(self._store.projects.path(name)))
+        return Standing(
+            release_id=route.live,
+            trained_until=baseline.trained_until,
+            n_new_labels=count_labels(name, self._store.tables, since=release.created_at),
+            code_changed=present if present not in (None, release.manifest.code.digest) else None,
+            event_time=moment,
+        )
+
+    def _keep(self, name: str, found: Round) -> list[str]:
+        """Findings before measurements: a killed round finds the window unmeasured and says it again."""
+        new = [finding.id for finding in found.findings if self._store.findings.add(finding)]
+        moment = watermark(name, self._store.tables)
+        if moment is not None:
+            project, now = self._store.projects.get(name), self._app.clock.now()
+            for alert in raise_alerts(project, found.findings, moment, now):
+                self._raise(alert)
+        self._store.evidence.measure(found.measurements)
+        return new
+
+    def _raise(self, alert: Alert) -> None:
+        known = {a.id for a in self._store.findings.alerts(alert.project)}
+        if alert.id not in known:
+            self._store.audit.append(
+                SYSTEM,
+                "alert.raise",
+                f"project:{alert.project}",
+                {"finding": alert.finding_id, "action": alert.action, "reason": alert.reason},
+            )
+            self._store.findings.save_alert(alert)
+
+    def _react(self, name: str, busy: bool) -> dict[str, Any] | None:
+        """Ask for at most one retraining; the alert names it before it starts."""
+        self._give_up_failed(name)
+        project, standing = self._store.projects.get(name), self._stand(name)
+        if standing is None:
+            return None
+        self._close_stale(name)
+        findings = {finding.id: finding for finding in self._store.findings.list(name)}
+        chosen = next_retraining(
+            project,
+            self._store.findings.alerts(name),
+            findings,
+            standing=standing,
+            in_flight=busy or self._in_flight(name),
+        )
+        if chosen.alert is None:
+            return None
+        finding = findings[chosen.alert.finding_id]
+        build_id = derived_id("build", chosen.alert.id)
+        self._store.findings.save_alert(replace(chosen.alert, state="acting", build_id=build_id))
+        request = BuildRequest(
+            build_id=build_id,
+            folder=self._store.projects.path(name),
+            project=name,
+            author=f"trigger:{finding.kind}",
+            cause=f"{finding.kind}: {finding.title} (finding {finding.id})",
+            until=None,
+            approval="manual" if chosen.alert.action == "review" else None,
+            with_production=True,
+        )
+        self._store.audit.append(SYSTEM, "build.start", f"project:{name}", {"cause": request.cause})
+        plain: dict[str, Any] = to_plain(request)
+        return plain
+
+    def _close_stale(self, name: str) -> None:
+        """Alerts about releases that no longer answer ask for nothing any more."""
+        route = self._store.rollouts.route(name)
+        answering = set() if route is None else {route.live, route.canary}
+        about = {finding.id: finding.release_id for finding in self._store.findings.list(name)}
+        for alert in self._store.findings.alerts(name):
+            if alert.state == "open" and about[alert.finding_id] not in answering:
+                self._store.findings.save_alert(replace(alert, state="closed"))
+
+    def _in_flight(self, name: str) -> bool:
+        if any(release.state in _IN_FLIGHT for release in self._store.releases.list(name)):
+            return True
+        return any(alert.state == "acting" for alert in self._store.findings.alerts(name))
+
+    def _give_up_failed(self, name: str) -> None:
+        """A build that broke down has not closed its alert: it must not block every retraining to come."""
+        for alert in self._store.findings.alerts(name):
+            if alert.state == "acting" and self._durable.status(alert.build_id or "") == "failed":
+                self._store.findings.save_alert(replace(alert, state="closed"))

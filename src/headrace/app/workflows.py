@@ -1,0 +1,56 @@
+"""The durable workflows of one process, connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from headrace.app.build import Builds
+from headrace.app.composition import App
+from headrace.app.deliver import Deliveries
+from headrace.app.durable import Durable
+from headrace.app.watching import Watching
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflows:
+    """Use as a context manager: leaving frees what is unfinished for other processes."""
+
+    durable: Durable
+    builds: Builds
+    deliveries: Deliveries
+    watching: Watching
+
+    def __enter__(self) -> Workflows:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.durable.close()
+
+
+def launch(app: App, *, role: str = "command", address: str | None = None) -> Workflows:
+    """Start running workflows in this process, those that others left unfinished included."""
+    durable = Durable(
+        database_url=app.settings.workflows_url,
+        executors=app.store.executors,
+        clock=app.clock,
+        role=role,
+    )
+    work = Workflows(
+        durable=durable,
+        builds=Builds(app, durable),
+        deliveries=Deliveries(app, durable),
+        watching=Watching(app, durable),
+    )
+    durable.launch(
+        {
+            "build": work.builds.run,
+            "train": work.builds.train,
+            "deliver": work.deliveries.run,
+            "watch": work.watching.run,
+        },
+        address,
+    )
+    return work

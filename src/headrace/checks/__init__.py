@@ -1,0 +1,1 @@
+"""How good it is: one library of measurements, used offline, at a gate, in a canary and live."""

@@ -1,0 +1,75 @@
+"""What a measurement needs to know about a column: its missing values, and its values as labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.errors import InvalidInput
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Models see float32; a number beyond it is as good as infinite."""
+
+
+def is_missing(value: object) -> bool:
+    """``None``, NaN or NaT."""
+    if isinstance(value, float | np.floating):
+        return math.isnan(value)
+    return value is None or (isinstance(value, np.datetime64) and bool(np.isnat(value)))
+
+
+def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values are null, shape ``(n_rows,)``; infinity is not."""
+    match values.dtype.kind:
+        case "f":
+            return np.asarray(np.isnan(values))
+        case "M":
+            return np.asarray(np.isnat(values))
+        case "O":
+            return np.fromiter(map(is_missing, values.tolist()), dtype=bool, count=len(values))
+        case _:
+            return np.zeros(len(values), dtype=bool)
+
+
+def numbers(values: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """Numbers as a model sees them: null, infinite and too large are NaN.
+
+    Raises:
+        InvalidInput: the column holds something else.
+    """
+    if values.dtype.kind == "O":
+        if not missing(values).all() and any(isinstance(v, str) for v in values.tolist()):
+            raise InvalidInput(f"Column {name!r} holds text. Expected numbers or null.")
+        values = np.array([math.nan if is_missing(v) else float(v) for v in values.tolist()])
+    if values.dtype.kind not in "fiub":
+        raise InvalidInput(f"Column {name!r} has type {values.dtype}. Expected numbers or null.")
+    plain = values.astype(np.float64)
+    return np.where(np.abs(plain) <= LARGEST, plain, np.nan)
+
+
+def label(value: object) -> str | None:
+    """A category's name: text without surrounding spaces, numbers and booleans in their shortest form."""
+    if is_missing(value):
+        return None
+    if isinstance(value, int | float | np.number | np.bool_):
+        return f"{float(value):.15g}" if math.isfinite(value) else None
+    return str(value).strip()
+
+
+def label_counts(values: NDArray[Any]) -> dict[str | None, int]:
+    """Category to count, the most frequent first; ``None`` counts nulls."""
+    raw: dict[object, int] = {}
+    if values.dtype.kind in "fiub":
+        distinct, counts = np.unique(values, return_counts=True)
+        raw = dict(zip(distinct.tolist(), counts.tolist(), strict=True))
+    else:
+        for value in values.tolist():
+            raw[value] = raw.get(value, 0) + 1
+    named: dict[str | None, int] = {}
+    for value, count in raw.items():
+        name = label(value)
+        named[name] = named.get(name, 0) + count
+    return dict(sorted(named.items(), key=lambda item: (-item[1], item[0] is None, item[0] or "")))

@@ -1,0 +1,65 @@
+"""Is one model better than another on the same rows?"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from headrace.checks.metrics import Floats, Interval, mean_interval
+from headrace.core.errors import InvalidInput
+from headrace.core.release import Outcome4
+
+FEWEST_ROWS = 20
+"""With fewer rows than this an interval does not keep its level, so nothing is concluded."""
+
+
+class Judgement(NamedTuple):
+    """What was concluded and why."""
+
+    outcome: Outcome4
+    reason: str
+
+
+def paired_interval(candidate_losses: Floats, champion_losses: Floats, confidence: float) -> Interval:
+    """The interval of mean(candidate - champion), over rows that both have answered.
+
+    Pairing removes what is hard about a row for either model. Below 0 the candidate is better.
+
+    Raises:
+        InvalidInput: different numbers of rows, or none.
+
+    >>> paired_interval(np.array([1.0, 2.0]), np.array([2.0, 3.0]), 0.95).high
+    -1.0
+    """
+    candidate, champion = np.asarray(candidate_losses), np.asarray(champion_losses)
+    if candidate.shape != champion.shape or candidate.ndim != 1:
+        raise InvalidInput(
+            f"Losses have shapes {candidate.shape} and {champion.shape}. "
+            "Expected one loss of each model for the same rows."
+        )
+    return mean_interval(candidate - champion, confidence)
+
+
+def judge(interval: Interval, margin: float) -> Judgement:
+    """Hold an interval of a difference in loss against what is tolerated.
+
+    ``passed`` when even its upper end is within ``margin``; ``failed`` when even its lower end is
+    beyond; ``inconclusive`` between, and below 20 rows; ``error`` when it could not be measured.
+    """
+    if not math.isfinite(interval.estimate):
+        return Judgement("error", "a loss is not a finite number, so the difference could not be measured")
+    if interval.n < FEWEST_ROWS:
+        return Judgement(
+            "inconclusive", f"{interval.n} rows are too few to judge; at least {FEWEST_ROWS} are needed"
+        )
+    measured = (
+        f"the difference in loss is {interval.estimate:.4g}, "
+        f"{interval.confidence:.0%} interval {interval.low:.4g} to {interval.high:.4g}"
+    )
+    if interval.high <= margin:
+        return Judgement("passed", f"{measured}: within the margin {margin:.4g}")
+    if interval.low > margin:
+        return Judgement("failed", f"{measured}: beyond the margin {margin:.4g}")
+    return Judgement("inconclusive", f"{measured}: it spans the margin {margin:.4g}")

@@ -1,0 +1,112 @@
+"""Looking as often as one likes without being fooled: intervals that hold at all times at once.
+
+An ordinary 95 % interval that is looked at after every answer excludes the truth sooner or later. The
+confidence sequence here excludes it at any look with probability at most ``alpha``.
+
+Source: I. Waudby-Smith, D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, "Time-uniform central limit theory
+and asymptotic confidence sequences", Annals of Statistics 52 (2024), theorem 2.2. It is asymptotic: the
+first rows and skewed values need care, so nothing is said before ``FEWEST_ROWS`` rows, and the interval is
+widened for skewness as :func:`headrace.checks.metrics.reach_of` does. The level is simulated in
+``benchmarks/check_statistics.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headrace.checks.metrics import Floats, Interval, reach_of
+from headrace.core.errors import InvalidInput
+
+FEWEST_ROWS = 50
+"""Rows before the first interval."""
+FEWEST_DIFFERENT = 5
+"""Differences other than 0 before the first interval: rare ones tell nothing about their own spread."""
+
+
+@dataclass(kw_only=True)
+class AlwaysValid:
+    """A confidence sequence for the mean of paired differences. Not safe to share between threads.
+
+    Attributes:
+        alpha: probability of ever excluding the true mean, such as 0.05.
+        tuned_for: number of rows at which the interval is narrowest relative to its possibilities.
+
+    >>> sequence = AlwaysValid(alpha=0.05)
+    >>> sequence.update(np.linspace(0.9, 1.1, 200))
+    >>> interval = sequence.interval()
+    >>> interval is not None and interval.low > 0
+    True
+    """
+
+    alpha: float
+    tuned_for: int = 400
+    n: int = field(default=0, init=False)
+    n_different: int = field(default=0, init=False)
+    _mean: float = field(default=0.0, init=False, repr=False)
+    _second: float = field(default=0.0, init=False, repr=False)
+    _third: float = field(default=0.0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise InvalidInput(f"alpha is {self.alpha}. Expected a number between 0 and 1, such as 0.05.")
+
+    def update(self, differences: Floats) -> None:
+        """Add differences in loss, shape ``(n_new,)``, in the order in which they came.
+
+        Raises:
+            InvalidInput: one is not finite; nothing is added.
+        """
+        new = np.asarray(differences, dtype=np.float64).ravel()
+        if not np.isfinite(new).all():
+            raise InvalidInput(
+                "A difference in loss is not finite. Leave out rows that could not be measured."
+            )
+        if new.size:
+            self.n_different += int(np.count_nonzero(new))
+            self._merge(new)
+
+    def interval(self) -> Interval | None:
+        """The present interval; None while nothing can be said.
+
+        That is before 50 rows, and while fewer than 5 differences are other than 0: models that have
+        answered alike so far have not been told apart.
+        """
+        if self.n < FEWEST_ROWS or self.n_different < FEWEST_DIFFERENT:
+            return None
+        spread = math.sqrt(self._second / (self.n - 1))
+        skewness = 0.0 if spread == 0 else self._third / self.n / spread**3
+        below, above = reach_of(self._boundary(), skewness, self.n)
+        return Interval(
+            estimate=self._mean,
+            low=self._mean - spread * below,
+            high=self._mean + spread * above,
+            confidence=1 - self.alpha,
+            n=self.n,
+        )
+
+    def _boundary(self) -> float:
+        """Half width in standard deviations after ``n`` rows."""
+        log_level = -2 * math.log(self.alpha)
+        weight = (
+            (log_level + math.log(log_level) + 1) / self.tuned_for if log_level > 1 else 1 / self.tuned_for
+        )
+        scale = self.n * weight + 1
+        return math.sqrt(2 * scale / (self.n**2 * weight) * math.log(math.sqrt(scale) / self.alpha))
+
+    def _merge(self, new: Floats) -> None:
+        """Combine central moments (P. Pébay, Sandia report SAND2008-6212): stable, and order-free."""
+        m, n = new.size, self.n
+        total = n + m
+        mean = float(new.mean())
+        second = float(((new - mean) ** 2).sum())
+        third = float(((new - mean) ** 3).sum())
+        gap = mean - self._mean
+        self._third += (
+            third + gap**3 * n * m * (n - m) / total**2 + 3 * gap * (n * second - m * self._second) / total
+        )
+        self._second += second + gap**2 * n * m / total
+        self._mean += gap * m / total
+        self.n = total

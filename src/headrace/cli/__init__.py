@@ -1,0 +1,1 @@
+"""Thin commands, one file per noun: parse, call one function, print."""

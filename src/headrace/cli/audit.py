@@ -1,0 +1,44 @@
+"""``headrace audit``: the chained log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.session import As, Json, print_json, print_table, session
+
+app = typer.Typer(no_args_is_help=True, help="The chained log of what happened.")
+
+
+@app.command("ls")
+def list_entries(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many of the newest.")] = 50,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print the newest entries."""
+    with session(as_name) as s:
+        s.app.gatekeeper.require(s.me, "audit.read", "audit:log")
+        newest = s.app.store.audit.verify()
+        entries = s.app.store.audit.list(after=max(0, newest - limit), limit=limit)
+    if as_json:
+        print_json(entries)
+    else:
+        print_table(
+            ("#", "AT", "WHO", "WHAT", "ON"),
+            [(e.sequence, f"{e.at:%Y-%m-%d %H:%M:%S}", e.actor, e.action, e.resource) for e in entries],
+            empty="Nothing has happened yet.",
+        )
+
+
+@app.command("verify")
+def verify(as_name: As = None, as_json: Json = False) -> None:
+    """Recompute the chain; an edit, deletion or reorder is an error."""
+    with session(as_name) as s:
+        s.app.gatekeeper.require(s.me, "audit.read", "audit:log")
+        n_entries = s.app.store.audit.verify()
+    if as_json:
+        print_json({"entries": n_entries, "intact": True})
+    else:
+        typer.echo(f"{n_entries} entries, chain intact.")

@@ -1,0 +1,85 @@
+"""``headrace model``: versions, runs, lineage, rebuild."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.app.reading import lineage, model_versions, rebuild, runs
+from headrace.cli.exits import end_with
+from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.core.errors import GateFailed
+
+app = typer.Typer(no_args_is_help=True, help="Model versions, their runs and lineage.")
+Project = Annotated[str, typer.Argument(help="Name of the project.")]
+NameAtVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Such as cars@1.")]
+
+
+@app.command("ls")
+def list_models(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List a project's model versions, oldest first."""
+    with session(as_name) as s:
+        found = model_versions(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("VERSION", "IN MLFLOW", "RUN", "PACKAGE", "REGISTERED"),
+        [
+            (
+                m.version,
+                m.registry_version,
+                m.run_id,
+                m.package.digest[:12],
+                f"{m.registered_at:%Y-%m-%d %H:%M}",
+            )
+            for m in found
+        ],
+        empty="No model yet. Make one with 'headrace run'.",
+    )
+
+
+@app.command("runs")
+def list_runs(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List every training run, failed ones included, newest first."""
+    with session(as_name) as s:
+        found = runs(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("RUN", "VARIANT", "STATE", "METRICS", "ERROR"),
+        [
+            (r.id, r.variant, r.state, ", ".join(f"{k} {v:.4g}" for k, v in r.metrics.items()), r.error)
+            for r in found
+        ],
+        empty="No run yet. Make one with 'headrace run'.",
+    )
+
+
+@app.command("lineage")
+def show_lineage(model: NameAtVersion, as_name: As = None, as_json: Json = False) -> None:
+    """Data, features, code, environment and parameters of one version."""
+    with session(as_name) as s:
+        found = lineage(s.app, s.me, model)
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        typer.echo(f"  {name:<12} {value}")
+
+
+@app.command("rebuild")
+def rebuild_model(model: NameAtVersion, as_name: As = None, as_json: Json = False) -> None:
+    """Make a version again from its record alone, and say whether it is the same."""
+    with session(as_name) as s:
+        result = rebuild(s.app, s.me, model)
+    if as_json:
+        print_json(result)
+    else:
+        for name, value in result.items():
+            typer.echo(f"  {name:<16} {value}")
+    if not (result["same_digest"] or result["metrics_equal"]):
+        failed = GateFailed(f"{model} could not be reproduced: the digests and the metrics differ.")
+        end_with(failed, as_json=as_json)

@@ -1,0 +1,99 @@
+"""``headrace monitor``: watch, findings, performance, replay."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.app.operations import watch_now
+from headrace.app.reading import findings, performance
+from headrace.app.replay import Replay, replay_source
+from headrace.app.workflows import launch
+from headrace.cli.run import parse_moment
+from headrace.cli.session import As, Json, print_json, print_table, session
+
+app = typer.Typer(no_args_is_help=True, help="Watch, findings, performance, replay.")
+Project = Annotated[str, typer.Argument(help="Name of the project.")]
+
+
+@app.command("watch")
+def watch(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """Run one round now: ingest, measure, conclude, react."""
+    with session(as_name) as s, launch(s.app) as work:
+        result = watch_now(s.app, work, s.me, project)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(f"{result['ingested']} rows read, {len(result['findings'])} new findings.")
+        if result["build"]:
+            typer.echo(f"A retraining has started: {result['build']}")
+
+
+@app.command("findings")
+def list_findings(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List what production data has shown."""
+    with session(as_name) as s:
+        found = findings(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("WINDOW", "KIND", "WHAT"),
+        [(f"{f.window[0]:%Y-%m-%d} to {f.window[1]:%Y-%m-%d}", f.kind, f.title) for f in found],
+        empty="Nothing stands out.",
+    )
+
+
+@app.command("performance")
+def list_performance(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List the loss by window and release, as far as labels have come."""
+    with session(as_name) as s:
+        found = performance(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("WINDOW", "RELEASE", "METRIC", "VALUE", "90 % INTERVAL", "LABELS"),
+        [
+            (
+                "" if m.window is None else f"{m.window[0]:%Y-%m-%d}",
+                (m.release_id or "")[:13],
+                m.name,
+                f"{m.value:.4g}",
+                "" if m.interval is None else f"{m.interval[0]:.4g} to {m.interval[1]:.4g}",
+                m.n_rows,
+            )
+            for m in found
+        ],
+        empty="No labels have come yet. Send them to /api/v1/projects/NAME/labels.",
+    )
+
+
+@app.command("replay")
+def replay(
+    project: Project,
+    start: Annotated[str, typer.Option("--from", metavar="DATE", help="First event time.")],
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="End, not included.")] = None,
+    label_delay_days: Annotated[float, typer.Option(metavar="DAYS", help="How long labels take.")] = 1.0,
+    url: Annotated[str, typer.Option(help="Address of the server.")] = "http://127.0.0.1:8000",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Send the project's own later rows to the running server as if they happened now, labels late."""
+    with session(as_name) as s:
+        s.app.gatekeeper.require(s.me, "predict", f"project:{project}")
+        plan = Replay(
+            project=project,
+            start=parse_moment(start),
+            until=None if until is None else parse_moment(until),
+            label_delay_s=label_delay_days * 86_400,
+            url=url,
+        )
+        result = replay_source(s.app, s.me, plan)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(f"{result.answered:,} rows answered, {result.labelled:,} labels sent.")
+        for finding in result.findings:
+            typer.echo(f"  {finding.window[1]:%Y-%m-%d}  {finding.kind}: {finding.title}")

@@ -1,0 +1,87 @@
+"""``headrace release``: list, show, approve, reject, roll back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.app.operations import decide, find_release, roll_back
+from headrace.app.reading import release_report, releases
+from headrace.app.workflows import launch
+from headrace.cli.run import print_release
+from headrace.cli.session import As, Json, print_json, print_table, session
+
+app = typer.Typer(no_args_is_help=True, help="List, show, approve, reject, roll back.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, or its first letters.")]
+Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
+
+
+@app.command("ls")
+def list_releases(
+    project: Annotated[str | None, typer.Argument(help="Only this project.")] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """List releases, newest first."""
+    with session(as_name) as s:
+        found = releases(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("ID", "SUBJECT", "STATE", "AUTHOR", "CAUSE"),
+        [(r.id, r.manifest.subject.ref, r.state, r.author, r.manifest.cause) for r in found],
+        empty="No release yet. Make one with 'headrace run'.",
+    )
+
+
+@app.command("show")
+def show(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
+    """Show a release with all its evidence."""
+    with session(as_name) as s:
+        report = release_report(s.app, s.me, find_release(s.app, release_id).id)
+    if as_json:
+        print_json(report)
+    else:
+        print_release(report)
+
+
+@app.command("approve")
+def approve(release_id: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Approve a waiting release; never one's own."""
+    _decide(release_id, "approved", comment, as_name, as_json)
+
+
+@app.command("reject")
+def reject(release_id: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Reject a waiting release."""
+    _decide(release_id, "rejected", comment, as_name, as_json)
+
+
+@app.command("rollback")
+def rollback(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Give the traffic back to the release before, or stop a rollout that is under way."""
+    with session(as_name) as s, launch(s.app) as work:
+        release = roll_back(s.app, work, s.me, project)
+    if as_json:
+        print_json({"live": release.id, "project": project})
+    else:
+        typer.echo(f"{release.manifest.subject.ref} answers again (release {release.id}).")
+
+
+def _decide(release_id: str, decision: str, comment: str, as_name: str | None, as_json: bool) -> None:
+    with session(as_name) as s, launch(s.app) as work:
+        release = decide(s.app, work, s.me, release_id, decision, comment)
+    if as_json:
+        print_json({"id": release.id, "state": release.state, "digest": release.digest})
+        return
+    typer.echo(f"{release.manifest.subject.ref} is {release.state.replace('_', ' ')} (release {release.id}).")
+    if release.state == "rolling_out":
+        typer.echo("It is a canary now and needs traffic: headrace up")
+    elif release.state == "live":
+        typer.echo(f"Answers at /v2/models/{release.project}/infer once the server is up: headrace up")

@@ -1,0 +1,102 @@
+"""``headrace run``: build, prove, hand over to the release."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from headrace.app.operations import DECIDING, settle, start_build
+from headrace.app.reading import release_report, runs
+from headrace.app.workflows import launch
+from headrace.cli.exits import end_with
+from headrace.cli.session import As, Json, print_json, session
+from headrace.core.errors import Conflict, GateFailed, InvalidInput, NotFound, UserCodeError, WaitsForPerson
+from headrace.core.release import Release
+
+app = typer.Typer(add_completion=False)
+_STOPPED = {kind.__name__: kind for kind in (InvalidInput, NotFound, Conflict, UserCodeError)}
+"""What stops a build without being a gate: the user's data or code."""
+
+
+@app.command()
+def run(
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Learn only from rows before this date.")
+    ] = None,
+    cause: Annotated[str, typer.Option(help="Why; kept with the release.")] = "run by hand",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Build, prove and hand over to the release; an interrupted run goes on where it stopped."""
+    moment = None if until is None else parse_moment(until)
+    console = Console(stderr=True)
+    with session(as_name) as s, launch(s.app) as work:
+        started = start_build(s.app, work, s.me, Path.cwd(), cause=cause, until=moment)
+        if started.resumed:
+            console.print("Going on with the run that was interrupted.", style="yellow")
+        with console.status("starting") as status:
+            work.durable.on_step = lambda name: status.update(name.replace("_", " "))
+            built: dict[str, Any] = work.durable.result(started.build_id)
+        if built["release_id"] is None:
+            _print_verdicts(built, as_json)
+            end_with(_STOPPED.get(built["kind"], GateFailed)(built["reason"]), as_json=as_json)
+        with console.status("release"):
+            release = settle(s.app, work, built["release_id"], leaving=("proposed",))
+            if release.manifest.approval == "automatic":
+                release = settle(s.app, work, release.id, leaving=DECIDING)
+        report = release_report(s.app, s.me, release.id)
+        tried = [r for r in runs(s.app, s.me, release.project) if r.build_id == started.build_id]
+    if as_json:
+        print_json(report)
+    else:
+        for failed in (r for r in tried if r.state == "failed"):
+            typer.echo(f"Variant {failed.variant} failed. {failed.error}", err=True)
+        print_release(report)
+    finish(release, as_json=as_json)
+
+
+def finish(release: Release, *, as_json: bool) -> None:
+    """End with the exit code that the release's state asks for."""
+    if release.state == "refused":
+        end_with(GateFailed(f"Release {release.id} was refused. {release.reason}"), as_json=as_json)
+    if release.state == "waiting":
+        waits = WaitsForPerson(
+            f"Release {release.id} waits for approval by somebody other than {release.author!r}. "
+            f"Next: headrace release approve {release.id} --as NAME"
+        )
+        end_with(waits, as_json=as_json)
+
+
+def print_release(report: Any) -> None:
+    """The release in a few lines: what it is, and what each gate said."""
+    release = report.release
+    typer.echo(f"{release.manifest.subject.ref}  {release.state}  release {release.id}")
+    typer.echo(f"  digest   {release.digest}")
+    typer.echo(f"  variant  {release.manifest.params['variant']}   cause  {release.manifest.cause}")
+    evaluation = ", ".join(f"{name} {value:.4g}" for name, value in release.manifest.evaluation.items())
+    typer.echo(f"  tested   {evaluation}")
+    for verdict in report.verdicts:
+        typer.echo(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
+    for approval in report.approvals:
+        typer.echo(f"  {approval.decision:<12} by {approval.approver} at {approval.at:%Y-%m-%d %H:%M} UTC")
+
+
+def _print_verdicts(built: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(built)
+        return
+    for verdict in built["verdicts"]:
+        typer.echo(f"  {verdict['outcome']:<12} {verdict['gate']:<14} {verdict['reason']}")
+
+
+def parse_moment(text: str) -> datetime:
+    """A date or time, UTC unless it says otherwise. Raises InvalidInput."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput(f"{text!r} is no date. Expected one such as 2020-01-31.") from error
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,57 @@
+"""What every command shares: its options, the opened app, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import typer
+
+from headrace.app.composition import App, open_app
+from headrace.core.canonical import plain
+from headrace.core.identity import Principal
+from headrace.core.settings import read_settings
+
+As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Act as this identity.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """An opened app and who is asking."""
+
+    app: App
+    me: Principal
+
+
+@contextmanager
+def session(as_name: str | None = None) -> Iterator[Session]:
+    """Open the home that the environment names, as this identity."""
+    settings = read_settings()
+    with open_app(settings) as app:
+        # The home's first identity exists before anybody acts, also when the first act is somebody else's.
+        me = app.me() if as_name is None else app.identities.resolve(as_name)
+        yield Session(app=replace(app, settings=settings), me=me)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
+    """Rows under headings, or the sentence ``empty``."""
+    if not rows:
+        typer.echo(empty)
+        return
+    # One line per row and nothing cut off, however narrow the terminal: ids are there to be copied.
+    cells = [
+        list(columns),
+        *(["" if cell is None else " ".join(str(cell).split()) for cell in row] for row in rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,80 @@
+"""``headrace up``: serve everything on one port."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from headrace.app.serving import reserve_home
+from headrace.cli.session import Json, session
+from headrace.core.errors import Conflict, InvalidInput
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    as_json: Json = False,
+) -> None:
+    """Serve models, API and pages on one port, and run the jobs that wait."""
+    import uvicorn
+    from uvicorn.importer import import_from_string
+
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    with session() as s:
+        me = s.me
+        reserve_home(s.app, url)
+    _check_port(host, port)
+    # By name, as uvicorn would load it: commands and pages do not import each other. It is made before
+    # the event loop starts, because taking over unfinished workflows blocks.
+    server = import_from_string("headrace.web.server:create_app")(address=url)
+    logging.basicConfig(level=logging.WARNING)  # a server's log is its standard error
+    link = url + server.new_ticket(me)
+    if as_json:
+        typer.echo(json.dumps({"url": url, "sign_in": link, "pid": os.getpid()}))  # one line: it is a signal
+    else:
+        typer.echo(f"Headrace is up at {url}. Sign in, once: {link}")
+    sys.stdout.flush()
+    uvicorn.run(
+        server,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise InvalidInput(f"There is no address {host!r} ({error.strerror}). Expected 127.0.0.1.") from error
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except PermissionError as error:
+            raise InvalidInput(f"Port {port} may not be used by you. Choose one above 1023.") from error
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise InvalidInput(
+                    f"{host} is no address of this machine ({error.strerror}). Expected 127.0.0.1, or "
+                    "0.0.0.0 for all of its addresses."
+                ) from error
+            raise Conflict(
+                f"Port {port} on {host} is in use ({error.strerror}). Stop what listens there, or choose "
+                f"another: headrace up --port {port + 1}"
+            ) from error

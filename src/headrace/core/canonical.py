@@ -1,0 +1,67 @@
+"""Canonical JSON and the digests that are approved and signed.
+
+Two equal values always give the same bytes: keys sorted, no spaces, UTF-8, no NaN or infinity,
+times as ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace.core.errors import InvalidInput
+
+
+def plain(value: object) -> Any:
+    """Reduce dataclasses, tuples and times to JSON's own types.
+
+    >>> plain({"at": datetime(2026, 1, 2, tzinfo=UTC), "n": (1, 2)})
+    {'at': '2026-01-02T00:00:00Z', 'n': [1, 2]}
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
+        items = [plain(item) for item in value]
+        return sorted(items) if isinstance(value, set | frozenset) else items
+    raise InvalidInput(
+        f"A value of type {type(value).__name__} cannot be recorded. "
+        "Expected numbers, text, times, lists, mappings or dataclasses of these."
+    )
+
+
+def canonical_json(value: object) -> bytes:
+    """The one byte form of ``value``.
+
+    Raises:
+        InvalidInput: a number is NaN or infinite, or a type has no JSON form.
+    """
+    try:
+        text = json.dumps(
+            plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+    except ValueError as error:
+        raise InvalidInput(
+            f"A record holds NaN or infinity, which JSON has no form for ({error}). "
+            "Leave the value out, or use null."
+        ) from error
+    return text.encode()
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of the canonical JSON, as 64 hex digits."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def digest_bytes(data: bytes) -> str:
+    """SHA-256 of ``data``, as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()

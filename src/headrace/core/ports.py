@@ -1,0 +1,329 @@
+"""The interfaces between the rooms. Each has a conformance suite in ``headrace.testing``.
+
+Every implementation is safe to call from several threads. ``get`` raises :class:`NotFound`,
+``find`` returns ``None``, ``list`` is ordered oldest first unless it says otherwise. Writes are
+idempotent by id: repeating one is no error and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from headrace.core.data import Artifact, ModelVersion, Run, RunState, Snapshot
+from headrace.core.identity import AuditEntry, Decision, Principal
+from headrace.core.project import Project
+from headrace.core.record import Alert, Finding
+from headrace.core.release import Approval, Measurement, Release, ReleaseState, Rollout, Route, Verdict
+
+Columns = Mapping[str, Any]
+"""Column name to a numpy array of shape ``(n_rows,)``: float64 (NaN is null), object (text or
+``None``), bool or ``datetime64[us]`` (UTC, NaT is null)."""
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> datetime:
+        """The present moment in UTC."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that only grow."""
+
+    def sleep(self, duration_s: float) -> None:
+        """Block the calling thread."""
+
+
+class ArtifactStore(Protocol):
+    """Immutable bytes, named by SHA-256. What is read has been verified against its name."""
+
+    def put(self, data: bytes, media_type: str) -> Artifact:
+        """Keep ``data``; durable when it returns."""
+
+    def put_file(self, path: Path, media_type: str) -> Artifact:
+        """Keep a copy of a file without holding it in memory; durable when it returns."""
+
+    def get(self, digest: str) -> bytes:
+        """The bytes. Raises NotFound, or InternalError if they no longer match their digest."""
+
+    def path(self, digest: str) -> Path:
+        """A read-only local file with the bytes. Raises as :meth:`get` does."""
+
+    def has(self, digest: str) -> bool:
+        """Whether it is kept here."""
+
+
+class Transaction(NamedTuple):
+    """A writer's own position, stored atomically with an append: makes appends exactly-once."""
+
+    writer: str
+    position: int
+
+
+class TableStore(Protocol):
+    """Versioned columnar tables. A table's name is a path such as ``cars/snapshots``."""
+
+    def append(self, table: str, columns: Columns, *, transaction: Transaction | None = None) -> int:
+        """Add rows (new columns are allowed) and return the version; durable when it returns."""
+
+    def replace(self, table: str, columns: Columns) -> int:
+        """Make these the table's rows; earlier versions stay readable. Returns the version."""
+
+    def query(
+        self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any] = ()
+    ) -> dict[str, Any]:
+        """Run DuckDB SQL over ``{alias: (table, version or None for newest)}``; numpy columns.
+
+        Raises NotFound if a table or version is missing."""
+
+    def version(self, table: str) -> int | None:
+        """The newest version, or None if there is no such table."""
+
+    def position(self, table: str, writer: str) -> int:
+        """The position that ``writer`` last stored with an append; 0 before the first."""
+
+
+class Segment(NamedTuple):
+    """One file of a stream, written by one process: its name and its committed size in bytes."""
+
+    name: str
+    size_bytes: int
+
+
+class EventLog(Protocol):
+    """Append-only streams of opaque records. A stream's name is a path such as ``cars/predictions``."""
+
+    def append(self, stream: str, records: Sequence[bytes]) -> None:
+        """Add records in order; they survive ``kill -9`` and power loss when it returns."""
+
+    def segments(self, stream: str) -> list[Segment]:
+        """The stream's segments, oldest first."""
+
+    def read(self, stream: str, segment: str, offset: int, limit: int) -> tuple[list[bytes], int]:
+        """Up to ``limit`` records from ``offset``, and the offset after them."""
+
+    def count(self, stream: str) -> int:
+        """How many records the stream holds."""
+
+    def close(self) -> None:
+        """Flush and release files."""
+
+
+class ProjectStore(Protocol):
+    """Projects as last declared."""
+
+    def save(self, project: Project, path: str) -> None:
+        """Insert or update; ``path`` is the project's folder."""
+
+    def get(self, name: str) -> Project: ...
+
+    def path(self, name: str) -> str:
+        """The project's folder as last seen."""
+
+    def list(self) -> list[Project]: ...
+
+
+class SnapshotStore(Protocol):
+    """Snapshots: immutable once added."""
+
+    def add(self, snapshot: Snapshot) -> Snapshot:
+        """Insert; returns the one that stands under this id."""
+
+    def get(self, snapshot_id: str) -> Snapshot: ...
+
+    def find(self, project: str, digest: str) -> Snapshot | None:
+        """The snapshot with this content."""
+
+    def list(self, project: str) -> list[Snapshot]: ...
+
+
+class RunStore(Protocol):
+    """Runs: ``running`` once, then finished or failed for good."""
+
+    def save(self, run: Run) -> None:
+        """Insert, or finish a running one. Raises Conflict when it has already ended differently."""
+
+    def get(self, run_id: str) -> Run: ...
+
+    def find_finished(self, project: str, fingerprint: str) -> Run | None:
+        """A finished run with the same data, code, environment and parameters."""
+
+    def list(
+        self, project: str, *, build_id: str | None = None, state: RunState | None = None, limit: int = 1000
+    ) -> list[Run]:
+        """Newest first."""
+
+
+class ModelStore(Protocol):
+    """Numbered model versions: immutable, without gaps, one per run."""
+
+    def add(self, model: ModelVersion) -> ModelVersion:
+        """Give the next number (``version`` is ignored); a run already added keeps its number."""
+
+    def get(self, project: str, version: int) -> ModelVersion: ...
+
+    def list(self, project: str) -> list[ModelVersion]: ...
+
+    def set_registry_version(self, project: str, version: int, registry_version: str) -> None:
+        """Note the number under which MLflow knows it; the first note stands."""
+
+
+class ReleaseStore(Protocol):
+    """Releases and the state each is in."""
+
+    def add(self, release: Release) -> Release:
+        """Insert; returns the one that stands under this id."""
+
+    def get(self, release_id: str) -> Release: ...
+
+    def list(self, project: str | None = None) -> list[Release]:
+        """Newest first."""
+
+    def move(self, release_id: str, expected: ReleaseState, to: ReleaseState, reason: str = "") -> Release:
+        """Change the state. Raises Conflict when it is not in ``expected``."""
+
+
+class EvidenceStore(Protocol):
+    """Verdicts, approvals and measurements: added, never changed."""
+
+    def add_verdict(self, verdict: Verdict) -> None: ...
+
+    def verdicts(self, subject_id: str) -> list[Verdict]: ...
+
+    def approve(self, approval: Approval) -> Approval:
+        """Record a decision on a waiting release, in one transaction with these checks.
+
+        Raises Denied when the approver is the author, Conflict when the digest is not the
+        release's, the release is not waiting, or it was decided otherwise before."""
+
+    def approvals(self, release_id: str) -> list[Approval]: ...
+
+    def measure(self, measurements: Sequence[Measurement]) -> None: ...
+
+    def measurements(
+        self, project: str, *, name: str | None = None, release_id: str | None = None
+    ) -> list[Measurement]:
+        """Ordered by window, then time."""
+
+
+class RolloutStore(Protocol):
+    """Rollouts and routes."""
+
+    def save(self, rollout: Rollout, route: Route | None = None) -> None:
+        """Insert at revision 0, or replace revision ``n - 1`` by ``n``; the route in the same
+        transaction. Repeating the stored revision is no error. Raises Conflict otherwise."""
+
+    def get(self, release_id: str) -> Rollout: ...
+
+    def find_active(self, project: str) -> Rollout | None:
+        """The rollout that is pending or in canary."""
+
+    def route(self, project: str) -> Route | None: ...
+
+    def routes(self) -> list[Route]: ...
+
+    def set_route(self, route: Route) -> Route:
+        """Write a route outside a rollout; ``revision`` must be one above the present (0: none)."""
+
+
+class FindingStore(Protocol):
+    """Findings and the alerts raised on them."""
+
+    def add(self, finding: Finding) -> bool:
+        """Whether it is new."""
+
+    def save_alert(self, alert: Alert) -> None:
+        """Insert or update by id."""
+
+    def alerts(self, project: str) -> list[Alert]: ...
+
+    def list(self, project: str) -> list[Finding]: ...
+
+
+class PrincipalStore(Protocol):
+    """Identities."""
+
+    def save(self, principal: Principal) -> None:
+        """Insert, or replace the roles of the one with this name."""
+
+    def get(self, name: str) -> Principal: ...
+
+    def find(self, name: str) -> Principal | None: ...
+
+    def list(self) -> list[Principal]: ...
+
+
+class AuditLog(Protocol):
+    """A chain of entries; each hash covers the one before."""
+
+    def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> AuditEntry:
+        """Add an entry; serialised over all processes; durable when it returns."""
+
+    def list(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]: ...
+
+    def verify(self) -> int:
+        """Recompute the chain; returns how many entries it holds.
+
+        Raises InternalError naming the first entry that was edited, deleted or reordered."""
+
+
+class ExecutorStore(Protocol):
+    """Live processes: who may own unfinished work."""
+
+    def register(self, executor_id: str, role: str, address: str | None) -> None:
+        """Announce this process (host, process id and its start time are noted)."""
+
+    def heartbeat(self, executor_id: str) -> None: ...
+
+    def release(self, executor_id: str) -> None:
+        """This process has ended its work cleanly."""
+
+    def dead(self) -> list[str]:
+        """Ids of executors that no longer live: released, process gone, or heartbeat over 60 s old."""
+
+    def claim(self, executor_id: str, by: str) -> bool:
+        """Whether ``by`` alone may take over what a dead executor left (also if a claimer died)."""
+
+    def forget(self, executor_id: str) -> None:
+        """Everything it left has been taken over: it is no longer listed as dead."""
+
+    def find(self, role: str) -> tuple[str, str | None] | None:
+        """Id and address of a live executor in this role."""
+
+
+class Policy(Protocol):
+    """Who may do what."""
+
+    def decide(self, principal: Principal, action: str, resource: str) -> Decision:
+        """Whether ``principal`` may do ``action`` (such as ``release.approve``) on ``resource``
+        (such as ``project:cars``)."""
+
+
+class Tracker(Protocol):
+    """The experiment tracker and model registry that users already have."""
+
+    def log_run(self, run: Run) -> str:
+        """Record a finished run with parameters and metrics; the same run gives the same id."""
+
+    def register(self, model: ModelVersion, package: Path) -> str:
+        """Register a version; the same run gives the same number."""
+
+    def set_live(self, project: str, registry_version: str) -> None:
+        """Point the alias that production follows at this version."""
+
+
+class Scorer(Protocol):
+    """A loaded model package."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Output names, the prediction first."""
+
+    @property
+    def classes(self) -> tuple[str | float | bool, ...] | None:
+        """The labels in the order of the probabilities; None unless it classifies."""
+
+    def score(self, columns: Columns) -> dict[str, Any]:
+        """Predict rows: raw input columns in, output name to array ``(n_rows,)`` out."""

@@ -1,0 +1,199 @@
+"""What a project promises: the typed form of ``headrace.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Task = Literal["classification", "regression", "forecasting"]
+ColumnRole = Literal["numeric", "categorical", "ignored"]
+Action = Literal["warn", "review", "automatic"]
+DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
+"""The loss that a task is judged by unless the project says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Somebody to call."""
+
+    name: str
+    contact: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One input of the model: its name and how it is read."""
+
+    name: str
+    role: ColumnRole
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """Where the data is and what its columns mean.
+
+    Attributes:
+        source: path of a CSV or Parquet file, relative to the project, or ``project.py`` when a
+            function decorated with ``@headrace.source`` makes the table.
+        time: column that says when a row happened; splits and windows follow it.
+        key: column that names the entity; labels are joined by it.
+        columns: the inputs of the model, in the order in which it sees them.
+        lags_days, horizon_days: forecasting only: which past values are inputs, and how many days
+            ahead a forecast is made.
+    """
+
+    source: str
+    target: str
+    time: str | None = None
+    key: str | None = None
+    columns: tuple[Column, ...] = ()
+    lags_days: tuple[int, ...] = ()
+    horizon_days: int = 7
+    documentation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSpec:
+    """How rows are divided: ``random`` (seeded, by row content) or ``sequential`` (by time)."""
+
+    policy: Literal["random", "sequential"] = "random"
+    test_fraction: float = 0.3
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to make a model; ``trainer`` names a function in ``project.py``."""
+
+    name: str
+    trainer: str
+    params: dict[str, float | int | str | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataGate:
+    """Gate 1. ``segment`` names a column; segments with too few good rows are not trained on."""
+
+    min_rows: int = 50
+    max_null_fraction: float = 0.5
+    segment: str | None = None
+    min_rows_per_segment: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelGate:
+    """Gate 2. ``metric`` is a loss (smaller is better).
+
+    Attributes:
+        max_loss: absolute limit in the metric's own unit; none when not set.
+        margin: how much worse than the champion a candidate may be, as a share of its loss.
+        confidence: level of the paired interval.
+    """
+
+    metric: str
+    max_loss: float | None = None
+    margin: float = 0.02
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageGate:
+    """Gate 3a. ``tolerance`` is relative to the spread of the original's outputs."""
+
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """All that must pass before a release may be approved."""
+
+    data: DataGate
+    model: ModelGate
+    package: PackageGate = PackageGate()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutSpec:
+    """How a release goes live.
+
+    Attributes:
+        steps: shares of traffic in percent, growing; promotion follows the last.
+        min_requests: answers by the candidate before a step may end.
+        min_labels: labelled rows before quality is judged; 0 judges without labels.
+        max_error_rate: share of failed answers that the candidate may have.
+        interval_s: time between two looks.
+        timeout_s: a step that is still inconclusive after this long is rolled back.
+    """
+
+    steps: tuple[int, ...] = (10, 50)
+    min_requests: int = 50
+    min_labels: int = 0
+    max_error_rate: float = 0.02
+    interval_s: float = 5.0
+    timeout_s: float = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSpec:
+    """What is watched; a finding needs evidence and size.
+
+    Attributes:
+        window_s: length of a window in event time.
+        false_alarms: expected number of false findings per window over all features.
+        psi: Population Stability Index at or above which a shift is large enough to report.
+        loss_ratio: ratio to the reference loss at which performance counts as degraded.
+        min_rows: fewer rows than this give an inconclusive window, never an alarm.
+    """
+
+    window_s: int = 604_800
+    false_alarms: float = 0.01
+    psi: float = 0.2
+    loss_ratio: float = 1.1
+    min_rows: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """When ``when`` happens, do ``do``: warn, prepare for review, or act.
+
+    Attributes:
+        min_labels: new labels since the live model was trained, before a retraining can learn anything
+            (not asked for ``code``); for ``labels`` also what raises the alert.
+        every_s: for ``schedule``: age of the live model, in event time.
+        cooldown_s: least time between two retrainings, in event time.
+    """
+
+    when: Literal["drift", "performance", "labels", "schedule", "code"]
+    do: Action = "warn"
+    min_labels: int = 1000
+    every_s: int = 2_592_000
+    cooldown_s: int = 604_800
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """Why the model is worth having and how that will be seen."""
+
+    hypothesis: str
+    kpi: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A project as declared. ``approval`` is who decides: nobody (automatic) or a person."""
+
+    name: str
+    task: Task
+    owner: Owner
+    value: Value
+    data: DataSpec
+    gates: Gates
+    variants: tuple[Variant, ...]
+    risk: Literal["low", "medium", "high"] = "medium"
+    approval: Literal["automatic", "manual"] = "manual"
+    seed: int = 0
+    split: SplitSpec = SplitSpec()
+    rollout: RolloutSpec = RolloutSpec()
+    monitors: MonitorSpec = MonitorSpec()
+    triggers: tuple[Trigger, ...] = ()

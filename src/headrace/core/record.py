@@ -1,0 +1,124 @@
+"""What production leaves behind: answers, truth, and what was concluded from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One answered request of one or more rows.
+
+    Attributes:
+        columns: input name to values, each of length ``n_rows``.
+        outputs: output name to values, each of length ``n_rows``.
+        event_time: when the thing predicted happened or will happen; the request may say.
+        keys: business keys of the rows, by which labels can be joined.
+        unseen: inputs that hold a category which training never saw; none is the usual case.
+    """
+
+    id: str
+    project: str
+    release_id: str
+    arm: Literal["live", "canary"]
+    principal: str
+    at: datetime
+    event_time: datetime
+    n_rows: int
+    columns: dict[str, list[Any]]
+    outputs: dict[str, list[Any]]
+    keys: list[str] | None = None
+    request_id: str | None = None
+    prepare_ms: float = 0.0
+    infer_ms: float = 0.0
+    unseen: list[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A request that was valid and that the model of a release could not answer."""
+
+    id: str
+    project: str
+    release_id: str
+    arm: Literal["live", "canary"]
+    principal: str
+    at: datetime
+    n_rows: int
+    error: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What turned out to be true, joined to a prediction by its row id or by key.
+
+    Attributes:
+        subject: a prediction row id (``<prediction id>:<row>``) or a business key.
+        kind: label, rating, correction or dwell.
+        observed_at: when it became known, in event time.
+    """
+
+    id: str
+    project: str
+    kind: Literal["label", "rating", "correction", "dwell"]
+    subject: str
+    value: float | str | bool
+    observed_at: datetime
+    at: datetime
+    principal: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """One step of a trace."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    started_at: datetime
+    ended_at: datetime
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that production data shows, with evidence and size.
+
+    Attributes:
+        kind: ``data_drift``, ``prediction_drift``, ``performance``, ``labels``, ``schedule`` or ``code``.
+        evidence: statistics, p-values and the corrected level they were held against.
+        size: effect size in the unit that ``evidence`` names.
+    """
+
+    id: str
+    project: str
+    kind: str
+    release_id: str
+    title: str
+    window: tuple[datetime, datetime]
+    evidence: dict[str, Any]
+    size: float
+    at: datetime
+    feature: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """A finding that asks for action, and what was done about it.
+
+    ``build_id`` is the retraining it caused, if any.
+    """
+
+    id: str
+    project: str
+    finding_id: str
+    action: Literal["warn", "review", "automatic"]
+    state: Literal["open", "acting", "closed"]
+    reason: str
+    at: datetime
+    event_time: datetime
+    build_id: str | None = None

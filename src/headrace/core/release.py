@@ -1,0 +1,182 @@
+"""The release: what was proved, who approved it, and how it went live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from headrace.core.data import Artifact
+
+Outcome4 = Literal["passed", "failed", "inconclusive", "error"]
+ReleaseState = Literal[
+    "proposed",
+    "refused",
+    "waiting",
+    "approved",
+    "rejected",
+    "rolling_out",
+    "live",
+    "aborted",
+    "rolled_back",
+    "superseded",
+]
+RolloutState = Literal["pending", "canary", "promoted", "aborted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A declared measurement and its limit; the same object serves gates, canaries and monitors."""
+
+    name: str
+    measure: str
+    limit: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One measured value.
+
+    Attributes:
+        interval: lower and upper bound at ``confidence``; none where there is none.
+        window: start and end of the rows it was measured on, in event time; none at a gate.
+    """
+
+    id: str
+    project: str
+    name: str
+    value: float | None
+    n_rows: int
+    at: datetime
+    release_id: str | None = None
+    feature: str | None = None
+    segment: str | None = None
+    interval: tuple[float, float] | None = None
+    confidence: float | None = None
+    window: tuple[datetime, datetime] | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a gate or a look at a canary concluded, with all it was concluded from.
+
+    ``error`` means it could not be measured: never good, never bad. ``inconclusive`` is for a person.
+    """
+
+    id: str
+    subject_id: str
+    gate: str
+    outcome: Outcome4
+    reason: str
+    evidence: dict[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is released, such as ``model:cars@3``, and its deployable artefact."""
+
+    ref: str
+    package: Artifact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a release consists of. Its digest is what people approve.
+
+    Attributes:
+        code: archive of the project's code; ``commit`` names the git state it came from, if any.
+        environment: lock of the environment it was made in.
+        snapshots: ids and content digests of the data.
+        evaluation: metric name to value on the test rows.
+        baseline: what monitoring compares with: profiles and losses of the training data.
+        checks: gates with their limits as they stood.
+        parent: id of the release that was live when this one was made.
+    """
+
+    project: str
+    subject: Subject
+    run_id: str
+    code: Artifact
+    commit: str | None
+    environment: Artifact
+    snapshots: tuple[dict[str, str], ...]
+    features: tuple[str, ...]
+    params: dict[str, Any]
+    seed: int
+    evaluation: dict[str, float]
+    baseline: Artifact
+    checks: tuple[Check, ...]
+    guardrails: tuple[str, ...]
+    owner: str
+    contact: str
+    risk: str
+    kpi: str
+    approval: str
+    cause: str
+    parent: str | None
+    author: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """A manifest on its way. ``digest`` is the SHA-256 of the manifest's canonical JSON."""
+
+    id: str
+    project: str
+    digest: str
+    manifest: Manifest
+    state: ReleaseState
+    author: str
+    created_at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """A person's (or the policy's) decision, bound to one digest."""
+
+    id: str
+    release_id: str
+    digest: str
+    decision: Literal["approved", "rejected"]
+    author: str
+    approver: str
+    at: datetime
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """How far a release has got.
+
+    Attributes:
+        step: index into the steps of the project's rollout; -1 before the first.
+        looks: how often the controller has looked.
+        step_started_at: when the present step began, in wall-clock time.
+        revision: grows by one with each change; a write names the revision it saw.
+    """
+
+    release_id: str
+    project: str
+    champion_id: str | None
+    state: RolloutState
+    steps: tuple[int, ...]
+    step: int
+    started_at: datetime
+    step_started_at: datetime
+    looks: int = 0
+    revision: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Who answers for a project. ``canary_weight`` is a share between 0 and 1."""
+
+    project: str
+    live: str
+    canary: str | None = None
+    canary_weight: float = 0.0
+    revision: int = 0

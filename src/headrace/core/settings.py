@@ -1,0 +1,81 @@
+"""What the environment may decide. The only place that reads environment variables."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headrace.core.errors import InvalidInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where things are kept and who is asking.
+
+    Attributes:
+        home: folder of everything Headrace keeps on this machine (``HEADRACE_HOME``).
+        database_url: SQLAlchemy address of the metadata (``HEADRACE_DATABASE_URL``).
+        storage_path: folder of artefacts, tables and events (``HEADRACE_STORAGE_URL``).
+        mlflow_url: an existing MLflow server, or an SQL address (``HEADRACE_MLFLOW_URL``).
+        user: the identity that commands run as (``HEADRACE_USER``, else the login name).
+    """
+
+    home: Path
+    database_url: str
+    storage_path: Path
+    mlflow_url: str
+    user: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def workflows_url(self) -> str:
+        """Address of the durable workflows' own tables."""
+        if self.database_url.startswith("sqlite"):
+            return f"sqlite:///{self.home / 'workflows.sqlite'}"
+        return self.database_url
+
+
+def login_name() -> str:
+    """The operating system's name for who is here, made to fit our rules for names."""
+    try:
+        raw = getpass.getuser().lower()
+    except (KeyError, OSError):
+        raw = "me"
+    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in raw)[:63]
+    return cleaned if cleaned[:1].isalpha() else f"user-{cleaned}"[:63]
+
+
+def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | None = None) -> Settings:
+    """Read ``HEADRACE_*``; everything has a default that works on a laptop.
+
+    Raises:
+        InvalidInput: an address has a form that this version does not serve.
+    """
+    env = dict(os.environ if environment is None else environment)
+    root = (home or Path(env.get("HEADRACE_HOME") or Path.home() / ".headrace")).expanduser().absolute()
+    storage = env.get("HEADRACE_STORAGE_URL") or str(root)
+    if "://" in storage:
+        scheme, _, path = storage.partition("://")
+        if scheme != "file":
+            raise InvalidInput(
+                f"HEADRACE_STORAGE_URL is {storage!r}. Expected a folder or file:///folder; "
+                "object storage is not served by this version yet."
+            )
+        storage = path
+    database = env.get("HEADRACE_DATABASE_URL") or f"sqlite:///{root / 'headrace.sqlite'}"
+    if not database.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise InvalidInput(
+            f"HEADRACE_DATABASE_URL is {database.split('@')[-1]!r}. "
+            "Expected sqlite:///FILE or postgresql://USER@HOST/NAME."
+        )
+    return Settings(
+        home=root,
+        database_url=database,
+        storage_path=Path(storage).absolute(),
+        mlflow_url=env.get("HEADRACE_MLFLOW_URL") or f"sqlite:///{root / 'mlflow.sqlite'}",
+        user=env.get("HEADRACE_USER") or login_name(),
+        environment=env,
+    )

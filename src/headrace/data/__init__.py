@@ -1,0 +1,1 @@
+"""What we learn from: sources, raw archive, snapshots, splits and features."""

@@ -1,0 +1,1 @@
+"""How it is doing: the record in tables, windows, drift, performance with late labels, triggers."""

@@ -1,0 +1,127 @@
+"""What a release is compared with once it is live: kept with it, part of its digest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.checks.drift import Profile
+from headrace.core.canonical import canonical_json
+from headrace.core.errors import InvalidInput
+from headrace.core.ports import Columns
+from headrace.core.project import Column
+
+MEDIA_TYPE = "application/vnd.headrace.baseline+json"
+_MOST_LOSSES = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Profiles and losses of the data a model was made from.
+
+    Attributes:
+        inputs: distributions of the training rows' inputs.
+        outputs: distribution of the predictions on the test rows.
+        losses: per-row losses on the test rows, in row order, at most 5,000.
+        residuals: truth minus prediction on the same rows; empty for classification.
+        loss: their mean over all test rows.
+        trained_until: newest event time among the training rows; None without a time column.
+        n_labels: rows with truth that the model has learnt from.
+        classes: classification only: the labels in the order of the probabilities.
+    """
+
+    inputs: Profile
+    outputs: Profile
+    metric: str
+    loss: float
+    losses: NDArray[np.float64]
+    trained_until: datetime | None
+    n_labels: int
+    residuals: NDArray[np.float64]
+    classes: tuple[str | float | bool, ...] | None = None
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return canonical_json(
+            {
+                "format": 1,
+                "inputs": self.inputs.to_dict(),
+                "outputs": self.outputs.to_dict(),
+                "metric": self.metric,
+                "loss": self.loss,
+                "losses": [float(v) for v in self.losses],
+                "residuals": [float(v) for v in self.residuals],
+                "trained_until": self.trained_until,
+                "n_labels": self.n_labels,
+                "classes": self.classes,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Baseline:
+        """Read what :meth:`to_bytes` wrote. Raises InvalidInput for anything else."""
+        try:
+            raw: dict[str, Any] = json.loads(data)
+            until = raw["trained_until"]
+            return cls(
+                inputs=Profile.from_dict(raw["inputs"]),
+                outputs=Profile.from_dict(raw["outputs"]),
+                metric=raw["metric"],
+                loss=raw["loss"],
+                losses=np.array(raw["losses"], dtype=np.float64),
+                residuals=np.array(raw["residuals"], dtype=np.float64),
+                trained_until=None if until is None else datetime.fromisoformat(until),
+                n_labels=raw["n_labels"],
+                classes=None if raw["classes"] is None else tuple(raw["classes"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInput(f"A baseline cannot be read: {error!r}. Rebuild the release.") from error
+
+
+def make_baseline(
+    training: Columns,
+    inputs: tuple[Column, ...],
+    predictions: Any,
+    losses: NDArray[np.float64],
+    metric: str,
+    *,
+    residuals: NDArray[np.float64] | None = None,
+    trained_until: datetime | None,
+    classes: tuple[str | float | bool, ...] | None = None,
+) -> Baseline:
+    """Profile the training rows and the outputs and losses on the test rows.
+
+    Args:
+        training: raw inputs of the training rows.
+        predictions: the package's ``predict`` on the test rows, shape ``(n_test,)``.
+        losses: per-row losses on the test rows, shape ``(n_test,)``, in event order where there is one.
+        residuals: truth minus prediction on the test rows, shape ``(n_test,)``; none for classification.
+    """
+    n_rows = len(next(iter(training.values())))
+    # The newest rows where there is an order: they are the nearest to what production will bring.
+    kept = slice(-_MOST_LOSSES, None) if trained_until is not None else slice(_MOST_LOSSES)
+    return Baseline(
+        inputs=Profile.fit({c.name: training[c.name] for c in inputs}, inputs),
+        outputs=Profile.fit(*output_columns(predictions)),
+        metric=metric,
+        loss=float(losses.mean()),
+        losses=np.asarray(losses[kept], dtype=np.float64),
+        residuals=np.zeros(0) if residuals is None else np.asarray(residuals[kept], dtype=np.float64),
+        trained_until=trained_until,
+        n_labels=n_rows,
+        classes=classes,
+    )
+
+
+def output_columns(predictions: Any) -> tuple[dict[str, Any], tuple[Column, ...]]:
+    """Predictions as a one-column table, so that they are profiled as inputs are."""
+    values = np.asarray(predictions)
+    numeric = values.dtype.kind in "fiu"
+    column = Column(name="prediction", role="numeric" if numeric else "categorical")
+    as_text = values if numeric else np.array([str(v) for v in values], dtype=object)
+    return {"prediction": as_text.astype(np.float64) if numeric else as_text}, (column,)

@@ -1,0 +1,169 @@
+"""Moves acknowledged events into versioned tables, each exactly once, also after ``kill -9``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from headrace.core.ports import Columns, EventLog, TableStore, Transaction
+from headrace.core.record import Outcome, Prediction
+from headrace.store.records import decode_outcome, decode_prediction
+
+BATCH = 20_000
+
+
+def predictions_table(project: str) -> str:
+    """Name of the table of a project's answers: one row per predicted row."""
+    return f"{project}/predictions"
+
+
+def outcomes_table(project: str) -> str:
+    """Name of the table of what turned out to be true."""
+    return f"{project}/outcomes"
+
+
+def ingest(project: str, events: EventLog, tables: TableStore, *, numeric: frozenset[str]) -> int:
+    """Bring both tables up to date with the event log; returns how many rows were added.
+
+    A segment's position is stored in the same commit as its rows, so a repeat adds nothing. A column keeps
+    the kind that its table knows it by, also after a project has changed it: no record may block the rest.
+
+    Args:
+        numeric: input columns that hold numbers, also where a batch happens to hold only nulls.
+    """
+    added = 0
+    for stream, table in (
+        (f"{project}/predictions", predictions_table(project)),
+        (f"{project}/outcomes", outcomes_table(project)),
+    ):
+        for segment in events.segments(stream):
+            writer = f"{stream}/{segment.name}"
+            position = tables.position(table, writer)
+            while position < segment.size_bytes:
+                records, after = events.read(stream, segment.name, position, BATCH)
+                if not records:
+                    break
+                if stream.endswith("/predictions"):
+                    columns = prediction_rows([decode_prediction(r) for r in records], numeric)
+                else:
+                    columns = outcome_rows([decode_outcome(r) for r in records])
+                columns = _as_stored(columns, table, tables)
+                tables.append(table, columns, transaction=Transaction(writer, after))
+                added += len(columns["subject"])
+                position = after
+    return added
+
+
+def prediction_rows(predictions: Sequence[Prediction], numeric: frozenset[str]) -> Columns:
+    """Answers as columns, one row per predicted row; inputs as ``in_*``, outputs as ``out_*``."""
+    n_rows = [p.n_rows for p in predictions]
+    row = np.concatenate([np.arange(n, dtype=np.int64) for n in n_rows]) if predictions else np.zeros(0)
+    ids = _repeat([p.id for p in predictions], n_rows)
+    columns: dict[str, Any] = {
+        "prediction_id": ids,
+        "row": row,
+        "subject": np.array([f"{i}:{r}" for i, r in zip(ids, row, strict=True)], dtype=object),
+        "key": np.array(
+            [k for p in predictions for k in (p.keys if p.keys is not None else repeat(None, p.n_rows))],
+            dtype=object,
+        ),
+        "release_id": _repeat([p.release_id for p in predictions], n_rows),
+        "arm": _repeat([p.arm for p in predictions], n_rows),
+        "principal": _repeat([p.principal for p in predictions], n_rows),
+        "event_time": np.repeat(_times([p.event_time for p in predictions]), n_rows),
+        "at": np.repeat(_times([p.at for p in predictions]), n_rows),
+        "prepare_ms": np.repeat(np.array([p.prepare_ms for p in predictions]), n_rows),
+        "infer_ms": np.repeat(np.array([p.infer_ms for p in predictions]), n_rows),
+    }
+    for name in sorted({name for p in predictions for name in p.columns}):
+        values = [v for p in predictions for v in p.columns.get(name, [None] * p.n_rows)]
+        columns[f"in_{name}"] = _column(values, name in numeric)
+    for name in sorted({name for p in predictions for name in p.outputs}):
+        values = [v for p in predictions for v in p.outputs.get(name, [None] * p.n_rows)]
+        parts = {
+            f"out_{name}_{index}": [v[index] if _is_list(v) and index < len(v) else None for v in values]
+            for index in range(max((len(v) for v in values if _is_list(v)), default=0))
+        }
+        columns |= {part: _column(split, numeric=True) for part, split in parts.items()}
+        whole = [None if _is_list(v) else v for v in values]
+        if not parts or any(v is not None for v in whole):
+            columns[f"out_{name}"] = _column(whole, numeric=not any(isinstance(v, str) for v in whole))
+    return columns
+
+
+def outcome_rows(outcomes: Sequence[Outcome]) -> Columns:
+    """Outcomes as columns; a number stands in ``value_number``, anything else in ``value_text``."""
+    numbers = [float(o.value) if not isinstance(o.value, str) else None for o in outcomes]
+    texts = [o.value if isinstance(o.value, str) else None for o in outcomes]
+    return {
+        "id": np.array([o.id for o in outcomes], dtype=object),
+        "kind": np.array([o.kind for o in outcomes], dtype=object),
+        "subject": np.array([o.subject for o in outcomes], dtype=object),
+        "value_number": _column(numbers, numeric=True),
+        "value_text": np.array(texts, dtype=object),
+        "observed_at": _times([o.observed_at for o in outcomes]),
+        "at": _times([o.at for o in outcomes]),
+        "principal": np.array([o.principal for o in outcomes], dtype=object),
+    }
+
+
+def _repeat(values: list[str], n_rows: list[int]) -> Any:
+    return np.repeat(np.array(values, dtype=object), n_rows)
+
+
+def _times(values: list[datetime]) -> Any:
+    return np.array([np.datetime64(v.replace(tzinfo=None), "us") for v in values], dtype="datetime64[us]")
+
+
+def _column(values: list[Any], numeric: bool) -> Any:
+    """Numbers and booleans as float64, anything else as text; ``numeric`` decides where all are null."""
+    known = {type(v) for v in values if v is not None}
+    if (numeric or known) and not any(issubclass(kind, str) for kind in known):
+        return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
+    return np.array([_as_text(v) for v in values], dtype=object)
+
+
+def _as_stored(columns: Columns, table: str, tables: TableStore) -> Columns:
+    """``columns`` in the kinds of the table; text that is no number becomes a null number."""
+    if tables.version(table) is None:
+        return columns
+    stored = tables.query("select * from t limit 0", {"t": (table, None)})
+    fitting: dict[str, Any] = {}
+    for name, values in columns.items():
+        kind, wanted = values.dtype.kind, stored[name].dtype.kind if name in stored else values.dtype.kind
+        if kind == "O" and wanted == "f":
+            values = as_numbers(values)  # noqa: PLW2901 - the column in its other kind
+        elif kind == "f" and wanted == "O":
+            values = np.array([_as_text(None if np.isnan(v) else v) for v in values], dtype=object)  # noqa: PLW2901
+        fitting[name] = values
+    return fitting
+
+
+def as_numbers(values: Any) -> Any:
+    """Text as float64, shape ``(n_rows,)``; NaN where it is no number."""
+    if np.asarray(values).dtype.kind == "f":
+        return values
+    return np.array([_number(v) for v in values], dtype=np.float64)
+
+
+def _number(value: Any) -> float:
+    try:
+        return float("nan") if value is None else float(value)
+    except ValueError:
+        return float("nan")
+
+
+def _as_text(value: Any) -> str | None:
+    """Whole numbers and booleans without a decimal point, as categories are named elsewhere."""
+    if value is None or isinstance(value, str):
+        return value
+    number = float(value)
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)

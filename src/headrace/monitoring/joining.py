@@ -1,0 +1,152 @@
+"""Late truth meets early answers: labels are joined by row id or by business key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from headrace.core.ports import Columns, TableStore
+from headrace.monitoring.ingest import outcomes_table, predictions_table
+
+_JOINED = """
+with label as (
+  select subject,
+         arg_max({number: value_number, text: value_text}, ("at", observed_at)) as said,
+         max(observed_at) as observed_at
+  from outcomes where kind in ('label', 'correction') and observed_at <= ?
+  group by subject
+)
+select p.*,
+       coalesce(r.said, k.said).number as label_number,
+       coalesce(r.said, k.said).text as label_text,
+       coalesce(r.observed_at, k.observed_at) as label_at
+from predictions p
+left join label r on r.subject = p.subject
+left join label k on k.subject = p.key
+where (r.subject is not null or k.subject is not null)
+"""
+
+
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+_END = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Answered rows whose truth is known, in the order in which labels came.
+
+    Attributes:
+        columns: model inputs by their own names, each ``(n_rows,)``.
+        outputs: ``predict`` and, for classification, ``probability`` (n_rows, n_classes).
+        truth: the labels, float64 or text.
+        release_id, event_time, label_at, key: per row.
+    """
+
+    columns: dict[str, Any]
+    outputs: dict[str, Any]
+    truth: Any
+    release_id: Any
+    event_time: Any
+    label_at: Any
+    key: Any
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def of(self, chosen: Any) -> Labelled:
+        """The rows that ``chosen`` (a mask or positions) picks."""
+        return Labelled(
+            columns={name: values[chosen] for name, values in self.columns.items()},
+            outputs={name: values[chosen] for name, values in self.outputs.items()},
+            truth=self.truth[chosen],
+            release_id=self.release_id[chosen],
+            event_time=self.event_time[chosen],
+            label_at=self.label_at[chosen],
+            key=self.key[chosen],
+        )
+
+
+def labelled_rows(
+    project: str,
+    tables: TableStore,
+    *,
+    until: datetime | None = None,
+    since: datetime | None = None,
+    release_id: str | None = None,
+) -> Labelled:
+    """Rows answered since ``since`` (event time) whose label was observed by ``until`` (None: so far).
+
+    A corrected label replaces the earlier one; a label without an answer stays in the table for later.
+    """
+    if tables.version(predictions_table(project)) is None or tables.version(outcomes_table(project)) is None:
+        return _as_labelled({})
+    sql, parameters = _JOINED, [_naive(until or _END)]
+    if since is not None:
+        sql, parameters = sql + " and p.event_time >= ?", [*parameters, _naive(since)]
+    if release_id is not None:
+        sql, parameters = sql + " and p.release_id = ?", [*parameters, release_id]  # type: ignore[list-item]
+    rows = tables.query(
+        sql + " order by label_at, p.subject",
+        {"predictions": (predictions_table(project), None), "outcomes": (outcomes_table(project), None)},
+        parameters,
+    )
+    return _as_labelled(rows)
+
+
+def count_labels(project: str, tables: TableStore, *, since: datetime | None) -> int:
+    """How many labelled subjects were recorded after ``since`` (wall-clock time; None: ever)."""
+    if tables.version(outcomes_table(project)) is None:
+        return 0
+    rows = tables.query(
+        "select count(distinct subject) as n from o where kind = 'label' and \"at\" > ?",
+        {"o": (outcomes_table(project), None)},
+        [_naive(since or _BEGINNING)],
+    )
+    return int(rows["n"][0])
+
+
+def _as_labelled(rows: Columns) -> Labelled:
+    empty = np.zeros(0)
+    outputs: dict[str, Any] = {"predict": rows.get("out_predict", empty)}
+    probability = _probability(rows)
+    if probability is not None:
+        outputs["probability"] = probability
+    return Labelled(
+        columns={name[3:]: values for name, values in rows.items() if name.startswith("in_")},
+        outputs=outputs,
+        truth=_truth(rows),
+        release_id=rows.get("release_id", empty.astype(object)),
+        event_time=rows.get("event_time", empty.astype("datetime64[us]")),
+        label_at=rows.get("label_at", empty.astype("datetime64[us]")),
+        key=rows.get("key", empty.astype(object)),
+    )
+
+
+def _probability(rows: Columns) -> Any:
+    """``(n_rows, n_classes)``: of two classes one number was recorded, of more a list; None without any."""
+    listed = sorted(
+        (name for name in rows if name.startswith("out_probability_")),
+        key=lambda n: int(n.rpartition("_")[2]),
+    )
+    columns = [rows[name] for name in listed]
+    if "out_probability" not in rows:
+        return np.stack(columns, axis=1) if columns else None
+    positive = rows["out_probability"]
+    columns += [np.full(len(positive), np.nan)] * (2 - len(columns))
+    for index, share in enumerate((1 - positive, positive)):
+        columns[index] = np.where(np.isnan(positive), columns[index], share)
+    return np.stack(columns, axis=1)
+
+
+def _truth(rows: Columns) -> Any:
+    """Numbers or text, whichever more labels are; the others do not say anything that can be measured."""
+    numbers, texts = rows.get("label_number", np.zeros(0)), rows.get("label_text", np.zeros(0, dtype=object))
+    n_numbers = int(np.count_nonzero(~np.isnan(np.asarray(numbers, dtype=np.float64))))
+    return texts if sum(text is not None for text in texts) > n_numbers else numbers
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None)

@@ -1,0 +1,115 @@
+"""Event-time windows, closed by the watermark: the newest event time among the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from headrace.core.ports import TableStore
+from headrace.monitoring.ingest import predictions_table
+
+FAIR_SHARE = 0.4
+"""Least share of a window's rows by which a release can be compared: half of them, with some room."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Rows one release answered as the live one from ``start`` up to, not including, ``end`` (event time)."""
+
+    release_id: str
+    start: datetime
+    end: datetime
+    n_rows: int
+
+
+def watermark(project: str, tables: TableStore) -> datetime | None:
+    """The newest event time answered so far; None before the first answer."""
+    if tables.version(predictions_table(project)) is None:
+        return None
+    newest = tables.query("select max(event_time) as t from p", {"p": (predictions_table(project), None)})[
+        "t"
+    ]
+    return as_utc(newest[0]) if len(newest) and not np.isnat(newest[0]) else None
+
+
+def origin_of(project: str, tables: TableStore, window_s: int) -> datetime | None:
+    """Where the first window begins: the day (or shorter window) of the first answer's event time.
+
+    So a week is seven full days from the first day of traffic, not the rest of a calendar week.
+    """
+    if tables.version(predictions_table(project)) is None:
+        return None
+    # The first answer by arrival, not the earliest event: one that comes late must not move the windows.
+    first = tables.query(
+        'select arg_min(event_time, ("at", prediction_id)) as t from p',
+        {"p": (predictions_table(project), None)},
+    )["t"]
+    if not len(first) or np.isnat(first[0]):
+        return None
+    grain_s = min(window_s, 86_400)
+    return datetime.fromtimestamp(int(as_utc(first[0]).timestamp() // grain_s) * grain_s, UTC)
+
+
+def closed_windows(project: str, tables: TableStore, window_s: int) -> list[Window]:
+    """All windows whose end the watermark has passed, oldest first.
+
+    A release has a window in which it was live and answered a fair share of the rows. A canary has none,
+    nor a release that came in the last hours of one: a few hours of a week are no sample of the week.
+    """
+    newest, origin = watermark(project, tables), origin_of(project, tables, window_s)
+    if newest is None or origin is None:
+        return []
+    origin_s = origin.timestamp()
+    rows = tables.query(
+        """
+        with slotted as (
+          select release_id, arm, cast(floor((epoch(event_time) - ?) / ?) as bigint) as slot from p
+        ),
+        counted as (
+          select release_id, slot, count(*) filter (arm = 'live') as n,
+                 sum(count(*)) over (partition by slot) as total
+          from slotted where (slot + 1) * ? + ? <= ? group by release_id, slot
+        )
+        select release_id, slot, n from counted where n > 0 and n >= ? * total order by slot, release_id
+        """,
+        {"p": (predictions_table(project), None)},
+        [origin_s, window_s, window_s, origin_s, newest.timestamp(), FAIR_SHARE],
+    )
+    return [
+        Window(
+            release_id=str(release_id),
+            start=origin + timedelta(seconds=int(slot) * window_s),
+            end=origin + timedelta(seconds=(int(slot) + 1) * window_s),
+            n_rows=int(n),
+        )
+        for release_id, slot, n in zip(rows["release_id"], rows["slot"], rows["n"], strict=True)
+    ]
+
+
+def window_of(moment: datetime, window_s: int, origin: datetime) -> tuple[datetime, datetime]:
+    """The window that holds ``moment``, counted from ``origin``.
+
+    >>> day = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> window_of(day + timedelta(days=8), 604_800, day)[0].day
+    8
+    """
+    slot = (moment - origin) // timedelta(seconds=window_s)
+    start = origin + timedelta(seconds=slot * window_s)
+    return start, start + timedelta(seconds=window_s)
+
+
+def window_rows(project: str, tables: TableStore, window: Window) -> dict[str, Any]:
+    """The window's live rows: ``in_*``, ``out_*`` and the record's own columns."""
+    return tables.query(
+        "select * from p where release_id = ? and arm = 'live' and event_time >= ? and event_time < ?",
+        {"p": (predictions_table(project), None)},
+        [window.release_id, window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)],
+    )
+
+
+def as_utc(moment: Any) -> datetime:
+    """A numpy time as an aware datetime."""
+    return datetime.fromtimestamp(np.datetime64(moment, "us").astype(np.int64) / 1e6, UTC)

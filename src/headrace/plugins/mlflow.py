@@ -1,0 +1,255 @@
+"""MLflow as the experiment tracker and model registry that users already have.
+
+Headrace's own store stays the record; MLflow is told. Every call looks for what an earlier attempt left,
+by the tag ``headrace.run_id``, so that repeating one changes nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.core.data import ModelVersion, Run
+from headrace.core.errors import Conflict, InvalidInput, Unavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ALIAS = "champion"
+_RUN_TAG = "headrace.run_id"
+_DONE_TAG = "headrace.logged"
+_SQLITE = "sqlite:///"
+_LONGEST_TAG = 5000
+_LONGEST_PARAM = 6000
+_MOST_METRICS = 1000
+_MOST_PARAMS = 100
+_RETRIES = 2
+_TIMEOUT_S = 20
+
+
+class MlflowTracker:
+    """Implements ``Tracker`` on an MLflow server (``http(s)://``) or database (``sqlite:///FILE``).
+
+    Constructing it does nothing; MLflow is imported, and a new database made, on first use.
+
+    Example::
+
+        tracker = MlflowTracker("sqlite:////home/me/.headrace/mlflow.sqlite")
+        run_id = tracker.log_run(run)
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.RLock()
+        self._connected: MlflowClient | None = None
+
+    def log_run(self, run: Run) -> str:
+        """Record an ended run with its parameters, metrics and lineage; returns MLflow's id of it.
+
+        Raises:
+            InvalidInput: the run is still under way.
+            Unavailable: MLflow does not answer.
+        """
+        if run.state == "running":
+            raise InvalidInput(f"Run {run.id} is still under way. Log it when it has ended.")
+        with self._session() as client:
+            known = self._find_run(client, run.project, run.id)
+            if known is not None and known.data.tags.get(_DONE_TAG) == run.state:
+                return str(known.info.run_id)
+            started_ms = _milliseconds(run.started_at)
+            if known is None:
+                known = client.create_run(
+                    self._experiment(client, run.project),
+                    start_time=started_ms,
+                    tags={_RUN_TAG: run.id},
+                    run_name=run.variant,
+                )
+            tracking_id = str(known.info.run_id)
+            ended_ms = _milliseconds(run.finished_at or run.started_at)
+            _log_values(client, tracking_id, run, ended_ms)
+            client.set_terminated(
+                tracking_id, "FINISHED" if run.state == "finished" else "FAILED", end_time=ended_ms
+            )
+            client.set_tag(tracking_id, _DONE_TAG, run.state)
+            return tracking_id
+
+    def register(self, model: ModelVersion, package: Path) -> str:
+        """Register a version of the model called like the project; the same run gives the same number.
+
+        Args:
+            package: the package's file. A server gets a copy of it; a database points to it.
+
+        Raises:
+            Unavailable: MLflow does not answer.
+        """
+        with self._session() as client:
+            self._ensure_model(client, model.project)
+            found = client.search_model_versions(f"name = '{model.project}'")
+            for version in sorted(found, key=lambda version: int(version.version)):
+                if version.tags.get(_RUN_TAG) == model.run_id:
+                    return str(version.version)
+            logged = self._find_run(client, model.project, model.run_id)
+            tracking_id = None if logged is None else str(logged.info.run_id)
+            source = package.absolute().as_uri()
+            if tracking_id is not None and not self._is_database():
+                client.log_artifact(tracking_id, str(package), "package")
+                source = f"runs:/{tracking_id}/package/{package.name}"
+            made = client.create_model_version(
+                model.project,
+                source,
+                run_id=tracking_id,
+                tags={
+                    _RUN_TAG: model.run_id,
+                    "headrace.version": str(model.version),
+                    "headrace.package": model.package.digest,
+                },
+                await_creation_for=0,
+            )
+            return str(made.version)
+
+    def set_live(self, project: str, registry_version: str) -> None:
+        """Point the alias ``champion`` at this version.
+
+        Raises:
+            Conflict: MLflow has no such version.
+            Unavailable: MLflow does not answer.
+        """
+        with self._session() as client:
+            client.set_registered_model_alias(project, ALIAS, registry_version)
+
+    @contextmanager
+    def _session(self) -> Iterator[MlflowClient]:
+        """One caller at a time, over all processes when it is a database: look, then write, is then safe."""
+        with self._lock, self._file_lock():
+            client = self._client()
+            from mlflow.exceptions import MlflowException
+
+            try:
+                yield client
+            except MlflowException as error:
+                reason = str(error).strip().splitlines()[0][:300]
+                code = getattr(error, "error_code", "")
+                if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise Conflict(f"MLflow at {self._shown()} refuses: {reason}") from error
+                raise Unavailable(
+                    f"MLflow at {self._shown()} does not answer: {reason}. "
+                    "Nothing is lost: try again when it does."
+                ) from error
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        if not self._is_database():
+            yield
+            return
+        path = Path(self._url.removeprefix(_SQLITE))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.with_name(f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _client(self) -> MlflowClient:
+        if self._connected is None:
+            if not self._url.startswith((_SQLITE, "http://", "https://")):
+                raise InvalidInput(
+                    f"HEADRACE_MLFLOW_URL is {self._shown()!r}. Expected sqlite:///FILE or http(s)://HOST."
+                )
+            _quiet()
+            from mlflow import MlflowClient
+
+            self._connected = MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+        return self._connected
+
+    def _is_database(self) -> bool:
+        return self._url.startswith(_SQLITE)
+
+    def _shown(self) -> str:
+        """The address without a password."""
+        return self._url.split("@")[-1]
+
+    def _experiment(self, client: MlflowClient, project: str) -> str:
+        known = client.get_experiment_by_name(project)
+        if known is not None:
+            if known.lifecycle_stage == "deleted":
+                client.restore_experiment(known.experiment_id)
+            return str(known.experiment_id)
+        location = None
+        if self._is_database():
+            # Without it MLflow would make a folder in whatever directory the process runs in.
+            location = (Path(self._url.removeprefix(_SQLITE)).parent / "mlflow" / project).as_uri()
+        return str(client.create_experiment(project, artifact_location=location))
+
+    def _find_run(self, client: MlflowClient, project: str, run_id: str) -> Any:
+        experiment = client.get_experiment_by_name(project)
+        if experiment is None:
+            return None
+        found = client.search_runs(
+            [experiment.experiment_id], filter_string=f"tags.`{_RUN_TAG}` = '{run_id}'", max_results=1
+        )
+        return found[0] if found else None
+
+    def _ensure_model(self, client: MlflowClient, project: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(project)
+        except MlflowException as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _quiet() -> None:
+    """Keep MLflow from reporting its use to its makers, from waiting long, and from chatting."""
+    import mlflow.telemetry
+
+    telemetry: Any = mlflow.telemetry
+    settings: Any = mlflow.environment_variables
+    settings.MLFLOW_DISABLE_TELEMETRY.set(True)
+    telemetry.set_telemetry_client()
+    # The defaults retry a dead server for minutes; a build must not wait that long for its tracker.
+    for setting, value in (
+        (settings.MLFLOW_HTTP_REQUEST_MAX_RETRIES, _RETRIES),
+        (settings.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR, 1),
+        (settings.MLFLOW_HTTP_REQUEST_TIMEOUT, _TIMEOUT_S),
+    ):
+        if not setting.is_set():
+            setting.set(value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _log_values(client: MlflowClient, tracking_id: str, run: Run, at_ms: int) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    tags = {
+        "mlflow.user": run.author,
+        "headrace.build_id": run.build_id,
+        "headrace.variant": run.variant,
+        "headrace.cause": run.cause,
+        "headrace.snapshot": run.snapshot_id,
+        "headrace.code": run.code.digest,
+        "headrace.environment": run.environment.digest,
+        "headrace.fingerprint": run.fingerprint,
+        "headrace.package": run.package.digest if run.package else "",
+        "headrace.error": run.error or "",
+    }
+    params = {"variant": run.variant, "seed": run.seed} | run.params
+    timings = {f"time_{name}_s": value for name, value in run.timings_s.items()}
+    metrics = [Metric(name, value, at_ms, 0) for name, value in {**run.metrics, **timings}.items()]
+    entries = [Param(name, str(value)[:_LONGEST_PARAM]) for name, value in params.items()]
+    client.log_batch(
+        tracking_id, tags=[RunTag(name, value[:_LONGEST_TAG]) for name, value in tags.items() if value]
+    )
+    for start in range(0, len(entries), _MOST_PARAMS):
+        client.log_batch(tracking_id, params=entries[start : start + _MOST_PARAMS])
+    for start in range(0, len(metrics), _MOST_METRICS):
+        client.log_batch(tracking_id, metrics=metrics[start : start + _MOST_METRICS])
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

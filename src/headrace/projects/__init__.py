@@ -1,0 +1,1 @@
+"""What was promised: the charter in ``headrace.yaml``, templates that write one, the flight check."""

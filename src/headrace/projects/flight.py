@@ -1,0 +1,82 @@
+"""The flight check: nothing goes live without owner, monitoring, baseline and lineage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.core.project import Project
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One line of the list; ``next_step`` says how to tick it."""
+
+    name: str
+    ticked: bool
+    detail: str
+    next_step: str = ""
+
+
+def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
+    """All that must be in place before a release may go live.
+
+    ``folder`` adds what only the project's files can show (its tests and its source).
+    """
+    data, monitors = project.data, project.monitors
+    items = [
+        _item("owner", _filled(project.owner.name), f"owner {project.owner.name!r}", "fill owner.name"),
+        _item(
+            "contact",
+            _filled(project.owner.contact),
+            f"call {project.owner.contact!r}",
+            "fill owner.contact with somebody to call",
+        ),
+        _item("value", _filled(project.value.hypothesis), "value hypothesis", "fill value.hypothesis"),
+        _item("kpi", _filled(project.value.kpi), "business KPI", "fill value.kpi"),
+        _item(
+            "documentation",
+            _filled(data.documentation),
+            "source, meaning and place of the data",
+            "fill data.documentation",
+        ),
+        _item(
+            "model gate",
+            True,
+            f"{project.gates.model.metric} against baseline and champion",
+        ),
+        _item(
+            "monitoring",
+            monitors.window_s > 0 and monitors.min_rows > 0,
+            f"windows of {monitors.window_s / 86_400:g} days",
+            "set monitors.window_s above 0",
+        ),
+        _item(
+            "trigger",
+            bool(project.triggers),
+            ", ".join(f"{trigger.when}: {trigger.do}" for trigger in project.triggers) or "none",
+            "declare at least one trigger, such as {when: drift, do: warn}",
+        ),
+        _item(
+            "rollout",
+            True,
+            f"canary at {', '.join(f'{s} %' for s in project.rollout.steps) or 'no steps'}",
+        ),
+    ]
+    if folder is not None:
+        has_tests = any((folder / "tests").glob("test_*.py"))
+        items.append(_item("tests", has_tests, "the project's own tests", "add tests/test_*.py"))
+        is_code = data.source.endswith(".py")
+        found = (folder / data.source).exists()
+        detail = f"source {data.source!r}"
+        items.append(_item("source", found, detail, "write it" if is_code else "put the file there"))
+    return items
+
+
+def _filled(text: str) -> bool:
+    """Scaffolding writes ``to be filled``; that is not an answer."""
+    return bool(text.strip()) and not text.lower().startswith("to be filled")
+
+
+def _item(name: str, ticked: bool, detail: str, next_step: str = "") -> Item:
+    return Item(name=name, ticked=ticked, detail=detail, next_step="" if ticked else next_step)

@@ -1,0 +1,179 @@
+"""What a charter must not say although its types are right: contradictions, and values that mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any
+
+from headrace.core.errors import InvalidInput
+from headrace.core.ids import check_name
+from headrace.core.project import Project
+
+_METRICS = {
+    "classification": ("log_loss", "brier", "error_rate"),
+    "regression": ("mae", "mse"),
+    "forecasting": ("mae", "mse"),
+}
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokenRule:
+    """A place in the charter, as keys and positions from the top, and what is wrong there."""
+
+    loc: Place
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limit:
+    """From ``low`` to ``high``; with ``open`` neither end itself."""
+
+    loc: tuple[str, ...]
+    low: float = 0
+    high: float = inf
+    open: bool = False
+
+    @property
+    def expected(self) -> str:
+        if self.high == inf:
+            return f"a number above {self.low:g}" if self.open else f"{self.low:g} or more"
+        return f"a number between {self.low:g} and {self.high:g}{' (neither of them)' if self.open else ''}"
+
+    def allows(self, value: float) -> bool:
+        inside = self.low < value < self.high if self.open else self.low <= value <= self.high
+        return inside and isfinite(value)
+
+
+_LIMITS = (
+    _Limit(loc=("seed",), high=2**32 - 1),
+    _Limit(loc=("data", "horizon_days"), low=1),
+    _Limit(loc=("split", "seed"), high=2**32 - 1),
+    _Limit(loc=("split", "test_fraction"), high=1, open=True),
+    _Limit(loc=("gates", "data", "min_rows"), low=1),
+    _Limit(loc=("gates", "data", "max_null_fraction"), high=1),
+    _Limit(loc=("gates", "data", "min_rows_per_segment"), low=1),
+    _Limit(loc=("gates", "model", "margin"), low=-1),
+    _Limit(loc=("gates", "model", "confidence"), high=1, open=True),
+    _Limit(loc=("gates", "package", "tolerance")),
+    _Limit(loc=("rollout", "min_requests")),
+    _Limit(loc=("rollout", "min_labels")),
+    _Limit(loc=("rollout", "max_error_rate"), high=1),
+    _Limit(loc=("rollout", "interval_s"), open=True),
+    _Limit(loc=("rollout", "timeout_s"), open=True),
+    _Limit(loc=("monitors", "window_s")),
+    _Limit(loc=("monitors", "false_alarms"), open=True),
+    _Limit(loc=("monitors", "psi"), open=True),
+    _Limit(loc=("monitors", "loss_ratio"), open=True),
+    _Limit(loc=("monitors", "min_rows")),
+)
+_TRIGGER_LIMITS = (
+    _Limit(loc=("min_labels",)),
+    _Limit(loc=("every_s",), open=True),
+    _Limit(loc=("cooldown_s",)),
+)
+
+
+def broken_rules(project: Project) -> Iterator[BrokenRule]:
+    """All that is wrong, in no order that matters.
+
+    >>> from headrace.testing.factories import make_project
+    >>> list(broken_rules(make_project()))
+    []
+    """
+    yield from _names(project)
+    yield from _columns(project)
+    yield from _times(project)
+    yield from _variants(project)
+    yield from _numbers(project)
+    allowed = _METRICS[project.task]
+    if project.gates.model.metric not in allowed:
+        known = f"(known: {', '.join(allowed)})"
+        text = f"{project.gates.model.metric!r} is no loss for {project.task} {known}"
+        yield _at("gates", "model", "metric", text=text)
+    steps = project.rollout.steps
+    if any(not 0 < step <= 100 for step in steps) or list(steps) != sorted(set(steps)):
+        yield _at("rollout", "steps", text="expected growing percentages, such as [10, 50]")
+
+
+def _names(project: Project) -> Iterator[BrokenRule]:
+    try:
+        check_name(project.name, "A project's name")
+    except InvalidInput as error:
+        yield _at("name", text=str(error))
+
+
+def _columns(project: Project) -> Iterator[BrokenRule]:
+    data = project.data
+    inputs = [column.name for column in data.columns if column.role != "ignored"]
+    if not inputs and project.task != "forecasting":
+        text = "no column is an input; give at least one the role numeric or categorical"
+        yield _at("data", "columns", text=text)
+    if data.target in inputs:
+        yield _at("data", "columns", text=f"the target {data.target!r} is listed as an input")
+    if len(set(inputs)) != len(inputs):
+        yield _at("data", "columns", text="a column is listed twice")
+    for role in ("time", "key"):
+        if getattr(data, role) == data.target:
+            yield _at("data", role, text=f"{data.target!r} is the target; it cannot be the {role} too")
+
+
+def _times(project: Project) -> Iterator[BrokenRule]:
+    data = project.data
+    if project.split.policy == "sequential" and data.time is None:
+        text = "'sequential' needs data.time; name the time column or use 'random'"
+        yield _at("split", "policy", text=text)
+    if project.task != "forecasting":
+        return
+    if data.time is None:
+        yield _at("data", text="forecasting needs data.time")
+    if not data.lags_days:
+        yield _at("data", text="forecasting needs data.lags_days, such as [7, 14, 21, 28]")
+    short = [lag for lag in data.lags_days if lag < data.horizon_days]
+    if short:
+        text = f"a lag of {short[0]} days is not known {data.horizon_days} days ahead (horizon_days)"
+        yield _at("data", "lags_days", text=text)
+
+
+def _variants(project: Project) -> Iterator[BrokenRule]:
+    if not project.variants:
+        yield _at("variants", text="name at least one variant to train")
+    seen: set[str] = set()
+    for index, variant in enumerate(project.variants):
+        if not variant.name.strip():
+            yield _at("variants", index, "name", text="a variant needs a name")
+        elif variant.name in seen:
+            text = f"{variant.name!r} is the name of another variant; give each its own"
+            yield _at("variants", index, "name", text=text)
+        seen.add(variant.name)
+        for name, value in variant.params.items():
+            if isinstance(value, float) and not isfinite(value):
+                text = f"variants.{index}.params.{name} is {value}: expected a finite number"
+                yield _at("variants", index, "params", name, text=text)
+
+
+def _numbers(project: Project) -> Iterator[BrokenRule]:
+    for limit in _LIMITS:
+        yield from _limited(limit, project, ())
+    for index, trigger in enumerate(project.triggers):
+        for limit in _TRIGGER_LIMITS:
+            yield from _limited(limit, trigger, ("triggers", index))
+    most = project.gates.model.max_loss
+    if most is not None and not isfinite(most):
+        yield _at("gates", "model", "max_loss", text=f"gates.model.max_loss is {most}: expected a number")
+
+
+def _limited(limit: _Limit, record: Any, inside: Place) -> Iterator[BrokenRule]:
+    value = record
+    for name in limit.loc:
+        value = getattr(value, name)
+    if not limit.allows(value):
+        loc = (*inside, *limit.loc)
+        path = ".".join(map(str, loc))
+        yield BrokenRule(loc=loc, text=f"{path} is {value}: expected {limit.expected}")
+
+
+def _at(*loc: str | int, text: str) -> BrokenRule:
+    return BrokenRule(loc=loc, text=text)

@@ -1,0 +1,129 @@
+"""Writes a new project's folder from what was inferred about its table."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.core.errors import Conflict, InvalidInput
+from headrace.core.ids import check_name
+from headrace.core.project import DataSpec, SplitSpec, Task, Variant
+
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What a template needs to know. ``n_rows`` and ``digest`` describe the given file."""
+
+    name: str
+    task: Task
+    data: DataSpec
+    split: SplitSpec
+    metric: str
+    owner: str
+    contact: str
+    n_rows: int
+    digest: str
+    risk: str = "medium"
+
+
+def scaffold(parent: Path, outline: Outline, source_file: Path) -> Path:
+    """Make ``parent/NAME`` with charter, code, tests and a copy of the data; returns the folder.
+
+    The folder appears whole or not at all.
+
+    Raises:
+        InvalidInput: the name cannot be used, or the disk refuses.
+        Conflict: the folder exists and is not empty, or is a file.
+    """
+    check_name(outline.name, "A project's name")
+    folder = parent / outline.name
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "is not empty" if folder.is_dir() else "is a file"
+        raise Conflict(f"{folder} exists and {what}. Choose another name or remove it first.")
+    draft = parent / f".{outline.name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        _write(draft, outline, source_file)
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
+    except OSError as error:
+        raise InvalidInput(
+            f"{folder} cannot be made ({error}). Make {parent} writable for you and see that the "
+            "disk has room, or change to another folder."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def _write(draft: Path, outline: Outline, source_file: Path) -> None:
+    import jinja2
+
+    (draft / "data").mkdir(parents=True)
+    (draft / "tests").mkdir()
+    shutil.copyfile(source_file, draft / outline.data.source)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("headrace.projects"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the outputs are YAML and Python, not HTML
+    )
+    environment.filters["json"] = _quoted
+    context = _context(outline)
+    for template, path in (
+        ("headrace.yaml.j2", "headrace.yaml"),
+        ("project.py.j2", "project.py"),
+        ("test_project.py.j2", "tests/test_project.py"),
+    ):
+        (draft / path).write_text(environment.get_template(template).render(context), encoding="utf-8")
+    (draft / ".gitignore").write_text("__pycache__/\n.pytest_cache/\n", encoding="utf-8")
+
+
+def _quoted(value: object) -> str:
+    """JSON that is YAML too, also where a name holds what YAML does not take or folds away."""
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def _context(outline: Outline) -> dict[str, object]:
+    forecasting = outline.task == "forecasting"
+    return {
+        "name": outline.name,
+        "task": outline.task,
+        "risk": outline.risk,
+        "owner": outline.owner,
+        "contact": outline.contact,
+        "hypothesis": f"Knowing {outline.data.target} in advance is worth acting on; edit: what is it worth?",
+        "kpi": f"{outline.metric} of {outline.data.target} on labelled answers",
+        "data": outline.data,
+        "split": outline.split,
+        "metric": outline.metric,
+        "min_rows": max(10, min(50, outline.n_rows // 2)),
+        "window_s": 86_400 if forecasting else 604_800,
+        "false_alarms": 0.001 if forecasting else 0.01,
+        "loss_ratio": 1.5 if forecasting else 1.1,
+        "monitor_min_rows": 1 if forecasting else 30,
+        "variants": _variants(outline.task),
+    }
+
+
+def _variants(task: Task) -> tuple[Variant, ...]:
+    forecasts = task == "forecasting"
+    linear: dict[str, float | int | str | bool] = {"alpha": 10.0 if forecasts else 1.0}
+    if task == "classification":
+        linear = {"C": 1.0}
+    trees: dict[str, float | int | str | bool] = {
+        "n_estimators": 100 if forecasts else 200,
+        "learning_rate": 0.05,
+        "num_leaves": 8 if forecasts else 31,
+    }
+    return (
+        Variant(name="baseline", trainer="baseline"),
+        Variant(name="linear", trainer="linear", params=linear),
+        Variant(name="lightgbm", trainer="lightgbm", params=trees),
+    )

@@ -1,0 +1,1 @@
+"""How a candidate goes live: manifest, gates, approvals, rollout and rollback."""

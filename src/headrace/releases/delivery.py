@@ -1,0 +1,287 @@
+"""What happens to a release once its gates have passed: one function per step, each safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+
+from headrace.checks.metrics import row_losses
+from headrace.checks.sequential import AlwaysValid
+from headrace.core.errors import Conflict, HeadraceError, NotFound
+from headrace.core.ids import derived_id
+from headrace.core.ports import Scorer
+from headrace.core.project import Project
+from headrace.core.release import Approval, Release, Rollout, Route, Verdict
+from headrace.monitoring.ingest import predictions_table
+from headrace.monitoring.joining import Labelled, labelled_rows
+from headrace.monitoring.windows import as_utc, watermark
+from headrace.releases.gates import verdict
+from headrace.releases.rollout import Begin, Event, Judgement, Look, Observation, judge, route_of, transition
+from headrace.releases.states import ReleaseEvent, next_state
+from headrace.store import Store
+from headrace.store.records import decode_failure
+
+_FAILURES = 10_000
+LoadScorer = Callable[[str], Scorer]
+POLICY = "policy:automatic"
+"""Approver of releases whose project lets the gates decide."""
+
+
+class Traffic(NamedTuple):
+    """Requests the candidate has answered, and failed to answer, since the present step began."""
+
+    answered: int
+    failed: int
+
+
+def move(store: Store, release_id: str, event: ReleaseEvent, reason: str = "") -> Release:
+    """Take a release one step further; repeating a step that was taken is no error."""
+    release = store.releases.get(release_id)
+    try:
+        to = next_state(release.state, event)
+    except Conflict:
+        if _reached(release.state, event):
+            return release
+        raise
+    return store.releases.move(release_id, release.state, to, reason)
+
+
+def _reached(state: str, event: ReleaseEvent) -> bool:
+    targets = {
+        "gates_passed": "waiting",
+        "gates_refused": "refused",
+        "approve": "approved",
+        "reject": "rejected",
+        "start_rollout": "rolling_out",
+        "promote": "live",
+        "abort": "aborted",
+        "supersede": "superseded",
+        "roll_back": "rolled_back",
+        "restore": "live",
+    }
+    return targets[event] == state
+
+
+def approve_by_policy(store: Store, release: Release, at: datetime) -> Approval:
+    """The gates decide: recorded like a person's approval, under the policy's name."""
+    return store.evidence.approve(
+        Approval(
+            id=derived_id("approval", release.id, POLICY),
+            release_id=release.id,
+            digest=release.digest,
+            decision="approved",
+            author=release.author,
+            approver=POLICY,
+            at=at,
+            comment="all gates passed; the project's approval is automatic",
+        )
+    )
+
+
+def begin(store: Store, project: Project, release: Release, at: datetime) -> Rollout:
+    """Record the intent to roll out, then begin; a first release is promoted at once.
+
+    Raises:
+        Conflict: another release of the project is rolling out.
+    """
+    try:
+        return store.rollouts.get(release.id)
+    except NotFound:
+        pass
+    active = store.rollouts.find_active(project.name)
+    if active is not None:
+        raise Conflict(
+            f"Release {active.release_id} of {project.name!r} is still rolling out. "
+            f"Wait for it, or stop it with 'headrace release rollback {project.name}'."
+        )
+    route = store.rollouts.route(project.name)
+    rollout = Rollout(
+        release_id=release.id,
+        project=project.name,
+        champion_id=None if route is None else route.live,
+        state="pending",
+        steps=project.rollout.steps,
+        step=-1,
+        started_at=at,
+        step_started_at=at,
+    )
+    store.rollouts.save(rollout)
+    return rollout
+
+
+def apply(store: Store, release_id: str, event: Event) -> Rollout:
+    """Record what ``event`` does to the rollout and its route, in one transaction."""
+    rollout = transition(store.rollouts.get(release_id), event)
+    store.rollouts.save(rollout, route_of(rollout, store.rollouts.route(rollout.project)))
+    return rollout
+
+
+def start(store: Store, release_id: str, at: datetime) -> Rollout:
+    """Send the first traffic, once."""
+    rollout = store.rollouts.get(release_id)
+    return apply(store, release_id, Begin(at=at)) if rollout.state == "pending" else rollout
+
+
+def finish(store: Store, release_id: str) -> Release:
+    """Bring the releases' states in line with where the rollout ended, once.
+
+    A release that has moved on since is left as it is, as is one whose rollout ended before it began.
+    """
+    release, rollout = store.releases.get(release_id), store.rollouts.get(release_id)
+    if release.state != "rolling_out":
+        return release
+    if rollout.state == "promoted":
+        if rollout.champion_id is not None and store.releases.get(rollout.champion_id).state == "live":
+            move(store, rollout.champion_id, "supersede", f"by {release_id}")
+        return move(store, release_id, "promote", rollout.reason)
+    return move(store, release_id, "abort", rollout.reason) if rollout.state == "aborted" else release
+
+
+def traffic(store: Store, rollout: Rollout) -> Traffic:
+    """The candidate's requests in the present step, from the durable record."""
+    answers = predictions_table(rollout.project)
+    answered = 0
+    if store.tables.version(answers) is not None:
+        rows = store.tables.query(
+            'select count(distinct prediction_id) as n from p where release_id = ? and "at" >= ?',
+            {"p": (answers, None)},
+            [rollout.release_id, rollout.step_started_at.replace(tzinfo=None)],
+        )
+        answered = int(rows["n"][0])
+    failed = 0
+    stream = f"{rollout.project}/failures"
+    for segment in store.events.segments(stream):
+        offset = 0
+        while offset < segment.size_bytes:
+            records, offset = store.events.read(stream, segment.name, offset, _FAILURES)
+            failures = [decode_failure(record) for record in records]
+            failed += sum(
+                f.release_id == rollout.release_id and f.at >= rollout.step_started_at for f in failures
+            )
+            if not records:
+                break
+    return Traffic(answered, failed)
+
+
+def observe(store: Store, project: Project, rollout: Rollout, load: LoadScorer) -> Observation:
+    """See how the candidate does: its traffic in this step, and both models' losses on the same rows.
+
+    All labelled rows answered since the rollout began are scored by candidate and champion alike, from
+    the logged inputs, so that the comparison is paired: what differs between rows cancels out.
+    """
+    seen = Observation(**traffic(store, rollout)._asdict())
+    newest = watermark(project.name, store.tables)
+    if rollout.champion_id is None or newest is None:
+        return seen
+    since = canary_began(store, rollout)
+    if since is None:
+        return seen
+    labelled = labelled_rows(project.name, store.tables, since=since)
+    if len(labelled) < 2:
+        return seen
+    metric = project.gates.model.metric
+    candidate = _losses(metric, labelled, load(rollout.release_id))
+    champion = _losses(metric, labelled, load(rollout.champion_id))
+    # Rows without a usable label say nothing about either; a candidate that fails on the rest does.
+    measurable = np.isfinite(champion)
+    candidate, champion = candidate[measurable], champion[measurable]
+    if champion.size < 2:
+        return seen
+    sequence = AlwaysValid(alpha=1 - project.gates.model.confidence)
+    sequence.update(candidate - champion)
+    interval = sequence.interval()
+    difference = None if interval is None else (float(interval.low), float(interval.high))
+    if difference is None and champion.size >= project.rollout.min_labels and not sequence.n_different:
+        difference = (0.0, 0.0)  # both answered every row alike: the candidate is the champion again
+    return replace(seen, n_labels=champion.size, difference=difference, champion_loss=float(champion.mean()))
+
+
+def _losses(metric: str, labelled: Labelled, scorer: Scorer) -> np.ndarray:
+    outputs = scorer.score(labelled.columns)
+    return np.asarray(row_losses(metric, labelled.truth, outputs, classes=scorer.classes))
+
+
+def canary_began(store: Store, rollout: Rollout) -> datetime | None:
+    """Event time of the first row that the candidate answered; None before it answered any."""
+    table = predictions_table(rollout.project)
+    if store.tables.version(table) is None:
+        return None
+    rows = store.tables.query(
+        "select min(event_time) as t from p where release_id = ?", {"p": (table, None)}, [rollout.release_id]
+    )
+    first = rows["t"]
+    return as_utc(first[0]) if len(first) and not np.isnat(first[0]) else None
+
+
+def look(store: Store, project: Project, release_id: str, load: LoadScorer, at: datetime) -> Verdict:
+    """One look at the canary as a verdict; the caller records it and applies it."""
+    rollout = store.rollouts.get(release_id)
+    try:
+        seen = observe(store, project, rollout, load)
+    except HeadraceError as error:
+        # Such as logged inputs that one of the two models cannot read: neither good nor bad.
+        seen = Observation(**traffic(store, rollout)._asdict())
+        outcome, reason = Judgement("error", f"the losses could not be measured: {error}")
+    else:
+        outcome, reason = judge(seen, project.rollout, project.gates.model.margin)
+    evidence = {
+        "step": rollout.step,
+        "share_percent": rollout.steps[rollout.step],
+        "answered": seen.answered,
+        "failed": seen.failed,
+        "n_labels": seen.n_labels,
+        "difference": None if seen.difference is None else list(seen.difference),
+        "champion_loss": seen.champion_loss,
+        "margin": project.gates.model.margin,
+    }
+    return verdict(release_id, f"canary look {rollout.looks + 1}", outcome, reason, evidence=evidence, at=at)
+
+
+def apply_look(store: Store, project: Project, judged: Verdict) -> Rollout:
+    """Record a look and what follows from it; repeating the same look changes nothing."""
+    rollout = store.rollouts.get(judged.subject_id)
+    if judged.gate != f"canary look {rollout.looks + 1}" or rollout.state != "canary":
+        return rollout
+    waited_s = (judged.at - rollout.step_started_at).total_seconds()
+    timed_out = waited_s > project.rollout.timeout_s
+    if judged.outcome != "inconclusive" or timed_out:
+        # A look that decides nothing stands in the rollout alone: there may be thousands of them.
+        store.evidence.add_verdict(judged)
+    event = Look(outcome=judged.outcome, reason=judged.reason, at=judged.at, timed_out=timed_out)
+    return apply(store, judged.subject_id, event)
+
+
+def roll_back(store: Store, project: str) -> tuple[Release, Release]:
+    """Give the traffic back to the release that was live before; returns (rolled back, restored).
+
+    The route changes first: that is what the traffic follows. If that is as far as an earlier call got, the
+    releases' states are brought in line, and nothing else changes.
+
+    Raises:
+        NotFound: nothing is live, or there was nothing before it.
+    """
+    route = store.rollouts.route(project)
+    if route is None:
+        raise NotFound(f"Nothing of {project!r} is live. List releases with 'headrace release ls {project}'.")
+    finish(store, route.live)
+    outgoing, champion = _interrupted(store, route), route.live
+    if outgoing is None:
+        outgoing, before = route.live, store.rollouts.get(route.live).champion_id
+        if before is None:
+            raise NotFound(
+                f"{route.live} is the first release of {project!r}: there is no earlier one to roll back to."
+            )
+        champion = before
+        store.rollouts.set_route(Route(project=project, live=champion, revision=route.revision + 1))
+    restored = move(store, champion, "restore", f"rolled back from {outgoing}")
+    return move(store, outgoing, "roll_back", "rolled back on request"), restored
+
+
+def _interrupted(store: Store, route: Route) -> str | None:
+    """The release that an unfinished rollback took the traffic from: live by its state, not by the route."""
+    left = [r.id for r in store.releases.list(route.project) if r.state == "live" and r.id != route.live]
+    return left[0] if left else None

@@ -1,0 +1,71 @@
+"""Puts together the one manifest that is approved, signed and rebuilt from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from headrace.core.canonical import digest_of
+from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
+from headrace.core.ids import derived_id
+from headrace.core.project import Project
+from headrace.core.release import Check, Manifest, Release, Subject
+
+
+def checks_of(project: Project) -> tuple[Check, ...]:
+    """The project's gates as checks with the limits that stand today."""
+    gates = project.gates
+    return (
+        Check(name="data", measure="data_quality", limit=asdict(gates.data)),
+        Check(name="model", measure=gates.model.metric, limit=asdict(gates.model)),
+        Check(name="package", measure="equivalence", limit=asdict(gates.package)),
+        Check(name="canary", measure=gates.model.metric, limit=asdict(project.rollout)),
+        Check(name="monitor", measure="drift", limit=asdict(project.monitors)),
+    )
+
+
+def propose(
+    project: Project,
+    run: Run,
+    model: ModelVersion,
+    snapshot: Snapshot,
+    baseline: Artifact,
+    *,
+    commit: str | None,
+    parent: str | None,
+    at: datetime,
+) -> Release:
+    """The release of one model version; the same build always gives the same id."""
+    manifest = Manifest(
+        project=project.name,
+        subject=Subject(ref=f"model:{project.name}@{model.version}", package=model.package),
+        run_id=run.id,
+        code=run.code,
+        commit=commit,
+        environment=run.environment,
+        snapshots=({"id": snapshot.id, "digest": snapshot.digest, "raw": snapshot.raw.digest},),
+        features=tuple(c.name for c in project.data.columns if c.role != "ignored"),
+        params={"variant": run.variant} | run.params,
+        seed=run.seed,
+        evaluation=run.metrics,
+        baseline=baseline,
+        checks=checks_of(project),
+        guardrails=(),
+        owner=project.owner.name,
+        contact=project.owner.contact,
+        risk=project.risk,
+        kpi=project.value.kpi,
+        approval=project.approval,
+        cause=run.cause,
+        parent=parent,
+        author=run.author,
+    )
+    return Release(
+        id=derived_id("release", run.build_id),
+        project=project.name,
+        digest=digest_of(manifest),
+        manifest=manifest,
+        state="proposed",
+        author=run.author,
+        created_at=at,
+    )

@@ -1,0 +1,171 @@
+"""The rollout controller's pure part: what a look at the canary concludes, and what follows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
+
+from headrace.core.errors import IllegalTransition
+from headrace.core.project import RolloutSpec
+from headrace.core.release import Outcome4, Rollout, Route
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """Start sending traffic."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One look at the canary came to ``outcome``."""
+
+    outcome: Outcome4
+    reason: str
+    at: datetime
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """A person or a fault ends the rollout."""
+
+    reason: str
+    at: datetime
+
+
+Event = Begin | Look | Stop
+
+
+def transition(rollout: Rollout, event: Event) -> Rollout:
+    """The rollout after ``event``; ``revision`` grows by one.
+
+    A first release has no champion to be compared with and is promoted as it begins. Inconclusive and
+    error hold the step, until it has lasted too long: then the champion keeps the traffic.
+
+    Raises:
+        IllegalTransition: the rollout has ended, has not begun, or has begun already.
+    """
+    if isinstance(event, Stop) and rollout.state in ("pending", "canary"):
+        return _moved(rollout, event.at, state="aborted", reason=event.reason)
+    if isinstance(event, Begin) and rollout.state == "pending":
+        if rollout.champion_id is None or not rollout.steps:
+            reason = "first release: nothing to compare with" if rollout.champion_id is None else "no canary"
+            return _moved(rollout, event.at, state="promoted", step=len(rollout.steps), reason=reason)
+        return _moved(rollout, event.at, state="canary", step=0, reason=f"{rollout.steps[0]} % of traffic")
+    if isinstance(event, Look) and rollout.state == "canary":
+        return _after_look(rollout, event)
+    raise IllegalTransition(
+        f"A rollout that is {rollout.state} cannot {type(event).__name__.lower()}. "
+        "Look at it with 'headrace release show'."
+    )
+
+
+def _after_look(rollout: Rollout, look: Look) -> Rollout:
+    seen = replace(rollout, looks=rollout.looks + 1, revision=rollout.revision + 1, reason=look.reason)
+    if look.outcome == "failed":
+        return replace(seen, state="aborted", step_started_at=look.at)
+    if look.outcome == "passed":
+        if rollout.step + 1 >= len(rollout.steps):
+            return replace(seen, state="promoted", step=len(rollout.steps), step_started_at=look.at)
+        return replace(seen, step=rollout.step + 1, step_started_at=look.at)
+    if look.timed_out:
+        return replace(
+            seen, state="aborted", step_started_at=look.at, reason=f"no conclusion in time: {look.reason}"
+        )
+    return seen
+
+
+def _moved(rollout: Rollout, at: datetime, *, state: str, reason: str, step: int | None = None) -> Rollout:
+    return replace(
+        rollout,
+        state=state,  # type: ignore[arg-type]
+        step=rollout.step if step is None else step,
+        step_started_at=at,
+        revision=rollout.revision + 1,
+        reason=reason,
+    )
+
+
+def route_of(rollout: Rollout, present: Route | None) -> Route | None:
+    """Who answers while ``rollout`` stands as it does; None when nobody can yet."""
+    revision = 0 if present is None else present.revision + 1
+    if rollout.state == "promoted":
+        return Route(project=rollout.project, live=rollout.release_id, revision=revision)
+    if rollout.champion_id is None:
+        return None
+    if rollout.state == "canary":
+        return Route(
+            project=rollout.project,
+            live=rollout.champion_id,
+            canary=rollout.release_id,
+            canary_weight=rollout.steps[rollout.step] / 100,
+            revision=revision,
+        )
+    return Route(project=rollout.project, live=rollout.champion_id, revision=revision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What one look saw, all since the rollout began unless it says otherwise.
+
+    Attributes:
+        answered, failed: requests that the candidate answered, and could not answer, in this step.
+        n_labels: labelled rows scored by both models.
+        difference: always-valid interval of the mean loss difference, candidate - champion, per row.
+        champion_loss: the champion's mean loss on the same rows.
+    """
+
+    answered: int
+    failed: int
+    n_labels: int = 0
+    difference: tuple[float, float] | None = None
+    champion_loss: float | None = None
+
+
+class Judgement(NamedTuple):
+    """What to conclude, and why."""
+
+    outcome: Outcome4
+    reason: str
+
+
+def judge(seen: Observation, spec: RolloutSpec, margin: float) -> Judgement:
+    """Conclude from one look: worse aborts at once, not enough to tell holds, else it passes.
+
+    ``margin`` is a share of the champion's loss. The interval in ``seen`` must be valid at every
+    look, because this is asked again and again.
+    """
+    requests = seen.answered + seen.failed
+    if seen.failed >= 3 and _lower_bound(seen.failed, requests) > spec.max_error_rate:
+        return Judgement("failed", f"{seen.failed} of {requests} requests failed")
+    limit = None if seen.champion_loss is None else margin * seen.champion_loss
+    if seen.difference is not None and limit is not None:
+        low, high = seen.difference
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return Judgement("error", "the loss difference is not a finite number")
+        if low > limit:
+            return Judgement("failed", f"worse by at least {low:.4g} per row on {seen.n_labels} labels")
+    if seen.answered < spec.min_requests:
+        return Judgement("inconclusive", f"{seen.answered} of {spec.min_requests} answers so far")
+    if seen.n_labels < spec.min_labels:
+        return Judgement("inconclusive", f"{seen.n_labels} of {spec.min_labels} labels so far")
+    if spec.min_labels and (seen.difference is None or limit is None):
+        return Judgement("inconclusive", f"too few of {seen.n_labels} labelled rows tell the models apart")
+    if spec.min_labels and seen.difference is not None and limit is not None and seen.difference[1] > limit:
+        return Judgement("inconclusive", f"may still be worse by {seen.difference[1]:.4g} per row")
+    quality = ""
+    if seen.difference is not None:
+        quality = f", loss difference within [{seen.difference[0]:.4g}, {seen.difference[1]:.4g}]"
+    return Judgement("passed", f"{seen.answered} answers, {seen.failed} failed{quality}")
+
+
+def _lower_bound(hits: int, n: int, z: float = 2.576) -> float:
+    """Wilson's lower 99 % bound of a share (Wilson 1927): no alarm on one failure in few requests."""
+    share = hits / n
+    centre = share + z * z / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (centre - spread) / (1 + z * z / n)

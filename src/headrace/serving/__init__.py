@@ -1,0 +1,1 @@
+"""How models answer: one handler that knows no protocol, and adapters that know nothing else."""

@@ -1,0 +1,264 @@
+"""The one way to an answer, whatever protocol asked: check, route, predict, record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from headrace.access.gatekeeper import Gatekeeper
+from headrace.core.errors import InternalError, InvalidInput, NotFound, Unavailable, UserError
+from headrace.core.identity import Principal
+from headrace.core.ids import new_id
+from headrace.core.ports import Clock
+from headrace.core.record import Failure, Prediction
+from headrace.core.release import Route
+from headrace.serving.inputs import Values, count_rows
+from headrace.serving.models import LoadedModel, LoadedModels
+from headrace.serving.recorder import Recorder
+from headrace.serving.routes import Choice, RouteTable
+from headrace.serving.scoring import score
+from headrace.store.records import encode_failure, encode_prediction
+
+_log = logging.getLogger(__name__)
+INLINE_ROWS = 64
+MAX_TEXT = 256
+MAX_NAME = 63
+
+
+class Counts(NamedTuple):
+    """Requests that a release answered, and valid ones that it could not answer."""
+
+    answered: int
+    failed: int
+
+
+class _Asked(NamedTuple):
+    id: str
+    project: str
+    choice: Choice
+    principal: str
+    at: datetime
+    request_id: str | None
+
+
+class Handler:
+    """Answers predictions. Knows no HTTP; adapters translate to it.
+
+    Example::
+
+        await handler.predict("cars", {"mileage": [15735.0]}, principal=principal)
+    """
+
+    def __init__(
+        self,
+        routes: RouteTable,
+        models: LoadedModels,
+        recorder: Recorder,
+        clock: Clock,
+        gatekeeper: Gatekeeper,
+    ) -> None:
+        self._routes = routes
+        self._models = models
+        self._recorder = recorder
+        self._clock = clock
+        self._gatekeeper = gatekeeper
+        self._answered: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
+
+    async def predict(
+        self,
+        project: str,
+        columns: Values,
+        *,
+        principal: Principal,
+        key: str | None = None,
+        event_time: datetime | None = None,
+        keys: Sequence[str] | None = None,
+        request_id: str | None = None,
+        version: str | None = None,
+        outputs: Sequence[str] = (),
+    ) -> Prediction:
+        """Predict the rows in ``columns`` and return once the answer is durable in the log.
+
+        Args:
+            columns: input name to plain values, all of one length.
+            key: who or what asks: the same key meets the same release while a canary runs.
+            event_time: when the thing predicted happens, timezone-aware. When not given: the latest
+                moment that a forecast is asked for, else now.
+            keys: business keys of the rows, by which labels may be joined.
+            version: a model version or release id; without it the route chooses.
+            outputs: outputs that the caller will ask the answer for; unknown ones are refused here.
+
+        Raises:
+            Denied: ``principal`` may not predict with this project.
+            NotFound: nothing is live, or ``version`` is neither the live nor the canary's.
+            InvalidInput: the rows are not what the model expects.
+            Unavailable: the model cannot be loaded, or the answer cannot be stored.
+            InternalError: the model raised; the failure is recorded and counted.
+        """
+        if not self._gatekeeper.allows(principal, "predict", _resource(project)):
+            await self.require(principal, "predict", project)
+        _check_texts(key, request_id, version, keys)
+        now = self._clock.now()
+        prediction_id = new_id(now)
+        choice = self._choose(project, key or prediction_id, version)
+        n_rows = 0
+        try:
+            loaded = self._models.find(choice.release_id)
+            if loaded is None:
+                loaded = await asyncio.to_thread(self._models.get, choice.release_id)
+            n_rows = count_rows(loaded, columns)
+            _check_request(loaded, outputs, keys, n_rows)
+            if n_rows <= INLINE_ROWS:
+                scored = score(loaded, columns, n_rows, self._clock)
+            else:
+                scored = await asyncio.to_thread(score, loaded, columns, n_rows, self._clock)
+        except UserError:
+            raise
+        except Exception as error:
+            # Boundary: a model is user code. Its failure is evidence about its release.
+            asked = _Asked(prediction_id, project, choice, principal.name, now, request_id)
+            raise await self._fail(asked, n_rows, error) from error
+        prediction = Prediction(
+            id=prediction_id,
+            project=project,
+            release_id=choice.release_id,
+            arm=choice.arm,
+            principal=principal.name,
+            at=now,
+            event_time=event_time or scored.latest or now,
+            n_rows=n_rows,
+            columns=scored.columns,
+            outputs=scored.outputs,
+            keys=None if keys is None else list(keys),
+            request_id=request_id,
+            prepare_ms=scored.prepare_ms,
+            infer_ms=scored.infer_ms,
+            unseen=scored.unseen,
+        )
+        await self._recorder.record(project, encode_prediction(prediction))
+        self._answered[choice.release_id] = self._answered.get(choice.release_id, 0) + 1
+        return prediction
+
+    async def require(self, principal: Principal, action: str, project: str) -> None:
+        """As the gatekeeper's; a refusal, which writes to the audit log, does not block the event loop."""
+        resource = _resource(project)
+        if not self._gatekeeper.allows(principal, action, resource):
+            await asyncio.to_thread(self._gatekeeper.require, principal, action, resource)
+
+    async def describe(self, project: str, version: str | None = None) -> list[LoadedModel]:
+        """The models that answer for ``project``: the live one, then the canary's, if any.
+
+        Raises:
+            NotFound: nothing is live, or ``version`` is neither's.
+            Unavailable: a model cannot be loaded.
+        """
+        route = self._routes.get(project)
+        ids = [name for name in (route.live, route.canary) if name]
+        loaded = [await asyncio.to_thread(self._models.get, name) for name in ids]
+        if version is None:
+            return loaded
+        choice = self._named(route, version)
+        return [one for one in loaded if one.release_id == choice.release_id]
+
+    def counts(self) -> dict[str, Counts]:
+        """By release id: what this process answered and what failed since it started."""
+        ids = {*self._answered, *self._failed}
+        return {name: Counts(self._answered.get(name, 0), self._failed.get(name, 0)) for name in ids}
+
+    def logged(self) -> dict[str, int]:
+        """By stream: records that this process made durable since it started."""
+        return self._recorder.logged()
+
+    def version(self, release_id: str) -> str:
+        """The model version that a release carries; the release id if it is not in memory any more."""
+        loaded = self._models.find(release_id)
+        return release_id if loaded is None else loaded.version
+
+    def ready(self) -> bool:
+        """Whether routes are known and answers can be stored."""
+        return self._routes.age_s() is not None and self._recorder.healthy()
+
+    def _choose(self, project: str, key: str, version: str | None) -> Choice:
+        route = self._routes.get(project)
+        return self._routes.choose(route, key) if version is None else self._named(route, version)
+
+    def _named(self, route: Route, version: str) -> Choice:
+        """The arm that ``version`` names, by release id or by the version of a model in memory."""
+        arms: list[tuple[str | None, Literal["live", "canary"]]] = [
+            (route.live, "live"),
+            (route.canary, "canary"),
+        ]
+        known = []
+        for release_id, arm in arms:
+            if release_id is None:
+                continue
+            loaded = self._models.find(release_id)
+            if version in (release_id, loaded and loaded.version):
+                return Choice(release_id, arm)
+            known.append(loaded.version if loaded else release_id)
+        raise NotFound(
+            f"Version {version!r} of {route.project!r} does not answer now. "
+            f"Versions that do: {', '.join(known)}."
+        )
+
+    async def _fail(self, asked: _Asked, n_rows: int, error: Exception) -> Exception:
+        """Count and record a failure; returns what the caller is told."""
+        release_id = asked.choice.release_id
+        failure = Failure(
+            id=asked.id,
+            project=asked.project,
+            release_id=release_id,
+            arm=asked.choice.arm,
+            principal=asked.principal,
+            at=asked.at,
+            n_rows=n_rows,
+            error=f"{type(error).__name__}: {error}"[:1000],
+            request_id=asked.request_id,
+        )
+        self._failed[release_id] = self._failed.get(release_id, 0) + 1
+        _log.error("Release %s failed on %s", release_id, failure.id, exc_info=error)
+        await self._recorder.record(failure.project, encode_failure(failure), "failures")
+        if isinstance(error, Unavailable):
+            return Unavailable(str(error))
+        return InternalError(
+            f"The model of release {release_id} could not answer ({type(error).__name__}). "
+            f"The request was not at fault; it is recorded as failure {failure.id}."
+        )
+
+
+def _resource(project: str) -> str:
+    """What the policy is asked about. No project has a longer name, so none is looked up or remembered."""
+    if len(project) > MAX_NAME:
+        raise NotFound(
+            f"There is no project {project[:MAX_NAME]!r}...; a name has at most {MAX_NAME} characters."
+        )
+    return f"project:{project}"
+
+
+def _check_texts(
+    key: str | None, request_id: str | None, version: str | None, keys: Sequence[str] | None
+) -> None:
+    """Identifiers go into the log as they are, so they are kept short."""
+    for what, text in (("key", key), ("id", request_id), ("version", version)):
+        if text is not None and len(text) > MAX_TEXT:
+            raise InvalidInput(f"{what!r} has {len(text)} characters. Expected at most {MAX_TEXT}.")
+    for index, text in enumerate(keys or ()):
+        if len(text) > MAX_TEXT:
+            raise InvalidInput(
+                f"'keys' entry {index} has {len(text)} characters. Expected at most {MAX_TEXT}."
+            )
+
+
+def _check_request(
+    loaded: LoadedModel, outputs: Sequence[str], keys: Sequence[str] | None, n_rows: int
+) -> None:
+    for name in outputs:
+        if name not in loaded.model.outputs:
+            known = ", ".join(loaded.model.outputs)
+            raise InvalidInput(f"The model has no output {name!r}. Expected one of {known}.")
+    if keys is not None and len(keys) != n_rows:
+        raise InvalidInput(f"'keys' has {len(keys)} entries. Expected one for each of {n_rows} rows.")

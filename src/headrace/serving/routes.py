@@ -1,0 +1,86 @@
+"""Which release answers a request: routes as last read from the store, and a fair, stable choice."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+from headrace.core.errors import NotFound
+from headrace.core.ports import Clock, RolloutStore
+from headrace.core.release import Route
+
+
+class Choice(NamedTuple):
+    """The release that answers, and in which part."""
+
+    release_id: str
+    arm: Literal["live", "canary"]
+
+
+class RouteTable:
+    """A copy of all routes in memory, so that a request reads no database.
+
+    A background thread calls :meth:`refresh` every 200 ms; between two calls requests see one
+    consistent table.
+
+    Example::
+
+        table.refresh()
+        table.choose(table.get("cars"), "customer-7")
+    """
+
+    def __init__(self, rollouts: RolloutStore, clock: Clock) -> None:
+        self._rollouts = rollouts
+        self._clock = clock
+        self._routes: dict[str, Route] = {}
+        self._refreshed_s: float | None = None
+
+    def refresh(self) -> None:
+        """Read all routes; the table keeps the ones it has if the store cannot be read."""
+        self._routes = {route.project: route for route in self._rollouts.routes()}
+        self._refreshed_s = self._clock.monotonic_s()
+
+    def age_s(self) -> float | None:
+        """Seconds since the routes were read; none before the first time."""
+        return None if self._refreshed_s is None else self._clock.monotonic_s() - self._refreshed_s
+
+    def get(self, project: str) -> Route:
+        """The project's route.
+
+        Raises:
+            NotFound: no release of it is live.
+        """
+        route = self._routes.get(project)
+        if route is None:
+            known = ", ".join(sorted(self._routes)) or "none"
+            raise NotFound(
+                f"No release of {project!r} is live (live projects: {known}). Make one: 'headrace run' in "
+                "the project's folder, then 'headrace release approve ID' as somebody else."
+            )
+        return route
+
+    def release_ids(self) -> set[str]:
+        """Every release that some route names."""
+        return {name for route in self._routes.values() for name in (route.live, route.canary) if name}
+
+    def choose(self, route: Route, key: str) -> Choice:
+        """The release that answers ``key``: always the same one while the route stands.
+
+        A key's place in [0, 1) does not depend on the route, so a growing canary only gains keys.
+        """
+        if route.canary is None or route.canary_weight <= 0.0:
+            return Choice(route.live, "live")
+        if place(route.project, key) < route.canary_weight:
+            return Choice(route.canary, "canary")
+        return Choice(route.live, "live")
+
+
+def place(project: str, key: str) -> float:
+    """Where ``key`` stands in [0, 1): uniform over keys, the same in every process and version.
+
+    >>> place("cars", "customer-7") == place("cars", "customer-7")
+    True
+    """
+    digest = blake2b(f"{project}\x1f{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    # The upper 53 bits are what a float holds exactly, so the result never rounds up to 1.
+    return (int.from_bytes(digest) >> 11) / float(1 << 53)

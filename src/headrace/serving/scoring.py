@@ -1,0 +1,100 @@
+"""From request values to outputs: the model's part of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isnan
+from typing import Any, NamedTuple
+
+from headrace.core.ports import Clock, Columns
+from headrace.serving.inputs import Values, read_columns, read_row
+from headrace.serving.models import LoadedModel
+
+
+class Scored(NamedTuple):
+    """What a model made of a request, in plain values as they are logged.
+
+    Attributes:
+        columns: the model's inputs, with ``None`` for every gap; times in ISO 8601.
+        outputs: output name to one value per row.
+        unseen: inputs with a category that training never saw; none is the usual case.
+        latest: the latest moment that a forecast was asked for; none for other tasks.
+    """
+
+    columns: dict[str, list[Any]]
+    outputs: dict[str, list[Any]]
+    unseen: list[str] | None
+    latest: datetime | None
+    prepare_ms: float
+    infer_ms: float
+
+
+def score(loaded: LoadedModel, values: Values, n_rows: int, clock: Clock) -> Scored:
+    """Read ``n_rows`` rows and predict them.
+
+    Raises:
+        InvalidInput: a value is not what the model expects.
+        Exception: whatever the model raises.
+    """
+    if n_rows == 1 and loaded.model.task != "forecasting":
+        return _score_row(loaded, values, clock)
+    return _score_rows(loaded, values, n_rows, clock)
+
+
+def _score_row(loaded: LoadedModel, values: Values, clock: Clock) -> Scored:
+    started_s = clock.monotonic_s()
+    row = read_row(loaded, values)
+    prepared_s = clock.monotonic_s()
+    answer = loaded.model.score_row(row.values)
+    ended_s = clock.monotonic_s()
+    return Scored(
+        row.columns,
+        {name: [_of_last(value)] for name, value in answer.items()},
+        loaded.unseen_in_row(row.values) if loaded.known else None,
+        None,
+        (prepared_s - started_s) * 1000,
+        (ended_s - prepared_s) * 1000,
+    )
+
+
+def _score_rows(loaded: LoadedModel, values: Values, n_rows: int, clock: Clock) -> Scored:
+    model = loaded.model
+    started_s = clock.monotonic_s()
+    columns = model.complete(read_columns(loaded, values, n_rows))
+    prepared_s = clock.monotonic_s()
+    answer = model.score(columns)
+    ended_s = clock.monotonic_s()
+    return Scored(
+        {name: [_plain(value) for value in column.tolist()] for name, column in columns.items()},
+        _rows(answer, n_rows),
+        loaded.unseen(columns),
+        _latest(columns) if model.task == "forecasting" else None,
+        (prepared_s - started_s) * 1000,
+        (ended_s - prepared_s) * 1000,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat() + "Z"
+    return None if isinstance(value, float) and isnan(value) else value
+
+
+def _latest(columns: Columns) -> datetime | None:
+    moments = [column.max() for column in columns.values() if column.dtype.kind == "M"]
+    return max(moments).item().replace(tzinfo=UTC) if moments else None
+
+
+def _of_last(value: Any) -> Any:
+    """Of two probabilities one says it all: that of the last class."""
+    return value[1] if isinstance(value, list) and len(value) == 2 else value
+
+
+def _rows(answer: Mapping[str, Any], n_rows: int) -> dict[str, list[Any]]:
+    outputs: dict[str, list[Any]] = {}
+    for name, array in answer.items():
+        if len(array) != n_rows:
+            raise ValueError(f"output {name!r} has {len(array)} rows for {n_rows} rows of input")
+        outputs[name] = [_of_last(value) for value in array.tolist()]
+    return outputs

@@ -1,0 +1,1 @@
+"""Metadata in SQL: one file per aggregate. Private to the store."""

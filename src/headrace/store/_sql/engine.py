@@ -1,0 +1,161 @@
+"""The one place that knows which database is behind: connections, transactions, locks, errors.
+
+A write transaction names its topic, such as ``("models", "cars")``. Writers on one topic run one after the
+other, over threads and processes, so that code may read, decide and write without a race:
+
+- SQLite takes its single write lock at the start (``BEGIN IMMEDIATE``), whatever the topic.
+- Postgres takes an advisory lock on the topic, held to the end of the transaction. The isolation level is
+  READ COMMITTED on purpose: a snapshot taken before the lock was granted would not show what the writer
+  before us has just committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from headrace.core.errors import Conflict, InternalError, InvalidInput, Unavailable
+
+LOCK_WAIT_S = 30
+_CONNECT_WAIT_S = 5
+_BEGIN = "headrace_begin"
+
+
+class Database:
+    """A pool of connections with the promises above; durable when a write transaction ends.
+
+    Raises:
+        InvalidInput: the address cannot be read.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._url = sqlalchemy.make_url(url)
+            backend = self._url.get_backend_name()
+        except SQLAlchemyError as error:
+            raise _no_address() from error
+        if backend not in ("sqlite", "postgresql"):
+            raise _no_address()
+        self._is_sqlite = backend == "sqlite"
+        self._engine = _sqlite(self._url) if self._is_sqlite else _postgres(self._url)
+        # Threads of one process queue here instead of polling for SQLite's lock.
+        self._turn = threading.RLock() if self._is_sqlite else nullcontext()
+
+    @property
+    def name(self) -> str:
+        """The address without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with self._answering(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, *topic: str) -> Iterator[Connection]:
+        """A transaction that writes, alone on its ``topic``; committed and durable at the end.
+
+        Raises:
+            Conflict: another writer held the topic for 30 s, or the database refused a contradiction.
+            Unavailable: the database does not answer, or its disk is full.
+        """
+        with self._answering(), self._turn, self._engine.connect() as plain:
+            connection = plain.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+            with connection.begin():
+                if not self._is_sqlite:
+                    wait = f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"
+                    connection.exec_driver_sql(f"{wait}; SELECT pg_advisory_xact_lock({_key(topic)})")
+                yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError as error:
+            raise Conflict(f"The database refused a contradictory record: {reason(error)}.") from error
+        except DataError as error:
+            raise InvalidInput(f"The database cannot hold this value: {reason(error)}.") from error
+        except (OperationalError, PoolTimeout) as error:
+            said = reason(error)
+            if "locked" in said or "lock timeout" in said:
+                raise Conflict(
+                    f"Another process has held the database {self.name} for more than {LOCK_WAIT_S} s "
+                    f"({said}). Nothing was written. Try again, or find what holds it."
+                ) from error
+            raise Unavailable(
+                f"The database {self.name} did not take the call: {said}. Nothing was written. "
+                "Check that it runs, that its disk has space and HEADRACE_DATABASE_URL, then try again."
+            ) from error
+        except SQLAlchemyError as error:
+            raise InternalError(f"The database {self.name} refused a statement: {reason(error)}.") from error
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = sqlalchemy.create_engine(
+        url, pool_size=8, max_overflow=24, connect_args={"timeout": LOCK_WAIT_S}
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        # The driver would otherwise begin transactions by itself, and too late to take the write lock.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout = {LOCK_WAIT_S * 1000}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    return sqlalchemy.create_engine(
+        url,
+        pool_size=8,
+        max_overflow=24,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": _CONNECT_WAIT_S, "application_name": "headrace"},
+    )
+
+
+def _no_address() -> InvalidInput:
+    return InvalidInput(
+        "HEADRACE_DATABASE_URL is no address of a database that Headrace knows. "
+        "Expected sqlite:///FILE or postgresql://USER@HOST/NAME."
+    )
+
+
+def _key(topic: tuple[str, ...]) -> int:
+    """A 64-bit lock number; two topics that share one by chance only wait for each other."""
+    digest = hashlib.sha256("\x1f".join(("headrace", *topic)).encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def reason(error: BaseException) -> str:
+    """What the database itself said, in one line."""
+    original = getattr(error, "orig", None) or error
+    lines = str(original).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(original).__name__

@@ -1,0 +1,119 @@
+"""Live processes: who may own unfinished work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.engine import Connection
+
+from headrace.core.errors import NotFound
+from headrace.core.ports import Clock
+from headrace.store._sql.engine import Database
+from headrace.store._sql.rows import microseconds
+from headrace.store._sql.tables import executors
+from headrace.store.processes import Processes
+
+SILENCE_S = 60
+"""A process on another machine that has not been heard of for this long counts as dead."""
+
+
+class SqlExecutors:
+    """Implements ``ExecutorStore``.
+
+    On this machine a process is dead as soon as it is gone; on another one after 60 s of silence, which
+    takes clocks that agree to a few seconds.
+    """
+
+    def __init__(self, database: Database, clock: Clock, processes: Processes) -> None:
+        self._database = database
+        self._clock = clock
+        self._processes = processes
+
+    def register(self, executor_id: str, role: str, address: str | None) -> None:
+        now = microseconds(self._clock.now())
+        row = {
+            "role": role,
+            "address": address,
+            "host": self._processes.host,
+            "pid": self._processes.pid,
+            "process_started": self._processes.started(self._processes.pid) or "",
+            "registered_us": now,
+            "heartbeat_us": now,
+            "ended_us": None,
+            "claimed_by": None,
+        }
+        mine = executors.c.executor_id == executor_id
+        with self._database.write("executors") as connection:
+            if _find(connection, executor_id) is None:
+                connection.execute(insert(executors).values(executor_id=executor_id, **row))
+            else:
+                connection.execute(update(executors).where(mine).values(row))
+
+    def heartbeat(self, executor_id: str) -> None:
+        if not self._note(executor_id, {"heartbeat_us": microseconds(self._clock.now())}):
+            raise NotFound(
+                f"Process {executor_id!r} is not registered: it was silent for too long and another one took "
+                "its work over. Stop what it was doing and register again under a new id."
+            )
+
+    def release(self, executor_id: str) -> None:
+        self._note(executor_id, {"ended_us": microseconds(self._clock.now())})
+
+    def dead(self) -> list[str]:
+        with self._database.read() as connection:
+            rows = _all(connection)
+        host = self._processes.host
+        return [row.executor_id for row in rows if not self._lives(row, host)]
+
+    def claim(self, executor_id: str, by: str) -> bool:
+        host = self._processes.host
+        with self._database.write("executors") as connection:
+            row = _find(connection, executor_id)
+            if row is None or executor_id == by or self._lives(row, host):
+                return False
+            if row.claimed_by not in (None, by):
+                claimer = _find(connection, row.claimed_by)
+                if claimer is not None and self._lives(claimer, host):
+                    return False
+            mine = executors.c.executor_id == executor_id
+            connection.execute(update(executors).where(mine).values(claimed_by=by))
+        return True
+
+    def forget(self, executor_id: str) -> None:
+        with self._database.write("executors") as connection:
+            row = _find(connection, executor_id)
+            if row is not None and not self._lives(row, self._processes.host):
+                connection.execute(delete(executors).where(executors.c.executor_id == executor_id))
+
+    def find(self, role: str) -> tuple[str, str | None] | None:
+        host = self._processes.host
+        with self._database.read() as connection:
+            rows = [row for row in _all(connection) if row.role == role]
+        for row in reversed(rows):
+            if self._lives(row, host):
+                return row.executor_id, row.address
+        return None
+
+    def _note(self, executor_id: str, change: dict[str, int]) -> bool:
+        statement = update(executors).where(executors.c.executor_id == executor_id).values(change)
+        with self._database.write("executors") as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def _lives(self, row: Row[Any], host: str) -> bool:
+        if row.ended_us is not None:
+            return False
+        if row.host == host:
+            started = self._processes.started(row.pid)
+            return started is not None and (row.process_started in ("", started) or started == "")
+        silent_us = microseconds(self._clock.now()) - row.heartbeat_us
+        return bool(silent_us <= SILENCE_S * 1_000_000)
+
+
+def _all(connection: Connection) -> list[Row[Any]]:
+    statement = select(executors).order_by(executors.c.registered_us, executors.c.executor_id)
+    return list(connection.execute(statement).all())
+
+
+def _find(connection: Connection, executor_id: str) -> Row[Any] | None:
+    return connection.execute(select(executors).where(executors.c.executor_id == executor_id)).first()

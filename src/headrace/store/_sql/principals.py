@@ -1,0 +1,47 @@
+"""Identities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy import insert, update
+
+from headrace.core.errors import NotFound
+from headrace.core.identity import Principal
+from headrace.store._sql.engine import Database
+from headrace.store._sql.rows import documents, many, one, values
+from headrace.store._sql.tables import principals
+
+
+class SqlPrincipals:
+    """Implements ``PrincipalStore``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, principal: Principal) -> None:
+        named = principals.c.name == principal.name
+        with self._database.write("principals", principal.name) as connection:
+            standing = one(connection, Principal, principals, named)
+            if standing is None:
+                connection.execute(insert(principals).values(values(principal, name=principal.name)))
+            else:
+                changed = replace(standing, roles=principal.roles)
+                connection.execute(update(principals).where(named).values(values(changed)))
+
+    def get(self, name: str) -> Principal:
+        found = self.find(name)
+        if found is None:
+            raise NotFound(
+                f"There is no identity {name!r} here. "
+                f"Add it with 'headrace access user add {name} --role ROLE'."
+            )
+        return found
+
+    def find(self, name: str) -> Principal | None:
+        with self._database.read() as connection:
+            return one(connection, Principal, principals, principals.c.name == name)
+
+    def list(self) -> list[Principal]:
+        with self._database.read() as connection:
+            return many(connection, Principal, documents(principals).order_by(principals.c.position))

@@ -1,0 +1,50 @@
+"""Projects as last declared."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert, select, update
+
+from headrace.core.errors import NotFound
+from headrace.core.project import Project
+from headrace.store._sql.engine import Database
+from headrace.store._sql.rows import documents, many, one, values
+from headrace.store._sql.tables import projects
+
+
+class SqlProjects:
+    """Implements ``ProjectStore``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, project: Project, path: str) -> None:
+        row = values(project, name=project.name, path=path)
+        with self._database.write("projects", project.name) as connection:
+            if one(connection, Project, projects, projects.c.name == project.name) is None:
+                connection.execute(insert(projects).values(row))
+            else:
+                connection.execute(update(projects).where(projects.c.name == project.name).values(row))
+
+    def get(self, name: str) -> Project:
+        with self._database.read() as connection:
+            found = one(connection, Project, projects, projects.c.name == name)
+        if found is None:
+            raise _missing(name)
+        return found
+
+    def path(self, name: str) -> str:
+        with self._database.read() as connection:
+            found = connection.execute(select(projects.c.path).where(projects.c.name == name)).scalar()
+        if found is None:
+            raise _missing(name)
+        return str(found)
+
+    def list(self) -> list[Project]:
+        with self._database.read() as connection:
+            return many(connection, Project, documents(projects).order_by(projects.c.position))
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(
+        f"There is no project {name!r} here. Run 'headrace run' in its folder, or check HEADRACE_HOME."
+    )

@@ -1,0 +1,189 @@
+"""The tables. Each row is a record's JSON ``document`` beside the columns it is found and guarded by.
+
+Times are kept as microseconds since 1970 (UTC): they sort the same in every database.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.schema import SchemaItem
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _documents(name: str, *items: SchemaItem) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("position", Integer, primary_key=True, autoincrement=True),
+        *items,
+        Column("schema_version", Integer, nullable=False),
+        Column("document", Text, nullable=False),
+    )
+
+
+def _text(name: str, *, unique: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=False, unique=unique)
+
+
+def _whole(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+projects = _documents("hr_projects", _text("name", unique=True), _text("path"))
+
+snapshots = _documents(
+    "hr_snapshots",
+    _text("id", unique=True),
+    _text("project"),
+    _text("digest"),
+    _moment("created_us"),
+    Index(None, "project", "digest"),
+)
+
+runs = _documents(
+    "hr_runs",
+    _text("id", unique=True),
+    _text("project"),
+    _text("build_id"),
+    _text("state"),
+    _text("fingerprint"),
+    _moment("started_us"),
+    Index(None, "project", "fingerprint"),
+    Index(None, "project", "started_us"),
+)
+
+models = _documents(
+    "hr_models",
+    _text("project"),
+    _whole("version"),
+    _text("run_id"),
+    UniqueConstraint("project", "version"),
+    UniqueConstraint("project", "run_id"),
+    CheckConstraint("version > 0", name="numbered"),
+)
+
+releases = _documents(
+    "hr_releases",
+    _text("id", unique=True),
+    _text("project"),
+    _text("digest"),
+    _text("author"),
+    _text("state"),
+    _moment("created_us"),
+    # What approvals refer to: an approval can name no other digest and no other author.
+    UniqueConstraint("id", "digest", "author"),
+    Index(None, "project", "created_us"),
+)
+
+verdicts = _documents(
+    "hr_verdicts", _text("id", unique=True), _text("subject_id"), _moment("at_us"), Index(None, "subject_id")
+)
+
+approvals = _documents(
+    "hr_approvals",
+    _text("id", unique=True),
+    _text("release_id"),
+    _text("digest"),
+    _text("author"),
+    _text("approver"),
+    _text("decision"),
+    _moment("at_us"),
+    UniqueConstraint("release_id", "approver"),
+    ForeignKeyConstraint(
+        ["release_id", "digest", "author"], ["hr_releases.id", "hr_releases.digest", "hr_releases.author"]
+    ),
+    CheckConstraint("approver <> author", name="not_own_work"),
+    CheckConstraint("decision IN ('approved', 'rejected')", name="decision"),
+)
+
+measurements = _documents(
+    "hr_measurements",
+    _text("id", unique=True),
+    _text("project"),
+    _text("name"),
+    Column("release_id", Text, nullable=True),
+    _moment("window_start_us", nullable=True),
+    _moment("window_end_us", nullable=True),
+    _moment("at_us"),
+    Index(None, "project", "name"),
+)
+
+rollouts = _documents(
+    "hr_rollouts",
+    _text("release_id", unique=True),
+    _text("project"),
+    _text("state"),
+    _whole("revision"),
+    _moment("started_us"),
+    Index(None, "project", "state"),
+)
+
+routes = _documents("hr_routes", _text("project", unique=True), _whole("revision"))
+
+findings = _documents(
+    "hr_findings", _text("id", unique=True), _text("project"), _moment("at_us"), Index(None, "project")
+)
+
+alerts = _documents(
+    "hr_alerts", _text("id", unique=True), _text("project"), _moment("at_us"), Index(None, "project")
+)
+
+principals = _documents("hr_principals", _text("name", unique=True))
+
+audit = Table(
+    "hr_audit",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    _text("hash"),
+    Column("schema_version", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+audit_head = Table(
+    "hr_audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _whole("sequence"),
+    _text("hash"),
+    CheckConstraint("id = 1", name="single"),
+)
+
+executors = Table(
+    "hr_executors",
+    metadata,
+    Column("executor_id", Text, primary_key=True),
+    _text("role"),
+    Column("address", Text, nullable=True),
+    _text("host"),
+    _whole("pid"),
+    _text("process_started"),
+    _moment("registered_us"),
+    _moment("heartbeat_us"),
+    _moment("ended_us", nullable=True),
+    Column("claimed_by", Text, nullable=True),
+    Index(None, "role"),
+)

@@ -1,0 +1,301 @@
+"""Append-only streams in segment files, durable when acknowledged.
+
+Each process writes its own files, so that no two processes ever wait for one another, and a process that
+comes back starts a new file: what a killed process left half-written stays at the end of its last file,
+where readers stop. Calls that arrive while the disk is busy share the next sync.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.core.ports import Segment
+from headrace.store.disk import disk_refused, folder_of, make_folder, sync_folder, write_all
+from headrace.store.framing import decode, encode
+
+SEGMENT_BYTES = 64 << 20
+_BLOCK_BYTES = 1 << 20
+_SEGMENT = re.compile(r"(?P<writer>[A-Za-z0-9][A-Za-z0-9-]{0,63})-(?P<number>[0-9]{6,})\.seg")
+
+
+class _Scanned(NamedTuple):
+    """How far a segment is known to hold whole records, and how many."""
+
+    end: int
+    n_records: int
+
+
+class _Open(NamedTuple):
+    """The file being written, and the size of its acknowledged part."""
+
+    path: Path
+    end: int
+
+
+@dataclass
+class _Batch:
+    """Appends that share one write and one sync. Until it is written, it has failed."""
+
+    parts: list[bytes] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
+    error: HeadraceError | None = field(
+        default_factory=lambda: Unavailable("The process was interrupted while it wrote. Append again.")
+    )
+
+
+class SegmentLog:
+    """Streams of records below ``path``; implements ``EventLog``.
+
+    ``writer_id`` names this process' own files; a UUIDv7 makes them sort by time. Records of one
+    ``append`` stay together and in order; appends of several threads are ordered as they arrive.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = SegmentLog(Path(folder), "0198c0de-0000-7000-8000-000000000000")
+    ...     log.append("cars/predictions", [b"one", b"two"])
+    ...     log.count("cars/predictions")
+    2
+    """
+
+    def __init__(self, path: Path, writer_id: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        if not _SEGMENT.fullmatch(f"{writer_id}-000000.seg"):
+            raise InvalidInput(f"A writer cannot be called {writer_id!r}. Expected a UUID.")
+        self._path = path
+        self._writer_id = writer_id
+        self._segment_bytes = segment_bytes
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._writers: dict[str, _Writer] = {}
+        self._scanned: dict[Path, _Scanned] = {}
+        self._closed = False
+
+    def append(self, stream: str, records: Sequence[bytes]) -> None:
+        """Add records in order; they survive ``kill -9`` and power loss when it returns.
+
+        Raises:
+            InvalidInput: the stream's name is no path, or a record is longer than 256 MiB.
+            Unavailable: the disk refused; none of the records was acknowledged.
+            Conflict: the log was closed.
+        """
+        if not records:
+            return
+        data = encode(records)
+        self._writer(stream).append(data)
+
+    def segments(self, stream: str) -> list[Segment]:
+        """The stream's segments, oldest first; only whole records count into their sizes."""
+        return [Segment(path.name, self._scan(stream, path).end) for path in self._files(stream)]
+
+    def read(self, stream: str, segment: str, offset: int, limit: int) -> tuple[list[bytes], int]:
+        """Up to ``limit`` records from ``offset``, and the offset after them.
+
+        Raises:
+            NotFound: the stream has no such segment.
+            InvalidInput: ``offset`` or ``limit`` is negative.
+        """
+        path = folder_of(self._path, stream, "A stream") / segment
+        if not _SEGMENT.fullmatch(segment) or not path.is_file():
+            raise NotFound(f"Stream {stream!r} has no segment {segment!r}. List them with segments().")
+        if offset < 0 or limit < 0:
+            raise InvalidInput(f"Offset {offset} or limit {limit} is negative. Expected 0 or more.")
+        end = self._own_end(stream, path)
+        records: list[bytes] = []
+        wanted = _BLOCK_BYTES
+        with path.open("rb", buffering=0) as file:
+            while len(records) < limit:
+                room = wanted if end is None else min(wanted, end - offset)
+                data = os.pread(file.fileno(), max(room, 0), offset)
+                found = decode(data, limit - len(records))
+                records += found.records
+                offset += found.used_bytes
+                if found.records:
+                    wanted = max(_BLOCK_BYTES, found.wanted_bytes)
+                elif found.wanted_bytes > wanted and len(data) == room:
+                    wanted = found.wanted_bytes
+                else:
+                    break
+        return records, offset
+
+    def count(self, stream: str) -> int:
+        """How many whole records the stream holds; only what is new since the last count is read."""
+        return sum(self._scan(stream, path).n_records for path in self._files(stream))
+
+    def close(self) -> None:
+        """Release the files. What was acknowledged is on disk already."""
+        with self._lock:
+            self._closed = True
+            writers = list(self._writers.values())
+        for writer in writers:
+            writer.close()
+
+    def _writer(self, stream: str) -> _Writer:
+        if os.getpid() != self._pid:
+            # A forked child must not write into its parent's file: it starts files of its own.
+            self._start()
+        with self._lock:
+            if self._closed:
+                raise Conflict("This event log was closed. Open the store again before you append.")
+            if stream not in self._writers:
+                folder = folder_of(self._path, stream, "A stream")
+                self._writers[stream] = _Writer(folder, self._writer_id, self._segment_bytes)
+            return self._writers[stream]
+
+    def _files(self, stream: str) -> list[Path]:
+        folder = folder_of(self._path, stream, "A stream")
+        try:
+            names = [entry.name for entry in os.scandir(folder) if _SEGMENT.fullmatch(entry.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [folder / name for name in sorted(names, key=_age)]
+
+    def _own_end(self, stream: str, path: Path) -> int | None:
+        """Where the acknowledged part ends, if this process is writing the file."""
+        writer = self._writers.get(stream) if os.getpid() == self._pid else None
+        return None if writer is None else writer.acknowledged(path)
+
+    def _scan(self, stream: str, path: Path) -> _Scanned:
+        known = self._scanned.get(path, _Scanned(0, 0))
+        size_bytes = path.stat().st_size
+        end = self._own_end(stream, path)
+        committed = size_bytes if end is None else min(end, size_bytes)
+        if committed < known.end:
+            known = _Scanned(0, 0)
+        if committed > known.end:
+            records, position = known.n_records, known.end
+            while True:
+                found, position = self.read(stream, path.name, position, 10_000)
+                records += len(found)
+                if not found:
+                    break
+            known = _Scanned(position, records)
+            self._scanned[path] = known
+        return known
+
+
+class _Writer:
+    """One stream's files of this process."""
+
+    def __init__(self, folder: Path, writer_id: str, segment_bytes: int) -> None:
+        self._folder = folder
+        self._writer_id = writer_id
+        self._segment_bytes = segment_bytes
+        self._gather = threading.Lock()
+        self._disk = threading.Lock()
+        self._next = _Batch()
+        self._descriptor: int | None = None
+        self._current = _Open(folder, 0)
+        self._closed = False
+
+    def append(self, data: bytes) -> None:
+        with self._gather:
+            batch = self._next
+            batch.parts.append(data)
+            leads = len(batch.parts) == 1
+        if leads:
+            self._lead(batch)
+        else:
+            batch.done.wait()
+        if batch.error is not None:
+            raise type(batch.error)(str(batch.error)) from batch.error
+
+    def acknowledged(self, path: Path) -> int | None:
+        """Size of the durable part of ``path``, or None if it is not the file being written."""
+        current = self._current
+        return current.end if path == current.path else None
+
+    def close(self) -> None:
+        with self._disk:
+            self._closed = True
+            self._seal()
+
+    def _lead(self, batch: _Batch) -> None:
+        """Write for all who joined while the disk was busy with the batch before."""
+        try:
+            with self._disk:
+                self._stop_gathering(batch)
+                self._write(b"".join(batch.parts))
+                batch.error = None
+        except HeadraceError as error:
+            batch.error = error
+        except OSError as error:
+            batch.error = disk_refused("append to", self._folder, error)
+        finally:
+            self._stop_gathering(batch)
+            batch.done.set()
+
+    def _stop_gathering(self, batch: _Batch) -> None:
+        with self._gather:
+            if self._next is batch:
+                self._next = _Batch()
+
+    def _write(self, data: bytes) -> None:
+        descriptor = self._open()
+        try:
+            write_all(descriptor, data)
+            os.fdatasync(descriptor)
+        except BaseException:
+            self._undo(descriptor)
+            raise
+        self._current = self._current._replace(end=self._current.end + len(data))
+
+    def _undo(self, descriptor: int) -> None:
+        """Take back what was not acknowledged, and never write to this file again.
+
+        After a failed sync the operating system may drop the data and report success next time, so the
+        file is not trusted with anything further.
+        """
+        try:
+            os.ftruncate(descriptor, self._current.end)
+            os.fsync(descriptor)
+        except OSError:
+            pass
+        self._seal()
+
+    def _open(self) -> int:
+        if self._closed:
+            raise Conflict("This event log was closed. Open the store again before you append.")
+        if self._descriptor is not None and self._current.end < self._segment_bytes:
+            return self._descriptor
+        self._seal()
+        make_folder(self._folder)
+        number = self._highest() + 1
+        while True:
+            path = self._folder / f"{self._writer_id}-{number:06d}.seg"
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+                descriptor = os.open(path, flags, 0o600)
+                break
+            except FileExistsError:
+                number += 1
+        self._current = _Open(path, 0)
+        self._descriptor = descriptor
+        try:
+            sync_folder(self._folder)
+        except OSError:
+            self._seal()
+            raise
+        return descriptor
+
+    def _highest(self) -> int:
+        found = (_SEGMENT.fullmatch(entry.name) for entry in os.scandir(self._folder))
+        return max((int(m["number"]) for m in found if m and m["writer"] == self._writer_id), default=0)
+
+    def _seal(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _age(name: str) -> tuple[str, int]:
+    match = _SEGMENT.fullmatch(name)
+    return (match["writer"], int(match["number"])) if match else (name, 0)

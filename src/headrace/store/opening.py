@@ -1,0 +1,141 @@
+"""Opens all that is kept, at the addresses that the settings name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headrace.core.errors import InternalError, InvalidInput, Unavailable
+from headrace.core.ids import new_id
+from headrace.core.ports import (
+    ArtifactStore,
+    AuditLog,
+    Clock,
+    EventLog,
+    EvidenceStore,
+    ExecutorStore,
+    FindingStore,
+    ModelStore,
+    PrincipalStore,
+    ProjectStore,
+    ReleaseStore,
+    RolloutStore,
+    RunStore,
+    SnapshotStore,
+    TableStore,
+)
+from headrace.core.settings import Settings
+from headrace.store._sql.audit import SqlAudit
+from headrace.store._sql.engine import Database, reason
+from headrace.store._sql.evidence import SqlEvidence
+from headrace.store._sql.executors import SqlExecutors
+from headrace.store._sql.findings import SqlFindings
+from headrace.store._sql.migrations import migrate
+from headrace.store._sql.models import SqlModels
+from headrace.store._sql.principals import SqlPrincipals
+from headrace.store._sql.projects import SqlProjects
+from headrace.store._sql.releases import SqlReleases
+from headrace.store._sql.rollouts import SqlRollouts
+from headrace.store._sql.runs import SqlRuns
+from headrace.store._sql.snapshots import SqlSnapshots
+from headrace.store.artifacts import FolderArtifacts
+from headrace.store.disk import make_folder
+from headrace.store.events import SegmentLog
+from headrace.store.processes import MachineProcesses
+from headrace.store.tables import DeltaTables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """All that is kept, one attribute per port. Safe to use from several threads."""
+
+    artifacts: ArtifactStore
+    tables: TableStore
+    events: EventLog
+    projects: ProjectStore
+    snapshots: SnapshotStore
+    runs: RunStore
+    models: ModelStore
+    releases: ReleaseStore
+    evidence: EvidenceStore
+    rollouts: RolloutStore
+    findings: FindingStore
+    principals: PrincipalStore
+    audit: AuditLog
+    executors: ExecutorStore
+    on_close: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def close(self) -> None:
+        """Release files and connections. All that was acknowledged is durable already."""
+        self.events.close()
+        self.on_close()
+
+
+def open_store(settings: Settings, clock: Clock) -> Store:
+    """Open the store, creating the home (readable by its owner only) and the tables where they are absent.
+
+    >>> import tempfile
+    >>> from headrace.core.clock import SystemClock
+    >>> from headrace.core.settings import read_settings
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = open_store(read_settings({"HEADRACE_HOME": folder}), SystemClock())
+    ...     store.projects.list()
+    ...     store.close()
+    []
+
+    Raises:
+        InvalidInput: the home is a file or cannot be written to, or the database does not answer.
+        Conflict: a newer Headrace has written the database, or another process is changing it.
+    """
+    _prepare(settings.home, "HEADRACE_HOME")
+    if settings.storage_path != settings.home:
+        _prepare(settings.storage_path, "HEADRACE_STORAGE_URL")
+    database = Database(settings.database_url)
+    try:
+        migrate(database)
+    except (Unavailable, InternalError) as error:
+        database.close()
+        raise InvalidInput(
+            f"The database {database.name} cannot be opened: {reason(error.__cause__ or error)}. Start it, "
+            "or correct HEADRACE_DATABASE_URL. Unset, Headrace keeps a database of its own in HEADRACE_HOME."
+        ) from error
+    except Exception:
+        database.close()
+        raise
+    storage = settings.storage_path
+    return Store(
+        artifacts=FolderArtifacts(storage / "artifacts"),
+        tables=DeltaTables(storage / "tables", clock),
+        events=SegmentLog(storage / "events", new_id(clock.now())),
+        projects=SqlProjects(database),
+        snapshots=SqlSnapshots(database),
+        runs=SqlRuns(database),
+        models=SqlModels(database),
+        releases=SqlReleases(database),
+        evidence=SqlEvidence(database),
+        rollouts=SqlRollouts(database),
+        findings=SqlFindings(database),
+        principals=SqlPrincipals(database),
+        audit=SqlAudit(database, clock),
+        executors=SqlExecutors(database, clock, MachineProcesses()),
+        on_close=database.close,
+    )
+
+
+def _prepare(folder: Path, setting: str) -> None:
+    """Make sure that ``folder`` is there and takes a file."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(
+            f"{setting} is {folder}, which is a file. Expected a folder: set {setting} to one."
+        )
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, Unavailable) as error:
+        raise InvalidInput(
+            f"{setting} is {folder}, where nothing can be written ({error.__cause__ or error}). "
+            f"Make it writable for this user, or set {setting} to a folder of your own."
+        ) from error

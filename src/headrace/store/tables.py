@@ -1,0 +1,328 @@
+"""Versioned columnar tables: Delta Lake in a folder, read and written through DuckDB.
+
+A query reads the exact list of files that a version consists of, so what it sees never changes. Appends
+carry their writer's position in the same commit, so a repeated append adds nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from headrace.core.clock import SystemClock
+from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from headrace.core.ports import Clock, Columns, Transaction
+from headrace.store.columns import incoming, literal, outgoing, quoted, sql_type
+from headrace.store.delta_log import mark_whole, sync_version, take_back_torn
+from headrace.store.disk import disk_refused, folder_of, locked, make_folder
+from headrace.store.processes import boot_id
+
+if TYPE_CHECKING:
+    import duckdb
+    from deltalake import DeltaTable
+
+_ATTEMPTS = 60
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.25
+_KEPT_STATES = 256
+# Without these, old versions stop being readable after 30 days when a checkpoint is written.
+_CONFIGURATION = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+
+
+class _State(NamedTuple):
+    """What one version consists of: parquet files, and column name to SQL type (None if nested)."""
+
+    version: int
+    files: tuple[str, ...]
+    fields: dict[str, str | None]
+
+
+class DeltaTables:
+    """Delta tables below ``path``; implements ``TableStore``.
+
+    Numbers are stored with NULL for NaN and come back as NaN, also in integer columns (which become
+    float64 when a value is null); text null is ``None``; a boolean column with nulls, which arises where
+    rows predate the column, comes back as an object array of ``True``, ``False`` and ``None``.
+
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tables = DeltaTables(Path(folder))
+    ...     version = tables.append("cars/rows", {"price": np.array([1.0, 2.0])})
+    ...     tables.query("SELECT sum(price) AS total FROM t", {"t": ("cars/rows", version)})
+    {'total': array([3.])}
+    """
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        self._path = path
+        self._clock: Clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._boot = boot_id()
+        self._whole: set[str] = set()
+        self._synced: dict[str, int] = {}
+        self._newest: dict[str, DeltaTable] = {}
+        self._states: OrderedDict[tuple[str, int], _State] = OrderedDict()
+        self._engine: duckdb.DuckDBPyConnection | None = None
+
+    def append(self, table: str, columns: Columns, *, transaction: Transaction | None = None) -> int:
+        """Add rows (new columns are allowed) and return the version; durable when it returns.
+
+        A transaction whose position is not above the writer's stored one adds nothing.
+
+        Raises:
+            InvalidInput: rows that do not fit the table, or a position below 1.
+            Conflict: other writers kept winning for about ten seconds.
+            Unavailable: the disk refused.
+        """
+        if transaction is not None and transaction.position < 1:
+            raise InvalidInput(f"Position {transaction.position} is no position. Expected 1 or more.")
+
+        def attempt() -> int:
+            present = self._load(table)
+            if transaction is not None and present is not None:
+                stored = present.transaction_version(transaction.writer) or 0
+                if transaction.position <= stored:
+                    return present.version()
+            return self._write(table, columns, present, "append", transaction)
+
+        return self._retried(table, attempt)
+
+    def replace(self, table: str, columns: Columns) -> int:
+        """Make these the table's rows; earlier versions stay readable. Returns the version.
+
+        Raises as :meth:`append` does.
+        """
+
+        def attempt() -> int:
+            return self._write(table, columns, self._load(table), "overwrite", None)
+
+        return self._retried(table, attempt)
+
+    def compact(self, table: str) -> int:
+        """Merge small files into large ones; returns the version. Rows and old versions stay.
+
+        Raises:
+            NotFound: there is no such table.
+        """
+        if self.version(table) is None:
+            raise _missing(table)
+
+        def attempt() -> int:
+            present = self._load(table)
+            if present is None:
+                raise _missing(table)
+            before = present.version()
+            self._sync(table, before)
+            present.optimize.compact()
+            if present.version() != before:
+                self._sync(table, present.version())
+                present.create_checkpoint()
+            return present.version()
+
+        return self._retried(table, attempt)
+
+    def query(
+        self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any] = ()
+    ) -> dict[str, Any]:
+        """Run DuckDB SQL over ``{alias: (table, version or None for newest)}``; numpy columns.
+
+        Raises:
+            NotFound: a table or version is missing.
+            InvalidInput: the SQL does not run.
+        """
+        import duckdb
+
+        states = {alias: self._state(table, version) for alias, (table, version) in tables.items()}
+        with self._connection().cursor() as cursor:
+            try:
+                for alias, state in states.items():
+                    cursor.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {_selection(state)}")
+                return outgoing(cursor.execute(sql, list(parameters)).fetchnumpy())
+            except duckdb.Error as error:
+                raise InvalidInput(
+                    f"The query did not run: {error}\nTables: {dict(tables)}. Query: {sql}"
+                ) from error
+
+    def version(self, table: str) -> int | None:
+        """The newest version, or None if there is no such table."""
+        with self._lock:
+            present = self._refreshed(table)
+            return None if present is None else present.version()
+
+    def position(self, table: str, writer: str) -> int:
+        """The position that ``writer`` last stored with an append; 0 before the first."""
+        with self._lock:
+            present = self._refreshed(table)
+            return 0 if present is None else (present.transaction_version(writer) or 0)
+
+    def _folder(self, table: str) -> Path:
+        return folder_of(self._path, table, "A table")
+
+    def _load(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """The table as it now stands on disk, or at ``version``."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        folder = self._folder(table)
+        if not (folder / "_delta_log").is_dir():
+            return None
+        try:
+            return DeltaTable(folder, version=version)
+        except TableNotFoundError:
+            return None
+
+    def _refreshed(self, table: str) -> DeltaTable | None:
+        """A kept handle brought up to date, which is four times quicker than a new one."""
+        self._examined(table)
+        present = self._newest.get(table)
+        if present is None:
+            present = self._load(table)
+            if present is not None:
+                self._newest[table] = present
+        else:
+            present.update_incremental()
+        return present
+
+    def _state(self, table: str, version: int | None) -> _State:
+        with self._lock:
+            present = self._refreshed(table)
+            if present is None:
+                raise _missing(table)
+            newest = present.version()
+            wanted = newest if version is None else version
+            if not 0 <= wanted <= newest:
+                raise NotFound(
+                    f"Table {table!r} has no version {wanted}. Expected 0 to {newest}, or None for newest."
+                )
+            known = self._states.get((table, wanted))
+            if known is None:
+                found = present if wanted == newest else self._load(table, wanted)
+                if found is None:
+                    raise _missing(table)
+                known = self._states[table, wanted] = _describe(found)
+                if len(self._states) > _KEPT_STATES:
+                    self._states.popitem(last=False)
+            self._states.move_to_end((table, wanted))
+            return known
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        with self._lock:
+            if self._engine is None:
+                self._engine = duckdb.connect()
+                # Nothing is fetched from the network, no Python variable is taken for a table, and a
+                # query gives the same times on every machine.
+                for setting in (
+                    "autoinstall_known_extensions = false",
+                    "autoload_known_extensions = false",
+                    "python_enable_replacements = false",
+                    "TimeZone = 'UTC'",
+                ):
+                    self._engine.execute(f"SET GLOBAL {setting}")
+            return self._engine
+
+    def _write(
+        self,
+        table: str,
+        columns: Columns,
+        present: DeltaTable | None,
+        mode: Literal["append", "overwrite"],
+        transaction: Transaction | None,
+    ) -> int:
+        import deltalake
+
+        stored = {} if present is None or mode == "overwrite" else _describe(present).fields
+        rows = incoming(table, columns, stored)
+        folder = self._folder(table)
+        positions = [] if transaction is None else [deltalake.Transaction(*transaction)]
+        commit = deltalake.CommitProperties(app_transactions=positions)
+        if present is not None:
+            self._sync(table, present.version())
+        with self._connection().cursor() as cursor:
+            cursor.register("incoming", rows.arrays)
+            relation = cursor.sql(rows.sql)
+            if present is None:
+                deltalake.write_deltalake(
+                    folder, relation, mode="error", configuration=_CONFIGURATION, commit_properties=commit
+                )
+            elif mode == "append":
+                deltalake.write_deltalake(
+                    present, relation, mode=mode, schema_mode="merge", commit_properties=commit
+                )
+            else:
+                deltalake.write_deltalake(
+                    present, relation, mode=mode, schema_mode="overwrite", commit_properties=commit
+                )
+        version = 0 if present is None else present.version()
+        self._sync(table, version)
+        if present is None:
+            mark_whole(folder, self._boot)
+        return version
+
+    def _sync(self, table: str, version: int) -> None:
+        if self._synced.get(table) != version:
+            sync_version(self._folder(table), version)
+            self._synced[table] = version
+
+    def _examined(self, table: str) -> Path:
+        """The table's folder, after a look at what a power failure may have left."""
+        folder = self._folder(table)
+        if table not in self._whole:
+            take_back_torn(folder, self._boot)
+            self._whole.add(table)
+        return folder
+
+    def _retried(self, table: str, attempt: Callable[[], int]) -> int:
+        """Write alone among Headrace's threads and processes; try again when another tool committed first.
+
+        Without the lock, two processes that create a table at once would both succeed, and a position
+        could be stored twice.
+        """
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        folder = self._examined(table)
+        pause_s = _FIRST_PAUSE_S
+        for _ in range(_ATTEMPTS):
+            try:
+                make_folder(folder)
+                with locked(folder):
+                    return attempt()
+            except CommitFailedError:
+                self._clock.sleep(pause_s * random.uniform(0.5, 1.5))
+                pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+            except OSError as error:
+                raise disk_refused("write table", folder, error) from error
+            except DeltaError as error:
+                raise Unavailable(
+                    f"Table {table!r} could not be written: {error}. Nothing was acknowledged. "
+                    "Check the disk (df, dmesg), then try again."
+                ) from error
+        raise Conflict(f"Table {table!r} kept changing while it was written. Try again when it is quieter.")
+
+
+def _describe(table: DeltaTable) -> _State:
+    fields = {field.name: sql_type(str(field.type.type)) for field in table.schema().fields}
+    return _State(table.version(), tuple(table.file_uris()), fields)
+
+
+def _selection(state: _State) -> str:
+    """SQL for a version's rows: its columns in order and of their types, also where no file has them."""
+    flat = {name: kind for name, kind in state.fields.items() if kind is not None}
+    terms = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in flat.items())
+    shape = f"SELECT {terms} WHERE false"
+    if not state.files:
+        return shape
+    files = ", ".join(literal(file) for file in state.files)
+    rows = f"SELECT * FROM read_parquet([{files}], union_by_name = true)"
+    return f"{shape} UNION ALL BY NAME {rows}" if terms else rows
+
+
+def _missing(table: str) -> NotFound:
+    return NotFound(f"There is no table {table!r} here. Check its name and HEADRACE_STORAGE_URL.")

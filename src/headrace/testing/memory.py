@@ -1,0 +1,154 @@
+"""Fakes that keep everything in memory and pass the same suites as the real ones."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from headrace.core.canonical import digest_bytes
+from headrace.core.data import Artifact, ModelVersion, Run
+from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.ports import Segment
+
+_SEGMENT = "memory-000001.seg"
+
+
+class MemoryArtifacts:
+    """Implements ``ArtifactStore``; only :meth:`path` writes a file, into a temporary folder."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._folder: Path | None = None
+
+    def put(self, data: bytes, media_type: str) -> Artifact:
+        digest = digest_bytes(data)
+        self._kept[digest] = data
+        return Artifact(digest=digest, size_bytes=len(data), media_type=media_type)
+
+    def put_file(self, path: Path, media_type: str) -> Artifact:
+        if not path.is_file():
+            raise NotFound(f"There is no file {path} to keep.")
+        return self.put(path.read_bytes(), media_type)
+
+    def get(self, digest: str) -> bytes:
+        if not self.has(digest):
+            raise NotFound(f"Artefact {digest} is not kept here.")
+        return self._kept[digest]
+
+    def path(self, digest: str) -> Path:
+        data = self.get(digest)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp())
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        target = self._folder / digest
+        if not target.exists():
+            target.write_bytes(data)
+            target.chmod(0o444)
+        return target
+
+    def has(self, digest: str) -> bool:
+        if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+            raise InvalidInput(f"{digest!r} is no artefact digest. Expected 64 lower-case hex digits.")
+        return digest in self._kept
+
+
+class MemoryEvents:
+    """Implements ``EventLog``: one segment per stream; offsets count bytes, as in a file.
+
+    Attributes:
+        failing: raise this instead of appending, to see what a caller does when the disk is full.
+    """
+
+    def __init__(self) -> None:
+        self.failing: Exception | None = None
+        self._lock = threading.Lock()
+        self._streams: dict[str, list[bytes]] = {}
+        self._closed = False
+
+    def append(self, stream: str, records: Sequence[bytes]) -> None:
+        if self.failing is not None:
+            raise self.failing
+        if self._closed:
+            raise Conflict("This event log was closed. Open it again before you append.")
+        _check_stream(stream)
+        if records:
+            with self._lock:
+                self._streams.setdefault(stream, []).extend(bytes(record) for record in records)
+
+    def segments(self, stream: str) -> list[Segment]:
+        _check_stream(stream)
+        with self._lock:
+            records = self._streams.get(stream)
+            return [] if records is None else [Segment(_SEGMENT, sum(map(_size, records)))]
+
+    def read(self, stream: str, segment: str, offset: int, limit: int) -> tuple[list[bytes], int]:
+        _check_stream(stream)
+        if offset < 0 or limit < 0:
+            raise InvalidInput(f"Offset {offset} or limit {limit} is negative. Expected 0 or more.")
+        with self._lock:
+            if segment != _SEGMENT or stream not in self._streams:
+                raise NotFound(f"Stream {stream!r} has no segment {segment!r}.")
+            found: list[bytes] = []
+            position = 0
+            for record in self._streams[stream]:
+                if len(found) == limit:
+                    break
+                if position >= offset:
+                    found.append(record)
+                    offset = position + _size(record)
+                position += _size(record)
+            return found, offset
+
+    def count(self, stream: str) -> int:
+        _check_stream(stream)
+        with self._lock:
+            return len(self._streams.get(stream, ()))
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class MemoryTracker:
+    """Implements ``Tracker``.
+
+    Attributes:
+        runs: tracking id to the run that was logged.
+        live: project to the registry version that is live.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+        self.live: dict[str, str] = {}
+        self._numbers: dict[tuple[str, str], str] = {}
+
+    def log_run(self, run: Run) -> str:
+        if run.state == "running":
+            raise InvalidInput(f"Run {run.id!r} is still running. Log it when it has ended.")
+        self.runs.setdefault(f"tracked-{run.id}", run)
+        return f"tracked-{run.id}"
+
+    def register(self, model: ModelVersion, package: Path) -> str:
+        if not package.is_file():
+            raise NotFound(f"There is no package {package} to register.")
+        known = sum(project == model.project for project, _ in self._numbers)
+        return self._numbers.setdefault((model.project, model.run_id), str(known + 1))
+
+    def set_live(self, project: str, registry_version: str) -> None:
+        if registry_version not in {n for (p, _), n in self._numbers.items() if p == project}:
+            raise NotFound(f"Model {project!r} has no registered version {registry_version!r}.")
+        self.live[project] = registry_version
+
+
+def _size(record: bytes) -> int:
+    return len(record) + 8
+
+
+def _check_stream(stream: str) -> None:
+    if not stream or any(part in ("", ".", "..") for part in stream.split("/")):
+        raise InvalidInput(
+            f"A stream cannot be called {stream!r}. Expected a path such as 'cars/predictions'."
+        )

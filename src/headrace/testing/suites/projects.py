@@ -1,0 +1,43 @@
+"""What every project store promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from headrace.core.errors import NotFound
+from headrace.core.ports import ProjectStore
+from headrace.testing.factories import make_project
+
+
+class ProjectStoreSuite:
+    """Fixture ``projects``: an empty store."""
+
+    def test_a_project_comes_back(self, projects: ProjectStore) -> None:
+        project = make_project()
+        projects.save(project, "/home/ada/cars")
+        assert projects.get("cars") == project
+        assert projects.path("cars") == "/home/ada/cars"
+
+    def test_saving_again_replaces(self, projects: ProjectStore) -> None:
+        project = make_project()
+        projects.save(project, "/old")
+        changed = replace(project, risk="high")
+        projects.save(changed, "/new")
+        assert projects.get("cars") == changed
+        assert projects.path("cars") == "/new"
+        assert projects.list() == [changed]
+
+    def test_the_list_is_oldest_first(self, projects: ProjectStore) -> None:
+        assert projects.list() == []
+        for name in ("zebra", "ant", "mole"):
+            projects.save(make_project(name=name), f"/{name}")
+        projects.save(make_project(name="zebra"), "/moved")
+        assert [project.name for project in projects.list()] == ["zebra", "ant", "mole"]
+
+    def test_an_absent_project_is_not_found(self, projects: ProjectStore) -> None:
+        with pytest.raises(NotFound, match="absent"):
+            projects.get("absent")
+        with pytest.raises(NotFound, match="absent"):
+            projects.path("absent")

@@ -1,0 +1,1 @@
+"""How a candidate is made: definitions, workers, ONNX packages, proofs and rebuilds."""

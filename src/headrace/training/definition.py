@@ -1,0 +1,266 @@
+"""What a project's own ``project.py`` declares: one source of data and named trainers.
+
+User code is called only through :class:`Definition`, so that whatever it raises is reported as the
+user's file and line.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import traceback
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.canonical import digest_bytes
+from headrace.core.errors import HeadraceError, InvalidInput, NotFound, UserCodeError
+from headrace.core.project import Task
+
+FILE_NAME = "project.py"
+_MARK = "__headrace__"
+_loading = threading.RLock()
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What a trainer learns from. The arrays are the trainer's own: it may change them.
+
+    Attributes:
+        X: float32 ``(n_rows, n_features)``. Numbers as they are, NaN where missing; categories as
+            codes ``0..k-1``, -1 where missing or rare.
+        y: ``(n_rows,)``; float64, or for classification int64 positions in ``classes``.
+        feature_names: names of the columns of ``X``.
+        categorical_indexes: which columns of ``X`` hold codes.
+        seed: to be used for anything random, so that the run can be repeated.
+        classes: classification only: the labels, sorted.
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[Any]
+    feature_names: tuple[str, ...]
+    categorical_indexes: tuple[int, ...] = ()
+    task: Task
+    seed: int = 0
+    classes: tuple[str | float | bool, ...] = ()
+
+
+def source(function: F) -> F:
+    """Mark the function that makes the project's table: a data frame, columns, or a file's path.
+
+    Example::
+
+        @headrace.source
+        def rides() -> pandas.DataFrame:
+            return pandas.read_csv("rides.csv").assign(month=...)
+    """
+    return _mark(function, "source")
+
+
+def trainer(function: F) -> F:
+    """Mark a function ``(data: TrainingData, **params) -> fitted estimator``.
+
+    Example::
+
+        @headrace.trainer
+        def linear(data: headrace.TrainingData, alpha: float = 1.0):
+            return Ridge(alpha=alpha).fit(data.X, data.y)
+    """
+    return _mark(function, "trainer")
+
+
+def _mark(function: F, role: str) -> F:
+    if not inspect.isfunction(function):
+        raise InvalidInput(
+            f"@headrace.{role} was put on a {type(function).__name__}. Expected a function written with def."
+        )
+    setattr(function, _MARK, role)
+    return function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """The marked functions of one ``project.py``."""
+
+    folder: Path
+    source: Callable[..., Any] | None = None
+    trainers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def train(self, name: str, data: TrainingData, params: Mapping[str, Any]) -> Any:
+        """Call a trainer; returns what it returned.
+
+        Raises:
+            NotFound: there is no trainer of this name.
+            InvalidInput: it does not take these parameters.
+            UserCodeError: it raised; the message names the user's file and line.
+        """
+        function = self.trainers.get(name)
+        if function is None:
+            known = ", ".join(sorted(self.trainers)) or "none"
+            raise NotFound(
+                f"{FILE_NAME} has no trainer {name!r}; it has: {known}. "
+                "Add a function decorated with @headrace.trainer, or correct 'trainer' in headrace.yaml."
+            )
+        _check_parameters(name, function, params)
+        with _user_code(self.folder, name):
+            return function(data, **params)
+
+    def make_table(self, params: Mapping[str, Any] | None = None) -> Any:
+        """Call the source; returns what it returned.
+
+        Args:
+            params: arguments for the source; those that it does not take are left out.
+
+        Raises:
+            NotFound: there is none.
+            UserCodeError: it raised; the message names the user's file and line.
+        """
+        if self.source is None:
+            raise NotFound(
+                f"{FILE_NAME} has no source. Add a function decorated with @headrace.source, "
+                "or name a file as 'source' in headrace.yaml."
+            )
+        with _user_code(self.folder, self.source.__name__):
+            taken = inspect.signature(self.source).parameters
+            return self.source(**{name: value for name, value in (params or {}).items() if name in taken})
+
+    def where(self, name: str) -> str:
+        """File and line of a trainer, as in ``project.py:12``."""
+        code = self.trainers[name].__code__
+        return f"{_relative(code.co_filename, self.folder)}:{code.co_firstlineno}"
+
+
+def load_definition(folder: Path) -> Definition:
+    """Run ``folder/project.py`` and collect its marked functions.
+
+    Raises:
+        NotFound: there is no such file.
+        UserCodeError: it does not parse, or raised.
+        InvalidInput: two sources, or nothing is marked.
+
+    Example::
+
+        definition = load_definition(Path("flight-delay"))
+        model = definition.train("linear", data, {"alpha": 2.0})
+    """
+    folder = folder.resolve()
+    path = _project_file(folder)
+    with _user_code(folder, "<module>"):
+        name = f"_headrace_project_{digest_bytes(str(path).encode())[:12]}"
+        loader = _FreshLoader(name, str(path))
+        module = types.ModuleType(name)
+        module.__file__ = str(path)
+        sys.modules[name] = module  # dataclasses look their module up by name
+        loader.exec_module(module)
+    marked = {
+        id(value): value for value in vars(module).values() if callable(value) and hasattr(value, _MARK)
+    }
+    sources = [value for value in marked.values() if getattr(value, _MARK) == "source"]
+    trainers = {value.__name__: value for value in marked.values() if getattr(value, _MARK) == "trainer"}
+    if len(sources) > 1:
+        names = " and ".join(value.__name__ for value in sources)
+        raise InvalidInput(f"{FILE_NAME} marks {names} as source. Expected one; remove a @headrace.source.")
+    if not marked:
+        raise InvalidInput(
+            f"{FILE_NAME} marks no function. Expected at least one decorated with @headrace.trainer."
+        )
+    return Definition(folder=folder, source=sources[0] if sources else None, trainers=trainers)
+
+
+def check_code(folder: Path) -> None:
+    """Whether ``folder/project.py`` is there and parses; none of it is run.
+
+    Raises:
+        NotFound: there is no such file.
+        UserCodeError: it does not parse; the message names file and line.
+    """
+    folder = folder.resolve()
+    path = _project_file(folder)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OSError) as error:
+        raise UserCodeError(describe(error, folder, "<module>")) from error
+
+
+def _project_file(folder: Path) -> Path:
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise NotFound(f"There is no {FILE_NAME} in {folder}. 'headrace init' writes one.")
+    return path
+
+
+class _FreshLoader(SourceFileLoader):
+    """Always compiles what the file says now; cached bytecode misses a change within a second."""
+
+    def get_code(self, fullname: str) -> types.CodeType | None:  # noqa: ARG002 - the loader's own signature
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def _check_parameters(name: str, function: Callable[..., Any], params: Mapping[str, Any]) -> None:
+    signature = inspect.signature(function)
+    try:
+        signature.bind(None, **params)
+    except TypeError as error:
+        takes = ", ".join(list(signature.parameters)[1:]) or "none"
+        raise InvalidInput(
+            f"Trainer {name!r} ({FILE_NAME}:{function.__code__.co_firstlineno}) cannot be called with the "
+            f"parameters in headrace.yaml ({', '.join(params) or 'none'}): {error}. It takes: {takes}."
+        ) from error
+
+
+@contextmanager
+def _user_code(folder: Path, name: str) -> Iterator[None]:
+    """Let the code in ``folder`` import its neighbours, and report what it raises as its own."""
+    with _loading:
+        before = set(sys.modules)
+        sys.path.insert(0, str(folder))
+        try:
+            yield
+        except (KeyboardInterrupt, HeadraceError):
+            raise
+        except BaseException as error:  # user code may raise anything, SystemExit included
+            raise UserCodeError(describe(error, folder, name)) from error
+        finally:
+            sys.path.remove(str(folder))
+            # Another project may have modules of the same names.
+            for imported in set(sys.modules) - before:
+                file = getattr(sys.modules[imported], "__file__", None)
+                if file is not None and _inside(file, folder) and Path(file) != folder / FILE_NAME:
+                    del sys.modules[imported]
+
+
+def describe(error: BaseException, folder: Path, name: str) -> str:
+    """One line such as ``project.py:12 in lightgbm: ZeroDivisionError: division by zero``."""
+    if isinstance(error, SyntaxError) and error.filename and _inside(error.filename, folder):
+        return f"{_relative(error.filename, folder)}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _inside(f.filename, folder)]
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SystemExit):
+        what += " (it ended the process; return or raise instead)"
+    if not frames:
+        return f"{FILE_NAME} in {name}: {what}"
+    frame = frames[-1]
+    where = f"{_relative(frame.filename, folder)}:{frame.lineno}"
+    return f"{where}: {what}" if frame.name == "<module>" else f"{where} in {frame.name}: {what}"
+
+
+def _inside(file: str, folder: Path) -> bool:
+    path = Path(file)
+    return path.is_relative_to(folder) and "site-packages" not in path.relative_to(folder).parts
+
+
+def _relative(file: str, folder: Path) -> str:
+    return str(Path(file).relative_to(folder)) if _inside(file, folder) else file

@@ -1,0 +1,132 @@
+"""How good the variants of a build are, and how a candidate compares on rows that nobody trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.checks.comparison import paired_interval
+from headrace.checks.metrics import Interval, mean_interval, row_losses
+from headrace.core.data import Run
+from headrace.core.errors import InvalidInput
+from headrace.core.ports import Columns
+from headrace.data.frames import take
+from headrace.store import Store
+from headrace.training.archives import unpack_arrays
+from headrace.training.package import OnnxScorer
+from headrace.training.pipeline import recipe_of
+from headrace.training.training_set import Rows, codes_of, load_rows, load_training_set
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One finished variant on the test rows.
+
+    Attributes:
+        losses: the gate metric of each test row, ``(n_test,)``, in the order of the training set.
+        loss: their mean with its interval.
+        against_first: interval of the mean difference to the first variant's losses on the same rows.
+    """
+
+    run_id: str
+    variant: str
+    metrics: dict[str, float]
+    losses: Floats
+    loss: Interval
+    against_first: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two packages on the same rows; ``difference`` below zero says that the first one is better."""
+
+    difference: Interval
+    loss: float
+    other_loss: float
+    n_rows: int
+    n_excluded: int
+
+
+def evaluate(store: Store, runs: Sequence[Run]) -> list[Evaluation]:
+    """Losses of the finished runs of one build, from the original estimators' stored answers."""
+    finished = [run for run in runs if run.state == "finished"]
+    if not finished:
+        return []
+    recipe = recipe_of(store, finished[0])
+    made = load_training_set(store.artifacts, recipe.training_set.digest)
+    rows = load_rows(store, recipe.project, made)
+    gate = recipe.project.gates.model
+    first: Floats | None = None
+    evaluations = []
+    for run in finished:
+        losses = losses_of(store, run, rows)
+        first = losses if first is None else first
+        evaluations.append(
+            Evaluation(
+                run_id=run.id,
+                variant=run.variant,
+                metrics=run.metrics,
+                losses=losses,
+                loss=mean_interval(losses, gate.confidence),
+                against_first=paired_interval(losses, first, gate.confidence),
+            )
+        )
+    return evaluations
+
+
+def losses_of(store: Store, run: Run, rows: Rows) -> Floats:
+    """The gate metric of each test row, ``(n_test,)``, of a finished run."""
+    recipe = recipe_of(store, run)
+    made = load_training_set(store.artifacts, recipe.training_set.digest)
+    answers = unpack_arrays(store.artifacts.get(run.outputs["test_predictions"].digest), "The predictions")
+    truth: Any = rows.truth()
+    codes = None
+    if recipe.project.task == "classification":
+        truth, codes = codes_of(truth, made.classes).astype(np.float64), list(range(len(made.classes)))
+    return row_losses(recipe.project.gates.model.metric, truth, answers, classes=codes)
+
+
+def compare_with(
+    package: OnnxScorer,
+    other: OnnxScorer,
+    columns: Columns,
+    truth: NDArray[Any],
+    metric: str,
+    *,
+    excluded: NDArray[np.bool_] | None = None,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare two packages on the same rows, without those that either trained on.
+
+    Args:
+        columns: prepared columns, as :func:`prepare_table` gives.
+        truth: the target, ``(n_rows,)``.
+        excluded: rows to leave out, ``(n_rows,)``; see :func:`headrace.training.training_set.trained_on`.
+
+    Raises:
+        InvalidInput: no rows are left, or a package cannot answer these columns.
+    """
+    kept = np.arange(len(truth)) if excluded is None else np.flatnonzero(~excluded)
+    if not len(kept):
+        raise InvalidInput(
+            f"None of {len(truth)} rows is new to both models, so they cannot be compared. "
+            "Bring rows that neither was trained on."
+        )
+    rows = take(columns, kept)
+    losses = [
+        row_losses(metric, truth[kept], scorer.score(rows), classes=scorer.classes)
+        for scorer in (package, other)
+    ]
+    return Comparison(
+        difference=paired_interval(losses[0], losses[1], confidence),
+        loss=float(losses[0].mean()),
+        other_loss=float(losses[1].mean()),
+        n_rows=len(kept),
+        n_excluded=len(truth) - len(kept),
+    )

@@ -1,0 +1,39 @@
+"""What a worker process is told, and the names of the files that it leaves."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from headrace.training.package import PackageInfo
+
+RESULT = "result.json"
+PACKAGE = "model.package"
+TEST = "test.npz"
+PROBES = "probes.npz"
+TABLE = "table.parquet"
+
+
+class Job(msgspec.Struct, kw_only=True, frozen=True):
+    """One job. The fields from ``inputs`` on are for training.
+
+    Attributes:
+        folder: of the user's code.
+        params: arguments of the trainer or the source.
+        output: where files are left.
+        life: descriptor of a pipe that closes when the parent ends.
+        inputs: an ``.npz`` file with ``X``, ``y``, ``X_test``, ``X_probes`` and, for forecasting,
+            ``times`` and ``values`` of the history.
+    """
+
+    kind: Literal["train", "table"]
+    folder: str
+    output: str
+    life: int
+    params: dict[str, Any] = {}
+    inputs: str = ""
+    trainer: str = ""
+    seed: int = 0
+    encoding: dict[str, Any] = {}
+    info: PackageInfo | None = None

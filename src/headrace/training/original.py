@@ -1,0 +1,116 @@
+"""The estimator as the user's trainer returned it: the yardstick that its package must equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.errors import UserCodeError
+from headrace.core.project import Task
+from headrace.training.definition import describe
+
+Answers = dict[str, NDArray[np.float64]]
+
+
+class ProbeAnswers(NamedTuple):
+    """Answers to probe rows; ``refused`` when the estimator raises on a missing number.
+
+    Rows that it refuses are NaN in ``answers``.
+    """
+
+    answers: Answers
+    refused: bool
+
+
+class Original:
+    """Asks a fitted estimator and checks the form of its answers.
+
+    Args:
+        where: file and line of its trainer, for messages.
+
+    Raises:
+        UserCodeError: it is no estimator that Headrace can use for ``task``.
+    """
+
+    def __init__(self, estimator: Any, task: Task, n_classes: int, folder: Path, where: str) -> None:
+        self._estimator = estimator
+        self._n_classes = n_classes
+        self._folder = folder
+        self._where = where
+        self._kind = type(estimator).__name__
+        self._classifies = task == "classification"
+        if estimator is None:
+            raise UserCodeError(
+                f"{where}: the trainer returned None. Expected a fitted estimator; "
+                "end the function with 'return model'."
+            )
+        needed = "predict_proba" if self._classifies else "predict"
+        if not callable(getattr(estimator, needed, None)):
+            raise UserCodeError(
+                f"{where}: the trainer returned a {self._kind}, which has no {needed}. Expected a fitted "
+                f"estimator for {task}."
+            )
+        if self._classifies:
+            self._check_classes()
+
+    def answers(self, X: NDArray[np.float32]) -> Answers:
+        """``predict`` ``(n_rows,)``, for classification positions of classes, and then also
+        ``probability`` ``(n_rows, n_classes)``.
+
+        Raises:
+            UserCodeError: the estimator raised, or answered in another form.
+        """
+        if not len(X):
+            empty: Answers = {"predict": np.empty(0)}
+            return {**empty, "probability": np.empty((0, self._n_classes))} if self._classifies else empty
+        try:
+            predicted = np.asarray(self._estimator.predict(X), dtype=np.float64)
+            raw = self._estimator.predict_proba(X) if self._classifies else None
+        except Exception as error:  # user code may raise anything
+            reason = describe(error, self._folder, "predict").removeprefix("project.py in predict: ")
+            raise UserCodeError(f"{self._where}: the {self._kind} cannot predict: {reason}") from error
+        self._check_shape("predict", predicted, (len(X),))
+        if raw is None:
+            return {"predict": predicted}
+        probability = np.asarray(raw, dtype=np.float64)
+        self._check_shape("predict_proba", probability, (len(X), self._n_classes))
+        return {"predict": predicted, "probability": probability}
+
+    def probe_answers(self, X: NDArray[np.float32]) -> ProbeAnswers:
+        """As :meth:`answers`, but rows with a missing number may be refused."""
+        complete = ~np.isnan(X).any(axis=1)
+        try:
+            return ProbeAnswers(self.answers(X), refused=False)
+        except UserCodeError:
+            if complete.all():
+                raise
+        answers = {}
+        for name, values in self.answers(X[complete]).items():
+            answers[name] = np.full((len(X), *values.shape[1:]), np.nan)
+            answers[name][complete] = values
+        return ProbeAnswers(answers, refused=True)
+
+    def description(self) -> dict[str, Any]:
+        """Class and parameters, as text where they have no JSON form."""
+        params = {}
+        if callable(getattr(self._estimator, "get_params", None)):
+            params = self._estimator.get_params(deep=False)
+        kept = {k: v if isinstance(v, bool | int | str | None) else repr(v) for k, v in params.items()}
+        return {"type": f"{type(self._estimator).__module__}.{self._kind}", "params": kept}
+
+    def _check_classes(self) -> None:
+        found = np.asarray(getattr(self._estimator, "classes_", range(self._n_classes))).tolist()
+        if found != list(range(self._n_classes)):
+            raise UserCodeError(
+                f"{self._where}: the {self._kind} knows the classes {found[:10]}. Expected "
+                f"0 to {self._n_classes - 1}, the values of data.y; fit it on all of them."
+            )
+
+    def _check_shape(self, what: str, values: NDArray[np.float64], expected: tuple[int, ...]) -> None:
+        if values.shape != expected:
+            raise UserCodeError(
+                f"{self._where}: {what} of the {self._kind} has shape {values.shape}. Expected {expected}."
+            )

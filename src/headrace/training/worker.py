@@ -1,0 +1,126 @@
+"""The child process that runs a user's code: ``python -m headrace.training.worker JOB.json``.
+
+It trains one variant (or makes one table), lets the original estimator answer the test and probe rows,
+converts it, and leaves files in the job's output folder. ``result.json`` comes last and whole, so its
+absence means that the process died.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from headrace.core.canonical import canonical_json
+from headrace.core.clock import SystemClock
+from headrace.core.errors import HeadraceError, InvalidInput
+from headrace.data.encoding import Encoding
+from headrace.data.history import History
+from headrace.training.archives import pack_arrays, unpack_arrays
+from headrace.training.convert import to_onnx
+from headrace.training.definition import TrainingData, load_definition
+from headrace.training.job import PACKAGE, PROBES, RESULT, TABLE, TEST, Job
+from headrace.training.original import Original
+from headrace.training.package import build_package
+from headrace.training.source import write_table
+
+_log = logging.getLogger(__name__)
+_clock = SystemClock()
+
+
+def main(path: str) -> int:
+    """Do the job in ``path`` and report; the exit code is 0 also when the user's code failed."""
+    job = msgspec.convert(json.loads(Path(path).read_bytes()), Job)
+    threading.Thread(target=_end_with_parent, args=(job.life,), daemon=True).start()
+    output = Path(job.output)
+    try:
+        report = _make_table(job, output) if job.kind == "table" else _train(job, output)
+    except HeadraceError as error:
+        report = _failure(error, str(error))
+    except Exception as error:  # noqa: BLE001 - the process ends here: the parent must learn of it
+        _log.exception("The worker failed")
+        report = _failure(error, f"The worker failed: {type(error).__name__}: {error}")
+    draft = output / f".{RESULT}"
+    draft.write_bytes(canonical_json(report))
+    draft.rename(output / RESULT)
+    return 0
+
+
+def _end_with_parent(life: int) -> None:
+    os.read(life, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _failure(error: Exception, message: str) -> dict[str, Any]:
+    return {"error": {"kind": type(error).__name__, "message": message}}
+
+
+def _train(job: Job, output: Path) -> dict[str, Any]:
+    if job.info is None:
+        raise InvalidInput("A training job has no 'info'.")
+    timings_s: dict[str, float] = {}
+    started_s = _clock.monotonic_s()
+
+    def lap(name: str) -> None:
+        nonlocal started_s
+        now_s = _clock.monotonic_s()
+        timings_s[name], started_s = now_s - started_s, now_s
+
+    arrays = unpack_arrays(Path(job.inputs).read_bytes(), "The training arrays")
+    encoding = Encoding.from_dict(job.encoding)
+    definition = load_definition(Path(job.folder))
+    data = TrainingData(
+        X=arrays["X"],
+        y=arrays["y"],
+        feature_names=encoding.columns,
+        categorical_indexes=encoding.categorical_indexes,
+        task=job.info.task,
+        seed=job.seed,
+        classes=job.info.classes,
+    )
+    lap("load")
+    random.seed(job.seed)
+    np.random.seed(job.seed)  # noqa: NPY002 - user code may draw from the global generator
+    estimator = definition.train(job.trainer, data, job.params)
+    lap("train")
+    original = Original(
+        estimator,
+        job.info.task,
+        len(job.info.classes),
+        definition.folder,
+        definition.where(job.trainer),
+    )
+    test = original.answers(arrays["X_test"])
+    probes = original.probe_answers(arrays["X_probes"])
+    lap("predict")
+    model = to_onnx(estimator, n_features=arrays["X_test"].shape[1], task=job.info.task)
+    lap("convert")
+    history = History(arrays["times"], arrays["values"]) if "times" in arrays else None
+    info = replace(job.info, refuses_missing=probes.refused)
+    (output / PACKAGE).write_bytes(build_package(info, encoding, model, history))
+    (output / TEST).write_bytes(pack_arrays(test))
+    (output / PROBES).write_bytes(pack_arrays(probes.answers))
+    lap("package")
+    return {"timings_s": timings_s, "estimator": original.description()}
+
+
+def _make_table(job: Job, output: Path) -> dict[str, Any]:
+    started_s = _clock.monotonic_s()
+    definition = load_definition(Path(job.folder))
+    made = definition.make_table(job.params)
+    write_table(made, definition.folder, output / TABLE)
+    return {"timings_s": {"source": _clock.monotonic_s() - started_s}}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

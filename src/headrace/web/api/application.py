@@ -1,0 +1,65 @@
+"""The FastAPI application of ``/api``: routes, and every error as a problem document."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from headrace.core.errors import HeadraceError
+from headrace.core.ids import new_id
+from headrace.web.api import history, monitors, predict, projects, releases
+from headrace.web.parts import Parts
+from headrace.web.problems import problem, problem_of, problem_of_shape
+
+_log = logging.getLogger(__name__)
+_DESCRIPTION = (
+    "The control plane of Headrace. Every request carries `Authorization: Bearer TOKEN`; "
+    "`headrace access token --as NAME` prints one that lives 15 minutes. "
+    "Errors are problem documents (RFC 9457)."
+)
+
+
+def api_application(parts: Parts) -> FastAPI:
+    """Everything below ``/api``, paths taken whole."""
+    api = FastAPI(
+        title="Headrace",
+        version=version("headrace"),
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    api.state.parts = parts
+    for noun in (projects, releases, monitors, predict, history):
+        api.include_router(noun.router, prefix="/api/v1")
+    _answer_errors(api, parts)
+    return api
+
+
+def _answer_errors(api: FastAPI, parts: Parts) -> None:
+    clock = parts.app.clock
+
+    @api.exception_handler(HeadraceError)
+    def _ours(request: Request, error: HeadraceError) -> Response:
+        return problem_of(error, instance=request.url.path, now=clock.now())
+
+    @api.exception_handler(RequestValidationError)
+    def _shape(request: Request, error: RequestValidationError) -> Response:
+        return problem_of_shape(error.errors(), instance=request.url.path)
+
+    @api.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> Response:
+        detail = f"{request.method} {request.url.path[:200]}: {error.detail}"
+        return problem(error.status_code, detail, instance=request.url.path, headers=error.headers)
+
+    @api.exception_handler(Exception)
+    def _broken(request: Request, error: Exception) -> Response:
+        incident = new_id(clock.now())
+        _log.error("Incident %s at %s", incident, request.url.path, exc_info=error)
+        detail = f"Headrace failed to answer. The server's log has the details under {incident}."
+        return problem(500, detail, instance=request.url.path, kind="InternalError")

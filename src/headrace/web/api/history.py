@@ -1,0 +1,36 @@
+"""What has been done: training runs and the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from headrace.app import reading
+from headrace.core.data import Run
+from headrace.core.identity import AuditEntry
+from headrace.web.api.request import Me, Server
+
+router = APIRouter(tags=["history"])
+
+
+@router.get("/runs")
+def list_runs(
+    server: Server,
+    me: Me,
+    project: Annotated[str, Query(max_length=63, description="Name of the project.")],
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many of the newest.")] = 100,
+) -> list[Run]:
+    """Training runs, failed ones included, newest first."""
+    return reading.runs(server.app, me, project, limit)
+
+
+@router.get("/audit")
+def list_audit(
+    server: Server,
+    me: Me,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only entries beyond this number.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[AuditEntry]:
+    """The audit log, oldest first; each hash covers the entry before."""
+    return reading.audit(server.app, me, after=after, limit=limit)

@@ -1,0 +1,114 @@
+"""Watching: labels in; findings, alerts, performance and measurements out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from headrace.app import reading
+from headrace.app.operations import record_outcomes, watch_now
+from headrace.core.record import Alert, Finding
+from headrace.core.release import Measurement
+from headrace.web.api.request import Me, Name, Server, Text
+
+router = APIRouter(tags=["monitors"])
+MAX_LABELS = 20_000
+
+
+def _finite(value: bool | int | float | str) -> bool | int | float | str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            finite = isfinite(value)
+        except OverflowError:
+            finite = False
+        if not finite:
+            raise ValueError("a finite number is expected")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a moment between the years 1 and 9999 in UTC is expected") from error
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+
+
+class Label(BaseModel):
+    """What turned out to be true of one answered row."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: Text = Field(
+        min_length=1, max_length=300, description="Row id (PREDICTION:ROW) or business key."
+    )
+    value: Annotated[bool | int | float | Text, AfterValidator(_finite)]
+    kind: Literal["label", "rating", "correction", "dwell"] = "label"
+    observed_at: Moment | None = Field(None, description="When it became known; now when not given.")
+
+
+class Labels(BaseModel):
+    """Up to 20,000 labels; sending one twice changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: list[Label] = Field(max_length=MAX_LABELS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Labels that are durable now."""
+
+    stored: int
+    ids: list[str]
+
+
+@router.post("/projects/{project}/labels")
+@router.post("/labels/{project}", name="label_project")
+def add_labels(project: Name, server: Server, me: Me, body: Labels) -> Stored:
+    """Store labels, late or not; they are joined to the answers they belong to."""
+    items = [label.model_dump() for label in body.labels]
+    ids = record_outcomes(server.app, me, project, items)
+    return Stored(stored=len(ids), ids=ids)
+
+
+@router.post("/projects/{project}/watch")
+def watch(project: Name, server: Server, me: Me) -> dict[str, Any]:
+    """Run one round now: ingest, measure, conclude, react. Answers when it is done."""
+    return watch_now(server.app, server.work, me, project)
+
+
+@router.get("/projects/{project}/findings")
+def list_findings(project: Name, server: Server, me: Me) -> list[Finding]:
+    """What production data has shown, oldest first."""
+    return reading.findings(server.app, me, project)
+
+
+@router.get("/projects/{project}/alerts")
+def list_alerts(project: Name, server: Server, me: Me) -> list[Alert]:
+    """Findings that ask or asked for action, and what was done about them."""
+    return reading.alerts(server.app, me, project)
+
+
+@router.get("/projects/{project}/performance")
+def list_performance(project: Name, server: Server, me: Me) -> list[Measurement]:
+    """The loss by window and release, as far as labels have come."""
+    return reading.performance(server.app, me, project)
+
+
+@router.get("/projects/{project}/measurements")
+def list_measurements(
+    project: Name,
+    server: Server,
+    me: Me,
+    name: Annotated[str | None, Query(max_length=100, description="Only this measure, such as psi.")] = None,
+) -> list[Measurement]:
+    """Everything measured on production windows, by window."""
+    return reading.measurements(server.app, me, project, name)

@@ -1,0 +1,80 @@
+"""Releases: manifest, evidence, decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.app import reading
+from headrace.app.comparing import Difference, difference
+from headrace.app.operations import decide, find_release
+from headrace.core.release import Release, ReleaseState
+from headrace.web.api.request import Me, Server, Text
+
+router = APIRouter(tags=["releases"])
+Id = Annotated[str, Path(max_length=64, description="The release's id, or how it or its digest begins.")]
+
+
+class Comment(BaseModel):
+    """Why it was decided so; kept with the decision."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    comment: Text = Field("", max_length=2000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """Where the release stands once the decision has taken effect."""
+
+    id: str
+    digest: str
+    state: ReleaseState
+
+
+@router.get("/releases")
+def list_releases(
+    server: Server,
+    me: Me,
+    project: Annotated[str | None, Query(max_length=63, description="Only this project.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many of the newest.")] = 100,
+) -> list[Release]:
+    """Releases that you may see, newest first."""
+    return reading.releases(server.app, me, project)[:limit]
+
+
+@router.get("/releases/{release_id}")
+def show_release(release_id: Id, server: Server, me: Me) -> reading.ReleaseReport:
+    """One release: manifest, verdicts with their evidence, approvals, rollout."""
+    return reading.release_report(server.app, me, find_release(server.app, release_id).id)
+
+
+@router.get("/releases/{release_id}/difference")
+def show_difference(release_id: Id, server: Server, me: Me) -> Difference:
+    """What differs from the release that is live, or that was live when this one was made."""
+    return difference(server.app, me, find_release(server.app, release_id).id)
+
+
+@router.post("/releases/{release_id}/approve")
+def approve(
+    release_id: Id, server: Server, me: Me, body: Annotated[Comment | None, Body()] = None
+) -> Decided:
+    """Approve a waiting release; never one's own."""
+    return _decide(server, me, release_id, "approved", body)
+
+
+@router.post("/releases/{release_id}/reject")
+def reject(release_id: Id, server: Server, me: Me, body: Annotated[Comment | None, Body()] = None) -> Decided:
+    """Reject a waiting release."""
+    return _decide(server, me, release_id, "rejected", body)
+
+
+def _decide(
+    server: Server, me: Me, release_id: str, decision: Literal["approved", "rejected"], body: Comment | None
+) -> Decided:
+    comment = "" if body is None else body.comment
+    release = decide(server.app, server.work, me, release_id, decision, comment)
+    return Decided(id=release.id, digest=release.digest, state=release.state)

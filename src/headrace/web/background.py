@@ -1,0 +1,67 @@
+"""What the server does between requests: follow the routes, load models ahead, start rounds of watching."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from headrace.web.parts import Parts
+
+_log = logging.getLogger(__name__)
+REFRESH_S = 0.2
+WATCH_S = 60.0
+
+
+class Background:
+    """Two threads, from :meth:`start` to :meth:`stop`. Each turn is a method of its own."""
+
+    def __init__(self, parts: Parts, *, refresh_s: float = REFRESH_S, watch_s: float = WATCH_S) -> None:
+        self._parts = parts
+        self._periods_s = {"routes": refresh_s, "watch": watch_s}
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Read the routes once, so that the first request finds them, then go on in the background.
+
+        A round of watching starts at once too: what happened while no server ran is looked at now.
+        """
+        self._turn("routes", self.refresh)
+        self._turn("watch", self.watch)
+        for name, act in (("routes", self.refresh), ("watch", self.watch)):
+            thread = threading.Thread(
+                target=self._repeat, args=(name, act), name=f"headrace-{name}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End both threads; a turn under way is finished first."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def refresh(self) -> None:
+        """Read the routes, load what they name, forget the rest."""
+        self._parts.routes.refresh()
+        self._parts.models.keep(self._parts.routes.release_ids())
+
+    def watch(self) -> list[str]:
+        """Start a round of watching for each project that answers and is not being watched right now."""
+        work = self._parts.work
+        busy = work.durable.unfinished("watch")
+        projects = [route.project for route in self._parts.app.store.rollouts.routes()]
+        free = [name for name in projects if not any(one.startswith(f"watch:{name}:") for one in busy)]
+        return [work.watching.start(name) for name in free]
+
+    def _repeat(self, name: str, act: Callable[[], object]) -> None:
+        while not self._stopping.wait(self._periods_s[name]):
+            self._turn(name, act)
+
+    def _turn(self, name: str, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except Exception:  # noqa: BLE001
+            # Boundary: a store that cannot be read now must not end the thread; the next turn tries again.
+            _log.exception("The server's turn of %s failed", name)

@@ -1,0 +1,157 @@
+"""Who is asking: a bearer token, or the session cookie of a browser. Nothing else gets past."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from headrace.app.composition import App
+from headrace.core.errors import Denied, HeadraceError, NotFound, Unauthenticated
+from headrace.core.identity import Principal
+from headrace.web.problems import problem_of
+from headrace.web.sessions import MAX_AGE_S, Sessions
+
+COOKIE = "headrace_session"
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+_KEY = "headrace.principal"
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refuse = Callable[[Scope, HeadraceError], Response]
+
+
+class Identified:
+    """ASGI wrapper: finds out who asks before anything of the request is read or routed.
+
+    A request that changes something needs, when a cookie speaks for it, to come from our own pages.
+
+    Args:
+        open_paths: answered for anybody; a path ending in ``/`` stands for everything below it.
+        cookie_writes: whether a cookie may speak for requests that change something.
+        refuse: makes the answer for those who are not let in.
+    """
+
+    def __init__(
+        self,
+        inner: Asgi,
+        app: App,
+        sessions: Sessions,
+        *,
+        open_paths: tuple[str, ...] = (),
+        cookie_writes: bool,
+        refuse: Refuse | None = None,
+    ) -> None:
+        self._inner = inner
+        self._app = app
+        self._sessions = sessions
+        self._open = open_paths
+        self._cookie_writes = cookie_writes
+        self._refuse = refuse or self._problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let an identified request through with its principal in the scope, or answer 401 or 403."""
+        try:
+            scope[_KEY] = await run_in_threadpool(self._who, scope)
+        except HeadraceError as error:
+            if self._is_open(scope["path"]) and isinstance(error, Unauthenticated):
+                scope[_KEY] = None
+            else:
+                await self._refuse(scope, error)(scope, receive, send)
+                return
+        await self._inner(scope, receive, send)
+
+    def _who(self, scope: Scope) -> Principal:
+        authorization = header(scope, b"authorization")
+        name = None if authorization else self._session(scope)
+        if name is None:
+            return self._app.gatekeeper.authenticate(authorization)
+        if scope["method"] not in SAFE_METHODS:
+            if not self._cookie_writes:
+                raise Unauthenticated(
+                    "A browser session cannot change anything here. Send 'Authorization: Bearer TOKEN'; "
+                    "headrace access token --as NAME prints a token."
+                )
+            require_same_origin(scope)
+        try:
+            return self._app.identities.resolve(name)
+        except NotFound as error:
+            raise Unauthenticated(f"The session's identity {name!r} is no longer known here.") from error
+
+    def _session(self, scope: Scope) -> str | None:
+        awake = header(scope, b"x-headrace-refresh") is None
+        return self._sessions.find(cookie(scope), awake=awake)
+
+    def _is_open(self, path: str) -> bool:
+        return any(path == one or (one.endswith("/") and path.startswith(one)) for one in self._open)
+
+    def _problem(self, scope: Scope, error: HeadraceError) -> Response:
+        return problem_of(error, instance=scope["path"], now=self._app.clock.now())
+
+
+def principal_of(scope: Scope) -> Principal:
+    """Who asks, on a path that is not open."""
+    principal = scope[_KEY]
+    if not isinstance(principal, Principal):
+        raise Unauthenticated("This address needs an identity. Sign in at /signin.")
+    return principal
+
+
+def find_principal(scope: Scope) -> Principal | None:
+    """Who asks, if anybody that is known."""
+    return scope.get(_KEY)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request header by its lower-case name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
+def cookie(scope: Scope) -> str | None:
+    """The value of our session cookie."""
+    try:
+        found = SimpleCookie(header(scope, b"cookie") or "").get(COOKIE)
+    except CookieError:
+        return None
+    return None if found is None else found.value
+
+
+def require_same_origin(scope: Scope) -> None:
+    """Refuse a change that another site's page asks for.
+
+    Browsers say where a request comes from, and pages cannot forge it: in ``Sec-Fetch-Site`` over HTTPS and
+    on the loopback, else in ``Origin``.
+
+    Raises:
+        Denied: it comes from elsewhere, or does not say.
+    """
+    site, origin = header(scope, b"sec-fetch-site"), header(scope, b"origin")
+    host = header(scope, b"host") or ""
+    if site == "same-origin" or (site is None and origin and origin.partition("://")[2] == host):
+        return
+    if site is None and origin is None:
+        raise Denied("The request does not say which page it comes from. Use a bearer token instead.")
+    asked = "A page of another site" if origin is None else f"The page at {origin[:100]!r}"
+    raise Denied(f"{asked} asked for this. Do it on Headrace's own pages.")
+
+
+def set_session(response: Response, value: str, *, secure: bool) -> None:
+    """Hand the browser its session."""
+    response.set_cookie(
+        COOKIE, value, max_age=int(MAX_AGE_S), path="/", httponly=True, samesite="strict", secure=secure
+    )
+
+
+def end_session(response: Response) -> None:
+    """Tell the browser to forget its session."""
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")

@@ -1,0 +1,148 @@
+"""``/metrics``: what the server and its models do, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import NamedTuple
+
+from headrace.app import reading
+from headrace.core.identity import Principal
+from headrace.core.release import Measurement
+from headrace.web.latency import BOUNDS_S, Histogram
+from headrace.web.parts import Parts
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+class _Sample(NamedTuple):
+    labels: Mapping[str, str]
+    value: float
+
+
+class _Family(NamedTuple):
+    name: str
+    kind: str
+    help: str
+    samples: list[_Sample]
+
+
+def exposition(parts: Parts, me: Principal) -> str:
+    """Everything about the projects that ``me`` may see."""
+    visible = [project.name for project in reading.projects(parts.app, me)]
+    families = [*_server(parts), *_answers(parts, set(visible)), *_models(parts, me, visible)]
+    lines = [line for family in families for line in _lines(family)]
+    lines += _histograms(parts, set(visible))
+    return "\n".join(lines) + "\n"
+
+
+def _server(parts: Parts) -> Iterator[_Family]:
+    yield _Family("headrace_info", "gauge", "Version.", [_Sample({"version": version("headrace")}, 1)])
+    age_s = parts.routes.age_s()
+    if age_s is not None:
+        yield _Family("headrace_routes_age_seconds", "gauge", "Age of the routes.", [_Sample({}, age_s)])
+
+
+def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
+    answered, failed = [], []
+    for release_id, counts in parts.handler.counts().items():
+        release = parts.app.store.releases.get(release_id)
+        if release.project in visible:
+            labels = {"project": release.project, "release": release_id}
+            answered.append(_Sample(labels, counts.answered))
+            failed.append(_Sample(labels, counts.failed))
+    yield _Family(
+        "headrace_predictions_total", "counter", "Requests answered since the server started.", answered
+    )
+    yield _Family(
+        "headrace_prediction_failures_total", "counter", "Valid requests that the model failed.", failed
+    )
+    logged = [
+        _Sample({"project": stream.rpartition("/")[0], "kind": stream.rpartition("/")[2]}, count)
+        for stream, count in parts.handler.logged().items()
+        if stream.rpartition("/")[0] in visible
+    ]
+    yield _Family("headrace_log_records_total", "counter", "Records made durable since the start.", logged)
+
+
+def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+    live, weights, alerts, psi, loss, reference = [], [], [], [], [], []
+    for name in visible:
+        report = reading.project_report(parts.app, me, name)
+        by_action = {"warn": 0, "review": 0, "automatic": 0}
+        for alert in reading.alerts(parts.app, me, name):
+            by_action[alert.action] += alert.state != "closed"
+        alerts += [_Sample({"project": name, "action": action}, n) for action, n in by_action.items()]
+        if report.live is None or report.route is None:
+            continue
+        labels = {"project": name, "release": report.live.id}
+        subject = report.live.manifest.subject.ref
+        live.append(_Sample({**labels, "subject": subject, "digest": report.live.digest}, 1))
+        if report.route.canary is not None:
+            canary = {"project": name, "release": report.route.canary}
+            weights.append(_Sample(canary, report.route.canary_weight))
+        for measured in newest_shifts(reading.measurements(parts.app, me, name, "psi"), report.live.id):
+            extra = {"feature": measured.feature or "", "kind": str(measured.detail.get("kind", ""))}
+            psi.append(_Sample({**labels, **extra}, measured.value or 0.0))
+        measured_loss = report.glance.loss
+        if measured_loss is not None and measured_loss.value is not None:
+            labels = {**labels, "metric": measured_loss.name}
+            loss.append(_Sample(labels, measured_loss.value))
+            if measured_loss.detail.get("reference") is not None:
+                reference.append(_Sample(labels, float(measured_loss.detail["reference"])))
+    yield _Family("headrace_live_release_info", "gauge", "The release that answers.", live)
+    yield _Family("headrace_canary_weight", "gauge", "Share of traffic that the canary answers.", weights)
+    yield _Family("headrace_open_alerts", "gauge", "Alerts that ask for action.", alerts)
+    yield _Family("headrace_drift_psi", "gauge", "Shift in the newest window, against training.", psi)
+    yield _Family("headrace_loss", "gauge", "Loss in the newest window that has labels.", loss)
+    yield _Family("headrace_reference_loss", "gauge", "Loss on the test rows.", reference)
+
+
+def newest_shifts(measured: list[Measurement], release_id: str) -> list[Measurement]:
+    """Of each feature and kind, the newest window of this release that could be measured."""
+    newest: dict[tuple[str | None, object], Measurement] = {}
+    for one in measured:
+        if one.release_id == release_id and one.value is not None:
+            newest[one.feature, one.detail.get("kind")] = one
+    return list(newest.values())
+
+
+def _lines(family: _Family) -> Iterator[str]:
+    if not family.samples:
+        return
+    yield f"# HELP {family.name} {family.help}"
+    yield f"# TYPE {family.name} {family.kind}"
+    for sample in family.samples:
+        yield f"{family.name}{_labels(sample.labels)} {_number(sample.value)}"
+
+
+def _histograms(parts: Parts, visible: set[str]) -> Iterator[str]:
+    name = "headrace_request_duration_seconds"
+    series = parts.latencies.series()
+    shown = {key: value for key, value in series.items() if not key.project or key.project in visible}
+    if shown:
+        yield f"# HELP {name} From the first byte read to the last byte written."
+        yield f"# TYPE {name} histogram"
+    for key, histogram in shown.items():
+        yield from _histogram(name, dict(key._asdict()), histogram)
+
+
+def _histogram(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[str]:
+    total = 0
+    for bound, count in zip((*BOUNDS_S, float("inf")), histogram.counts, strict=True):
+        total += count
+        yield f"{name}_bucket{_labels({**labels, 'le': _number(bound)})} {total}"
+    yield f"{name}_sum{_labels(labels)} {_number(histogram.sum_s)}"
+    yield f"{name}_count{_labels(labels)} {total}"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    inner = ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in labels.items())
+    return f"{{{inner}}}" if inner else ""
+
+
+def _number(value: float) -> str:
+    if value == float("inf"):
+        return "+Inf"
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

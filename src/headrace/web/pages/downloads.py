@@ -1,0 +1,54 @@
+"""The numbers behind a plot, as CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from headrace.app import reading
+from headrace.core.errors import NotFound
+from headrace.web.identity import principal_of
+from headrace.web.pages.project import project_name, subjects
+from headrace.web.pages.rendering import parts_of
+from headrace.web.pages.series import drift_rows, performance_rows
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def show(request: Request) -> Response:
+    """``/projects/{name}/performance.csv`` and its like."""
+    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
+    plot, _, form = request.path_params["file"].partition(".")
+    subject_of = subjects(reading.releases(app, me, name))
+    if plot == "performance":
+        rows = performance_rows(reading.performance(app, me, name), subject_of)
+    elif plot == "drift":
+        rows = drift_rows(reading.measurements(app, me, name, "psi"), subject_of)
+    else:
+        raise NotFound(f"There is no plot {plot[:80]!r}. Expected performance or drift.")
+    if form == "json":
+        return JSONResponse({"project": name, "rows": rows})
+    if form == "csv":
+        disposition = f'attachment; filename="{name}-{plot}.csv"'
+        return Response(
+            as_csv(rows), media_type="text/csv; charset=utf-8", headers={"content-disposition": disposition}
+        )
+    raise NotFound(f"There is no form {form[:20]!r} of it. Expected .csv or .json.")
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV. Text that a spreadsheet would run as a formula is marked as text."""
+    out = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

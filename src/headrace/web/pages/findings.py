@@ -1,0 +1,97 @@
+"""Findings as people read them: what was found together stands together, with what followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.core.ids import derived_id
+from headrace.core.record import Alert, Finding
+from headrace.core.release import Release
+from headrace.web.pages.evidence import Block, blocks
+
+_ASKED = {"warn": "a warning", "review": "retraining, reviewed", "automatic": "retraining"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Findings of one kind about one release in one window.
+
+    Attributes:
+        asked: what the project's policy asks for.
+        state: of the gravest alert; ``lapsed`` when the release no longer answers and nobody acted.
+        building: a retraining has begun and made no release (yet).
+        release: what the retraining made.
+    """
+
+    findings: list[Finding]
+    title: str
+    kind: str
+    release_id: str
+    window: tuple[datetime, datetime]
+    blocks: list[Block]
+    asked: str
+    state: str
+    building: bool
+    release: Release | None
+
+
+def grouped(
+    findings: Sequence[Finding], alerts: Sequence[Alert], releases: Sequence[Release], live: str | None
+) -> list[Group]:
+    """Groups by the end of their window, the newest first; in each the largest effect first."""
+    together: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in findings:
+        together.setdefault((finding.kind, finding.release_id, finding.window), []).append(finding)
+    by_finding = {alert.finding_id: alert for alert in alerts}
+    by_id = {release.id: release for release in releases}
+    groups = [
+        _group(sorted(found, key=lambda one: -one.size), by_finding, by_id, live)
+        for found in together.values()
+    ]
+    return sorted(groups, key=lambda group: group.window[1], reverse=True)
+
+
+def _group(
+    found: list[Finding], by_finding: dict[str, Alert], by_id: dict[str, Release], live: str | None
+) -> Group:
+    first = found[0]
+    alerts = [by_finding[finding.id] for finding in found if finding.id in by_finding]
+    builds = [alert.build_id for alert in alerts if alert.build_id is not None]
+    made = next(
+        (by_id[one] for one in (derived_id("release", build) for build in builds) if one in by_id), None
+    )
+    title = first.title
+    if len(found) > 1:
+        title = f"{len(found)} inputs have shifted, most {first.feature!r}: PSI {first.size:.2f}"
+    return Group(
+        findings=found,
+        title=title,
+        kind=first.kind,
+        release_id=first.release_id,
+        window=first.window,
+        blocks=blocks(first.evidence) if len(found) == 1 else [_table(found)],
+        asked=_ASKED[alerts[0].action] if alerts else "",
+        state=_state(alerts, first.release_id == live),
+        building=bool(builds) and made is None,
+        release=made,
+    )
+
+
+def _state(alerts: list[Alert], about_live: bool) -> str:
+    states = {alert.state for alert in alerts}
+    if "acting" in states:
+        return "acting"
+    if any(alert.build_id is not None for alert in alerts):
+        return "done"
+    if "open" in states:
+        return "open" if about_live else "lapsed"
+    return "closed" if states else ""
+
+
+def _table(found: list[Finding]) -> Block:
+    """The evidence of several findings side by side."""
+    heads = ["feature", *dict.fromkeys(name for finding in found for name in finding.evidence)]
+    rows = [[one.feature, *(one.evidence.get(head) for head in heads[1:])] for one in found]
+    return Block(title="", heads=heads, rows=rows)

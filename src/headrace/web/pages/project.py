@@ -1,0 +1,177 @@
+"""``/projects/{name}``: the model at a glance, its plots, findings and releases; and two buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from headrace.app import reading
+from headrace.app.composition import App
+from headrace.app.operations import roll_back, watch_now
+from headrace.core.errors import NotFound
+from headrace.core.identity import Principal
+from headrace.core.ids import NAME_PATTERN
+from headrace.core.release import Measurement, Release, Rollout
+from headrace.web.identity import principal_of
+from headrace.web.pages.causes import Cause, cause_of
+from headrace.web.pages.findings import grouped
+from headrace.web.pages.formats import subject
+from headrace.web.pages.lifecycle import Facts, lifecycle
+from headrace.web.pages.release import metric_name
+from headrace.web.pages.rendering import parts_of, renderer_of
+from headrace.web.pages.series import (
+    Strip,
+    SubjectOf,
+    drift_plot,
+    drift_rows,
+    drift_strips,
+    performance_plot,
+    performance_rows,
+    spark,
+)
+
+_SHOWN_WINDOWS = 60
+_SHOWN_GROUPS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A release in the table."""
+
+    release: Release
+    cause: Cause
+    loss: float | None
+    approver: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    """What the reader may do here; ``back_to`` names the release that a rollback restores."""
+
+    may_watch: bool
+    may_roll_back: bool
+    back_to: str | None
+    stops_rollout: bool
+
+
+def project_name(request: Request) -> str:
+    """The project that the path names. What cannot be a name is not looked up."""
+    name: str = request.path_params["name"]
+    if not NAME_PATTERN.fullmatch(name):
+        raise NotFound(f"There is no project {name[:80]!r}. The overview lists them.")
+    return name
+
+
+def show(request: Request) -> Response:
+    """One project."""
+    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
+    report = reading.project_report(app, me, name)
+    releases = reading.releases(app, me, name)
+    subject_of = subjects(releases)
+    losses = performance_rows(reading.performance(app, me, name), subject_of)
+    shifts = drift_rows(reading.measurements(app, me, name, "psi"), subject_of)
+    windows = reading.measurements(app, me, name, "window")
+    findings, alerts = reading.findings(app, me, name), reading.alerts(app, me, name)
+    counted = reading.predictions_count(app, me, name)
+    newest = reading.release_report(app, me, releases[0].id) if releases else None
+    threshold = report.project.monitors.psi
+    facts = Facts(
+        report=report,
+        newest=releases[0] if releases else None,
+        verdicts=newest.verdicts if newest else [],
+        approvals=newest.approvals if newest else [],
+        runs=reading.runs(app, me, name, 50),
+        alerts=alerts,
+        n_requests=counted.requests,
+        n_windows=len({m.window for m in windows}),
+    )
+    strips = drift_strips(shifts, threshold)
+    return renderer_of(request).page(
+        request,
+        "project.html",
+        report=report,
+        project=report.project,
+        glance=report.glance,
+        stages=lifecycle(facts),
+        counted=counted,
+        traffic=spark(traffic(windows)),
+        n_windows=facts.n_windows,
+        strips=strips,
+        worst=worst_now(strips),
+        losses=losses[-1] if losses else None,
+        performance=performance_plot(losses, report.project.gates.model.max_loss),
+        drift=drift_plot(shifts, threshold),
+        groups=grouped(findings, alerts, releases, report.glance.live_id),
+        shown_groups=_SHOWN_GROUPS,
+        listed=[_listed(app, me, release) for release in releases],
+        rights=rights_of(app, me, report),
+        subject_of=subject_of,
+    )
+
+
+async def watch(request: Request) -> Response:
+    """One round of watching, now."""
+    parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
+    await run_in_threadpool(watch_now, parts.app, parts.work, me, name)
+    return RedirectResponse(f"/projects/{name}", 303)
+
+
+async def rollback(request: Request) -> Response:
+    """Give the traffic back."""
+    parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
+    await run_in_threadpool(roll_back, parts.app, parts.work, me, name)
+    return RedirectResponse(f"/projects/{name}", 303)
+
+
+def subjects(releases: Sequence[Release]) -> SubjectOf:
+    """What people call a release, by its id."""
+    known = {release.id: subject(release.manifest.subject.ref) for release in releases}
+    return lambda release_id: known.get(release_id or "", (release_id or "")[:13])
+
+
+def traffic(windows: Sequence[Measurement]) -> list[float]:
+    """Rows per window over all releases, the newest 60 windows."""
+    rows: dict[object, float] = {}
+    for measured in windows:
+        rows[measured.window] = rows.get(measured.window, 0.0) + (measured.value or 0.0)
+    return list(rows.values())[-_SHOWN_WINDOWS:]
+
+
+def worst_now(strips: Sequence[Strip]) -> Strip | None:
+    """The feature that is furthest from training in its newest window."""
+    known = [strip for strip in strips if strip.latest is not None]
+    return max(known, key=lambda strip: strip.latest or 0.0, default=None)
+
+
+def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
+    """What the reader may do, and whether there is anything to do it to."""
+    name = report.project.name
+    resource = f"project:{name}"
+    stops = report.rollout is not None and report.rollout.state in ("pending", "canary")
+    before = None if report.live is None else _before(app, me, report.live)
+    champion = None if before is None else before.champion_id
+    possible = stops or champion is not None
+    return Rights(
+        may_watch=report.live is not None and app.gatekeeper.allows(me, "monitor.run", resource),
+        may_roll_back=possible and app.gatekeeper.allows(me, "release.rollback", resource),
+        back_to=champion,
+        stops_rollout=stops,
+    )
+
+
+def _before(app: App, me: Principal, live: Release) -> Rollout | None:
+    return reading.release_report(app, me, live.id).rollout
+
+
+def _listed(app: App, me: Principal, release: Release) -> Listed:
+    approvals = reading.release_report(app, me, release.id).approvals
+    return Listed(
+        release=release,
+        cause=cause_of(release.manifest.cause),
+        loss=release.manifest.evaluation.get(metric_name(release)),
+        approver=approvals[-1].approver if approvals else None,
+    )

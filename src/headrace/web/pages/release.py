@@ -1,0 +1,107 @@
+"""``/releases/{id}``: what was proved, what differs, who decided, how it went live; and the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from headrace.app import reading
+from headrace.app.comparing import difference
+from headrace.app.composition import App
+from headrace.app.operations import decide, find_release
+from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.identity import Principal
+from headrace.core.release import Release, Verdict
+from headrace.web.identity import principal_of
+from headrace.web.pages.causes import cause_of
+from headrace.web.pages.evidence import Block, blocks
+from headrace.web.pages.forms import read_form
+from headrace.web.pages.rendering import parts_of, renderer_of
+
+LOOK = "canary look"
+_MAX_COMMENT = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A verdict and its evidence as tables."""
+
+    verdict: Verdict
+    blocks: list[Block]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Whether the reader may decide; if not, why not."""
+
+    may_approve: bool
+    may_reject: bool
+    why_not: str
+
+
+def show(request: Request) -> Response:
+    """One release."""
+    app, me = parts_of(request).app, principal_of(request.scope)
+    report = reading.release_report(app, me, find_release(app, request.path_params["release_id"]).id)
+    release = report.release
+    judged = [Judged(verdict=v, blocks=blocks(v.evidence)) for v in report.verdicts]
+    present = reading.route(app, me, release.project)
+    return renderer_of(request).page(
+        request,
+        "release.html",
+        report=report,
+        release=release,
+        manifest=release.manifest,
+        gates=[one for one in judged if not one.verdict.gate.startswith(LOOK)],
+        looks=[one for one in judged if one.verdict.gate.startswith(LOOK)],
+        difference=difference(app, me, release.id),
+        choice=choice_of(app, me, release),
+        cause=cause_of(release.manifest.cause),
+        route=present,
+        metric_name=metric_name(release),
+        parent=_parent(app, release),
+    )
+
+
+async def settle(request: Request) -> Response:
+    """Approve or reject, as the page's buttons say."""
+    parts, me = parts_of(request), principal_of(request.scope)
+    form = await read_form(request)
+    comment = form.get("comment", "").strip()
+    if len(comment) > _MAX_COMMENT:
+        raise InvalidInput(f"The comment has {len(comment)} characters. Expected at most {_MAX_COMMENT}.")
+    release_id, decision = request.path_params["release_id"], form.get("decision", "")
+    release = await run_in_threadpool(
+        decide, parts.app, parts.work, me, release_id, decision, comment.replace("\r\n", "\n")
+    )
+    return RedirectResponse(f"/releases/{release.id}", 303)
+
+
+def choice_of(app: App, me: Principal, release: Release) -> Choice:
+    """The reader's rights on a waiting release; on any other there is nothing to decide."""
+    if release.state != "waiting":
+        return Choice(may_approve=False, may_reject=False, why_not="")
+    if release.author == me.name:
+        why = "You made this release, so somebody else has to decide."
+        return Choice(may_approve=False, may_reject=False, why_not=why)
+    resource = f"project:{release.project}"
+    approve, reject = (app.gatekeeper.allows(me, f"release.{act}", resource) for act in ("approve", "reject"))
+    why = "" if approve or reject else f"Your roles ({', '.join(me.roles)}) may not decide. A validator can."
+    return Choice(may_approve=approve, may_reject=reject, why_not=why)
+
+
+def metric_name(release: Release) -> str:
+    """The loss that the model gate judges by."""
+    return next((check.measure for check in release.manifest.checks if check.name == "model"), "")
+
+
+def _parent(app: App, release: Release) -> Release | None:
+    if release.manifest.parent is None:
+        return None
+    try:
+        return app.store.releases.get(release.manifest.parent)
+    except NotFound:
+        return None

@@ -1,0 +1,52 @@
+"""What the server consists of, connected once: the app, its workflows, and the way to an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.app.composition import App
+from headrace.app.workflows import Workflows
+from headrace.core.ids import Ref
+from headrace.serving.handler import Handler
+from headrace.serving.models import LoadedModels
+from headrace.serving.recorder import Recorder
+from headrace.serving.routes import RouteTable
+from headrace.web.latency import Latencies
+from headrace.web.sessions import Sessions, Tickets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything that a route may need."""
+
+    app: App
+    work: Workflows
+    routes: RouteTable
+    models: LoadedModels
+    recorder: Recorder
+    handler: Handler
+    tickets: Tickets
+    sessions: Sessions
+    latencies: Latencies
+
+
+def assemble(app: App, work: Workflows) -> Parts:
+    """Connect the parts; nothing is started or read yet."""
+    routes = RouteTable(app.store.rollouts, app.clock)
+
+    def version_of(release_id: str) -> str:
+        return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version
+
+    models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
+    recorder = Recorder(app.store.events)
+    return Parts(
+        app=app,
+        work=work,
+        routes=routes,
+        models=models,
+        recorder=recorder,
+        handler=Handler(routes, models, recorder, app.clock, app.gatekeeper),
+        tickets=Tickets(app.clock),
+        sessions=Sessions(app.clock),
+        latencies=Latencies(),
+    )

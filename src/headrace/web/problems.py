@@ -1,0 +1,161 @@
+"""Errors at the HTTP edge: the one table from error to status, and problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from headrace.core.errors import (
+    Conflict,
+    Denied,
+    GateFailed,
+    HeadraceError,
+    InternalError,
+    InvalidInput,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+    UserCodeError,
+    UserError,
+    WaitsForPerson,
+)
+from headrace.core.ids import new_id
+
+_log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+STATUS: tuple[tuple[type[HeadraceError], int], ...] = (
+    (InvalidInput, 400),
+    (Unauthenticated, 401),
+    (Denied, 403),
+    (NotFound, 404),
+    (WaitsForPerson, 409),
+    (Conflict, 409),
+    (GateFailed, 422),
+    (UserCodeError, 422),
+    (UserError, 400),
+    (Unavailable, 503),
+    (HeadraceError, 500),
+)
+"""First match wins. A body of the wrong shape is 422 as well, which the parser says, not we."""
+
+_TITLES = {
+    400: "The request is not what was expected",
+    401: "No valid identity",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Cannot be processed",
+    500: "Headrace failed",
+    503: "Not available right now",
+}
+_EXTRA: dict[int, dict[str, str]] = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_GOT = re.compile(r"\bgot (.+?)(?:[.;,]\s|[.;,]?$)")
+_SHOWN = 200
+
+
+def status_of(error: HeadraceError) -> int:
+    """The HTTP status of ``error``."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
+def shown_message(error: HeadraceError, now: datetime) -> str:
+    """What the caller may read. Our own faults are logged under an id, and only the id is told."""
+    if not isinstance(error, InternalError):
+        return str(error)
+    incident = new_id(now)
+    _log.error("Incident %s", incident, exc_info=error)
+    return f"Headrace failed to answer. The server's log has the details under {incident}."
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    instance: str,
+    kind: str | None = None,
+    parts: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A problem document. ``detail`` is the whole message; its parts are members of their own.
+
+    Args:
+        kind: class of the error, such as ``NotFound``; becomes part of ``type``.
+        parts: ``what``, ``got``, ``expected``, ``next`` where they are known better than from the text.
+    """
+    title = _TITLES.get(status, "Refused")
+    document = {
+        "type": "about:blank" if kind is None else f"urn:headrace:problem:{_dashed(kind)}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": instance[:_SHOWN],
+        **(parts_of(detail) if parts is None else parts),
+    }
+    return JSONResponse(
+        document, status, media_type=MEDIA_TYPE, headers={**_EXTRA.get(status, {}), **(headers or {})}
+    )
+
+
+def problem_of(error: HeadraceError, *, instance: str, now: datetime) -> JSONResponse:
+    """The problem document of an error of ours."""
+    return problem(status_of(error), shown_message(error, now), instance=instance, kind=type(error).__name__)
+
+
+def problem_of_shape(errors: Sequence[Mapping[str, Any]], *, instance: str) -> JSONResponse:
+    """The problem document of a body or query that the parser refused; the first error is spelt out."""
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"]) or "body"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    got = "nothing" if first["type"] == "missing" else _short(first.get("input"))
+    more = f" ({len(errors) - 1} more of the kind)" if len(errors) > 1 else ""
+    detail = f"{where}: {message}, got {got}{more}. The form is in /api/openapi.json."
+    parts = {
+        "what": where,
+        "got": got,
+        "expected": message,
+        "next": "Compare the request with /api/openapi.json.",
+        "errors": [
+            {"where": ".".join(str(part) for part in error["loc"]), "expected": str(error["msg"])}
+            for error in errors[:20]
+        ],
+    }
+    return problem(422, detail, instance=instance, kind="Shape", parts=parts)
+
+
+def parts_of(message: str) -> dict[str, str]:
+    """The parts that our messages are written in: what, got, expected, next step.
+
+    >>> parts_of("The share is 7. Expected at most 1. Divide by 100.")
+    {'what': 'The share is 7.', 'expected': 'Expected at most 1.', 'next': 'Divide by 100.'}
+    """
+    what, *rest = _SENTENCE.split(message.strip())
+    expected = " ".join(sentence for sentence in rest if sentence.startswith("Expected"))
+    next_step = " ".join(sentence for sentence in rest if not sentence.startswith("Expected"))
+    got = _GOT.search(message)
+    parts = {
+        "what": what,
+        "got": got.group(1)[:_SHOWN] if got else "",
+        "expected": expected,
+        "next": next_step,
+    }
+    return {name: text for name, text in parts.items() if text}
+
+
+def _short(value: object) -> str:
+    """``value`` for a message; printable and short, whatever it holds."""
+    text = reprlib.repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()

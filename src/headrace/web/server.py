@@ -1,0 +1,149 @@
+"""The server: one ASGI application that answers models, API and pages on one port."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from starlette.concurrency import run_in_threadpool
+
+from headrace.app.composition import App, open_app
+from headrace.app.workflows import Workflows, launch
+from headrace.core.errors import NotFound
+from headrace.core.identity import Principal
+from headrace.core.settings import Settings, read_settings
+from headrace.serving.asgi import InferenceApp
+from headrace.serving.process import settle
+from headrace.web.api.application import api_application
+from headrace.web.background import Background
+from headrace.web.guards import MAX_BODY_BYTES, BodyLimit, SecureHeaders
+from headrace.web.identity import Identified, Receive, Scope, Send
+from headrace.web.latency import Timed
+from headrace.web.pages.application import OPEN_PATHS, page_application, refuse_page
+from headrace.web.pages.rendering import Renderer
+from headrace.web.parts import Parts, assemble
+
+_log = logging.getLogger(__name__)
+_INFER = "/v2/models/"
+_MAX_FORM_BYTES = 64 << 10
+
+
+class Server:
+    """ASGI 3 application. ``/v2`` goes straight to the inference protocol; no framework is on that path.
+
+    Args:
+        on_close: called last when the server ends, after all that it accepted has been answered.
+    """
+
+    def __init__(self, parts: Parts, on_close: Callable[[], None] | None = None) -> None:
+        app = parts.app
+        self.parts = parts
+        self._on_close = on_close
+        self._background = Background(parts)
+        self._inference = InferenceApp(parts.handler, app.gatekeeper)
+        api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
+        self._api = SecureHeaders(Identified(api, app, parts.sessions, cookie_writes=False))
+        renderer = Renderer(app.clock)
+        pages = BodyLimit(page_application(parts, renderer), _MAX_FORM_BYTES)
+        self._pages = SecureHeaders(
+            Identified(
+                pages,
+                app,
+                parts.sessions,
+                open_paths=OPEN_PATHS,
+                cookie_writes=True,
+                refuse=refuse_page(renderer),
+            )
+        )
+
+    def new_ticket(self, principal: Principal) -> str:
+        """A path that signs ``principal`` in once, within ten minutes: ``/signin?ticket=...``."""
+        return f"/signin?ticket={self.parts.tickets.issue(principal.name)}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or begin and end with the process."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        clock, path = self.parts.app.clock, scope["path"]
+        started_s = clock.monotonic_s()
+        if path.startswith("/v2/") or path == "/v2":
+            await self._inference(scope, receive, send)
+            series = Timed("infer", self._project(path))
+        elif path.startswith("/api/") or path == "/api":
+            await self._api(scope, receive, send)
+            series = Timed("api", "")
+        else:
+            await self._pages(scope, receive, send)
+            series = Timed("pages", "")
+        self.parts.latencies.observe(series, clock.monotonic_s() - started_s)
+
+    def _project(self, path: str) -> str:
+        """The project that a path below ``/v2`` names, if it is one that answers: series stay few."""
+        if not path.startswith(_INFER):
+            return ""
+        name = path[len(_INFER) :].partition("/")[0]
+        try:
+            return self.parts.routes.get(name).project
+        except NotFound:
+            return ""
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await run_in_threadpool(self._background.start)
+            settle()
+        except Exception as error:  # noqa: BLE001
+            # Boundary: the server runner wants to be told in the protocol's own words.
+            _log.exception("The server could not start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await run_in_threadpool(self._close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _close(self) -> None:
+        """In this order: no new work, what waits is written, then the stores."""
+        self._background.stop()
+        self.parts.recorder.close()
+        if self._on_close is not None:
+            self._on_close()
+
+
+def build_server(app: App, work: Workflows, *, on_close: Callable[[], None] | None = None) -> Server:
+    """The server over an opened app and its running workflows, which stay the caller's to close.
+
+    Example::
+
+        with open_app(read_settings()) as app, launch(app, role="server") as work:
+            server = build_server(app, work)
+            print("http://127.0.0.1:8000" + server.new_ticket(app.me()))
+            uvicorn.run(server, loop="uvloop", http="httptools")
+    """
+    return Server(assemble(app, work), on_close)
+
+
+def create_app(settings: Settings | None = None, *, address: str | None = None) -> Server:
+    """Open the home, run its workflows, and serve; everything is closed when the server ends.
+
+    Args:
+        settings: the environment's when not given.
+        address: where it will be reached, told to other processes of this home.
+
+    Example::
+
+        uvicorn.run("headrace.web.server:create_app", factory=True, loop="uvloop", http="httptools")
+    """
+    with ExitStack() as opened:
+        app = opened.enter_context(open_app(settings or read_settings()))
+        app.me()
+        work = opened.enter_context(launch(app, role="server", address=address))
+        return build_server(app, work, on_close=opened.pop_all().close)

@@ -1,0 +1,175 @@
+"""A build from raw bytes to a judged release, in process: what passes, what stops it, what is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.app import reading
+from headrace.app.operations import decide
+from headrace.core.errors import Conflict, Denied, UserCodeError
+from tests.app.small import AUTHOR, BROKEN_LINE, CODE, VALIDATOR, Site, Small, cars
+
+MANUAL = ("approval: automatic", "approval: manual")
+
+
+@pytest.fixture(scope="module")
+def live(shared: Site) -> Small:
+    """A project that is live; the tests that share it change nothing."""
+    made = shared.project("live-cars")
+    assert made.released().state == "live"
+    return made
+
+
+@pytest.mark.requirement("GAT-06")
+def test_with_the_automatic_policy_a_release_goes_live_with_no_human(live: Small) -> None:
+    (release,) = live.releases()
+    report = reading.release_report(live.app, live.me, release.id)
+    assert release.state == "live"
+    assert {v.outcome for v in report.verdicts} == {"passed"}
+    assert [(a.approver, a.decision) for a in report.approvals] == [("policy:automatic", "approved")]
+    assert report.approvals[0].digest == release.digest
+    entries = [e for e in live.app.store.audit.list() if e.resource == f"release:{release.id}"]
+    assert {e.action for e in entries if e.actor in (AUTHOR, VALIDATOR)} == {"release.propose"}
+    route = live.route()
+    assert route is not None
+    assert (route.live, route.canary) == (release.id, None)
+
+
+@pytest.mark.requirement("GAT-14")
+def test_every_gate_leaves_a_verdict_with_evidence(live: Small) -> None:
+    (release,) = live.releases()
+    verdicts = live.app.store.evidence.verdicts(release.id)
+    assert [v.gate for v in verdicts] == ["data", "model", "baseline", "champion", "package", "flight_check"]
+    assert all(v.evidence for v in verdicts if v.gate != "champion")
+    assert all(v.reason for v in verdicts)
+    assert live.verdicts(release)["baseline"].evidence["against"] == "variant 'baseline'"
+
+
+def test_scratch_files_are_gone_when_a_build_has_ended(live: Small) -> None:
+    scratch = live.app.settings.home / "scratch"
+    assert not scratch.exists() or not any(path.name.startswith(live.name) for path in scratch.iterdir())
+
+
+def test_what_is_equal_is_recognised_and_not_trained_again(shared: Site) -> None:
+    project = shared.project("again")
+    first = project.released()
+    second = project.released()
+    assert second.manifest.parent == first.id
+    assert second.manifest.subject.package == first.manifest.subject.package
+    assert len(shared.app.store.snapshots.list("again")) == 1
+    assert project.promoted(second).state == "live"
+    assert {r.id: r.state for r in project.releases()} == {first.id: "superseded", second.id: "live"}
+
+
+@pytest.mark.requirement("GAT-07")
+def test_with_the_manual_policy_a_person_decides_who_is_not_the_author(shared: Site) -> None:
+    project = shared.project("manual", MANUAL)
+    grace = shared.app.identities.resolve(VALIDATOR)
+    rejected = project.released()
+    assert (rejected.state, project.route()) == ("waiting", None)
+    report = reading.release_report(shared.app, grace, rejected.id)
+    assert len(report.verdicts) == 6, "who decides sees the results"
+    rejected = decide(shared.app, shared.work, grace, rejected.id, "rejected", "the margin is too thin")
+    assert (rejected.state, rejected.reason) == ("rejected", "grace: the margin is too thin")
+    assert project.route() is None
+    release = project.released()
+    with pytest.raises(Denied, match="cannot decide on their own work"):
+        decide(shared.app, shared.work, project.me, release.id, "approved", "mine")
+    assert shared.app.store.releases.get(release.id).state == "waiting"
+    assert decide(shared.app, shared.work, grace, release.id, "approved", "read it").state == "live"
+    (approval,) = shared.app.store.evidence.approvals(release.id)
+    assert (approval.approver, approval.author, approval.comment) == (VALIDATOR, AUTHOR, "read it")
+    with pytest.raises(Conflict, match="already approved"):
+        decide(shared.app, shared.work, grace, release.id, "rejected", "too late")
+
+
+@pytest.mark.requirement("GAT-01")
+def test_too_little_data_is_not_trained_on(shared: Site) -> None:
+    project = shared.project("few", ("min_rows: 50", "min_rows: 500"))
+    result = project.build()
+    assert result["release_id"] is None
+    assert result["reason"] == "data gate: 200 good rows are fewer than 500"
+    assert [(v["gate"], v["outcome"]) for v in result["verdicts"]] == [("data", "failed")]
+    assert (project.runs(), project.releases()) == ({}, [])
+    assert len(shared.app.store.snapshots.list("few")) == 1, "what was refused is kept"
+
+
+def test_a_trainer_that_raises_is_a_failed_run_with_its_line(shared: Site) -> None:
+    better = "{name: better, trainer: listed}"
+    broken = "{name: better, trainer: broken}\n  - {name: odd, trainer: unheard}"
+    project = shared.project("half-broken", (better, broken))
+    release = project.released()
+    runs = project.runs()
+    assert runs["baseline"] == "finished", "one does not take the others with it"
+    assert runs["better"] == f"project.py:{BROKEN_LINE} in broken: IndexError: list index out of range"
+    assert "has no trainer 'unheard'" in runs["odd"]
+    assert release.state == "refused", "the simplest model is no improvement on itself"
+    assert "the simplest model is the best one" in release.reason
+
+
+def test_when_every_variant_fails_there_is_no_release_and_a_reason(shared: Site) -> None:
+    only = "  - {name: better, trainer: listed}\n"
+    project = shared.project("broken", (only, ""), ("trainer: baseline", "trainer: broken"))
+    result = project.build()
+    assert result["release_id"] is None
+    assert f"project.py:{BROKEN_LINE} in broken: IndexError" in result["reason"]
+    assert list(project.runs()) == ["baseline"], "it stays listed"
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "reason"),
+    [
+        ("no-file", "source: cars.csv", "source: gone.csv", "data.source names 'gone.csv', which is not in"),
+        ("no-target", "target: price", "target: cost", "has no column 'cost'"),
+        ("no-input", "name: mileage", "name: miles", "has no column 'miles'"),
+    ],
+)
+def test_what_a_project_lacks_ends_the_build_with_a_reason(
+    shared: Site, name: str, before: str, after: str, reason: str
+) -> None:
+    project = shared.project(name, (before, after))
+    result = project.build()
+    assert result["release_id"] is None
+    assert reason in result["reason"]
+    assert project.runs() == {}
+
+
+def test_code_that_does_not_parse_is_named_with_its_line(shared: Site) -> None:
+    project = shared.project("unparsed", code=CODE + "\ndef (:\n")
+    with pytest.raises(UserCodeError, match=rf"project.py:{CODE.count(chr(10)) + 2}: SyntaxError"):
+        project.build()
+
+
+@pytest.mark.requirement("GAT-02", "GAT-15")
+def test_a_loss_beyond_its_limit_or_a_missing_owner_refuses_the_release(shared: Site) -> None:
+    project = shared.project(
+        "refused",
+        ("metric: mae}", "metric: mae, max_loss: 1.0}"),
+        ("owner: {name: Ada,", 'owner: {name: "to be filled",'),
+    )
+    release = project.released()
+    assert release.state == "refused"
+    verdicts = project.verdicts(release)
+    assert {gate for gate, v in verdicts.items() if v.outcome == "failed"} == {"model", "flight_check"}
+    assert "exceeds the limit 1" in verdicts["model"].reason
+    assert verdicts["flight_check"].reason == "owner: fill owner.name"
+    assert all(verdicts[gate].reason in release.reason for gate in ("model", "flight_check"))
+    assert shared.app.store.evidence.approvals(release.id) == []
+    assert project.route() is None
+
+
+@pytest.mark.requirement("GAT-10")
+def test_a_release_that_is_worse_than_the_live_one_is_refused(shared: Site) -> None:
+    project = shared.project("worse")
+    first = project.released()
+    rows = {name: values + cars(400, seed=3)[name] for name, values in cars(200).items()}
+    project.write(("trainer: listed", "trainer: guess"), rows=rows)
+    second = project.released()
+    judged = project.verdicts(second)["champion"]
+    assert judged.outcome == "failed"
+    assert judged.evidence["live_release"] == first.id
+    assert judged.evidence["n_rows"] + judged.evidence["n_excluded"] == 180
+    assert (second.state, second.manifest.parent) == ("refused", first.id)
+    route = project.route()
+    assert route is not None
+    assert route.live == first.id

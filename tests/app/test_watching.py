@@ -1,0 +1,158 @@
+"""A full round in process: answers and labels in, finding, alert, a retraining with its cause, live again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headrace.app.operations import watch_now
+from headrace.core.errors import InvalidInput
+from headrace.core.record import Alert
+from headrace.testing import START, make_alert, make_finding
+from tests.app.small import Site, Small, cars
+
+DRIFTS = range(8)
+"""Days of traffic: one whole week, and the day that closes it."""
+
+
+def watched(project: Small) -> dict[str, Any]:
+    """One round, run to its end."""
+    return watch_now(project.app, project.work, project.me, project.name)
+
+
+def alerts(project: Small) -> list[Alert]:
+    return project.app.store.findings.alerts(project.name)
+
+
+@pytest.fixture(scope="module")
+def drifted(shared: Site) -> tuple[Small, dict[str, Any], str]:
+    """A project whose cars have become newer, its first round after that, and the release before."""
+    project = shared.project("drifted", ("trainer: listed", "trainer: linear"))
+    before = project.released()
+    assert before.state == "live"
+    for day in DRIFTS:
+        project.answered(cars(40, seed=10 + day, newer_by=6), day=day, release=before.id)
+    return project, watched(project), before.id
+
+
+Drifted = tuple[Small, dict[str, Any], str]
+
+
+@pytest.mark.requirement("RET-01")
+def test_a_shift_starts_a_retraining_whose_cause_is_the_finding(drifted: Drifted) -> None:
+    project, round_, before = drifted
+    found = {f.feature: f for f in project.app.store.findings.list(project.name)}
+    assert "year" in found
+    assert "diesel" not in found, "true and false are what they were"
+    assert (found["year"].kind, found["year"].release_id) == ("data_drift", before)
+    assert set(round_["findings"]) == {f.id for f in found.values()}
+    assert round_["ingested"] == 640, "each answer and each label once"
+    built = project.work.durable.result(round_["build"])
+    release = project.app.store.releases.get(built["release_id"])
+    (alert,) = [a for a in alerts(project) if a.build_id == round_["build"]]
+    finding = next(f for f in found.values() if f.id == alert.finding_id)
+    assert release.manifest.cause == f"{finding.kind}: {finding.title} (finding {finding.id})"
+    assert (release.author, release.manifest.parent) == (f"trigger:{finding.kind}", before)
+    assert (alert.state, alert.action) == ("closed", "automatic")
+    runs = project.app.store.runs.list(project.name, build_id=round_["build"])
+    assert {run.cause for run in runs} == {release.manifest.cause}
+
+
+@pytest.mark.requirement("RET-04")
+def test_outcomes_of_production_flow_into_the_next_training_set(drifted: Drifted) -> None:
+    project, round_, before = drifted
+    built = project.work.durable.result(round_["build"])
+    first, second = (
+        project.app.store.snapshots.get(project.app.store.releases.get(r).manifest.snapshots[0]["id"])
+        for r in (before, built["release_id"])
+    )
+    assert (first.n_rows, second.n_rows) == (200, 200 + 320)
+    assert second.columns == first.columns, "in the kinds of the project's own table"
+    assert "320 labelled answers" in second.source
+    assert first.id in second.source
+    table = project.app.store.tables.query("select * from t", {"t": (second.table, second.table_version)})
+    added = {
+        key: (year, price)
+        for key, year, price in zip(table["car"], table["year"], table["price"], strict=True)
+    }
+    sold = cars(40, seed=10, newer_by=6)
+    for key, year, price in zip(sold["car"], sold["year"], sold["price"], strict=True):
+        assert added[key] == (year, price)
+
+
+def test_the_retrained_release_is_better_and_takes_over(drifted: Drifted) -> None:
+    project, round_, before = drifted
+    release = project.delivered(project.work.durable.result(round_["build"])["release_id"])
+    judged = project.verdicts(release)["champion"]
+    assert judged.outcome == "passed"
+    assert judged.evidence["difference"] < 0
+    if release.state == "rolling_out":
+        release = project.promoted(release)
+    assert release.state == "live"
+    route = project.route()
+    assert route is not None
+    assert route.live == release.id
+    assert project.app.store.releases.get(before).state == "superseded"
+
+
+def test_another_round_finds_nothing_new_and_starts_nothing(drifted: Drifted) -> None:
+    project, round_, _ = drifted
+    project.work.durable.result(round_["build"])
+    measured = project.app.store.evidence.measurements(project.name)
+    again = watched(project)
+    assert (again["findings"], again["build"]) == ([], None)
+    assert project.app.store.evidence.measurements(project.name) == measured
+
+
+def test_every_alert_is_in_the_audit_log_once(drifted: Drifted) -> None:
+    project, _, _ = drifted
+    raised = [
+        e.detail["finding"]
+        for e in project.app.store.audit.list()
+        if e.action == "alert.raise" and e.resource == f"project:{project.name}"
+    ]
+    assert sorted(raised) == sorted(a.finding_id for a in alerts(project))
+    assert len(set(raised)) == len(raised)
+
+
+def test_a_retraining_for_review_waits_for_a_person(shared: Site) -> None:
+    project = shared.project("reviewed", ("do: automatic", "do: review"))
+    before = project.released()
+    for day in DRIFTS:
+        project.answered(cars(40, seed=10 + day, newer_by=6), day=day, release=before.id)
+    built = shared.work.durable.result(watched(project)["build"])
+    release = project.delivered(built["release_id"])
+    assert (release.state, release.manifest.approval) == ("waiting", "manual")
+    later = watched(project)
+    assert later["build"] is None, "one is in flight"
+
+
+def test_a_quiet_round_does_nothing_and_a_build_that_broke_down_blocks_no_other(shared: Site) -> None:
+    project = shared.project("quiet")
+    release = project.released()
+    assert watched(project) == {"ingested": 0, "findings": [], "build": None}
+    acting(project, "build:quiet:under-way")
+    acting(project, break_down(shared))
+    project.answered(cars(5), day=0, release=release.id)
+    assert watched(project) == {"ingested": 10, "findings": [], "build": None}
+    states = {alert.build_id: alert.state for alert in alerts(project)}
+    assert states == {"build:quiet:under-way": "acting", "build:quiet:broken": "closed"}
+
+
+def acting(project: Small, build_id: str) -> None:
+    """An alert whose build is said to be under way."""
+    finding = make_finding(project=project.name, release_id=project.releases()[0].id)
+    project.app.store.findings.add(finding)
+    alert = make_alert(project=project.name, finding_id=finding.id, action="automatic", at=START)
+    project.app.store.findings.save_alert(replace(alert, state="acting", build_id=build_id))
+
+
+def break_down(shared: Site) -> str:
+    """A build that ended in an error of ours: what it was asked for cannot be read."""
+    build_id = "build:quiet:broken"
+    shared.work.durable.start("build", build_id, {"build_id": build_id})
+    with pytest.raises(InvalidInput, match="no BuildRequest"):
+        shared.work.durable.result(build_id)
+    return build_id

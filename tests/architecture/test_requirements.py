@@ -1,0 +1,65 @@
+"""Which requirement is proved by which test."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT, Source, expect_none, python_files, read
+
+REQUIREMENTS = ROOT.parent / "shared" / "REQUIREMENTS.md"
+STARTED = frozenset(
+    "DAT-01 DAT-05 DAT-10 DAT-11 DEP-02 DEP-04 EXP-01 GAT-01 GAT-02 GAT-03 GAT-06 "
+    "GAT-07 GAT-10 GAT-14 GAT-15 MON-06 MON-11 MON-14 MON-19 REG-01 REG-02 REG-03 "
+    "RET-01 RET-02 RET-03 RET-04 SRV-01 SRV-06 TRN-02 TRN-03 TRN-09 UI-01".split()
+)
+"""Requirements that the product claims to meet: each has at least one test that proves it."""
+
+
+def marked(source: Source) -> list[tuple[int, str]]:
+    """Line and id of every ``pytest.mark.requirement(id)``."""
+    return [
+        (node.lineno, argument.value)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.requirement")
+        for argument in node.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    ]
+
+
+def unknown(sources: list[Source], known: set[str]) -> list[str]:
+    """Markers whose requirement does not exist."""
+    return [
+        f"{source.name}:{line} proves {name}, which is no requirement. Look the id up in REQUIREMENTS.md."
+        for source in sources
+        for line, name in marked(source)
+        if name not in known
+    ]
+
+
+def test_markers_name_requirements_that_exist() -> None:
+    if not REQUIREMENTS.is_file():
+        pytest.skip("needs the list of requirements: no file ../shared/REQUIREMENTS.md beside the project")
+    known = set(re.findall(r"^\| ([A-Z0-9]+-\d+) \|", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert known
+    assert known >= STARTED
+    expect_none(unknown(python_files("tests"), known))
+
+
+def test_every_claimed_requirement_has_a_test_that_proves_it() -> None:
+    proved = {name for source in python_files("tests") for _, name in marked(source)}
+    assert sorted(STARTED - proved) == []
+
+
+def test_a_wrong_id_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "test_snippet.py"
+    path.write_text(
+        'import pytest\n\n@pytest.mark.requirement("DAT-999")\ndef test_a(): ...\n', encoding="utf-8"
+    )
+    source = read(path, tmp_path)
+    assert unknown([source], {"DAT-999"}) == []
+    (problem,) = unknown([source], {"DAT-01"})
+    assert problem.startswith("test_snippet.py:3 proves DAT-999")

@@ -1,0 +1,87 @@
+"""Starting costs nothing: nobody waits for a library that the command does not use."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT
+
+HEAVY = frozenset(
+    "alembic cedarpy dbos deltalake duckdb fastapi lightgbm mlflow numpy onnx onnxruntime pandas plotly "
+    "polars pyarrow scipy sklearn sqlalchemy starlette torch uvicorn".split()
+)
+IMPORT_LIMIT_S = 0.100
+HELP_LIMIT_S = 0.300
+ROUNDS = 7
+ATTEMPTS = 5
+CLI = ROOT / "src/headrace/cli/main.py"
+
+needs_cli = pytest.mark.skipif(not CLI.exists(), reason="src/headrace/cli/main.py is not written yet")
+
+
+def _elapsed_s(command: Sequence[str | Path]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def extra_s(command: Sequence[str | Path], limit_s: float, attempts: int = ATTEMPTS) -> float:
+    """Median seconds that ``command`` takes beyond a bare interpreter.
+
+    Another program on the machine can only make it look slower, so the best of several attempts counts.
+    """
+    bare = [sys.executable, "-c", "pass"]
+    _elapsed_s(command)  # compiles and fills the disk cache
+    best = float("inf")
+    for _ in range(attempts):
+        pairs = [(_elapsed_s(command), _elapsed_s(bare)) for _ in range(ROUNDS)]
+        medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
+        best = min(best, medians[0] - medians[1])
+        if best <= limit_s:
+            break
+    return best
+
+
+def loaded(statement: str) -> set[str]:
+    """Top-level modules in memory after ``statement`` ran in a new interpreter."""
+    code = f"{statement}\nimport sys\nfor name in sys.modules: print(name.partition('.')[0])"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(result.stdout.split())
+
+
+def test_importing_headrace_loads_nothing_heavy() -> None:
+    assert loaded("import headrace") & HEAVY == set()
+
+
+@needs_cli
+def test_the_command_line_loads_nothing_heavy() -> None:
+    assert loaded("import headrace.cli.main") & HEAVY == set()
+
+
+@pytest.mark.alone
+def test_importing_headrace_is_instant() -> None:
+    assert extra_s([sys.executable, "-c", "import headrace"], IMPORT_LIMIT_S) <= IMPORT_LIMIT_S
+
+
+@needs_cli
+@pytest.mark.alone
+def test_help_is_instant() -> None:
+    command: list[str | Path] = [Path(sys.executable).with_name("headrace"), "--help"]
+    assert extra_s(command, HELP_LIMIT_S) <= HELP_LIMIT_S
+
+
+def test_a_heavy_import_is_found() -> None:
+    assert "numpy" in loaded("import numpy") & HEAVY
+
+
+@pytest.mark.alone
+def test_a_slow_start_is_found() -> None:
+    slow = [sys.executable, "-c", "import time; time.sleep(0.2)"]
+    assert extra_s(slow, IMPORT_LIMIT_S, attempts=1) > IMPORT_LIMIT_S

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.checks.comparison import judge, paired_interval
+from headrace.checks.metrics import Interval
+from headrace.core.errors import InvalidInput
+
+
+def interval(low: float, high: float, n: int = 100) -> Interval:
+    return Interval(estimate=(low + high) / 2, low=low, high=high, confidence=0.95, n=n)
+
+
+@pytest.mark.requirement("GAT-02")
+@pytest.mark.parametrize(
+    ("low", "high", "margin", "outcome"),
+    [
+        (-2, -1, 0.0, "passed"),
+        (-2, 0, 0.0, "passed"),
+        (-1, 1, 0.0, "inconclusive"),
+        (0.1, 1, 0.0, "failed"),
+        (0.1, 1, 1.0, "passed"),
+        (0.1, 1, 0.5, "inconclusive"),
+        (0.6, 1, 0.5, "failed"),
+    ],
+)
+def test_the_interval_decides(low: float, high: float, margin: float, outcome: str) -> None:
+    found = judge(interval(low, high), margin)
+    assert found.outcome == outcome
+    assert "95%" in found.reason
+
+
+@pytest.mark.requirement("GAT-02")
+def test_what_was_not_measured_is_neither_good_nor_bad() -> None:
+    assert judge(interval(-2, -1, n=19), 0).outcome == "inconclusive"
+    assert judge(interval(math.nan, math.nan), 0).outcome == "error"
+    assert judge(paired_interval(np.array([1.0, np.nan]), np.array([1.0, 1.0]), 0.95), 0).outcome == "error"
+    assert judge(paired_interval(np.array([1.0]), np.array([1.0]), 0.95), 0).outcome == "inconclusive"
+
+
+def test_equal_models_pass() -> None:
+    losses = np.random.default_rng(0).exponential(size=50)
+    assert judge(paired_interval(losses, losses, 0.95), 0).outcome == "passed"
+
+
+@given(st.floats(-10, 10), st.floats(0, 10), st.floats(-10, 10), st.integers(20, 1000))
+def test_a_wider_margin_never_judges_harder(low: float, width: float, margin: float, n: int) -> None:
+    order = {"failed": 0, "inconclusive": 1, "passed": 2}
+    found = interval(low, low + width, n)
+    assert order[judge(found, margin).outcome] <= order[judge(found, margin + 1).outcome]
+
+
+def test_pairing_removes_what_is_hard_about_a_row() -> None:
+    random = np.random.default_rng(0)
+    hardness = random.exponential(10, size=200)
+    candidate, champion = hardness + random.normal(0, 0.1, 200), hardness + random.normal(0.1, 0.1, 200)
+    assert judge(paired_interval(candidate, champion, 0.95), 0).outcome == "passed"
+    shuffled = random.permutation(champion)
+    assert judge(paired_interval(candidate, shuffled, 0.95), 0).outcome == "inconclusive"
+
+
+def test_different_rows_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"shapes \(2,\) and \(3,\)"):
+        paired_interval(np.zeros(2), np.zeros(3), 0.95)

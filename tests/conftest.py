@@ -1,0 +1,81 @@
+"""What every test may lean on: real data, a throw-away Postgres database, and one hypothesis profile."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+POSTGRES = ("127.0.0.1", 5432)
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """Folder of pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data sets that lies beside the project; not part of the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs real data: no folder ../shared/data beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Executable of an installed Chromium or Chrome, for Playwright's ``executable_path``."""
+    for name in ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"):
+        if found := shutil.which(name):
+            return Path(found)
+    downloads = Path.home() / ".cache" / "ms-playwright"
+    for path in sorted(downloads.glob("chromium-*/chrome-linux*/chrome"), reverse=True):
+        return path
+    pytest.skip("needs a browser: no chromium on PATH (scripts/browser installs Debian's)")
+
+
+@pytest.fixture(scope="session")
+def postgres_role() -> str:
+    """Name of a Postgres role that may connect to 127.0.0.1:5432 without a password."""
+    host, port = POSTGRES
+    wanted = [os.environ.get("PGUSER", ""), "postgres", getpass.getuser()]
+    reasons = []
+    for role in dict.fromkeys(name for name in wanted if name):
+        try:
+            with psycopg.connect(host=host, port=port, user=role, dbname="postgres", connect_timeout=3):
+                return role
+        except psycopg.OperationalError as error:
+            reasons.append(str(error).strip().splitlines()[-1])
+    pytest.skip(f"needs Postgres: none answers on {host}:{port} ({'; '.join(dict.fromkeys(reasons))})")
+
+
+@pytest.fixture
+def postgres_url(postgres_role: str) -> Iterator[str]:
+    """SQLAlchemy address of an empty Postgres database that only this test uses; dropped afterwards."""
+    host, port = POSTGRES
+    name = f"headrace_test_{secrets.token_hex(6)}"
+    with psycopg.connect(
+        host=host, port=port, user=postgres_role, dbname="postgres", autocommit=True
+    ) as server:
+        try:
+            server.execute(f'CREATE DATABASE "{name}"'.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            pytest.skip(f"needs Postgres: role {postgres_role!r} on {host}:{port} may not create databases")
+        try:
+            yield f"postgresql://{postgres_role}@{host}:{port}/{name}"
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

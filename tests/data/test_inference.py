@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from headrace.core.errors import InvalidInput
+from headrace.data.inference import infer
+from headrace.data.sources import read_file
+
+Table = dict[str, NDArray[Any]]
+N = 300
+
+
+def words(values: Sequence[str | None]) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def table(**other: NDArray[Any]) -> Table:
+    return {
+        "y": np.arange(float(N)),
+        "x": np.arange(float(N)) % 7,
+        "day": (np.datetime64("2019-01-01") + np.arange(N)).astype("datetime64[us]"),
+        "id": words([f"k{i}" for i in range(N)]),
+        **other,
+    }
+
+
+def roles(found: Any) -> dict[str, str]:
+    return {column.name: column.role for column in found.data.columns}
+
+
+def why(found: Any) -> dict[str, str]:
+    return {column.name: column.why for column in found.data.columns if column.why}
+
+
+def test_roles_follow_the_rules() -> None:
+    found = infer(
+        table(
+            few=words(["a", "b", None] * 100),
+            flag=np.arange(N) % 2 == 0,
+            prose=words([f"text {i}" for i in range(N)]),
+            empty=np.full(N, np.nan),
+            same=words(["x"] * N),
+            other_day=np.array(["2020-01-01", "2020-01-02"] * 150, dtype="datetime64[us]"),
+            unnamed_1=np.arange(float(N)),
+        ),
+        target="y",
+        time="day",
+        key="id",
+    )
+    assert found.task == "regression"
+    assert found.metric == "mae"
+    assert roles(found) == {
+        "x": "numeric",
+        "day": "ignored",
+        "id": "ignored",
+        "few": "categorical",
+        "flag": "categorical",
+        "prose": "ignored",
+        "empty": "ignored",
+        "same": "ignored",
+        "other_day": "ignored",
+        "unnamed_1": "ignored",
+    }
+    assert why(found)["prose"] == "text with 300 different values in 300 rows"
+    assert why(found)["empty"] == "no value in any row"
+    assert why(found)["same"] == "the same value in every row"
+    assert any("'prose' is ignored" in note for note in found.notes)
+
+
+@pytest.mark.requirement("DAT-11")
+def test_the_split_follows_the_kind_of_data() -> None:
+    assert infer(table(), target="y", time="day").split.policy == "sequential"
+    assert infer(table(), target="y").split.policy == "random"
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (np.arange(float(N)) % 20, "classification"),
+        (np.arange(float(N)) % 21, "regression"),
+        (np.arange(float(N)) % 2 / 2, "regression"),
+        (np.arange(N) % 2 == 0, "classification"),
+        (words(["late", "on time", None] * 100), "classification"),
+    ],
+)
+def test_the_task_follows_the_target(values: NDArray[Any], task: str) -> None:
+    assert infer(table(y=values), target="y").task == task
+
+
+def test_unknown_targets_are_noted() -> None:
+    found = infer(table(y=words(["late", "on time", None] * 100)), target="y")
+    assert any("100 of 300 rows have no 'y'" in note for note in found.notes)
+    assert found.metric == "log_loss"
+
+
+@pytest.mark.parametrize(
+    ("changed", "arguments", "message"),
+    [
+        ({}, {"target": "Y2"}, r"no column 'Y2' to be the target \(has: y, x, day, id\)"),
+        ({}, {"target": "Days"}, "Did you mean 'day'"),
+        ({}, {"target": "y", "time": "when"}, "to be the time"),
+        ({}, {"target": "y", "key": "y"}, "cannot be both target and key"),
+        ({"y": np.full(N, 3.0)}, {"target": "y"}, "'y' is 3.0 in every row"),
+        ({"y": np.full(N, np.nan)}, {"target": "y"}, "null in every row"),
+        ({"y": np.full(N, np.inf)}, {"target": "y"}, "never a finite number"),
+        ({"y": words([f"t{i}" for i in range(N)])}, {"target": "y"}, "300 different values, too many"),
+        ({}, {"target": "day"}, "'day' is a time"),
+        (
+            {"day": words(["2019-01-01"] * 4 + ["soon"] * 296)},
+            {"target": "y", "time": "day"},
+            "row 5 is 'soon', the first of 296 rows",
+        ),
+        (
+            {"day": words(["2019-1-1", "2019/01/02"] + ["2019-13-01"] + ["2019-01-03"] * 297)},
+            {"target": "y", "time": "day"},
+            r"row 3 is '2019-13-01'\. ",
+        ),
+        (
+            {"day": np.full(N, np.datetime64("2019-01-01"), dtype="datetime64[us]")},
+            {"target": "y", "time": "day"},
+            "'day' is 2019-01-01.* in every row",
+        ),
+        ({"y": words([f"t{i % 151}" for i in range(N)])}, {"target": "y"}, "too few rows of each"),
+        ({"day": words(["2019-01-01"] * N)}, {"target": "y", "time": "day"}, "mix several forms"),
+        ({}, {"target": "y", "time": "x"}, "it holds numbers"),
+        ({"day": words([None] * N)}, {"target": "y", "time": "day"}, "'day' is empty"),
+        ({"id": words(["a"] * N)}, {"target": "y", "key": "id", "unique_key": True}, "'a' in rows 1 and 2"),
+        ({}, {"target": "id", "time": "day", "forecasting": True}, "'id' is text. A forecast needs a number"),
+        ({}, {"target": "y", "forecasting": True}, "needs a time column"),
+    ],
+)
+def test_what_cannot_be_learnt(changed: Table, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        infer(table(**changed), **arguments)
+
+
+@pytest.mark.parametrize(("n", "said"), [(0, "0 rows"), (1, "1 row. "), (9, "9 rows")])
+def test_too_few_rows(n: int, said: str) -> None:
+    with pytest.raises(InvalidInput, match=f"The table has {said}.*at least 10"):
+        infer({"x": np.arange(float(n)), "y": np.arange(float(n))}, target="y")
+
+
+def test_nothing_to_learn_from() -> None:
+    with pytest.raises(InvalidInput, match=r"No column can be an input \('x': the same value in every row\)"):
+        infer({"x": np.zeros(N), "y": np.arange(float(N))}, target="y")
+    with pytest.raises(InvalidInput, match="no column but the target 'y'"):
+        infer({"y": np.arange(float(N))}, target="y")
+
+
+def test_few_rows_of_many_whole_numbers_are_a_regression() -> None:
+    found = infer({"x": np.arange(12.0) % 5, "y": np.arange(12.0)}, target="y")
+    assert found.task == "regression"
+
+
+def test_rows_without_a_key_are_noted_apart() -> None:
+    found = infer(table(id=words(["a", None, None] + ["b", "c", "d"] * 99)), target="y", key="id")
+    assert "2 rows have no key 'id': no label joins them by key." in found.notes
+    assert any("first 'b' in rows 4 and 7" in note for note in found.notes)
+
+
+def test_repeated_keys_are_noted_unless_they_have_to_be_unique() -> None:
+    found = infer(table(id=words(["a", "b", "c"] * 100)), target="y", key="id")
+    assert any("repeats in 297 rows, first 'a' in rows 1 and 4" in note for note in found.notes)
+
+
+def test_times_that_are_missing_are_noted() -> None:
+    day = table()["day"]
+    day[3] = np.datetime64("NaT")
+    assert any("1 rows have no 'day'" in n for n in infer(table(day=day), target="y", time="day").notes)
+
+
+def test_a_forecast_uses_the_past_of_its_target() -> None:
+    found = infer(table(), target="y", time="day", forecasting=True)
+    assert found.task == "forecasting"
+    assert found.split.policy == "sequential"
+    assert (found.data.lags_days, found.data.horizon_days) == ((7, 14, 21, 28), 7)
+    assert set(roles(found).values()) == {"ignored"}
+    twice = table(day=np.repeat(table()["day"][:150], 2))
+    with pytest.raises(InvalidInput, match="up to 2 rows a day, first on 2019-01-01"):
+        infer(twice, target="y", time="day", forecasting=True)
+
+
+def test_used_cars(shared_data: Path) -> None:
+    found = infer(read_file(shared_data / "used_cars_ford.csv"), target="price")
+    assert found.task == "regression"
+    assert roles(found) == {
+        "make": "ignored",
+        "model": "categorical",
+        "year": "numeric",
+        "transmission": "categorical",
+        "mileage": "numeric",
+        "fuelType": "categorical",
+        "tax": "numeric",
+        "mpg": "numeric",
+        "engineSize": "numeric",
+    }

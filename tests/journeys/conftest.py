@@ -1,0 +1,78 @@
+"""What journeys share: the command line as a child process, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, read as JSON."""
+        return json.loads(self.out)
+
+
+@dataclass(kw_only=True)
+class Shell:
+    """Runs ``headrace`` in ``folder`` as a user would, as a process of its own."""
+
+    home: Path
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> Ended:
+        """Run one command to its end."""
+        ended = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.env(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Ended(code=ended.returncode, out=ended.stdout, err=ended.stderr)
+
+    def start(self, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start one command and leave it running."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.env() | dict(more or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        """The argument vector of one command."""
+        return [sys.executable, "-m", "headrace", *arguments]
+
+    def env(self) -> dict[str, str]:
+        """The environment of a command: a home and a user of the test's own."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")}
+        return kept | {"HEADRACE_HOME": str(self.home), "HEADRACE_USER": "ann"} | self.environment
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A fresh home and an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Shell(home=tmp_path / "home", folder=folder)

@@ -1,0 +1,125 @@
+"""From somebody's table to a live, watched endpoint: used cars and airport passengers, as a user would."""
+
+from __future__ import annotations
+
+import csv
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.journeys.conftest import Shell
+from tests.journeys.server import client_of, serving
+
+pytestmark = pytest.mark.journey
+CAR = {
+    "model": "A1", "year": 2017.0, "transmission": "Manual", "mileage": 15735.0,
+    "fuelType": "Petrol", "tax": 150.0, "mpg": 55.4, "engineSize": 1.4,
+}  # fmt: skip
+
+
+def tensors(row: dict[str, Any]) -> dict[str, Any]:
+    """One row as an Open Inference Protocol request."""
+    return {
+        "inputs": [
+            {
+                "name": name,
+                "shape": [1],
+                "datatype": "BYTES" if isinstance(value, str) else "FP64",
+                "data": [value],
+            }
+            for name, value in row.items()
+        ]
+    }
+
+
+@pytest.mark.requirement("SRV-01")
+@pytest.mark.requirement("GAT-07")
+@pytest.mark.requirement("GAT-14")
+@pytest.mark.requirement("REG-02")
+@pytest.mark.requirement("TRN-02")
+def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> None:
+    table = shared_data / "used_cars_audi.csv"
+    assert shell("init", "cars", "--data", str(table), "--target", "price").code == 0
+    shell.folder = shell.folder / "cars"
+    assert shell("check").code == 0
+    ran = shell("run", "--json")
+    assert ran.code == 4, ran.err
+    release = ran.json["release"]
+    assert release["state"] == "waiting"
+    assert {v["gate"]: v["outcome"] for v in ran.json["verdicts"]} == dict.fromkeys(
+        ["data", "model", "baseline", "champion", "package", "flight_check"], "passed"
+    )
+
+    assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
+    own = shell("release", "approve", release["id"])
+    assert own.code == 2
+    assert "may not release.approve" in own.err
+    approved = shell("release", "approve", release["id"], "--as", "reviewer", "--json")
+    assert approved.code == 0
+    assert approved.json["state"] == "live"
+    assert approved.json["digest"] == release["digest"]
+    assert shell("status", "--json").json["projects"][0]["live"] == "model:cars@1"
+
+    with serving(shell) as url, client_of(shell, url, "ann") as client:
+        answer = client.post("/v2/models/cars/infer", json=tensors(CAR))
+        assert answer.status_code == 200, answer.text
+        assert 9_000 < answer.json()["outputs"][0]["data"][0] < 16_000
+        assert answer.json()["parameters"]["release"] == release["id"]
+        counted = client.get("/api/v1/projects/cars/predictions/count").json()
+        assert counted["requests"] == 1
+        live = client.get("/api/v1/projects/cars").json()
+        assert release["id"] in str(live)
+
+    rebuilt = shell("model", "rebuild", "cars@1", "--json")
+    assert rebuilt.code == 0, rebuilt.err
+    assert rebuilt.json["same_digest"] is True
+    assert rebuilt.json["metrics_equal"] is True
+    assert shell("audit", "verify").code == 0
+
+
+def collapse(passengers: dict[date, float]) -> date:
+    """The first day of 2020 with a fifth fewer passengers than 52 weeks before."""
+    day = date(2020, 1, 1)
+    while passengers[day] > 0.8 * passengers[day - timedelta(weeks=52)]:
+        day += timedelta(days=1)
+    return day
+
+
+@pytest.mark.requirement("MON-19")
+@pytest.mark.requirement("DAT-11")
+def test_passengers_are_forecast_better_than_last_week_and_the_collapse_is_noticed(
+    shell: Shell, shared_data: Path
+) -> None:
+    table = shared_data / "tsa_passengers.csv"
+    given = ["--target", "passengers", "--time", "date", "--template", "forecasting"]
+    assert shell("init", "passengers", "--data", str(table), *given).code == 0
+    shell.folder = shell.folder / "passengers"
+    assert shell("run", "--until", "2020-02-01").code == 4
+    assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
+    release = shell("release", "ls", "--json").json[0]
+    assert release["manifest"]["params"]["variant"] != "baseline"
+    assert shell("release", "approve", release["id"], "--as", "reviewer").code == 0
+    with serving(shell) as url:
+        period = ["--from", "2020-02-01", "--until", "2020-03-25", "--url", url]
+        replayed = shell("monitor", "replay", "passengers", *period, "--json")
+        assert replayed.code == 0, replayed.err
+
+    with table.open() as file:
+        passengers = {date.fromisoformat(r["date"]): float(r["passengers"]) for r in csv.DictReader(file)}
+    losses = {
+        date.fromisoformat(m["window"][0][:10]): m["value"]
+        for m in shell("monitor", "performance", "passengers", "--json").json
+    }
+    february = [day for day in losses if day < date(2020, 3, 1)]
+    assert len(february) == 29
+    last_week = [abs(passengers[day] - passengers[day - timedelta(weeks=1)]) for day in february]
+    assert sum(losses[day] for day in february) < sum(last_week), "beats the seasonal-naive forecast"
+
+    found = [
+        f for f in shell("monitor", "findings", "passengers", "--json").json if f["kind"] == "performance"
+    ]
+    assert len(found) == 1
+    noticed = date.fromisoformat(found[0]["window"][1][:10])
+    assert date(2020, 3, 1) < noticed <= collapse(passengers) + timedelta(days=7)

@@ -1,0 +1,153 @@
+"""The tutorial and the how-to pages are followed to the letter, so that they stay true."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.journeys.pages import Reader, blocks_of, says
+
+pytestmark = pytest.mark.journey
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+POSTGRES = "postgresql://headrace@127.0.0.1/headrace"
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What a reader's shell knows: an empty home, and the name that the pages use."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "HEADRACE_HOME": str(home), "HEADRACE_USER": "ann"}
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """Somebody new."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with Reader(folder, environment(tmp_path / "home"), free_port()) as follower:
+        yield follower
+
+
+class Finished(NamedTuple):
+    """Where the tutorial was followed, and a copy of how it looked at its end."""
+
+    place: Path
+    copy: Path
+    n_run: int
+
+    @contextmanager
+    def read_on(self, folder: str) -> Iterator[Reader]:
+        """Somebody who has just finished the tutorial, with the server up, in this folder."""
+        shutil.rmtree(self.place)
+        shutil.copytree(self.copy, self.place)  # in its old place: a home knows its projects' folders
+        with Reader(self.place / folder, environment(self.place / "home"), free_port()) as follower:
+            follower.serve()
+            yield follower
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The tutorial, followed from its first line to its last."""
+    base = tmp_path_factory.mktemp("tutorial")
+    place = base / "place"
+    (place / "work").mkdir(parents=True)
+    with Reader(place / "work", environment(place / "home"), free_port()) as follower:
+        n_run = follower.follow(DOCS / "tutorial" / "first-model.md")
+    shutil.copytree(place, base / "copy")
+    return Finished(place, base / "copy", n_run)
+
+
+def test_the_tutorial_does_what_it_says(finished: Finished) -> None:
+    assert finished.n_run >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [
+        "add-an-identity-and-approve",
+        "read-the-record-with-sql",
+        "rebuild-a-model-version",
+        "replay-traffic",
+        "retrain-automatically",
+        "roll-back",
+        "write-a-trainer",
+    ],
+)
+def test_a_how_to_page_goes_on_from_there(finished: Finished, page: str) -> None:
+    with finished.read_on("work/deliveries") as follower:
+        assert follower.follow(DOCS / "how-to" / f"{page}.md") >= 1
+
+
+@pytest.mark.slow
+def test_the_page_on_forecasts_does_what_it_says(finished: Finished) -> None:
+    with finished.read_on("work") as follower:
+        assert follower.follow(DOCS / "how-to" / "forecast.md") >= 1
+
+
+@pytest.mark.slow
+def test_the_page_on_postgres_does_what_it_says(tmp_path: Path, postgres_url: str) -> None:
+    page = tmp_path / "run-on-postgres.md"
+    text = (DOCS / "how-to" / page.name).read_text(encoding="utf-8")
+    assert POSTGRES in text
+    page.write_text(text.replace(POSTGRES, postgres_url), encoding="utf-8")
+    table = next(b for b in blocks_of(DOCS / "tutorial" / "first-model.md") if b.language == "python")
+    (tmp_path / "make_table.py").write_text(table.text, encoding="utf-8")
+    with Reader(tmp_path, environment(tmp_path / "home"), free_port()) as follower:
+        assert follower.follow(page) >= 2
+
+
+def test_blocks_are_found_with_their_lines(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n```bash\necho 1\n```\n\n```text\n1\n```\n", encoding="utf-8")
+    assert [(b.language, b.text, b.line) for b in blocks_of(page)] == [
+        ("bash", "echo 1\n", 3), ("text", "1\n", 7),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "printed", "same"),
+    [
+        ("mae 2.35, 3 rows", "mae 2.36,  3 rows\n", True),
+        ("mae 2.35, 3 rows", "mae 2.36, 4 rows\n", False),
+        ("mae 2.35", "mae 2.85", False),
+        ("[-3.1e-07, 0.2]", "[-2.9e-07, 0.2]", True),
+        (
+            "is 0b0e1e2f-aaaa-8b1b-9999-123456789012 (live)",
+            "is ffffffff-bbbb-8b1b-9999-123456789012 (live)",
+            True,
+        ),
+        ("at 127.0.0.1:8000", "at 127.0.0.2:8000", False),
+        ("first\n...\nlast", "first\nsecond\nthird\nlast", True),
+        ("first\n...\nlast", "first\nsecond", False),
+    ],
+)
+def test_only_what_may_differ_differs(wanted: str, printed: str, same: bool) -> None:
+    assert says(wanted, printed) is same
+
+
+def test_a_page_that_lies_is_found(reader: Reader, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```bash\necho one; cd ..\n```\n\n```text\none\n```\n", encoding="utf-8")
+    assert reader.follow(page) == 1
+    page.write_text("```bash\necho one\n```\n\n```text\ntwo\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="page.md:5 says"):
+        reader.follow(page)
+    page.write_text("```bash\nfalse\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match="page.md:1 ended with 1"):
+        reader.follow(page)

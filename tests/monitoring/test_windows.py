@@ -1,0 +1,78 @@
+"""Event-time windows over real tables: each row in exactly one, closed by the watermark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headrace.core.record import Prediction
+from headrace.monitoring.ingest import prediction_rows, predictions_table
+from headrace.monitoring.windows import FAIR_SHARE, closed_windows, origin_of, watermark, window_of
+from headrace.store.tables import DeltaTables
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR_S = 3600
+
+
+def prediction(index: int, minutes: int, *, release: str = "r1", n_rows: int = 1) -> Prediction:
+    moment = START + timedelta(minutes=minutes)
+    return Prediction(
+        id=f"p{index}",
+        project="cars",
+        release_id=release,
+        arm="live",
+        principal="app",
+        at=moment,
+        event_time=moment,
+        n_rows=n_rows,
+        columns={"year": [2017.0] * n_rows},
+        outputs={"predict": [1.0] * n_rows},
+    )
+
+
+@pytest.mark.requirement("MON-06")
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from(["r1", "r2"])), min_size=1, max_size=60))
+def test_a_release_has_the_windows_of_which_it_answered_a_fair_share(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[int, str]]
+) -> None:
+    tables = DeltaTables(tmp_path_factory.mktemp("tables"))
+    made = [prediction(i, minutes, release=release) for i, (minutes, release) in enumerate(arrivals)]
+    tables.append(predictions_table("cars"), prediction_rows(made, frozenset({"year"})))
+    newest = watermark("cars", tables)
+    assert newest == START + timedelta(minutes=max(minutes for minutes, _ in arrivals))
+    origin = origin_of("cars", tables, HOUR_S)
+    assert origin is not None
+    expected = Counter(
+        (release, window_of(START + timedelta(minutes=minutes), HOUR_S, origin))
+        for minutes, release in arrivals
+    )
+    found = {(w.release_id, (w.start, w.end)): w.n_rows for w in closed_windows("cars", tables, HOUR_S)}
+    total = Counter(window for _, window in expected.elements())
+    assert found == {
+        (release, window): n
+        for (release, window), n in expected.items()
+        if window[1] <= newest and n >= FAIR_SHARE * total[window]
+    }
+
+
+def test_a_canary_has_no_window_of_its_own(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    live = [prediction(i, i) for i in range(50)]
+    canary = [replace(prediction(100 + i, i, release="r2"), arm="canary") for i in range(50)]
+    later = prediction(999, 61)
+    rows = prediction_rows([*live, *canary, later], frozenset({"year"}))
+    tables.append(predictions_table("cars"), rows)
+    assert [(w.release_id, w.n_rows) for w in closed_windows("cars", tables, HOUR_S)] == [("r1", 50)]
+
+
+def test_nothing_answered_means_no_window(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    assert watermark("cars", tables) is None
+    assert closed_windows("cars", tables, HOUR_S) == []

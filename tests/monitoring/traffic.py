@@ -1,0 +1,159 @@
+"""Answers and labels as production leaves them, and a project's tables to put them into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.ids import derived_id
+from headrace.core.ports import Columns
+from headrace.core.project import (
+    Column,
+    DataGate,
+    DataSpec,
+    Gates,
+    ModelGate,
+    MonitorSpec,
+    Project,
+)
+from headrace.core.record import Outcome, Prediction
+from headrace.monitoring.baseline import Baseline, make_baseline
+from headrace.monitoring.ingest import outcome_rows, outcomes_table, prediction_rows, predictions_table
+from headrace.monitoring.watch import Round, Watcher
+from headrace.store import Store, open_store
+from headrace.testing import START, FakeClock, make_outcome, make_prediction, make_project, make_settings
+
+PROJECT = "cars"
+LIVE = "live"
+INPUTS = (
+    Column(name="mileage", role="numeric"),
+    Column(name="year", role="numeric"),
+    Column(name="fuel", role="categorical"),
+)
+NUMERIC = frozenset({"mileage", "year"})
+FUELS = np.array(["diesel", "hybrid", "petrol"], dtype=object)
+
+
+def day(number: float) -> datetime:
+    """Noon of a day counted from the first."""
+    return START + timedelta(days=number, hours=12)
+
+
+def answer(name: str = "p", *, at: datetime = START, release: str = LIVE, **changes: Any) -> Prediction:
+    """An answer whose ``n_rows`` follow from its columns, in event time ``at``."""
+    made = make_prediction(id=name, release_id=release, at=at, event_time=at, **changes)
+    return replace(made, n_rows=len(next(iter(made.columns.values()))))
+
+
+def label(subject: str, value: float | str | bool, *, at: datetime = START, **changes: Any) -> Outcome:
+    """What turned out to be true of ``subject``, known and recorded at ``at``."""
+    said = make_outcome(subject=subject, value=value, at=at, observed_at=at)
+    identity = derived_id(subject, str(value), at.isoformat())
+    return replace(said, **({"id": identity} | changes))
+
+
+def cars(random: np.random.Generator, n_rows: int, *, shifted: float = 0.0) -> dict[str, Any]:
+    """Inputs of ``n_rows`` cars; ``shifted`` moves the mileage by so many deviations."""
+    return {
+        "mileage": random.normal(50_000 + 10_000 * shifted, 10_000, n_rows),
+        "year": random.integers(2010, 2021, n_rows).astype(np.float64),
+        "fuel": random.choice(FUELS, n_rows),
+    }
+
+
+def price(columns: Columns) -> NDArray[np.float64]:
+    """What the model of these tests answers."""
+    return np.asarray(30_000 - 0.1 * columns["mileage"] + 500 * (columns["year"] - 2015), dtype=np.float64)
+
+
+def watched_project(**monitors: Any) -> Project:
+    """A project with weekly windows, watched as the template would."""
+    return make_project(
+        name=PROJECT,
+        data=DataSpec(source="cars.csv", target="price", columns=INPUTS),
+        gates=Gates(data=DataGate(), model=ModelGate(metric="mae")),
+        monitors=MonitorSpec(**monitors),
+    )
+
+
+def trained(random: np.random.Generator, n_rows: int = 2000, *, noise: float = 1000.0) -> Baseline:
+    """The baseline of a model of :func:`price` whose errors are normal."""
+    columns = cars(random, n_rows)
+    errors = random.normal(0, noise, n_rows)
+    return make_baseline(
+        columns, INPUTS, price(columns), np.abs(errors), "mae", residuals=errors, trained_until=START
+    )
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """One watched project over a real store."""
+
+    store: Store
+    project: Project
+    baselines: dict[str, Baseline]
+    random: np.random.Generator
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def answered(self, predictions: Sequence[Prediction], numeric: frozenset[str] = NUMERIC) -> None:
+        """Put answers into their table, as ingesting them would."""
+        self.store.tables.append(predictions_table(PROJECT), prediction_rows(predictions, numeric))
+
+    def told(self, outcomes: Iterable[Outcome]) -> None:
+        """Put labels into their table."""
+        self.store.tables.append(outcomes_table(PROJECT), outcome_rows(list(outcomes)))
+
+    def traffic(
+        self, days: Iterable[int], n_rows: int, *, shifted: Mapping[int, float] | None = None
+    ) -> dict[str, float]:
+        """Answer ``n_rows`` on each day; returns each row's subject and the model's answer."""
+        made = []
+        for number in days:
+            columns = cars(self.random, n_rows, shifted=(shifted or {}).get(number, 0.0))
+            made.append(
+                answer(
+                    f"day-{number}",
+                    at=day(number),
+                    columns={name: values.tolist() for name, values in columns.items()},
+                    outputs={"predict": price(columns).tolist()},
+                )
+            )
+        self.answered(made)
+        return {f"{p.id}:{row}": v for p in made for row, v in enumerate(p.outputs["predict"])}
+
+    def watcher(self) -> Watcher:
+        """A watcher as of now."""
+        return Watcher(
+            project=self.project,
+            tables=self.store.tables,
+            evidence=self.store.evidence,
+            baseline_of=self.baselines.__getitem__,
+            now=self.clock.now(),
+        )
+
+    def watch(self) -> Round:
+        """One round, kept as the application keeps it."""
+        watcher = self.watcher()
+        inputs, performance = watcher.watch_inputs(), watcher.watch_performance()
+        found = Round(inputs.measurements + performance.measurements, inputs.findings + performance.findings)
+        self.store.evidence.measure(found.measurements)
+        return found
+
+
+def scene(home: Path, project: Project | None = None, *, seed: int = 0) -> Scene:
+    """A watched project whose live release was trained on the usual cars."""
+    random = np.random.default_rng(seed)
+    clock = FakeClock()
+    return Scene(
+        store=open_store(make_settings(home), clock),
+        project=project or watched_project(),
+        baselines={LIVE: trained(random)},
+        random=random,
+        clock=clock,
+    )

@@ -1,0 +1,136 @@
+"""Reading ``headrace.yaml``: every mistake is named with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.core.errors import InvalidInput, NotFound
+from headrace.projects.charter import CHARTER, load_project, project_schema
+
+GOOD = """\
+name: cars
+task: regression
+owner: {name: Ann, contact: ann@localhost}
+value: {hypothesis: fair prices, kpi: margin}
+data:
+  source: data/cars.csv
+  target: price
+  columns:
+    - {name: year, role: numeric}
+gates:
+  data: {min_rows: 10}
+  model: {metric: mae}
+variants:
+  - {name: linear, trainer: linear}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / CHARTER).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_good_charter_is_typed_and_has_defaults(tmp_path: Path) -> None:
+    project = load_project(write(tmp_path, GOOD))
+    assert project.name == "cars"
+    assert project.data.columns[0].role == "numeric"
+    assert project.split.test_fraction == 0.3
+    assert project.approval == "manual"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("min_rows: 10", "min_rows: ten", r"line 11, column 10: gates.data.min_rows: .*integer, got 'ten'"),
+        ("task: regression", "task: guessing", r"line 2, column 1: task: .*'regression'.*got 'guessing'"),
+        ("role: numeric", "roll: numeric", r"line 9, column 20: unknown key 'data.columns.0.roll'"),
+        ("  target: price\n", "", r"line 5, column 1: data.target: field required"),
+        ("metric: mae", "metric: log_loss", r"'log_loss' is no loss for regression \(known: mae, mse\)"),
+        ("name: year", "name: price", "the target 'price' is listed as an input"),
+        ("name: cars", "name: My Cars", "name: cannot be|cannot be 'My Cars'"),
+        ("role: numeric", "role: ignored", "no column is an input"),
+        (
+            "task: regression",
+            "task: regression\ntask: regression",
+            "line 3, column 1: task: the key is here twice",
+        ),
+        ("trainer: linear", "trainer: linear, trainer: l", "line 14, column 37: variants.0.trainer: .*twice"),
+        ("  target: price", "  target: price\n  key: price", "line 8, column 3: .*cannot be the key too"),
+        ("min_rows: 10", "min_rows: -5", "line 11, column 10: gates.data.min_rows is -5: expected 1 or more"),
+        (
+            "metric: mae",
+            "metric: mae, confidence: 95",
+            r"confidence is 95.0: expected a number between 0 and 1",
+        ),
+        ("metric: mae", "metric: mae, max_loss: .nan", "gates.model.max_loss is nan: expected a number"),
+        (
+            "task: regression",
+            "task: regression\nseed: -1",
+            r"line 3, .* seed is -1: expected a number between 0",
+        ),
+        (
+            "gates:",
+            "split: {test_fraction: 1.0}\ngates:",
+            r"line 10, .*test_fraction is 1.0: .*neither of them",
+        ),
+        (
+            "gates:",
+            "rollout: {interval_s: 0.0}\ngates:",
+            "rollout.interval_s is 0.0: expected a number above 0",
+        ),
+        ("gates:", "rollout: {timeout_s: .inf}\ngates:", "rollout.timeout_s is inf"),
+        ("gates:", "triggers: [{when: drift, every_s: 0}]\ngates:", "triggers.0.every_s is 0: expected"),
+        (
+            "trainer: linear",
+            "trainer: linear, params: {alpha: .inf}",
+            "params.alpha is inf: expected a finite",
+        ),
+        (
+            "  - {name: linear, trainer: linear}",
+            "  - {name: linear, trainer: linear}\n  - {name: linear, trainer: other}",
+            "line 15, column 6: 'linear' is the name of another variant",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_line_and_column(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    assert before in GOOD
+    with pytest.raises(InvalidInput, match=message):
+        load_project(write(tmp_path, GOOD.replace(before, after, 1)))
+
+
+def test_every_mistake_is_listed_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("min_rows: 10", "min_rows: ten").replace("task: regression", "task: guessing")
+    with pytest.raises(InvalidInput) as caught:
+        load_project(write(tmp_path, text))
+    assert "min_rows" in str(caught.value)
+    assert "guessing" in str(caught.value)
+
+
+def test_what_is_no_yaml_says_where(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="not YAML.*line 2"):
+        load_project(write(tmp_path, "name: cars\n  task: [regression"))
+
+
+def test_an_empty_file_and_an_unreadable_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="is empty"):
+        load_project(write(tmp_path, ""))
+    for odd in ("name: &a [*a]", "name: 2024-13-45", "? 2024-01-01\n: b", "a: " + "[" * 3000):
+        with pytest.raises(InvalidInput, match="cannot be used: .* Write plain keys and values"):
+            load_project(write(tmp_path, odd))
+    (tmp_path / CHARTER).write_bytes(b"name: caf\xe9")
+    with pytest.raises(InvalidInput, match="not UTF-8"):
+        load_project(tmp_path)
+
+
+def test_no_charter_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="headrace init"):
+        load_project(tmp_path)
+
+
+def test_the_schema_names_every_part() -> None:
+    schema = project_schema()
+    assert {"owner", "data", "gates", "variants"} <= set(schema["required"])

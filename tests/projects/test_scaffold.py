@@ -1,0 +1,134 @@
+"""What ``headrace init`` writes: a charter that reads back as it was meant, code and tests that run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.core.errors import Conflict, InvalidInput
+from headrace.core.project import Column, DataSpec, SplitSpec, Task
+from headrace.projects.charter import load_project
+from headrace.projects.flight import flight_check
+from headrace.projects.scaffold import Outline, scaffold
+from headrace.training.definition import load_definition
+
+METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
+
+
+def outline(task: Task = "regression", **changes: Any) -> Outline:
+    columns = (Column(name="year", role="numeric"), Column(name="fuel type", role="categorical"),
+               Column(name="id", role="ignored", why="names the row"))  # fmt: skip
+    data = DataSpec(
+        source="data/cars.csv", target="price", key="id", columns=columns, documentation="120 rows"
+    )
+    split = SplitSpec()
+    if task == "forecasting":
+        data = replace(data, columns=(), time="date", key=None, lags_days=(7, 14), horizon_days=7)
+        split = SplitSpec(policy="sequential", test_fraction=0.2)
+    made = Outline(
+        name="cars", task=task, data=data, split=split, metric=METRICS[task], owner="ann",
+        contact="ann@localhost", n_rows=120, digest="0" * 64,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "given.csv"
+    path.write_text("id,year,fuel type,price\n1,2017,petrol,9000\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.requirement("TRN-03")
+@pytest.mark.parametrize("task", ["classification", "regression", "forecasting"])
+def test_a_new_project_is_what_was_inferred_and_ready_to_fly(tmp_path: Path, table: Path, task: Task) -> None:
+    given = outline(task)
+    folder = scaffold(tmp_path, given, table)
+    project = load_project(folder)
+    assert (project.name, project.task, project.data, project.split) == (
+        "cars",
+        task,
+        given.data,
+        given.split,
+    )
+    assert project.gates.model.metric == given.metric
+    assert project.approval == "manual"
+    assert [item.name for item in flight_check(project, folder) if not item.ticked] == []
+    trainers = load_definition(folder).trainers
+    assert [variant.trainer for variant in project.variants] == ["baseline", "linear", "lightgbm"]
+    assert {variant.trainer for variant in project.variants} <= set(trainers)
+    assert (folder / "data" / "cars.csv").read_bytes() == table.read_bytes()
+
+
+def test_its_own_tests_pass(tmp_path: Path, table: Path) -> None:
+    folder = scaffold(tmp_path, outline(), table)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
+        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+    assert "2 passed" in ended.stdout
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
+
+
+@settings(max_examples=25)
+@given(words, words, words, st.lists(words, min_size=1, max_size=4, unique=True), words)
+def test_any_name_that_a_table_may_have_is_written_so_that_it_reads_back(
+    tmp_path_factory: pytest.TempPathFactory,
+    owner: str,
+    documentation: str,
+    why: str,
+    names: list[str],
+    target: str,
+) -> None:
+    parent = tmp_path_factory.mktemp("parent")
+    table = parent / "given.csv"
+    table.write_text("a\n1\n")
+    columns = tuple(Column(name=name, role="numeric") for name in names if name != target)
+    columns += (Column(name=f"{target}?", role="numeric"), Column(name=f"{target}!", role="ignored", why=why))
+    if len({column.name for column in columns}) < len(columns):
+        return
+    data = DataSpec(source="data/cars.csv", target=target, columns=columns, documentation=documentation)
+    project = load_project(scaffold(parent, outline(data=data, owner=owner), table))
+    assert project.data == data
+    assert project.owner.name == owner
+    assert target in project.value.kpi
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, table: Path) -> None:
+    (tmp_path / "cars").mkdir()
+    (tmp_path / "cars" / "notes.txt").write_text("mine")
+    with pytest.raises(Conflict, match="exists and is not empty"):
+        scaffold(tmp_path, outline(), table)
+    assert [path.name for path in (tmp_path / "cars").iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path, table: Path) -> None:
+    (tmp_path / "cars").mkdir()
+    assert load_project(scaffold(tmp_path, outline(), table)).name == "cars"
+
+
+def test_a_name_that_cannot_be_used_makes_nothing(tmp_path: Path, table: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be '../cars'"):
+        scaffold(tmp_path, outline(name="../cars"), table)
+    assert list(tmp_path.iterdir()) == [table]
+
+
+def test_the_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be made"):
+        scaffold(tmp_path, outline(), tmp_path / "gone.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_small_tables_get_gates_that_they_can_pass(tmp_path: Path, table: Path) -> None:
+    project = load_project(scaffold(tmp_path, outline(n_rows=24), table))
+    assert project.gates.data.min_rows == 12

@@ -1,0 +1,153 @@
+"""The rollout controller's pure part, over thousands of generated histories."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.core.errors import IllegalTransition
+from headrace.core.project import RolloutSpec
+from headrace.core.release import Outcome4, Rollout, Route
+from headrace.releases.rollout import Begin, Event, Look, Observation, Stop, judge, route_of, transition
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+OUTCOMES: tuple[Outcome4, ...] = ("passed", "failed", "inconclusive", "error")
+
+
+def pending(*, champion: str | None = "old", steps: tuple[int, ...] = (10, 50)) -> Rollout:
+    return Rollout(
+        release_id="new",
+        project="cars",
+        champion_id=champion,
+        state="pending",
+        steps=steps,
+        step=-1,
+        started_at=START,
+        step_started_at=START,
+    )
+
+
+moments = st.integers(0, 1000).map(lambda s: START + timedelta(seconds=s))
+looks = st.builds(
+    Look, outcome=st.sampled_from(OUTCOMES), reason=st.just("seen"), at=moments, timed_out=st.booleans()
+)
+events: st.SearchStrategy[Event] = st.one_of(
+    looks, st.builds(Begin, at=moments), st.builds(Stop, reason=st.just("by hand"), at=moments)
+)
+ladders = st.lists(st.integers(1, 100), max_size=5, unique=True).map(lambda s: tuple(sorted(s)))
+
+
+@pytest.mark.requirement("DEP-02")
+@given(ladders, st.lists(events, max_size=30), st.sampled_from([None, "old"]))
+def test_any_history_keeps_the_invariants(
+    steps: tuple[int, ...], history: list[Event], champion: str | None
+) -> None:
+    rollout, share = pending(champion=champion, steps=steps), 0.0
+    for event in history:
+        try:
+            after = transition(rollout, event)
+        except IllegalTransition:
+            continue
+        assert rollout.state in ("pending", "canary"), "an ended rollout never moves"
+        assert after.revision == rollout.revision + 1
+        route = route_of(after, None)
+        if after.state == "canary":
+            assert route is not None
+            assert route.live == champion
+            assert route.canary == "new"
+            assert route.canary_weight >= share, "traffic only ever grows"
+            share = route.canary_weight
+        elif after.state == "aborted":
+            assert route is None or (route.live == champion and route.canary is None)
+        elif after.state == "promoted":
+            assert route == Route(project="cars", live="new")
+        rollout = after
+
+
+@pytest.mark.requirement("DEP-02")
+@given(ladders, st.lists(looks, max_size=30))
+def test_promotion_needs_a_pass_at_every_step(steps: tuple[int, ...], history: list[Look]) -> None:
+    rollout = transition(pending(steps=steps), Begin(at=START))
+    passes = 0
+    for look in history:
+        if rollout.state != "canary":
+            break
+        rollout = transition(rollout, look)
+        passes += look.outcome == "passed"
+    if rollout.state == "promoted":
+        assert passes == len(steps)
+    assert rollout.state != "promoted" or not steps or passes > 0
+
+
+def test_a_first_release_is_promoted_as_it_begins() -> None:
+    rollout = transition(pending(champion=None), Begin(at=START))
+    assert rollout.state == "promoted"
+    assert rollout.reason == "first release: nothing to compare with"
+
+
+def test_failed_aborts_and_gives_the_champion_all_traffic() -> None:
+    rollout = transition(pending(), Begin(at=START))
+    rollout = transition(rollout, Look(outcome="failed", reason="worse", at=START))
+    assert rollout.state == "aborted"
+    assert route_of(rollout, Route(project="cars", live="old", revision=4)) == Route(
+        project="cars", live="old", revision=5
+    )
+
+
+@pytest.mark.parametrize("outcome", ["inconclusive", "error"])
+def test_no_conclusion_holds_and_then_gives_up(outcome: Outcome4) -> None:
+    rollout = transition(pending(), Begin(at=START))
+    held = transition(rollout, Look(outcome=outcome, reason="few", at=START))
+    assert (held.state, held.step, held.looks) == ("canary", 0, 1)
+    ended = transition(held, Look(outcome=outcome, reason="few", at=START, timed_out=True))
+    assert ended.state == "aborted"
+    assert ended.reason == "no conclusion in time: few"
+
+
+def test_a_look_before_the_beginning_is_refused() -> None:
+    with pytest.raises(IllegalTransition, match="pending cannot look"):
+        transition(pending(), Look(outcome="passed", reason="", at=START))
+
+
+SPEC = RolloutSpec(steps=(10,), min_requests=50, min_labels=100, max_error_rate=0.02)
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        (Observation(answered=0, failed=0), "inconclusive"),
+        (Observation(answered=60, failed=0), "inconclusive"),
+        (Observation(answered=10, failed=2), "inconclusive"),
+        (Observation(answered=100, failed=20), "failed"),
+        (
+            Observation(answered=60, failed=0, n_labels=99, difference=(-1, 0), champion_loss=1.0),
+            "inconclusive",
+        ),
+        (Observation(answered=60, failed=0, n_labels=100, difference=(-1, 0), champion_loss=1.0), "passed"),
+        (
+            Observation(answered=60, failed=0, n_labels=100, difference=(-1, 1), champion_loss=1.0),
+            "inconclusive",
+        ),
+        (Observation(answered=5, failed=0, n_labels=30, difference=(0.5, 1), champion_loss=1.0), "failed"),
+        (
+            Observation(
+                answered=60, failed=0, n_labels=100, difference=(0.0, float("nan")), champion_loss=1.0
+            ),
+            "error",
+        ),
+    ],
+)
+def test_one_look_has_four_outcomes(seen: Observation, outcome: Outcome4) -> None:
+    assert judge(seen, SPEC, margin=0.02).outcome == outcome
+
+
+def test_without_labels_errors_alone_decide() -> None:
+    spec = RolloutSpec(steps=(10,), min_requests=50, min_labels=0)
+    assert judge(Observation(answered=50, failed=0), spec, margin=0.02).outcome == "passed"
+
+
+def test_a_single_failure_among_few_requests_is_no_reason_to_abort() -> None:
+    assert judge(Observation(answered=9, failed=1), SPEC, margin=0.02).outcome == "inconclusive"

@@ -1,0 +1,147 @@
+"""What was answered is in the log, whatever happened to the server in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headrace.access.identities import Identities
+from headrace.access.tokens import Tokens
+from headrace.core.clock import SystemClock
+from headrace.core.release import Route
+from headrace.store import open_store
+from headrace.store.records import decode_prediction
+from headrace.testing.factories import make_settings
+from tests.serving.scene import ROW
+
+KILLS = 10
+CONNECTIONS = 16
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with one identity and one live release."""
+    path = tmp_path / "home"
+    store = open_store(make_settings(path), SystemClock())
+    Identities(store.principals, store.audit, SystemClock()).add("caller", ["operator"], actor="root")
+    store.rollouts.set_route(Route(project="cars", live="r1"))
+    store.close()
+    return path
+
+
+def _token(home: Path) -> str:
+    store = open_store(make_settings(home), SystemClock())
+    try:
+        return Tokens(home / "keys", SystemClock()).issue(store.principals.get("caller"))
+    finally:
+        store.close()
+
+
+def _logged(home: Path) -> list[str]:
+    store = open_store(make_settings(home), SystemClock())
+    try:
+        return [
+            decode_prediction(record).id
+            for segment in store.events.segments("cars/predictions")
+            for record in store.events.read("cars/predictions", segment.name, 0, 10_000_000)[0]
+        ]
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def _running(home: Path, root: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    command = [sys.executable, "-m", "tests.serving.crash_server", str(home)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+async def _ask(port: int, request: bytes, answered: list[str], until_s: float) -> None:
+    """One connection: asks again and again, notes each id that was answered, until cut off."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return
+    try:
+        while time.monotonic() < until_s:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert head.startswith(b"http/1.1 200"), head
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
+            answered.append(json.loads(await reader.readexactly(length))["id"])
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def _load(port: int, token: str, seconds: float, process: subprocess.Popen[bytes] | None) -> list[str]:
+    """Busy connections for ``seconds``, then ``kill -9`` of ``process`` while they are busy."""
+    datatypes = {"mileage": "FP64", "model": "BYTES", "leased": "BOOL"}
+    tensors = [
+        {"name": name, "shape": [1], "datatype": datatypes[name], "data": values}
+        for name, values in ROW.items()
+    ]
+    body = json.dumps({"inputs": tensors}).encode()
+    head = (
+        f"POST /v2/models/cars/infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    answered: list[str] = []
+    until_s = time.monotonic() + (seconds if process is None else DEADLINE_S)
+    asking = [
+        asyncio.create_task(_ask(port, head.encode() + body, answered, until_s)) for _ in range(CONNECTIONS)
+    ]
+    if process is not None:
+        await asyncio.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+    await asyncio.gather(*asking)
+    return answered
+
+
+@pytest.mark.slow
+@pytest.mark.journey
+@pytest.mark.requirement("SRV-06")
+@pytest.mark.requirement("MON-06")
+def test_what_was_answered_survives_kill_9_under_load(home: Path, project_root: Path) -> None:
+    generator = np.random.default_rng(0)
+    answered: list[str] = []
+    token = _token(home)
+    for kill in range(KILLS):
+        with _running(home, project_root) as (process, port):
+            answered += asyncio.run(_load(port, token, float(generator.uniform(0.05, 0.4)), process))
+        logged = _logged(home)
+        assert set(answered) <= set(logged)
+        assert len(logged) == len(set(logged))
+        # What a killed server had stored and not yet answered is at most what was under way.
+        assert len(logged) - len(answered) <= CONNECTIONS * (kill + 1)
+    assert len(answered) > 20 * KILLS
+
+
+@pytest.mark.slow
+@pytest.mark.journey
+@pytest.mark.requirement("SRV-06")
+def test_an_orderly_end_leaves_exactly_what_was_answered(home: Path, project_root: Path) -> None:
+    with _running(home, project_root) as (process, port):
+        answered = asyncio.run(_load(port, _token(home), 0.5, None))
+        process.send_signal(signal.SIGTERM)
+        process.wait(DEADLINE_S)
+    assert sorted(answered) == sorted(_logged(home))
+    assert len(answered) > 100

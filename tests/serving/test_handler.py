@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import isnan
+from typing import Any
+
+import pytest
+
+from headrace.core.errors import Denied, InternalError, InvalidInput, NotFound, Unavailable
+from headrace.core.record import Prediction
+from headrace.core.release import Route
+from headrace.serving.handler import INLINE_ROWS
+from tests.serving.scene import ROW, ROWS, Classifier, Forecaster, Scene, StubModel
+
+Stage = Callable[..., Scene]
+
+
+def _predict(scene: Scene, values: dict[str, list[Any]] | None = None, **more: Any) -> Prediction:
+    principal = more.pop("principal", scene.caller)
+    columns = ROW if values is None else values
+    return asyncio.run(scene.handler.predict("cars", columns, principal=principal, **more))
+
+
+@pytest.mark.requirement("SRV-06")
+@pytest.mark.requirement("MON-06")
+def test_an_answer_is_in_the_log_with_its_inputs_and_its_release(scene: Scene) -> None:
+    answer = _predict(scene, key="customer-7", keys=["car-1"], request_id="request-1")
+    assert scene.predictions() == [answer]
+    assert answer.outputs == {"predict": [12.5]}
+    assert answer.columns == ROW
+    assert (answer.release_id, answer.arm, answer.principal) == ("r1", "live", "caller")
+    assert (answer.n_rows, answer.keys, answer.request_id) == (1, ["car-1"], "request-1")
+    assert answer.at == answer.event_time == scene.clock.now()
+    assert scene.handler.counts() == {"r1": (1, 0)}
+    assert scene.handler.logged() == {"cars/predictions": 1}
+
+
+def test_many_rows_are_one_answer(scene: Scene) -> None:
+    answer = _predict(scene, ROWS)
+    assert answer.outputs == {"predict": [1.0, 0.0, 3.5]}
+    assert answer.columns == {
+        "mileage": [1.0, None, 3.5],
+        "model": ["a3", None, "tt"],
+        "leased": [None, True, False],
+    }
+    assert scene.predictions() == [answer]
+
+
+@pytest.mark.parametrize("n_rows", [INLINE_ROWS, INLINE_ROWS + 1, 1000])
+def test_a_table_gives_the_same_answers_as_its_rows(scene: Scene, n_rows: int) -> None:
+    rows: dict[str, list[Any]] = {
+        "mileage": [float(i) for i in range(n_rows)],
+        "model": ["a3"] * n_rows,
+        "leased": [True] * n_rows,
+    }
+    table = _predict(scene, rows)
+    alone = _predict(scene, {name: column[-1:] for name, column in rows.items()})
+    assert table.n_rows == n_rows
+    assert table.outputs["predict"][-1:] == alone.outputs["predict"]
+
+
+def test_the_moment_of_the_event_may_be_told(scene: Scene) -> None:
+    moment = datetime(2013, 5, 1, tzinfo=UTC)
+    assert _predict(scene, event_time=moment).event_time == moment
+
+
+def test_unseen_categories_are_answered_and_flagged(scene: Scene) -> None:
+    assert _predict(scene).unseen is None
+    assert _predict(scene, {**ROW, "model": ["quattro"]}).unseen == ["model"]
+    assert _predict(scene, ROWS).unseen == ["model"]
+
+
+def test_two_classes_have_one_probability_and_more_have_a_table(stage: Stage) -> None:
+    two = stage(live=Classifier("no", "yes"))
+    assert _predict(two, {**ROW, "mileage": [80.0]}).outputs == {"predict": ["yes"], "probability": [0.8]}
+    assert _predict(two, ROWS).outputs["probability"] == [0.01, 0.0, 0.035]
+    three = stage(live=Classifier("a", "b", "c"))
+    alone = _predict(three, {**ROW, "mileage": [50.0]}).outputs
+    assert alone == {"predict": ["c"], "probability": [[0.25, 0.25, 0.5]]}
+    assert _predict(three, {k: v * 2 for k, v in ROW.items()}).outputs["probability"][0] == pytest.approx(
+        [0.4375, 0.4375, 0.125]
+    )
+
+
+def test_a_forecast_is_logged_with_what_it_was_made_from(stage: Stage) -> None:
+    scene = stage(live=Forecaster())
+    answer = _predict(scene, {"date": ["2020-03-01", "2020-03-08"], "lag_7": [None, 4.0]})
+    assert answer.outputs == {"predict": [10.0, 8.0]}
+    assert answer.columns == {
+        "date": ["2020-03-01T00:00:00Z", "2020-03-08T00:00:00Z"],
+        "lag_7": [5.0, 4.0],
+    }
+    assert answer.event_time == datetime(2020, 3, 8, tzinfo=UTC)
+    assert _predict(scene, {"date": ["2020-03-01"]}).columns["lag_7"] == [5.0]
+
+
+def test_a_row_that_the_model_refuses_is_the_callers_fault(stage: Stage) -> None:
+    scene = stage(live=Forecaster())
+    with pytest.raises(InvalidInput, match="needs the moment"):
+        _predict(scene, {"date": [None]})
+    assert scene.handler.counts() == {}
+
+
+def test_preparing_and_inferring_are_timed_apart(stage: Stage) -> None:
+    class Slow(StubModel):
+        def score_row(self, values: Any) -> Any:
+            scene.clock.advance(0.25)
+            return super().score_row(values)
+
+    scene = stage(live=Slow())
+    answer = _predict(scene)
+    assert (answer.prepare_ms, answer.infer_ms) == (0.0, 250.0)
+
+
+@pytest.mark.requirement("DEP-02")
+def test_the_canary_answers_its_share_and_keeps_its_callers(stage: Stage) -> None:
+    scene = stage(canary=StubModel(bias=100.0))
+    scene.weigh(0.3)
+    first = {key: _predict(scene, key=key) for key in (f"c{i}" for i in range(100))}
+    assert 10 < sum(answer.arm == "canary" for answer in first.values()) < 50
+    for key, answer in first.items():
+        again = _predict(scene, key=key)
+        assert (again.release_id, again.arm) == (answer.release_id, answer.arm)
+        assert again.outputs == {"predict": [112.5 if answer.arm == "canary" else 12.5]}
+    scene.weigh(0.0)
+    assert {_predict(scene, key=key).arm for key in first} == {"live"}
+
+
+def test_without_a_key_each_request_is_drawn_anew(stage: Stage) -> None:
+    scene = stage(canary=StubModel())
+    scene.weigh(0.5)
+    assert {_predict(scene).arm for _ in range(60)} == {"live", "canary"}
+
+
+def test_a_version_may_be_asked_for(stage: Stage) -> None:
+    scene = stage(canary=StubModel(bias=100.0))
+    assert _predict(scene, version="2").arm == "canary"
+    assert _predict(scene, version="r2").release_id == "r2"
+    assert _predict(scene, version="1").arm == "live"
+    with pytest.raises(NotFound, match=r"'9' of 'cars' does not answer now. Versions that do: 1, 2"):
+        _predict(scene, version="9")
+
+
+@pytest.mark.requirement("DEP-02")
+def test_a_model_that_raises_is_counted_against_its_release(stage: Stage) -> None:
+    scene = stage(canary=StubModel(error=ZeroDivisionError("row 3")))
+    with pytest.raises(InternalError, match="release r2 could not answer .ZeroDivisionError.*not at fault"):
+        _predict(scene, version="2", request_id="mine")
+    assert _predict(scene, version="1").arm == "live"
+    assert scene.handler.counts() == {"r1": (1, 0), "r2": (0, 1)}
+    (failure,) = scene.failures()
+    assert (failure.release_id, failure.arm, failure.principal) == ("r2", "canary", "caller")
+    assert (failure.error, failure.request_id) == ("ZeroDivisionError: row 3", "mine")
+    assert len(scene.predictions()) == 1
+
+
+def test_a_model_that_gives_too_few_rows_has_failed(stage: Stage) -> None:
+    class Short(StubModel):
+        def score(self, columns: Any) -> dict[str, Any]:
+            return {"predict": super().score(columns)["predict"][:-1]}
+
+    scene = stage(live=Short())
+    with pytest.raises(InternalError):
+        _predict(scene, ROWS)
+    assert scene.failures()[0].n_rows == 3
+
+
+def test_a_package_that_does_not_load_is_counted_too(scene: Scene) -> None:
+    scene.rollouts.set_route(Route(project="cars", live="r1", canary="damaged", canary_weight=1.0))
+    scene.refresh()
+    with pytest.raises(Unavailable, match="damaged cannot be loaded"):
+        _predict(scene)
+    assert scene.handler.counts()["damaged"] == (0, 1)
+
+
+def test_a_model_is_loaded_when_a_route_is_newer_than_the_last_round(scene: Scene) -> None:
+    scene.rollouts.set_route(Route(project="cars", live="r9"))
+    scene.shelf.models["r9"] = StubModel(bias=9.0)
+    scene.routes.refresh()
+    assert _predict(scene).outputs == {"predict": [21.5]}
+
+
+def test_not_a_number_is_kept_in_the_log(stage: Stage) -> None:
+    class Lost(StubModel):
+        def score_row(self, values: Any) -> dict[str, Any]:
+            return {"predict": float("nan")}
+
+    scene = stage(live=Lost())
+    _predict(scene)
+    assert isnan(scene.predictions()[0].outputs["predict"][0])
+
+
+def test_what_cannot_be_stored_is_not_answered(scene: Scene) -> None:
+    scene.events.failing = OSError(28, "No space left on device")
+    with pytest.raises(Unavailable, match="No space left"):
+        _predict(scene)
+    assert scene.handler.counts() == {}
+    assert not scene.handler.ready()
+    scene.events.failing = None
+    _predict(scene)
+    assert scene.handler.counts() == {"r1": (1, 0)}
+    assert scene.handler.ready()
+
+
+@pytest.mark.parametrize("role", ["viewer", "validator", "auditor"])
+def test_who_may_not_predict_gets_no_answer(scene: Scene, role: str) -> None:
+    somebody = scene.person("somebody", role)
+    with pytest.raises(Denied, match="Roles that may: developer, operator, admin"):
+        _predict(scene, principal=somebody)
+    assert scene.predictions() == []
+    assert scene.door.audit.entries[-1].action == "access.denied"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"keys": ["a", "b"]}, "'keys' has 2 entries. Expected one for each of 1 rows"),
+        ({"keys": ["x" * 257]}, "'keys' entry 0 has 257 characters"),
+        ({"key": "x" * 257}, "'key' has 257 characters. Expected at most 256"),
+        ({"request_id": "x" * 257}, "'id' has 257 characters"),
+        ({"outputs": ["confidence"]}, "no output 'confidence'. Expected one of predict"),
+    ],
+)
+def test_other_parts_of_a_request_are_checked(scene: Scene, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        _predict(scene, **more)
+    assert scene.predictions() == []
+
+
+def test_a_project_without_a_live_release_is_not_found(scene: Scene) -> None:
+    with pytest.raises(NotFound, match="No release of 'vans' is live"):
+        asyncio.run(scene.handler.predict("vans", ROW, principal=scene.caller))
+    with pytest.raises(NotFound):
+        asyncio.run(scene.handler.predict("x" * 5000, ROW, principal=scene.caller))
+
+
+def test_it_is_ready_once_routes_are_known(scene: Scene) -> None:
+    assert scene.handler.ready()
+    assert [loaded.release_id for loaded in asyncio.run(scene.handler.describe("cars"))] == ["r1"]
+    assert scene.handler.version("r1") == "1"
+    assert scene.handler.version("gone") == "gone"

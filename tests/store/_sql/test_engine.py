@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import insert, select
+
+from headrace.core.errors import Conflict, InvalidInput, Unavailable
+from headrace.core.settings import Settings
+from headrace.store._sql.engine import Database
+from headrace.store._sql.tables import audit_head, executors
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    opened = Database(settings.database_url)
+    yield opened
+    opened.close()
+
+
+def _sequence(database: Database) -> int | None:
+    with database.read() as connection:
+        return connection.execute(select(audit_head.c.sequence)).scalar()
+
+
+def test_a_write_is_committed_at_the_end(database: Database) -> None:
+    with database.write("topic") as connection:
+        connection.execute(insert(audit_head).values(id=1, sequence=7, hash="h"))
+    assert _sequence(database) == 7
+
+
+def test_a_write_that_raises_changes_nothing(database: Database) -> None:
+    def fail_on_the_way() -> None:
+        with database.write("topic") as connection:
+            connection.execute(insert(audit_head).values(id=1, sequence=7, hash="h"))
+            raise KeyError("user code")
+
+    with pytest.raises(KeyError):
+        fail_on_the_way()
+    assert _sequence(database) is None
+
+
+def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    with database.write("topic") as connection:
+        connection.execute(insert(audit_head).values(id=1, sequence=7, hash="h"))
+        found: list[int | None] = []
+        reader = threading.Thread(target=lambda: found.append(_sequence(database)))
+        reader.start()
+        reader.join(10)
+        assert found == [None]
+
+
+def test_writers_on_a_topic_take_turns(settings: Settings) -> None:
+    """Read, add one, write back: without turns, increments are lost."""
+    databases = [Database(settings.database_url) for _ in range(4)]
+    with databases[0].write("setup") as connection:
+        connection.execute(insert(audit_head).values(id=1, sequence=0, hash=""))
+
+    def work(database: Database) -> None:
+        for _ in range(10):
+            with database.write("counter") as connection:
+                present = connection.execute(select(audit_head.c.sequence)).scalar() or 0
+                connection.execute(sqlalchemy.update(audit_head).values(sequence=present + 1))
+
+    threads = [threading.Thread(target=work, args=(database,)) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert _sequence(databases[0]) == 40
+    for database in databases:
+        database.close()
+
+
+def test_a_contradiction_is_a_conflict(database: Database) -> None:
+    with database.write("topic") as connection:
+        connection.execute(insert(audit_head).values(id=1, sequence=7, hash="h"))
+    with (
+        pytest.raises(Conflict, match="contradictory"),
+        database.write("topic") as connection,
+    ):
+        connection.execute(insert(audit_head).values(id=1, sequence=8, hash="h"))
+
+
+def test_a_database_that_went_away_is_unavailable(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'absent' / 'x.sqlite'}")
+    with pytest.raises(Unavailable, match="Nothing was written"), database.read():
+        pass
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysterydb://x/y"])
+def test_an_address_that_cannot_be_read_is_told(url: str) -> None:
+    with pytest.raises(InvalidInput, match="HEADRACE_DATABASE_URL"):
+        Database(url)
+
+
+def test_sqlite_is_set_up_to_keep_what_it_acknowledges(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'x.sqlite'}")
+    with database.read() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+    database.close()
+
+
+def test_text_that_postgres_cannot_hold_is_told(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    with database.write("topic") as connection:
+        executors.create(connection)
+    with pytest.raises(InvalidInput, match="cannot hold"), database.write("topic") as connection:
+        connection.execute(select(executors).where(executors.c.role == "nul\x00"))
+    database.close()

@@ -1,0 +1,155 @@
+"""Processes that the tests start, and kill: each tells its parent what was acknowledged."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headrace.core.clock import SystemClock
+from headrace.core.ids import new_id
+from headrace.core.ports import Transaction
+from headrace.core.settings import Settings
+from headrace.store import open_store
+from headrace.store.events import SegmentLog
+from headrace.store.tables import DeltaTables
+from headrace.testing import make_model
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.store.children"])
+
+
+class Child:
+    """A process and the messages it has sent."""
+
+    def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._messages, sender = _context.Pipe(duplex=False)
+        self.process = _context.Process(target=work, args=(sender, *arguments), daemon=True)
+        self.process.start()
+        sender.close()
+
+    def messages(self) -> Iterator[Any]:
+        """What it sends, until it ends."""
+        while True:
+            try:
+                yield self._messages.recv()
+            except (EOFError, OSError):
+                return
+
+    def next(self) -> Any:
+        """The next message; fails after half a minute."""
+        assert self._messages.poll(30), "the child process said nothing"
+        return self._messages.recv()
+
+    def kill(self) -> list[Any]:
+        """SIGKILL it; returns the messages that were not read yet."""
+        self.process.kill()
+        rest = list(self.messages())
+        self.process.join(30)
+        return rest
+
+    def finish(self) -> list[Any]:
+        """Let it end; returns the messages that were not read yet."""
+        rest = list(self.messages())
+        self.process.join(30)
+        assert self.process.exitcode == 0
+        return rest
+
+
+@contextmanager
+def running(*children: Child) -> Iterator[None]:
+    """Leave no process behind, whatever the test does."""
+    try:
+        yield
+    finally:
+        for child in children:
+            child.process.kill()
+            child.process.join(30)
+
+
+def append_events(sender: Connection, path: Path, stream: str) -> None:
+    """Append from four threads for ever; send each record once it is acknowledged."""
+    log = SegmentLog(path, new_id(SystemClock().now()), segment_bytes=200_000)
+    lock = threading.Lock()
+
+    def work(thread: int) -> None:
+        randomly = random.Random()
+        for n in range(1_000_000):
+            name = f"{log_id}:{thread}:{n}:".encode()
+            batch = [name + b"%d:" % i + randomly.randbytes(randomly.randrange(4000)) for i in range(3)]
+            log.append(stream, batch)
+            with lock:
+                sender.send(batch)
+
+    log_id = new_id(SystemClock().now())
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+
+
+def append_audit(sender: Connection, settings: Settings, n_entries: int) -> None:
+    """Append entries from four threads; send each once it is acknowledged."""
+    store = open_store(settings, SystemClock())
+    lock = threading.Lock()
+
+    def work(n: int) -> None:
+        entry = store.audit.append("child", "act", f"thing:{n}", {"n": n})
+        with lock:
+            sender.send((entry.sequence, entry.hash))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(n_entries)))
+    store.close()
+
+
+def number_models(sender: Connection, settings: Settings, run_ids: list[str]) -> None:
+    """Register runs from four threads; send run and number."""
+    store = open_store(settings, SystemClock())
+
+    def work(run_id: str) -> tuple[str, int]:
+        return run_id, store.models.add(make_model(run_id=run_id)).version
+
+    with ThreadPoolExecutor(4) as threads:
+        sender.send(list(threads.map(work, run_ids)))
+    store.close()
+
+
+def append_rows(sender: Connection, path: Path, table: str, first: int, n_appends: int) -> None:
+    """Append one row at a time from four threads; send the versions."""
+    tables = DeltaTables(path, SystemClock())
+
+    def work(n: int) -> int:
+        return tables.append(table, {"n": np.array([float(first + n)])})
+
+    with ThreadPoolExecutor(4) as threads:
+        sender.send(list(threads.map(work, range(n_appends))))
+
+
+def append_positions(sender: Connection, path: Path, table: str, n_positions: int) -> None:
+    """Append each position as one row, as another process is doing too."""
+    tables = DeltaTables(path, SystemClock())
+    for position in range(1, n_positions + 1):
+        tables.append(table, {"n": np.array([float(position)])}, transaction=Transaction("segment", position))
+    sender.send("done")
+
+
+def open_home(sender: Connection, settings: Settings) -> None:
+    """Open a store that may not exist yet, and say so."""
+    store = open_store(settings, SystemClock())
+    sender.send(store.audit.verify())
+    store.close()
+
+
+def register(sender: Connection, settings: Settings, executor_id: str) -> None:
+    """Register as a live process and wait to be killed."""
+    store = open_store(settings, SystemClock())
+    store.executors.register(executor_id, "worker", None)
+    sender.send("registered")
+    threading.Event().wait(60)

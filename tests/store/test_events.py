@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from headrace.core.clock import SystemClock
+from headrace.core.errors import InvalidInput
+from headrace.core.ids import new_id
+from headrace.core.ports import EventLog
+from headrace.store.events import SegmentLog
+from headrace.store.framing import encode
+from headrace.testing import START, EventLogSuite
+from headrace.testing.suites.events import read_all
+from tests.store.children import Child, append_events, running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "events"
+
+
+def _log(folder: Path, *, segment_bytes: int = 64 << 20) -> SegmentLog:
+    return SegmentLog(folder, new_id(START), segment_bytes=segment_bytes)
+
+
+def _only_file(folder: Path) -> Path:
+    (path,) = folder.rglob("*.seg")
+    return path
+
+
+class TestSegmentLog(EventLogSuite):
+    @pytest.fixture
+    def events(self, folder: Path) -> EventLog:
+        return _log(folder)
+
+
+class TestSegmentLogThatRotatesAllTheTime(EventLogSuite):
+    @pytest.fixture
+    def events(self, folder: Path) -> EventLog:
+        return _log(folder, segment_bytes=1)
+
+    def test_a_reader_goes_on_where_it_stopped(self, events: EventLog) -> None:
+        events.append("s", [b"one"])
+        (first,) = events.segments("s")
+        events.append("s", [b"two"])
+        assert events.read("s", first.name, first.size_bytes, 10) == ([], first.size_bytes)
+        assert events.segments("s")[0] == first
+        assert read_all(events, "s") == [b"one", b"two"]
+
+
+def test_segments_rotate_and_stay_in_order(folder: Path) -> None:
+    log = _log(folder, segment_bytes=100)
+    records = [b"%04d" % n * 10 for n in range(50)]
+    for record in records:
+        log.append("s", [record])
+    assert len(log.segments("s")) > 10
+    assert all(segment.size_bytes < 200 for segment in log.segments("s"))
+    assert read_all(log, "s") == records
+    assert log.count("s") == 50
+
+
+@pytest.mark.requirement("MON-06")
+def test_another_process_reads_what_was_acknowledged(folder: Path) -> None:
+    writer, reader = _log(folder), _log(folder)
+    assert reader.count("s") == 0
+    writer.append("s", [b"one"])
+    assert reader.count("s") == 1
+    writer.append("s", [b"two", b"three"])
+    assert reader.count("s") == 3
+    assert read_all(reader, "s") == [b"one", b"two", b"three"]
+
+
+def test_each_writer_has_files_of_its_own(folder: Path) -> None:
+    logs = [_log(folder) for _ in range(3)]
+    for n in range(9):
+        logs[n % 3].append("s", [b"%d" % n])
+    assert len(list(folder.rglob("*.seg"))) == 3
+    assert [segment.name for segment in logs[0].segments("s")] == sorted(
+        path.name for path in folder.rglob("*.seg")
+    )
+    assert read_all(logs[0], "s") == [b"0", b"3", b"6", b"1", b"4", b"7", b"2", b"5", b"8"]
+
+
+def test_a_writer_that_comes_back_starts_a_new_file(folder: Path) -> None:
+    name = new_id(START)
+    for n in range(3):
+        log = SegmentLog(folder, name)
+        log.append("s", [b"%d" % n])
+        log.close()
+    assert len(list(folder.rglob("*.seg"))) == 3
+    assert read_all(_log(folder), "s") == [b"0", b"1", b"2"]
+
+
+@pytest.mark.requirement("MON-06")
+@pytest.mark.parametrize("tail", [b"\x05", b"\x05\x00\x00\x00\x01\x02\x03\x04ab", bytes(64), b"\xff" * 64])
+def test_a_torn_tail_is_no_record(folder: Path, tail: bytes) -> None:
+    log = _log(folder)
+    log.append("s", [b"one", b"two"])
+    log.close()
+    with _only_file(folder).open("ab") as file:
+        file.write(tail)
+    later = _log(folder)
+    assert later.count("s") == 2
+    assert later.segments("s")[0].size_bytes == len(encode([b"one", b"two"]))
+    later.append("s", [b"three"])
+    assert read_all(later, "s") == [b"one", b"two", b"three"]
+    assert later.count("s") == 3
+
+
+def test_a_record_cut_short_anywhere_is_no_record(folder: Path) -> None:
+    log = _log(folder)
+    log.append("s", [b"one", b"two"])
+    log.close()
+    path = _only_file(folder)
+    whole = path.read_bytes()
+    for size in range(len(encode([b"one"])), len(whole)):
+        path.write_bytes(whole[:size])
+        assert read_all(_log(folder), "s") == [b"one"], size
+
+
+def test_a_changed_byte_hides_the_rest_of_its_file_only(folder: Path) -> None:
+    log = _log(folder)
+    log.append("s", [b"one", b"two", b"three"])
+    log.close()
+    path = _only_file(folder)
+    data = bytearray(path.read_bytes())
+    data[len(encode([b"one"])) + 9] ^= 1
+    path.write_bytes(data)
+    later = _log(folder)
+    later.append("s", [b"four"])
+    assert read_all(later, "s") == [b"one", b"four"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../up", "a b", "x" * 65])
+def test_a_writer_needs_a_plain_name(folder: Path, name: str) -> None:
+    with pytest.raises(InvalidInput):
+        SegmentLog(folder, name)
+
+
+def test_threads_share_syncs_and_see_their_own_records_at_once(folder: Path) -> None:
+    log = _log(folder)
+    barrier = threading.Barrier(16)
+    missing: list[int] = []
+
+    def work(n: int) -> None:
+        barrier.wait()
+        for i in range(10):
+            record = b"%d:%d" % (n, i)
+            log.append("s", [record])
+            if record not in read_all(log, "s"):
+                missing.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not missing
+    assert log.count("s") == 160
+
+
+_FULL = """
+import resource, sys
+from pathlib import Path
+from headrace.core.errors import Unavailable
+from headrace.store.events import SegmentLog
+log = SegmentLog(Path(sys.argv[1]), "writer")
+log.append("s", [b"kept"])
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+try:
+    log.append("s", [b"small", b"x" * 5000])
+except Unavailable as error:
+    print(error)
+print(log.count("s"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+log.append("s", [b"after"])
+print(log.count("s"))
+"""
+
+
+@pytest.mark.requirement("MON-06")
+def test_what_the_disk_refused_is_not_there_and_the_log_goes_on(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL, str(folder)], capture_output=True, text=True, check=True
+    )
+    told, count, later = done.stdout.splitlines()
+    assert told.startswith("Could not append to")
+    assert "Nothing was acknowledged." in told
+    assert (count, later) == ("1", "2")
+    assert read_all(_log(folder), "s") == [b"kept", b"after"]
+    assert len(list(folder.rglob("*.seg"))) == 2
+
+
+_FORK = """
+import os, sys
+from pathlib import Path
+from headrace.store.events import SegmentLog
+log = SegmentLog(Path(sys.argv[1]), "writer")
+log.append("s", [b"parent"])
+child = os.fork()
+if child == 0:
+    log.append("s", [b"child"])
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+log.append("s", [b"parent again"])
+print(log.count("s"))
+"""
+
+
+def test_a_forked_child_writes_a_file_of_its_own(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "3"
+    assert read_all(_log(folder), "s") == [b"parent", b"parent again", b"child"]
+
+
+@pytest.mark.requirement("MON-06")
+def test_kill_9_loses_nothing_that_was_acknowledged(folder: Path) -> None:
+    """Twenty times, at a random moment: all acknowledged records are there, once, in order; none is torn."""
+    randomly = random.Random(20)
+    acknowledged: list[bytes] = []
+    reader = _log(folder)
+    for _ in range(20):
+        child = Child(append_events, folder, "cars/predictions")
+        with running(child):
+            batches = [child.next()]
+            SystemClock().sleep(randomly.uniform(0, 0.05))
+            batches += child.kill()
+        assert all(len(batch) == 3 for batch in batches)
+        acknowledged += [record for batch in batches for record in batch]
+    found = read_all(reader, "cars/predictions")
+    assert len(found) == reader.count("cars/predictions")
+    assert max(Counter(found).values()) == 1
+    assert set(acknowledged) <= set(found)
+    order = {record: n for n, record in enumerate(found)}
+    by_thread: dict[bytes, list[int]] = {}
+    for record in acknowledged:
+        by_thread.setdefault(b":".join(record.split(b":", 2)[:2]), []).append(order[record])
+    assert all(positions == sorted(positions) for positions in by_thread.values())

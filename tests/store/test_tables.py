@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from headrace.core.errors import NotFound
+from headrace.core.ports import TableStore, Transaction
+from headrace.store.tables import DeltaTables
+from headrace.testing import TableStoreSuite
+from tests.store.children import Child, append_positions, append_rows, running
+
+
+class TestDeltaTables(TableStoreSuite):
+    @pytest.fixture
+    def tables(self, tmp_path: Path) -> TableStore:
+        return DeltaTables(tmp_path / "tables")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "tables"
+
+
+def _numbers(tables: DeltaTables, table: str, version: int | None = None) -> list[float]:
+    return list(tables.query("SELECT n FROM t ORDER BY n", {"t": (table, version)})["n"])
+
+
+def test_another_process_sees_each_version_as_it_is_committed(folder: Path) -> None:
+    writer, reader = DeltaTables(folder), DeltaTables(folder)
+    for n in range(3):
+        version = writer.append("t", {"n": np.array([float(n)])})
+        assert reader.version("t") == version
+        assert len(_numbers(reader, "t")) == n + 1
+
+
+@pytest.mark.requirement("DAT-05")
+def test_a_table_is_a_delta_table_that_other_tools_read(folder: Path) -> None:
+    DeltaTables(folder).append(
+        "cars/rows", {"n": np.array([1.0]), "when": np.array(["2026-01-01"], "M8[us]")}
+    )
+    table = DeltaTable(folder / "cars" / "rows")
+    assert [field.name for field in table.schema().fields] == ["n", "when"]
+    assert table.count() == 1
+
+
+@pytest.mark.requirement("DAT-05")
+def test_old_versions_are_never_cleaned_away(folder: Path) -> None:
+    """Long enough that a checkpoint is written, which is when Delta would clean its log."""
+    tables = DeltaTables(folder)
+    first = tables.append("t", {"n": np.array([0.0])})
+    for n in range(1, 105):
+        tables.append("t", {"n": np.array([float(n)])})
+    assert list((folder / "t" / "_delta_log").glob("*.checkpoint.parquet"))
+    assert _numbers(DeltaTables(folder), "t", first) == [0.0]
+    configuration = DeltaTable(folder / "t").metadata().configuration
+    assert configuration["delta.enableExpiredLogCleanup"] == "false"
+
+
+def test_compaction_keeps_rows_and_old_versions(folder: Path) -> None:
+    tables = DeltaTables(folder)
+    versions = [
+        tables.append("t", {"n": np.array([float(n)])}, transaction=Transaction("w", n + 1)) for n in range(6)
+    ]
+    compacted = tables.compact("t")
+    assert compacted > versions[-1]
+    assert len(DeltaTable(folder / "t").file_uris()) == 1
+    assert _numbers(tables, "t") == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert _numbers(tables, "t", versions[2]) == [0.0, 1.0, 2.0]
+    assert tables.position("t", "w") == 6
+    assert tables.compact("t") == compacted
+    with pytest.raises(NotFound):
+        tables.compact("absent")
+
+
+def test_two_thousand_columns_are_kept(folder: Path) -> None:
+    tables = DeltaTables(folder)
+    columns = {f"c{n}": np.array([float(n), np.nan]) for n in range(2000)}
+    tables.append("wide", columns)
+    found = tables.query("SELECT * FROM t", {"t": ("wide", None)})
+    assert list(found) == list(columns)
+    assert found["c1999"][0] == 1999.0
+
+
+def test_whole_numbers_and_floats_mix_where_nothing_is_lost(folder: Path) -> None:
+    tables = DeltaTables(folder)
+    tables.append("t", {"n": np.array([1, 2])})
+    tables.append("t", {"n": np.array([3.0, np.nan])})
+    assert tables.query("SELECT sum(n) AS s FROM t", {"t": ("t", None)})["s"][0] == 6.0
+    with pytest.raises(Exception, match="holds whole numbers; these rows bring numbers"):
+        tables.append("t", {"n": np.array([0.5])})
+
+
+def test_a_table_left_half_created_is_no_table(folder: Path) -> None:
+    (folder / "t" / "_delta_log").mkdir(parents=True)
+    tables = DeltaTables(folder)
+    assert tables.version("t") is None
+    with pytest.raises(NotFound):
+        _numbers(tables, "t")
+    tables.append("t", {"n": np.array([1.0])})
+    assert _numbers(tables, "t") == [1.0]
+
+
+def test_text_with_line_separators_comes_back(folder: Path) -> None:
+    """Delta writes the least and greatest value into its log, where they must not end a line."""
+    tables = DeltaTables(folder)
+    text = np.array(["a\x85b", "a\u2028b", "a\nb", "a\x1db"], dtype=object)
+    tables.append("t", {"text": text})
+    assert list(tables.query("SELECT text FROM t", {"t": ("t", None)})["text"]) == list(text)
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+COLUMN = st.one_of(
+    arrays.arrays(np.float64, 5, elements=st.floats(allow_nan=True)),
+    arrays.arrays(np.int64, 5),
+    arrays.arrays(np.bool_, 5),
+    st.lists(st.one_of(st.none(), TEXT), min_size=5, max_size=5).map(lambda v: np.array(v, dtype=object)),
+    arrays.arrays(np.int64, 5, elements=st.integers(-(2**52), 2**52)).map(lambda a: a.view("datetime64[us]")),
+)
+
+
+@settings(max_examples=25)
+@given(st.lists(COLUMN, min_size=1, max_size=4))
+def test_any_columns_come_back(tmp_path_factory: pytest.TempPathFactory, columns: list[Any]) -> None:
+    tables = DeltaTables(tmp_path_factory.mktemp("tables"))
+    version = tables.append("t", {f"c{n}": array for n, array in enumerate(columns)})
+    found = tables.query("SELECT * FROM t", {"t": ("t", version)})
+    for n, array in enumerate(columns):
+        assert found[f"c{n}"].dtype == array.dtype
+        np.testing.assert_array_equal(found[f"c{n}"], array)
+
+
+@pytest.mark.requirement("DAT-05")
+def test_processes_append_at_once_and_nothing_is_lost(folder: Path) -> None:
+    children = [Child(append_rows, folder, "t", 100 * n, 16) for n in range(2)]
+    with running(*children):
+        versions = [version for child in children for message in child.finish() for version in message]
+    assert sorted(versions) == list(range(32))
+    assert _numbers(DeltaTables(folder), "t") == [float(n) for n in [*range(16), *range(100, 116)]]
+
+
+@pytest.mark.requirement("MON-06")
+def test_processes_with_one_position_add_each_row_once(folder: Path) -> None:
+    children = [Child(append_positions, folder, "t", 12) for _ in range(2)]
+    with running(*children):
+        for child in children:
+            child.finish()
+    tables = DeltaTables(folder)
+    assert _numbers(tables, "t") == [float(n) for n in range(1, 13)]
+    assert tables.position("t", "segment") == 12

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.core.errors import InvalidInput, NotFound, Unavailable
+from headrace.core.ports import ArtifactStore, EventLog, Tracker
+from headrace.testing import (
+    ArtifactStoreSuite,
+    EventLogSuite,
+    MemoryArtifacts,
+    MemoryEvents,
+    MemoryTracker,
+    TrackerSuite,
+    make_model,
+    make_run,
+)
+
+
+class TestMemoryArtifacts(ArtifactStoreSuite):
+    @pytest.fixture
+    def artifacts(self) -> ArtifactStore:
+        return MemoryArtifacts()
+
+
+class TestMemoryEvents(EventLogSuite):
+    @pytest.fixture
+    def events(self) -> EventLog:
+        return MemoryEvents()
+
+
+class TestMemoryTracker(TrackerSuite):
+    @pytest.fixture
+    def tracker(self) -> Tracker:
+        return MemoryTracker()
+
+
+def test_the_log_can_be_made_to_fail() -> None:
+    events = MemoryEvents()
+    events.append("s", [b"one"])
+    events.failing = Unavailable("The disk is full.")
+    with pytest.raises(Unavailable, match="full"):
+        events.append("s", [b"two"])
+    events.failing = None
+    assert events.count("s") == 1
+
+
+def test_the_tracker_tells_what_it_was_given(tmp_path: Path) -> None:
+    package = tmp_path / "package.zip"
+    package.write_bytes(b"package")
+    tracker, run = MemoryTracker(), make_run()
+    assert tracker.runs == {}
+    assert tracker.runs | {tracker.log_run(run): run} == tracker.runs
+    tracker.set_live("cars", tracker.register(make_model(run_id=run.id), package))
+    assert tracker.live == {"cars": "1"}
+
+
+def test_the_tracker_refuses_what_a_real_one_would(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    with pytest.raises(InvalidInput, match="still running"):
+        tracker.log_run(make_run(state="running"))
+    with pytest.raises(NotFound):
+        tracker.register(make_model(), tmp_path / "absent")
+    with pytest.raises(NotFound):
+        tracker.set_live("cars", "7")

@@ -1,0 +1,68 @@
+"""Builds that several files look at; each is trained once, in real worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from headrace.core.data import Run
+from headrace.core.project import Project, Task
+from headrace.store import Store
+from headrace.testing.clock import FakeClock
+from headrace.training.pipeline import Build, train_variant
+from tests.training.building import build_of, home
+from tests.training.examples import project, series, table
+
+KINDS: dict[str, tuple[Task, dict[str, Any]]] = {
+    "numbers": ("regression", table()),
+    "two-labels": ("classification", table(classes=("cheap", "dear"))),
+    "three-numbers": ("classification", table(classes=(1.0, 2.0, 3.0))),
+    "days": ("forecasting", series()),
+}
+
+
+class Trained(NamedTuple):
+    """One finished build and what it was made from."""
+
+    store: Store
+    project: Project
+    build: Build
+    columns: dict[str, Any]
+    runs: dict[str, Run]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Trained]]:
+    """Every kind of table with every kind of variant."""
+    folder = tmp_path_factory.mktemp("trained")
+    store = home(folder / "home")
+    builds = {}
+    for kind, (task, columns) in KINDS.items():
+        declared = project(task, name=kind)
+        builds[kind] = build_of(store, folder, declared, columns, build_id=f"build-{kind}")
+    jobs = [(kind, variant) for kind, build in builds.items() for variant in build.project.variants]
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda job: train_variant(store, FakeClock(), builds[job[0]], job[1]), jobs))
+    yield {
+        kind: Trained(
+            store,
+            build.project,
+            build,
+            KINDS[kind][1],
+            {run.variant: run for (name, _), run in zip(jobs, runs, strict=True) if name == kind},
+        )
+        for kind, build in builds.items()
+    }
+    store.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store of the test's own."""
+    opened = home(tmp_path / "home")
+    yield opened
+    opened.close()

@@ -1,0 +1,167 @@
+"""Gate 3a: the package tested end to end against the original, faults planted included."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headrace.core.canonical import canonical_json
+from headrace.core.data import Run
+from headrace.data.encoding import Encoding
+from headrace.data.history import History
+from headrace.store import Store
+from headrace.training.archives import pack_arrays, pack_files, unpack_arrays, unpack_files
+from headrace.training.package import MEDIA_TYPE, PackageInfo, build_package, load_scorer
+from headrace.training.proof import compare_answers, history_difference, prove_package
+from headrace.training.training_set import load_rows, load_training_set
+from tests.training.conftest import KINDS, Trained
+
+
+def _files(store: Store, run: Run) -> dict[str, bytes]:
+    assert run.package is not None
+    return unpack_files(store.artifacts.get(run.package.digest), "It")
+
+
+def _with_files(store: Store, run: Run, **changed: bytes) -> Run:
+    """The same run with parts of its package exchanged."""
+    files = _files(store, run) | {name.replace("_", "."): data for name, data in changed.items()}
+    return replace(run, package=store.artifacts.put(pack_files(files), MEDIA_TYPE))
+
+
+@pytest.mark.requirement("GAT-03")
+@pytest.mark.parametrize("variant", ["baseline", "linear", "lightgbm"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_package_equals_its_original(trained: dict[str, Trained], kind: str, variant: str) -> None:
+    store, declared, build, _, runs = trained[kind]
+    proof = prove_package(store, runs[variant])
+    assert proof.outcome == "passed", proof.reason
+    evidence = proof.evidence
+    made = load_training_set(store.artifacts, build.training_set.digest)
+    assert evidence["test_rows"]["n_rows"] == made.n_test
+    assert evidence["probe_rows"]["n_rows"] > 50
+    assert evidence["tolerance"] == declared.gates.package.tolerance
+    assert ("history_difference" in evidence) == (kind == "days")
+    canonical_json(evidence)
+
+
+@pytest.mark.requirement("GAT-03")
+def test_a_changed_threshold_or_leaf_is_caught(trained: dict[str, Trained]) -> None:
+    import onnx
+
+    store, _, _, _, runs = trained["numbers"]
+    for attribute in ("nodes_values", "target_weights"):
+        model = onnx.load_from_string(_files(store, runs["lightgbm"])["model.onnx"])
+        changed = 0
+        for node in model.graph.node:
+            for entry in node.attribute:
+                if entry.name == attribute:
+                    entry.floats[:] = [value * 1.02 + 0.01 for value in entry.floats]
+                    changed += 1
+        assert changed == 1
+        proof = prove_package(
+            store, _with_files(store, runs["lightgbm"], model_onnx=model.SerializeToString())
+        )
+        assert proof.outcome == "failed"
+        assert "the largest difference is" in proof.reason
+
+
+@pytest.mark.requirement("GAT-03")
+def test_another_encoding_in_the_package_is_caught(trained: dict[str, Trained]) -> None:
+    import json
+
+    store, _, _, _, runs = trained["numbers"]
+    encoding = json.loads(_files(store, runs["linear"])["encoding.json"])
+    encoding["columns"][2]["categories"].reverse()
+    proof = prove_package(store, _with_files(store, runs["linear"], encoding_json=canonical_json(encoding)))
+    assert proof.outcome == "failed"
+
+
+@pytest.mark.requirement("GAT-03")
+def test_swapped_classes_are_caught(trained: dict[str, Trained]) -> None:
+    store, _, _, _, runs = trained["two-labels"]
+    import json
+
+    info = json.loads(_files(store, runs["lightgbm"])["package.json"])
+    info["classes"].reverse()
+    proof = prove_package(store, _with_files(store, runs["lightgbm"], package_json=canonical_json(info)))
+    assert proof.outcome == "failed"
+    assert "another label" in proof.reason
+
+
+@pytest.mark.requirement("GAT-03")
+def test_a_forest_that_treats_gaps_otherwise_in_onnx_is_caught() -> None:
+    """A real fault of a converter: scikit-learn's forests accept gaps that they never saw, ONNX differs."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    from headrace.core.project import Column
+    from headrace.training.convert import to_onnx
+
+    random = np.random.default_rng(0)
+    columns = {name: random.normal(size=200) for name in "ab"}
+    encoding = Encoding.fit(columns, [Column(name=name, role="numeric") for name in "ab"])
+    X = encoding.encode(columns)
+    forest = RandomForestRegressor(5, random_state=0).fit(X, X[:, 0] * 100)
+    info = PackageInfo(project="p", variant="v", task="regression", target="y")
+    scorer = load_scorer(build_package(info, encoding, to_onnx(forest, n_features=2, task="regression")))
+    assert compare_answers({"predict": forest.predict(X)}, scorer, columns, 1e-3).outcome == "passed"
+    gaps = {"a": np.array([np.nan] * 30), "b": random.normal(size=30)}
+    original = {"predict": forest.predict(encoding.encode(gaps))}
+    assert compare_answers(original, scorer, gaps, 1e-3).outcome == "failed"
+
+
+def _info(trained: Trained, variant: str, **changes: Any) -> PackageInfo:
+    package = trained.runs[variant].package
+    assert package is not None
+    return replace(load_scorer(trained.store.artifacts.path(package.digest)).info, **changes)
+
+
+def test_rows_that_the_original_refuses_have_to_be_refused(trained: dict[str, Trained]) -> None:
+    store, _, _, columns, runs = trained["numbers"]
+    rows = {name: values[:10].copy() for name, values in columns.items()}
+    rows["size"][:] = 1.0
+    rows["size"][4] = np.nan
+    files = _files(store, runs["linear"])
+    lenient = load_scorer(pack_files(files))
+    answers = {"predict": lenient.score(rows)["predict"].copy()}
+    answers["predict"][4] = np.nan
+    found = compare_answers(answers, lenient, rows, 1e-3)
+    assert found.outcome == "failed"
+    assert "row 4, which the original refuses" in found.reason
+    strict_info = canonical_json(_info(trained["numbers"], "linear", refuses_missing=True))
+    strict = load_scorer(pack_files(files | {"package.json": strict_info}))
+    assert compare_answers(answers, strict, rows, 1e-3).outcome == "passed"
+
+
+@pytest.mark.requirement("GAT-03")
+def test_a_history_that_differs_is_caught(trained: dict[str, Trained]) -> None:
+    store, declared, build, _, runs = trained["days"]
+    arrays = unpack_arrays(_files(store, runs["baseline"])["history.npz"], "It")
+    changed = pack_arrays({**arrays, "values": arrays["values"] + 1})
+    run = _with_files(store, runs["baseline"], history_npz=changed)
+    proof = prove_package(store, run)
+    assert proof.outcome == "failed"
+    assert proof.evidence["history_difference"] == pytest.approx(1)
+    assert run.package is not None
+    scorer = load_scorer(store.artifacts.path(run.package.digest))
+    scorer.history = History(arrays["times"][:10], arrays["values"][:10])
+    made = load_training_set(store.artifacts, build.training_set.digest)
+    assert history_difference(scorer, load_rows(store, declared, made)) == np.inf
+
+
+def test_what_cannot_be_measured_is_an_error_and_never_a_pass(trained: dict[str, Trained]) -> None:
+    store, _, _, _, runs = trained["numbers"]
+    run = runs["linear"]
+    damaged = store.artifacts.put(b"no package", MEDIA_TYPE)
+    gone = replace(damaged, digest="0" * 64)
+    for broken in (
+        replace(run, package=None),
+        replace(run, package=damaged),
+        replace(run, package=gone),
+        replace(run, outputs={"training_set": run.outputs["training_set"]}),
+    ):
+        proof = prove_package(store, broken)
+        assert proof.outcome == "error"
+        assert proof.evidence["error"]

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from headrace.core.ids import derived_id
+from headrace.testing.clock import START
+from headrace.testing.factories import make_alert, make_finding, make_release
+from headrace.web.pages.findings import grouped
+
+WEEK = timedelta(days=7)
+
+
+def test_what_was_found_together_stands_together_with_the_largest_shift_first() -> None:
+    findings = [
+        make_finding(release_id="live", feature="mileage", size=0.3, evidence={"psi": 0.3}),
+        make_finding(release_id="live", feature="model", size=0.9, evidence={"psi": 0.9, "ks": 0.4}),
+        make_finding(release_id="live", kind="performance", feature=None, title="mae is 1.2 times"),
+        make_finding(release_id="live", feature="mileage", window=(START + WEEK, START + 2 * WEEK)),
+    ]
+    latest, *rest = grouped(findings, [], [], "live")
+    assert latest.title == "mileage has shifted"
+    assert latest.asked == ""
+    both, worse = sorted(rest, key=lambda group: group.kind)
+    assert both.title == "2 inputs have shifted, most 'model': PSI 0.90"
+    assert both.blocks[0].heads == ["feature", "psi", "ks"]
+    assert both.blocks[0].rows == [["model", 0.9, 0.4], ["mileage", 0.3, None]]
+    assert worse.title == "mae is 1.2 times"
+
+
+def test_an_alert_says_what_was_asked_and_what_became_of_it() -> None:
+    finding = make_finding(release_id="live")
+
+    def state(live: str, **changes: object) -> str:
+        (group,) = grouped([finding], [make_alert(finding_id=finding.id, **changes)], [], live)
+        return group.state
+
+    assert state("live", state="open") == "open"
+    assert state("another", state="open") == "lapsed"
+    assert state("live", state="acting", build_id="b") == "acting"
+    assert state("another", state="closed", build_id="b") == "done"
+    assert state("live", state="closed") == "closed"
+
+
+def test_a_retraining_leads_to_its_release_once_there_is_one() -> None:
+    finding = make_finding(release_id="live")
+    alert = make_alert(finding_id=finding.id, state="acting", build_id="build-7", action="automatic")
+    (under_way,) = grouped([finding], [alert], [], "live")
+    assert under_way.building
+    assert under_way.release is None
+    made = make_release(id=derived_id("release", "build-7"))
+    (done,) = grouped([finding], [alert], [made], "live")
+    assert not done.building
+    assert done.release == made
+    assert done.asked == "retraining"

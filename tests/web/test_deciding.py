@@ -1,0 +1,82 @@
+"""What changes a home: each test has one of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.app.composition import open_app
+from headrace.app.workflows import launch
+from headrace.testing.factories import make_settings
+from headrace.web.server import build_server
+from tests.web.conftest import Site
+from tests.web.making import AUTHOR, VALIDATOR
+from tests.web.memory_client import in_memory
+
+CAR = {"mileage": 12_345.0, "model": "a3"}
+
+
+def test_watching_now_says_what_it_did(own_site: Site) -> None:
+    own_site.post("/api/v1/predict/cars", json={"records": [CAR]})
+    done = own_site.post("/api/v1/projects/cars/watch").json()
+    assert done["ingested"] == 1
+    assert done["findings"] == []
+    assert done["build"] is None
+
+
+@pytest.mark.requirement("GAT-07")
+def test_a_release_waits_until_a_validator_approves(own_site: Site) -> None:
+    site, path = own_site, f"/api/v1/releases/{own_site.seeded.waiting}"
+    assert site.get(path).json()["release"]["state"] == "waiting"
+    assert site.post(f"{path}/approve", by=AUTHOR).status_code == 403
+    decided = site.post(f"{path}/approve", by=VALIDATOR, json={"comment": "looks right"})
+    assert decided.status_code == 200, decided.text
+    report = site.get(path).json()
+    assert report["release"]["state"] == decided.json()["state"] == "rolling_out"
+    assert report["approvals"][0]["approver"] == VALIDATOR
+    assert report["approvals"][0]["comment"] == "looks right"
+    assert report["approvals"][0]["digest"] == report["release"]["digest"] == decided.json()["digest"]
+    opposite = site.post(f"{path}/reject", by=VALIDATOR)
+    assert opposite.status_code == 409
+    assert site.get("/api/v1/projects/flight-delay").json()["route"]["canary"] == site.seeded.waiting
+
+
+def test_a_rejected_release_stays_where_it_is(own_site: Site) -> None:
+    path = f"/api/v1/releases/{own_site.seeded.waiting}"
+    assert own_site.post(f"{path}/reject", by=VALIDATOR, json={}).json()["state"] == "rejected"
+    assert own_site.get("/api/v1/projects/flight-delay").json()["route"]["live"] == own_site.seeded.live
+
+
+@pytest.mark.requirement("DEP-04")
+def test_one_call_stops_a_rollout_and_the_next_restores_the_release_before(own_site: Site) -> None:
+    stopped = own_site.post("/api/v1/projects/cars/rollback")
+    assert stopped.json() == {"project": "cars", "live": own_site.seeded.cars_live}
+    assert own_site.get("/api/v1/projects/cars").json()["route"]["canary"] is None
+    back = own_site.post("/api/v1/projects/flight-delay/rollback").json()
+    assert back["live"] != own_site.seeded.live
+    first_release = own_site.post("/api/v1/projects/cars/rollback")
+    assert first_release.status_code == 404
+    assert "no earlier one" in first_release.json()["detail"]
+
+
+def test_an_identity_that_is_no_longer_known_is_401(own_site: Site) -> None:
+    site = own_site
+    token = site.app.tokens.issue(site.app.identities.add("guest", ["viewer"], actor=AUTHOR))
+    stranger = site.app.tokens.issue(
+        site.app.identities.add("leaver", ["viewer"], actor=AUTHOR), audience="elsewhere"
+    )
+    headers = {"authorization": f"Bearer {token}"}
+    assert site.client.request("GET", "/api/v1/projects", headers=headers).status_code == 200
+    headers = {"authorization": f"Bearer {stranger}"}
+    assert site.client.request("GET", "/api/v1/projects", headers=headers).status_code == 401
+
+
+def test_an_empty_home_says_how_to_begin(tmp_path: Path) -> None:
+    with open_app(make_settings(tmp_path / "home")) as app, launch(app, role="server") as work:
+        token = app.tokens.issue(app.me())
+        with in_memory(build_server(app, work)) as client:
+            headers = {"authorization": f"Bearer {token}", "accept": "text/html"}
+            page = client.request("GET", "/", headers=headers)
+    assert "No project yet" in page.text
+    assert "headrace init cars --data cars.csv --target price" in page.text

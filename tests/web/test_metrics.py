@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from headrace.testing.factories import make_measurement
+from headrace.web.latency import BOUNDS_S, Latencies, Timed
+from headrace.web.metrics import newest_shifts
+from tests.web.conftest import Site
+from tests.web.seed import VIEWER
+
+LINE = re.compile(r'^([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (\S+)$')
+
+
+def _parsed(text: str) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            match = LINE.match(line)
+            assert match, line
+            found.setdefault(match[1], {})[match[2] or ""] = float(match[3])
+    return found
+
+
+def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
+    for _ in range(3):
+        body = {"records": [{"mileage": 1.0, "model": "a3"}], "key": "k"}
+        assert site.post("/api/v1/predict/cars", json=body).status_code == 200
+    assert site.get("/v2/models/cars").status_code == 200
+    assert site.get("/v2/models/made-up").status_code == 404
+    response = site.get("/metrics", by=VIEWER)
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found = _parsed(response.text)
+    assert sum(found["headrace_predictions_total"].values()) == 3
+    assert sum(found["headrace_log_records_total"].values()) == 3
+    assert any(site.seeded.live in labels for labels in found["headrace_live_release_info"])
+    assert list(found["headrace_canary_weight"].values()) == [0.1]
+    assert found["headrace_open_alerts"]['{project="flight-delay",action="automatic"}'] == 1
+    assert len(found["headrace_drift_psi"]) == 12
+    assert next(iter(found["headrace_loss"].values())) > 0.4
+    assert next(iter(found["headrace_reference_loss"].values())) == pytest.approx(0.4381)
+    counts = found["headrace_request_duration_seconds_count"]
+    assert counts['{part="infer",project="cars"}'] == 1
+    assert counts['{part="infer",project=""}'] == 1  # a name that is made up makes no series
+    assert counts['{part="api",project=""}'] == 3
+
+
+def test_every_metric_has_help_and_type_once(site: Site) -> None:
+    text = site.get("/metrics").text
+    helped = re.findall(r"^# HELP (\S+) .+$", text, re.MULTILINE)
+    typed = re.findall(r"^# TYPE (\S+) (?:counter|gauge|histogram)$", text, re.MULTILINE)
+    assert helped == typed
+    assert len(set(helped)) == len(helped)
+
+
+def test_a_histogram_counts_by_upper_bound() -> None:
+    latencies = Latencies()
+    for duration_s in (0.0001, 0.0005, 0.003, 99.0):
+        latencies.observe(Timed("infer", "cars"), duration_s)
+    histogram = latencies.series()[Timed("infer", "cars")]
+    assert histogram.counts[0] == 2
+    assert histogram.counts[BOUNDS_S.index(0.005)] == 1
+    assert histogram.counts[-1] == 1
+    assert histogram.sum_s == pytest.approx(99.0036)
+
+
+def test_of_each_feature_the_newest_window_of_the_live_release_counts() -> None:
+    def shift(release_id: str, value: float | None, kind: str = "data_drift") -> object:
+        return make_measurement(
+            name="psi", release_id=release_id, feature="x", value=value, detail={"kind": kind}
+        )
+
+    measured = [
+        shift("live", 0.1),
+        shift("live", 0.2),
+        shift("live", None),
+        shift("other", 0.9),
+        shift("live", 0.3, "prediction_drift"),
+    ]
+    assert [one.value for one in newest_shifts(measured, "live")] == [0.2, 0.3]  # type: ignore[arg-type]

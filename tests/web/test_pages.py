@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+
+from headrace.web.guards import CONTENT_POLICY
+from tests.web.conftest import Site
+from tests.web.making import AUTHOR, VALIDATOR
+from tests.web.seed import AUDITOR, VIEWER
+
+SAME_SITE = {"origin": "http://testserver"}
+
+
+def _session(site: Site, name: str) -> dict[str, str]:
+    """A browser that has signed in."""
+    ticket = site.server.new_ticket(site.app.identities.resolve(name))
+    entered = site.client.request("GET", ticket)
+    return {"cookie": entered.headers["set-cookie"].partition(";")[0]} | SAME_SITE
+
+
+def _embedded(page: str, plot: str) -> Any:
+    found = re.search(rf'<script type="application/json" data-for="{plot}">(.*?)</script>', page)
+    assert found is not None
+    return json.loads(found.group(1))
+
+
+def test_the_overview_shows_what_waits_and_how_each_project_is_doing(site: Site) -> None:
+    page = site.page("/", by=VIEWER)
+    assert page.status_code == 200
+    for text in ("Waits for a person", "flight-delay@4", "degraded", "not measured yet", "not live"):
+        assert text in page.text
+    assert f'href="/releases/{site.seeded.waiting}"' in page.text
+
+
+@pytest.mark.requirement("UI-01")
+def test_a_project_page_shows_the_model_at_a_glance(site: Site) -> None:
+    page = site.page("/projects/flight-delay").text
+    loop = re.findall(r'<li class="is-(\w+)".*?class="stage">([a-z ]+)<', page, re.DOTALL)
+    assert loop == [
+        ("done", "declare"),
+        ("done", "build"),
+        ("done", "prove"),
+        ("now", "approve"),
+        ("next", "roll out"),
+        ("on", "answer"),
+        ("on", "watch"),
+        ("now", "decide"),
+    ]
+    performance = _embedded(page, "performance")
+    assert [len(series["value"]) for series in performance["series"]] == [11, 9]
+    assert performance["marks"][0]["name"] == "flight-delay@2"
+    drift = _embedded(page, "drift")
+    assert drift["threshold"] == 0.2
+    assert [line["feature"] for line in drift["lines"] if line["named"]][:2] == [
+        "temperature_at_origin_one_hour_before_departure",
+        "predictions",
+    ]
+    for text in ("1,284", "2,568 rows read", "degraded", "retraining, reviewed", "Watch now", "Roll back"):
+        assert text in page
+    assert page.count('id="finding-') == 3
+
+
+def test_a_rollout_shows_its_shares_and_can_be_stopped(site: Site) -> None:
+    page = site.page("/projects/cars").text
+    assert 'aria-label="90 % live, 10 % canary"' in page
+    assert "Stop the rollout" in page
+    assert "Stop the rollout" not in site.page("/projects/cars", by=VIEWER).text
+
+
+def test_a_project_that_is_only_declared_says_what_comes_next(site: Site) -> None:
+    page = site.page("/projects/tsa-passengers").text
+    assert "nothing answers yet" in page
+    assert "No release yet" in page
+    assert 'class="is-now"' in page
+
+
+@pytest.mark.requirement("GAT-07")
+def test_a_waiting_release_shows_evidence_difference_and_decision_to_a_validator(site: Site) -> None:
+    page = site.page(f"/releases/{site.seeded.waiting}", by=VALIDATOR).text
+    for text in ("6 of 6", "0.4295 against 0.4381", "Difference from", "n estimators", "Comment", "Reject"):
+        assert text in page
+    assert 'value="approved"' in page
+    assert "temperature_at_origin_one_hour_before_departure" in page  # the data gate's evidence by column
+
+
+def test_the_author_and_a_viewer_are_told_why_they_cannot_decide(site: Site) -> None:
+    path = f"/releases/{site.seeded.waiting}"
+    author, viewer = site.page(path).text, site.page(path, by=VIEWER).text
+    assert "somebody else has to decide" in author
+    assert "A validator can" in viewer
+    for page in (author, viewer):
+        assert 'value="approved"' not in page
+
+
+def test_an_aborted_release_shows_every_look(site: Site) -> None:
+    page = site.page(f"/releases/{site.seeded.aborted}", by=VIEWER).text
+    for text in ("Inconclusive, but worth a canary.", "34 of 50 answers so far", "worse by at least 0.0312"):
+        assert text in page
+    assert '<li class="stopped">10 %</li>' in page
+    assert "<details open>" in page  # the champion gate was inconclusive
+
+
+def test_only_the_store_has_the_last_word_on_decisions(site: Site) -> None:
+    headers = _session(site, AUTHOR) | {"accept": "text/html"}
+    body = {"decision": "approved", "comment": "mine"}
+    path = f"/releases/{site.seeded.waiting}/decision"
+    refused = site.client.request("POST", path, headers=headers, data=body)
+    assert refused.status_code == 403
+    assert "You may not do this" in refused.text
+    assert site.app.store.releases.get(site.seeded.waiting).state == "waiting"
+
+
+def test_numbers_of_a_plot_can_be_downloaded(site: Site) -> None:
+    response = site.get("/projects/flight-delay/performance.csv")
+    assert response.headers["content-disposition"] == 'attachment; filename="flight-delay-performance.csv"'
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    assert len(rows) == 20
+    assert rows[0]["subject"] == "flight-delay@1"
+    assert float(rows[0]["low"]) < float(rows[0]["value"]) < float(rows[0]["high"])
+    drift = site.get("/projects/flight-delay/drift.json").json()
+    assert len(drift["rows"]) == 240
+    assert site.get("/projects/tsa-passengers/drift.csv").text == ""
+    for nothing in ("performance.xls", "nothing.csv", "performance"):
+        assert site.get(f"/projects/flight-delay/{nothing}").status_code == 404
+
+
+def test_pages_trust_nothing_but_our_own_files(site: Site) -> None:
+    page = site.page("/projects/flight-delay")
+    assert page.headers["content-security-policy"] == CONTENT_POLICY
+    assert "unsafe" not in CONTENT_POLICY
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "same-origin"
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["cache-control"] == "no-store"
+    assert not re.search(r'style="|<style|\son\w+="|(src|href)="https?:', page.text)
+
+
+def test_files_are_kept_by_browsers_as_long_as_their_content_stays(site: Site) -> None:
+    page = site.page("/projects/flight-delay").text
+    addresses = sorted(set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page)))
+    assert [address.partition("?")[0] for address in addresses] == [
+        "/static/headrace.css",
+        "/static/headrace.js",
+        "/static/icon.svg",
+        "/static/plotly.min.js",
+        "/static/plots.css",
+        "/static/plots.js",
+    ]
+    for address in addresses:
+        answer = site.get(address, by=None)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert b"plotly" in site.get("/static/plotly.min.js", by=None).content[:200]
+    assert site.get("/static/..%2fserver.py", by=None).status_code == 404
+    assert site.get("/static/none.js", by=None).status_code == 404
+
+
+def test_whatever_people_write_stays_text(site: Site) -> None:
+    token = "<img src=x onerror=alert(1)>"
+    body = {"token": token, "next": '"><script>alert(1)</script>'}
+    answer = site.client.request("POST", "/signin", headers=SAME_SITE, data=body)
+    assert answer.status_code == 401
+    assert "<img src=x" not in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_a_ticket_opens_a_session_once(site: Site) -> None:
+    ticket = site.server.new_ticket(site.app.identities.resolve(VALIDATOR))
+    assert site.client.request("HEAD", ticket).status_code == 401  # a preview of the link does not use it up
+    first = site.client.request("GET", ticket)
+    assert first.status_code == 200
+    settings = first.headers["set-cookie"].lower()
+    for text in ("headrace_session=", "httponly", "samesite=strict", "path=/", "max-age=43200"):
+        assert text in settings
+    assert "secure" not in settings  # plain HTTP on the loopback
+    again = site.client.request("GET", ticket)
+    assert again.status_code == 401
+    assert "used already" in again.text
+    headers = {"cookie": first.headers["set-cookie"].partition(";")[0]}
+    page = site.client.request("GET", "/", headers=headers)
+    assert page.status_code == 200
+    assert VALIDATOR in page.text
+    actions = [(e.actor, e.action) for e in site.app.store.audit.list(limit=100_000)]
+    assert (VALIDATOR, "session.start") in actions
+
+
+def test_a_pasted_token_signs_in_and_leads_on(site: Site) -> None:
+    body = {"token": f"  {site.token(VIEWER)}\n", "next": "/projects/cars"}
+    entered = site.client.request("POST", "/signin", headers=SAME_SITE, data=body)
+    assert entered.status_code == 303
+    assert entered.headers["location"] == "/projects/cars"
+    for elsewhere in ("//evil.example", "https://evil.example", "/\\evil.example", "/a\nb", "/" + "a" * 300):
+        again = site.client.request("POST", "/signin", headers=SAME_SITE, data={**body, "next": elsewhere})
+        assert again.headers["location"] == "/"
+
+
+def test_a_wrong_token_says_so_and_keeps_the_target(site: Site) -> None:
+    body = {"token": "nonsense", "next": "/projects/cars"}
+    refused = site.client.request("POST", "/signin", headers=SAME_SITE, data=body)
+    assert refused.status_code == 401
+    assert 'role="alert"' in refused.text
+    assert 'value="/projects/cars"' in refused.text
+    assert "set-cookie" not in refused.headers
+    empty = site.client.request("POST", "/signin", headers=SAME_SITE, data={})
+    assert empty.status_code in (400, 401)
+
+
+def test_signing_out_ends_the_session(site: Site) -> None:
+    headers = _session(site, VIEWER)
+    left = site.client.request("POST", "/signout", headers=headers)
+    assert left.status_code == 303
+    assert left.headers["location"] == "/signin"
+    assert 'headrace_session=""' in left.headers["set-cookie"]
+    assert site.client.request("GET", "/", headers=headers).status_code == 401
+
+
+def test_a_session_changes_nothing_for_another_site_nor_over_the_api(site: Site) -> None:
+    cookie = {"cookie": _session(site, AUTHOR)["cookie"]}
+    foreign = cookie | {"origin": "http://evil.example"}
+    for headers in (cookie, foreign, cookie | {"sec-fetch-site": "cross-site"}):
+        response = site.client.request("POST", "/projects/cars/rollback", headers=headers)
+        assert response.status_code == 403
+    api = site.client.request("POST", "/api/v1/projects/cars/rollback", headers=cookie | SAME_SITE)
+    assert api.status_code == 401
+    assert site.client.request("GET", "/api/v1/projects", headers=cookie).status_code == 200
+    login = site.client.request("POST", "/signin", data={"token": "x"})
+    assert login.status_code == 403  # nobody is signed in by another site either
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/nothing", 404), ("/projects/none", 404), ("/projects/NO", 404), ("/releases/none", 404)],
+)
+def test_errors_are_pages_for_people_and_problems_for_programs(site: Site, path: str, status: int) -> None:
+    page = site.page(path)
+    assert page.status_code == status
+    assert "Not here" in page.text
+    assert site.get(path).headers["content-type"] == "application/problem+json"
+
+
+def test_a_form_that_is_none_is_refused(site: Site) -> None:
+    headers = _session(site, VALIDATOR)
+    path = f"/releases/{site.seeded.waiting}/decision"
+    post = site.client.request
+    assert post("POST", path, headers=headers, json={"decision": "approved"}).status_code == 400
+    assert post("POST", path, headers=headers, data={"decision": "perhaps"}).status_code == 400
+    assert post("POST", path, headers=headers, data={"comment": "a" * 2001}).status_code == 400
+    many = "&".join(f"f{i}=1" for i in range(30))
+    form = headers | {"content-type": "application/x-www-form-urlencoded"}
+    assert post("POST", path, headers=form, content=many).status_code == 400
+    assert post("POST", path, headers=form, content=b"decision=%ff&comment=\xff").status_code == 400
+    assert post("POST", path, headers=form, content=b"a" * (65 << 10)).status_code == 413
+    assert site.get(f"/releases/{site.seeded.waiting}/decision").status_code == 405
+
+
+def test_a_refresh_by_the_page_itself_is_answered_like_any_other(site: Site) -> None:
+    headers = _session(site, VIEWER) | {"x-headrace-refresh": "1"}
+    assert site.client.request("GET", "/projects/cars", headers=headers).status_code == 200
+
+
+def test_readers_of_the_audit_log_see_pages_too(site: Site) -> None:
+    assert site.page("/", by=AUDITOR).status_code == 200

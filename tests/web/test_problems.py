@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from headrace.core import errors
+from headrace.core.errors import HeadraceError, InternalError, InvalidInput, NotFound
+from headrace.testing.clock import START
+from headrace.web.problems import (
+    MEDIA_TYPE,
+    STATUS,
+    parts_of,
+    problem_of,
+    problem_of_shape,
+    shown_message,
+    status_of,
+)
+
+EXPECTED = {
+    "InvalidInput": 400,
+    "Unauthenticated": 401,
+    "Denied": 403,
+    "NotFound": 404,
+    "Conflict": 409,
+    "IllegalTransition": 409,
+    "WaitsForPerson": 409,
+    "GateFailed": 422,
+    "UserCodeError": 422,
+    "UserError": 400,
+    "Unavailable": 503,
+    "InternalError": 500,
+    "HeadraceError": 500,
+}
+
+
+def _kinds() -> Iterator[type[HeadraceError]]:
+    waiting = [HeadraceError]
+    while waiting:
+        kind = waiting.pop()
+        if kind.__module__ == errors.__name__:
+            yield kind
+        waiting += kind.__subclasses__()
+
+
+@pytest.mark.parametrize("kind", sorted(_kinds(), key=str))
+def test_every_error_has_one_status(kind: type[HeadraceError]) -> None:
+    assert status_of(kind("x")) == EXPECTED[kind.__name__]
+
+
+def test_no_later_row_of_the_table_is_hidden_by_an_earlier_one() -> None:
+    kinds = [kind for kind, _ in STATUS]
+    hidden = [late for at, late in enumerate(kinds) for early in kinds[:at] if issubclass(late, early)]
+    assert hidden == []
+
+
+def test_a_problem_says_what_got_expected_and_next() -> None:
+    error = InvalidInput("The share is wrong, got 7. Expected at most 1. Divide it by 100.")
+    response = problem_of(error, instance="/api/v1/x", now=START)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert json.loads(bytes(response.body)) == {
+        "type": "urn:headrace:problem:invalid-input",
+        "title": "The request is not what was expected",
+        "status": 400,
+        "detail": str(error),
+        "instance": "/api/v1/x",
+        "what": "The share is wrong, got 7.",
+        "got": "7",
+        "expected": "Expected at most 1.",
+        "next": "Divide it by 100.",
+    }
+
+
+def test_a_refusal_names_the_scheme_and_unavailable_says_when_to_come_back() -> None:
+    refused = problem_of(errors.Unauthenticated("x"), instance="/", now=START)
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert problem_of(errors.Unavailable("x"), instance="/", now=START).headers["retry-after"] == "1"
+
+
+def test_our_own_fault_is_told_by_an_id_only(caplog: pytest.LogCaptureFixture) -> None:
+    message = shown_message(InternalError("the password of the database is 1234"), START)
+    assert "1234" not in message
+    (record,) = caplog.records
+    assert record.getMessage().split()[-1] in message
+    assert shown_message(NotFound("no such thing"), START) == "no such thing"
+
+
+def test_a_wrong_shape_names_the_place_and_survives_any_input() -> None:
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    found: list[dict[str, Any]] = [
+        {"loc": ("body", "labels", 3, "value"), "msg": "Value error, no number", "type": "x", "input": deep},
+        {"loc": ("body",), "msg": "Field required", "type": "missing", "input": "\ud800"},
+    ]
+    first = json.loads(bytes(problem_of_shape(found, instance="/").body))
+    assert first["status"] == 422
+    assert first["what"] == "body.labels.3.value"
+    assert first["expected"] == "no number"
+    assert "1 more" in first["detail"]
+    second = json.loads(bytes(problem_of_shape(found[1:], instance="/").body))
+    assert second["got"] == "nothing"
+
+
+def test_a_message_without_parts_is_what() -> None:
+    assert parts_of("It is broken") == {"what": "It is broken"}

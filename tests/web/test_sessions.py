@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.testing.clock import FakeClock
+from headrace.web.sessions import MAX_AGE_S, MAX_IDLE_S, TICKET_S, Sessions, Tickets
+
+
+def test_a_ticket_signs_in_once() -> None:
+    tickets = Tickets(FakeClock())
+    first, second = tickets.issue("ada"), tickets.issue("grace")
+    assert len(first) >= 43  # 32 random bytes
+    assert tickets.redeem(second) == "grace"
+    assert tickets.redeem(first) == "ada"
+    assert tickets.redeem(first) is None
+
+
+def test_a_ticket_ends_after_ten_minutes() -> None:
+    clock = FakeClock()
+    tickets = Tickets(clock)
+    early, late = tickets.issue("ada"), tickets.issue("ada")
+    clock.advance(TICKET_S - 1)
+    assert tickets.redeem(early) == "ada"
+    clock.advance(1)
+    assert tickets.redeem(late) is None
+
+
+@given(st.text())
+def test_nothing_else_is_a_ticket_or_a_session(text: str) -> None:
+    tickets, sessions = Tickets(FakeClock()), Sessions(FakeClock())
+    tickets.issue("ada")
+    sessions.open("ada")
+    assert tickets.redeem(text) is None
+    assert sessions.find(text) is None
+
+
+def test_old_tickets_make_room_for_new_ones() -> None:
+    tickets = Tickets(FakeClock())
+    issued = [tickets.issue("ada") for _ in range(101)]
+    assert tickets.redeem(issued[0]) is None
+    assert tickets.redeem(issued[-1]) == "ada"
+
+
+def test_a_session_ends_after_an_idle_hour_but_use_keeps_it() -> None:
+    clock = FakeClock()
+    sessions = Sessions(clock)
+    value = sessions.open("ada")
+    for _ in range(3):
+        clock.advance(MAX_IDLE_S - 1)
+        assert sessions.find(value) == "ada"
+    clock.advance(MAX_IDLE_S)
+    assert sessions.find(value) is None
+
+
+def test_a_page_that_refreshes_itself_does_not_keep_a_session_awake() -> None:
+    clock = FakeClock()
+    sessions = Sessions(clock)
+    value = sessions.open("ada")
+    clock.advance(MAX_IDLE_S - 1)
+    assert sessions.find(value, awake=False) == "ada"
+    clock.advance(1)
+    assert sessions.find(value) is None
+
+
+def test_a_session_ends_after_twelve_hours_whatever_happens() -> None:
+    clock = FakeClock()
+    sessions = Sessions(clock)
+    value = sessions.open("ada")
+    for _ in range(int(MAX_AGE_S / 1800) - 1):
+        clock.advance(1800)
+        assert sessions.find(value) == "ada"
+    clock.advance(1800)
+    assert sessions.find(value) is None
+
+
+def test_signing_out_ends_one_session_only() -> None:
+    sessions = Sessions(FakeClock())
+    mine, other = sessions.open("ada"), sessions.open("ada")
+    sessions.close(mine)
+    sessions.close(mine)
+    sessions.close(None)
+    assert sessions.find(mine) is None
+    assert sessions.find(other) == "ada"
+
+
+def test_the_longest_idle_session_makes_room() -> None:
+    clock = FakeClock()
+    sessions = Sessions(clock)
+    first = sessions.open("first")
+    second = sessions.open("second")
+    clock.advance(1)
+    assert sessions.find(first) == "first"
+    for _ in range(999):
+        sessions.open("many")
+    assert sessions.find(second) is None
+    assert sessions.find(first) == "first"

@@ -1,0 +1,152 @@
+"""What watching leaves behind: answers, windows, findings, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+
+from headrace.app.composition import App
+from headrace.app.deliver import numeric_inputs
+from headrace.core.ids import derived_id, new_id
+from headrace.core.project import Project
+from headrace.core.record import Alert, Finding
+from headrace.core.release import Measurement, Release
+from headrace.monitoring.ingest import ingest
+from headrace.store.records import encode_prediction
+from headrace.testing.factories import make_prediction
+from tests.web.making import AUTHOR, FEATURES, Cause
+
+WEEK = timedelta(days=7)
+FIRST = datetime(2026, 5, 7, tzinfo=UTC)
+N_WINDOWS = 20
+
+
+def find_drift(app: App, project: Project, release_id: str) -> Cause:
+    """A shift in an input, and the retraining that followed."""
+    feature = FEATURES[2]
+    finding = _finding(app, project, release_id, "data_drift", week=8, size=0.52)
+    title = f"input {feature!r} has shifted: PSI 0.52 against the training data"
+    return _keep(app, replace(finding, title=title, feature=feature), action="review", state="closed")
+
+
+def find_decay(app: App, project: Project, release_id: str) -> Cause:
+    """A shift in the predictions that only warned, then a loss that asked for a retraining."""
+    shifted = _finding(app, project, release_id, "prediction_drift", week=17, size=0.24)
+    title = "predictions have shifted: PSI 0.24 against the training data"
+    _keep(app, replace(shifted, title=title), action="warn", state="closed")
+    worse = _finding(app, project, release_id, "performance", week=18, size=1.16)
+    title = "log_loss is 1.16 times what it was on the test rows"
+    return _keep(app, replace(worse, title=title), action="automatic", state="acting")
+
+
+def _finding(app: App, project: Project, release_id: str, kind: str, *, week: int, size: float) -> Finding:
+    start = FIRST + week * WEEK
+    return Finding(
+        id=derived_id("finding", project.name, kind, release_id),
+        project=project.name,
+        kind=kind,
+        release_id=release_id,
+        title="",
+        window=(start, start + WEEK),
+        evidence={
+            "test": "kolmogorov-smirnov", "p_value": 3.2e-19, "level": 0.00083, "psi": size,
+            "n_reference": 104_233, "n_current": 6_841,
+        },
+        size=size,
+        at=app.clock.now(),
+    )  # fmt: skip
+
+
+def _keep(
+    app: App,
+    finding: Finding,
+    *,
+    action: Literal["warn", "review", "automatic"],
+    state: Literal["acting", "closed"],
+) -> Cause:
+    app.store.findings.add(finding)
+    build_id = derived_id("build", finding.id)
+    app.store.findings.save_alert(
+        Alert(
+            id=derived_id("alert", finding.id),
+            project=finding.project,
+            finding_id=finding.id,
+            action=action,
+            state=state,
+            reason=finding.title,
+            at=finding.at,
+            event_time=finding.window[1],
+            build_id=None if action == "warn" else build_id,
+        )
+    )
+    return Cause(build_id, f"{finding.kind}: {finding.title} (finding {finding.id})")
+
+
+def add_windows(app: App, project: Project, first: Release, second: Release) -> None:
+    """Twenty weeks: summer shifts the temperature, and the loss grows twice."""
+    random, measured = np.random.default_rng(7), list[Measurement]()
+    for week in range(N_WINDOWS):
+        release, age = (first, week) if week < 11 else (second, week - 11)
+        start = FIRST + week * WEEK
+        n_rows = int(6_500 + 400 * random.standard_normal())
+        reference = release.manifest.evaluation["log_loss"]
+        loss = reference * (0.99 + 0.022 * age + 0.012 * random.standard_normal())
+        measured += [
+            _measured(release, "window", start, float(n_rows), n_rows),
+            _measured(
+                release, "log_loss", start, loss, n_rows - 40,
+                interval=(loss - 0.011, loss + 0.011), confidence=0.9, detail={"reference": reference},
+            ),
+        ]  # fmt: skip
+        for index, feature in enumerate((*FEATURES, "prediction")):
+            slope = {2: 0.066, 6: 0.024, 11: 0.026}.get(index, 0.003)
+            psi = abs(slope * age + 0.012 * random.random())
+            kind = "prediction_drift" if feature == "prediction" else "data_drift"
+            detail = {
+                "kind": kind,
+                "test": "ks",
+                "p_value": 0.2 / (1 + age) ** 4,
+                "ks": psi / 4,
+                "js": psi / 8,
+            }
+            measured.append(_measured(release, "psi", start, psi, n_rows, feature=feature, detail=detail))
+    app.store.evidence.measure(measured)
+    predictions = [
+        make_prediction(
+            id=new_id(app.clock.now()), project=project.name, release_id=second.id, principal=AUTHOR,
+            event_time=FIRST + N_WINDOWS * WEEK, columns={"distance": [733.0 + i, 1400.0]},
+            outputs={"predict": ["no", "yes"], "probability": [0.2, 0.7]},
+        )
+        for i in range(1_284)
+    ]  # fmt: skip
+    _answer(app, project, [encode_prediction(one) for one in predictions])
+
+
+def _measured(
+    release: Release,
+    name: str,
+    start: datetime,
+    value: float,
+    n_rows: int,
+    **more: Any,
+) -> Measurement:
+    return Measurement(
+        id=derived_id(release.project, name, str(more.get("feature")), start.isoformat()),
+        project=release.project,
+        name=name,
+        value=value,
+        n_rows=n_rows,
+        at=release.created_at,
+        release_id=release.id,
+        window=(start, start + WEEK),
+        **more,
+    )
+
+
+def _answer(app: App, project: Project, records: Sequence[bytes]) -> None:
+    app.store.events.append(f"{project.name}/predictions", list(records))
+    ingest(project.name, app.store.events, app.store.tables, numeric=numeric_inputs(app.store, project))
