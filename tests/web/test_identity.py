@@ -124,8 +124,9 @@ def test_the_wrong_role_is_403_and_the_refusal_is_audited(
     before = len(site.app.store.audit.list(limit=100_000))
     response = site.ask(method, path, by=by, json=body)
     assert response.status_code == 403, response.text
-    denied = site.app.store.audit.list(after=before, limit=100_000)
-    assert [(entry.actor, entry.action) for entry in denied] == [(by, "access.denied")]
+    added = site.app.store.audit.list(after=before, limit=100_000)
+    # The deliveries of the seeded home go on meanwhile, and are audited too.
+    assert [entry.action for entry in added if entry.actor == by] == ["access.denied"]
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])
