@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,5 +9,7 @@ from tests.access.people import Door
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Door:
-    return Door(tmp_path / "keys")
+def door(tmp_path: Path) -> Iterator[Door]:
+    door = Door(tmp_path / "home")
+    yield door
+    door.close()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headrace.access.gatekeeper import Gatekeeper
-from headrace.access.identities import Identities
+from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
-from headrace.access.tokens import Tokens
 from headrace.core.identity import AuditEntry, Principal
-from headrace.testing.clock import START, FakeClock
+from headrace.store import open_store
+from headrace.testing import START, FakeClock, make_settings
 
 
 class MemoryPrincipals:
@@ -66,13 +66,21 @@ class MemoryAudit:
 class Door:
     """A gatekeeper with everything behind it, connected."""
 
-    def __init__(self, keys: Path) -> None:
+    def __init__(self, home: Path) -> None:
         self.clock = FakeClock()
         self.principals = MemoryPrincipals()
         self.audit = MemoryAudit()
-        self.identities = Identities(self.principals, self.audit, self.clock)
-        self.tokens = Tokens(keys, self.clock)
-        self.gatekeeper = Gatekeeper(self.identities, self.tokens, CedarPolicy(), self.audit)
+        self.store = replace(
+            open_store(make_settings(home), self.clock), principals=self.principals, audit=self.audit
+        )
+        self.access = open_access(self.store, home / "keys", self.clock, CedarPolicy())
+        self.identities = self.access.identities
+        self.tokens = self.access.tokens
+        self.gatekeeper = self.access.gatekeeper
+
+    def close(self) -> None:
+        """Release the store's files."""
+        self.store.close()
 
     def enter(self, name: str, *roles: str) -> str:
         """Make ``name`` known; returns its ``Authorization`` header."""

@@ -72,7 +72,7 @@ def test_only_a_validator_decides(waiting: Waiting, role: str) -> None:
         decide(project.app, project.work, somebody, release.id, "approved", "")
     assert project.app.store.releases.get(release.id).state == "waiting"
     denied = project.app.store.audit.list()[-1]
-    assert (denied.actor, denied.resource) == (somebody.name, "project:waiting")
+    assert (denied.actor, denied.resource) == (somebody.name, f"release:{release.id}")
 
 
 def test_what_nobody_made_cannot_be_decided(waiting: Waiting) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
 from headrace.app import reading
 from headrace.app.comparing import difference
@@ -51,8 +51,8 @@ def _me(app: App, name: str = VIEWER) -> Principal:
 
 def _restricted(app: App) -> App:
     """The same home under a policy that shows one project only."""
-    keeper = Gatekeeper(app.identities, app.tokens, CedarPolicy(ONLY_CARS), app.store.audit)
-    return replace(app, gatekeeper=keeper)
+    keys = app.settings.home / "keys"
+    return replace(app, access=open_access(app.store, keys, app.clock, CedarPolicy(ONLY_CARS)))
 
 
 def test_lists_hold_only_what_may_be_read(app: App, seeded: Seeded) -> None:

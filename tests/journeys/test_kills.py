@@ -171,7 +171,7 @@ def test_a_server_killed_again_and_again_finishes_the_rollout_and_loses_no_answe
         port = free_port()
         # Each life is a little longer: the first ones die while they take over, later ones between looks.
         process = subprocess.Popen(
-            [sys.executable, str(HARNESS), str(3 + 5 * life), "up", "--json", "--port", str(port)],
+            [sys.executable, str(HARNESS), str(2 + 2 * life), "up", "--json", "--port", str(port)],
             cwd=cars.folder,
             env=cars.env(),
             stdout=subprocess.DEVNULL,

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import uvicorn
 
-from headrace.access.gatekeeper import Gatekeeper
-from headrace.access.identities import Identities
+from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
-from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.handler import Handler
@@ -31,8 +29,7 @@ def main(home: Path) -> None:
     routes = RouteTable(store.rollouts, clock)
     routes.refresh()
     models = LoadedModels(lambda _: StubModel(), clock)
-    identities = Identities(store.principals, store.audit, clock)
-    gatekeeper = Gatekeeper(identities, Tokens(home / "keys", clock), CedarPolicy(), store.audit)
+    gatekeeper = open_access(store, home / "keys", clock, CedarPolicy()).gatekeeper
     recorder = Recorder(store.events)
     app = InferenceApp(Handler(routes, models, recorder, clock, gatekeeper), gatekeeper)
     with socket.create_server(("127.0.0.1", 0)) as listener:

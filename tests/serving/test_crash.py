@@ -34,7 +34,9 @@ def home(tmp_path: Path) -> Path:
     """A home with one identity and one live release."""
     path = tmp_path / "home"
     store = open_store(make_settings(path), SystemClock())
-    Identities(store.principals, store.audit, SystemClock()).add("caller", ["operator"], actor="root")
+    Identities(store.principals, store.audit, store.epoch, SystemClock()).add(
+        "caller", ["operator"], actor="root"
+    )
     store.rollouts.set_route(Route(project="cars", live="r1"))
     store.close()
     return path

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from headrace.access.grants import Grants
 from headrace.access.identities import Identities
+from headrace.access.resources import Resources
 from headrace.access.tokens import Tokens
+from headrace.access.uses import Uses
 from headrace.core.errors import Denied, NotFound, Unauthenticated
-from headrace.core.identity import ROLES, Principal, Role
-from headrace.core.ports import AuditLog, Policy
+from headrace.core.identity import PLAIN, ROLES, Circumstance, Decision, Principal, Resource, Role
+from headrace.core.ports import AuditLog, Clock, Policy
+
+_FORBIDDEN = {
+    "another-workspace": "It belongs to another workspace.",
+    "own-work": "Nobody can decide on their own work: ask somebody else.",
+    "second-factor": "A high risk needs a fresh second factor: prove it is you, then try again.",
+    "people-decide": "Deciding is for people, not for services and agents.",
+    "bound-tools": "The token is bound to other tools.",
+}
+"""What the rules of always.cedar mean for whoever they stop."""
 
 
 class Gatekeeper:
@@ -18,11 +32,26 @@ class Gatekeeper:
         gatekeeper.require(principal, "predict", "project:cars")
     """
 
-    def __init__(self, identities: Identities, tokens: Tokens, policy: Policy, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        *,
+        identities: Identities,
+        tokens: Tokens,
+        policy: Policy,
+        resources: Resources,
+        grants: Grants,
+        uses: Uses,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
         self._identities = identities
         self._tokens = tokens
         self._policy = policy
+        self._resources = resources
+        self._grants = grants
+        self._uses = uses
         self._audit = audit
+        self._clock = clock
 
     def authenticate(self, authorization_header: str | None) -> Principal:
         """The identity behind the value of an ``Authorization`` header.
@@ -44,30 +73,58 @@ class Gatekeeper:
         except NotFound as error:
             raise Unauthenticated(f"The token's identity {name!r} is no longer known here.") from error
 
-    def allows(self, principal: Principal, action: str, resource: str) -> bool:
-        """Whether ``principal`` may; asking leaves no trace."""
-        return self._policy.decide(principal, action, resource).allowed
+    def decide(self, principal: Principal, action: str, resource: str | Resource) -> Decision:
+        """Whether ``principal`` may, and by which rules; asking leaves no trace."""
+        described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
+        return self._policy.decide(
+            self._granted(principal, described), action, described, self._circumstance(principal)
+        )
 
-    def require(self, principal: Principal, action: str, resource: str) -> None:
+    def allows(self, principal: Principal, action: str, resource: str | Resource) -> bool:
+        """Whether ``principal`` may; asking leaves no trace."""
+        return self.decide(principal, action, resource).allowed
+
+    def require(self, principal: Principal, action: str, resource: str | Resource) -> None:
         """Return if ``principal`` may do ``action`` on ``resource``; a refusal is audited, durably.
 
         Raises:
             Denied: no rule permits it, or one forbids it.
         """
-        decision = self._policy.decide(principal, action, resource)
+        decision = self.decide(principal, action, resource)
         if decision.allowed:
+            self._uses.note(principal.name, action, str(resource))
             return
         self._audit.append(
             principal.name,
             "access.denied",
-            resource,
+            str(resource),
             {"action": action, "rules": list(decision.rules), "policy": decision.policy},
         )
-        may = [role for role in ROLES if self._role_may(role, principal, action, resource)]
-        held = ", ".join(principal.roles) or "none"
-        next_step = f"Roles that may: {', '.join(may)}." if may else "No role may."
-        raise Denied(f"{principal.name!r} (roles: {held}) may not {action} on {resource}. {next_step}")
+        raise Denied(self._why(principal, action, resource, decision))
 
-    def _role_may(self, role: Role, principal: Principal, action: str, resource: str) -> bool:
-        somebody = Principal(name="somebody", kind="person", roles=(role,), created_at=principal.created_at)
-        return self._policy.decide(somebody, action, resource).allowed
+    def _granted(self, principal: Principal, resource: Resource) -> Principal:
+        """``principal`` with the roles that a grant gives it on ``resource`` for now."""
+        extra = self._grants.roles(principal.name, resource)
+        if not extra:
+            return principal
+        return replace(principal, roles=tuple(r for r in ROLES if r in principal.roles or r in extra))
+
+    def _circumstance(self, principal: Principal) -> Circumstance:
+        session = principal.session
+        if session is None or session.proved_until is None or session.proved_until <= self._clock.now():
+            return PLAIN
+        return Circumstance(proved=True)
+
+    def _why(self, principal: Principal, action: str, resource: str | Resource, decision: Decision) -> str:
+        held = ", ".join(principal.roles) or "none"
+        refusal = f"{principal.name!r} (roles: {held}) may not {action} on {resource}."
+        if decision.rules:
+            known = [_FORBIDDEN[rule] for rule in decision.rules if rule in _FORBIDDEN]
+            return " ".join([refusal, *(known or [f"Forbidden by: {', '.join(decision.rules)}."])])
+        may = [role for role in ROLES if self._role_may(role, principal, action, resource)]
+        next_step = f"Roles that may: {', '.join(may)}." if may else "No role may."
+        return f"{refusal} {next_step}"
+
+    def _role_may(self, role: Role, principal: Principal, action: str, resource: str | Resource) -> bool:
+        somebody = replace(principal, name="somebody", roles=(role,))
+        return self.decide(somebody, action, resource).allowed

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import replace
 
-from headrace.core.errors import Conflict, InvalidInput, NotFound
-from headrace.core.identity import ROLES, Principal, Role
+from headrace.access.memory import Memory
+from headrace.core.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from headrace.core.identity import MAIN, ROLES, Kind, Principal, Role
 from headrace.core.ids import check_name
-from headrace.core.ports import AuditLog, Clock, PrincipalStore
+from headrace.core.ports import AuditLog, Clock, Epoch, PrincipalStore
 
 FIRST_ROLES: tuple[Role, ...] = ("developer", "operator", "admin")
 
 
-class _Seen(NamedTuple):
-    principal: Principal
-    until_s: float
-
-
 class Identities:
-    """The known identities, read through a short cache so that a request costs no query.
-
-    Args:
-        cache_s: how long a change made by another process may go unnoticed, in seconds.
+    """The known identities, remembered so that a request costs no query.
 
     Example::
 
         identities.add("reviewer", ["validator"], actor="ann")
     """
 
-    def __init__(
-        self, principals: PrincipalStore, audit: AuditLog, clock: Clock, *, cache_s: float = 1.0
-    ) -> None:
+    def __init__(self, principals: PrincipalStore, audit: AuditLog, epoch: Epoch, clock: Clock) -> None:
         self._principals = principals
         self._audit = audit
+        self._epoch = epoch
         self._clock = clock
-        self._cache_s = cache_s
-        self._seen: dict[str, _Seen] = {}
+        self._known = Memory(principals.find, epoch, clock)
 
     def add(
         self,
@@ -44,7 +35,8 @@ class Identities:
         roles: Sequence[str],
         *,
         actor: str,
-        kind: Literal["person", "service", "agent"] = "person",
+        kind: Kind = "person",
+        workspace: str = MAIN,
     ) -> Principal:
         """Make ``name`` known with exactly these roles; a known identity's roles are replaced.
 
@@ -60,12 +52,13 @@ class Identities:
         before = self._principals.find(name)
         if before is not None and "admin" in before.roles and "admin" not in roles:
             self._keep_an_admin(name)
-        principal = Principal(
-            name=name,
-            kind=before.kind if before else kind,
-            roles=tuple(role for role in ROLES if role in roles),
-            created_at=before.created_at if before else self._clock.now(),
-        )
+        held = tuple(role for role in ROLES if role in roles)
+        if before is None:
+            principal = Principal(
+                name=name, kind=kind, roles=held, created_at=self._clock.now(), workspace=workspace
+            )
+        else:
+            principal = replace(before, roles=held)
         self._audit.append(
             actor,
             "access.write",
@@ -73,7 +66,7 @@ class Identities:
             {"roles": list(principal.roles), "before": list(before.roles) if before else None},
         )
         self._principals.save(principal)
-        self._seen.pop(name, None)
+        self._epoch.advance()
         return principal
 
     def _keep_an_admin(self, leaving: str) -> None:
@@ -84,23 +77,28 @@ class Identities:
             )
 
     def resolve(self, name: str) -> Principal:
-        """The identity with this name.
+        """The identity with this name, if it may act at this moment.
 
         Raises:
             NotFound: nobody is known by this name.
+            Unauthenticated: it is frozen, or its time is over.
         """
-        now_s = self._clock.monotonic_s()
-        seen = self._seen.get(name)
-        if seen is not None and now_s < seen.until_s:
-            return seen.principal
-        principal = self._principals.find(name)
+        principal = self._known.get(name)
         if principal is None:
-            self._seen.pop(name, None)
             raise NotFound(
                 f"There is no identity {name!r} here. Somebody with the role admin can add it: "
                 f"headrace access user add {name} --role ROLE (one of {', '.join(ROLES)})."
             )
-        self._seen[name] = _Seen(principal, now_s + self._cache_s)
+        if principal.frozen is not None:
+            raise Unauthenticated(
+                f"The identity {name!r} is frozen: {principal.frozen}. Somebody with the role admin can "
+                f"unfreeze it: headrace access unfreeze {name}."
+            )
+        if principal.expires_at is not None and principal.expires_at <= self._clock.now():
+            raise Unauthenticated(
+                f"The identity {name!r} has expired ({principal.expires_at:%Y-%m-%d %H:%M} UTC). "
+                "Somebody with the role admin can prolong it."
+            )
         return principal
 
     def ensure_first(self, name: str) -> Principal:

@@ -6,11 +6,11 @@ import json
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput
-from headrace.core.identity import Decision, Principal
+from headrace.core.identity import PLAIN, Circumstance, Decision, Principal, Resource
 
 if TYPE_CHECKING:
     import cedarpy
@@ -24,10 +24,27 @@ ACTIONS = (
     "predict",
     "label.write",
     "monitor.run",
+    "data.read",
+    "data.erase",
+    "trace.read",
+    "tracking.write",
+    "agent.prompt",
+    "tool.call",
+    "waiver.ask",
+    "waiver.decide",
+    "grant.ask",
+    "grant.decide",
+    "policy.propose",
+    "policy.decide",
+    "incident.raise",
+    "incident.work",
+    "access.read",
     "access.write",
+    "workspace.write",
     "audit.read",
 )
-_DEFAULT = Path(__file__).with_name("default.cedar")
+_ROLES = Path(__file__).with_name("default.cedar")
+_ALWAYS = Path(__file__).with_name("always.cedar")
 
 
 class _Asked(NamedTuple):
@@ -36,8 +53,16 @@ class _Asked(NamedTuple):
     name: str
     kind: str
     roles: tuple[str, ...]
+    workspace: str
+    tools: tuple[str, ...] | None
     action: str
-    resource: str
+    resource_kind: str
+    resource_name: str
+    resource_workspace: str
+    authors: tuple[str, ...]
+    risk: str
+    proved: bool
+    arguments: tuple[tuple[str, str], ...]
 
 
 class CedarPolicy:
@@ -45,7 +70,11 @@ class CedarPolicy:
 
     In the text a principal is ``Person::"ann"``, ``Service::"..."`` or ``Agent::"..."`` within its
     ``Role::"..."``s, an action ``Action::"predict"``, and the resource ``project:cars`` is
-    ``Project::"cars"``.
+    ``Project::"cars"``. Rules may ask for ``principal.workspace``, ``principal.name``, for a token that is
+    bound to tools ``principal.tools``; ``resource.workspace``, ``resource.authors``, ``resource.risk``;
+    ``context.proved`` and ``context.arguments``.
+
+    The rules of ``always.cedar`` hold beside every text: a policy cannot lift them.
 
     Args:
         text: the policy; the default policy when not given.
@@ -60,8 +89,9 @@ class CedarPolicy:
     """
 
     def __init__(self, text: str | None = None, *, max_cached: int = 10_000) -> None:
-        self.text = _DEFAULT.read_text(encoding="utf-8") if text is None else text
-        self.digest = digest_bytes(self.text.encode())
+        self.text = _ROLES.read_text(encoding="utf-8") if text is None else text
+        self._always = _ALWAYS.read_text(encoding="utf-8")
+        self.digest = digest_bytes(f"{self._always}\n{self.text}".encode())
         self._max_cached = max_cached
         self._lock = threading.Lock()
         self._decided: dict[_Asked, Decision] = {}
@@ -73,16 +103,33 @@ class CedarPolicy:
         import cedarpy
 
         try:
-            return cedarpy.PolicySet.from_str(self.text)
+            return cedarpy.PolicySet.from_str(f"{self._always}\n{self.text}")
         except ValueError as error:
             raise InvalidInput(
                 f"The policy does not parse: {error}. Expected Cedar text such as "
                 'permit (principal in Role::"viewer", action == Action::"project.read", resource);'
             ) from error
 
-    def decide(self, principal: Principal, action: str, resource: str) -> Decision:
-        """Whether ``principal`` may do ``action`` on ``resource`` (``kind:name``), and by which rules."""
-        asked = _Asked(principal.name, principal.kind, principal.roles, action, resource)
+    def decide(
+        self, principal: Principal, action: str, resource: Resource, circumstance: Circumstance = PLAIN
+    ) -> Decision:
+        """Whether ``principal`` may do ``action`` on ``resource``, and by which rules."""
+        session = principal.session
+        asked = _Asked(
+            principal.name,
+            principal.kind,
+            principal.roles,
+            principal.workspace,
+            None if session is None else session.tools,
+            action,
+            resource.kind,
+            resource.name,
+            resource.workspace,
+            resource.authors,
+            resource.risk,
+            circumstance.proved,
+            circumstance.arguments,
+        )
         decision = self._decided.get(asked)
         if decision is None:
             decision = self._evaluate(asked)
@@ -96,17 +143,26 @@ class CedarPolicy:
         import cedarpy
 
         principal = {"type": asked.kind.capitalize(), "id": asked.name}
+        resource = {"type": asked.resource_kind.capitalize(), "id": asked.resource_name}
         roles = [{"type": "Role", "id": role} for role in asked.roles]
+        about: dict[str, Any] = {"name": asked.name, "workspace": asked.workspace}
+        if asked.tools is not None:
+            about["tools"] = list(asked.tools)
+        on = {"workspace": asked.resource_workspace, "authors": list(asked.authors), "risk": asked.risk}
         entities = cedarpy.Entities.from_json_str(
-            json.dumps([{"uid": principal, "attrs": {}, "parents": roles}])
+            json.dumps(
+                [
+                    {"uid": principal, "attrs": about, "parents": roles},
+                    {"uid": resource, "attrs": on, "parents": []},
+                ]
+            )
         )
-        kind, _, name = asked.resource.partition(":")
         result = cedarpy.is_authorized(
             {
                 "principal": principal,
                 "action": {"type": "Action", "id": asked.action},
-                "resource": {"type": kind.capitalize(), "id": name},
-                "context": {},
+                "resource": resource,
+                "context": {"proved": asked.proved, "arguments": dict(asked.arguments)},
             },
             self._policies,
             entities,

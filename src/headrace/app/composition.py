@@ -8,6 +8,7 @@ from types import TracebackType
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.identities import Identities
+from headrace.access.opening import Access, open_access
 from headrace.access.policy import CedarPolicy
 from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
@@ -32,18 +33,32 @@ class App:
     settings: Settings
     clock: Clock
     store: Store
-    identities: Identities
-    tokens: Tokens
-    gatekeeper: Gatekeeper
+    access: Access
     tracker: Tracker
     scorers: Scorers
+
+    @property
+    def identities(self) -> Identities:
+        """Who is known."""
+        return self.access.identities
+
+    @property
+    def tokens(self) -> Tokens:
+        """Bearer tokens."""
+        return self.access.tokens
+
+    @property
+    def gatekeeper(self) -> Gatekeeper:
+        """Who may do what."""
+        return self.access.gatekeeper
 
     def me(self) -> Principal:
         """The identity that commands run as; the first one in an empty home is made known."""
         return self.identities.ensure_first(self.settings.user)
 
     def close(self) -> None:
-        """Release files and connections."""
+        """Write what is only counted so far, and release files and connections."""
+        self.access.uses.flush()
         self.store.close()
 
     def __enter__(self) -> App:
@@ -92,16 +107,12 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
     """
     clock = clock or SystemClock()
     store = open_store(settings, clock)
-    identities = Identities(store.principals, store.audit, clock)
-    tokens = Tokens(settings.home / "keys", clock)
-    gatekeeper = Gatekeeper(identities, tokens, CedarPolicy(), store.audit)
+    access = open_access(store, settings.home / "keys", clock, CedarPolicy())
     return App(
         settings=settings,
         clock=clock,
         store=store,
-        identities=identities,
-        tokens=tokens,
-        gatekeeper=gatekeeper,
+        access=access,
         tracker=MlflowTracker(settings.mlflow_url),
         scorers=Scorers(store),
     )

@@ -17,7 +17,7 @@ from headrace.app.deliver import DECISION, TICK, follow_live, stop_rollout
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
 from headrace.core.errors import Conflict, InvalidInput, NotFound
-from headrace.core.identity import Principal
+from headrace.core.identity import Principal, Resource
 from headrace.core.ids import derived_id, new_id
 from headrace.core.project import Project
 from headrace.core.record import Outcome
@@ -45,9 +45,19 @@ _TRUTH_TYPES: dict[str, tuple[type, ...]] = {
 def declare(app: App, principal: Principal, folder: Path) -> Project:
     """Read the project in ``folder`` and make it known."""
     project = load_project(folder)
-    app.gatekeeper.require(principal, "project.run", f"project:{project.name}")
-    app.store.projects.save(project, str(folder.resolve()))
+    app.gatekeeper.require(principal, "project.run", _declared(app, principal, project.name))
+    app.store.projects.save(project, str(folder.resolve()), principal.workspace)
+    app.store.epoch.advance()
     return project
+
+
+def _declared(app: App, principal: Principal, name: str) -> str | Resource:
+    """The project ``name``; one that is new will belong to the workspace of whoever declares it."""
+    try:
+        app.store.projects.workspace(name)
+    except NotFound:
+        return Resource(kind="project", name=name, workspace=principal.workspace)
+    return f"project:{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +139,7 @@ def decide(
         raise InvalidInput(f"A decision is 'approved' or 'rejected', got {decision!r}.")
     release = find_release(app, release_id)
     action = "release.approve" if decision == "approved" else "release.reject"
-    app.gatekeeper.require(principal, action, f"project:{release.project}")
+    app.gatekeeper.require(principal, action, f"release:{release.id}")
     app.store.evidence.approve(
         Approval(
             id=derived_id("approval", release.id, principal.name),

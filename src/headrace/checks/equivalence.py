@@ -30,8 +30,8 @@ class Equivalence:
     """What the comparison found.
 
     Attributes:
-        max_difference: largest difference, relative to the spread of the original's predictions, or between
-            probabilities; None where one side has no number.
+        max_difference: largest difference: of predictions, in spreads of the original's (see
+            :func:`compare_outputs`), or between probabilities; None where one side has no number.
         worst_row: position of that row; None without one.
         n_labels_differ: rows whose predicted label differs although the probabilities are not tied.
     """
@@ -94,7 +94,8 @@ def compare_outputs(
 
     ``failed`` when a prediction differs by more than ``tolerance`` spreads, a probability by more than
     ``tolerance``, or a label where the two likeliest classes are not that close. ``error`` when there is
-    nothing to compare. Where both have no number they agree.
+    nothing to compare. Where both have no number they agree. A prediction further than one spread from the
+    median is measured by its distance from it: float32 sums of many far inputs round in proportion to it.
 
     Args:
         spread: of the predictions; the interquartile range of the original's finite ones when None.
@@ -121,7 +122,7 @@ def compare_outputs(
         numeric = predicted.astype(np.float64)
         gaps = _gaps(numeric, np.asarray(package["predict"], dtype=np.float64))
         with np.errstate(over="ignore"):
-            return _judged(gaps / (spread or _spread(numeric)), 0, tolerance)
+            return _judged(gaps / _scale(numeric, spread or _spread(numeric)), 0, tolerance)
     n_differ = _labels_differ(predicted, package["predict"], probability, tolerance)
     return _judged(differences, n_differ, tolerance)
 
@@ -170,6 +171,14 @@ def _spread(values: Floats) -> float:
         return 1.0
     low, high = np.quantile(finite, [0.25, 0.75], method="inverted_cdf").tolist()
     return (high - low) or float(np.abs(finite).max()) or 1.0
+
+
+def _scale(values: Floats, spread: float) -> Floats:
+    """What each difference is held against: the spread, or how far the value lies from the median."""
+    finite = values[np.isfinite(values)]
+    centre = float(np.quantile(finite, 0.5, method="inverted_cdf")) if finite.size else 0.0
+    distance = np.abs(values - centre)
+    return np.maximum(spread, np.where(np.isfinite(distance), distance, spread))
 
 
 def _boundaries(values: NDArray[Any], spec: Column) -> list[Any]:

@@ -1,23 +1,98 @@
-"""Who acts, and what was decided about it."""
+"""Who acts, what they may do for how long, and what was decided about it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Role = Literal["viewer", "developer", "validator", "operator", "auditor", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "developer", "validator", "operator", "auditor", "admin")
+Kind = Literal["person", "service", "agent"]
+MAIN = "main"
+"""The workspace of whoever has no other. Its administrators set up the other workspaces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """How a principal has proved who it is, this time; never stored with it.
+
+    Attributes:
+        token: id of the token that speaks for it; a browser's session has one too.
+        run: the run that an agent's token is bound to.
+        tools: the only tools that the token may call; None: it is bound to none in particular.
+        proved_until: until when a second factor counts as fresh.
+    """
+
+    token: str
+    run: str | None = None
+    tools: tuple[str, ...] | None = None
+    proved_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """A person, service or agent."""
+    """A person, service or agent.
+
+    Attributes:
+        owner: the person to call; people answer for themselves.
+        expires_at: from when on it is nobody any more.
+        review_by: when somebody has to say again that it is still needed.
+        frozen: why it may do nothing for now; None: it may.
+    """
 
     name: str
-    kind: Literal["person", "service", "agent"]
+    kind: Kind
     roles: tuple[Role, ...]
     created_at: datetime
+    workspace: str = MAIN
+    owner: str | None = None
+    purpose: str = ""
+    expires_at: datetime | None = None
+    review_by: datetime | None = None
+    frozen: str | None = None
+    session: Session | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """What somebody wants to act on, with everything that a rule may ask about it.
+
+    Attributes:
+        authors: who made it; nobody decides about their own work.
+        risk: the risk tier of the project that it belongs to.
+    """
+
+    kind: str
+    name: str
+    workspace: str = MAIN
+    authors: tuple[str, ...] = ()
+    risk: str = ""
+
+    @classmethod
+    def parse(cls, text: str, workspace: str = MAIN) -> Resource:
+        """Read ``kind:name``.
+
+        >>> Resource.parse("project:cars").name
+        'cars'
+        """
+        kind, _, name = text.partition(":")
+        return cls(kind=kind, name=name, workspace=workspace)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstance:
+    """What else a rule may ask: is a second factor fresh, and with which arguments is a tool called."""
+
+    proved: bool = False
+    arguments: tuple[tuple[str, str], ...] = ()
+
+
+PLAIN = Circumstance()
+"""Nothing special."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +102,134 @@ class Decision:
     allowed: bool
     rules: tuple[str, ...]
     policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """A right that was used, how often, and when last."""
+
+    principal: str
+    action: str
+    resource: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+class Changing(Protocol):
+    """What all records below have: they change by revision, and are found by workspace, subject and state."""
+
+    @property
+    def id(self) -> str:
+        """Its own id."""
+
+    @property
+    def workspace(self) -> str:
+        """The workspace that it belongs to."""
+
+    @property
+    def subject(self) -> str:
+        """Whom or what it is about."""
+
+    @property
+    def state(self) -> str:
+        """Where it stands."""
+
+    @property
+    def revision(self) -> int:
+        """How often it has changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A role on one resource for a while: asked for, decided by somebody else, and over by itself.
+
+    Attributes:
+        subject: whom it is for.
+        resource: ``project:NAME`` or ``workspace:NAME``; the latter stands for everything in it.
+        break_glass: taken without waiting for an approval, which raises an alert.
+    """
+
+    id: str
+    workspace: str
+    subject: str
+    role: Role
+    resource: str
+    reason: str
+    asked_by: str
+    asked_at: datetime
+    duration_s: int
+    state: Literal["asked", "active", "refused", "ended"] = "asked"
+    revision: int = 0
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    ends_at: datetime | None = None
+    break_glass: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """Something by which a principal can prove who it is. Secrets are kept as hashes only.
+
+    Attributes:
+        family: all refresh tokens that came of one sign-in; when one is used twice, all of them end.
+        data: what the kind needs, such as ``{"hash": ...}``.
+    """
+
+    id: str
+    workspace: str
+    subject: str
+    kind: Literal["secret", "refresh", "token", "totp", "passkey", "external"]
+    created_at: datetime
+    expires_at: datetime | None
+    state: Literal["live", "used", "revoked"] = "live"
+    revision: int = 0
+    family: str = ""
+    used_at: datetime | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """Something suspicious: noticed by a rule or flagged by anybody, looked into, and closed with a result.
+
+    Attributes:
+        subject: the principal that it is about.
+        kind: such as ``impossible_travel``, ``token_reuse``, ``break_glass`` or ``flagged``.
+        notes: who found out what and when, oldest first.
+    """
+
+    id: str
+    workspace: str
+    subject: str
+    kind: str
+    title: str
+    raised_by: str
+    at: datetime
+    evidence: dict[str, Any] = field(default_factory=dict)
+    state: Literal["open", "investigating", "closed"] = "open"
+    revision: int = 0
+    assignee: str | None = None
+    notes: tuple[dict[str, str], ...] = ()
+    resolution: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyText:
+    """One version of a workspace's policy. ``digest`` is the SHA-256 of ``text``."""
+
+    id: str
+    workspace: str
+    subject: str
+    version: int
+    text: str
+    digest: str
+    author: str
+    at: datetime
+    state: Literal["waiting", "live", "superseded", "refused"] = "waiting"
+    revision: int = 0
+    approver: str | None = None
+    comment: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from headrace.core.data import Artifact, ModelVersion, Run, RunState, Snapshot
-from headrace.core.identity import AuditEntry, Decision, Principal
+from headrace.core.identity import (
+    MAIN,
+    PLAIN,
+    AuditEntry,
+    Changing,
+    Circumstance,
+    Decision,
+    Principal,
+    Resource,
+    Use,
+)
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, ReleaseState, Rollout, Route, Verdict
@@ -114,10 +124,13 @@ class EventLog(Protocol):
 class ProjectStore(Protocol):
     """Projects as last declared."""
 
-    def save(self, project: Project, path: str) -> None:
-        """Insert or update; ``path`` is the project's folder."""
+    def save(self, project: Project, path: str, workspace: str = MAIN) -> None:
+        """Insert or update; ``path`` is the project's folder. The first workspace stands."""
 
     def get(self, name: str) -> Project: ...
+
+    def workspace(self, name: str) -> str:
+        """The workspace that the project belongs to, for good."""
 
     def path(self, name: str) -> str:
         """The project's folder as last seen."""
@@ -246,7 +259,7 @@ class PrincipalStore(Protocol):
     """Identities."""
 
     def save(self, principal: Principal) -> None:
-        """Insert, or replace the roles of the one with this name."""
+        """Insert, or replace everything but kind, workspace and first day of the one with this name."""
 
     def get(self, name: str) -> Principal: ...
 
@@ -296,9 +309,52 @@ class ExecutorStore(Protocol):
 class Policy(Protocol):
     """Who may do what."""
 
-    def decide(self, principal: Principal, action: str, resource: str) -> Decision:
-        """Whether ``principal`` may do ``action`` (such as ``release.approve``) on ``resource``
-        (such as ``project:cars``)."""
+    def decide(
+        self, principal: Principal, action: str, resource: Resource, circumstance: Circumstance = PLAIN
+    ) -> Decision:
+        """Whether ``principal`` may do ``action`` (such as ``release.approve``) on ``resource``."""
+
+
+_Record = TypeVar("_Record", bound=Changing)
+
+
+class RecordStore(Protocol[_Record]):
+    """Records that change by revision: grants, credentials, incidents, policy texts, waivers."""
+
+    def add(self, record: _Record) -> _Record:
+        """Insert at revision 0; returns the one that stands under this id."""
+
+    def get(self, record_id: str) -> _Record: ...
+
+    def find(self, record_id: str) -> _Record | None: ...
+
+    def list(
+        self, *, workspace: str | None = None, subject: str | None = None, state: str | None = None
+    ) -> list[_Record]: ...
+
+    def change(self, record: _Record) -> _Record:
+        """Replace revision ``n - 1`` by ``n``; the stored revision again is no error. Raises Conflict
+        when somebody else has changed it meanwhile, NotFound when it is not there."""
+
+
+class UseStore(Protocol):
+    """Which rights were used."""
+
+    def add(self, uses: Sequence[Use]) -> None:
+        """Add counts, and widen first and last, by principal, action and resource."""
+
+    def list(self, principal: str | None = None) -> list[Use]:
+        """Newest use first."""
+
+
+class Epoch(Protocol):
+    """A number that grows whenever anybody's rights change: whoever remembers a right compares it first."""
+
+    def read(self) -> int:
+        """The present number; cheap enough for every request."""
+
+    def advance(self) -> None:
+        """Every process of this home sees another number from now on."""
 
 
 class Tracker(Protocol):

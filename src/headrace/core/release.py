@@ -180,3 +180,27 @@ class Route:
     canary: str | None = None
     canary_weight: float = 0.0
     revision: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiver:
+    """Leave to deviate from a rule for a while: recorded, decided by somebody else, over by itself.
+
+    Attributes:
+        subject: the project.
+        rule: the gate or control that is not met, such as ``gate:model`` or ``control:bias-review``.
+        size: how far it deviates; how many and which people must agree depends on it.
+    """
+
+    id: str
+    workspace: str
+    subject: str
+    rule: str
+    reason: str
+    size: Literal["small", "medium", "large"]
+    asked_by: str
+    asked_at: datetime
+    ends_at: datetime
+    state: Literal["asked", "granted", "refused", "ended"] = "asked"
+    revision: int = 0
+    decisions: tuple[dict[str, str], ...] = ()

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace.core.errors import InternalError, InvalidInput, Unavailable
+from headrace.core.identity import Credential, Grant, Incident, PolicyText
 from headrace.core.ids import new_id
 from headrace.core.ports import (
     ArtifactStore,
     AuditLog,
     Clock,
+    Epoch,
     EventLog,
     EvidenceStore,
     ExecutorStore,
@@ -20,14 +22,19 @@ from headrace.core.ports import (
     ModelStore,
     PrincipalStore,
     ProjectStore,
+    RecordStore,
     ReleaseStore,
     RolloutStore,
     RunStore,
     SnapshotStore,
     TableStore,
+    UseStore,
 )
+from headrace.core.release import Waiver
 from headrace.core.settings import Settings
+from headrace.store._sql import tables as sql
 from headrace.store._sql.audit import SqlAudit
+from headrace.store._sql.changing import SqlRecords
 from headrace.store._sql.engine import Database, reason
 from headrace.store._sql.evidence import SqlEvidence
 from headrace.store._sql.executors import SqlExecutors
@@ -40,8 +47,10 @@ from headrace.store._sql.releases import SqlReleases
 from headrace.store._sql.rollouts import SqlRollouts
 from headrace.store._sql.runs import SqlRuns
 from headrace.store._sql.snapshots import SqlSnapshots
+from headrace.store._sql.uses import SqlUses
 from headrace.store.artifacts import FolderArtifacts
 from headrace.store.disk import make_folder
+from headrace.store.epoch import SharedEpoch
 from headrace.store.events import SegmentLog
 from headrace.store.processes import MachineProcesses
 from headrace.store.tables import DeltaTables
@@ -63,6 +72,13 @@ class Store:
     rollouts: RolloutStore
     findings: FindingStore
     principals: PrincipalStore
+    grants: RecordStore[Grant]
+    credentials: RecordStore[Credential]
+    incidents: RecordStore[Incident]
+    policies: RecordStore[PolicyText]
+    waivers: RecordStore[Waiver]
+    uses: UseStore
+    epoch: Epoch
     audit: AuditLog
     executors: ExecutorStore
     on_close: Callable[[], None] = field(default=lambda: None, repr=False)
@@ -105,6 +121,12 @@ def open_store(settings: Settings, clock: Clock) -> Store:
         database.close()
         raise
     storage = settings.storage_path
+    epoch = SharedEpoch(settings.home / "access.epoch")
+
+    def close() -> None:
+        epoch.close()
+        database.close()
+
     return Store(
         artifacts=FolderArtifacts(storage / "artifacts"),
         tables=DeltaTables(storage / "tables", clock),
@@ -118,9 +140,16 @@ def open_store(settings: Settings, clock: Clock) -> Store:
         rollouts=SqlRollouts(database),
         findings=SqlFindings(database),
         principals=SqlPrincipals(database),
+        grants=SqlRecords(database, sql.grants, Grant, "grant"),
+        credentials=SqlRecords(database, sql.credentials, Credential, "credential"),
+        incidents=SqlRecords(database, sql.incidents, Incident, "incident"),
+        policies=SqlRecords(database, sql.policies, PolicyText, "policy"),
+        waivers=SqlRecords(database, sql.waivers, Waiver, "waiver"),
+        uses=SqlUses(database),
+        epoch=epoch,
         audit=SqlAudit(database, clock),
         executors=SqlExecutors(database, clock, MachineProcesses()),
-        on_close=database.close,
+        on_close=close,
     )
 
 

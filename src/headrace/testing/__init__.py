@@ -40,11 +40,13 @@ from headrace.testing.factories import (  # noqa: E402
     make_snapshot,
     make_verdict,
 )
-from headrace.testing.memory import MemoryArtifacts, MemoryEvents, MemoryTracker  # noqa: E402
+from headrace.testing.memory import MemoryArtifacts, MemoryEpoch, MemoryEvents, MemoryTracker  # noqa: E402
 from headrace.testing.models import EchoModel  # noqa: E402
 from headrace.testing.suites.artifacts import ArtifactStoreSuite  # noqa: E402
 from headrace.testing.suites.audit import AuditLogSuite  # noqa: E402
+from headrace.testing.suites.changing import RecordStoreSuite  # noqa: E402
 from headrace.testing.suites.clock import ClockSuite  # noqa: E402
+from headrace.testing.suites.epoch import EpochSuite  # noqa: E402
 from headrace.testing.suites.events import EventLogSuite  # noqa: E402
 from headrace.testing.suites.evidence import EvidenceStoreSuite  # noqa: E402
 from headrace.testing.suites.executors import ExecutorStoreSuite  # noqa: E402
@@ -60,6 +62,7 @@ from headrace.testing.suites.scorer import ScorerSuite  # noqa: E402
 from headrace.testing.suites.snapshots import SnapshotStoreSuite  # noqa: E402
 from headrace.testing.suites.tables import TableStoreSuite  # noqa: E402
 from headrace.testing.suites.tracker import TrackerSuite  # noqa: E402
+from headrace.testing.suites.uses import UseStoreSuite  # noqa: E402
 
 __all__ = [
     "START",
@@ -67,18 +70,21 @@ __all__ = [
     "AuditLogSuite",
     "ClockSuite",
     "EchoModel",
+    "EpochSuite",
     "EventLogSuite",
     "EvidenceStoreSuite",
     "ExecutorStoreSuite",
     "FakeClock",
     "FindingStoreSuite",
     "MemoryArtifacts",
+    "MemoryEpoch",
     "MemoryEvents",
     "MemoryTracker",
     "ModelStoreSuite",
     "PolicySuite",
     "PrincipalStoreSuite",
     "ProjectStoreSuite",
+    "RecordStoreSuite",
     "ReleaseStoreSuite",
     "RolloutStoreSuite",
     "RunStoreSuite",
@@ -86,6 +92,7 @@ __all__ = [
     "SnapshotStoreSuite",
     "TableStoreSuite",
     "TrackerSuite",
+    "UseStoreSuite",
     "make_alert",
     "make_approval",
     "make_artifact",

@@ -152,3 +152,16 @@ def _check_stream(stream: str) -> None:
         raise InvalidInput(
             f"A stream cannot be called {stream!r}. Expected a path such as 'cars/predictions'."
         )
+
+
+class MemoryEpoch:
+    """Implements ``Epoch`` for one process."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def read(self) -> int:
+        return self._number
+
+    def advance(self) -> None:
+        self._number += 1

@@ -24,9 +24,16 @@ class SqlPrincipals:
         with self._database.write("principals", principal.name) as connection:
             standing = one(connection, Principal, principals, named)
             if standing is None:
-                connection.execute(insert(principals).values(values(principal, name=principal.name)))
+                kept = replace(principal, session=None)
+                connection.execute(insert(principals).values(values(kept, name=principal.name)))
             else:
-                changed = replace(standing, roles=principal.roles)
+                changed = replace(
+                    principal,
+                    kind=standing.kind,
+                    workspace=standing.workspace,
+                    created_at=standing.created_at,
+                    session=None,
+                )
                 connection.execute(update(principals).where(named).values(values(changed)))
 
     def get(self, name: str) -> Principal:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Column, insert, select, update
 
 from headrace.core.errors import NotFound
+from headrace.core.identity import MAIN
 from headrace.core.project import Project
 from headrace.store._sql.engine import Database
 from headrace.store._sql.rows import documents, many, one, values
@@ -17,11 +18,11 @@ class SqlProjects:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, project: Project, path: str) -> None:
+    def save(self, project: Project, path: str, workspace: str = MAIN) -> None:
         row = values(project, name=project.name, path=path)
         with self._database.write("projects", project.name) as connection:
             if one(connection, Project, projects, projects.c.name == project.name) is None:
-                connection.execute(insert(projects).values(row))
+                connection.execute(insert(projects).values(row | {"workspace": workspace}))
             else:
                 connection.execute(update(projects).where(projects.c.name == project.name).values(row))
 
@@ -33,11 +34,17 @@ class SqlProjects:
         return found
 
     def path(self, name: str) -> str:
+        return self._column(projects.c.path, name)
+
+    def workspace(self, name: str) -> str:
+        return self._column(projects.c.workspace, name)
+
+    def _column(self, column: Column[str], name: str) -> str:
         with self._database.read() as connection:
-            found = connection.execute(select(projects.c.path).where(projects.c.name == name)).scalar()
+            found = connection.execute(select(column).where(projects.c.name == name)).scalar()
         if found is None:
             raise _missing(name)
-        return str(found)
+        return found
 
     def list(self) -> list[Project]:
         with self._database.read() as connection:

@@ -53,7 +53,7 @@ def _moment(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
 
 
-projects = _documents("hr_projects", _text("name", unique=True), _text("path"))
+projects = _documents("hr_projects", _text("name", unique=True), _text("path"), _text("workspace"))
 
 snapshots = _documents(
     "hr_snapshots",
@@ -153,6 +153,39 @@ alerts = _documents(
 )
 
 principals = _documents("hr_principals", _text("name", unique=True))
+
+
+def _changing(name: str) -> Table:
+    """Records that change by revision, found by workspace, subject and state."""
+    return _documents(
+        name,
+        _text("id", unique=True),
+        _text("workspace"),
+        _text("subject"),
+        _text("state"),
+        _whole("revision"),
+        Index(None, "subject", "state"),
+        Index(None, "workspace", "state"),
+    )
+
+
+grants = _changing("hr_grants")
+credentials = _changing("hr_credentials")
+incidents = _changing("hr_incidents")
+policies = _changing("hr_policies")
+waivers = _changing("hr_waivers")
+
+uses = Table(
+    "hr_uses",
+    metadata,
+    Column("principal", Text, primary_key=True),
+    Column("action", Text, primary_key=True),
+    Column("resource", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    _moment("first_us"),
+    _moment("last_us"),
+    Index(None, "last_us"),
+)
 
 audit = Table(
     "hr_audit",

@@ -1,0 +1,52 @@
+"""What was looked up about rights, remembered only while it cannot have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from headrace.core.ports import Clock, Epoch
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class Memory(Generic[_Key, _Value]):
+    """Answers a repeated question from memory: for ``fresh_s`` at most, and only until the epoch advances.
+
+    Args:
+        look_up: finds what is not remembered; its errors are passed on and not remembered.
+        fresh_s: how long a change made on another machine may go unnoticed, in seconds.
+        max_kept: how many answers are remembered.
+    """
+
+    def __init__(
+        self,
+        look_up: Callable[[_Key], _Value],
+        epoch: Epoch,
+        clock: Clock,
+        *,
+        fresh_s: float = 1.0,
+        max_kept: int = 10_000,
+    ) -> None:
+        self._look_up = look_up
+        self._epoch = epoch
+        self._clock = clock
+        self._fresh_s = fresh_s
+        self._max_kept = max_kept
+        self._kept: dict[_Key, _Value] = {}
+        self._of_epoch = -1
+        self._until_s = 0.0
+
+    def get(self, key: _Key) -> _Value:
+        """The answer for ``key``."""
+        epoch, now_s = self._epoch.read(), self._clock.monotonic_s()
+        if epoch != self._of_epoch or now_s >= self._until_s or len(self._kept) >= self._max_kept:
+            # A new dictionary: a look-up that began before the change writes into the old one.
+            self._kept, self._of_epoch, self._until_s = {}, epoch, now_s + self._fresh_s
+        kept = self._kept
+        try:
+            return kept[key]
+        except KeyError:
+            found = kept[key] = self._look_up(key)
+            return found

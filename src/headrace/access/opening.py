@@ -1,0 +1,63 @@
+"""Everything about rights, connected over one store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.grants import Grants
+from headrace.access.identities import Identities
+from headrace.access.resources import Resources
+from headrace.access.tokens import Tokens
+from headrace.access.uses import Uses
+from headrace.core.ports import Clock, Policy
+from headrace.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who is known, how they prove it, what they may, and what they did with it."""
+
+    identities: Identities
+    tokens: Tokens
+    resources: Resources
+    grants: Grants
+    uses: Uses
+    gatekeeper: Gatekeeper
+
+
+def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Access:
+    """Connect the parts; nothing is read or written yet.
+
+    Args:
+        keys: folder of the signing keys.
+
+    Example::
+
+        access = open_access(store, home / "keys", clock, CedarPolicy())
+        access.gatekeeper.require(principal, "predict", "project:cars")
+    """
+    identities = Identities(store.principals, store.audit, store.epoch, clock)
+    tokens = Tokens(keys, clock)
+    resources = Resources(store.projects, store.releases, store.principals, store.epoch, clock)
+    grants = Grants(store.grants, store.epoch, clock)
+    uses = Uses(store.uses, clock)
+    gatekeeper = Gatekeeper(
+        identities=identities,
+        tokens=tokens,
+        policy=policy,
+        resources=resources,
+        grants=grants,
+        uses=uses,
+        audit=store.audit,
+        clock=clock,
+    )
+    return Access(
+        identities=identities,
+        tokens=tokens,
+        resources=resources,
+        grants=grants,
+        uses=uses,
+        gatekeeper=gatekeeper,
+    )

@@ -1,0 +1,41 @@
+"""A number that all processes of a home share, in eight bytes of mapped memory."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from pathlib import Path
+
+_FORM = struct.Struct("<Q")
+
+
+class SharedEpoch:
+    """Implements ``Epoch`` on one machine: a change in one process is seen by all others at their next read.
+
+    Processes on other machines do not see it; what they remember must also grow old by itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.fstat(self._file).st_size < _FORM.size:
+            os.ftruncate(self._file, _FORM.size)
+        self._memory = mmap.mmap(self._file, _FORM.size)
+
+    def read(self) -> int:
+        return int.from_bytes(self._memory[: _FORM.size], "little")
+
+    def advance(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            _FORM.pack_into(self._memory, 0, self.read() + 1)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Release the file; closing again is no error."""
+        if not self._memory.closed:
+            self._memory.close()
+            os.close(self._file)

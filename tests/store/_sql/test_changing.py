@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from headrace.core.identity import Credential, Grant, Incident, PolicyText
+from headrace.core.ports import RecordStore
+from headrace.core.release import Waiver
+from headrace.store import Store
+from headrace.testing import START, RecordStoreSuite
+
+_HOUR = timedelta(hours=1)
+MORE: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "grants": (
+        Grant,
+        {
+            "role": "operator",
+            "resource": "project:cars",
+            "reason": "night shift",
+            "asked_by": "ann",
+            "asked_at": START,
+            "duration_s": 3600,
+        },
+    ),
+    "credentials": (Credential, {"kind": "secret", "created_at": START, "expires_at": START + _HOUR}),
+    "incidents": (
+        Incident,
+        {
+            "kind": "flagged",
+            "title": "odd",
+            "raised_by": "ann",
+            "at": START,
+            "notes": ({"by": "ann", "text": "looked"},),
+        },
+    ),
+    "policies": (
+        PolicyText,
+        {"version": 1, "text": "permit (principal, action, resource);", "digest": "d", "author": "ann"}
+        | {"at": START},
+    ),
+    "waivers": (
+        Waiver,
+        {"rule": "gate:model", "reason": "launch", "size": "small", "asked_by": "ann", "asked_at": START}
+        | {"ends_at": START + _HOUR},
+    ),
+}
+
+
+@pytest.mark.parametrize("kept", list(MORE))
+class TestSqlRecords(RecordStoreSuite):
+    @pytest.fixture
+    def records(self, store: Store, kept: str) -> RecordStore[Any]:
+        records: RecordStore[Any] = getattr(store, kept)
+        return records
+
+    @pytest.fixture
+    def make_record(self, kept: str) -> Callable[..., Any]:
+        kind, more = MORE[kept]
+
+        def make(id: str, workspace: str = "main", subject: str = "ann") -> Any:  # noqa: A002
+            return kind(id=id, workspace=workspace, subject=subject, **more)
+
+        return make
