@@ -45,10 +45,17 @@ def canonical_json(value: object) -> bytes:
     Raises:
         InvalidInput: a number is NaN or infinite, or a type has no JSON form.
     """
+    return encode_plain(plain(value))
+
+
+def encode_plain(value: Any) -> bytes:
+    """The one byte form of what :func:`plain` has made already.
+
+    Raises:
+        InvalidInput: a number is NaN or infinite.
+    """
     try:
-        text = json.dumps(
-            plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise InvalidInput(
             f"A record holds NaN or infinity, which JSON has no form for ({error}). "

@@ -11,14 +11,14 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.ports import Segment
 from headrace.store.disk import disk_refused, folder_of, make_folder, sync_folder, write_all
 from headrace.store.framing import decode, encode
+from headrace.store.gathering import Gathering
 
 SEGMENT_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
@@ -37,17 +37,6 @@ class _Open(NamedTuple):
 
     path: Path
     end: int
-
-
-@dataclass
-class _Batch:
-    """Appends that share one write and one sync. Until it is written, it has failed."""
-
-    parts: list[bytes] = field(default_factory=list)
-    done: threading.Event = field(default_factory=threading.Event)
-    error: HeadraceError | None = field(
-        default_factory=lambda: Unavailable("The process was interrupted while it wrote. Append again.")
-    )
 
 
 class SegmentLog:
@@ -189,24 +178,14 @@ class _Writer:
         self._folder = folder
         self._writer_id = writer_id
         self._segment_bytes = segment_bytes
-        self._gather = threading.Lock()
         self._disk = threading.Lock()
-        self._next = _Batch()
+        self._shared: Gathering[bytes, None] = Gathering(self._write_together)
         self._descriptor: int | None = None
         self._current = _Open(folder, 0)
         self._closed = False
 
     def append(self, data: bytes) -> None:
-        with self._gather:
-            batch = self._next
-            batch.parts.append(data)
-            leads = len(batch.parts) == 1
-        if leads:
-            self._lead(batch)
-        else:
-            batch.done.wait()
-        if batch.error is not None:
-            raise type(batch.error)(str(batch.error)) from batch.error
+        self._shared.do(data)
 
     def acknowledged(self, path: Path) -> int | None:
         """Size of the durable part of ``path``, or None if it is not the file being written."""
@@ -218,25 +197,13 @@ class _Writer:
             self._closed = True
             self._seal()
 
-    def _lead(self, batch: _Batch) -> None:
-        """Write for all who joined while the disk was busy with the batch before."""
+    def _write_together(self, parts: list[bytes]) -> list[None]:
         try:
             with self._disk:
-                self._stop_gathering(batch)
-                self._write(b"".join(batch.parts))
-                batch.error = None
-        except HeadraceError as error:
-            batch.error = error
+                self._write(b"".join(parts))
         except OSError as error:
-            batch.error = disk_refused("append to", self._folder, error)
-        finally:
-            self._stop_gathering(batch)
-            batch.done.set()
-
-    def _stop_gathering(self, batch: _Batch) -> None:
-        with self._gather:
-            if self._next is batch:
-                self._next = _Batch()
+            raise disk_refused("append to", self._folder, error) from error
+        return [None] * len(parts)
 
     def _write(self, data: bytes) -> None:
         descriptor = self._open()

@@ -7,6 +7,7 @@ may write to the database can still compute a whole new chain and head; to notic
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,14 +15,15 @@ from typing import Any, NamedTuple
 from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Connection
 
-from headrace.core.canonical import digest_of, plain
-from headrace.core.errors import InternalError
+from headrace.core.canonical import digest_bytes, encode_plain, plain
+from headrace.core.errors import Conflict, InternalError
 from headrace.core.identity import AuditEntry
 from headrace.core.ports import Clock
 from headrace.store._sql.engine import Database
-from headrace.store._sql.rows import documents, many, stored, values
+from headrace.store._sql.rows import documents, many
 from headrace.store._sql.tables import audit, audit_head
-from headrace.store.documents import load
+from headrace.store.documents import SCHEMA_VERSION
+from headrace.store.gathering import Gathering
 
 
 class _Head(NamedTuple):
@@ -29,36 +31,57 @@ class _Head(NamedTuple):
     hash: str
 
 
+class _Wanted(NamedTuple):
+    actor: str
+    action: str
+    resource: str
+    detail: dict[str, Any]
+
+
 class SqlAudit:
-    """Implements ``AuditLog``; verifies ``page`` entries at a time, so that memory stays constant."""
+    """Implements ``AuditLog``. Threads that append at the same moment share one transaction, and so one
+    write to the disk; each returns when its own entry is durable. :meth:`verify` reads ``page`` entries at
+    a time, so that memory stays constant."""
 
     def __init__(self, database: Database, clock: Clock, *, page: int = 1000) -> None:
         self._database = database
         self._clock = clock
         self._page = page
+        self._shared = Gathering(self._write)
 
     def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> AuditEntry:
+        wanted = _Wanted(actor, action, resource, plain(detail))
+        encode_plain(wanted)  # a bad entry must not spoil its neighbours'
+        return self._shared.do(wanted)
+
+    def _write(self, batch: list[_Wanted]) -> list[AuditEntry]:
         with self._database.write("audit") as connection:
-            head = _head(connection) or _Head(0, "")
-            entry = stored(
-                AuditEntry(
-                    sequence=head.sequence + 1,
-                    at=self._clock.now(),
-                    actor=actor,
-                    action=action,
-                    resource=resource,
-                    detail=plain(detail),
-                    previous=head.hash,
-                )
-            )
-            entry = replace(entry, hash=hash_of(entry))
-            connection.execute(insert(audit).values(values(entry, sequence=entry.sequence, hash=entry.hash)))
-            moved = {"sequence": entry.sequence, "hash": entry.hash}
-            if head.sequence:
-                connection.execute(update(audit_head).where(audit_head.c.id == 1).values(moved))
+            first = last = _head(connection) or _Head(0, "")
+            entries, rows = [], []
+            for wanted in batch:
+                entry = self._next(last, wanted)
+                written = plain(entry)
+                last = _Head(entry.sequence, _hash_of(written))
+                entries.append(replace(entry, hash=last.hash))
+                document = encode_plain(written | {"hash": last.hash}).decode()
+                rows.append(last._asdict() | {"schema_version": SCHEMA_VERSION, "document": document})
+            connection.execute(insert(audit), rows)
+            if first.sequence:
+                connection.execute(update(audit_head).where(audit_head.c.id == 1).values(last._asdict()))
             else:
-                connection.execute(insert(audit_head).values(id=1, **moved))
-        return entry
+                connection.execute(insert(audit_head).values({"id": 1} | last._asdict()))
+        return entries
+
+    def _next(self, last: _Head, wanted: _Wanted) -> AuditEntry:
+        return AuditEntry(
+            sequence=last.sequence + 1,
+            at=self._clock.now(),
+            actor=wanted.actor,
+            action=wanted.action,
+            resource=wanted.resource,
+            detail=wanted.detail,
+            previous=last.hash,
+        )
 
     def list(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]:
         statement = documents(audit, audit.c.sequence > after).order_by(audit.c.sequence).limit(limit)
@@ -72,7 +95,7 @@ class SqlAudit:
                 problem = _problem(last, row_sequence, entry)
                 if problem:
                     raise InternalError(f"The audit log was tampered with: {problem} {_ADVICE}")
-                last = _Head(entry.sequence, entry.hash)
+                last = _Head(row_sequence, entry["hash"])
             head = _head(connection) or _Head(0, "")
         if head != last:
             known = min(head.sequence, last.sequence)
@@ -87,11 +110,9 @@ class SqlAudit:
 _ADVICE = "Keep the database as it is for an investigation and compare it with a backup."
 
 
-def hash_of(entry: AuditEntry) -> str:
-    """SHA-256 of the canonical JSON of the entry without its hash."""
-    content = plain(entry)
-    del content["hash"]
-    return digest_of(content)
+def _hash_of(entry: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of an entry, in JSON's own types, without its hash."""
+    return digest_bytes(encode_plain({name: value for name, value in entry.items() if name != "hash"}))
 
 
 def _head(connection: Connection) -> _Head | None:
@@ -99,8 +120,11 @@ def _head(connection: Connection) -> _Head | None:
     return None if row is None else _Head(row.sequence, row.hash)
 
 
-def _entries(connection: Connection, page: int) -> Iterator[tuple[int, AuditEntry]]:
-    """All entries with the sequence of their row, a page at a time."""
+def _entries(connection: Connection, page: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """All entries as they were written, with the sequence of their row, a page at a time.
+
+    They are not turned into records: what a later version adds to the record must not change a hash.
+    """
     after = -1
     while True:
         statement = select(audit.c.sequence, audit.c.document, audit.c.schema_version)
@@ -109,21 +133,35 @@ def _entries(connection: Connection, page: int) -> Iterator[tuple[int, AuditEntr
         if not rows:
             return
         for row in rows:
-            yield row.sequence, load(AuditEntry, row.document, row.schema_version)
+            yield row.sequence, _read(row.sequence, row.document, row.schema_version)
         after = rows[-1].sequence
 
 
-def _problem(last: _Head, row_sequence: int, entry: AuditEntry) -> str | None:
+def _read(sequence: int, document: str, schema_version: int) -> dict[str, Any]:
+    if schema_version > SCHEMA_VERSION:
+        raise Conflict(
+            f"Audit entry {sequence} was written by a newer Headrace. Upgrade Headrace on this machine."
+        )
+    try:
+        entry = json.loads(document)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict):
+        raise InternalError(f"The audit log was tampered with: entry {sequence} was edited. {_ADVICE}")
+    return entry
+
+
+def _problem(last: _Head, row_sequence: int, entry: dict[str, Any]) -> str | None:
     """What is wrong with ``entry``, coming after ``last``; None if nothing."""
     expected = last.sequence + 1
     if row_sequence > expected:
         return f"entry {expected} was deleted."
     if row_sequence < expected:
         return f"entry {row_sequence} was added."
-    if entry.sequence != row_sequence:
-        return f"entry {row_sequence} stands where entry {entry.sequence} was written."
-    if hash_of(entry) != entry.hash:
-        return f"entry {entry.sequence} was edited."
-    if entry.previous != last.hash:
-        return f"entry {entry.sequence} does not follow from entry {last.sequence}."
+    if entry.get("sequence") != row_sequence:
+        return f"entry {row_sequence} stands where entry {entry.get('sequence')} was written."
+    if _hash_of(entry) != entry.get("hash"):
+        return f"entry {row_sequence} was edited."
+    if entry.get("previous") != last.hash:
+        return f"entry {row_sequence} does not follow from entry {last.sequence}."
     return None
