@@ -53,6 +53,9 @@ rollout: {steps: [50], min_requests: 1, min_labels: 0, interval_s: 0.1}
 monitors: {window_s: 604800}
 triggers:
   - {when: drift, do: automatic, min_labels: 50}
+governance:
+  {affected: sellers, harms: a price too low, fairness: only cars are described, security: none known,
+   automation: recommends, impact: minor, scale: few, reversible: at_once, personal_data: none}
 """
 CODE = """\
 import headrace

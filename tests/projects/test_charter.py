@@ -24,6 +24,9 @@ gates:
   model: {metric: mae}
 variants:
   - {name: linear, trainer: linear}
+governance:
+  {affected: sellers, harms: a price too low, fairness: only cars are described, security: none known,
+   automation: recommends, impact: minor, scale: few, reversible: at_once, personal_data: none}
 """
 
 
@@ -134,3 +137,41 @@ def test_no_charter_says_how_to_make_one(tmp_path: Path) -> None:
 def test_the_schema_names_every_part() -> None:
     schema = project_schema()
     assert {"owner", "data", "gates", "variants"} <= set(schema["required"])
+
+
+@pytest.mark.requirement("GOV-11")
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("affected: sellers, ", "", "governance.affected has no answer: who is affected"),
+        ("harms: a price too low", "harms: To be filled in", "governance.harms has no answer: what could go"),
+        ("security: none known", "security: ' '", "governance.security has no answer: how could it be"),
+        ("scale: few, ", "", "governance.scale has no answer: expected one of few, thousands, millions"),
+        ("impact: minor", "impact: small", "governance.impact: .*'minor'.*got 'small'"),
+        ("scale: few", "scale: few, assumed: [mood]", "'mood' is no answer"),
+    ],
+)
+def test_a_charter_without_its_answers_makes_no_project(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    assert before in GOOD
+    with pytest.raises(InvalidInput, match=message):
+        load_project(write(tmp_path, GOOD.replace(before, after)))
+
+
+@pytest.mark.requirement("GOV-12")
+@pytest.mark.parametrize(
+    ("contact", "reachable"),
+    [
+        ("ann@example.org", True), ("mailto:ann@example.org", True), ("https://example.org/oncall", True),
+        ("+44 20 7946 0018", True), ("tel:+442079460018", True), ("ask around", False), ("", False),
+        ("ann", False), ("112 or so", False), ("http://", False), ("a@b c", False),
+    ],
+)  # fmt: skip
+def test_the_owner_can_be_called(tmp_path: Path, contact: str, reachable: bool) -> None:
+    charter = write(tmp_path, GOOD.replace("ann@localhost", f"'{contact}'"))
+    if reachable:
+        assert load_project(charter).owner.contact == contact
+    else:
+        with pytest.raises(InvalidInput, match="owner.contact is .* telephone number"):
+            load_project(charter)

@@ -17,6 +17,7 @@ from headrace.core.project import Column, DataSpec, SplitSpec, Task
 from headrace.projects.charter import load_project
 from headrace.projects.flight import flight_check
 from headrace.projects.scaffold import Outline, scaffold
+from headrace.testing import make_governance
 from headrace.training.definition import load_definition
 
 METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
@@ -35,6 +36,7 @@ def outline(task: Task = "regression", **changes: Any) -> Outline:
     made = Outline(
         name="cars", task=task, data=data, split=split, metric=METRICS[task], owner="ann",
         contact="ann@localhost", n_rows=120, digest="0" * 64,
+        governance=make_governance(),
     )  # fmt: skip
     return replace(made, **changes)
 

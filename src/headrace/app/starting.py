@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput, NotFound
-from headrace.core.project import Task
+from headrace.core.project import Risk, Task
 from headrace.data.frames import n_rows
 from headrace.data.inference import infer
 from headrace.data.sources import read_file
+from headrace.projects.questions import answered
+from headrace.projects.rules import is_reachable
 from headrace.projects.scaffold import Outline, scaffold
 
 
@@ -35,12 +39,18 @@ def start_project(
     forecasting: bool,
     owner: str,
     contact: str | None,
+    risk: Risk = "medium",
+    answers: Mapping[str, str] | None = None,
 ) -> Made:
     """Infer what the table is and write the project's folder.
 
+    Args:
+        answers: to the questions of ``governance`` in the charter, by name; what has none is assumed, and
+            noted as assumed.
+
     Raises:
         NotFound: there is no such file.
-        InvalidInput: the table cannot be learnt from; the message says why.
+        InvalidInput: the table cannot be learnt from, or an answer cannot be used; the message says why.
         Conflict: the folder exists.
     """
     if not data.is_file():
@@ -49,6 +59,12 @@ def start_project(
         raise InvalidInput("Forecasting needs a time column. Add --time COLUMN.")
     if data.suffix == ".py":
         raise InvalidInput(f"{data.name} is named like code. Give --data a CSV or Parquet file.")
+    if contact is not None and not is_reachable(contact):
+        raise InvalidInput(
+            f"The contact {contact!r} cannot be called. Give --contact an e-mail address, a URL or a "
+            "telephone number."
+        )
+    governance = answered(answers or {}, target=target, risk=risk, contact_given=contact is not None)
     columns = read_file(data)
     found = infer(columns, target=target, time=time, key=key, forecasting=forecasting)
     digest = digest_bytes(data.read_bytes())
@@ -64,9 +80,15 @@ def start_project(
         split=found.split,
         metric=found.metric,
         owner=owner,
-        contact=contact or f"{owner}@localhost",
+        contact=contact or f"{re.sub('[^A-Za-z0-9._+-]+', '.', owner)}@localhost",
         n_rows=n_rows(columns),
         digest=digest,
+        governance=governance,
+        risk=risk,
     )
     folder = scaffold(parent, outline, data)
-    return Made(folder=folder, task=found.task, metric=found.metric, notes=list(found.notes))
+    notes = list(found.notes)
+    if governance.assumed:
+        listed = ", ".join(governance.assumed)
+        notes.append(f"Assumed until you confirm it in headrace.yaml under governance: {listed}.")
+    return Made(folder=folder, task=found.task, metric=found.metric, notes=notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,10 @@ import typer
 
 from headrace.app.starting import start_project
 from headrace.cli.session import Json, print_json
+from headrace.core.errors import InvalidInput
+from headrace.core.project import Risk
 from headrace.core.settings import read_settings
+from headrace.projects.rules import STATEMENTS
 
 app = typer.Typer(add_completion=False)
 
@@ -31,14 +35,31 @@ def init(
     key: Annotated[str | None, typer.Option(help="Column that names the entity; labels join by it.")] = None,
     template: Annotated[Template, typer.Option(help="What kind of model.")] = Template.supervised,
     owner: Annotated[str | None, typer.Option(help="Who answers for it; default: you.")] = None,
-    contact: Annotated[str | None, typer.Option(help="How to reach the owner.")] = None,
+    contact: Annotated[
+        str | None, typer.Option(help="How to reach the owner: e-mail address, URL or telephone number.")
+    ] = None,
+    risk: Annotated[Risk, typer.Option(help="Tier; it decides which controls hold.")] = "medium",
+    affected: Annotated[str | None, typer.Option(help="Who is affected by the answers.")] = None,
+    harms: Annotated[str | None, typer.Option(help="What could go wrong, and for whom.")] = None,
+    fairness: Annotated[
+        str | None, typer.Option(help="Protected attributes considered, or why there are none.")
+    ] = None,
+    security: Annotated[str | None, typer.Option(help="How it could be abused.")] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Any other answer of governance, such as impact=minor."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a working project from a CSV or Parquet file.
 
     Column types, the task, the split, gates and monitors are inferred and written into headrace.yaml,
-    where you can change them.
+    where you can change them. What the charter asks about people is asked on a terminal, unless an option
+    answers it; what nobody answers is assumed and listed as such.
     """
+    statements = {"affected": affected, "harms": harms, "fairness": fairness, "security": security}
+    if sys.stdin.isatty() and not as_json:
+        _ask(statements)
     made = start_project(
         Path.cwd(),
         name=name,
@@ -49,6 +70,8 @@ def init(
         forecasting=template is Template.forecasting,
         owner=owner or read_settings().user,
         contact=contact,
+        risk=risk,
+        answers={name: text for name, text in statements.items() if text is not None} | _named(answer or []),
     )
     if as_json:
         print_json(
@@ -59,3 +82,18 @@ def init(
     for note in made.notes:
         typer.echo(f"  {note}")
     typer.echo(f"Next: cd {made.folder.name} && headrace check && headrace run")
+
+
+def _ask(statements: dict[str, str | None]) -> None:
+    """Ask what no option has answered; an empty line leaves it to be assumed."""
+    for name, question in STATEMENTS.items():
+        if statements[name] is None:
+            said = typer.prompt(f"{question[0].upper()}{question[1:]}", default="", show_default=False)
+            statements[name] = said.strip() or None
+
+
+def _named(answers: list[str]) -> dict[str, str]:
+    for one in answers:
+        if "=" not in one:
+            raise InvalidInput(f"--answer is {one!r}. Expected NAME=VALUE, such as impact=minor.")
+    return {name.strip(): value.strip() for name, _, value in (one.partition("=") for one in answers)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Task = Literal["classification", "regression", "forecasting"]
+Risk = Literal["low", "medium", "high"]
 ColumnRole = Literal["numeric", "categorical", "ignored"]
 Action = Literal["warn", "review", "automatic"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
@@ -180,6 +181,35 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Governance:
+    """What was thought about before anything was built. The last five answers give the least risk tier.
+
+    Attributes:
+        affected: who is affected by the answers.
+        harms: what could go wrong, for whom, and whom it could treat worse than others.
+        fairness: protected attributes that were considered, or why there are none.
+        security: how it could be abused.
+        automation: what an answer does: informs somebody, recommends something, or decides by itself.
+        impact: how much an answer matters to a person it concerns.
+        scale: how many people are concerned in a year.
+        reversible: whether a wrong answer can be undone.
+        personal_data: whether the data is about persons; ``sensitive`` as in article 9 of the GDPR.
+        assumed: names of answers (and ``contact``) that nobody has confirmed yet.
+    """
+
+    affected: str = ""
+    harms: str = ""
+    fairness: str = ""
+    security: str = ""
+    automation: Literal["informs", "recommends", "decides"] | None = None
+    impact: Literal["minor", "material", "serious"] | None = None
+    scale: Literal["few", "thousands", "millions"] | None = None
+    reversible: Literal["at_once", "with_effort", "never"] | None = None
+    personal_data: Literal["none", "personal", "sensitive"] | None = None
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A project as declared. ``approval`` is who decides: nobody (automatic) or a person."""
 
@@ -190,10 +220,11 @@ class Project:
     data: DataSpec
     gates: Gates
     variants: tuple[Variant, ...]
-    risk: Literal["low", "medium", "high"] = "medium"
+    risk: Risk = "medium"
     approval: Literal["automatic", "manual"] = "manual"
     seed: int = 0
     split: SplitSpec = SplitSpec()
     rollout: RolloutSpec = RolloutSpec()
     monitors: MonitorSpec = MonitorSpec()
     triggers: tuple[Trigger, ...] = ()
+    governance: Governance = Governance()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.core.project import Project
+from headrace.projects.rules import is_answered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +26,18 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
     """
     data, monitors = project.data, project.monitors
     items = [
-        _item("owner", _filled(project.owner.name), f"owner {project.owner.name!r}", "fill owner.name"),
+        _item("owner", is_answered(project.owner.name), f"owner {project.owner.name!r}", "fill owner.name"),
         _item(
             "contact",
-            _filled(project.owner.contact),
+            is_answered(project.owner.contact),
             f"call {project.owner.contact!r}",
             "fill owner.contact with somebody to call",
         ),
-        _item("value", _filled(project.value.hypothesis), "value hypothesis", "fill value.hypothesis"),
-        _item("kpi", _filled(project.value.kpi), "business KPI", "fill value.kpi"),
+        _item("value", is_answered(project.value.hypothesis), "value hypothesis", "fill value.hypothesis"),
+        _item("kpi", is_answered(project.value.kpi), "business KPI", "fill value.kpi"),
         _item(
             "documentation",
-            _filled(data.documentation),
+            is_answered(data.documentation),
             "source, meaning and place of the data",
             "fill data.documentation",
         ),
@@ -71,11 +72,6 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
         detail = f"source {data.source!r}"
         items.append(_item("source", found, detail, "write it" if is_code else "put the file there"))
     return items
-
-
-def _filled(text: str) -> bool:
-    """Scaffolding writes ``to be filled``; that is not an answer."""
-    return bool(text.strip()) and not text.lower().startswith("to be filled")
 
 
 def _item(name: str, ticked: bool, detail: str, next_step: str = "") -> Item:

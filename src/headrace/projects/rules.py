@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -9,13 +10,32 @@ from typing import Any
 
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
-from headrace.core.project import Project
+from headrace.core.project import Governance, Project
 
 _METRICS = {
     "classification": ("log_loss", "brier", "error_rate"),
     "regression": ("mae", "mse"),
     "forecasting": ("mae", "mse"),
 }
+STATEMENTS = {
+    "affected": "who is affected by the answers?",
+    "harms": "what could go wrong, for whom, and whom could it treat worse than others?",
+    "fairness": "which protected attributes were considered, or why are there none?",
+    "security": "how could it be abused?",
+}
+"""Asked when a project is made, not when it is released."""
+CHOICES = {
+    "automation": ("informs", "recommends", "decides"),
+    "impact": ("minor", "material", "serious"),
+    "scale": ("few", "thousands", "millions"),
+    "reversible": ("at_once", "with_effort", "never"),
+    "personal_data": ("none", "personal", "sensitive"),
+}
+"""The questions that the risk tier follows from; each answer is graver than the one before."""
+_ASSUMABLE = (*STATEMENTS, *CHOICES, "contact")
+_MAX_STATEMENT = 2000
+_REACHABLE = re.compile(r"(mailto:)?[^@\s/]+@[^@\s/]+|https?://[^\s/]+\S*|(tel:)?\+?\d[\d ()/.-]{4,}\d")
+"""An e-mail address, a URL, or a telephone number."""
 Place = tuple[str | int, ...]
 
 
@@ -84,6 +104,8 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     []
     """
     yield from _names(project)
+    yield from _contact(project)
+    yield from _governance(project.governance)
     yield from _columns(project)
     yield from _times(project)
     yield from _variants(project)
@@ -103,6 +125,44 @@ def _names(project: Project) -> Iterator[BrokenRule]:
         check_name(project.name, "A project's name")
     except InvalidInput as error:
         yield _at("name", text=str(error))
+
+
+def is_reachable(contact: str) -> bool:
+    """Whether somebody can be called there: an e-mail address, a URL or a telephone number.
+
+    >>> is_reachable("ann@example.org"), is_reachable("ask around")
+    (True, False)
+    """
+    return _REACHABLE.fullmatch(contact.strip()) is not None
+
+
+def is_answered(text: str) -> bool:
+    """Whether ``text`` says something; ``to be filled`` does not."""
+    return bool(text.strip()) and not text.strip().lower().startswith("to be filled")
+
+
+def _contact(project: Project) -> Iterator[BrokenRule]:
+    if not is_reachable(project.owner.contact):
+        expected = "expected an e-mail address, a URL or a telephone number at which the owner can be called"
+        yield _at("owner", "contact", text=f"owner.contact is {project.owner.contact!r}: {expected}")
+
+
+def _governance(governance: Governance) -> Iterator[BrokenRule]:
+    for name, question in STATEMENTS.items():
+        answer: str = getattr(governance, name)
+        if not is_answered(answer):
+            yield _at("governance", name, text=f"governance.{name} has no answer: {question}")
+        elif len(answer) > _MAX_STATEMENT:
+            text = f"governance.{name} has {len(answer)} characters: expected at most {_MAX_STATEMENT}"
+            yield _at("governance", name, text=text)
+    for name, choices in CHOICES.items():
+        if getattr(governance, name) is None:
+            text = f"governance.{name} has no answer: expected one of {', '.join(choices)}"
+            yield _at("governance", name, text=text)
+    for index, name in enumerate(governance.assumed):
+        if name not in _ASSUMABLE:
+            text = f"{name!r} is no answer (known: {', '.join(_ASSUMABLE)})"
+            yield _at("governance", "assumed", index, text=text)
 
 
 def _columns(project: Project) -> Iterator[BrokenRule]:

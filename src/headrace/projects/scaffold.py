@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.ids import check_name
-from headrace.core.project import DataSpec, SplitSpec, Task, Variant
+from headrace.core.project import DataSpec, Governance, SplitSpec, Task, Variant
 
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -28,6 +28,7 @@ class Outline:
     contact: str
     n_rows: int
     digest: str
+    governance: Governance
     risk: str = "medium"
 
 
@@ -96,6 +97,7 @@ def _context(outline: Outline) -> dict[str, object]:
         "name": outline.name,
         "task": outline.task,
         "risk": outline.risk,
+        "governance": outline.governance,
         "owner": outline.owner,
         "contact": outline.contact,
         "hypothesis": f"Knowing {outline.data.target} in advance is worth acting on; edit: what is it worth?",

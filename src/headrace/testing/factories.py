@@ -25,6 +25,7 @@ from headrace.core.project import (
     DataGate,
     DataSpec,
     Gates,
+    Governance,
     ModelGate,
     Owner,
     Project,
@@ -75,8 +76,25 @@ def make_project(**changes: Any) -> Project:
         data=DataSpec(source="cars.csv", target="price", columns=columns),
         gates=Gates(data=DataGate(), model=ModelGate(metric="mae")),
         variants=(Variant(name="linear", trainer="linear", params={"alpha": 1.0}),),
+        governance=make_governance(),
     )
     return replace(project, **changes)
+
+
+def make_governance(**changes: Any) -> Governance:
+    """All questions answered; a low risk."""
+    governance = Governance(
+        affected="people who sell a car",
+        harms="a price that is too low loses them money, whoever they are",
+        fairness="no protected attribute: only cars are described",
+        security="a dealer could probe prices; requests need an identity",
+        automation="recommends",
+        impact="minor",
+        scale="few",
+        reversible="at_once",
+        personal_data="none",
+    )
+    return replace(governance, **changes)
 
 
 def make_snapshot(**changes: Any) -> Snapshot:
