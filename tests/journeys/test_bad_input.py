@@ -95,7 +95,10 @@ def test_two_runs_at_once_and_decisions_that_cannot_be_taken(cars: Shell) -> Non
 
     assert_clear(cars("release", "approve", name), USAGE, "may not release.approve", "may: validator")
     both = ["--role", "developer", "--role", "admin", "--role", "validator"]
-    assert cars("access", "user", "add", "ann", *both).code == DONE
+    mine = ("access", "user", "add", "ann", *both)
+    assert_clear(cars(*mine), USAGE, "Nobody changes their own roles")
+    assert cars("access", "user", "add", "root", "--role", "admin").code == DONE
+    assert cars(*mine, "--as", "root").code == DONE
     own = cars("release", "approve", name)
     assert_clear(own, USAGE, "cannot decide on their own work. Ask somebody else with the role validator")
     for wrong in (digest[:8] + "0" * 56, ""):

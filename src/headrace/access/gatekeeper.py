@@ -10,12 +10,13 @@ from headrace.access.resources import Resources
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
 from headrace.core.errors import Denied, NotFound, Unauthenticated
-from headrace.core.identity import PLAIN, ROLES, Circumstance, Decision, Principal, Resource, Role
+from headrace.core.identity import PLAIN, ROLES, Circumstance, Decision, Principal, Resource, Role, Session
 from headrace.core.ports import AuditLog, Clock, Policy
 
 _FORBIDDEN = {
     "another-workspace": "It belongs to another workspace.",
     "own-work": "Nobody can decide on their own work: ask somebody else.",
+    "own-rights": "Nobody changes their own roles, end or review: ask another administrator.",
     "second-factor": "A high risk needs a fresh second factor: prove it is you, then try again.",
     "people-decide": "Deciding is for people, not for services and agents.",
     "bound-tools": "The token is bound to other tools.",
@@ -53,8 +54,11 @@ class Gatekeeper:
         self._audit = audit
         self._clock = clock
 
-    def authenticate(self, authorization_header: str | None) -> Principal:
+    def authenticate(self, authorization_header: str | None, network: str = "") -> Principal:
         """The identity behind the value of an ``Authorization`` header.
+
+        Args:
+            network: where the request comes from; becomes part of the principal's session.
 
         Raises:
             Unauthenticated: there is none, it is no bearer token, or it is not valid (any more).
@@ -69,7 +73,8 @@ class Gatekeeper:
             raise Unauthenticated("The Authorization header has another form. Expected 'Bearer TOKEN'.")
         name = self._tokens.verify(token.strip())
         try:
-            return self._identities.resolve(name)
+            principal = self._identities.resolve(name)
+            return replace(principal, session=Session(token="", network=network)) if network else principal
         except NotFound as error:
             raise Unauthenticated(f"The token's identity {name!r} is no longer known here.") from error
 

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from headrace.cli.exits import DONE, OUR_FAULT, exit_code
 from headrace.core.errors import HeadraceError, InternalError, WaitsForPerson
+from headrace.core.text import printable
 
 
 class Entry(NamedTuple):
@@ -155,7 +156,7 @@ def _report(error: HeadraceError, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"error": {"kind": type(error).__name__, "message": str(error)}}))
     elif isinstance(error, WaitsForPerson):
-        typer.echo(str(error))
+        typer.echo(printable(str(error), lines=True))
     else:
         typer.secho("Error: ", err=True, nl=False, fg="red")
-        typer.echo(str(error), err=True)
+        typer.echo(printable(str(error), lines=True), err=True)

@@ -14,6 +14,7 @@ from headrace.app.composition import App, open_app
 from headrace.core.canonical import plain
 from headrace.core.identity import Principal
 from headrace.core.settings import read_settings
+from headrace.core.text import printable
 
 As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Act as this identity.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -50,7 +51,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty:
     # One line per row and nothing cut off, however narrow the terminal: ids are there to be copied.
     cells = [
         list(columns),
-        *(["" if cell is None else " ".join(str(cell).split()) for cell in row] for row in rows),
+        *(["" if cell is None else printable(" ".join(str(cell).split())) for cell in row] for row in rows),
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:

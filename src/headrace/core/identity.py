@@ -22,12 +22,14 @@ class Session:
         run: the run that an agent's token is bound to.
         tools: the only tools that the token may call; None: it is bound to none in particular.
         proved_until: until when a second factor counts as fresh.
+        network: where the request comes from, as :func:`headrace.access.networks.network_of` says it.
     """
 
     token: str
     run: str | None = None
     tools: tuple[str, ...] | None = None
     proved_until: datetime | None = None
+    network: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Principal:
         expires_at: from when on it is nobody any more.
         review_by: when somebody has to say again that it is still needed.
         frozen: why it may do nothing for now; None: it may.
+        roles_since: since when it holds these roles and no others.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Principal:
     expires_at: datetime | None = None
     review_by: datetime | None = None
     frozen: str | None = None
+    roles_since: datetime | None = None
     session: Session | None = None
 
 

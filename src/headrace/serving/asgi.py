@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.networks import network_of
 from headrace.core.errors import (
     Conflict,
     Denied,
@@ -21,6 +22,7 @@ from headrace.core.errors import (
     UserError,
 )
 from headrace.core.identity import Principal
+from headrace.core.text import printable
 from headrace.serving import oip
 from headrace.serving.handler import Handler
 
@@ -112,7 +114,7 @@ class InferenceApp:
             answer = _Answer(status, oip.encode_error(str(error)))
         except Exception:  # noqa: BLE001
             # Boundary: whatever broke is ours, and its details are for our log only.
-            _log.exception("%s %s failed", scope["method"], scope["path"])
+            _log.exception("%s %s failed", scope["method"], printable(scope["path"]))
             answer = _Answer(
                 500, oip.encode_error("Headrace failed to answer; its log says why. Please report it.")
             )
@@ -128,7 +130,7 @@ class InferenceApp:
             _only(scope, "GET")
             return self._health(path)
         headers = _headers(scope)
-        principal = self._gatekeeper.authenticate(headers.authorization)
+        principal = self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
         match path.split("/")[2:]:
             case ["models", name, "infer"]:
                 _only(scope, "POST")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from headrace.access.networks import network_of
 from headrace.app.composition import App
 from headrace.core.errors import Denied, HeadraceError, NotFound, Unauthenticated
-from headrace.core.identity import Principal
+from headrace.core.identity import Principal, Session
 from headrace.web.problems import problem_of
 from headrace.web.sessions import MAX_AGE_S, Sessions
 
@@ -71,7 +73,7 @@ class Identified:
         authorization = header(scope, b"authorization")
         name = None if authorization else self._session(scope)
         if name is None:
-            return self._app.gatekeeper.authenticate(authorization)
+            return self._app.gatekeeper.authenticate(authorization, network_of(scope.get("client")))
         if scope["method"] not in SAFE_METHODS:
             if not self._cookie_writes:
                 raise Unauthenticated(
@@ -80,7 +82,8 @@ class Identified:
                 )
             require_same_origin(scope)
         try:
-            return self._app.identities.resolve(name)
+            principal = self._app.identities.resolve(name)
+            return replace(principal, session=Session(token="", network=network_of(scope.get("client"))))
         except NotFound as error:
             raise Unauthenticated(f"The session's identity {name!r} is no longer known here.") from error
 

@@ -1,0 +1,87 @@
+"""Who is known here: added, reviewed, frozen and ended, each only by somebody who may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from headrace.app.composition import App
+from headrace.core.identity import Kind, Principal
+
+
+def add(
+    app: App,
+    me: Principal,
+    name: str,
+    roles: Sequence[str],
+    *,
+    kind: Kind | None = None,
+    workspace: str | None = None,
+    owner: str | None = None,
+    purpose: str = "",
+    expires_at: datetime | None = None,
+    review_by: datetime | None = None,
+) -> Principal:
+    """Make an identity known in one's own workspace, or in another that one sets up.
+
+    Raises:
+        Denied: ``me`` may not, or it is their own identity.
+        InvalidInput, Conflict: as :meth:`headrace.access.identities.Identities.add`.
+    """
+    where = workspace or me.workspace
+    if where == me.workspace:
+        app.gatekeeper.require(me, "access.write", f"principal:{name}")
+    else:
+        app.gatekeeper.require(me, "workspace.write", f"workspace:{where}")
+    return app.identities.add(
+        name,
+        roles,
+        actor=me.name,
+        kind=kind,
+        workspace=where,
+        owner=owner,
+        purpose=purpose,
+        expires_at=expires_at,
+        review_by=review_by,
+    )
+
+
+def known(app: App, me: Principal) -> list[Principal]:
+    """Everybody in the workspaces that ``me`` may see."""
+    app.gatekeeper.require(me, "project.read", "principal:all")
+    everybody = app.store.principals.list()
+    return [p for p in everybody if app.gatekeeper.allows(me, "project.read", f"principal:{p.name}")]
+
+
+def remove_role(app: App, me: Principal, name: str, role: str) -> Principal:
+    """Take one role away. Raises Denied, NotFound, InvalidInput, Conflict."""
+    _may_change(app, me, name)
+    return app.identities.remove_role(name, role, actor=me.name)
+
+
+def set_expiry(app: App, me: Principal, name: str, expires_at: datetime | None = None) -> Principal:
+    """Let an identity end then, or now. Raises Denied, NotFound, InvalidInput, Conflict."""
+    _may_change(app, me, name)
+    return app.identities.set_expiry(name, expires_at or app.clock.now(), actor=me.name)
+
+
+def review(app: App, me: Principal, name: str, review_by: datetime) -> Principal:
+    """Say that an identity is still needed. Raises Denied, NotFound, InvalidInput."""
+    _may_change(app, me, name)
+    return app.identities.review(name, review_by, actor=me.name)
+
+
+def freeze(app: App, me: Principal, name: str, reason: str) -> Principal:
+    """Let an identity do nothing for now. Raises Denied, NotFound, InvalidInput, Conflict."""
+    _may_change(app, me, name)
+    return app.identities.freeze(name, reason, actor=me.name)
+
+
+def unfreeze(app: App, me: Principal, name: str) -> Principal:
+    """Let a frozen identity act again. Raises Denied, NotFound."""
+    _may_change(app, me, name)
+    return app.identities.unfreeze(name, actor=me.name)
+
+
+def _may_change(app: App, me: Principal, name: str) -> None:
+    app.gatekeeper.require(me, "access.write", f"principal:{name}")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+AGENT = ("--kind", "agent", "--owner", "ada", "--purpose", "reads papers")
+
+
+@pytest.fixture
+def staffed(cli: Cli) -> Cli:
+    """Ada, who came first, and an agent of hers."""
+    assert cli("access", "user", "add", "scout", "--role", "viewer", *AGENT, "--expires", "30d").code == 0
+    return cli
+
+
+@pytest.mark.requirement("IDN-06")
+def test_an_agent_is_added_with_all_that_it_needs(staffed: Cli) -> None:
+    listed = {p["name"]: p for p in staffed("access", "user", "ls", "--json").json}
+    scout = listed["scout"]
+    assert (scout["kind"], scout["owner"], scout["purpose"]) == ("agent", "ada", "reads papers")
+    assert scout["expires_at"] > scout["created_at"]
+    refused = staffed("access", "user", "add", "rover", "--role", "viewer", "--kind", "agent")
+    assert refused.code == 2
+    assert "needs an owner" in refused.error
+
+
+@pytest.mark.requirement("IDN-08")
+def test_an_identity_goes_through_its_life(staffed: Cli) -> None:
+    user = ("access", "user")
+    assert staffed(*user, "review", "scout", "--next", "60d").out.startswith("scout is reviewed again by")
+    assert staffed(*user, "freeze", "scout", "--why", "odd").out == "scout is frozen.\n"
+    assert "is frozen: odd" in staffed("status", "--as", "scout").error
+    assert staffed(*user, "unfreeze", "scout").out == "scout may act again.\n"
+    assert staffed("status", "--as", "scout").code == 0
+    assert staffed(*user, "expire", "scout").out.startswith("scout ends on")
+    assert "has expired" in staffed("status", "--as", "scout").error
+    assert staffed(*user, "expire", "scout", "--in", "10d").code == 0
+    staffed(*user, "add", "scout", "--role", "viewer", "--role", "operator")
+    assert staffed(*user, "remove-role", "scout", "--role", "viewer").out == "scout is operator.\n"
+
+
+def test_nobody_changes_their_own(staffed: Cli) -> None:
+    for command in (
+        ("add", "ada", "--role", "validator"),
+        ("remove-role", "ada", "--role", "operator"),
+        ("expire", "ada", "--in", "90d"),
+        ("review", "ada"),
+        ("unfreeze", "ada"),
+    ):
+        ended = staffed("access", "user", *command)
+        assert ended.code == 2
+        assert "Nobody changes their own" in ended.error
+
+
+def test_another_workspace_is_set_up_by_admins_of_main_and_run_by_its_own(staffed: Cli) -> None:
+    user = ("access", "user")
+    assert staffed(*user, "add", "zoe", "--role", "admin", "--workspace", "lab").code == 0
+    assert staffed(*user, "add", "max", "--role", "developer", "--as", "zoe").code == 0
+    names = [p["name"] for p in staffed(*user, "ls", "--json", "--as", "zoe").json]
+    assert names == ["zoe", "max"]
+    assert "zoe" not in staffed(*user, "ls").out
+    for wrong in (
+        (*user, "add", "mole", "--role", "admin", "--workspace", "main", "--as", "zoe"),
+        (*user, "freeze", "scout", "--why", "not mine", "--as", "zoe"),
+        (*user, "freeze", "max", "--why", "theirs to do"),
+    ):
+        ended = staffed(*wrong)
+        assert ended.code == 2
+        assert "another workspace" in ended.error
+
+
+def test_what_is_no_kind_or_moment_is_refused(staffed: Cli) -> None:
+    user = ("access", "user")
+    assert (
+        "Expected person, service or agent"
+        in staffed(*user, "add", "x", "--role", "viewer", "--kind", "cat").error
+    )
+    for wrong in ("soon", "-1d", "2026-02-30", "99999d99"):
+        assert "is no moment" in staffed(*user, "expire", "scout", "--in", wrong).error
+
+
+@pytest.mark.requirement("IDN-10")
+def test_what_somebody_typed_cannot_forge_a_line(staffed: Cli) -> None:
+    ended = staffed("access", "user", "add", "bob\x1b[2K\nroot", "--role", "admin")
+    assert ended.code == 2
+    assert "\x1b" not in ended.error
