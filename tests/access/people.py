@@ -67,6 +67,7 @@ class Door:
     """A gatekeeper with everything behind it, connected."""
 
     def __init__(self, home: Path) -> None:
+        self.home = home
         self.clock = FakeClock()
         self.principals = MemoryPrincipals()
         self.audit = MemoryAudit()

@@ -97,7 +97,7 @@ def test_a_remembered_decision_is_cedars_own(
             "principal": uid,
             "action": {"type": "Action", "id": action},
             "resource": {"type": "Project", "id": project},
-            "context": {"proved": False, "arguments": {}},
+            "context": {"proved": False, "proof": "", "enrolled": [], "arguments": {}},
         },
         ALWAYS + policy.text,
         [

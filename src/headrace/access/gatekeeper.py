@@ -7,9 +7,10 @@ from dataclasses import replace
 from headrace.access.grants import Grants
 from headrace.access.identities import Identities
 from headrace.access.resources import Resources
+from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
-from headrace.core.errors import Denied, NotFound, Unauthenticated
+from headrace.core.errors import Denied, NotFound, ProofNeeded, Unauthenticated
 from headrace.core.identity import PLAIN, ROLES, Circumstance, Decision, Principal, Resource, Role, Session
 from headrace.core.ports import AuditLog, Clock, Policy
 
@@ -17,11 +18,14 @@ _FORBIDDEN = {
     "another-workspace": "It belongs to another workspace.",
     "own-work": "Nobody can decide on their own work: ask somebody else.",
     "own-rights": "Nobody changes their own roles, end or review: ask another administrator.",
-    "second-factor": "A high risk needs a fresh second factor: prove it is you, then try again.",
+    "second-factor": "A high risk needs a fresh second factor.",
+    "passkey-first": "Here your passkey is needed: a code can be talked out of somebody.",
+    "fresh-proof": "Whoever has a second factor shows it before deciding or administering.",
     "people-decide": "Deciding is for people, not for services and agents.",
     "bound-tools": "The token is bound to other tools.",
 }
 """What the rules of always.cedar mean for whoever they stop."""
+_PROVE = "Prove it is you, then try again: on the page /security/prove, or with --code on the command line."
 
 
 class Gatekeeper:
@@ -42,6 +46,7 @@ class Gatekeeper:
         resources: Resources,
         grants: Grants,
         uses: Uses,
+        factors: SecondFactors,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
@@ -51,6 +56,7 @@ class Gatekeeper:
         self._resources = resources
         self._grants = grants
         self._uses = uses
+        self._factors = factors
         self._audit = audit
         self._clock = clock
 
@@ -80,20 +86,32 @@ class Gatekeeper:
 
     def decide(self, principal: Principal, action: str, resource: str | Resource) -> Decision:
         """Whether ``principal`` may, and by which rules; asking leaves no trace."""
+        return self._decide(principal, action, resource, self._circumstance(principal))
+
+    def _decide(
+        self, principal: Principal, action: str, resource: str | Resource, circumstance: Circumstance
+    ) -> Decision:
         described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
-        return self._policy.decide(
-            self._granted(principal, described), action, described, self._circumstance(principal)
-        )
+        return self._policy.decide(self._granted(principal, described), action, described, circumstance)
 
     def allows(self, principal: Principal, action: str, resource: str | Resource) -> bool:
         """Whether ``principal`` may; asking leaves no trace."""
         return self.decide(principal, action, resource).allowed
+
+    def lacks_proof(self, principal: Principal, action: str, resource: str | Resource) -> bool:
+        """Whether ``principal`` may not now, but might with a fresh second factor."""
+        if principal.kind != "person" or self.allows(principal, action, resource):
+            return False
+        enrolled = self._factors.enrolled(principal.name)
+        proved = Circumstance(proved=True, proof="passkey", enrolled=enrolled)
+        return self._decide(principal, action, resource, proved).allowed
 
     def require(self, principal: Principal, action: str, resource: str | Resource) -> None:
         """Return if ``principal`` may do ``action`` on ``resource``; a refusal is audited, durably.
 
         Raises:
             Denied: no rule permits it, or one forbids it.
+            ProofNeeded: all that is missing is a fresh second factor.
         """
         decision = self.decide(principal, action, resource)
         if decision.allowed:
@@ -105,7 +123,10 @@ class Gatekeeper:
             str(resource),
             {"action": action, "rules": list(decision.rules), "policy": decision.policy},
         )
-        raise Denied(self._why(principal, action, resource, decision))
+        why = self._why(principal, action, resource, decision)
+        if self.lacks_proof(principal, action, resource):
+            raise ProofNeeded(f"{why} {_PROVE}")
+        raise Denied(why)
 
     def _granted(self, principal: Principal, resource: Resource) -> Principal:
         """``principal`` with the roles that a grant gives it on ``resource`` for now."""
@@ -115,10 +136,16 @@ class Gatekeeper:
         return replace(principal, roles=tuple(r for r in ROLES if r in principal.roles or r in extra))
 
     def _circumstance(self, principal: Principal) -> Circumstance:
+        """What holds for ``principal`` now. A proof ends with the factor that gave it."""
+        enrolled = self._factors.enrolled(principal.name) if principal.kind == "person" else ()
         session = principal.session
-        if session is None or session.proved_until is None or session.proved_until <= self._clock.now():
-            return PLAIN
-        return Circumstance(proved=True)
+        until = None if session is None else session.proved_until
+        if session is not None and until is not None and self._clock.now() < until:
+            if session.proof is None:
+                return Circumstance(proved=True, enrolled=enrolled)
+            if session.proof in enrolled:
+                return Circumstance(proved=True, proof=session.proof, enrolled=enrolled)
+        return Circumstance(enrolled=enrolled) if enrolled else PLAIN
 
     def _why(self, principal: Principal, action: str, resource: str | Resource, decision: Decision) -> str:
         held = ", ".join(principal.roles) or "none"

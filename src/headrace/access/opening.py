@@ -9,8 +9,10 @@ from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.grants import Grants
 from headrace.access.identities import Identities
 from headrace.access.resources import Resources
+from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
+from headrace.access.vault import Vault
 from headrace.core.ports import Clock, Policy
 from headrace.store import Store
 
@@ -24,6 +26,7 @@ class Access:
     resources: Resources
     grants: Grants
     uses: Uses
+    factors: SecondFactors
     gatekeeper: Gatekeeper
 
 
@@ -43,6 +46,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
     resources = Resources(store.projects, store.releases, store.principals, store.epoch, clock)
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
+    factors = SecondFactors(store.credentials, store.incidents, store.epoch, Vault(keys), clock)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -50,6 +54,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
         resources=resources,
         grants=grants,
         uses=uses,
+        factors=factors,
         audit=store.audit,
         clock=clock,
     )
@@ -59,5 +64,6 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
         resources=resources,
         grants=grants,
         uses=uses,
+        factors=factors,
         gatekeeper=gatekeeper,
     )

@@ -40,6 +40,8 @@ ACTIONS = (
     "incident.work",
     "access.read",
     "access.write",
+    "factor.write",
+    "factor.reset",
     "workspace.write",
     "audit.read",
 )
@@ -62,6 +64,8 @@ class _Asked(NamedTuple):
     authors: tuple[str, ...]
     risk: str
     proved: bool
+    proof: str
+    enrolled: tuple[str, ...]
     arguments: tuple[tuple[str, str], ...]
 
 
@@ -72,7 +76,8 @@ class CedarPolicy:
     ``Role::"..."``s, an action ``Action::"predict"``, and the resource ``project:cars`` is
     ``Project::"cars"``. Rules may ask for ``principal.workspace``, ``principal.name``, for a token that is
     bound to tools ``principal.tools``; ``resource.workspace``, ``resource.authors``, ``resource.risk``;
-    ``context.proved`` and ``context.arguments``.
+    ``context.proved`` (a second factor is fresh), ``context.proof`` (``"passkey"``, ``"code"`` or ``""``),
+    ``context.enrolled`` (a set of these) and ``context.arguments``.
 
     The rules of ``always.cedar`` hold beside every text: a policy cannot lift them.
 
@@ -128,6 +133,8 @@ class CedarPolicy:
             resource.authors,
             resource.risk,
             circumstance.proved,
+            circumstance.proof,
+            circumstance.enrolled,
             circumstance.arguments,
         )
         decision = self._decided.get(asked)
@@ -162,7 +169,12 @@ class CedarPolicy:
                 "principal": principal,
                 "action": {"type": "Action", "id": asked.action},
                 "resource": resource,
-                "context": {"proved": asked.proved, "arguments": dict(asked.arguments)},
+                "context": {
+                    "proved": asked.proved,
+                    "proof": asked.proof,
+                    "enrolled": list(asked.enrolled),
+                    "arguments": dict(asked.arguments),
+                },
             },
             self._policies,
             entities,

@@ -8,6 +8,7 @@
     │   ├── NotFound         no such thing
     │   ├── Conflict         it changed meanwhile, or already exists differently
     │   ├── Denied           this identity may not do this
+    │   │   └── ProofNeeded  it may, once it has proved itself by a second factor
     │   ├── Unauthenticated  no valid identity was presented
     │   ├── GateFailed       a gate refused; the evidence says why
     │   ├── WaitsForPerson   nothing is wrong: somebody has to decide
@@ -43,6 +44,10 @@ class Conflict(UserError):
 
 class Denied(UserError):
     """The identity is known but may not do this."""
+
+
+class ProofNeeded(Denied):
+    """The identity may do this as soon as it has proved itself by a second factor."""
 
 
 class Unauthenticated(UserError):

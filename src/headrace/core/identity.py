@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 Role = Literal["viewer", "developer", "validator", "operator", "auditor", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "developer", "validator", "operator", "auditor", "admin")
 Kind = Literal["person", "service", "agent"]
+Proof = Literal["code", "passkey"]
+"""Kinds of second factor. A code can be talked out of somebody; a passkey works on its own site only."""
 MAIN = "main"
 """The workspace of whoever has no other. Its administrators set up the other workspaces."""
 
@@ -21,14 +23,18 @@ class Session:
         token: id of the token that speaks for it; a browser's session has one too.
         run: the run that an agent's token is bound to.
         tools: the only tools that the token may call; None: it is bound to none in particular.
+        began_at: when its owner signed in.
         proved_until: until when a second factor counts as fresh.
+        proof: by which kind of second factor it was proved; None: by an unnamed one.
         network: where the request comes from, as :func:`headrace.access.networks.network_of` says it.
     """
 
     token: str
     run: str | None = None
     tools: tuple[str, ...] | None = None
+    began_at: datetime | None = None
     proved_until: datetime | None = None
+    proof: Proof | None = None
     network: str = ""
 
 
@@ -89,9 +95,18 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Circumstance:
-    """What else a rule may ask: is a second factor fresh, and with which arguments is a tool called."""
+    """What else a rule may ask.
+
+    Attributes:
+        proved: whether a second factor is fresh.
+        proof: which kind it was; empty if there is none, or it has no name.
+        enrolled: the kinds that the principal has.
+        arguments: what a tool is called with.
+    """
 
     proved: bool = False
+    proof: Proof | Literal[""] = ""
+    enrolled: tuple[Proof, ...] = ()
     arguments: tuple[tuple[str, str], ...] = ()
 
 

@@ -23,7 +23,8 @@ MAY: dict[Role, frozenset[str]] = {
     "admin": EVERYBODY
     | {"project.run", "release.rollback", "predict", "label.write", "monitor.run", "data.read"}
     | {"data.erase", "tracking.write", "agent.prompt", "waiver.ask", "grant.decide", "policy.propose"}
-    | {"policy.decide", "incident.work", "access.read", "access.write", "workspace.write", "audit.read"},
+    | {"policy.decide", "incident.work", "access.read", "access.write", "factor.reset", "workspace.write"}
+    | {"audit.read"},
 }
 ACTIONS = sorted({*frozenset[str]().union(*MAY.values()), "tool.call"})
 CARS = Resource(kind="project", name="cars")

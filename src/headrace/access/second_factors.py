@@ -1,0 +1,68 @@
+"""Second factors: which ones somebody has, and how they end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headrace.access.codes import Codes
+from headrace.access.memory import Memory
+from headrace.access.passkeys import Passkeys
+from headrace.access.vault import Vault
+from headrace.core.errors import NotFound
+from headrace.core.identity import Credential, Incident, Proof
+from headrace.core.ports import Clock, Epoch, RecordStore
+
+PROOF_S = 600
+"""For how long a second factor counts as fresh."""
+_PROOFS: dict[str, Proof] = {"totp": "code", "passkey": "passkey"}
+
+
+class SecondFactors:
+    """Authenticator apps and passkeys by person.
+
+    Example::
+
+        factors.codes.check("ann", "123456")
+        factors.enrolled("ann")  # ("code", "passkey")
+    """
+
+    def __init__(
+        self,
+        credentials: RecordStore[Credential],
+        incidents: RecordStore[Incident],
+        epoch: Epoch,
+        vault: Vault,
+        clock: Clock,
+    ) -> None:
+        self.codes = Codes(credentials, incidents, vault, clock)
+        self.passkeys = Passkeys(credentials, incidents, clock)
+        self._credentials = credentials
+        self._enrolled = Memory(self._find_enrolled, epoch, clock)
+
+    def enrolled(self, name: str) -> tuple[Proof, ...]:
+        """The kinds of second factor that ``name`` has."""
+        return self._enrolled.get(name)
+
+    def list(self, name: str) -> list[Credential]:
+        """The factors of ``name``, oldest first."""
+        live = self._credentials.list(subject=name, state="live")
+        return [one for one in live if one.kind in _PROOFS]
+
+    def get(self, name: str, factor_id: str) -> Credential:
+        """One of the factors of ``name``.
+
+        Raises:
+            NotFound: they have no such factor.
+        """
+        for one in self.list(name):
+            if one.id == factor_id:
+                return one
+        raise NotFound(f"{name!r} has no second factor {factor_id[:80]!r} any more.")
+
+    def end(self, factor: Credential) -> None:
+        """From now on ``factor`` proves nothing."""
+        self._credentials.change(replace(factor, state="revoked", revision=factor.revision + 1))
+
+    def _find_enrolled(self, name: str) -> tuple[Proof, ...]:
+        kinds = {_PROOFS[one.kind] for one in self.list(name)}
+        return tuple(sorted(kinds))
