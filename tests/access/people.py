@@ -56,6 +56,9 @@ class MemoryAudit:
         self.entries.append(entry)
         return entry
 
+    def search(self, text: str = "", *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
+        return [entry for entry in reversed(self.entries) if text in str(entry)][:limit]
+
     def list(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]:
         return self.entries[after : after + limit]
 

@@ -8,7 +8,7 @@ import pytest
 
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
-from headrace.app import reading
+from headrace.app import auditing, reading
 from headrace.app.comparing import difference
 from headrace.app.composition import App, open_app
 from headrace.core.errors import Denied, NotFound
@@ -90,9 +90,9 @@ def test_every_single_thing_is_refused_to_who_may_not_read_it(app: App, seeded: 
 
 
 def test_the_audit_log_is_for_auditors(app: App) -> None:
-    assert reading.audit(app, _me(app, AUDITOR), limit=1)[0].sequence == 1
+    assert auditing.entries(app, _me(app, AUDITOR), limit=1)[0].sequence == 1
     with pytest.raises(Denied):
-        reading.audit(app, _me(app, VALIDATOR))
+        auditing.entries(app, _me(app, VALIDATOR))
 
 
 def test_a_glance_says_how_the_live_release_is_doing(app: App, seeded: Seeded) -> None:

@@ -31,6 +31,8 @@ API = [
     ("POST", "/api/v1/releases/some/reject"),
     ("GET", "/api/v1/runs"),
     ("GET", "/api/v1/audit"),
+    ("GET", "/api/v1/audit/search"),
+    ("POST", "/api/v1/audit/verify"),
 ]
 PAGES = [
     ("GET", "/"),
@@ -42,6 +44,8 @@ PAGES = [
     ("POST", "/releases/some/decision"),
     ("POST", "/signout"),
     ("GET", "/metrics"),
+    ("GET", "/audit"),
+    ("POST", "/audit/verify"),
 ]
 ELSEWHERE = [("GET", "/nothing"), ("GET", "/api"), ("GET", "/api/v1/nothing"), ("DELETE", "/api/v1/projects")]
 INFER = [("GET", "/v2"), ("GET", "/v2/models/cars"), ("POST", "/v2/models/cars/infer")]
@@ -105,6 +109,10 @@ def test_some_paths_are_open_to_all(site: Site, path: str) -> None:
         (VIEWER, "POST", "/v2/models/cars/infer"),
         (VIEWER, "GET", "/api/v1/audit"),
         (VALIDATOR, "GET", "/api/v1/audit"),
+        (VALIDATOR, "GET", "/api/v1/audit/search"),
+        (VALIDATOR, "POST", "/api/v1/audit/verify"),
+        (VALIDATOR, "GET", "/audit"),
+        (VALIDATOR, "POST", "/audit/verify"),
         (VALIDATOR, "POST", "/api/v1/projects/cars/rollback"),
         (VALIDATOR, "POST", "/api/v1/predict/cars"),
         (AUDITOR, "POST", "/api/v1/projects/cars/watch"),

@@ -265,3 +265,30 @@ def test_a_refresh_by_the_page_itself_is_answered_like_any_other(site: Site) -> 
 
 def test_readers_of_the_audit_log_see_pages_too(site: Site) -> None:
     assert site.page("/", by=AUDITOR).status_code == 200
+
+
+@pytest.mark.requirement("GOV-01")
+def test_the_audit_page_shows_searches_and_verifies(site: Site) -> None:
+    page = site.page("/audit", by=AUDITOR)
+    assert page.status_code == 200
+    assert 'aria-current="page">Audit' in page.text
+    found = site.page("/audit?text=rollout.start", by=AUDITOR).text
+    assert "rollout.start" in found
+    assert "access.write" not in found
+    assert "No entry that you may read holds this text" in site.page("/audit?text=zzz", by=AUDITOR).text
+    verified = site.post("/audit/verify", by=AUDITOR, headers={"accept": "text/html"} | SAME_SITE)
+    assert "are as they were written" in verified.text
+
+
+def test_a_menu_holds_what_its_reader_may_open(site: Site) -> None:
+    assert 'href="/audit"' in site.page("/", by=AUDITOR).text
+    assert 'href="/audit"' not in site.page("/", by=VIEWER).text
+
+
+@pytest.mark.parametrize(
+    "query", ["before=x", "before=-1", "before=99999999999999999999", "text=%00%1b%22'<b>"]
+)
+def test_odd_questions_to_the_audit_page_break_nothing(site: Site, query: str) -> None:
+    page = site.page(f"/audit?{query}", by=AUDITOR)
+    assert page.status_code == 200
+    assert "<b>" not in page.text

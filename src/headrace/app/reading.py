@@ -8,7 +8,7 @@ from typing import Any, Literal
 from headrace.app.composition import App
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
-from headrace.core.identity import AuditEntry, Principal
+from headrace.core.identity import Principal
 from headrace.core.ids import Ref
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding
@@ -237,12 +237,6 @@ def project_report(app: App, me: Principal, name: str) -> ProjectReport:
         candidate=candidate,
         rollout=None if candidate is None else _rollout(app, candidate.id),
     )
-
-
-def audit(app: App, me: Principal, *, after: int = 0, limit: int = 100) -> list[AuditEntry]:
-    """Entries of the audit log beyond ``after``, oldest first. Raises Denied."""
-    app.gatekeeper.require(me, "audit.read", "audit:log")
-    return app.store.audit.list(after=after, limit=limit)
 
 
 def _glance(app: App, me: Principal, name: str) -> Glance:

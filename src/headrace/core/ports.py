@@ -274,6 +274,10 @@ class AuditLog(Protocol):
     def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> AuditEntry:
         """Add an entry; serialised over all processes; durable when it returns."""
 
+    def search(self, text: str = "", *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
+        """Entries before number ``before`` that hold ``text`` anywhere (upper and lower case alike,
+        where ASCII), newest first."""
+
     def list(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]: ...
 
     def verify(self) -> int:

@@ -83,6 +83,16 @@ class SqlAudit:
             previous=last.hash,
         )
 
+    def search(self, text: str = "", *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
+        statement = documents(audit).order_by(audit.c.sequence.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(audit.c.sequence < before)
+        if text:
+            # As it stands in the document, where a quote or a line break is escaped.
+            statement = statement.where(audit.c.document.icontains(_in_json(text), autoescape=True))
+        with self._database.read() as connection:
+            return many(connection, AuditEntry, statement)
+
     def list(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]:
         statement = documents(audit, audit.c.sequence > after).order_by(audit.c.sequence).limit(limit)
         with self._database.read() as connection:
@@ -113,6 +123,10 @@ _ADVICE = "Keep the database as it is for an investigation and compare it with a
 def _hash_of(entry: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON of an entry, in JSON's own types, without its hash."""
     return digest_bytes(encode_plain({name: value for name, value in entry.items() if name != "hash"}))
+
+
+def _in_json(text: str) -> str:
+    return encode_plain(text).decode()[1:-1]
 
 
 def _head(connection: Connection) -> _Head | None:

@@ -52,6 +52,17 @@ class AuditLogSuite:
         assert audit.list(after=2, limit=2) == entries[2:4]
         assert audit.list(after=5) == []
 
+    def test_a_search_finds_text_anywhere_newest_first(self, audit: AuditLog) -> None:
+        audit.append("ada", "release.approve", "release:1", {"comment": 'said "fine"\n100 %'})
+        audit.append("bob", "access.write", "principal:ada", {})
+        audit.append("bob", "access.write", "principal:eve", {"x_y": 1})
+        assert [entry.sequence for entry in audit.search()] == [3, 2, 1]
+        assert [entry.sequence for entry in audit.search("ADA")] == [2, 1]
+        assert [entry.sequence for entry in audit.search("bob", limit=1)] == [3]
+        assert [entry.sequence for entry in audit.search("bob", before=3)] == [2]
+        assert [entry.sequence for entry in audit.search('said "fine"\n100 %')] == [1]
+        assert audit.search("x%y") == audit.search("nobody") == []
+
     def test_a_detail_without_json_form_is_refused(self, audit: AuditLog) -> None:
         with pytest.raises(InvalidInput):
             audit.append("ada", "act", "thing", {"value": float("nan")})

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from headrace.app import reading
+from headrace.app import auditing, reading
 from headrace.core.data import Run
 from headrace.core.identity import AuditEntry
-from headrace.web.api.request import Me, Server
+from headrace.web.api.request import Me, Server, Text
 
 router = APIRouter(tags=["history"])
 
@@ -33,4 +33,24 @@ def list_audit(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[AuditEntry]:
     """The audit log, oldest first; each hash covers the entry before."""
-    return reading.audit(server.app, me, after=after, limit=limit)
+    return auditing.entries(server.app, me, after=after, limit=limit)
+
+
+@router.get("/audit/search")
+def search_audit(
+    server: Server,
+    me: Me,
+    text: Annotated[Text, Query(max_length=200, description="What an entry must hold, anywhere.")] = "",
+    before: Annotated[
+        int | None, Query(ge=1, le=2**53, description="Only entries before this number.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> auditing.Found:
+    """Entries that hold a text, newest first."""
+    return auditing.search(server.app, me, text, before=before, limit=limit)
+
+
+@router.post("/audit/verify")
+def verify_audit(server: Server, me: Me) -> auditing.Verification:
+    """Recompute the chain; an edit, deletion or reorder is named."""
+    return auditing.verify(server.app, me)

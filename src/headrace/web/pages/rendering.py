@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from headrace.core.canonical import plain
 from headrace.core.errors import NotFound, Unavailable
+from headrace.core.identity import Principal
 from headrace.core.ports import Clock
 from headrace.web.identity import find_principal
 from headrace.web.pages import formats
@@ -23,6 +24,11 @@ from headrace.web.parts import Parts
 
 _FOLDER = Path(__file__).resolve().parents[1]
 PLOTLY = "plotly.min.js"
+PLACES: tuple[tuple[str, str, str | None, str], ...] = (
+    ("/", "Overview", None, ""),
+    ("/audit", "Audit", "audit.read", "audit:log"),
+)
+"""The menu: address, name, and the right that the page needs, if it needs one."""
 _STYLES = re.compile(rb'getElementById\("([0-9a-f]{64})"\)')
 _KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -59,8 +65,19 @@ class Renderer:
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
         """``template`` with ``values``; who asks is always known to it."""
         me = find_principal(request.scope)
-        text = self._environment.get_template(template).render(me=me, path=request.url.path, **values)
+        places = [] if me is None else _places(parts_of(request), me)
+        text = self._environment.get_template(template).render(
+            me=me, places=places, path=request.url.path, **values
+        )
         return HTMLResponse(text, status)
+
+
+def _places(parts: Parts, me: Principal) -> list[tuple[str, str]]:
+    """Addresses and names of the pages that ``me`` may open; the menu is the check."""
+    allows = parts.app.gatekeeper.allows
+    return [
+        (address, name) for address, name, action, on in PLACES if action is None or allows(me, action, on)
+    ]
 
 
 class Assets:
