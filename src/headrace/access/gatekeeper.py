@@ -18,6 +18,7 @@ _FORBIDDEN = {
     "another-workspace": "It belongs to another workspace.",
     "own-work": "Nobody can decide on their own work: ask somebody else.",
     "own-rights": "Nobody changes their own roles, end or review: ask another administrator.",
+    "own-incident": "It is about you: somebody else looks into it.",
     "second-factor": "A high risk needs a fresh second factor.",
     "passkey-first": "Here your passkey is needed: a code can be talked out of somebody.",
     "fresh-proof": "Whoever has a second factor shows it before deciding or administering.",

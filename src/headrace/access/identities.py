@@ -283,6 +283,10 @@ def required_text(text: str, what: str) -> str:
     said = text.strip()
     if not 1 <= len(said) <= MAX_TEXT_CHARS:
         raise InvalidInput(f"{what}: got {len(said)} characters. Expected 1 to {MAX_TEXT_CHARS}.")
+    try:
+        said.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{what}: got text that UTF-8 has no form for. Expected plain text.") from error
     return said
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.grants import Grants
 from headrace.access.identities import Identities
+from headrace.access.incidents import Incidents
 from headrace.access.resources import Resources
 from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
@@ -27,6 +28,7 @@ class Access:
     grants: Grants
     uses: Uses
     factors: SecondFactors
+    incidents: Incidents
     gatekeeper: Gatekeeper
 
 
@@ -65,5 +67,6 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
         grants=grants,
         uses=uses,
         factors=factors,
+        incidents=Incidents(store.incidents, store.audit, clock),
         gatekeeper=gatekeeper,
     )

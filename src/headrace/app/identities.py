@@ -8,6 +8,9 @@ from datetime import datetime
 from headrace.app.composition import App
 from headrace.core.identity import Kind, Principal
 
+_MIGHTY = {"admin", "validator"}
+"""Roles that hand out rights or let things go live."""
+
 
 def add(
     app: App,
@@ -33,7 +36,8 @@ def add(
         app.gatekeeper.require(me, "access.write", f"principal:{name}")
     else:
         app.gatekeeper.require(me, "workspace.write", f"workspace:{where}")
-    return app.identities.add(
+    before = app.store.principals.find(name)
+    added = app.identities.add(
         name,
         roles,
         actor=me.name,
@@ -44,6 +48,23 @@ def add(
         expires_at=expires_at,
         review_by=review_by,
     )
+    _watch_escalation(app, me, before, added)
+    return added
+
+
+def _watch_escalation(app: App, me: Principal, before: Principal | None, after: Principal) -> None:
+    """Somebody becomes an administrator, or gets to decide what goes live: whoever watches sees it."""
+    gained = set(after.roles) & _MIGHTY - set(() if before is None else before.roles)
+    if before is None:
+        gained &= {"admin"}
+    if gained:
+        app.access.incidents.open(
+            "escalation",
+            after.name,
+            after.workspace,
+            title=f"{after.name} was made {', '.join(sorted(gained))} by {me.name}",
+            evidence={"gained": sorted(gained), "by": me.name},
+        )
 
 
 def known(app: App, me: Principal) -> list[Principal]:

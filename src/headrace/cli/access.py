@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli import user
+from headrace.cli import incident, user
 from headrace.cli.session import As, Json, print_json, session
 
 app = typer.Typer(no_args_is_help=True, help="Identities and tokens.")
 app.add_typer(user.app, name="user")
+app.add_typer(incident.app, name="incident")
+app.command("flag")(incident.flag)
 
 
 @app.command("token")

@@ -1,0 +1,80 @@
+"""Something looks wrong: anybody says so, somebody looks into it, and what came of it is kept."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from headrace.access.identities import required_text
+from headrace.access.incidents import FLAGGED, Step, resource_of
+from headrace.app.composition import App
+from headrace.core.errors import NotFound
+from headrace.core.identity import Incident, Principal, Resource
+
+_Kind = Literal["take", "note", "close"]
+_MIN_PREFIX = 6
+
+
+def flag(app: App, me: Principal, name: str, why: str) -> Incident:
+    """Say that something about the identity ``name`` looks suspicious. Whoever has a role may.
+
+    A second flag while the first is being looked into becomes a note of it.
+
+    Raises:
+        Denied: ``name`` belongs to another workspace.
+        NotFound: nobody is known by this name.
+        InvalidInput: ``why`` is empty or too long.
+    """
+    app.gatekeeper.require(me, "incident.raise", f"principal:{name}")
+    subject = app.store.principals.get(name)
+    said = required_text(why, f"Flagging {name!r} needs a reason")
+    raised = app.access.incidents.open(
+        FLAGGED,
+        subject.name,
+        subject.workspace,
+        title=f"{me.name} finds something about {name} suspicious",
+        raised_by=me.name,
+    )
+    # The words themselves are a note, like those of everybody who says so afterwards.
+    return _step(app, me, raised, "note", said)
+
+
+def incidents(app: App, me: Principal, state: str | None = None) -> list[Incident]:
+    """Incidents that ``me`` may look into, newest first. Raises Denied."""
+    app.gatekeeper.require(me, "incident.work", Resource(kind="incident", name="all", workspace=me.workspace))
+    found = app.store.incidents.list(workspace=me.workspace, state=state)
+    return [one for one in reversed(found) if app.gatekeeper.allows(me, "incident.work", resource_of(one))]
+
+
+def incident(app: App, me: Principal, incident_id: str) -> Incident:
+    """One incident by its id, or by the first letters of it. Raises NotFound, Denied."""
+    found = app.store.incidents.find(incident_id)
+    if found is None and len(incident_id) >= _MIN_PREFIX:
+        started = [one for one in incidents(app, me) if one.id.startswith(incident_id)]
+        found = started[0] if len(started) == 1 else None
+    if found is None:
+        raise NotFound(
+            f"There is no incident {incident_id!r}, or several begin so. "
+            "List them with 'headrace access incident ls'."
+        )
+    app.gatekeeper.require(me, "incident.work", resource_of(found))
+    return found
+
+
+def take(app: App, me: Principal, incident_id: str) -> Incident:
+    """Look into an incident. Raises NotFound, Denied, Conflict."""
+    return _step(app, me, incident(app, me, incident_id), "take")
+
+
+def note(app: App, me: Principal, incident_id: str, text: str) -> Incident:
+    """Write down what was found out. Raises NotFound, Denied, Conflict, InvalidInput."""
+    return _step(app, me, incident(app, me, incident_id), "note", text)
+
+
+def close(app: App, me: Principal, incident_id: str, resolution: str) -> Incident:
+    """Say what came of it. Raises NotFound, Denied, Conflict, InvalidInput."""
+    return _step(app, me, incident(app, me, incident_id), "close", resolution)
+
+
+def _step(app: App, me: Principal, found: Incident, kind: _Kind, text: str = "") -> Incident:
+    step = Step(kind=kind, by=me.name, at=app.clock.now(), text=text)
+    return app.access.incidents.step(found.id, step)
