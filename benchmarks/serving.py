@@ -36,10 +36,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headrace.access.gatekeeper import Gatekeeper
-from headrace.access.identities import Identities
+from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
-from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
 from headrace.core.project import Column
 from headrace.core.release import Route
@@ -52,6 +50,7 @@ from headrace.serving.process import settle
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.store import open_store
+from headrace.testing.factories import make_project
 from headrace.training.convert import to_onnx
 from headrace.training.package import PackageInfo, build_package, load_scorer
 
@@ -97,9 +96,11 @@ def prepare(settings: Settings) -> str:
     clock = SystemClock()
     store = open_store(settings, clock)
     package = store.artifacts.put(build_model(), "application/zip")
-    principal = Identities(store.principals, store.audit, clock).add("bench", ["operator"], actor="bench")
+    access = open_access(store, settings.home / "keys", clock, CedarPolicy())
+    principal = access.identities.add("bench", ["operator"], actor="bench")
+    store.projects.save(make_project(name=PROJECT), "")
     store.rollouts.set_route(Route(project=PROJECT, live=package.digest))
-    token = Tokens(settings.home / "keys", clock).issue(principal)
+    token = access.tokens.issue(principal)
     store.close()
     return token
 
@@ -110,9 +111,7 @@ def our_app(settings: Settings) -> InferenceApp:
     store = open_store(settings, clock)
     routes = RouteTable(store.rollouts, clock)
     models = LoadedModels(lambda digest: load_scorer(store.artifacts.path(digest)), clock)
-    identities = Identities(store.principals, store.audit, clock)
-    tokens = Tokens(settings.home / "keys", clock)
-    gatekeeper = Gatekeeper(identities, tokens, CedarPolicy(), store.audit)
+    access = open_access(store, settings.home / "keys", clock, CedarPolicy())
 
     def refresh() -> None:
         routes.refresh()
@@ -126,8 +125,8 @@ def our_app(settings: Settings) -> InferenceApp:
     refresh()
     settle()
     threading.Thread(target=keep_fresh, daemon=True).start()
-    handler = Handler(routes, models, Recorder(store.events), clock, gatekeeper)
-    return InferenceApp(handler, gatekeeper)
+    handler = Handler(routes, models, Recorder(store.events), clock, access.gatekeeper, access.privacy.rules)
+    return InferenceApp(handler, access.gatekeeper)
 
 
 async def empty_app(_scope: Any, receive: Any, send: Any) -> None:

@@ -31,6 +31,7 @@ task: regression
 approval: automatic
 owner: {name: Ada, contact: ada@example.org}
 value: {hypothesis: fair prices sell, kpi: days on the lot}
+privacy: {basis: not_personal}
 data:
   source: cars.csv
   documentation: made up

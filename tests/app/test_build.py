@@ -116,9 +116,11 @@ def test_when_every_variant_fails_there_is_no_release_and_a_reason(shared: Site)
     assert list(project.runs()) == ["baseline"], "it stays listed"
 
 
+@pytest.mark.requirement("PRV-08")
 @pytest.mark.parametrize(
     ("name", "before", "after", "reason"),
     [
+        ("no-basis", "privacy: {basis: not_personal}\n", "", "does not say on which basis"),
         ("no-file", "source: cars.csv", "source: gone.csv", "data.source names 'gone.csv', which is not in"),
         ("no-target", "target: price", "target: cost", "has no column 'cost'"),
         ("no-input", "name: mileage", "name: miles", "has no column 'miles'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +18,11 @@ from headrace.app.operations import (
     watch_now,
 )
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
+from headrace.core.project import PrivacySpec
 from headrace.core.record import Outcome
 from headrace.core.release import Release
 from headrace.store.records import decode_outcome
-from headrace.testing import START
+from headrace.testing import START, make_prediction
 from tests.app.small import AUTHOR, VALIDATOR, Site, Small, cars
 
 MANUAL = ("approval: automatic", "approval: manual")
@@ -134,6 +136,23 @@ def test_labels_are_kept_as_they_were_said(waiting: Waiting) -> None:
     assert record_outcomes(project.app, project.me, project.name, items[:1]) == ids[:1], (
         "the same label again"
     )
+
+
+@pytest.mark.requirement("PRV-01")
+def test_a_label_by_business_key_is_hashed_as_its_answer_is(waiting: Waiting) -> None:
+    project, _ = waiting
+    declared = project.app.store.projects.get(project.name)
+    project.app.store.projects.save(replace(declared, privacy=PrivacySpec(basis="consent")), "")
+    project.app.store.epoch.advance()
+    try:
+        (made,) = record_outcomes(project.app, project.me, project.name, [{"subject": "jane", "value": 1.0}])
+        rules = project.app.access.privacy.rules(project.name)
+        (label,) = (outcome for outcome in logged(project) if outcome.id == made)
+        assert label.subject == rules.hashed("jane")
+        assert rules.prediction(make_prediction(keys=["jane"])).keys == [label.subject]
+    finally:
+        project.app.store.projects.save(declared, str(project.folder))
+        project.app.store.epoch.advance()
 
 
 def test_labels_need_a_project_and_the_right_to_write_them(waiting: Waiting) -> None:

@@ -16,7 +16,7 @@ from headrace.app.table import Sourced, gather, project_table
 from headrace.core.data import Snapshot
 from headrace.core.errors import InvalidInput, NotFound, UserCodeError
 from headrace.core.ids import new_id
-from headrace.core.project import Column, DataSpec, Project
+from headrace.core.project import Column, DataSpec, PrivacySpec, Project
 from headrace.core.release import Route
 from headrace.data.snapshots import archive_columns, take_snapshot
 from headrace.data.sources import read_file
@@ -85,7 +85,8 @@ class Bench:
         store = self.app.store
         return take_snapshot(
             project="cars", columns=columns, raw=archive_columns(columns, store.artifacts), source=source,
-            tables=store.tables, snapshots=store.snapshots, clock=self.app.clock,
+            privacy=PrivacySpec(basis="not_personal"), tables=store.tables, snapshots=store.snapshots,
+            clock=self.app.clock,
         )  # fmt: skip
 
     def answered(self, rows: Sequence[dict[str, Any]], prices: Sequence[float | str]) -> None:

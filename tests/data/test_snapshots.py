@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import Conflict, InternalError, InvalidInput
+from headrace.core.project import PrivacySpec
 from headrace.data.frames import content_digest, kinds, n_rows
 from headrace.data.snapshots import (
     archive,
@@ -26,6 +27,9 @@ from headrace.testing import FakeClock
 from tests.data.strategies import tables as any_table
 
 Table = dict[str, NDArray[Any]]
+
+
+NOT_PERSONAL = PrivacySpec(basis="not_personal")
 
 
 class MemorySnapshots:
@@ -56,11 +60,14 @@ class Room:
         self.snapshots = MemorySnapshots()
         self.raw = self.artifacts.put(b"a\n1\n", "text/csv")
 
-    def take(self, columns: Table, raw: Artifact | None = None) -> Snapshot:
+    def take(
+        self, columns: Table, raw: Artifact | None = None, privacy: PrivacySpec = NOT_PERSONAL
+    ) -> Snapshot:
         return take_snapshot(
             project="cars",
             columns=columns,
             raw=raw or self.raw,
+            privacy=privacy,
             source="data/cars.csv",
             tables=self.tables,
             snapshots=self.snapshots,
@@ -101,6 +108,17 @@ def test_a_file_that_changes_meanwhile_is_refused(room: Room, tmp_path: Path) ->
 
     with pytest.raises(Conflict, match="changed while it was archived"):
         archive(path, Meddling(tmp_path / "other"))
+
+
+@pytest.mark.requirement("PRV-08")
+def test_a_dataset_without_a_basis_is_not_registered(room: Room) -> None:
+    columns: Table = {"a": np.array([1.0])}
+    with pytest.raises(InvalidInput, match=r"Add to headrace.yaml:\n  privacy:\n    basis: not_personal"):
+        room.take(columns, privacy=PrivacySpec(purpose="prices"))
+    assert room.snapshots.kept == {}
+    assert room.tables.version("cars/snapshots") is None
+    taken = room.take(columns, privacy=PrivacySpec(basis="contract", purpose="prices"))
+    assert (taken.basis, taken.purpose) == ("contract", "prices")
 
 
 @pytest.mark.requirement("DAT-01")

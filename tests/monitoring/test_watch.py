@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from headrace.core.project import Column, ModelGate
+from headrace.core.project import Column, ModelGate, PrivacySpec
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import make_baseline
 from headrace.monitoring.watch import Round
@@ -38,6 +38,17 @@ def test_a_shift_in_one_feature_is_found_by_its_name(watched: Make) -> None:
     assert shift.evidence["p_value"] <= shift.evidence["level"] == 0.01 / 4, "corrected over all features"
     assert (shift.evidence["test"], shift.evidence["n_current"]) == ("ks", 280)
     assert "mileage" in shift.title
+
+
+@pytest.mark.requirement("PRV-07")
+def test_an_input_that_is_not_recorded_as_it_came_is_not_watched(watched: Make) -> None:
+    privacy = PrivacySpec(basis="consent", fields={"fuel": "hash", "year": "drop"})
+    scene = watched(replace(watched_project(), privacy=privacy))
+    scene.traffic(range(8), 40)
+    found = scene.watch()
+    assert {m.feature for m in named(found, "psi")} == {"mileage", "prediction"}
+    (window,) = named(found, "window")
+    assert window.detail["unwatched"] == ["year", "fuel"]
 
 
 @pytest.mark.requirement("MON-11")

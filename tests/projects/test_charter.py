@@ -95,6 +95,20 @@ def test_a_good_charter_is_typed_and_has_defaults(tmp_path: Path) -> None:
             "  - {name: linear, trainer: linear}\n  - {name: linear, trainer: other}",
             "line 15, column 6: 'linear' is the name of another variant",
         ),
+        ("gates:", "privacy: {basis: because}\ngates:", r"privacy.basis: .*not_personal.*got 'because'"),
+        ("gates:", "privacy: {retention_days: 0}\ngates:", "privacy.retention_days is 0: expected 1 or"),
+        (
+            "gates:",
+            "privacy: {fields: {yaer: drop}}\ngates:",
+            r"line 10, column 20: 'yaer' is no input and no key \(known: key, price, year\)",
+        ),
+        ("gates:", "privacy: {fields: {price: hash}}\ngates:", "'price' is the target, .* only be kept"),
+        ("gates:", "privacy: {fields: {key: mask}}\ngates:", "by a masked 'key': hash it"),
+        (
+            "gates:",
+            "privacy: {fields: {year: mask}}\nrollout: {min_labels: 5}\ngates:",
+            "min_labels is 5, but no canary can be judged by labels: .*'year' as it came",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_line_and_column(

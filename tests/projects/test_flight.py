@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from headrace.core.project import DataSpec, MonitorSpec, Owner, Project, RolloutSpec, Trigger, Value
+from headrace.core.project import (
+    DataSpec,
+    MonitorSpec,
+    Owner,
+    PrivacySpec,
+    Project,
+    RolloutSpec,
+    Trigger,
+    Value,
+)
 from headrace.projects.flight import flight_check
 from headrace.testing import make_project
 
@@ -39,6 +48,7 @@ def test_a_complete_project_has_nothing_left_to_do() -> None:
         ("documentation", replace(ready(), data=DataSpec(source="data/cars.csv", target="price"))),
         ("monitoring", replace(ready(), monitors=MonitorSpec(window_s=0))),
         ("trigger", replace(ready(), triggers=())),
+        ("privacy", replace(ready(), privacy=PrivacySpec())),
     ],
 )
 def test_what_is_missing_is_named_with_its_next_step(name: str, project: Project) -> None:
@@ -55,6 +65,14 @@ def test_the_items_say_what_is_there() -> None:
     assert said["trigger"] == "drift: warn"
     assert said["monitoring"] == "windows of 7 days"
     assert said["owner"] == "owner 'Ada'"
+
+
+@pytest.mark.requirement("PRV-07")
+def test_the_check_says_what_is_lost_where_inputs_are_not_kept() -> None:
+    project = make_project(privacy=PrivacySpec(basis="contract", fields={"model": "hash"}))
+    (item,) = (item for item in flight_check(project) if item.name == "privacy")
+    assert item.ticked
+    assert item.detail.startswith("contract, kept for 365 days; model not kept as they come: no drift")
 
 
 def test_the_folder_must_hold_tests_and_data(tmp_path: Path) -> None:

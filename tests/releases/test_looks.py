@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from headrace.core.ports import Columns
+from headrace.core.project import Column, PrivacySpec
 from headrace.core.release import Release
 from headrace.releases import delivery
 from headrace.testing import EchoModel
@@ -38,6 +40,24 @@ def test_a_candidate_that_is_worse_on_the_same_rows_is_aborted(make: Make) -> No
     low, high = judged.evidence["difference"]
     assert 0 < judged.evidence["margin"] * judged.evidence["champion_loss"] < low < high
     assert judged.evidence["n_labels"] == 200
+
+
+@pytest.mark.requirement("PRV-07")
+def test_without_the_inputs_as_they_came_failures_alone_decide(make: Make) -> None:
+    scene = make()
+    inputs = (Column(name="good", role="numeric"), Column(name="bad", role="numeric"))
+    scene.project = replace(
+        scene.project,
+        data=replace(scene.project.data, columns=inputs),
+        privacy=PrivacySpec(basis="consent", fields={"bad": "mask"}),
+        rollout=replace(scene.project.rollout, min_labels=0),
+    )
+    new = canary(scene, "bad")
+    scene.answered(new, 200)
+    rollout = scene.look(new)
+    (judged,) = scene.store.evidence.verdicts(new.id)
+    assert (judged.evidence["n_labels"], judged.evidence["difference"]) == (0, None)
+    assert (rollout.state, rollout.reason) == ("canary", "200 answers, 0 failed")
 
 
 def test_a_candidate_that_is_better_is_promoted(make: Make) -> None:

@@ -10,6 +10,7 @@ import uvicorn
 
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
+from headrace.access.privacy.fields import FieldRules
 from headrace.core.clock import SystemClock
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.handler import Handler
@@ -17,7 +18,7 @@ from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.store import open_store
-from headrace.testing.factories import make_settings
+from headrace.testing.factories import make_project, make_settings
 from tests.serving.scene import StubModel
 
 
@@ -31,7 +32,8 @@ def main(home: Path) -> None:
     models = LoadedModels(lambda _: StubModel(), clock)
     gatekeeper = open_access(store, home / "keys", clock, CedarPolicy()).gatekeeper
     recorder = Recorder(store.events)
-    app = InferenceApp(Handler(routes, models, recorder, clock, gatekeeper), gatekeeper)
+    rules = FieldRules(make_project(), b"key")
+    app = InferenceApp(Handler(routes, models, recorder, clock, gatekeeper, lambda _: rules), gatekeeper)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()

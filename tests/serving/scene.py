@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.access.privacy.fields import FieldRules
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Columns
@@ -22,6 +23,7 @@ from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.store.records import decode_failure, decode_prediction
+from headrace.testing.factories import make_project
 from headrace.testing.memory import MemoryEvents
 from tests.access.people import Door
 
@@ -184,7 +186,15 @@ class Scene:
             self.shelf.load, self.clock, version_of=lambda release_id: release_id.removeprefix("r")
         )
         self.recorder = Recorder(self.events)
-        self.handler = Handler(self.routes, self.models, self.recorder, self.clock, self.door.gatekeeper)
+        self.project = make_project()
+        self.handler = Handler(
+            self.routes,
+            self.models,
+            self.recorder,
+            self.clock,
+            self.door.gatekeeper,
+            lambda _: FieldRules(self.project, b"key"),
+        )
         self.app = InferenceApp(self.handler, self.door.gatekeeper, max_body_bytes=200_000)
         self.caller = self.person("caller", "operator")
         if refreshed:

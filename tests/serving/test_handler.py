@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isnan
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.core.errors import Denied, InternalError, InvalidInput, NotFound, Unavailable
+from headrace.core.project import PrivacySpec
 from headrace.core.record import Prediction
 from headrace.core.release import Route
 from headrace.serving.handler import INLINE_ROWS
@@ -154,6 +156,26 @@ def test_a_model_that_raises_is_counted_against_its_release(stage: Stage) -> Non
     assert (failure.release_id, failure.arm, failure.principal) == ("r2", "canary", "caller")
     assert (failure.error, failure.request_id) == ("ZeroDivisionError: row 3", "mine")
     assert len(scene.predictions()) == 1
+
+
+@pytest.mark.requirement("PRV-01", "PRV-07")
+def test_what_may_not_be_written_down_is_answered_and_not_recorded(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = PrivacySpec(basis="consent", fields={"model": "drop", "mileage": "mask"})
+    scene = stage(canary=StubModel(error=KeyError("a4 of jane@work")))
+    scene.project = replace(scene.project, privacy=spec)
+    answer = _predict(scene, version="1", keys=["jane@work"])
+    assert (answer.columns, answer.keys) == (ROW, ["jane@work"]), "who asked gets all of it"
+    (recorded,) = scene.predictions()
+    assert recorded.columns == {"mileage": [None], "leased": [True]}
+    assert recorded.keys is not None
+    assert recorded.keys != ["jane@work"]
+    with pytest.raises(InternalError):
+        _predict(scene, version="2", keys=["jane@work"])
+    assert scene.failures()[0].error == "KeyError: '<model> of <key>'"
+    assert "jane" not in caplog.text
+    assert "in score" in caplog.text, "where it broke"
 
 
 def test_a_model_that_gives_too_few_rows_has_failed(stage: Stage) -> None:

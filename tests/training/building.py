@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.core.data import Artifact, Snapshot
-from headrace.core.project import Project
+from headrace.core.project import PrivacySpec, Project
 from headrace.core.settings import read_settings
 from headrace.data.snapshots import archive_columns, take_snapshot
 from headrace.store import Store, open_store
@@ -26,6 +26,7 @@ def snapshot_of(store: Store, columns: dict[str, Any], name: str = "cars") -> Sn
         project=name,
         columns=columns,
         raw=archive_columns(columns, store.artifacts),
+        privacy=PrivacySpec(basis="not_personal"),
         source="test",
         tables=store.tables,
         snapshots=store.snapshots,

@@ -9,6 +9,8 @@ from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.grants import Grants
 from headrace.access.identities import Identities
 from headrace.access.incidents import Incidents
+from headrace.access.privacy.keys import WorkspaceKeys
+from headrace.access.privacy.projects import Privacy
 from headrace.access.resources import Resources
 from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
@@ -30,13 +32,14 @@ class Access:
     factors: SecondFactors
     incidents: Incidents
     gatekeeper: Gatekeeper
+    privacy: Privacy
 
 
 def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Access:
     """Connect the parts; nothing is read or written yet.
 
     Args:
-        keys: folder of the signing keys.
+        keys: folder of the signing keys and the workspaces' secrets.
 
     Example::
 
@@ -69,4 +72,5 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
         factors=factors,
         incidents=Incidents(store.incidents, store.audit, clock),
         gatekeeper=gatekeeper,
+        privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
     )

@@ -139,6 +139,7 @@ class Builds:
             columns=read_file(self._store.artifacts.path(raw.digest), raw.media_type),
             raw=raw,
             source=state["source"],
+            privacy=self._project(state).privacy,
             tables=self._store.tables,
             snapshots=self._store.snapshots,
             clock=self._app.clock,

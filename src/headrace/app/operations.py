@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from headrace.access.privacy.fields import FieldRules
 from headrace.app.build import BuildRequest
 from headrace.app.composition import App
 from headrace.app.deliver import DECISION, TICK, follow_live, stop_rollout
@@ -209,7 +210,8 @@ def record_outcomes(
     declared = app.store.projects.get(project)
     now = app.clock.now()
     truth = _truth_of(app, declared)
-    outcomes = [_outcome(declared, truth, principal.name, item, i, now) for i, item in enumerate(items)]
+    rules = app.access.privacy.rules(project)
+    outcomes = [_outcome(rules, truth, principal.name, item, i, now) for i, item in enumerate(items)]
     app.store.events.append(f"{project}/outcomes", [encode_outcome(outcome) for outcome in outcomes])
     return [outcome.id for outcome in outcomes]
 
@@ -226,8 +228,9 @@ def _truth_of(app: App, project: Project) -> str:
 
 
 def _outcome(
-    project: Project, truth: str, principal: str, item: dict[str, Any], index: int, now: datetime
+    rules: FieldRules, truth: str, principal: str, item: dict[str, Any], index: int, now: datetime
 ) -> Outcome:
+    project = rules.project
     value, subject, kind = item.get("value"), item.get("subject"), item.get("kind", "label")
     if not isinstance(subject, str) or not subject:
         raise InvalidInput(f"labels[{index}].subject is {subject!r}. Expected a row id or a business key.")
@@ -243,6 +246,7 @@ def _outcome(
             f"{_TRUTH_NAMES[truth]}: send its true value as such."
         )
     observed_at = item.get("observed_at") or now
+    subject = rules.subject(subject)
     return Outcome(
         id=derived_id(project.name, kind, subject, str(value), observed_at.isoformat()),
         project=project.name,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
 from headrace.core.data import Artifact, Snapshot
@@ -56,9 +57,10 @@ def gather(
 
     Raises:
         NotFound: the source is not there.
-        InvalidInput: it gives no table, or lacks a declared column.
+        InvalidInput: it gives no table, or lacks a declared column; the project states no privacy basis.
         UserCodeError: the project's own source function raised.
     """
+    project.privacy.stated(project.name)  # before anything is kept
     if with_production:
         return _with_production(app, project)
     path = _source_file(folder, project, scratch)
@@ -98,7 +100,9 @@ def _with_production(app: App, project: Project) -> Sourced:
         for table in (predictions_table(project.name), outcomes_table(project.name))
     )
     raw = archive_columns(_joined(columns, added) if added else columns, app.store.artifacts)
-    source = f"snapshot {own.id} ({own.source}) and {n_added:,} labelled answers ({versions})"
+    altered = altered_inputs(project)
+    unkept = f"; not recorded as they come: {', '.join(altered)}" if altered else ""
+    source = f"snapshot {own.id} ({own.source}) and {n_added:,} labelled answers ({versions}{unkept})"
     return Sourced(raw=raw, source=source)
 
 
@@ -123,6 +127,9 @@ def _own_snapshot(app: App, release_id: str) -> Snapshot:
 
 
 def _answered(app: App, project: Project, base: dict[str, Any]) -> dict[str, Any]:
+    """Labelled answers in the columns of ``base``; none where an input was not recorded as it came."""
+    if altered_inputs(project):
+        return {}
     labelled = labelled_rows(project.name, app.store.tables)
     labelled = labelled.of(~nulls(labelled.truth))
     if not len(labelled):

@@ -30,9 +30,9 @@ def list_snapshots(
         print_json(snapshots)
     else:
         print_table(
-            ("ID", "ROWS", "COLUMNS", "CONTENT", "RAW", "SOURCE"),
+            ("ID", "ROWS", "COLUMNS", "CONTENT", "RAW", "BASIS", "SOURCE"),
             [
-                (x.id, f"{x.n_rows:,}", len(x.columns), x.digest[:12], x.raw.digest[:12], x.source)
+                (x.id, f"{x.n_rows:,}", len(x.columns), x.digest[:12], x.raw.digest[:12], x.basis, x.source)
                 for x in snapshots
             ],
             empty="No snapshot yet. Make one with 'headrace run'.",

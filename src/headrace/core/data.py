@@ -25,6 +25,7 @@ class Snapshot:
         table, table_version: the Delta table and the version that holds these rows.
         digest: SHA-256 over the column names, types and values in row order.
         columns: column name to type: ``number``, ``text``, ``time`` or ``boolean``.
+        basis, purpose: why the data might be collected, as stated when it was.
     """
 
     id: str
@@ -37,6 +38,8 @@ class Snapshot:
     columns: dict[str, str]
     source: str
     created_at: datetime
+    basis: str = ""
+    purpose: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

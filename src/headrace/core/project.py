@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from headrace.core.errors import InvalidInput
+
 Task = Literal["classification", "regression", "forecasting"]
 Risk = Literal["low", "medium", "high"]
 ColumnRole = Literal["numeric", "categorical", "ignored"]
 Action = Literal["warn", "review", "automatic"]
+Basis = Literal[
+    "not_personal",
+    "consent",
+    "contract",
+    "legal_obligation",
+    "vital_interests",
+    "public_task",
+    "legitimate_interests",
+]
+Handling = Literal["keep", "mask", "hash", "drop"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 """The loss that a task is judged by unless the project says otherwise."""
 
@@ -173,6 +185,44 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrivacySpec:
+    """What may be kept about people, why, and for how long.
+
+    Attributes:
+        basis: why the data may be collected at all; ``not_personal`` where it is about nobody. Without one
+            no dataset is registered.
+        purpose: what it is collected for, in words.
+        retention_days: answers and outcomes are deleted when they are older.
+        fields: input or key column to how its values are written into the record of answers.
+    """
+
+    basis: Basis | None = None
+    purpose: str = ""
+    retention_days: int = 365
+    fields: dict[str, Handling] = field(default_factory=dict)
+
+    @property
+    def personal(self) -> bool:
+        """Whether the data has to be treated as being about people; until somebody says, it is."""
+        return self.basis != "not_personal"
+
+    def stated(self, project: str) -> Basis:
+        """The basis.
+
+        Raises:
+            InvalidInput: none is stated; the message has the lines to add.
+        """
+        if self.basis is None:
+            raise InvalidInput(
+                f"Project {project!r} does not say on which basis its data is collected, so no dataset is "
+                "registered. Add to headrace.yaml:\n  privacy:\n    basis: not_personal\nor, for data about "
+                "people, consent, contract, legal_obligation, vital_interests, public_task or "
+                "legitimate_interests."
+            )
+        return self.basis
+
+
+@dataclass(frozen=True, kw_only=True)
 class Value:
     """Why the model is worth having and how that will be seen."""
 
@@ -228,3 +278,4 @@ class Project:
     monitors: MonitorSpec = MonitorSpec()
     triggers: tuple[Trigger, ...] = ()
     governance: Governance = Governance()
+    privacy: PrivacySpec = PrivacySpec()

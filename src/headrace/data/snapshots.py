@@ -13,6 +13,7 @@ from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import Conflict, InternalError, InvalidInput
 from headrace.core.ids import derived_id
 from headrace.core.ports import ArtifactStore, Clock, Columns, SnapshotStore, TableStore
+from headrace.core.project import PrivacySpec
 from headrace.data.engine import ROW
 from headrace.data.frames import (
     Array,
@@ -66,6 +67,7 @@ def take_snapshot(
     columns: Columns,
     raw: Artifact,
     source: str,
+    privacy: PrivacySpec,
     tables: TableStore,
     snapshots: SnapshotStore,
     clock: Clock,
@@ -73,8 +75,9 @@ def take_snapshot(
     """Make ``columns`` the newest state of the project's table; the same content is the same snapshot.
 
     Raises:
-        InvalidInput: no rows, or a column with a reserved name.
+        InvalidInput: no rows, a column with a reserved name, or ``privacy`` states no basis.
     """
+    basis = privacy.stated(project)
     table = as_mapping(columns)
     if ROW in table:
         raise InvalidInput(f"Column {ROW!r} has a name that Headrace needs itself. Rename it.")
@@ -98,6 +101,8 @@ def take_snapshot(
             columns=kinds(table),
             source=source,
             created_at=clock.now(),
+            basis=basis,
+            purpose=privacy.purpose,
         )
     )
 

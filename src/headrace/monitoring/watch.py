@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.cusum import HORIZON, Alarm, Cusum
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.metrics import mean_interval, row_losses
@@ -59,12 +60,14 @@ class Watcher:
         """Compare inputs and outputs of each new closed window with the release's training profile.
 
         A finding needs evidence (p-value under the level left after correction over all features) and
-        size (PSI). A window with fewer than ``min_rows`` rows is measured, and is never an alarm.
+        size (PSI). A window with fewer than ``min_rows`` rows is measured, and is never an alarm. Inputs
+        that are not recorded as they come are not watched; the window's measurement names them.
         """
         seen = {m.id for m in self.evidence.measurements(self.project.name, name="window")}
         round_ = Round([], [])
         for window in closed_windows(self.project.name, self.tables, self.project.monitors.window_s):
-            mark = self._measurement(window, "window", float(window.n_rows))
+            detail = {"unwatched": list(altered_inputs(self.project))}
+            mark = self._measurement(window, "window", float(window.n_rows), detail=detail)
             if mark.id not in seen:
                 self._watch_window(window, round_)
                 round_.measurements.append(mark)
@@ -106,11 +109,14 @@ class Watcher:
         if window.n_rows < max(_FEW, self.project.monitors.min_rows):
             return
         level = self.project.monitors.false_alarms / (len(baseline.inputs.features) + 1)
+        unwatched = altered_inputs(self.project)
         for kind, profile, columns in (
             ("data_drift", baseline.inputs, inputs),
             ("prediction_drift", baseline.outputs, outputs),
         ):
             for shift in _shifts_of(profile, columns, window.n_rows):
+                if kind == "data_drift" and shift.feature in unwatched:
+                    continue
                 round_.measurements.append(self._psi(window, kind, shift))
                 finding = self._shifted(window, kind, shift, level)
                 round_.findings.extend([] if finding is None else [finding])

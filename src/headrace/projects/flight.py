@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.core.project import Project
 from headrace.projects.rules import is_answered
 
@@ -53,6 +54,12 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             "set monitors.window_s above 0",
         ),
         _item(
+            "privacy",
+            project.privacy.basis is not None,
+            _privacy(project),
+            "say in privacy.basis why the data may be collected, such as not_personal",
+        ),
+        _item(
             "trigger",
             bool(project.triggers),
             ", ".join(f"{trigger.when}: {trigger.do}" for trigger in project.triggers) or "none",
@@ -72,6 +79,18 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
         detail = f"source {data.source!r}"
         items.append(_item("source", found, detail, "write it" if is_code else "put the file there"))
     return items
+
+
+def _privacy(project: Project) -> str:
+    """What is promised, and what it costs: inputs that are not kept cannot be measured again."""
+    said = f"{project.privacy.basis or 'no basis'}, kept for {project.privacy.retention_days} days"
+    altered = altered_inputs(project)
+    if not altered:
+        return said
+    return (
+        f"{said}; {', '.join(altered)} not kept as they come: no drift of them is watched, no canary is "
+        "judged by labels, no answer is learnt from"
+    )
 
 
 def _item(name: str, ticked: bool, detail: str, next_step: str = "") -> Item:

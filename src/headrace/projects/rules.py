@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
 
+from headrace.access.privacy.fields import altered_inputs, key_of
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import Governance, Project
@@ -88,6 +89,7 @@ _LIMITS = (
     _Limit(loc=("monitors", "psi"), open=True),
     _Limit(loc=("monitors", "loss_ratio"), open=True),
     _Limit(loc=("monitors", "min_rows")),
+    _Limit(loc=("privacy", "retention_days"), low=1),
 )
 _TRIGGER_LIMITS = (
     _Limit(loc=("min_labels",)),
@@ -110,6 +112,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _times(project)
     yield from _variants(project)
     yield from _numbers(project)
+    yield from _privacy(project)
     allowed = _METRICS[project.task]
     if project.gates.model.metric not in allowed:
         known = f"(known: {', '.join(allowed)})"
@@ -212,6 +215,31 @@ def _variants(project: Project) -> Iterator[BrokenRule]:
             if isinstance(value, float) and not isfinite(value):
                 text = f"variants.{index}.params.{name} is {value}: expected a finite number"
                 yield _at("variants", index, "params", name, text=text)
+
+
+def _privacy(project: Project) -> Iterator[BrokenRule]:
+    data, key = project.data, key_of(project)
+    known = {column.name for column in data.columns} | {key, data.target, data.time}
+    for name, handling in project.privacy.fields.items():
+        if name not in known:
+            listed = ", ".join(sorted(filter(None, known)))
+            yield _at("privacy", "fields", name, text=f"{name!r} is no input and no key (known: {listed})")
+        elif name in (data.target, data.time) and handling != "keep":
+            what = "the target" if name == data.target else "the time"
+            text = f"{name!r} is {what}, without which nothing can be watched: it can only be kept"
+            yield _at("privacy", "fields", name, text=text)
+        elif name == key and handling == "mask":
+            yield _at(
+                "privacy", "fields", name, text=f"no label finds its answer by a masked {name!r}: hash it"
+            )
+    altered = altered_inputs(project)
+    if project.rollout.min_labels and altered:
+        text = (
+            f"rollout.min_labels is {project.rollout.min_labels}, but no canary can be judged by labels: its "
+            f"answers cannot be predicted again without {altered[0]!r} as it came (privacy.fields). Keep it, "
+            "or set 0 to judge by failures alone"
+        )
+        yield _at("rollout", "min_labels", text=text)
 
 
 def _numbers(project: Project) -> Iterator[BrokenRule]:

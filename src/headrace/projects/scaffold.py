@@ -102,6 +102,7 @@ def _context(outline: Outline) -> dict[str, object]:
         "contact": outline.contact,
         "hypothesis": f"Knowing {outline.data.target} in advance is worth acting on; edit: what is it worth?",
         "kpi": f"{outline.metric} of {outline.data.target} on labelled answers",
+        "purpose": f"learning to predict {outline.data.target}",
         "data": outline.data,
         "split": outline.split,
         "metric": outline.metric,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.metrics import row_losses
 from headrace.checks.sequential import AlwaysValid
 from headrace.core.errors import Conflict, HeadraceError, NotFound
@@ -171,11 +172,12 @@ def observe(store: Store, project: Project, rollout: Rollout, load: LoadScorer) 
     """See how the candidate does: its traffic in this step, and both models' losses on the same rows.
 
     All labelled rows answered since the rollout began are scored by candidate and champion alike, from
-    the logged inputs, so that the comparison is paired: what differs between rows cancels out.
+    the logged inputs, so that the comparison is paired: what differs between rows cancels out. Where an
+    input is not logged as it came, there is nothing to score: failures alone decide.
     """
     seen = Observation(**traffic(store, rollout)._asdict())
     newest = watermark(project.name, store.tables)
-    if rollout.champion_id is None or newest is None:
+    if rollout.champion_id is None or newest is None or altered_inputs(project):
         return seen
     since = canary_began(store, rollout)
     if since is None:

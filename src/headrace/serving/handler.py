@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.privacy.fields import FieldRules
 from headrace.core.errors import InternalError, InvalidInput, NotFound, Unavailable, UserError
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
@@ -47,6 +49,9 @@ class _Asked(NamedTuple):
 class Handler:
     """Answers predictions. Knows no HTTP; adapters translate to it.
 
+    Args:
+        rules_of: project to what may be written down of its answers; the caller gets all of them.
+
     Example::
 
         await handler.predict("cars", {"mileage": [15735.0]}, principal=principal)
@@ -59,12 +64,14 @@ class Handler:
         recorder: Recorder,
         clock: Clock,
         gatekeeper: Gatekeeper,
+        rules_of: Callable[[str], FieldRules],
     ) -> None:
         self._routes = routes
         self._models = models
         self._recorder = recorder
         self._clock = clock
         self._gatekeeper = gatekeeper
+        self._rules_of = rules_of
         self._answered: dict[str, int] = {}
         self._failed: dict[str, int] = {}
 
@@ -105,6 +112,7 @@ class Handler:
         now = self._clock.now()
         prediction_id = new_id(now)
         choice = self._choose(project, key or prediction_id, version)
+        rules = self._rules_of(project)
         n_rows = 0
         try:
             loaded = self._models.find(choice.release_id)
@@ -121,7 +129,8 @@ class Handler:
         except Exception as error:
             # Boundary: a model is user code. Its failure is evidence about its release.
             asked = _Asked(prediction_id, project, choice, principal.name, now, request_id)
-            raise await self._fail(asked, n_rows, error) from error
+            text = rules.text(f"{type(error).__name__}: {error}", columns, keys)
+            raise await self._fail(asked, n_rows, error, text) from error
         prediction = Prediction(
             id=prediction_id,
             project=project,
@@ -139,7 +148,7 @@ class Handler:
             infer_ms=scored.infer_ms,
             unseen=scored.unseen,
         )
-        await self._recorder.record(project, encode_prediction(prediction))
+        await self._recorder.record(project, encode_prediction(rules.prediction(prediction)))
         self._answered[choice.release_id] = self._answered.get(choice.release_id, 0) + 1
         return prediction
 
@@ -205,8 +214,8 @@ class Handler:
             f"Versions that do: {', '.join(known)}."
         )
 
-    async def _fail(self, asked: _Asked, n_rows: int, error: Exception) -> Exception:
-        """Count and record a failure; returns what the caller is told."""
+    async def _fail(self, asked: _Asked, n_rows: int, error: Exception, text: str) -> Exception:
+        """Count and record a failure, in words that may be written down; returns what the caller is told."""
         release_id = asked.choice.release_id
         failure = Failure(
             id=asked.id,
@@ -216,11 +225,13 @@ class Handler:
             principal=asked.principal,
             at=asked.at,
             n_rows=n_rows,
-            error=f"{type(error).__name__}: {error}"[:1000],
+            error=text[:1000],
             request_id=asked.request_id,
         )
         self._failed[release_id] = self._failed.get(release_id, 0) + 1
-        _log.error("Release %s failed on %s", release_id, failure.id, exc_info=error)
+        # Where it broke, but not with which values: those are only in the error's own text.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("Release %s failed on %s: %s\n%s", release_id, failure.id, failure.error, where)
         await self._recorder.record(failure.project, encode_failure(failure), "failures")
         if isinstance(error, Unavailable):
             return Unavailable(str(error))

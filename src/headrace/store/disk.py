@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +87,25 @@ def hold(path: Path) -> bool:
         return False
     # Left open on purpose: however the process ends, the lock goes with it.
     return True
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Make a file, readable by this user only, with all of ``data``; one that is there already stays.
+
+    Of two processes at once one wins, and a crash never leaves half a file.
+    """
+    make_folder(path.parent)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()
+    sync_folder(path.parent)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -28,6 +28,7 @@ from headrace.core.project import (
     Governance,
     ModelGate,
     Owner,
+    PrivacySpec,
     Project,
     Value,
     Variant,
@@ -77,6 +78,7 @@ def make_project(**changes: Any) -> Project:
         gates=Gates(data=DataGate(), model=ModelGate(metric="mae")),
         variants=(Variant(name="linear", trainer="linear", params={"alpha": 1.0}),),
         governance=make_governance(),
+        privacy=PrivacySpec(basis="not_personal"),
     )
     return replace(project, **changes)
 

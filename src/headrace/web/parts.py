@@ -45,7 +45,7 @@ def assemble(app: App, work: Workflows) -> Parts:
         routes=routes,
         models=models,
         recorder=recorder,
-        handler=Handler(routes, models, recorder, app.clock, app.gatekeeper),
+        handler=Handler(routes, models, recorder, app.clock, app.gatekeeper, app.access.privacy.rules),
         tickets=Tickets(app.clock),
         sessions=Sessions(app.clock),
         latencies=Latencies(),

@@ -1,0 +1,148 @@
+"""Which values of an answer, a label or an error may be written down, and in which form."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from headrace.core.errors import InvalidInput
+from headrace.core.project import Handling, Project
+from headrace.core.record import Prediction
+
+KEY = "key"
+"""What the business key is called in ``privacy.fields`` of a project that has no key column."""
+_ROW_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}:[0-9]{1,9}")
+_HASH_CHARACTERS = 32
+
+
+def handling_of(project: Project, column: str) -> Handling:
+    """How the values of an input or key column are written down.
+
+    What nobody declared is kept, but for the key of data about people: that is hashed.
+    """
+    declared = project.privacy.fields.get(column)
+    if declared is not None:
+        return declared
+    return "hash" if column == key_of(project) and project.privacy.personal else "keep"
+
+
+def key_of(project: Project) -> str:
+    """The name of the business key in ``privacy.fields``."""
+    return project.data.key or KEY
+
+
+def altered_inputs(project: Project) -> tuple[str, ...]:
+    """Inputs that are not written down as they came: nothing can be measured or predicted from them again."""
+    inputs = [column.name for column in project.data.columns if column.role != "ignored"]
+    return tuple(name for name in inputs if handling_of(project, name) != "keep")
+
+
+def masked(value: Any) -> str | None:
+    """Text by its shape: letters as ``x`` or ``X``, digits as ``9``; of anything else nothing.
+
+    >>> masked("Ada-7 L."), masked(41.5)
+    ('Xxx-9 X.', None)
+    """
+    if not isinstance(value, str):
+        return None
+    return "".join(_shape(character) for character in value)
+
+
+def _shape(character: str) -> str:
+    if character.isdigit():
+        return "9"
+    if character.isalpha():
+        return "X" if character.isupper() else "x"
+    return character if character.isascii() else "x"
+
+
+class FieldRules:
+    """The field rules of one project, as it was declared last.
+
+    Args:
+        key: the workspace's key for hashes.
+
+    Example::
+
+        recorded = rules.prediction(prediction)
+    """
+
+    def __init__(self, project: Project, key: bytes) -> None:
+        self.project = project
+        self._key = key
+        named = [column.name for column in project.data.columns]
+        forms = {name: handling_of(project, name) for name in (*named, *project.privacy.fields)}
+        self._columns: dict[str, Callable[[Any], Any] | None] = {
+            name: self._form(handling) for name, handling in forms.items() if handling != "keep"
+        }
+        self._keys = handling_of(project, key_of(project))
+
+    def prediction(self, prediction: Prediction) -> Prediction:
+        """The answer as it may be written down; the very same one where there is nothing to change."""
+        changed = self._columns.keys() & prediction.columns.keys()
+        keys = prediction.keys
+        if not changed and (keys is None or self._keys == "keep"):
+            return prediction
+        columns = {}
+        for name, values in prediction.columns.items():
+            form = self._columns.get(name)
+            if name not in changed:
+                columns[name] = values
+            elif form is not None:
+                columns[name] = [form(value) for value in values]
+        if keys is not None and self._keys != "keep":
+            keys = None if self._keys == "drop" else [self.hashed(key) for key in keys]
+        return replace(prediction, columns=columns, keys=keys)
+
+    def subject(self, subject: str) -> str:
+        """A label's subject: a row id as it is, a business key in the form that answers are kept under.
+
+        Raises:
+            InvalidInput: keys are not kept, so that no answer could be found by one.
+        """
+        if self._keys == "keep" or _ROW_ID.fullmatch(subject):
+            return subject
+        if self._keys == "drop":
+            raise InvalidInput(
+                f"Project {self.project.name!r} keeps no business keys (privacy.fields: "
+                f"{key_of(self.project)}: drop), so a label finds its answer by row id only. Send "
+                "'<prediction id>:<row>' as its subject."
+            )
+        return str(self.hashed(subject))
+
+    def text(self, text: str, columns: Mapping[str, Sequence[Any]], keys: Sequence[str] | None) -> str:
+        """An error's text without the values that may not be written down."""
+        hidden = {name: columns.get(name, ()) for name in self._columns}
+        if self._keys != "keep":
+            hidden[key_of(self.project)] = keys or ()
+        found = {
+            str(value): name for name, values in hidden.items() for value in values if str(value) in text
+        }
+        for value in sorted(filter(None, found), key=len, reverse=True):
+            name = found[value].replace("\\", "")
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"<{name}>", text)
+        return text
+
+    def hashed(self, value: Any) -> Any:
+        """HMAC-SHA-256 of the value as text, its first half in hexadecimal; nothing stays nothing.
+
+        Equal values of one project give equal hashes in every column, and others in another project.
+        """
+        if value is None:
+            return None
+        message = f"{self.project.name}\0{_text(value)}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, message, "sha256").hex()[:_HASH_CHARACTERS]
+
+    def _form(self, handling: Handling) -> Callable[[Any], Any] | None:
+        forms: dict[Handling, Callable[[Any], Any] | None] = {"hash": self.hashed, "mask": masked}
+        return forms.get(handling)
+
+
+def _text(value: Any) -> str:
+    """Whole numbers without a decimal point, so that ``7.0`` and the key ``"7"`` are the same subject."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
