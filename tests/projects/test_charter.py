@@ -95,6 +95,20 @@ def test_a_good_charter_is_typed_and_has_defaults(tmp_path: Path) -> None:
             "  - {name: linear, trainer: linear}\n  - {name: linear, trainer: other}",
             "line 15, column 6: 'linear' is the name of another variant",
         ),
+    ],
+)
+def test_a_mistake_is_named_with_line_and_column(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    assert before in GOOD
+    with pytest.raises(InvalidInput, match=message):
+        load_project(write(tmp_path, GOOD.replace(before, after, 1)))
+
+
+@pytest.mark.requirement("PRV-07")
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
         ("gates:", "privacy: {basis: because}\ngates:", r"privacy.basis: .*not_personal.*got 'because'"),
         ("gates:", "privacy: {retention_days: 0}\ngates:", "privacy.retention_days is 0: expected 1 or"),
         (
@@ -111,10 +125,9 @@ def test_a_good_charter_is_typed_and_has_defaults(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_with_line_and_column(
+def test_privacy_rules_that_cannot_hold_are_refused(
     tmp_path: Path, before: str, after: str, message: str
 ) -> None:
-    assert before in GOOD
     with pytest.raises(InvalidInput, match=message):
         load_project(write(tmp_path, GOOD.replace(before, after, 1)))
 
