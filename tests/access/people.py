@@ -90,3 +90,10 @@ class Door:
         """Make ``name`` known; returns its ``Authorization`` header."""
         principal = self.identities.add(name, roles, actor="root")
         return f"Bearer {self.tokens.issue(principal)}"
+
+    def agent(self, name: str) -> Principal:
+        """Make an agent known, and the person who answers for it."""
+        self.enter("owner", "developer")
+        return self.identities.add(
+            name, ["viewer"], actor="root", kind="agent", owner="owner", purpose="tests"
+        )

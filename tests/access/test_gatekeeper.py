@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from headrace.access.policy import CedarPolicy
 from headrace.core.errors import Denied, Unauthenticated
+from headrace.core.identity import Resource
 from tests.access.people import Door
 
 
@@ -58,3 +62,54 @@ def test_new_roles_hold_for_tokens_already_issued(door: Door) -> None:
     door.identities.add("ann", ["viewer"], actor="root")
     with pytest.raises(Denied):
         door.gatekeeper.require(door.gatekeeper.authenticate(header), "predict", "project:cars")
+
+
+def test_a_removed_identity_is_turned_away(door: Door) -> None:
+    header = door.enter("bob", "viewer")
+    assert door.gatekeeper.authenticate(header).name == "bob"
+    door.principals.forget("bob")
+    door.clock.advance(1.0)
+    with pytest.raises(Unauthenticated, match="no longer known"):
+        door.gatekeeper.authenticate(header)
+
+
+def test_a_token_for_another_workspace_is_refused(door: Door) -> None:
+    door.enter("ann", "viewer")
+    elsewhere = replace(door.principals.get("ann"), workspace="lab")
+    with pytest.raises(Unauthenticated, match="for the workspace 'lab'"):
+        door.gatekeeper.authenticate(f"Bearer {door.tokens.issue(elsewhere)}")
+
+
+def test_a_frozen_identity_is_refused_at_once(door: Door) -> None:
+    header = door.enter("ann", "viewer")
+    door.gatekeeper.authenticate(header)
+    door.principals.save(replace(door.principals.get("ann"), frozen="looked odd"))
+    door.store.epoch.advance()
+    with pytest.raises(Unauthenticated, match="frozen: looked odd"):
+        door.gatekeeper.authenticate(header)
+
+
+@pytest.mark.requirement("IDN-04")
+def test_an_agent_calls_only_the_tools_that_its_token_names(door: Door) -> None:
+    agent = door.agent("scout")
+    token = door.tokens.issue(agent, run="r7", tools=("search",), ttl_s=60)
+    speaking = door.gatekeeper.authenticate(f"Bearer {token}")
+    assert speaking.session is not None
+    assert (speaking.session.run, speaking.session.tools) == ("r7", ("search",))
+    permitted = CedarPolicy('permit (principal, action == Action::"tool.call", resource);')
+    search, erase = Resource.parse("tool:search"), Resource.parse("tool:erase")
+    assert permitted.decide(speaking, "tool.call", search).allowed
+    assert permitted.decide(speaking, "tool.call", erase).rules == ("bound-tools",)
+    assert permitted.decide(agent, "tool.call", search).rules == ("agent-tools",)
+    door.clock.advance(60)
+    with pytest.raises(Unauthenticated, match="expired"):
+        door.gatekeeper.authenticate(f"Bearer {token}")
+
+
+def test_new_roles_reach_a_session_that_is_under_way(door: Door) -> None:
+    header = door.enter("ann", "viewer")
+    assert door.gatekeeper.authenticate(header).roles == ("viewer",)
+    door.identities.add("ann", ["operator"], actor="root")
+    again = door.gatekeeper.authenticate(header)
+    assert again.roles == ("operator",)
+    assert again.session is not None

@@ -13,10 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
 from headrace.data.sources import read_file, write_parquet
-from headrace.testing import FakeClock, make_principal
+from headrace.testing import FakeClock, make_principal, make_tokens
 from tests.journeys.conftest import Shell
 from tests.journeys.server import client_of, free_port, serving
 from tests.journeys.test_bad_input import assert_clear, init
@@ -203,9 +202,10 @@ def test_bad_requests_get_the_protocols_error_and_are_not_recorded(live: Live) -
 
 
 def test_who_does_not_say_who_is_asking_gets_nothing(live: Live) -> None:
-    tokens = Tokens(live.shell.home / "keys", FakeClock(SystemClock().now() - timedelta(minutes=20)))
+    keys = live.shell.home / "keys"
+    tokens = make_tokens(keys, FakeClock(SystemClock().now() - timedelta(minutes=20)))
     expired = tokens.issue(make_principal(name="ann"))
-    unknown = Tokens(live.shell.home / "keys", SystemClock()).issue(make_principal(name="stranger"))
+    unknown = make_tokens(keys, SystemClock()).issue(make_principal(name="stranger"))
     valid = live.ann.headers["authorization"].removeprefix("Bearer ")
     head, claims, signature = valid.split(".")
     with httpx.Client(base_url=live.url, trust_env=False) as client:

@@ -16,12 +16,11 @@ import numpy as np
 import pytest
 
 from headrace.access.identities import Identities
-from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
 from headrace.core.release import Route
 from headrace.store import open_store
 from headrace.store.records import decode_prediction
-from headrace.testing.factories import make_settings
+from headrace.testing.factories import make_settings, make_tokens
 from tests.serving.scene import ROW
 
 KILLS = 10
@@ -45,7 +44,7 @@ def home(tmp_path: Path) -> Path:
 def _token(home: Path) -> str:
     store = open_store(make_settings(home), SystemClock())
     try:
-        return Tokens(home / "keys", SystemClock()).issue(store.principals.get("caller"))
+        return make_tokens(home / "keys", SystemClock()).issue(store.principals.get("caller"))
     finally:
         store.close()
 

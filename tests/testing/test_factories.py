@@ -14,7 +14,7 @@ from headrace.testing import make_approval, make_manifest, make_release, make_ru
 FACTORIES = [
     getattr(testing, name)
     for name in testing.__all__
-    if name.startswith("make_") and name not in ("make_settings", "make_approval")
+    if name.startswith("make_") and name not in ("make_settings", "make_approval", "make_tokens")
 ]
 
 

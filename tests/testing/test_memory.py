@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
+from headrace.core.identity import Credential
 from headrace.core.ports import ArtifactStore, EventLog, Tracker
 from headrace.testing import (
+    START,
     ArtifactStoreSuite,
     EventLogSuite,
     MemoryArtifacts,
     MemoryEvents,
+    MemoryRecords,
     MemoryTracker,
+    RecordStoreSuite,
     TrackerSuite,
     make_model,
     make_run,
@@ -34,6 +41,22 @@ class TestMemoryTracker(TrackerSuite):
     @pytest.fixture
     def tracker(self) -> Tracker:
         return MemoryTracker()
+
+
+class TestMemoryRecords(RecordStoreSuite):
+    @pytest.fixture
+    def records(self) -> MemoryRecords[Credential]:
+        return MemoryRecords()
+
+    @pytest.fixture
+    def make_record(self) -> Callable[..., Credential]:
+        def make(**changes: Any) -> Credential:
+            record = Credential(
+                id="r", workspace="main", subject="ann", kind="secret", created_at=START, expires_at=None
+            )
+            return replace(record, **changes)
+
+        return make
 
 
 def test_the_log_can_be_made_to_fail() -> None:

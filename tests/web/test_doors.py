@@ -10,9 +10,8 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from headrace.access.tokens import Tokens
 from headrace.core.identity import ROLES, Principal
-from headrace.testing import FakeClock
+from headrace.testing import FakeClock, make_tokens
 from headrace.web.api.application import api_application
 from headrace.web.pages.application import OPEN_PATHS, page_application
 from headrace.web.pages.rendering import Renderer
@@ -84,6 +83,8 @@ def bad_credentials(site: Site) -> dict[str, str | None]:
     for principal in (ended, frozen):
         site.app.store.principals.save(principal)
     site.app.store.epoch.advance()
+    lost = site.app.tokens.mint(me)
+    site.app.access.revocations.end(me, "token", lost.id)
     nobody = Principal(name="nobody", kind="person", roles=("admin",), created_at=now)
     return {
         "absent": None,
@@ -93,8 +94,10 @@ def bad_credentials(site: Site) -> dict[str, str | None]:
         "altered": f"Bearer {head}.{flipped}.{signature}",
         "cut short": f"Bearer {good[:-4]}",
         "oversized": f"Bearer {good}{'a' * 9000}",
-        "expired": f"Bearer {Tokens(keys, FakeClock(now - timedelta(hours=1))).issue(me)}",
+        "expired": f"Bearer {make_tokens(keys, FakeClock(now - timedelta(hours=1))).issue(me)}",
         "for another audience": f"Bearer {site.app.tokens.issue(me, audience='elsewhere')}",
+        "for another workspace": f"Bearer {site.app.tokens.issue(replace(me, workspace=ELSEWHERE))}",
+        "revoked": f"Bearer {lost.text}",
         "of nobody": f"Bearer {site.app.tokens.issue(nobody)}",
         "of an identity that has expired": f"Bearer {site.app.tokens.issue(ended)}",
         "of a frozen identity": f"Bearer {site.app.tokens.issue(frozen)}",

@@ -33,6 +33,7 @@ API = [
     ("GET", "/api/v1/audit"),
     ("GET", "/api/v1/audit/search"),
     ("POST", "/api/v1/audit/verify"),
+    ("POST", "/api/v1/access/revoke"),
 ]
 PAGES = [
     ("GET", "/"),

@@ -24,9 +24,11 @@ _FORBIDDEN = {
     "fresh-proof": "Whoever has a second factor shows it before deciding or administering.",
     "people-decide": "Deciding is for people, not for services and agents.",
     "bound-tools": "The token is bound to other tools.",
+    "agent-tools": "An agent calls tools only with a token that names them and the run.",
 }
 """What the rules of always.cedar mean for whoever they stop."""
 _PROVE = "Prove it is you, then try again: on the page /security/prove, or with --code on the command line."
+_MAX_SESSIONS = 10_000
 
 
 class Gatekeeper:
@@ -60,15 +62,17 @@ class Gatekeeper:
         self._factors = factors
         self._audit = audit
         self._clock = clock
+        self._sessions: dict[tuple[str, str], tuple[Principal, Principal]] = {}
 
     def authenticate(self, authorization_header: str | None, network: str = "") -> Principal:
-        """The identity behind the value of an ``Authorization`` header.
+        """The identity behind the value of an ``Authorization`` header, with the session that it speaks in.
 
         Args:
             network: where the request comes from; becomes part of the principal's session.
 
         Raises:
-            Unauthenticated: there is none, it is no bearer token, or it is not valid (any more).
+            Unauthenticated: there is none, it is no bearer token, it is not valid (any more), or it is for
+                another workspace than its identity's.
         """
         if not authorization_header:
             raise Unauthenticated(
@@ -78,12 +82,30 @@ class Gatekeeper:
         scheme, _, token = authorization_header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("The Authorization header has another form. Expected 'Bearer TOKEN'.")
-        name = self._tokens.verify(token.strip())
+        verified = self._tokens.verify(token.strip())
         try:
-            principal = self._identities.resolve(name)
-            return replace(principal, session=Session(token="", network=network)) if network else principal
+            principal = self._identities.resolve(verified.name)
         except NotFound as error:
-            raise Unauthenticated(f"The token's identity {name!r} is no longer known here.") from error
+            raise Unauthenticated(
+                f"The token's identity {verified.name!r} is no longer known here."
+            ) from error
+        if principal.workspace != verified.workspace:
+            raise Unauthenticated(
+                f"The token is for the workspace {verified.workspace!r}, and {principal.name!r} belongs to "
+                f"another. Get a new one: headrace access token --as {principal.name}."
+            )
+        return self._speaking(principal, verified.session, network)
+
+    def _speaking(self, principal: Principal, session: Session, network: str) -> Principal:
+        """``principal`` with its session; made once for each as long as nothing has changed."""
+        key = (session.token, network)
+        known = self._sessions.get(key)
+        if known is None or known[0] is not principal:
+            if len(self._sessions) >= _MAX_SESSIONS:
+                self._sessions = {}
+            here = replace(session, network=network) if network else session
+            known = self._sessions[key] = (principal, replace(principal, session=here))
+        return known[1]
 
     def decide(self, principal: Principal, action: str, resource: str | Resource) -> Decision:
         """Whether ``principal`` may, and by which rules; asking leaves no trace."""

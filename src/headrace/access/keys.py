@@ -1,18 +1,123 @@
-"""The key that signs tokens: one file, readable by its owner only, made once."""
+"""The keys that sign tokens: one that signs, and the public halves of those that did until a moment ago."""
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from headrace.access.memory import Memory
+from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput
+from headrace.core.ports import Clock, Epoch
+from headrace.store.disk import locked, sync_folder
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 KEY_FILE = "tokens.ed25519.pem"
+OVERLAP_S = 960
+"""How long a retired key still verifies: as long as its last token lives, and a minute for a process that
+was about to sign when it was retired."""
+_RETIRED = re.compile(r"(?P<kid>[A-Za-z0-9_-]{43})\.until-(?P<until_s>\d{1,12})\.public")
+_ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeySet:
+    """The keys at one moment.
+
+    Attributes:
+        kid: name of the key that signs, derived from its public half (RFC 7638).
+        public: every key that verifies, by name.
+    """
+
+    kid: str
+    private: Ed25519PrivateKey
+    public: dict[str, Ed25519PublicKey]
+
+
+class _Retired(NamedTuple):
+    path: Path
+    kid: str
+    until_s: int
+
+
+class Keys:
+    """The signing keys in ``folder``, as they are at this moment in every process.
+
+    Args:
+        folder: made on first use, with a first key.
+
+    Example::
+
+        keys = Keys(home / "keys", store.epoch, clock)
+        keys.rotate()
+        keys.now().kid  # the new one; tokens that the old one has signed stay valid until they end
+    """
+
+    def __init__(self, folder: Path, epoch: Epoch, clock: Clock) -> None:
+        self._folder = folder
+        self._epoch = epoch
+        self._clock = clock
+        self._known = Memory(self._read, epoch, clock)
+
+    def now(self) -> KeySet:
+        """The keys; a first one is made where there is none.
+
+        Raises:
+            InvalidInput: the folder cannot be written, or a file is open to others or holds no such key.
+        """
+        return self._known.get(_ALL)
+
+    def rotate(self) -> str:
+        """Sign with a new key from now on; returns its name. The old private key is destroyed at once.
+
+        Whenever the process dies, the key that signs verifies: first the old public half is kept, then the
+        new key takes the old one's place.
+        """
+        signing_key(self._folder)
+        with locked(self._folder):
+            old = signing_key(self._folder)
+            until_s = int(self._clock.now().timestamp()) + OVERLAP_S
+            _write(self._folder / f"{kid_of(old.public_key())}.until-{until_s}.public", _public_pem(old))
+            _write(self._folder / KEY_FILE, _new_pem())
+        self._epoch.advance()
+        return self.now().kid
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Every public key that verifies, as a JSON Web Key Set (RFC 7517, RFC 8037)."""
+        return {
+            "keys": [
+                {"kty": "OKP", "crv": "Ed25519", "x": _text(key), "kid": kid, "alg": "EdDSA", "use": "sig"}
+                for kid, key in self.now().public.items()
+            ]
+        }
+
+    def _read(self, _: str) -> KeySet:
+        private = signing_key(self._folder)
+        own = private.public_key()
+        now_s = self._clock.now().timestamp()
+        public = {kid_of(own): own}
+        for retired in _retired(self._folder):
+            if retired.until_s <= now_s:
+                retired.path.unlink(missing_ok=True)
+                continue
+            with suppress(FileNotFoundError):  # another process found that its time is over
+                public.setdefault(retired.kid, _read_public(retired))
+        return KeySet(kid=kid_of(own), private=private, public=public)
+
+
+def kid_of(key: Ed25519PublicKey) -> str:
+    """The name of a key: its JSON Web Key thumbprint (RFC 7638)."""
+    canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{_text(key)}"}}'
+    digest = bytes.fromhex(digest_bytes(canonical.encode()))
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def signing_key(folder: Path) -> Ed25519PrivateKey:
@@ -23,7 +128,7 @@ def signing_key(folder: Path) -> Ed25519PrivateKey:
     """
     path = folder / KEY_FILE
     try:
-        return _read(path)
+        return _read_private(path)
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
@@ -31,44 +136,46 @@ def signing_key(folder: Path) -> Ed25519PrivateKey:
             f"{path} cannot be read ({error.strerror}). Run as the user who owns it."
         ) from error
     try:
-        _create(path)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(path, _new_pem(), only_if_absent=True)
     except OSError as error:
         raise InvalidInput(
             f"{folder} cannot hold the key that signs tokens ({error.strerror}). "
             "Make it writable for this user, or choose another folder with HEADRACE_HOME."
         ) from error
-    return _read(path)
+    return _read_private(path)
 
 
-def _create(path: Path) -> None:
-    """Write the whole key under a temporary name, then give it its name only if nobody else has:
-    of two processes at once one wins, and a crash never leaves half a key."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _write(path: Path, content: bytes, *, only_if_absent: bool = False) -> None:
+    """Write everything under a temporary name, then give it its name: a crash never leaves half a key,
+    and of two processes at once that make the first key one wins."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, path)
+        if only_if_absent:
+            os.link(temporary, path)
+        else:
+            Path(temporary).replace(path)
     except FileExistsError:
         return
     finally:
-        Path(temporary).unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        Path(temporary).unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
-def _read(path: Path) -> Ed25519PrivateKey:
+def _retired(folder: Path) -> list[_Retired]:
+    found = []
+    for path in sorted(folder.iterdir()):
+        name = _RETIRED.fullmatch(path.name)
+        if name is not None:
+            found.append(_Retired(path, name["kid"], int(name["until_s"])))
+    return found
+
+
+def _read_private(path: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -87,3 +194,40 @@ def _read(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise InvalidInput(f"{path} holds no Ed25519 private key. Delete it, so that a new one is made.")
     return key
+
+
+def _read_public(retired: _Retired) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    path = retired.path
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PublicKey) or kid_of(key) != retired.kid or path.stat().st_mode & 0o077:
+        raise InvalidInput(
+            f"{path} is not the public key that a rotation left there. Delete it; tokens of that key end."
+        )
+    return key
+
+
+def _new_pem() -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _public_pem(key: Ed25519PrivateKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _text(key: Ed25519PublicKey) -> str:
+    return base64.urlsafe_b64encode(key.public_bytes_raw()).rstrip(b"=").decode()

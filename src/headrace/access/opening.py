@@ -9,9 +9,11 @@ from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.grants import Grants
 from headrace.access.identities import Identities
 from headrace.access.incidents import Incidents
+from headrace.access.keys import Keys
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
 from headrace.access.resources import Resources
+from headrace.access.revocations import Revocations
 from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
@@ -25,6 +27,8 @@ class Access:
     """Who is known, how they prove it, what they may, and what they did with it."""
 
     identities: Identities
+    keys: Keys
+    revocations: Revocations
     tokens: Tokens
     resources: Resources
     grants: Grants
@@ -47,7 +51,9 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
         access.gatekeeper.require(principal, "predict", "project:cars")
     """
     identities = Identities(store.principals, store.audit, store.epoch, clock)
-    tokens = Tokens(keys, clock)
+    signing = Keys(keys, store.epoch, clock)
+    revocations = Revocations(store.credentials, store.epoch, clock)
+    tokens = Tokens(signing, revocations, store.epoch, clock)
     resources = Resources(store.projects, store.releases, store.principals, store.epoch, clock)
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
@@ -65,6 +71,8 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
     )
     return Access(
         identities=identities,
+        keys=signing,
+        revocations=revocations,
         tokens=tokens,
         resources=resources,
         grants=grants,

@@ -42,6 +42,7 @@ ACTIONS = (
     "access.write",
     "factor.write",
     "factor.reset",
+    "token.issue",
     "workspace.write",
     "audit.read",
 )
@@ -75,9 +76,9 @@ class CedarPolicy:
     In the text a principal is ``Person::"ann"``, ``Service::"..."`` or ``Agent::"..."`` within its
     ``Role::"..."``s, an action ``Action::"predict"``, and the resource ``project:cars`` is
     ``Project::"cars"``. Rules may ask for ``principal.workspace``, ``principal.name``, for a token that is
-    bound to tools ``principal.tools``; ``resource.workspace``, ``resource.authors``, ``resource.risk``;
-    ``context.proved`` (a second factor is fresh), ``context.proof`` (``"passkey"``, ``"code"`` or ``""``),
-    ``context.enrolled`` (a set of these) and ``context.arguments``.
+    bound to tools ``principal.tools``; ``resource.name``, ``resource.workspace``, ``resource.authors``,
+    ``resource.risk``; ``context.proved`` (a second factor is fresh), ``context.proof`` (``"passkey"``,
+    ``"code"`` or ``""``), ``context.enrolled`` (a set of these) and ``context.arguments``.
 
     The rules of ``always.cedar`` hold beside every text: a policy cannot lift them.
 
@@ -155,7 +156,12 @@ class CedarPolicy:
         about: dict[str, Any] = {"name": asked.name, "workspace": asked.workspace}
         if asked.tools is not None:
             about["tools"] = list(asked.tools)
-        on = {"workspace": asked.resource_workspace, "authors": list(asked.authors), "risk": asked.risk}
+        on = {
+            "name": asked.resource_name,
+            "workspace": asked.resource_workspace,
+            "authors": list(asked.authors),
+            "risk": asked.risk,
+        }
         entities = cedarpy.Entities.from_json_str(
             json.dumps(
                 [

@@ -1,144 +1,251 @@
-"""Bearer tokens: EdDSA-signed JWTs that live minutes (RFC 7519, RFC 8037, advice of RFC 8725)."""
+"""Bearer tokens: EdDSA-signed JWTs that live minutes (RFC 7519, RFC 8037, advice of RFC 8725).
+
+The form is fixed, so it is not negotiated: a token's first part must be, byte for byte, what we write for
+one of our keys. No header field is read, and whatever names another algorithm, key or type is refused.
+"""
 
 from __future__ import annotations
 
 import threading
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple, TypedDict, Unpack
 
-from headrace.access.keys import signing_key
+import msgspec
+
+from headrace.access.keys import Keys
+from headrace.access.memory import Memory
+from headrace.access.revocations import Revocations
 from headrace.core.errors import InvalidInput, Unauthenticated
-from headrace.core.identity import Principal
+from headrace.core.identity import Principal, Proof, Session
 from headrace.core.ids import new_id
-from headrace.core.ports import Clock
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from headrace.core.ports import Clock, Epoch
 
 AUDIENCE = "headrace"
 MAX_TTL_S = 900
+MAX_SKEW_S = 30
+"""How far ahead the clock of whoever issued a token may be. A token's end is never stretched."""
 MAX_TOKEN_CHARS = 8192
 _ISSUER = "headrace"
 _AGAIN = "Get a new one: headrace access token --as NAME."
 
 
-class _Verified(NamedTuple):
+class _Claims(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a token says; times in epoch seconds. A list of audiences is not of this form."""
+
+    iss: str
+    sub: str
+    aud: str
+    iat: float
+    nbf: int
+    exp: int
+    jti: str
+    wsp: str
+    run: str | None = None
+    tools: tuple[str, ...] | None = None
+    proved: int | None = None
+    proof: Proof | None = None
+    fam: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Claims)
+
+
+class Verified(NamedTuple):
+    """What a valid token says.
+
+    Attributes:
+        family: the sign-in or the secret that it came of, if any.
+        expires_s: when it ends, in epoch seconds.
+    """
+
     name: str
-    expires_s: float
+    workspace: str
+    session: Session
+    family: str | None
+    expires_s: int
+
+
+class Issued(NamedTuple):
+    """A new token; ``id`` is what it is revoked by."""
+
+    text: str
+    id: str
+    expires_at: datetime
+
+
+class Bound(TypedDict, total=False):
+    """What a token is bound to beside its principal.
+
+    Attributes:
+        ttl_s: how long it lives, in seconds; 900 at most.
+        run: the run that it is bound to; an agent's always is.
+        tools: the only tools that it may call; an agent's names them, if only ``()``.
+        proved_until: until when a second factor counts as fresh, and
+        proof: which kind it was.
+        family: the sign-in or secret that it comes of, and ends with.
+    """
+
+    ttl_s: int
+    audience: str
+    run: str | None
+    tools: tuple[str, ...] | None
+    proved_until: datetime | None
+    proof: Proof | None
+    family: str | None
 
 
 class Tokens:
-    """Issues and verifies tokens with the key in ``keys``.
+    """Issues and verifies tokens with the keys of this home.
 
     Args:
-        keys: folder of the signing key; the key is made on first use.
-        max_cached: how many verified tokens are remembered, so that a repeat costs no signature check.
+        max_cached: how many good signatures are remembered, so that a repeat costs no signature check.
+            Whether the token has been ended is asked again whenever anybody's rights have changed.
 
     Example::
 
-        tokens = Tokens(home / "keys", clock)
-        tokens.verify(tokens.issue(principal))  # the principal's name
+        tokens = Tokens(keys, revocations, store.epoch, clock)
+        tokens.verify(tokens.issue(principal)).name
     """
 
-    def __init__(self, keys: Path, clock: Clock, *, max_cached: int = 10_000) -> None:
+    def __init__(
+        self, keys: Keys, revocations: Revocations, epoch: Epoch, clock: Clock, *, max_cached: int = 10_000
+    ) -> None:
         self._keys = keys
+        self._revocations = revocations
         self._clock = clock
         self._max_cached = max_cached
         self._lock = threading.Lock()
-        self._verified: dict[str, _Verified] = {}
+        self._signed: dict[str, _Claims] = {}
+        self._standing = Memory(self._stands, epoch, clock, max_kept=max_cached)
 
-    @cached_property
-    def _key(self) -> Ed25519PrivateKey:
-        return signing_key(self._keys)
-
-    @cached_property
-    def _public_key(self) -> Ed25519PublicKey:
-        return self._key.public_key()
-
-    def issue(self, principal: Principal, *, ttl_s: int = MAX_TTL_S, audience: str = AUDIENCE) -> str:
-        """A token that says who ``principal`` is, for ``ttl_s`` seconds; roles are looked up when used.
+    def issue(self, principal: Principal, **bound: Unpack[Bound]) -> str:
+        """A token that says who ``principal`` is; roles are looked up when it is used.
 
         Raises:
-            InvalidInput: ``ttl_s`` is not between 1 and 900.
+            InvalidInput: ``ttl_s`` is not between 1 and 900, or an agent's token is bound to nothing.
         """
-        import jwt
+        return self.mint(principal, **bound).text
 
+    def mint(self, principal: Principal, **bound: Unpack[Bound]) -> Issued:
+        """As :meth:`issue`, with what else there is to say about the token."""
+        ttl_s, run, tools = bound.get("ttl_s", MAX_TTL_S), bound.get("run"), bound.get("tools")
+        proved_until = bound.get("proved_until")
         if not 1 <= ttl_s <= MAX_TTL_S:
             raise InvalidInput(
                 f"A token cannot live {ttl_s} s. Expected 1 to {MAX_TTL_S} s; ask for a new one when it ends."
             )
+        if principal.kind == "agent" and (not run or tools is None):
+            raise InvalidInput(
+                f"{principal.name!r} is an agent: its token is bound to a run and to tools. "
+                f"Name both: headrace access token --as {principal.name} --run ID --tool search."
+            )
         now = self._clock.now()
         now_s = int(now.timestamp())
-        claims = {
-            "iss": _ISSUER,
-            "sub": principal.name,
-            "aud": audience,
-            "iat": now_s,
-            "nbf": now_s,
-            "exp": now_s + ttl_s,
-            "jti": new_id(now),
-        }
-        return jwt.encode(claims, self._key, algorithm="EdDSA")
+        claims = _Claims(
+            iss=_ISSUER,
+            sub=principal.name,
+            aud=bound.get("audience", AUDIENCE),
+            iat=now.timestamp(),
+            nbf=now_s,
+            exp=now_s + ttl_s,
+            jti=new_id(now),
+            wsp=principal.workspace,
+            run=run,
+            tools=tools,
+            proved=None if proved_until is None else int(proved_until.timestamp()),
+            proof=bound.get("proof"),
+            fam=bound.get("family"),
+        )
+        keys = self._keys.now()
+        body = f"{_header(keys.kid)}.{_encoded(msgspec.json.encode(claims))}"
+        token = f"{body}.{_encoded(keys.private.sign(body.encode()))}"
+        if len(token) > MAX_TOKEN_CHARS:
+            raise InvalidInput(
+                f"The token would have {len(token)} characters. Expected at most {MAX_TOKEN_CHARS}: "
+                "bind it to fewer tools."
+            )
+        return Issued(token, claims.jti, datetime.fromtimestamp(claims.exp, UTC))
 
-    def verify(self, token: str) -> str:
-        """The name of the principal that ``token`` was issued to. A repeat costs no signature check.
+    def verify(self, token: str) -> Verified:
+        """Whom ``token`` speaks for. A repeat costs no signature check.
 
         Raises:
-            Unauthenticated: the token is not ours, not for us, altered, too long, or not valid now.
+            Unauthenticated: the token is not ours, not for us, altered, too long, not valid now, or ended.
         """
-        now_s = self._clock.now().timestamp()
-        known = self._verified.get(token)
-        if known is None:
-            known = self._check(token, now_s)
-            self._remember(token, known, now_s)
-        if now_s >= known.expires_s:
+        verified = self._standing.get(token)
+        if self._clock.now().timestamp() >= verified.expires_s:
             raise Unauthenticated(f"The token has expired; tokens live {MAX_TTL_S} s at most. {_AGAIN}")
-        return known.name
+        return verified
 
-    def _check(self, token: str, now_s: float) -> _Verified:
+    def _stands(self, token: str) -> Verified:
         """Everything but expiry, which :meth:`verify` checks for known and new tokens alike."""
-        import jwt
+        claims = self._signed.get(token)
+        if claims is None or token.partition(".")[0] not in self._headers():
+            claims = self._check(token)
+            self._remember(token, claims)
+        if self._revocations.reaches(
+            claims.sub, claims.iat, token=claims.jti, family=claims.fam, run=claims.run
+        ):
+            raise Unauthenticated(f"The token has been revoked. {_AGAIN}")
+        proved = None if claims.proved is None else datetime.fromtimestamp(claims.proved, UTC)
+        session = Session(
+            token=claims.jti, run=claims.run, tools=claims.tools, proved_until=proved, proof=claims.proof
+        )
+        return Verified(claims.sub, claims.wsp, session, claims.fam, claims.exp)
 
+    def _headers(self) -> dict[str, str]:
+        """What the first part of a token may be, and the key that it stands for."""
+        return {_header(kid): kid for kid in self._keys.now().public}
+
+    def _check(self, token: str) -> _Claims:
         if len(token) > MAX_TOKEN_CHARS:
             raise Unauthenticated(
                 f"The token has {len(token)} characters. Expected at most {MAX_TOKEN_CHARS}. {_AGAIN}"
             )
-        try:
-            claims = jwt.decode(
-                token,
-                self._public_key,
-                algorithms=["EdDSA"],
-                audience=AUDIENCE,
-                issuer=_ISSUER,
-                # The times are held against our own clock below.
-                options={
-                    "strict_aud": True,
-                    "require": ["iss", "sub", "aud", "iat", "nbf", "exp", "jti"],
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                },
-            )
-        except jwt.PyJWTError as error:
-            raise Unauthenticated(f"The token is not valid here ({error}). {_AGAIN}") from error
-        not_before_s, issued_s, expires_s = (_number(claims, name) for name in ("nbf", "iat", "exp"))
-        if not_before_s > now_s or issued_s > now_s:
+        claims = self._read(token)
+        now_s = self._clock.now().timestamp()
+        if claims.iss != _ISSUER or claims.aud != AUDIENCE:
+            raise Unauthenticated(f"The token is by or for somebody else. {_AGAIN}")
+        if max(claims.nbf, claims.iat) > now_s + MAX_SKEW_S:
             raise Unauthenticated(f"The token is not valid yet. Check this machine's clock. {_AGAIN}")
-        if expires_s - issued_s > MAX_TTL_S:
+        if claims.exp - claims.iat > MAX_TTL_S:
             raise Unauthenticated(f"The token would live longer than {MAX_TTL_S} s. {_AGAIN}")
-        return _Verified(claims["sub"], expires_s)
+        return claims
 
-    def _remember(self, token: str, verified: _Verified, now_s: float) -> None:
+    def _read(self, token: str) -> _Claims:
+        """The claims behind a good signature."""
+        from cryptography.exceptions import InvalidSignature
+
+        header, _, rest = token.partition(".")
+        kid = self._headers().get(header)
+        if kid is None:
+            raise Unauthenticated(f"No key that signs here (any more) has signed the token. {_AGAIN}")
+        payload, _, text = rest.partition(".")
+        try:
+            signature = urlsafe_b64decode(f"{text}==")
+            # One signature has several spellings in Base64, of which only one is ours.
+            if _encoded(signature) != text:
+                raise Unauthenticated(f"The token has been altered or cut off. {_AGAIN}")
+            self._keys.now().public[kid].verify(signature, f"{header}.{payload}".encode())
+            return _decoder.decode(urlsafe_b64decode(f"{payload}=="))
+        except (InvalidSignature, ValueError) as error:
+            raise Unauthenticated(f"The token has been altered or cut off. {_AGAIN}") from error
+
+    def _remember(self, token: str, claims: _Claims) -> None:
         with self._lock:
-            if len(self._verified) >= self._max_cached:
-                live = {text: known for text, known in self._verified.items() if known.expires_s > now_s}
-                self._verified = live if len(live) < self._max_cached else {}
-            self._verified[token] = verified
+            if len(self._signed) >= self._max_cached:
+                now_s = self._clock.now().timestamp()
+                live = {text: known for text, known in self._signed.items() if known.exp > now_s}
+                self._signed = live if len(live) < self._max_cached else {}
+            self._signed[token] = claims
 
 
-def _number(claims: dict[str, Any], name: str) -> float:
-    value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unauthenticated(f"The token's {name!r} is no number. {_AGAIN}")
-    return float(value)
+@lru_cache(maxsize=64)
+def _header(kid: str) -> str:
+    return _encoded(b'{"alg":"EdDSA","kid":"%s","typ":"JWT"}' % kid.encode())
+
+
+def _encoded(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()

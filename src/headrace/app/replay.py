@@ -16,6 +16,7 @@ import numpy as np
 
 from headrace.app import reading
 from headrace.app.composition import App
+from headrace.app.credentials import hand_out
 from headrace.app.table import project_table
 from headrace.core.errors import Conflict, InternalError, InvalidInput, NotFound
 from headrace.core.identity import Principal
@@ -235,7 +236,8 @@ class _Client:
         return result
 
     def _renew(self) -> None:
-        self._http.headers["authorization"] = f"Bearer {self._app.tokens.issue(self._me)}"
+        issued = hand_out(self._app, self._me.name, self._me)
+        self._http.headers["authorization"] = f"Bearer {issued.text}"
 
     def _post(self, path: str, body: bytes) -> httpx.Response:
         try:

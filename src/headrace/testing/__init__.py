@@ -39,9 +39,16 @@ from headrace.testing.factories import (  # noqa: E402
     make_run,
     make_settings,
     make_snapshot,
+    make_tokens,
     make_verdict,
 )
-from headrace.testing.memory import MemoryArtifacts, MemoryEpoch, MemoryEvents, MemoryTracker  # noqa: E402
+from headrace.testing.memory import (  # noqa: E402
+    MemoryArtifacts,
+    MemoryEpoch,
+    MemoryEvents,
+    MemoryRecords,
+    MemoryTracker,
+)
 from headrace.testing.models import EchoModel  # noqa: E402
 from headrace.testing.suites.artifacts import ArtifactStoreSuite  # noqa: E402
 from headrace.testing.suites.audit import AuditLogSuite  # noqa: E402
@@ -80,6 +87,7 @@ __all__ = [
     "MemoryArtifacts",
     "MemoryEpoch",
     "MemoryEvents",
+    "MemoryRecords",
     "MemoryTracker",
     "ModelStoreSuite",
     "PolicySuite",
@@ -113,5 +121,6 @@ __all__ = [
     "make_run",
     "make_settings",
     "make_snapshot",
+    "make_tokens",
     "make_verdict",
 ]

@@ -16,10 +16,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from headrace.access.keys import Keys
+from headrace.access.revocations import Revocations
+from headrace.access.tokens import Tokens
 from headrace.core.canonical import digest_bytes, digest_of
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
-from headrace.core.identity import Principal
+from headrace.core.identity import Credential, Principal
 from headrace.core.ids import new_id
+from headrace.core.ports import Clock
 from headrace.core.project import (
     Column,
     DataGate,
@@ -47,6 +51,7 @@ from headrace.core.release import (
 )
 from headrace.core.settings import Settings, read_settings
 from headrace.testing.clock import START
+from headrace.testing.memory import MemoryEpoch, MemoryRecords
 
 PROJECT = "cars"
 AUTHOR = "ada"
@@ -337,6 +342,12 @@ def make_alert(**changes: Any) -> Alert:
         event_time=START,
     )
     return replace(alert, **changes)
+
+
+def make_tokens(keys: Path, clock: Clock) -> Tokens:
+    """Tokens of the home whose keys are in this folder; nothing of them has been revoked."""
+    epoch, records = MemoryEpoch(), MemoryRecords[Credential]()
+    return Tokens(Keys(keys, epoch, clock), Revocations(records, epoch, clock), epoch, clock)
 
 
 def make_principal(**changes: Any) -> Principal:

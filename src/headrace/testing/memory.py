@@ -8,12 +8,15 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from headrace.core.canonical import digest_bytes
 from headrace.core.data import Artifact, ModelVersion, Run
 from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.identity import Changing
 from headrace.core.ports import Segment
 
+_Record = TypeVar("_Record", bound=Changing)
 _SEGMENT = "memory-000001.seg"
 
 
@@ -152,6 +155,48 @@ def _check_stream(stream: str) -> None:
         raise InvalidInput(
             f"A stream cannot be called {stream!r}. Expected a path such as 'cars/predictions'."
         )
+
+
+class MemoryRecords(Generic[_Record]):
+    """Implements ``RecordStore`` for one type of record."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Record] = {}
+
+    def add(self, record: _Record) -> _Record:
+        with self._lock:
+            return self._kept.setdefault(record.id, record)
+
+    def get(self, record_id: str) -> _Record:
+        found = self.find(record_id)
+        if found is None:
+            raise NotFound(f"There is no record {record_id!r} here.")
+        return found
+
+    def find(self, record_id: str) -> _Record | None:
+        return self._kept.get(record_id)
+
+    def list(
+        self, *, workspace: str | None = None, subject: str | None = None, state: str | None = None
+    ) -> list[_Record]:
+        with self._lock:
+            kept = tuple(self._kept.values())
+        return [
+            record
+            for record in kept
+            if workspace in (None, record.workspace)
+            and subject in (None, record.subject)
+            and state in (None, record.state)
+        ]
+
+    def change(self, record: _Record) -> _Record:
+        with self._lock:
+            standing = self.get(record.id)
+            if standing != record and standing.revision != record.revision - 1:
+                raise Conflict(f"The record {record.id} has changed meanwhile. Look at it again.")
+            self._kept[record.id] = record
+        return record
 
 
 class MemoryEpoch:

@@ -26,7 +26,7 @@ MAY: dict[Role, frozenset[str]] = {
     | {"policy.decide", "incident.work", "access.read", "access.write", "factor.reset", "workspace.write"}
     | {"audit.read"},
 }
-ACTIONS = sorted({*frozenset[str]().union(*MAY.values()), "tool.call"})
+ACTIONS = sorted({*frozenset[str]().union(*MAY.values()), "tool.call", "token.issue"})
 CARS = Resource(kind="project", name="cars")
 
 

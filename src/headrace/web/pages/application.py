@@ -19,7 +19,7 @@ from headrace.web.parts import Parts
 from headrace.web.problems import problem, shown_message, status_of
 
 _log = logging.getLogger(__name__)
-OPEN_PATHS = ("/signin", "/healthz", "/readyz", "/static/", "/favicon.ico")
+OPEN_PATHS = ("/signin", "/healthz", "/readyz", "/static/", "/favicon.ico", "/.well-known/jwks.json")
 """Answered for anybody."""
 
 _ROUTES = [
@@ -38,6 +38,7 @@ _ROUTES = [
     Route("/static/{name}", status.asset),
     Route("/favicon.ico", status.icon),
     Route("/metrics", status.metrics),
+    Route("/.well-known/jwks.json", status.jwks),
     Route("/healthz", status.healthz),
     Route("/readyz", status.readyz),
 ]

@@ -21,6 +21,11 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 
 
+def jwks(request: Request) -> Response:
+    """The public keys that verify our tokens (RFC 7517)."""
+    return JSONResponse(parts_of(request).app.access.keys.jwks(), media_type="application/jwk-set+json")
+
+
 def metrics(request: Request) -> Response:
     """Prometheus' text format, about the projects that the reader may see."""
     return Response(exposition(parts_of(request), principal_of(request.scope)), media_type=MEDIA_TYPE)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.access.opening import open_access
+from headrace.access.policy import CedarPolicy
+from headrace.access.revocations import Revocations
+from headrace.access.tokens import Verified
+from headrace.core.errors import Unauthenticated
+from headrace.core.identity import Principal
+from headrace.store import open_store
+from headrace.testing import FakeClock, MemoryEpoch, make_settings
+from tests.access.people import Door
+
+
+class Worker:
+    """Another worker of the same home: a store and memories of its own, nothing shared but files."""
+
+    def __init__(self, home: Path, clock: FakeClock) -> None:
+        self._store = open_store(make_settings(home), clock)
+        self._tokens = open_access(self._store, home / "keys", clock, CedarPolicy()).tokens
+
+    def verify(self, token: str) -> Verified:
+        """Whom ``token`` speaks for."""
+        return self._tokens.verify(token)
+
+    def refuses(self, token: str) -> bool:
+        """Whether it says that the token has been revoked."""
+        try:
+            self.verify(token)
+        except Unauthenticated as error:
+            return "revoked" in str(error)
+        return False
+
+    def close(self) -> None:
+        """Release the store's files."""
+        self._store.close()
+
+
+@pytest.fixture
+def worker(door: Door, tmp_path: Path) -> Iterator[Worker]:
+    worker = Worker(tmp_path / "home", door.clock)
+    yield worker
+    worker.close()
+
+
+def _ann(door: Door) -> Principal:
+    door.enter("ann", "viewer")
+    return door.principals.get("ann")
+
+
+@pytest.mark.requirement("MCP-04")
+def test_a_revoked_token_is_refused_by_every_worker_at_its_next_request(door: Door, worker: Worker) -> None:
+    ann = _ann(door)
+    lost, kept = door.tokens.issue(ann), door.tokens.issue(ann)
+    jti = worker.verify(lost).session.token
+    door.access.revocations.end(ann, "token", jti)
+    assert worker.refuses(lost), "no time has passed: what the worker remembered must not count"
+    assert worker.verify(kept).name == "ann"
+    with pytest.raises(Unauthenticated, match="revoked"):
+        door.tokens.verify(lost)
+
+
+@pytest.mark.parametrize("what", ["family", "run"])
+def test_a_family_and_a_run_end_as_a_whole(door: Door, worker: Worker, what: str) -> None:
+    ann = _ann(door)
+    first, second = (door.tokens.issue(ann, family="f1", run="f1") for _ in range(2))
+    other = door.tokens.issue(ann, family="f2", run="f2")
+    assert worker.verify(first) != worker.verify(second)
+    door.access.revocations.end(ann, "family" if what == "family" else "run", "f1")
+    assert worker.refuses(first)
+    assert worker.refuses(second)
+    assert worker.verify(other).name == "ann"
+
+
+def test_all_tokens_so_far_end_and_later_ones_do_not(door: Door, worker: Worker) -> None:
+    ann = _ann(door)
+    header = door.enter("bob", "viewer")
+    before = door.tokens.issue(ann)
+    worker.verify(before)
+    door.access.revocations.end_all(ann)
+    assert worker.refuses(before)
+    door.clock.advance(0.001)
+    assert worker.verify(door.tokens.issue(ann)).name == "ann"
+    assert worker.verify(header.removeprefix("Bearer ")).name == "bob"
+
+
+def test_ending_again_is_no_error(door: Door) -> None:
+    ann = _ann(door)
+    token = door.tokens.issue(ann)
+    for _ in range(2):
+        door.access.revocations.end(ann, "token", door.tokens.issue(ann)[:8])
+    assert door.tokens.verify(token).name == "ann"
+    assert len(door.store.credentials.list(subject="ann")) == 1
+
+
+def test_another_machine_notices_within_a_second(door: Door) -> None:
+    ann = _ann(door)
+    token = door.tokens.issue(ann)
+    jti = door.tokens.verify(token).session.token
+    # A machine with a home of its own shares the database, but not the epoch.
+    Revocations(door.store.credentials, MemoryEpoch(), door.clock).end(ann, "token", jti)
+    door.clock.advance(1.0)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        door.tokens.verify(token)

@@ -1,0 +1,59 @@
+"""Commands about tokens and keys."""
+
+from __future__ import annotations
+
+import jwt
+import pytest
+
+from headrace.app.composition import open_app
+from headrace.testing import make_settings
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def staffed(cli: Cli) -> Cli:
+    """A home with a person and an agent beside its first identity."""
+    with open_app(make_settings(cli.home, user=cli.user)) as app:
+        app.me()
+        app.identities.add("grace", ["validator"], actor=cli.user)
+        app.identities.add("scout", ["viewer"], actor=cli.user, kind="agent", owner="grace", purpose="tests")
+    return cli
+
+
+def test_an_agents_token_is_bound_to_its_run_and_tools(staffed: Cli) -> None:
+    said = staffed(
+        "access", "token", "--as", "scout", "--run", "r7", "--tool", "search", "--tool", "read",
+        "--minutes", "5", "--json",
+    ).json  # fmt: skip
+    claims = jwt.decode(said["token"], options={"verify_signature": False})
+    assert (claims["sub"], claims["run"], claims["tools"]) == ("scout", "r7", ["search", "read"])
+    assert claims["jti"] == said["id"]
+    assert said["ttl_s"] == 300
+    bare = jwt.decode(
+        staffed("access", "token", "--as", "scout", "--run", "r7").out.strip(),
+        options={"verify_signature": False},
+    )
+    assert bare["tools"] == []
+    unbound = staffed("access", "token", "--as", "scout")
+    assert unbound.code == 2
+    assert "--run ID --tool" in unbound.error
+
+
+def test_revoking_says_what_ended(staffed: Cli) -> None:
+    said = staffed("access", "token", "--as", "grace", "--json").json
+    assert f"Token {said['id']} of grace" in staffed("access", "revoke", "grace", "--token", said["id"]).out
+    assert "The tokens of run r7 of scout" in staffed("access", "revoke", "scout", "--run", "r7").out
+    assert "Every token so far of grace" in staffed("access", "revoke", "grace").out
+    assert staffed("access", "revoke", "grace", "--json").json["principal"] == "grace"
+    assert staffed("access", "revoke", "nobody").code == 2
+    refused = staffed("access", "revoke", staffed.user, "--as", "grace")
+    assert refused.code == 2
+    assert "access.write" in refused.error
+
+
+def test_keys_are_rotated_and_listed(staffed: Cli) -> None:
+    (before,) = staffed("access", "keys", "ls", "--json").json["verify"]
+    after = staffed("access", "keys", "rotate", "--json").json["signs"]
+    assert staffed("access", "keys", "ls", "--json").json == {"signs": after, "verify": [after, before]}
+    assert "signs from now on" in staffed("access", "keys", "rotate").out
+    assert staffed("access", "keys", "ls").out.count("verifies") == 2
