@@ -20,7 +20,7 @@ class Phone:
         self.codes = door.access.factors.codes
         self.owner: Principal = make_principal(name=name)
         self.key = self.codes.new_key()
-        self.codes.enrol(self.owner, self.key, self.shows())
+        door.access.factors.keep(self.codes.accept(self.owner, self.key, self.shows()))
         self.clock.advance(STEP_S)
 
     def shows(self, steps: int = 0) -> str:
@@ -67,7 +67,7 @@ def test_a_code_works_once(phone: Phone) -> None:
 def test_the_code_that_began_it_counts_as_used(door: Door) -> None:
     codes, key = door.access.factors.codes, door.access.factors.codes.new_key()
     code = pyotp.TOTP(key).at(door.clock.now())
-    codes.enrol(make_principal(name="ann"), key, code)
+    door.access.factors.keep(codes.accept(make_principal(name="ann"), key, code))
     with pytest.raises(Denied, match="used already"):
         codes.check("ann", code)
 
@@ -151,7 +151,7 @@ def test_an_app_begins_with_its_own_code(door: Door) -> None:
         f"{n:06}" for n in range(9) if not pyotp.TOTP(key).verify(f"{n:06}", for_time=now, valid_window=1)
     )
     with pytest.raises(Denied, match="not the code"):
-        codes.enrol(ann, key, wrong)
+        codes.accept(ann, key, wrong)
     with pytest.raises(InvalidInput, match="no authenticator app"):
         codes.check("ann", wrong)
 
@@ -159,10 +159,13 @@ def test_an_app_begins_with_its_own_code(door: Door) -> None:
 def test_a_person_has_one_app(door: Door, phone: Phone) -> None:
     key = phone.codes.new_key()
     with pytest.raises(Conflict, match="already"):
-        phone.codes.enrol(phone.owner, key, pyotp.TOTP(key).at(phone.clock.now()))
+        phone.codes.accept(phone.owner, key, pyotp.TOTP(key).at(phone.clock.now()))
     (app,) = door.access.factors.list("ann")
     door.access.factors.end(app)
-    phone.codes.enrol(phone.owner, key, pyotp.TOTP(key).at(phone.clock.now()))
+    at_once = [phone.codes.accept(phone.owner, key, pyotp.TOTP(key).at(phone.clock.now())) for _ in range(2)]
+    door.access.factors.keep(at_once[0])
+    with pytest.raises(Conflict, match="added before"):
+        door.access.factors.keep(at_once[1])
     assert len(door.access.factors.list("ann")) == 1
 
 

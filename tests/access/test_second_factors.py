@@ -24,14 +24,16 @@ ADMIN = make_principal(name="ada", roles=("admin",))
 def app_of(door: Door, name: str) -> None:
     codes = door.access.factors.codes
     key = codes.new_key()
-    codes.enrol(make_principal(name=name), key, pyotp.TOTP(key).at(door.clock.now()))
+    code = pyotp.TOTP(key).at(door.clock.now())
+    door.access.factors.keep(codes.accept(make_principal(name=name), key, code))
     door.store.epoch.advance()
 
 
 def passkey_of(door: Door, name: str) -> None:
     passkeys, owner = door.access.factors.passkeys, make_principal(name=name)
     offered = passkeys.offer(owner, HERE)
-    passkeys.enrol(owner, HERE, offered.challenge, Authenticator().make(offered.options), "")
+    made = passkeys.accept(owner, HERE, offered.challenge, Authenticator().make(offered.options), "")
+    door.access.factors.keep(made)
     door.store.epoch.advance()
 
 

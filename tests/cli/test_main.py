@@ -79,6 +79,7 @@ TABLE = {
     "Conflict": 2,
     "IllegalTransition": 2,
     "Denied": 2,
+    "ProofNeeded": 2,
     "Unauthenticated": 2,
     "UserCodeError": 2,
     "Unavailable": 1,

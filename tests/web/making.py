@@ -90,6 +90,7 @@ def add_release(
         kpi=project.value.kpi,
         cause=cause.text,
         parent=parent,
+        risk=project.risk,
         author=AUTHOR,
     )
     release_id = derived_id("release", build_id)

@@ -23,6 +23,7 @@ EXPECTED = {
     "InvalidInput": 400,
     "Unauthenticated": 401,
     "Denied": 403,
+    "ProofNeeded": 403,
     "NotFound": 404,
     "Conflict": 409,
     "IllegalTransition": 409,

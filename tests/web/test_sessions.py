@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.testing.clock import FakeClock
-from headrace.web.sessions import MAX_AGE_S, MAX_IDLE_S, TICKET_S, Sessions, Tickets
+from headrace.web.sessions import MAX_AGE_S, MAX_IDLE_S, TICKET_S, Sessions, Signed, Tickets
+
+
+def _who(signed: Signed | None) -> str | None:
+    return None if signed is None else signed.name
 
 
 def test_a_ticket_signs_in_once() -> None:
@@ -48,7 +54,7 @@ def test_a_session_ends_after_an_idle_hour_but_use_keeps_it() -> None:
     value = sessions.open("ada")
     for _ in range(3):
         clock.advance(MAX_IDLE_S - 1)
-        assert sessions.find(value) == "ada"
+        assert _who(sessions.find(value)) == "ada"
     clock.advance(MAX_IDLE_S)
     assert sessions.find(value) is None
 
@@ -58,7 +64,7 @@ def test_a_page_that_refreshes_itself_does_not_keep_a_session_awake() -> None:
     sessions = Sessions(clock)
     value = sessions.open("ada")
     clock.advance(MAX_IDLE_S - 1)
-    assert sessions.find(value, awake=False) == "ada"
+    assert _who(sessions.find(value, awake=False)) == "ada"
     clock.advance(1)
     assert sessions.find(value) is None
 
@@ -69,7 +75,7 @@ def test_a_session_ends_after_twelve_hours_whatever_happens() -> None:
     value = sessions.open("ada")
     for _ in range(int(MAX_AGE_S / 1800) - 1):
         clock.advance(1800)
-        assert sessions.find(value) == "ada"
+        assert _who(sessions.find(value)) == "ada"
     clock.advance(1800)
     assert sessions.find(value) is None
 
@@ -81,7 +87,7 @@ def test_signing_out_ends_one_session_only() -> None:
     sessions.close(mine)
     sessions.close(None)
     assert sessions.find(mine) is None
-    assert sessions.find(other) == "ada"
+    assert _who(sessions.find(other)) == "ada"
 
 
 def test_the_longest_idle_session_makes_room() -> None:
@@ -90,8 +96,40 @@ def test_the_longest_idle_session_makes_room() -> None:
     first = sessions.open("first")
     second = sessions.open("second")
     clock.advance(1)
-    assert sessions.find(first) == "first"
+    assert _who(sessions.find(first)) == "first"
     for _ in range(999):
         sessions.open("many")
     assert sessions.find(second) is None
-    assert sessions.find(first) == "first"
+    assert _who(sessions.find(first)) == "first"
+
+
+def test_signing_out_everywhere_ends_the_sessions_of_one_person() -> None:
+    sessions = Sessions(FakeClock())
+    mine, also_mine, other = sessions.open("ada"), sessions.open("ada"), sessions.open("bob")
+    assert sessions.close_all("ada") == 2
+    assert sessions.find(mine) is None
+    assert sessions.find(also_mine) is None
+    assert _who(sessions.find(other)) == "bob"
+
+
+def test_a_proof_is_kept_in_the_session_it_was_given_in() -> None:
+    clock = FakeClock()
+    sessions = Sessions(clock)
+    mine, other = sessions.open("ada"), sessions.open("ada")
+    began_at = clock.now()
+    clock.advance(60)
+    until = clock.now() + timedelta(minutes=10)
+    assert sessions.prove(mine, until, "passkey")
+    assert not sessions.prove("nothing", until, "passkey")
+    assert not sessions.prove(None, until, "passkey")
+    signed, unproved = sessions.find(mine), sessions.find(other)
+    assert signed is not None
+    assert unproved is not None
+    assert (signed.session.began_at, signed.session.proved_until, signed.session.proof) == (
+        began_at,
+        until,
+        "passkey",
+    )
+    assert (unproved.session.proved_until, unproved.session.proof) == (None, None)
+    assert signed.session.token != unproved.session.token
+    assert signed.session.token not in mine

@@ -26,7 +26,7 @@ class Codes:
     Example::
 
         key = codes.new_key()
-        codes.enrol(ann, key, "123456")  # the code that her app shows for this key
+        factors.keep(codes.accept(ann, key, "123456"))  # the code that her app shows for this key
         codes.check("ann", "654321")  # the next one
     """
 
@@ -54,8 +54,8 @@ class Codes:
 
         return pyotp.TOTP(key).provisioning_uri(name=name, issuer_name="Headrace")
 
-    def enrol(self, principal: Principal, key: str, code: str) -> Credential:
-        """Keep ``key`` as the second factor of ``principal``, whose app has shown ``code`` for it.
+    def accept(self, principal: Principal, key: str, code: str) -> Credential:
+        """``key`` as a second factor of ``principal``, whose app has shown ``code`` for it; not kept yet.
 
         Raises:
             InvalidInput: ``code`` has another form.
@@ -69,7 +69,7 @@ class Codes:
         if any(one.state == "live" for one in earlier):
             raise Conflict(f"{principal.name!r} has an authenticator app already. Remove it first.")
         now = self._clock.now()
-        wanted = Credential(
+        return Credential(
             # Of two enrolments at the same moment one stands.
             id=derived_id("totp", principal.name, str(len(earlier))),
             workspace=principal.workspace,
@@ -86,10 +86,6 @@ class Codes:
                 "locked_until": None,
             },
         )
-        kept = self._credentials.add(wanted)
-        if kept.data["sealed"] != wanted.data["sealed"]:
-            raise Conflict(f"{principal.name!r} has an authenticator app already. Remove it first.")
-        return kept
 
     def check(self, name: str, code: str) -> None:
         """Return if ``code`` is what the app of ``name`` shows, one step early or late, for the first time.

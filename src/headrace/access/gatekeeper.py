@@ -109,7 +109,7 @@ class Gatekeeper:
 
     def decide(self, principal: Principal, action: str, resource: str | Resource) -> Decision:
         """Whether ``principal`` may, and by which rules; asking leaves no trace."""
-        return self._decide(principal, action, resource, self._circumstance(principal))
+        return self._decide(principal, action, resource, self.circumstance(principal))
 
     def _decide(
         self, principal: Principal, action: str, resource: str | Resource, circumstance: Circumstance
@@ -158,7 +158,7 @@ class Gatekeeper:
             return principal
         return replace(principal, roles=tuple(r for r in ROLES if r in principal.roles or r in extra))
 
-    def _circumstance(self, principal: Principal) -> Circumstance:
+    def circumstance(self, principal: Principal) -> Circumstance:
         """What holds for ``principal`` now. A proof ends with the factor that gave it."""
         enrolled = self._factors.enrolled(principal.name) if principal.kind == "person" else ()
         session = principal.session

@@ -96,14 +96,13 @@ class Passkeys:
         )
         return Ceremony(json.loads(webauthn.options_to_json(options)), options.challenge)
 
-    def enrol(
+    def accept(
         self, principal: Principal, site: Site, challenge: bytes, answer: Mapping[str, Any], label: str
     ) -> Credential:
-        """Keep the passkey that the browser has made.
+        """The passkey that the browser has made; not kept yet.
 
         Raises:
             Denied: the answer is not for this challenge, site and person, or was not unlocked.
-            Conflict: somebody else has this passkey.
         """
         webauthn = _library()
         try:
@@ -117,7 +116,7 @@ class Passkeys:
         except Exception as error:  # boundary: a library reads what a stranger sent
             raise Denied(f"That passkey cannot be added: {_reason(error)}. Try again.") from error
         now, key_id = self._clock.now(), _text(made.credential_id)
-        wanted = Credential(
+        return Credential(
             id=derived_id("passkey", key_id),
             workspace=principal.workspace,
             subject=principal.name,
@@ -133,10 +132,6 @@ class Passkeys:
                 "count": made.sign_count,
             },
         )
-        kept = self._credentials.add(wanted)
-        if kept.state != "live" or kept.data["public_key"] != wanted.data["public_key"]:
-            raise Conflict("This passkey was added before. Make another one.")
-        return kept
 
     def ask(self, name: str, site: Site) -> Ceremony:
         """Begin a proof by one of the passkeys of ``name``.

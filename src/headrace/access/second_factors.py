@@ -7,8 +7,9 @@ from dataclasses import replace
 from headrace.access.codes import Codes
 from headrace.access.memory import Memory
 from headrace.access.passkeys import Passkeys
+from headrace.access.pending import Pending
 from headrace.access.vault import Vault
-from headrace.core.errors import NotFound
+from headrace.core.errors import Conflict, NotFound
 from headrace.core.identity import Credential, Incident, Proof
 from headrace.core.ports import Clock, Epoch, RecordStore
 
@@ -19,6 +20,10 @@ _PROOFS: dict[str, Proof] = {"totp": "code", "passkey": "passkey"}
 
 class SecondFactors:
     """Authenticator apps and passkeys by person.
+
+    Attributes:
+        keys: keys of apps that wait for their first code.
+        challenges: what passkeys have been asked to sign; each counts once.
 
     Example::
 
@@ -36,6 +41,8 @@ class SecondFactors:
     ) -> None:
         self.codes = Codes(credentials, incidents, vault, clock)
         self.passkeys = Passkeys(credentials, incidents, clock)
+        self.keys: Pending[str] = Pending(clock)
+        self.challenges: Pending[bytes] = Pending(clock, ttl_s=300.0)
         self._credentials = credentials
         self._enrolled = Memory(self._find_enrolled, epoch, clock)
 
@@ -58,6 +65,16 @@ class SecondFactors:
             if one.id == factor_id:
                 return one
         raise NotFound(f"{name!r} has no second factor {factor_id[:80]!r} any more.")
+
+    def keep(self, factor: Credential) -> None:
+        """From now on ``factor`` proves who its owner is.
+
+        Raises:
+            Conflict: there is one like it; also one that has ended, and one of somebody else.
+        """
+        kept = self._credentials.add(factor)
+        if (kept.subject, kept.state, kept.data) != (factor.subject, "live", factor.data):
+            raise Conflict("This second factor was added before. Make another one.")
 
     def end(self, factor: Credential) -> None:
         """From now on ``factor`` proves nothing."""

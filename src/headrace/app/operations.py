@@ -153,9 +153,10 @@ def decide(
             comment=comment,
         )
     )
-    app.store.audit.append(
-        principal.name, action, f"release:{release.id}", {"digest": release.digest, "comment": comment}
-    )
+    detail = {"digest": release.digest, "comment": comment}
+    if proof := app.gatekeeper.circumstance(principal).proof:
+        detail["proof"] = proof
+    app.store.audit.append(principal.name, action, f"release:{release.id}", detail)
     work.durable.send(f"deliver:{release.id}", DECISION, decision, f"{release.id}:{principal.name}")
     return settle(app, work, release.id, leaving=DECIDING)
 

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from headrace.access.networks import network_of
 from headrace.app.composition import App
 from headrace.core.errors import Denied, HeadraceError, NotFound, Unauthenticated
-from headrace.core.identity import Principal, Session
+from headrace.core.identity import Principal
 from headrace.web.problems import problem_of
-from headrace.web.sessions import MAX_AGE_S, Sessions
+from headrace.web.sessions import MAX_AGE_S, Sessions, Signed
 
 COOKIE = "headrace_session"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -27,6 +27,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Refuse = Callable[[Scope, HeadraceError], Response]
+
+
+class SessionEnded(Unauthenticated):
+    """Somebody was signed in whose identity is frozen, over or gone by now."""
 
 
 class Identified:
@@ -71,8 +75,8 @@ class Identified:
 
     def _who(self, scope: Scope) -> Principal:
         authorization = header(scope, b"authorization")
-        name = None if authorization else self._session(scope)
-        if name is None:
+        signed = None if authorization else self._session(scope)
+        if signed is None:
             return self._app.gatekeeper.authenticate(authorization, network_of(scope.get("client")))
         if scope["method"] not in SAFE_METHODS:
             if not self._cookie_writes:
@@ -82,12 +86,13 @@ class Identified:
                 )
             require_same_origin(scope)
         try:
-            principal = self._app.identities.resolve(name)
-            return replace(principal, session=Session(token="", network=network_of(scope.get("client"))))
-        except NotFound as error:
-            raise Unauthenticated(f"The session's identity {name!r} is no longer known here.") from error
+            principal = self._app.identities.resolve(signed.name)
+        except (NotFound, Unauthenticated) as error:
+            self._sessions.close_all(signed.name)
+            raise SessionEnded(f"Your session has ended. {error}") from error
+        return replace(principal, session=replace(signed.session, network=network_of(scope.get("client"))))
 
-    def _session(self, scope: Scope) -> str | None:
+    def _session(self, scope: Scope) -> Signed | None:
         awake = header(scope, b"x-headrace-refresh") is None
         return self._sessions.find(cookie(scope), awake=awake)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from headrace.core.errors import HeadraceError, Unauthenticated
+from headrace.core.errors import HeadraceError, ProofNeeded, Unauthenticated
 from headrace.core.ids import new_id
-from headrace.web.identity import Refuse, Scope
-from headrace.web.pages import audit, downloads, overview, project, release, signin, status
+from headrace.web.identity import Refuse, Scope, SessionEnded
+from headrace.web.pages import audit, downloads, overview, project, release, security, signin, status
 from headrace.web.pages.rendering import Renderer, parts_of, renderer_of
 from headrace.web.parts import Parts
 from headrace.web.problems import problem, shown_message, status_of
@@ -35,6 +36,18 @@ _ROUTES = [
     Route("/signin", signin.show),
     Route("/signin", signin.enter, methods=["POST"]),
     Route("/signout", signin.leave, methods=["POST"]),
+    Route("/security", security.show),
+    Route("/security/app", security.show_app),
+    Route("/security/app", security.begin_app, methods=["POST"]),
+    Route("/security/app/code", security.add_app, methods=["POST"]),
+    Route("/security/passkey", security.add_passkey, methods=["POST"]),
+    Route("/security/passkey/options", security.offer_passkey, methods=["POST"]),
+    Route("/security/factors/{factor_id}/remove", security.remove, methods=["POST"]),
+    Route("/security/signout", security.leave_everywhere, methods=["POST"]),
+    Route("/security/prove", security.ask),
+    Route("/security/prove", security.prove_by_code, methods=["POST"]),
+    Route("/security/prove/options", security.ask_passkey, methods=["POST"]),
+    Route("/security/prove/passkey", security.prove_by_passkey, methods=["POST"]),
     Route("/static/{name}", status.asset),
     Route("/favicon.ico", status.icon),
     Route("/metrics", status.metrics),
@@ -63,7 +76,8 @@ def refuse_page(renderer: Renderer) -> Refuse:
             return problem(code, str(error), instance=scope["path"], kind=type(error).__name__)
         if isinstance(error, Unauthenticated):
             target = signin.safe_target(scope["path"])
-            response = renderer.page(request, "signin.html", code, problem="", target=target)
+            ended = str(error) if isinstance(error, SessionEnded) else ""
+            response = renderer.page(request, "signin.html", code, problem=ended, target=target)
             response.headers["www-authenticate"] = "Bearer"
             return response
         return renderer.page(
@@ -84,7 +98,18 @@ _TITLES = {
 
 
 def _ours(request: Request, error: HeadraceError) -> Response:
-    return _answer(request, status_of(error), shown_message(error, parts_of(request).app.clock.now()))
+    detail = shown_message(error, parts_of(request).app.clock.now())
+    if isinstance(error, ProofNeeded) and _wants_page(request):
+        return security.prove_page(request, _came_from(request), problem=detail, status=status_of(error))
+    return _answer(request, status_of(error), detail, kind=type(error).__name__)
+
+
+def _came_from(request: Request) -> str:
+    """The page to go on with: this one, or the one whose form was sent."""
+    if request.method == "GET":
+        return request.url.path
+    page = urlsplit(request.headers.get("referer", ""))
+    return page.path if page.netloc == request.headers.get("host") else "/"
 
 
 def _http(request: Request, error: HTTPException) -> Response:
@@ -103,9 +128,9 @@ def _broken(request: Request, error: Exception) -> Response:
     return _answer(request, 500, detail)
 
 
-def _answer(request: Request, code: int, detail: str) -> Response:
+def _answer(request: Request, code: int, detail: str, *, kind: str | None = None) -> Response:
     if not _wants_page(request):
-        return problem(code, detail, instance=request.url.path)
+        return problem(code, detail, instance=request.url.path, kind=kind)
     title = _TITLES.get(code, "Refused")
     return renderer_of(request).page(request, "error.html", code, title=title, detail=detail)
 

@@ -39,7 +39,8 @@ class Choice:
 
     may_approve: bool
     may_reject: bool
-    why_not: str
+    why_not: str = ""
+    lacks_proof: bool = False
 
 
 def show(request: Request) -> Response:
@@ -83,14 +84,16 @@ async def settle(request: Request) -> Response:
 def choice_of(app: App, me: Principal, release: Release) -> Choice:
     """The reader's rights on a waiting release; on any other there is nothing to decide."""
     if release.state != "waiting":
-        return Choice(may_approve=False, may_reject=False, why_not="")
+        return Choice(may_approve=False, may_reject=False)
     if release.author == me.name:
         why = "You made this release, so somebody else has to decide."
         return Choice(may_approve=False, may_reject=False, why_not=why)
-    resource = f"project:{release.project}"
+    resource = f"release:{release.id}"
     approve, reject = (app.gatekeeper.allows(me, f"release.{act}", resource) for act in ("approve", "reject"))
-    why = "" if approve or reject else f"Your roles ({', '.join(me.roles)}) may not decide. A validator can."
-    return Choice(may_approve=approve, may_reject=reject, why_not=why)
+    lacks_proof = app.gatekeeper.lacks_proof(me, "release.approve", resource)
+    may = approve or reject or lacks_proof
+    why = "" if may else f"Your roles ({', '.join(me.roles)}) may not decide. A validator can."
+    return Choice(may_approve=approve, may_reject=reject, why_not=why, lacks_proof=lacks_proof)
 
 
 def metric_name(release: Release) -> str:

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.core.errors import Unauthenticated
+from headrace.core.errors import NotFound, Unauthenticated
 from headrace.web.identity import (
     cookie,
     end_session,
@@ -29,10 +29,7 @@ def show(request: Request) -> Response:
             "This link was used already or is older than ten minutes. Start over with a new one, or a token."
         )
         return ask(request, status=401, problem=why)
-    # Not a redirect: the browser would not send a strict cookie along one that began on another site.
-    return _signed_in(
-        request, renderer_of(request).page(request, "welcome.html", name=name, target="/"), name
-    )
+    return welcome(request, name)
 
 
 async def enter(request: Request) -> Response:
@@ -40,9 +37,9 @@ async def enter(request: Request) -> Response:
     require_same_origin(request.scope)
     form = await read_form(request)
     token, target = form.get("token", "").strip(), safe_target(form.get("next", "/"))
-    gatekeeper = parts_of(request).app.gatekeeper
+    app = parts_of(request).app
     try:
-        principal = await run_in_threadpool(gatekeeper.authenticate, f"Bearer {token}" if token else None)
+        principal = await run_in_threadpool(app.gatekeeper.authenticate, f"Bearer {token}" if token else None)
     except Unauthenticated as error:
         return await run_in_threadpool(ask, request, status=401, problem=str(error), target=target)
     return await run_in_threadpool(_signed_in, request, RedirectResponse(target, 303), principal.name)
@@ -57,6 +54,19 @@ def leave(request: Request) -> Response:
     response = RedirectResponse("/signin", 303)
     end_session(response)
     return response
+
+
+def welcome(request: Request, name: str, target: str = "/") -> Response:
+    """Let in whoever has just proved to be ``name``, unless that identity is frozen, over or gone.
+
+    Not by a redirect: browsers send no strict cookie along one that began on another site.
+    """
+    try:
+        parts_of(request).app.identities.resolve(name)
+    except (NotFound, Unauthenticated) as error:
+        return ask(request, status=401, problem=str(error), target=target)
+    page = renderer_of(request).page(request, "welcome.html", name=name, target=safe_target(target))
+    return _signed_in(request, page, name)
 
 
 def ask(request: Request, *, status: int = 200, problem: str = "", target: str = "/") -> Response:
