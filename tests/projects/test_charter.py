@@ -117,7 +117,7 @@ def test_a_mistake_is_named_with_line_and_column(
             r"line 10, column 20: 'yaer' is no input and no key \(known: key, price, year\)",
         ),
         ("gates:", "privacy: {fields: {price: hash}}\ngates:", "'price' is the target, .* only be kept"),
-        ("gates:", "privacy: {fields: {key: mask}}\ngates:", "by a masked 'key': hash it"),
+        ("gates:", "privacy: {fields: {key: mask}}\ngates:", "by a 'key' that is not whole: hash it"),
         (
             "gates:",
             "privacy: {fields: {year: mask}}\nrollout: {min_labels: 5}\ngates:",

@@ -10,6 +10,7 @@ from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.identities import Identities
 from headrace.access.opening import Access, open_access
 from headrace.access.policy import CedarPolicy
+from headrace.access.privacy.logs import cleaned, mask_logs
 from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
 from headrace.core.identity import Principal
@@ -106,7 +107,8 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
             app.store.projects.list()
     """
     clock = clock or SystemClock()
-    store = open_store(settings, clock)
+    mask_logs()
+    store = open_store(settings, clock, clean=cleaned)
     access = open_access(store, settings.home / "keys", clock, CedarPolicy())
     return App(
         settings=settings,

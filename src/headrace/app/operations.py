@@ -246,6 +246,8 @@ def _outcome(
             f"labels[{index}].value is {value!r}. The target {project.data.target!r} of {project.name!r} is "
             f"{_TRUTH_NAMES[truth]}: send its true value as such."
         )
+    if isinstance(value, str) and kind not in _TRUTHS:
+        value = rules.remark(value)
     observed_at = item.get("observed_at") or now
     subject = rules.subject(subject)
     return Outcome(

@@ -20,7 +20,7 @@ Basis = Literal[
     "public_task",
     "legitimate_interests",
 ]
-Handling = Literal["keep", "mask", "hash", "drop"]
+Handling = Literal["keep", "redact", "mask", "hash", "drop"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 """The loss that a task is judged by unless the project says otherwise."""
 

@@ -228,9 +228,12 @@ def _privacy(project: Project) -> Iterator[BrokenRule]:
             what = "the target" if name == data.target else "the time"
             text = f"{name!r} is {what}, without which nothing can be watched: it can only be kept"
             yield _at("privacy", "fields", name, text=text)
-        elif name == key and handling == "mask":
+        elif name == key and handling in ("mask", "redact"):
             yield _at(
-                "privacy", "fields", name, text=f"no label finds its answer by a masked {name!r}: hash it"
+                "privacy",
+                "fields",
+                name,
+                text=f"no label finds its answer by a {name!r} that is not whole: hash it",
             )
     altered = altered_inputs(project)
     if project.rollout.min_labels and altered:

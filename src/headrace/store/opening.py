@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from headrace.core.errors import InternalError, InvalidInput, Unavailable
 from headrace.core.identity import Credential, Grant, Incident, PolicyText
@@ -89,8 +90,13 @@ class Store:
         self.on_close()
 
 
-def open_store(settings: Settings, clock: Clock) -> Store:
+def open_store(
+    settings: Settings, clock: Clock, *, clean: Callable[[Any], Any] = lambda detail: detail
+) -> Store:
     """Open the store, creating the home (readable by its owner only) and the tables where they are absent.
+
+    Args:
+        clean: takes out of an audit entry's detail what no log may hold.
 
     >>> import tempfile
     >>> from headrace.core.clock import SystemClock
@@ -147,7 +153,7 @@ def open_store(settings: Settings, clock: Clock) -> Store:
         waivers=SqlRecords(database, sql.waivers, Waiver, "waiver"),
         uses=SqlUses(database),
         epoch=epoch,
-        audit=SqlAudit(database, clock),
+        audit=SqlAudit(database, clock, clean=clean),
         executors=SqlExecutors(database, clock, MachineProcesses()),
         on_close=close,
     )

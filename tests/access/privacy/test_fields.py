@@ -99,6 +99,20 @@ def test_an_error_tells_no_value_that_may_not_be_written_down() -> None:
     assert text == "KeyError: '<name>' (<income>) of <member> in Bern"
 
 
+@pytest.mark.requirement("PRV-01")
+def test_text_about_people_is_redacted_unless_somebody_says_otherwise() -> None:
+    asked = make_prediction(columns={"name": ["ada@example.org"], "city": ["tel 415-555-2671"]})
+    assert rules(people(name="keep")).prediction(asked).columns == {
+        "name": ["ada@example.org"],
+        "city": ["tel <PHONE>"],
+    }
+    assert rules(people(basis="not_personal")).prediction(asked) is asked
+    assert rules(people(basis="not_personal", name="redact")).prediction(asked).columns["name"] == ["<EMAIL>"]
+    assert rules(people()).remark("I am ada@example.org") == "I am <EMAIL>"
+    assert rules(people(income="redact")).prediction(answered()).columns["income"] == [41_250.0, 7.0]
+    assert rules(people(basis="not_personal")).text("of ada@example.org", {}, None) == "of <EMAIL>"
+
+
 def test_a_hash_says_nothing_without_the_key_nor_in_another_project() -> None:
     project = people()
     hashes = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from headrace.access.privacy.recognisers import mask
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Handling, Project
 from headrace.core.record import Prediction
@@ -21,12 +22,20 @@ _HASH_CHARACTERS = 32
 def handling_of(project: Project, column: str) -> Handling:
     """How the values of an input or key column are written down.
 
-    What nobody declared is kept, but for the key of data about people: that is hashed.
+    Of data about people, what nobody declared is recorded with care: keys are hashed, and text is redacted.
     """
     declared = project.privacy.fields.get(column)
     if declared is not None:
         return declared
-    return "hash" if column == key_of(project) and project.privacy.personal else "keep"
+    if not project.privacy.personal:
+        return "keep"
+    if column == key_of(project):
+        return "hash"
+    return (
+        "redact"
+        if any(c.name == column and c.role == "categorical" for c in project.data.columns)
+        else "keep"
+    )
 
 
 def key_of(project: Project) -> str:
@@ -35,9 +44,12 @@ def key_of(project: Project) -> str:
 
 
 def altered_inputs(project: Project) -> tuple[str, ...]:
-    """Inputs that are not written down as they came: nothing can be measured or predicted from them again."""
+    """Inputs that are not written down as they came: nothing can be measured or predicted from them again.
+
+    A redacted one counts as it is recorded: what was recognised in it stands for itself, as a category.
+    """
     inputs = [column.name for column in project.data.columns if column.role != "ignored"]
-    return tuple(name for name in inputs if handling_of(project, name) != "keep")
+    return tuple(name for name in inputs if handling_of(project, name) not in ("keep", "redact"))
 
 
 def masked(value: Any) -> str | None:
@@ -114,8 +126,10 @@ class FieldRules:
         return str(self.hashed(subject))
 
     def text(self, text: str, columns: Mapping[str, Sequence[Any]], keys: Sequence[str] | None) -> str:
-        """An error's text without the values that may not be written down."""
-        hidden = {name: columns.get(name, ()) for name in self._columns}
+        """An error's text without the values that may not be written down, and without what is recognised."""
+        hidden = {
+            name: columns.get(name, ()) for name, form in self._columns.items() if form is not _redacted
+        }
         if self._keys != "keep":
             hidden[key_of(self.project)] = keys or ()
         found = {
@@ -124,7 +138,11 @@ class FieldRules:
         for value in sorted(filter(None, found), key=len, reverse=True):
             name = found[value].replace("\\", "")
             text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"<{name}>", text)
-        return text
+        return mask(text)
+
+    def remark(self, text: str) -> str:
+        """Free text that somebody gives as a rating or a reason."""
+        return mask(text) if self.project.privacy.personal else text
 
     def hashed(self, value: Any) -> Any:
         """HMAC-SHA-256 of the value as text, its first half in hexadecimal; nothing stays nothing.
@@ -137,8 +155,16 @@ class FieldRules:
         return hmac.digest(self._key, message, "sha256").hex()[:_HASH_CHARACTERS]
 
     def _form(self, handling: Handling) -> Callable[[Any], Any] | None:
-        forms: dict[Handling, Callable[[Any], Any] | None] = {"hash": self.hashed, "mask": masked}
+        forms: dict[Handling, Callable[[Any], Any]] = {
+            "hash": self.hashed,
+            "mask": masked,
+            "redact": _redacted,
+        }
         return forms.get(handling)
+
+
+def _redacted(value: Any) -> Any:
+    return mask(value) if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str:

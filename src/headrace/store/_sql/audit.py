@@ -8,7 +8,7 @@ may write to the database can still compute a whole new chain and head; to notic
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -41,16 +41,24 @@ class _Wanted(NamedTuple):
 class SqlAudit:
     """Implements ``AuditLog``. Threads that append at the same moment share one transaction, and so one
     write to the disk; each returns when its own entry is durable. :meth:`verify` reads ``page`` entries at
-    a time, so that memory stays constant."""
+    a time, so that memory stays constant. ``clean`` takes out of a detail what no log may hold."""
 
-    def __init__(self, database: Database, clock: Clock, *, page: int = 1000) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        page: int = 1000,
+        clean: Callable[[Any], Any] = lambda detail: detail,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._page = page
+        self._clean = clean
         self._shared = Gathering(self._write)
 
     def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> AuditEntry:
-        wanted = _Wanted(actor, action, resource, plain(detail))
+        wanted = _Wanted(actor, action, resource, self._clean(plain(detail)))
         encode_plain(wanted)  # a bad entry must not spoil its neighbours'
         return self._shared.do(wanted)
 
