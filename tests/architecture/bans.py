@@ -77,7 +77,11 @@ BANS = (
     Ban(("dbos",), ("app/*",), "Workflows are composed in headrace.app; elsewhere write plain steps"),
     Ban(("typer", "click", "rich"), ("cli/*",), "Only commands know the terminal"),
     Ban(("fastapi", "starlette"), ("web/*",), "Take and return our own types; headrace.web adapts"),
-    Ban(("uvicorn",), ("web/*", "cli/up.py"), "Only the server's own command starts one"),
+    Ban(
+        ("uvicorn",),
+        ("web/*", "cli/up.py", "plugins/mlflow_server.py"),
+        "Only the server's own command starts one, and MLflow's child process",
+    ),
 )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from headrace.core.data import Artifact, ModelVersion, Run
 from headrace.core.errors import Conflict, InvalidInput, Unavailable
-from headrace.plugins.mlflow import MlflowTracker
+from headrace.plugins.mlflow import MlflowTracker, workspace_name
 from headrace.testing.suites.tracker import TrackerSuite
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def test_a_server_that_does_not_answer_and_other_addresses_are_said() -> None:
 @pytest.mark.slow
 def test_nothing_is_reported_to_anyone_and_nothing_is_printed(tmp_path: Path) -> None:
     program = (
-        "import json, sys, threading; from headrace.plugins.mlflow import MlflowTracker;"
+        "import json, sys, threading; from headrace.plugins.mlflow import MlflowTracker, workspace_name;"
         "loaded = 'mlflow' in sys.modules; tracker = MlflowTracker(sys.argv[1]);"
         "tracker.set_live.__self__._client().search_experiments();"
         "from mlflow.telemetry import get_telemetry_client;"
@@ -252,3 +252,24 @@ def test_nothing_is_reported_to_anyone_and_nothing_is_printed(tmp_path: Path) ->
     )
     assert done.stderr == b""
     assert json.loads(done.stdout) == [False, True, 1]
+
+
+@pytest.mark.requirement("IDN-02")
+def test_each_workspace_has_runs_and_models_of_its_own(url: str, package: Path) -> None:
+    tracker = MlflowTracker(url, {"cars": "main", "vans": "team-b", "vans2": "team_b"}.__getitem__)
+    for project in ("cars", "vans", "vans2"):
+        tracker.log_run(run_named(f"run-{project}", project))
+        assert tracker.register(model_of(f"run-{project}", project=project), package) == "1"
+        tracker.set_live(project, "1")
+    # Whoever opens the database as one workspace sees that one.
+    assert {e.name for e in _client(url).search_experiments()} >= {"cars"}
+    assert not {e.name for e in _client(url).search_experiments()} & {"vans", "vans2"}
+    assert [m.name for m in _client(url).search_registered_models()] == ["cars"]
+
+
+def test_no_two_workspaces_share_a_name_in_mlflow() -> None:
+    ours = ["main", "default", "team-b", "team_b", "a", "api", "workspaces", "team-", "headrace-x", "x" * 63]
+    names = [workspace_name(name) for name in ours]
+    assert len(set(names)) == len(ours)
+    assert names[0] == "default"
+    assert names[2] == "team-b"

@@ -23,6 +23,7 @@ _FORBIDDEN = {
     "passkey-first": "Here your passkey is needed: a code can be talked out of somebody.",
     "fresh-proof": "Whoever has a second factor shows it before deciding or administering.",
     "people-decide": "Deciding is for people, not for services and agents.",
+    "release-moves-alias": "Production follows it: only an approved release moves it (headrace release ls).",
     "bound-tools": "The token is bound to other tools.",
     "agent-tools": "An agent calls tools only with a token that names them and the run.",
 }

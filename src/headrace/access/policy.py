@@ -28,6 +28,7 @@ ACTIONS = (
     "data.erase",
     "trace.read",
     "tracking.write",
+    "alias.move",
     "agent.prompt",
     "tool.call",
     "waiver.ask",

@@ -115,6 +115,6 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         clock=clock,
         store=store,
         access=access,
-        tracker=MlflowTracker(settings.mlflow_url),
+        tracker=MlflowTracker(settings.mlflow_url, store.projects.workspace),
         scorers=Scorers(store),
     )

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import Conflict, InvalidInput, Unavailable
+from headrace.core.identity import MAIN
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIAS = "champion"
+SERVER_ENVIRONMENT = {
+    "MLFLOW_ENABLE_WORKSPACES": "true",
+    # Artefacts go through the server's door; without it MLflow would put them into the working directory.
+    "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+}
+"""How a database of ours is always opened."""
 _RUN_TAG = "headrace.run_id"
 _DONE_TAG = "headrace.logged"
 _SQLITE = "sqlite:///"
@@ -31,12 +41,20 @@ _MOST_METRICS = 1000
 _MOST_PARAMS = 100
 _RETRIES = 2
 _TIMEOUT_S = 20
+_DEFAULT = "default"
+_FITTING = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
+_TAKEN = frozenset({_DEFAULT, "workspaces", "api", "ajax-api", "static-files"})
+_HASHED = "headrace-"
 
 
 class MlflowTracker:
     """Implements ``Tracker`` on an MLflow server (``http(s)://``) or database (``sqlite:///FILE``).
 
-    Constructing it does nothing; MLflow is imported, and a new database made, on first use.
+    Constructing it does nothing; MLflow is imported, and a new database made, on first use. What belongs to a
+    project is kept in the MLflow workspace of the project's own workspace.
+
+    Args:
+        workspace_of: the workspace of a project.
 
     Example::
 
@@ -44,8 +62,10 @@ class MlflowTracker:
         run_id = tracker.log_run(run)
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, workspace_of: Callable[[str], str] = lambda _: MAIN) -> None:
         self._url = url
+        self._workspace_of = workspace_of
+        self._workspaces: set[str] = set()
         self._lock = threading.RLock()
         self._connected: MlflowClient | None = None
 
@@ -58,7 +78,7 @@ class MlflowTracker:
         """
         if run.state == "running":
             raise InvalidInput(f"Run {run.id} is still under way. Log it when it has ended.")
-        with self._session() as client:
+        with self._session(run.project) as client:
             known = self._find_run(client, run.project, run.id)
             if known is not None and known.data.tags.get(_DONE_TAG) == run.state:
                 return str(known.info.run_id)
@@ -88,7 +108,7 @@ class MlflowTracker:
         Raises:
             Unavailable: MLflow does not answer.
         """
-        with self._session() as client:
+        with self._session(model.project) as client:
             self._ensure_model(client, model.project)
             found = client.search_model_versions(f"name = '{model.project}'")
             for version in sorted(found, key=lambda version: int(version.version)):
@@ -120,18 +140,19 @@ class MlflowTracker:
             Conflict: MLflow has no such version.
             Unavailable: MLflow does not answer.
         """
-        with self._session() as client:
+        with self._session(project) as client:
             client.set_registered_model_alias(project, ALIAS, registry_version)
 
     @contextmanager
-    def _session(self) -> Iterator[MlflowClient]:
+    def _session(self, project: str) -> Iterator[MlflowClient]:
         """One caller at a time, over all processes when it is a database: look, then write, is then safe."""
-        with self._lock, self._file_lock():
+        with self._lock, self._file_lock(), self._as_server():
             client = self._client()
             from mlflow.exceptions import MlflowException
 
             try:
-                yield client
+                with self._workspace(client, self._workspace_of(project)):
+                    yield client
             except MlflowException as error:
                 reason = str(error).strip().splitlines()[0][:300]
                 code = getattr(error, "error_code", "")
@@ -141,6 +162,41 @@ class MlflowTracker:
                     f"MLflow at {self._shown()} does not answer: {reason}. "
                     "Nothing is lost: try again when it does."
                 ) from error
+
+    @contextmanager
+    def _as_server(self) -> Iterator[None]:
+        """With what MLflow's server over the same database has in its environment, and nobody else here."""
+        told = SERVER_ENVIRONMENT if self._is_database() else {}
+        before = {name: os.environ.get(name) for name in told}
+        os.environ.update(told)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    @contextmanager
+    def _workspace(self, client: MlflowClient, workspace: str) -> Iterator[None]:
+        """Within MLflow's workspace for ours. A server without workspaces is asked as if it were ``main``."""
+        if workspace == MAIN and not self._is_database():
+            yield
+            return
+        from mlflow.exceptions import MlflowException
+        from mlflow.utils.workspace_context import ServerWorkspaceContext
+
+        name = workspace_name(workspace)
+        with ServerWorkspaceContext(name):
+            if name != _DEFAULT and name not in self._workspaces:
+                try:
+                    client.create_workspace(name)
+                except MlflowException as error:
+                    if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                        raise
+                self._workspaces.add(name)
+            yield
 
     @contextmanager
     def _file_lock(self) -> Iterator[None]:
@@ -178,11 +234,7 @@ class MlflowTracker:
             if known.lifecycle_stage == "deleted":
                 client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
-        location = None
-        if self._is_database():
-            # Without it MLflow would make a folder in whatever directory the process runs in.
-            location = (Path(self._url.removeprefix(_SQLITE)).parent / "mlflow" / project).as_uri()
-        return str(client.create_experiment(project, artifact_location=location))
+        return str(client.create_experiment(project))
 
     def _find_run(self, client: MlflowClient, project: str, run_id: str) -> Any:
         experiment = client.get_experiment_by_name(project)
@@ -201,6 +253,24 @@ class MlflowTracker:
         except MlflowException as error:
             if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def workspace_name(workspace: str) -> str:
+    """MLflow's name for a workspace of ours; no two of ours share one.
+
+    >>> workspace_name("main"), workspace_name("team-b")
+    ('default', 'team-b')
+    """
+    if workspace == MAIN:
+        return _DEFAULT
+    if _FITTING.fullmatch(workspace) and workspace not in _TAKEN and not workspace.startswith(_HASHED):
+        return workspace
+    return _HASHED + sha256(workspace.encode()).hexdigest()[:16]
+
+
+def artifact_folder(url: str) -> Path:
+    """Where the server over the database ``url`` keeps artefacts."""
+    return Path(url.removeprefix(_SQLITE)).parent / "mlflow"
 
 
 def _quiet() -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from starlette.concurrency import run_in_threadpool
 
 from headrace.app.composition import App, open_app
+from headrace.app.tracking import mlflow_server
 from headrace.app.workflows import Workflows, launch
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
@@ -20,6 +21,8 @@ from headrace.web.background import Background
 from headrace.web.guards import MAX_BODY_BYTES, BodyLimit, SecureHeaders
 from headrace.web.identity import Identified, Receive, Scope, Send
 from headrace.web.latency import Timed
+from headrace.web.mlflow import PREFIX, MlflowDoor, refuse_mlflow
+from headrace.web.mlflow_upstream import Upstream
 from headrace.web.pages.application import OPEN_PATHS, page_application, refuse_page
 from headrace.web.pages.rendering import Renderer
 from headrace.web.parts import Parts, assemble
@@ -33,10 +36,13 @@ class Server:
     """ASGI 3 application. ``/v2`` goes straight to the inference protocol; no framework is on that path.
 
     Args:
+        mlflow: the way to the team's MLflow.
         on_close: called last when the server ends, after all that it accepted has been answered.
     """
 
-    def __init__(self, parts: Parts, on_close: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, parts: Parts, *, mlflow: Upstream | None = None, on_close: Callable[[], None] | None = None
+    ) -> None:
         app = parts.app
         self.parts = parts
         self._on_close = on_close
@@ -56,6 +62,10 @@ class Server:
                 refuse=refuse_page(renderer),
             )
         )
+        self._upstream = mlflow or Upstream(mlflow_server(app))
+        door = MlflowDoor(app, self._upstream)
+        refuse = refuse_mlflow(door, refuse_page(renderer))
+        self._mlflow = SecureHeaders(Identified(door, app, parts.sessions, cookie_writes=True, refuse=refuse))
 
     def new_ticket(self, principal: Principal) -> str:
         """A path that signs ``principal`` in once, within ten minutes: ``/signin?ticket=...``."""
@@ -80,6 +90,9 @@ class Server:
         elif path.startswith("/api/") or path == "/api":
             await self._api(scope, receive, send)
             series = Timed("api", "")
+        elif path.startswith(f"{PREFIX}/") or path == PREFIX:
+            await self._mlflow(scope, receive, send)
+            series = Timed("mlflow", "")
         else:
             await self._pages(scope, receive, send)
             series = Timed("pages", "")
@@ -107,6 +120,7 @@ class Server:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self._upstream.close()
         await run_in_threadpool(self._close)
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -118,7 +132,13 @@ class Server:
             self._on_close()
 
 
-def build_server(app: App, work: Workflows, *, on_close: Callable[[], None] | None = None) -> Server:
+def build_server(
+    app: App,
+    work: Workflows,
+    *,
+    mlflow: Upstream | None = None,
+    on_close: Callable[[], None] | None = None,
+) -> Server:
     """The server over an opened app and its running workflows, which stay the caller's to close.
 
     Example::
@@ -128,7 +148,7 @@ def build_server(app: App, work: Workflows, *, on_close: Callable[[], None] | No
             print("http://127.0.0.1:8000" + server.new_ticket(app.me()))
             uvicorn.run(server, loop="uvloop", http="httptools")
     """
-    return Server(assemble(app, work), on_close)
+    return Server(assemble(app, work), mlflow=mlflow, on_close=on_close)
 
 
 def create_app(settings: Settings | None = None, *, address: str | None = None) -> Server:
