@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from headrace.access.grants import Grants
+from headrace.access.grants import NEVER_BY_GRANT, Grants
 from headrace.access.identities import Identities
 from headrace.access.resources import Resources
 from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
 from headrace.core.errors import Denied, NotFound, ProofNeeded, Unauthenticated
-from headrace.core.identity import PLAIN, ROLES, Circumstance, Decision, Principal, Resource, Role, Session
+from headrace.core.identity import (
+    PLAIN,
+    ROLES,
+    Circumstance,
+    Decision,
+    Grant,
+    Principal,
+    Resource,
+    Role,
+    Session,
+)
 from headrace.core.ports import AuditLog, Clock, Policy
 
+NOTHING: Mapping[str, str] = {}
+"""No arguments."""
 _FORBIDDEN = {
     "another-workspace": "It belongs to another workspace.",
     "own-work": "Nobody can decide on their own work: ask somebody else.",
@@ -108,36 +121,76 @@ class Gatekeeper:
             known = self._sessions[key] = (principal, replace(principal, session=here))
         return known[1]
 
-    def decide(self, principal: Principal, action: str, resource: str | Resource) -> Decision:
-        """Whether ``principal`` may, and by which rules; asking leaves no trace."""
-        return self._decide(principal, action, resource, self.circumstance(principal))
+    def decide(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        arguments: Mapping[str, str] = NOTHING,
+        *,
+        granted: bool = True,
+    ) -> Decision:
+        """Whether ``principal`` may, and by which rules; asking leaves no trace.
+
+        Args:
+            arguments: with which a tool would be called, for rules that ask about them.
+            granted: whether roles that it holds for a while count too.
+        """
+        return self._decide(
+            principal, action, resource, self.circumstance(principal, arguments), granted=granted
+        )
 
     def _decide(
-        self, principal: Principal, action: str, resource: str | Resource, circumstance: Circumstance
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        circumstance: Circumstance,
+        *,
+        granted: bool = True,
     ) -> Decision:
         described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
-        return self._policy.decide(self._granted(principal, described), action, described, circumstance)
+        holder = self._granted(principal, action, described) if granted else principal
+        return self._policy.decide(holder, action, described, circumstance)
 
-    def allows(self, principal: Principal, action: str, resource: str | Resource) -> bool:
+    def allows(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        arguments: Mapping[str, str] = NOTHING,
+    ) -> bool:
         """Whether ``principal`` may; asking leaves no trace."""
-        return self.decide(principal, action, resource).allowed
+        return self.decide(principal, action, resource, arguments).allowed
 
-    def lacks_proof(self, principal: Principal, action: str, resource: str | Resource) -> bool:
+    def lacks_proof(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        arguments: Mapping[str, str] = NOTHING,
+    ) -> bool:
         """Whether ``principal`` may not now, but might with a fresh second factor."""
-        if principal.kind != "person" or self.allows(principal, action, resource):
+        now = self.circumstance(principal, arguments)
+        if principal.kind != "person" or self._decide(principal, action, resource, now).allowed:
             return False
-        enrolled = self._factors.enrolled(principal.name)
-        proved = Circumstance(proved=True, proof="passkey", enrolled=enrolled)
+        proved = replace(now, proved=True, proof="passkey")
         return self._decide(principal, action, resource, proved).allowed
 
-    def require(self, principal: Principal, action: str, resource: str | Resource) -> None:
+    def require(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        arguments: Mapping[str, str] = NOTHING,
+    ) -> None:
         """Return if ``principal`` may do ``action`` on ``resource``; a refusal is audited, durably.
 
         Raises:
             Denied: no rule permits it, or one forbids it.
             ProofNeeded: all that is missing is a fresh second factor.
         """
-        decision = self.decide(principal, action, resource)
+        decision = self.decide(principal, action, resource, arguments)
         if decision.allowed:
             self._uses.note(principal.name, action, str(resource))
             return
@@ -148,28 +201,36 @@ class Gatekeeper:
             {"action": action, "rules": list(decision.rules), "policy": decision.policy},
         )
         why = self._why(principal, action, resource, decision)
-        if self.lacks_proof(principal, action, resource):
+        if self.lacks_proof(principal, action, resource, arguments):
             raise ProofNeeded(f"{why} {_PROVE}")
         raise Denied(why)
 
-    def _granted(self, principal: Principal, resource: Resource) -> Principal:
+    def grants_for(self, principal: Principal, action: str, resource: str | Resource) -> list[Grant]:
+        """The grants that count when ``principal`` asks for this at this moment."""
+        if action in NEVER_BY_GRANT:
+            return []
+        described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
+        return self._grants.holding(principal.name, described)
+
+    def _granted(self, principal: Principal, action: str, resource: Resource) -> Principal:
         """``principal`` with the roles that a grant gives it on ``resource`` for now."""
         extra = self._grants.roles(principal.name, resource)
-        if not extra:
+        if not extra or action in NEVER_BY_GRANT:
             return principal
         return replace(principal, roles=tuple(r for r in ROLES if r in principal.roles or r in extra))
 
-    def circumstance(self, principal: Principal) -> Circumstance:
+    def circumstance(self, principal: Principal, arguments: Mapping[str, str] = NOTHING) -> Circumstance:
         """What holds for ``principal`` now. A proof ends with the factor that gave it."""
+        given = tuple(sorted(arguments.items()))
         enrolled = self._factors.enrolled(principal.name) if principal.kind == "person" else ()
         session = principal.session
         until = None if session is None else session.proved_until
         if session is not None and until is not None and self._clock.now() < until:
             if session.proof is None:
-                return Circumstance(proved=True, enrolled=enrolled)
+                return Circumstance(proved=True, enrolled=enrolled, arguments=given)
             if session.proof in enrolled:
-                return Circumstance(proved=True, proof=session.proof, enrolled=enrolled)
-        return Circumstance(enrolled=enrolled) if enrolled else PLAIN
+                return Circumstance(proved=True, proof=session.proof, enrolled=enrolled, arguments=given)
+        return Circumstance(enrolled=enrolled, arguments=given) if enrolled or given else PLAIN
 
     def _why(self, principal: Principal, action: str, resource: str | Resource, decision: Decision) -> str:
         held = ", ".join(principal.roles) or "none"

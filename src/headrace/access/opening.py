@@ -54,7 +54,15 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
     signing = Keys(keys, store.epoch, clock)
     revocations = Revocations(store.credentials, store.epoch, clock)
     tokens = Tokens(signing, revocations, store.epoch, clock)
-    resources = Resources(store.projects, store.releases, store.principals, store.epoch, clock)
+    resources = Resources(
+        projects=store.projects,
+        releases=store.releases,
+        principals=store.principals,
+        grants=store.grants,
+        policies=store.policies,
+        epoch=store.epoch,
+        clock=clock,
+    )
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
     factors = SecondFactors(store.credentials, store.incidents, store.epoch, Vault(keys), clock)

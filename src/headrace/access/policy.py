@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from headrace.access.rules import Rule, rules_of
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import PLAIN, Circumstance, Decision, Principal, Resource
@@ -35,6 +36,8 @@ ACTIONS = (
     "waiver.decide",
     "grant.ask",
     "grant.decide",
+    "grant.break_glass",
+    "policy.read",
     "policy.propose",
     "policy.decide",
     "incident.raise",
@@ -47,8 +50,10 @@ ACTIONS = (
     "workspace.write",
     "audit.read",
 )
-_ROLES = Path(__file__).with_name("default.cedar")
-_ALWAYS = Path(__file__).with_name("always.cedar")
+DEFAULT = Path(__file__).with_name("default.cedar").read_text(encoding="utf-8")
+"""The policy of a workspace that has no other."""
+ALWAYS = Path(__file__).with_name("always.cedar").read_text(encoding="utf-8")
+"""The rules that hold beside every policy."""
 
 
 class _Asked(NamedTuple):
@@ -65,6 +70,7 @@ class _Asked(NamedTuple):
     resource_workspace: str
     authors: tuple[str, ...]
     risk: str
+    project: str
     proved: bool
     proof: str
     enrolled: tuple[str, ...]
@@ -78,8 +84,9 @@ class CedarPolicy:
     ``Role::"..."``s, an action ``Action::"predict"``, and the resource ``project:cars`` is
     ``Project::"cars"``. Rules may ask for ``principal.workspace``, ``principal.name``, for a token that is
     bound to tools ``principal.tools``; ``resource.name``, ``resource.workspace``, ``resource.authors``,
-    ``resource.risk``; ``context.proved`` (a second factor is fresh), ``context.proof`` (``"passkey"``,
-    ``"code"`` or ``""``), ``context.enrolled`` (a set of these) and ``context.arguments``.
+    ``resource.risk``, ``resource.project``;
+    ``context.proved`` (a second factor is fresh), ``context.proof`` (``"passkey"``, ``"code"`` or ``""``),
+    ``context.enrolled`` (a set of these) and ``context.arguments``.
 
     The rules of ``always.cedar`` hold beside every text: a policy cannot lift them.
 
@@ -96,9 +103,8 @@ class CedarPolicy:
     """
 
     def __init__(self, text: str | None = None, *, max_cached: int = 10_000) -> None:
-        self.text = _ROLES.read_text(encoding="utf-8") if text is None else text
-        self._always = _ALWAYS.read_text(encoding="utf-8")
-        self.digest = digest_bytes(f"{self._always}\n{self.text}".encode())
+        self.text = DEFAULT if text is None else text
+        self.digest = digest_bytes(f"{ALWAYS}\n{self.text}".encode())
         self._max_cached = max_cached
         self._lock = threading.Lock()
         self._decided: dict[_Asked, Decision] = {}
@@ -110,12 +116,22 @@ class CedarPolicy:
         import cedarpy
 
         try:
-            return cedarpy.PolicySet.from_str(f"{self._always}\n{self.text}")
+            return cedarpy.PolicySet.from_str(f"{ALWAYS}\n{self.text}")
         except ValueError as error:
-            raise InvalidInput(
-                f"The policy does not parse: {error}. Expected Cedar text such as "
-                'permit (principal in Role::"viewer", action == Action::"project.read", resource);'
-            ) from error
+            rules_of(self.text)
+            raise InvalidInput(f"The policy does not parse: {error}.") from error
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule that a decision names; None for ``error``, which is no rule."""
+        return self._rules.get(name)
+
+    @cached_property
+    def _rules(self) -> dict[str, Rule]:
+        always, own = rules_of(ALWAYS), rules_of(self.text)
+        numbered = [*always, *own]
+        return {rule.name: rule for rule in numbered} | {
+            f"policy{number}": rule for number, rule in enumerate(numbered)
+        }
 
     def decide(
         self, principal: Principal, action: str, resource: Resource, circumstance: Circumstance = PLAIN
@@ -134,11 +150,15 @@ class CedarPolicy:
             resource.workspace,
             resource.authors,
             resource.risk,
+            resource.project,
             circumstance.proved,
             circumstance.proof,
             circumstance.enrolled,
             circumstance.arguments,
         )
+        if asked.arguments:
+            # They differ from call to call: remembering them would only push out what is asked again.
+            return self._evaluate(asked)
         decision = self._decided.get(asked)
         if decision is None:
             decision = self._evaluate(asked)
@@ -153,39 +173,46 @@ class CedarPolicy:
 
         principal = {"type": asked.kind.capitalize(), "id": asked.name}
         resource = {"type": asked.resource_kind.capitalize(), "id": asked.resource_name}
-        roles = [{"type": "Role", "id": role} for role in asked.roles]
         about: dict[str, Any] = {"name": asked.name, "workspace": asked.workspace}
         if asked.tools is not None:
-            about["tools"] = list(asked.tools)
+            about["tools"] = asked.tools
         on = {
             "name": asked.resource_name,
             "workspace": asked.resource_workspace,
-            "authors": list(asked.authors),
+            "authors": asked.authors,
             "risk": asked.risk,
+            "project": asked.project,
         }
-        entities = cedarpy.Entities.from_json_str(
-            json.dumps(
-                [
-                    {"uid": principal, "attrs": about, "parents": roles},
-                    {"uid": resource, "attrs": on, "parents": []},
-                ]
-            )
-        )
-        result = cedarpy.is_authorized(
+        if principal == resource:
+            # Who acts on itself is one entity, with what may be asked of either.
+            if asked.workspace != asked.resource_workspace:
+                return Decision(allowed=False, rules=("another-workspace",), policy=self.digest)
+            about, on = on | about, {}
+        entities = [
             {
-                "principal": principal,
-                "action": {"type": "Action", "id": asked.action},
-                "resource": resource,
-                "context": {
-                    "proved": asked.proved,
-                    "proof": asked.proof,
-                    "enrolled": list(asked.enrolled),
-                    "arguments": dict(asked.arguments),
-                },
+                "uid": principal,
+                "attrs": about,
+                "parents": [{"type": "Role", "id": role} for role in asked.roles],
+            }
+        ]
+        if on:
+            entities.append({"uid": resource, "attrs": on, "parents": []})
+        request = {
+            "principal": principal,
+            "action": {"type": "Action", "id": asked.action},
+            "resource": resource,
+            "context": {
+                "proved": asked.proved,
+                "proof": asked.proof,
+                "enrolled": asked.enrolled,
+                "arguments": dict(asked.arguments),
             },
-            self._policies,
-            entities,
-        )
+        }
+        try:
+            result = cedarpy.is_authorized(request, self._policies, json.dumps(entities))
+        except ValueError:
+            # A kind that Cedar has no word for, such as "a b".
+            return Decision(allowed=False, rules=("error",), policy=self.digest)
         named = result.diagnostics.id_annotations_by_reason
         rules = tuple(sorted(named.get(reason, reason) for reason in result.diagnostics.reasons))
         if result.diagnostics.errors:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from headrace.access.memory import Memory
 from headrace.core.errors import NotFound
-from headrace.core.identity import MAIN, Principal, Resource
-from headrace.core.ports import Clock, Epoch, PrincipalStore, ProjectStore, ReleaseStore
+from headrace.core.identity import MAIN, Grant, PolicyText, Principal, Resource
+from headrace.core.ids import derived_id
+from headrace.core.ports import Clock, Epoch, PrincipalStore, ProjectStore, RecordStore, ReleaseStore
 
 
 class Resources:
@@ -22,15 +23,20 @@ class Resources:
 
     def __init__(
         self,
+        *,
         projects: ProjectStore,
         releases: ReleaseStore,
         principals: PrincipalStore,
+        grants: RecordStore[Grant],
+        policies: RecordStore[PolicyText],
         epoch: Epoch,
         clock: Clock,
     ) -> None:
         self._projects = projects
         self._releases = releases
         self._principals = principals
+        self._grants = grants
+        self._policies = policies
         self._known = Memory(self._find, epoch, clock)
 
     def describe(self, text: str, asker: Principal) -> Resource:
@@ -50,6 +56,21 @@ class Resources:
                     found = self._principals.find(name)
                     owner = workspace if found is None else found.workspace
                     return Resource(kind=kind, name=name, workspace=owner, authors=(name,))
+                case "agent":
+                    found = self._principals.find(name)
+                    return Resource(
+                        kind=kind, name=name, workspace=MAIN if found is None else found.workspace
+                    )
+                case "grant":
+                    grant = self._grants.get(name)
+                    return Resource(
+                        kind=kind,
+                        name=name,
+                        workspace=grant.workspace,
+                        authors=(grant.asked_by, grant.subject),
+                    )
+                case "policy":
+                    return self._policy(name)
                 case "workspace":
                     return Resource(kind=kind, name=name, workspace=name)
         except NotFound:
@@ -58,7 +79,16 @@ class Resources:
 
     def _project(self, name: str) -> Resource:
         risk = self._projects.get(name).risk
-        return Resource(kind="project", name=name, workspace=self._projects.workspace(name), risk=risk)
+        return Resource(
+            kind="project", name=name, workspace=self._projects.workspace(name), risk=risk, project=name
+        )
+
+    def _policy(self, name: str) -> Resource:
+        """``WORKSPACE@VERSION``, or ``WORKSPACE`` for the policy as such."""
+        workspace, _, version = name.partition("@")
+        text = self._policies.find(policy_id(workspace, version))
+        authors = () if text is None else (text.author,)
+        return Resource(kind="policy", name=name, workspace=workspace, authors=authors)
 
     def _release(self, release_id: str) -> Resource:
         release = self._releases.get(release_id)
@@ -68,4 +98,10 @@ class Resources:
             workspace=self._projects.workspace(release.project),
             authors=(release.author,),
             risk=release.manifest.risk,
+            project=release.project,
         )
+
+
+def policy_id(workspace: str, version: str) -> str:
+    """The id of one version of a workspace's policy: no two texts have the same."""
+    return derived_id("policy", workspace, version)

@@ -9,7 +9,7 @@ from types import TracebackType
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.identities import Identities
 from headrace.access.opening import Access, open_access
-from headrace.access.policy import CedarPolicy
+from headrace.access.policies import Policies
 from headrace.access.privacy.logs import cleaned, mask_logs
 from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
@@ -35,6 +35,7 @@ class App:
     clock: Clock
     store: Store
     access: Access
+    policies: Policies
     tracker: Tracker
     scorers: Scorers
 
@@ -109,12 +110,14 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
     clock = clock or SystemClock()
     mask_logs()
     store = open_store(settings, clock, clean=cleaned)
-    access = open_access(store, settings.home / "keys", clock, CedarPolicy())
+    policies = Policies(store.policies, store.incidents, store.epoch, clock)
+    access = open_access(store, settings.home / "keys", clock, policies)
     return App(
         settings=settings,
         clock=clock,
         store=store,
         access=access,
+        policies=policies,
         tracker=MlflowTracker(settings.mlflow_url, store.projects.workspace),
         scorers=Scorers(store),
     )

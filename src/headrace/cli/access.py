@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from headrace.cli import incident, tokens, user
+from headrace.cli import explain, grant, incident, policy, tokens, user
 
-app = typer.Typer(no_args_is_help=True, help="Identities and tokens.")
+app = typer.Typer(no_args_is_help=True, help="Identities, tokens, policy and grants.")
 app.add_typer(user.app, name="user")
 app.add_typer(incident.app, name="incident")
 app.add_typer(tokens.keys, name="keys")
 app.command("flag")(incident.flag)
+app.add_typer(policy.app, name="policy")
+app.add_typer(grant.app, name="grant")
+app.command("test")(explain.try_examples)
+app.command("explain")(explain.explain_decision)
+app.command("may")(explain.list_reach)
 app.command("token")(tokens.token)
 app.command("revoke")(tokens.revoke)

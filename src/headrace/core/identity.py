@@ -71,6 +71,7 @@ class Resource:
     Attributes:
         authors: who made it; nobody decides about their own work.
         risk: the risk tier of the project that it belongs to.
+        project: the project that it belongs to, for what has a name of its own.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class Resource:
     workspace: str = MAIN
     authors: tuple[str, ...] = ()
     risk: str = ""
+    project: str = ""
 
     @classmethod
     def parse(cls, text: str, workspace: str = MAIN) -> Resource:

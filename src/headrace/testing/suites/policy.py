@@ -8,7 +8,7 @@ from headrace.core.identity import ROLES, Resource, Role
 from headrace.core.ports import Policy
 from headrace.testing.factories import make_principal
 
-EVERYBODY = frozenset({"project.read", "grant.ask", "incident.raise"})
+EVERYBODY = frozenset({"project.read", "policy.read", "grant.ask", "incident.raise"})
 MAY: dict[Role, frozenset[str]] = {
     "viewer": EVERYBODY,
     "developer": EVERYBODY
@@ -18,13 +18,13 @@ MAY: dict[Role, frozenset[str]] = {
     | {"release.approve", "release.reject", "data.read", "trace.read", "waiver.decide", "policy.decide"},
     "operator": EVERYBODY
     | {"predict", "label.write", "monitor.run", "release.rollback", "trace.read", "agent.prompt"}
-    | {"incident.work"},
+    | {"incident.work", "grant.break_glass"},
     "auditor": EVERYBODY | {"audit.read", "access.read", "trace.read", "incident.work", "policy.decide"},
     "admin": EVERYBODY
     | {"project.run", "release.rollback", "predict", "label.write", "monitor.run", "data.read"}
     | {"data.erase", "tracking.write", "agent.prompt", "waiver.ask", "grant.decide", "policy.propose"}
     | {"policy.decide", "incident.work", "access.read", "access.write", "factor.reset", "workspace.write"}
-    | {"audit.read"},
+    | {"audit.read", "grant.break_glass"},
 }
 ACTIONS = sorted({*frozenset[str]().union(*MAY.values()), "tool.call", "token.issue"})
 CARS = Resource(kind="project", name="cars")

@@ -12,7 +12,17 @@ from starlette.responses import Response
 
 from headrace.core.errors import HeadraceError
 from headrace.core.ids import new_id
-from headrace.web.api import history, incidents, monitors, predict, projects, releases, tokens
+from headrace.web.api import (
+    access_grants,
+    access_policies,
+    history,
+    incidents,
+    monitors,
+    predict,
+    projects,
+    releases,
+    tokens,
+)
 from headrace.web.parts import Parts
 from headrace.web.problems import problem, problem_of, problem_of_shape
 
@@ -35,7 +45,17 @@ def api_application(parts: Parts) -> FastAPI:
         redoc_url=None,
     )
     api.state.parts = parts
-    for noun in (projects, releases, monitors, predict, history, incidents, tokens):
+    for noun in (
+        projects,
+        releases,
+        monitors,
+        predict,
+        history,
+        incidents,
+        tokens,
+        access_policies,
+        access_grants,
+    ):
         api.include_router(noun.router, prefix="/api/v1")
     _answer_errors(api, parts)
     return api

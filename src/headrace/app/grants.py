@@ -1,0 +1,278 @@
+"""Roles for a while: asking, deciding, giving back, and taking one in an emergency."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Literal
+
+from headrace.access.grants import (
+    BREAK_GLASS_S,
+    LONGEST_S,
+    USUAL_S,
+    Approve,
+    End,
+    Refuse,
+    standing,
+    transition,
+)
+from headrace.app.composition import App
+from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.identity import ROLES, Grant, Incident, Principal, Role
+from headrace.core.ids import derived_id, new_id
+
+SHORTEST_S = 60
+LONGEST_REASON = 2000
+RESOURCES = ("project", "workspace")
+
+
+def ask(
+    app: App,
+    me: Principal,
+    role: str,
+    resource: str,
+    reason: str,
+    *,
+    subject: str | None = None,
+    duration_s: int = USUAL_S,
+) -> Grant:
+    """Ask for ``role`` on ``resource`` (``project:NAME`` or ``workspace:NAME``) for a while.
+
+    It holds from the moment somebody else has approved it, for ``duration_s`` seconds.
+
+    Args:
+        subject: the service or agent that needs it; ``me`` when not given.
+
+    Raises:
+        Denied: ``me`` has no right to ask, or holds it by a grant only.
+        InvalidInput: a role that cannot be granted, no reason, or a duration out of bounds.
+    """
+    app.gatekeeper.require(me, "grant.ask", _resource(resource))
+    wanted = _role(role)
+    if wanted == "admin":
+        raise InvalidInput(
+            "The role admin is not granted for a while: somebody who administers can do it for you. In an "
+            "emergency: headrace access grant break-glass"
+        )
+    holder = me if subject is None or subject == me.name else _machine(app, me, subject)
+    if wanted in holder.roles:
+        raise InvalidInput(f"{holder.name!r} has the role {wanted} already; nothing has to be granted.")
+    grant = _grant(
+        app,
+        me,
+        holder.name,
+        wanted,
+        resource=resource,
+        reason=reason,
+        duration_s=duration_s,
+        longest_s=LONGEST_S,
+    )
+    app.store.audit.append(me.name, "grant.ask", f"grant:{grant.id}", _detail(grant))
+    kept = app.store.grants.add(grant)
+    app.store.epoch.advance()
+    return kept
+
+
+def decide(app: App, me: Principal, grant_id: str, decision: Literal["approved", "refused"]) -> Grant:
+    """Approve or refuse a grant that somebody else asked for, for somebody else.
+
+    Raises:
+        Denied: ``me`` asked for it, gets it, or may not decide grants by roles of its own.
+        Conflict: it was decided meanwhile.
+    """
+    app.gatekeeper.require(me, "grant.decide", f"grant:{grant_id}")
+    grant, now = _found(app, me, grant_id), app.clock.now()
+    event = Approve(by=me.name, at=now) if decision == "approved" else Refuse(by=me.name, at=now)
+    return _change(app, me, transition(grant, event), "grant.decide", {"decision": decision})
+
+
+def end(app: App, me: Principal, grant_id: str) -> Grant:
+    """End a grant before its time: one's own, or as somebody who decides grants.
+
+    Raises:
+        Denied: it is somebody else's, and ``me`` may not decide grants.
+        Conflict: it is over, or has not begun.
+    """
+    grant = app.store.grants.find(grant_id)
+    own = grant is not None and me.name in (grant.subject, grant.asked_by)
+    app.gatekeeper.require(me, "project.read" if own else "grant.decide", f"grant:{grant_id}")
+    ended = transition(_found(app, me, grant_id), End(by=me.name, at=app.clock.now()))
+    return _change(app, me, ended, "grant.end", {})
+
+
+def break_glass(
+    app: App, me: Principal, role: str, resource: str, reason: str, duration_s: int = BREAK_GLASS_S
+) -> Grant:
+    """Take ``role`` on ``resource`` at once, for an hour at most. It raises an incident, to be reviewed.
+
+    Raises:
+        Denied: ``me`` is no person who operates or administers.
+        InvalidInput: no reason, or a duration out of bounds.
+    """
+    app.gatekeeper.require(me, "grant.break_glass", _resource(resource))
+    now = app.clock.now()
+    asked = _grant(
+        app,
+        me,
+        me.name,
+        _role(role),
+        resource=resource,
+        reason=reason,
+        duration_s=duration_s,
+        longest_s=BREAK_GLASS_S,
+    )
+    grant = replace(
+        asked, state="active", ends_at=now + timedelta(seconds=duration_s), break_glass=True, decided_at=now
+    )
+    app.store.audit.append(me.name, "grant.break_glass", f"grant:{grant.id}", _detail(grant))
+    # The alert first: there is no moment at which the role is held and nobody is told.
+    app.store.incidents.add(
+        Incident(
+            id=incident_of(grant.id),
+            workspace=grant.workspace,
+            subject=me.name,
+            kind="break_glass",
+            title=f"{me.name} took the role {grant.role} on {grant.resource} in an emergency",
+            raised_by="headrace",
+            at=now,
+            evidence={"grant": grant.id} | _detail(grant),
+        )
+    )
+    kept = app.store.grants.add(grant)
+    app.store.epoch.advance()
+    return kept
+
+
+def review(app: App, me: Principal, grant_id: str, comment: str) -> Incident:
+    """Say, as somebody else, whether a role taken in an emergency was in order; closes its incident.
+
+    Raises:
+        Denied: ``me`` took it, or may not decide grants.
+        Conflict: it has been reviewed.
+    """
+    app.gatekeeper.require(me, "grant.decide", f"grant:{grant_id}")
+    grant = _found(app, me, grant_id)
+    if not grant.break_glass:
+        raise InvalidInput(f"The grant {grant_id} was asked for and decided: there is nothing to review.")
+
+    said = _text(comment, "A review needs a comment: was it in order, and how do you know?")
+    incident = app.store.incidents.get(incident_of(grant_id))
+    if incident.state == "closed":
+        raise Conflict(f"It was reviewed already: {incident.resolution}")
+    app.store.audit.append(me.name, "grant.review", f"grant:{grant_id}", {"comment": said})
+    note = {"by": me.name, "at": app.clock.now().isoformat(), "text": said}
+    return app.store.incidents.change(
+        replace(
+            incident,
+            state="closed",
+            resolution=said,
+            assignee=me.name,
+            notes=(*incident.notes, note),
+            revision=incident.revision + 1,
+        )
+    )
+
+
+def grants(app: App, me: Principal, state: str | None = None) -> list[Grant]:
+    """Grants as they stand at this moment, oldest first: one's own; all, for whoever may see all rights."""
+    app.gatekeeper.require(me, "project.read", f"workspace:{me.workspace}")
+    every = app.gatekeeper.allows(me, "access.read", f"workspace:{me.workspace}")
+    now = app.clock.now()
+    found = [standing(grant, now) for grant in app.store.grants.list(workspace=me.workspace)]
+    return [
+        grant
+        for grant in found
+        if (every or me.name in (grant.subject, grant.asked_by)) and state in (None, grant.state)
+    ]
+
+
+def incident_of(grant_id: str) -> str:
+    """The id of the incident that a role taken in an emergency has raised."""
+    return derived_id("incident", "break_glass", grant_id)
+
+
+def _grant(
+    app: App,
+    me: Principal,
+    subject: str,
+    role: Role,
+    *,
+    resource: str,
+    reason: str,
+    duration_s: int,
+    longest_s: int,
+) -> Grant:
+    if not SHORTEST_S <= duration_s <= longest_s:
+        raise InvalidInput(
+            f"A grant lasts from {SHORTEST_S // 60} to {longest_s // 60} minutes, got {duration_s / 60:g}."
+        )
+    kind, _, name = resource.partition(":")
+    if kind == "project":
+        app.store.projects.get(name)
+    return Grant(
+        id=new_id(app.clock.now()),
+        workspace=me.workspace,
+        subject=subject,
+        role=role,
+        resource=resource,
+        reason=_text(reason, "A grant needs a reason that whoever approves it can judge."),
+        asked_by=me.name,
+        asked_at=app.clock.now(),
+        duration_s=duration_s,
+    )
+
+
+def _resource(resource: str) -> str:
+    kind, _, name = resource.partition(":")
+    if kind not in RESOURCES or not name:
+        raise InvalidInput(f"{resource!r} cannot be granted. Expected project:NAME or workspace:NAME.")
+    return resource
+
+
+def _role(role: str) -> Role:
+    for known in ROLES:
+        if known == role:
+            return known
+    raise InvalidInput(f"There is no role {role!r}. Roles are {', '.join(ROLES)}.")
+
+
+def _text(text: str, missing: str) -> str:
+    said = " ".join(text.split())
+    if not said:
+        raise InvalidInput(missing)
+    if len(said) > LONGEST_REASON:
+        raise InvalidInput(f"At most {LONGEST_REASON} characters are kept, got {len(said)}. Say it shorter.")
+    return said
+
+
+def _machine(app: App, me: Principal, subject: str) -> Principal:
+    """The service or agent that ``me`` asks for."""
+    app.gatekeeper.require(me, "access.write", f"principal:{subject}")
+    found = app.store.principals.get(subject)
+    if found.kind == "person":
+        raise InvalidInput(f"{subject!r} is a person: people ask for themselves.")
+    return found
+
+
+def _found(app: App, me: Principal, grant_id: str) -> Grant:
+    grant = app.store.grants.find(grant_id)
+    if grant is None or grant.workspace != me.workspace:
+        raise NotFound(f"There is no grant {grant_id!r} here. List them: headrace access grant ls")
+    return grant
+
+
+def _change(app: App, me: Principal, grant: Grant, action: str, more: dict[str, str]) -> Grant:
+    app.store.audit.append(me.name, action, f"grant:{grant.id}", _detail(grant) | more)
+    kept = app.store.grants.change(grant)
+    app.store.epoch.advance()
+    return kept
+
+
+def _detail(grant: Grant) -> dict[str, str | int]:
+    return {
+        "subject": grant.subject,
+        "role": grant.role,
+        "resource": grant.resource,
+        "reason": grant.reason,
+        "duration_s": grant.duration_s,
+    }
