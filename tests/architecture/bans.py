@@ -67,8 +67,9 @@ BANS = (
     ),
     Ban(
         ("pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib.dump", "joblib.load"),
-        (),
-        "Reading one runs its author's code. Use msgspec for records and ONNX for models",
+        ("checks/loading.py",),
+        "Reading one runs its author's code. Use msgspec for records, ONNX for models, and load_pickle of "
+        "headrace.checks.loading for what others bring",
     ),
     Ban(("hash",), (), "It is salted per process. Use hashlib or headrace.core.canonical.digest_of"),
     Ban(("sqlalchemy", "alembic", "deltalake"), ("store/*",), "Use a port of headrace.core.ports"),
