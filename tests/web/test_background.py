@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import replace
+
+import httpx
+import pytest
 
 from headrace.core.release import Route
 from headrace.testing.factories import make_route
 from headrace.web.background import Background
 from tests.web.conftest import Site
+from tests.web.seed import VIEWER
 
 
 def test_each_project_that_answers_is_watched_once_at_a_time(site: Site) -> None:
@@ -69,3 +74,25 @@ def test_a_route_that_names_no_release_leaves_the_others_alone(site: Site) -> No
     background.refresh()
     assert site.server.parts.models.find(site.seeded.cars_live) is not None
     Background(site.server.parts).refresh()
+
+
+@pytest.mark.requirement("IDN-07")
+def test_what_is_out_of_the_ordinary_over_http_becomes_an_incident(site: Site) -> None:
+    headers = {"authorization": f"Bearer {site.token(VIEWER)}"}
+
+    async def ask(host: str) -> int:
+        transport = httpx.ASGITransport(app=site.server, client=(host, 1234))
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            return (await client.get("/api/v1/projects", headers=headers)).status_code
+
+    for host in ("93.184.1.1", "151.101.1.1", "93.184.1.1"):
+        assert asyncio.run(ask(host)) == 200
+    # The server looks every second by itself, so somebody may be at it right now.
+    for _ in range(500):
+        Background(site.server.parts).flush()
+        found = {one.kind for one in site.app.store.incidents.list(subject=VIEWER)}
+        if "impossible_travel" in found:
+            break
+        threading.Event().wait(0.01)
+    assert "impossible_travel" in found
+    assert [use.count for use in site.app.store.uses.list(VIEWER) if use.action == "active"] == [3]

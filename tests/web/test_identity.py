@@ -34,6 +34,12 @@ API = [
     ("GET", "/api/v1/audit/search"),
     ("POST", "/api/v1/audit/verify"),
     ("POST", "/api/v1/access/revoke"),
+    ("GET", "/api/v1/incidents"),
+    ("POST", "/api/v1/incidents"),
+    ("GET", "/api/v1/incidents/odd"),
+    ("POST", "/api/v1/incidents/odd/take"),
+    ("POST", "/api/v1/incidents/odd/notes"),
+    ("POST", "/api/v1/incidents/odd/close"),
 ]
 PAGES = [
     ("GET", "/"),
@@ -57,7 +63,10 @@ def test_every_route_of_the_api_is_in_the_list(site: Site) -> None:
     paths = site.get("/api/openapi.json").json()["paths"]
     served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     listed = {
-        (method, path.replace("cars", "{project}").replace("some", "{release_id}"))
+        (
+            method,
+            path.replace("cars", "{project}").replace("some", "{release_id}").replace("odd", "{incident_id}"),
+        )
         for method, path in API
         if path.startswith("/api/v1/")
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from headrace.access.activity import SEEN, Activity
 from headrace.access.grants import NEVER_BY_GRANT, Grants
 from headrace.access.identities import Identities
 from headrace.access.resources import Resources
@@ -63,6 +64,7 @@ class Gatekeeper:
         resources: Resources,
         grants: Grants,
         uses: Uses,
+        activity: Activity,
         factors: SecondFactors,
         audit: AuditLog,
         clock: Clock,
@@ -73,6 +75,7 @@ class Gatekeeper:
         self._resources = resources
         self._grants = grants
         self._uses = uses
+        self._activity = activity
         self._factors = factors
         self._audit = audit
         self._clock = clock
@@ -108,7 +111,9 @@ class Gatekeeper:
                 f"The token is for the workspace {verified.workspace!r}, and {principal.name!r} belongs to "
                 f"another. Get a new one: headrace access token --as {principal.name}."
             )
-        return self._speaking(principal, verified.session, network)
+        speaking = self._speaking(principal, verified.session, network)
+        self._activity.note(speaking, SEEN, speaking.name)
+        return speaking
 
     def _speaking(self, principal: Principal, session: Session, network: str) -> Principal:
         """``principal`` with its session; made once for each as long as nothing has changed."""
@@ -190,6 +195,7 @@ class Gatekeeper:
             Denied: no rule permits it, or one forbids it.
             ProofNeeded: all that is missing is a fresh second factor.
         """
+        self._activity.note(principal, action, resource)
         decision = self.decide(principal, action, resource, arguments)
         if decision.allowed:
             self._uses.note(principal.name, action, str(resource))

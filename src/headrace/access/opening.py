@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.access.abnormal import Limits
+from headrace.access.activity import Activity
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.grants import Grants
 from headrace.access.identities import Identities
@@ -21,6 +23,8 @@ from headrace.access.vault import Vault
 from headrace.core.ports import Clock, Policy
 from headrace.store import Store
 
+_USUAL = Limits()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
@@ -33,17 +37,19 @@ class Access:
     resources: Resources
     grants: Grants
     uses: Uses
+    activity: Activity
     factors: SecondFactors
     incidents: Incidents
     gatekeeper: Gatekeeper
     privacy: Privacy
 
 
-def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Access:
+def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: Limits = _USUAL) -> Access:
     """Connect the parts; nothing is read or written yet.
 
     Args:
         keys: folder of the signing keys and the workspaces' secrets.
+        limits: from when on something is out of the ordinary.
 
     Example::
 
@@ -65,6 +71,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
     )
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
+    activity = Activity(uses, store.uses, clock, limits)
     factors = SecondFactors(store.credentials, store.incidents, store.epoch, Vault(keys), clock)
     gatekeeper = Gatekeeper(
         identities=identities,
@@ -73,6 +80,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
         resources=resources,
         grants=grants,
         uses=uses,
+        activity=activity,
         factors=factors,
         audit=store.audit,
         clock=clock,
@@ -85,6 +93,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy) -> Acces
         resources=resources,
         grants=grants,
         uses=uses,
+        activity=activity,
         factors=factors,
         incidents=Incidents(store.incidents, store.audit, clock),
         gatekeeper=gatekeeper,

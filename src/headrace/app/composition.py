@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 
+from headrace.access.abnormal import KINDS, Limits
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.identities import Identities
 from headrace.access.opening import Access, open_access
@@ -13,6 +14,7 @@ from headrace.access.policies import Policies
 from headrace.access.privacy.logs import cleaned, mask_logs
 from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
+from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock, Tracker
 from headrace.core.settings import Settings
@@ -107,11 +109,17 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         with open_app(read_settings()) as app:
             app.store.projects.list()
     """
+    unknown = sorted(settings.freeze_on - set(KINDS))
+    if unknown:
+        raise InvalidInput(
+            f"HEADRACE_FREEZE_ON names {', '.join(unknown)}. Expected some of {', '.join(KINDS)}."
+        )
     clock = clock or SystemClock()
     mask_logs()
     store = open_store(settings, clock, clean=cleaned)
     policies = Policies(store.policies, store.incidents, store.epoch, clock)
-    access = open_access(store, settings.home / "keys", clock, policies)
+    limits = Limits(spend_per_hour=settings.spend_per_hour)
+    access = open_access(store, settings.home / "keys", clock, policies, limits)
     return App(
         settings=settings,
         clock=clock,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from headrace.access.identities import required_text
-from headrace.access.incidents import FLAGGED, Step, resource_of
+from headrace.access.incidents import FLAGGED, SYSTEM, Step, resource_of
 from headrace.app.composition import App
-from headrace.core.errors import NotFound
-from headrace.core.identity import Incident, Principal, Resource
+from headrace.core.errors import Conflict, NotFound
+from headrace.core.identity import MAIN, Incident, Principal, Resource
 
 _Kind = Literal["take", "note", "close"]
 _MIN_PREFIX = 6
@@ -73,6 +73,34 @@ def note(app: App, me: Principal, incident_id: str, text: str) -> Incident:
 def close(app: App, me: Principal, incident_id: str, resolution: str) -> Incident:
     """Say what came of it. Raises NotFound, Denied, Conflict, InvalidInput."""
     return _step(app, me, incident(app, me, incident_id), "close", resolution)
+
+
+def notice(app: App) -> list[Incident]:
+    """Raise what is out of the ordinary since the last time, and freeze whom the settings say."""
+    raised = []
+    for alarm in app.access.activity.look():
+        subject = app.store.principals.find(alarm.principal)
+        one = app.access.incidents.open(
+            alarm.kind,
+            alarm.principal,
+            MAIN if subject is None else subject.workspace,
+            title=alarm.title,
+            evidence=alarm.evidence,
+        )
+        raised.append(one)
+        if subject is not None and subject.frozen is None and alarm.kind in app.settings.freeze_on:
+            _freeze(app, one)
+    return raised
+
+
+def _freeze(app: App, raised: Incident) -> None:
+    said = f"frozen, because HEADRACE_FREEZE_ON names {raised.kind}"
+    try:
+        app.identities.freeze(raised.subject, f"{raised.kind}, incident {raised.id}", actor=SYSTEM)
+    except Conflict as error:
+        said = f"not frozen: {error}"
+    step = Step(kind="note", by=SYSTEM, at=app.clock.now(), text=said)
+    app.access.incidents.step(raised.id, step)
 
 
 def _step(app: App, me: Principal, found: Incident, kind: _Kind, text: str = "") -> Incident:

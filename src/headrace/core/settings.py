@@ -6,6 +6,7 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf, nan
 from pathlib import Path
 
 from headrace.core.errors import InvalidInput
@@ -21,6 +22,9 @@ class Settings:
         storage_path: folder of artefacts, tables and events (``HEADRACE_STORAGE_URL``).
         mlflow_url: an existing MLflow server, or an SQL address (``HEADRACE_MLFLOW_URL``).
         user: the identity that commands run as (``HEADRACE_USER``, else the login name).
+        freeze_on: abnormal uses that freeze the identity at once (``HEADRACE_FREEZE_ON``, by commas).
+        spend_per_hour: costs of one identity within an hour above which an incident is raised
+            (``HEADRACE_SPEND_PER_HOUR``).
     """
 
     home: Path
@@ -28,6 +32,8 @@ class Settings:
     storage_path: Path
     mlflow_url: str
     user: str
+    freeze_on: frozenset[str] = frozenset()
+    spend_per_hour: float | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -77,5 +83,19 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         storage_path=Path(storage).absolute(),
         mlflow_url=env.get("HEADRACE_MLFLOW_URL") or f"sqlite:///{root / 'mlflow.sqlite'}",
         user=env.get("HEADRACE_USER") or login_name(),
+        freeze_on=frozenset(filter(None, (n.strip() for n in env.get("HEADRACE_FREEZE_ON", "").split(",")))),
+        spend_per_hour=_positive("HEADRACE_SPEND_PER_HOUR", env.get("HEADRACE_SPEND_PER_HOUR")),
         environment=env,
     )
+
+
+def _positive(name: str, text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not 0 < number < inf:
+        raise InvalidInput(f"{name} is {text!r}. Expected a number above 0, or nothing for no limit.")
+    return number

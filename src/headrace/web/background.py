@@ -1,4 +1,4 @@
-"""What the server does between requests: follow the routes, load models ahead, start rounds of watching."""
+"""What the server does between requests: follow the routes, load models ahead, watch models and people."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ import logging
 import threading
 from collections.abc import Callable
 
+from headrace.app.incidents import notice
 from headrace.web.parts import Parts
 
 _log = logging.getLogger(__name__)
 REFRESH_S = 0.2
 WATCH_S = 60.0
+NOTICE_S = 1.0
+FLUSH_S = 30.0
 
 
 class Background:
-    """Two threads, from :meth:`start` to :meth:`stop`. Each turn is a method of its own."""
+    """One thread for each kind of turn, from :meth:`start` to :meth:`stop`; a turn is a method of its own."""
 
     def __init__(self, parts: Parts, *, refresh_s: float = REFRESH_S, watch_s: float = WATCH_S) -> None:
         self._parts = parts
-        self._periods_s = {"routes": refresh_s, "watch": watch_s}
+        self._turns: tuple[tuple[str, float, Callable[[], object]], ...] = (
+            ("routes", refresh_s, self.refresh),
+            ("watch", watch_s, self.watch),
+            ("notice", NOTICE_S, self.notice),
+            ("uses", FLUSH_S, self.flush),
+        )
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -29,15 +37,13 @@ class Background:
         """
         self._turn("routes", self.refresh)
         self._turn("watch", self.watch)
-        for name, act in (("routes", self.refresh), ("watch", self.watch)):
-            thread = threading.Thread(
-                target=self._repeat, args=(name, act), name=f"headrace-{name}", daemon=True
-            )
+        for turn in self._turns:
+            thread = threading.Thread(target=self._repeat, args=turn, name=f"headrace-{turn[0]}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """End both threads; a turn under way is finished first."""
+        """End all threads; a turn under way is finished first."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -55,8 +61,17 @@ class Background:
         free = [name for name in projects if not any(one.startswith(f"watch:{name}:") for one in busy)]
         return [work.watching.start(name) for name in free]
 
-    def _repeat(self, name: str, act: Callable[[], object]) -> None:
-        while not self._stopping.wait(self._periods_s[name]):
+    def notice(self) -> None:
+        """Raise incidents about identities that do something out of the ordinary."""
+        notice(self._parts.app)
+
+    def flush(self) -> None:
+        """Write which rights were used, once what waits has been compared with earlier uses."""
+        self.notice()
+        self._parts.app.access.uses.flush()
+
+    def _repeat(self, name: str, period_s: float, act: Callable[[], object]) -> None:
+        while not self._stopping.wait(period_s):
             self._turn(name, act)
 
     def _turn(self, name: str, act: Callable[[], object]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from headrace.access.activity import SEEN
 from headrace.access.networks import network_of
 from headrace.app.composition import App
 from headrace.core.errors import Denied, HeadraceError, NotFound, Unauthenticated
@@ -90,7 +91,10 @@ class Identified:
         except (NotFound, Unauthenticated) as error:
             self._sessions.close_all(signed.name)
             raise SessionEnded(f"Your session has ended. {error}") from error
-        return replace(principal, session=replace(signed.session, network=network_of(scope.get("client"))))
+        session = replace(signed.session, network=network_of(scope.get("client")))
+        here = replace(principal, session=session)
+        self._app.access.activity.note(here, SEEN, here.name)
+        return here
 
     def _session(self, scope: Scope) -> Signed | None:
         awake = header(scope, b"x-headrace-refresh") is None
