@@ -39,7 +39,8 @@ def test_with_the_automatic_policy_a_release_goes_live_with_no_human(live: Small
 def test_every_gate_leaves_a_verdict_with_evidence(live: Small) -> None:
     (release,) = live.releases()
     verdicts = live.app.store.evidence.verdicts(release.id)
-    assert [v.gate for v in verdicts] == ["data", "model", "baseline", "champion", "package", "flight_check"]
+    assert [v.gate for v in verdicts] == ["data", "model", "baseline", "champion", "package", "flight_check",
+                                         "compliance"]  # fmt: skip
     assert all(v.evidence for v in verdicts if v.gate != "champion")
     assert all(v.reason for v in verdicts)
     assert live.verdicts(release)["baseline"].evidence["against"] == "variant 'baseline'"
@@ -68,7 +69,7 @@ def test_with_the_manual_policy_a_person_decides_who_is_not_the_author(shared: S
     rejected = project.released()
     assert (rejected.state, project.route()) == ("waiting", None)
     report = reading.release_report(shared.app, grace, rejected.id)
-    assert len(report.verdicts) == 6, "who decides sees the results"
+    assert len(report.verdicts) == 7, "who decides sees the results"
     rejected = decide(shared.app, shared.work, grace, rejected.id, "rejected", "the margin is too thin")
     assert (rejected.state, rejected.reason) == ("rejected", "grace: the margin is too thin")
     assert project.route() is None
@@ -143,18 +144,18 @@ def test_code_that_does_not_parse_is_named_with_its_line(shared: Site) -> None:
 
 
 @pytest.mark.requirement("GAT-02", "GAT-15")
-def test_a_loss_beyond_its_limit_or_a_missing_owner_refuses_the_release(shared: Site) -> None:
+def test_a_loss_beyond_its_limit_or_a_missing_value_refuses_the_release(shared: Site) -> None:
     project = shared.project(
         "refused",
         ("metric: mae}", "metric: mae, max_loss: 1.0}"),
-        ("owner: {name: Ada,", 'owner: {name: "to be filled",'),
+        ("hypothesis: fair prices sell", "hypothesis: to be filled"),
     )
     release = project.released()
     assert release.state == "refused"
     verdicts = project.verdicts(release)
     assert {gate for gate, v in verdicts.items() if v.outcome == "failed"} == {"model", "flight_check"}
     assert "exceeds the limit 1" in verdicts["model"].reason
-    assert verdicts["flight_check"].reason == "owner: fill owner.name"
+    assert verdicts["flight_check"].reason == "value: fill value.hypothesis"
     assert all(verdicts[gate].reason in release.reason for gate in ("model", "flight_check"))
     assert shared.app.store.evidence.approvals(release.id) == []
     assert project.route() is None

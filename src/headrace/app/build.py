@@ -92,6 +92,7 @@ class Builds:
                 ("champion_gate", self._gating.champion),
                 ("package", self._gating.package),
                 ("flight_check", self._gating.flight),
+                ("compliance", self._gating.compliance),
             ):
                 step(name, gate, state)
             state |= step("register", self._register, state)

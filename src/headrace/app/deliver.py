@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from headrace.app.compliance import approvals_needed
 from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.core.errors import Conflict
@@ -72,12 +73,13 @@ class Deliveries:
         release = self._store.releases.get(release_id)
         if release.state != "waiting":
             return release.state
-        for approval in self._store.evidence.approvals(release_id):
-            event: ReleaseEvent = "approve" if approval.decision == "approved" else "reject"
-            return delivery.move(
-                self._store, release_id, event, f"{approval.approver}: {approval.comment}".rstrip(": ")
-            ).state
-        return release.state
+        approvals = self._store.evidence.approvals(release_id)
+        rejected = [approval for approval in approvals if approval.decision == "rejected"]
+        if not rejected and len(approvals) < approvals_needed(self._app, release):
+            return release.state
+        event: ReleaseEvent = "reject" if rejected else "approve"
+        why = "; ".join(f"{a.approver}: {a.comment}".rstrip(": ") for a in rejected or approvals)
+        return delivery.move(self._store, release_id, event, why).state
 
     def _begin(self, release_id: str) -> bool:
         try:

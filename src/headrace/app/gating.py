@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.app.compliance import Candidate, judge_candidate, waiver_for
 from headrace.app.composition import App
 from headrace.checks.quality import check_data
 from headrace.core.data import Run
@@ -14,7 +15,7 @@ from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Verdict
 from headrace.data.snapshots import load_snapshot
-from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, verdict
+from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, verdict, waived
 from headrace.store.documents import from_plain
 from headrace.training.evaluation import compare_with, evaluate
 from headrace.training.pipeline import recipe_of
@@ -70,7 +71,7 @@ class Gating:
                     at=self._now(),
                 )
             )
-        return self._keep(judged)
+        return self._keep(state, judged)
 
     def champion(self, state: dict[str, Any]) -> str:
         """Not worse than the live release on rows that neither was trained on, by a paired interval."""
@@ -78,7 +79,9 @@ class Gating:
         subject, route = self._subject(state), self._store.rollouts.route(project.name)
         if route is None:
             reason = "nothing is live yet: there is no champion to compare with"
-            return self._keep([verdict(subject, "champion", "passed", reason, evidence={}, at=self._now())])
+            return self._keep(
+                state, [verdict(subject, "champion", "passed", reason, evidence={}, at=self._now())]
+            )
         live = self._store.releases.get(route.live)
         live_run = self._store.runs.get(live.manifest.run_id)
         run = self._store.runs.get(state["run_id"])
@@ -101,7 +104,7 @@ class Gating:
             # An incomparable champion (other columns, no unseen row) is a doubt for a person, not a failure.
             reason = f"cannot be compared with {live.manifest.subject.ref}: {error}"
             return self._keep(
-                [verdict(subject, "champion", "inconclusive", reason, evidence={}, at=self._now())]
+                state, [verdict(subject, "champion", "inconclusive", reason, evidence={}, at=self._now())]
             )
         judged = comparison_gate(
             subject,
@@ -114,7 +117,7 @@ class Gating:
             at=self._now(),
         )
         judged.evidence.update(n_excluded=comparison.n_excluded, loss=comparison.loss, live_release=live.id)
-        return self._keep([judged])
+        return self._keep(state, [judged])
 
     def package(self, state: dict[str, Any]) -> str:
         """Gate 3a: the package answers as the original model did, on test and boundary rows."""
@@ -128,22 +131,41 @@ class Gating:
             evidence=proof.evidence,
             at=self._now(),
         )
-        return self._keep([judged])
+        return self._keep(state, [judged])
 
     def flight(self, state: dict[str, Any]) -> str:
         """Owner, monitors, baseline and lineage are in place."""
         return self._keep(
-            [flight_gate(self._subject(state), from_plain(Project, state["declared"]), self._now())]
+            state, [flight_gate(self._subject(state), from_plain(Project, state["declared"]), self._now())]
         )
 
     def _seen_by(self, run: Run, columns: dict[str, Any]) -> np.ndarray:
         made = load_training_set(self._store.artifacts, recipe_of(self._store, run).training_set.digest)
         return trained_on(self._store.artifacts, made, columns)
 
-    def _keep(self, verdicts: list[Verdict]) -> str:
+    def compliance(self, state: dict[str, Any]) -> str:
+        """The controls of the project's risk tier are met, or waived."""
+        project = from_plain(Project, state["declared"])
+        route = self._store.rollouts.route(project.name)
+        candidate = Candidate(
+            release_id=self._subject(state),
+            author=state["author"],
+            commit=state["commit"],
+            parent=None if route is None else route.live,
+        )
+        return judge_candidate(self._app, project, candidate).outcome
+
+    def _keep(self, state: dict[str, Any], verdicts: list[Verdict]) -> str:
         for judged in verdicts:
-            self._store.evidence.add_verdict(judged)
+            self._store.evidence.add_verdict(self._by_leave(state, judged))
         return ", ".join(f"{judged.gate} {judged.outcome}" for judged in verdicts)
+
+    def _by_leave(self, state: dict[str, Any], judged: Verdict) -> Verdict:
+        """The verdict, let through if somebody else gave leave to deviate from this gate."""
+        if judged.outcome != "failed":
+            return judged
+        waiver = waiver_for(self._app, state["project"], f"gate:{judged.gate}", state["author"])
+        return judged if waiver is None else waived(judged, waiver)
 
     def _subject(self, state: dict[str, Any]) -> str:
         return derived_id("release", state["build_id"])

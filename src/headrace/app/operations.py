@@ -13,6 +13,7 @@ from typing import Any
 
 from headrace.access.privacy.fields import FieldRules
 from headrace.app.build import BuildRequest
+from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
 from headrace.app.deliver import DECISION, TICK, follow_live, stop_rollout
 from headrace.app.workflows import Workflows
@@ -79,6 +80,7 @@ def start_build(
         NotFound, UserCodeError: there is no project.py, or it does not parse.
     """
     project = declare(app, principal, folder)
+    require_project(app, principal, project)
     # Two commands at the same moment: one starts, the other one sees that.
     with locked(app.settings.home):
         return _going_on(work, project) or _begin(
@@ -141,6 +143,9 @@ def decide(
     release = find_release(app, release_id)
     action = "release.approve" if decision == "approved" else "release.reject"
     app.gatekeeper.require(principal, action, f"release:{release.id}")
+    if decision == "approved":
+        require_release(app, release)
+    needed = approvals_needed(app, release)
     app.store.evidence.approve(
         Approval(
             id=derived_id("approval", release.id, principal.name),
@@ -151,13 +156,16 @@ def decide(
             approver=principal.name,
             at=app.clock.now(),
             comment=comment,
-        )
+        ),
+        needed=needed,
     )
     detail = {"digest": release.digest, "comment": comment}
     if proof := app.gatekeeper.circumstance(principal).proof:
         detail["proof"] = proof
     app.store.audit.append(principal.name, action, f"release:{release.id}", detail)
     work.durable.send(f"deliver:{release.id}", DECISION, decision, f"{release.id}:{principal.name}")
+    if decision == "approved" and len(app.store.evidence.approvals(release.id)) < needed:
+        return app.store.releases.get(release.id)
     return settle(app, work, release.id, leaving=DECIDING)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from headrace.app.compliance import approvals_needed, latest_verdict
 from headrace.app.composition import App
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
@@ -22,13 +23,23 @@ ON_ITS_WAY = frozenset({"proposed", "waiting", "approved", "rolling_out"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quorum:
+    """How many people have approved, and how many the risk tier asks for."""
+
+    given: int
+    needed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReleaseReport:
-    """A release with everything it was judged on."""
+    """A release with everything it was judged on; ``compliance`` is what that gate said last."""
 
     release: Release
     verdicts: list[Verdict]
     approvals: list[Approval]
     rollout: Rollout | None
+    quorum: Quorum
+    compliance: Verdict | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +134,16 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         verdicts=app.store.evidence.verdicts(release_id),
         approvals=app.store.evidence.approvals(release_id),
         rollout=_rollout(app, release_id),
+        quorum=quorum(app, me, release),
+        compliance=latest_verdict(app, release_id),
     )
+
+
+def quorum(app: App, me: Principal, release: Release) -> Quorum:
+    """How far the approval of a release has got."""
+    _require(app, me, release.project)
+    approved = [a for a in app.store.evidence.approvals(release.id) if a.decision == "approved"]
+    return Quorum(given=len(approved), needed=approvals_needed(app, release))
 
 
 def model_versions(app: App, me: Principal, name: str) -> list[ModelVersion]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.app.build import BuildRequest
+from headrace.app.compliance import watch_compliance
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.durable import Durable
@@ -39,6 +40,7 @@ class Watching:
         ingested = step("ingest", self._ingest, name)
         findings = step("inputs", self._inputs, name) + step("performance", self._performance, name)
         findings += step("standing", self._standing, name)
+        step("compliance", self._compliance, name)
         busy = any(build.startswith(f"build:{name}:") for build in self._durable.unfinished("build"))
         request = step("react", self._react, name, busy)
         if request is not None:
@@ -67,6 +69,9 @@ class Watching:
 
     def _performance(self, name: str) -> list[str]:
         return self._keep(name, self._watcher(name).watch_performance())
+
+    def _compliance(self, name: str) -> str | None:
+        return watch_compliance(self._app, name)
 
     def _watcher(self, name: str) -> Watcher:
         return Watcher(

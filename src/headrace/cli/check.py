@@ -6,10 +6,12 @@ from pathlib import Path
 
 import typer
 
+from headrace.app.compliance import check_project
 from headrace.cli.exits import end_with
-from headrace.cli.session import Json, print_json
+from headrace.cli.session import As, Json, print_json, session
 from headrace.core.errors import GateFailed
 from headrace.projects.charter import load_project
+from headrace.projects.compliance import Compliance
 from headrace.projects.flight import flight_check
 from headrace.training.definition import load_definition
 
@@ -17,23 +19,39 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def check(as_json: Json = False) -> None:
-    """The flight check of the project in this folder: what is missing before it can go live."""
+def check(as_name: As = None, as_json: Json = False) -> None:
+    """The flight check of the project in this folder, and how it stands against the workspace's rules."""
     folder = Path.cwd()
     project = load_project(folder)
+    with session(as_name) as s:
+        compliance = check_project(s.app, s.me, project)
     items = flight_check(project, folder)
     missing_trainers = {v.trainer for v in project.variants} - set(load_definition(folder).trainers)
     if as_json:
-        print_json({"items": items, "missing_trainers": sorted(missing_trainers)})
+        print_json({"items": items, "missing_trainers": sorted(missing_trainers), "compliance": compliance})
     else:
         for item in items:
             typer.echo(f"  {'ok ' if item.ticked else '-- '} {item.name:<14} {item.detail}")
             if item.next_step:
                 typer.echo(f"      next: {item.next_step}")
+        print_compliance(compliance)
     problems = [item.name for item in items if not item.ticked]
     if missing_trainers:
         problems.append(f"trainers missing in project.py: {', '.join(sorted(missing_trainers))}")
+    problems += [f"{one.control}: {one.detail}" for one in compliance.violations]
     if problems:
         end_with(GateFailed(f"The flight check is not complete: {'; '.join(problems)}."), as_json=as_json)
     if not as_json:
         typer.echo("Ready. Next: headrace run")
+
+
+def print_compliance(found: Compliance) -> None:
+    """Each control of the risk tier in a line, and what to do about those that are not met."""
+    rules = f"rules version {found.rules_version}" if found.rules_version else "Headrace's own rules"
+    people = f"{found.approvals} {'approval' if found.approvals == 1 else 'approvals'}"
+    typer.echo(f"{found.tier} risk, {people}, {rules}")
+    for one in found.findings:
+        by = f" (waiver {one.waiver})" if one.waiver else ""
+        typer.echo(f"  {one.status:<10} {one.control:<18} {one.detail}{by}")
+        if one.next_step:
+            typer.echo(f"      next: {one.next_step}")

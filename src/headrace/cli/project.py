@@ -1,13 +1,23 @@
-"""``headrace project``: what is known here."""
+"""``headrace project``: what is known here, leave to deviate from a rule, and the rules themselves."""
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import typer
 
+from headrace.app import reading, waivers
+from headrace.app.accountable import accountable
+from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.core.errors import WaitsForPerson
+from headrace.core.release import Waiver
 from headrace.projects.charter import project_schema
+from headrace.releases.waivers import Size, missing
 
-app = typer.Typer(no_args_is_help=True, help="Projects known here, and the charter's schema.")
+app = typer.Typer(no_args_is_help=True, help="Projects known here, waivers, the charter's schema.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="The waiver's id, or its first letters.")]
+Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 
 
 @app.command("ls")
@@ -15,7 +25,7 @@ def list_projects(as_name: As = None, as_json: Json = False) -> None:
     """List projects."""
     with session(as_name) as s:
         s.app.gatekeeper.require(s.me, "project.read", "project:all")
-        projects = s.app.store.projects.list()
+        projects = reading.projects(s.app, s.me)
     if as_json:
         print_json(projects)
     else:
@@ -31,3 +41,106 @@ def schema(as_json: Json = True) -> None:
     """Print the JSON schema of headrace.yaml, for editors; it is JSON either way."""
     if as_json:
         print_json(project_schema())
+
+
+@app.command("owner")
+def owner(
+    of: Annotated[str, typer.Argument(metavar="REF", help="project:NAME, model:NAME@VERSION or agent:NAME.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Say who answers for a project, a model or an agent, and how to reach them."""
+    with session(as_name) as s:
+        found = accountable(s.app, s.me, of)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"{found.of}: call {found.name} at {found.contact}")
+
+
+@app.command("waive")
+def waive(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    rule: Annotated[str, typer.Option(help="Such as gate:model or control:canary.")],
+    reason: Annotated[str, typer.Option(help="Why it has to deviate.")],
+    days: Annotated[int, typer.Option(help="For how long.")] = 30,
+    size: Annotated[
+        Size, typer.Option(help="How far it deviates; who has to agree depends on it.")
+    ] = "medium",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for leave to deviate from a rule for a while; others decide, and it is over by itself."""
+    with session(as_name) as s:
+        asked = waivers.ask(s.app, s.me, project, rule, reason=reason, days=days, size=size)
+    _tell(asked, as_json)
+
+
+@app.command("waivers")
+def list_waivers(
+    project: Annotated[str | None, typer.Argument(help="Only this project.")] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """List waivers: asked for, granted, refused, ended."""
+    with session(as_name) as s:
+        found = waivers.waivers(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("ID", "PROJECT", "RULE", "SIZE", "STATE", "HOLDS", "UNTIL", "ASKED BY", "MISSING", "REASON"),
+        [
+            (
+                one.waiver.id, one.waiver.subject, one.waiver.rule, one.waiver.size, one.waiver.state,
+                "yes" if one.holds else "no", f"{one.waiver.ends_at:%Y-%m-%d %H:%M}",
+                one.waiver.asked_by, one.missing, one.waiver.reason,
+            )
+            for one in found
+        ],
+        empty="No waiver.",
+    )  # fmt: skip
+
+
+@app.command("agree")
+def agree(waiver: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Agree to a waiver; never one's own."""
+    _settle(waiver, "approved", comment, as_name, as_json)
+
+
+@app.command("refuse")
+def refuse(waiver: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Refuse a waiver."""
+    _settle(waiver, "rejected", comment, as_name, as_json)
+
+
+@app.command("unwaive")
+def unwaive(waiver: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Give leave back before its time."""
+    with session(as_name) as s:
+        ended = waivers.end(s.app, s.me, waiver, comment)
+    _tell(ended, as_json)
+
+
+def _settle(
+    waiver_id: str,
+    decision: Literal["approved", "rejected"],
+    comment: str,
+    as_name: str | None,
+    as_json: bool,
+) -> None:
+    with session(as_name) as s:
+        decided = waivers.decide(s.app, s.me, waiver_id, decision, comment)
+    _tell(decided, as_json)
+
+
+def _tell(waiver: Waiver, as_json: bool) -> None:
+    """What became of a waiver; one that waits for somebody ends with the exit code that says so."""
+    if as_json:
+        print_json(waiver)
+    else:
+        until = f" until {waiver.ends_at:%Y-%m-%d %H:%M} UTC" if waiver.state == "granted" else ""
+        typer.echo(f"Waiver {waiver.id} of {waiver.rule} is {waiver.state}{until}.")
+    if waiver.state == "asked":
+        waits = f"It needs {missing(waiver)}. Next: headrace project agree {waiver.id} --as NAME"
+        end_with(WaitsForPerson(waits), as_json=as_json)

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from headrace.app.operations import decide, find_release, roll_back
-from headrace.app.reading import release_report, releases
+from headrace.app.reading import quorum, release_report, releases
 from headrace.app.workflows import launch
+from headrace.cli.exits import end_with
 from headrace.cli.run import print_release
 from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.core.errors import WaitsForPerson
 
 app = typer.Typer(no_args_is_help=True, help="List, show, approve, reject, roll back.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, or its first letters.")]
@@ -77,8 +79,15 @@ def rollback(
 def _decide(release_id: str, decision: str, comment: str, as_name: str | None, as_json: bool) -> None:
     with session(as_name) as s, launch(s.app) as work:
         release = decide(s.app, work, s.me, release_id, decision, comment)
+        votes = quorum(s.app, s.me, release)
     if as_json:
-        print_json({"id": release.id, "state": release.state, "digest": release.digest})
+        print_json({"id": release.id, "state": release.state, "digest": release.digest, "approvals": votes})
+    if release.state == "waiting":
+        waits = (
+            f"Release {release.id} has {votes.given} of {votes.needed} approvals; somebody else is needed."
+        )
+        end_with(WaitsForPerson(waits), as_json=as_json)
+    if as_json:
         return
     typer.echo(f"{release.manifest.subject.ref} is {release.state.replace('_', ' ')} (release {release.id}).")
     if release.state == "rolling_out":

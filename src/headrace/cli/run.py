@@ -81,6 +81,8 @@ def print_release(report: Any) -> None:
     typer.echo(f"  tested   {evaluation}")
     for verdict in report.verdicts:
         typer.echo(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
+    if release.state == "waiting" and report.quorum.needed > 1:
+        typer.echo(f"  {report.quorum.given} of {report.quorum.needed} approvals")
     for approval in report.approvals:
         typer.echo(f"  {approval.decision:<12} by {approval.approver} at {approval.at:%Y-%m-%d %H:%M} UTC")
 

@@ -205,11 +205,12 @@ class EvidenceStore(Protocol):
 
     def verdicts(self, subject_id: str) -> list[Verdict]: ...
 
-    def approve(self, approval: Approval) -> Approval:
+    def approve(self, approval: Approval, *, needed: int = 1) -> Approval:
         """Record a decision on a waiting release, in one transaction with these checks.
 
-        Raises Denied when the approver is the author, Conflict when the digest is not the
-        release's, the release is not waiting, or it was decided otherwise before."""
+        While fewer than ``needed`` people have approved, somebody else may still reject. Raises Denied
+        when the approver is the author, Conflict when the digest is not the release's, the release is
+        not waiting, or it was decided otherwise before."""
 
     def approvals(self, release_id: str) -> list[Approval]: ...
 

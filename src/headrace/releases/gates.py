@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,12 @@ from headrace.checks.comparison import judge
 from headrace.checks.metrics import Interval
 from headrace.core.ids import derived_id
 from headrace.core.project import ModelGate, Project
-from headrace.core.release import Outcome4, Verdict
+from headrace.core.release import Outcome4, Verdict, Waiver
+from headrace.projects.compliance import Compliance
 from headrace.projects.flight import flight_check
+
+COMPLIANCE = "compliance"
+"""The gate that asks whether the rules are kept, and not whether the model works."""
 
 
 def verdict(
@@ -39,6 +44,48 @@ def flight_gate(subject_id: str, project: Project, at: datetime) -> Verdict:
     evidence = {"items": {item.name: {"ticked": item.ticked, "detail": item.detail} for item in items}}
     return verdict(
         subject_id, "flight_check", "failed" if missing else "passed", reason, evidence=evidence, at=at
+    )
+
+
+def compliance_gate(subject_id: str, found: Compliance, at: datetime) -> Verdict:
+    """The controls of the risk tier, each with what it was judged by; assumed and waived ones are named."""
+    counted = {
+        status: sum(one.status == status for one in found.findings) for status in ("met", "assumed", "waived")
+    }
+    reason = ", ".join(f"{n} {status}" for status, n in counted.items() if n)
+    reason = f"{found.tier} risk: {reason} of {len(found.findings)} controls"
+    if found.violations:
+        reason = "; ".join(f"{one.control}: {one.detail}; {one.next_step}" for one in found.violations)
+    evidence = {
+        "tier": found.tier,
+        "least tier by the answers": found.least,
+        "points": found.points,
+        "approvals": found.approvals,
+        "rules version": found.rules_version,
+        "rules digest": found.rules_digest,
+        "controls": {
+            one.control: {"status": one.status, "detail": one.detail, "waiver": one.waiver}
+            for one in found.findings
+        },
+    }
+    outcome: Outcome4 = "failed" if found.violations else "passed"
+    return verdict(subject_id, COMPLIANCE, outcome, reason, evidence=evidence, at=at)
+
+
+def waived(judged: Verdict, waiver: Waiver) -> Verdict:
+    """A failed gate that lets through by leave: what it measured stays, and the waiver is named."""
+    leave = {
+        "id": waiver.id,
+        "asked by": waiver.asked_by,
+        "agreed by": ", ".join(one["by"] for one in waiver.decisions if one["decision"] == "agreed"),
+        "reason": waiver.reason,
+        "until": waiver.ends_at.isoformat(),
+    }
+    return replace(
+        judged,
+        outcome="passed",
+        reason=f"passed by waiver {waiver.id}; without it: {judged.reason}",
+        evidence=judged.evidence | {"outcome without the waiver": judged.outcome, "waiver": leave},
     )
 
 

@@ -59,7 +59,8 @@ def next_state(state: ReleaseState, event: ReleaseEvent) -> ReleaseState:
 def overall(verdicts: list[Verdict]) -> Outcome4:
     """The four values of many gates as one: the worst that was measured decides.
 
-    A failure outweighs everything; an error (could not be measured) outweighs a doubt.
+    Of a gate that judged more than once the last verdict counts; verdicts come oldest first. A failure
+    outweighs everything; an error (could not be measured) outweighs a doubt.
     """
-    outcomes = {verdict.outcome for verdict in verdicts}
+    outcomes = set({verdict.gate: verdict.outcome for verdict in verdicts}.values())
     return next((outcome for outcome in _WORST_FIRST if outcome in outcomes), "error")

@@ -79,7 +79,9 @@ def make_project(**changes: Any) -> Project:
         task="regression",
         owner=Owner(name="Ada", contact="ada@example.org"),
         value=Value(hypothesis="Good prices sell cars sooner.", kpi="days on the lot"),
-        data=DataSpec(source="cars.csv", target="price", columns=columns),
+        data=DataSpec(
+            source="cars.csv", target="price", columns=columns, documentation="Cars that were sold."
+        ),
         gates=Gates(data=DataGate(), model=ModelGate(metric="mae")),
         variants=(Variant(name="linear", trainer="linear", params={"alpha": 1.0}),),
         governance=make_governance(),

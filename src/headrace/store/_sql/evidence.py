@@ -36,7 +36,7 @@ class SqlEvidence:
         with self._database.read() as connection:
             return many(connection, Verdict, statement.order_by(verdicts.c.at_us, verdicts.c.position))
 
-    def approve(self, approval: Approval) -> Approval:
+    def approve(self, approval: Approval, *, needed: int = 1) -> Approval:
         # The topic is the release's own, so that it cannot move while it is being decided.
         with self._database.write("releases", approval.release_id) as connection:
             release = one(connection, Release, releases, releases.c.id == approval.release_id)
@@ -44,7 +44,7 @@ class SqlEvidence:
                 raise missing_release(approval.release_id)
             statement = documents(approvals, approvals.c.release_id == release.id)
             earlier = many(connection, Approval, statement.order_by(approvals.c.position))
-            repeated = _admissible(approval, release, earlier)
+            repeated = _admissible(approval, release, earlier, needed)
             if repeated is not None:
                 return repeated
             kept = replace(approval, author=release.author)
@@ -115,7 +115,9 @@ def _measurement_row(measurement: Measurement) -> dict[str, object]:
     )
 
 
-def _admissible(approval: Approval, release: Release, earlier: Sequence[Approval]) -> Approval | None:
+def _admissible(
+    approval: Approval, release: Release, earlier: Sequence[Approval], needed: int
+) -> Approval | None:
     """None if the decision may be recorded, or the same decision as it was recorded before."""
     if approval.digest != release.digest:
         raise Conflict(
@@ -127,7 +129,10 @@ def _admissible(approval: Approval, release: Release, earlier: Sequence[Approval
             f"{approval.approver!r} made release {release.id} and cannot decide on their own work. "
             "Ask somebody else with the role validator: headrace release approve --as NAME."
         )
+    open_still = all(other.decision == "approved" for other in earlier) and len(earlier) < needed
     for other in earlier:
+        if other.decision != approval.decision and open_still and other.approver != approval.approver:
+            continue
         if other.decision != approval.decision:
             raise Conflict(
                 f"Release {release.id} was already {other.decision} by {other.approver!r}. "

@@ -102,7 +102,22 @@ class EvidenceStoreSuite:
         release = releases.add(make_release())
         first = evidence.approve(make_approval(release, approver="grace"))
         second = evidence.approve(make_approval(release, approver="hopper"))
+        with pytest.raises(Conflict, match="already approved"):
+            evidence.approve(make_approval(release, approver="third", decision="rejected"), needed=2)
         assert evidence.approvals(release.id) == [first, second]
+
+    def test_while_others_have_to_agree_somebody_else_may_reject(
+        self, evidence: EvidenceStore, releases: ReleaseStore
+    ) -> None:
+        release = releases.add(make_release())
+        first = evidence.approve(make_approval(release, approver="grace"), needed=2)
+        with pytest.raises(Conflict, match="already approved"):
+            evidence.approve(make_approval(release, approver="grace", decision="rejected"), needed=2)
+        rejection = make_approval(release, approver="hopper", decision="rejected")
+        assert evidence.approve(rejection, needed=2) == rejection
+        with pytest.raises(Conflict, match="already rejected"):
+            evidence.approve(make_approval(release, approver="third"), needed=2)
+        assert evidence.approvals(release.id) == [first, rejection]
 
     @pytest.mark.requirement("GAT-14")
     def test_of_opposite_decisions_at_once_one_stands(

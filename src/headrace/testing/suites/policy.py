@@ -19,7 +19,8 @@ MAY: dict[Role, frozenset[str]] = {
     "operator": EVERYBODY
     | {"predict", "label.write", "monitor.run", "release.rollback", "trace.read", "agent.prompt"}
     | {"incident.work", "grant.break_glass"},
-    "auditor": EVERYBODY | {"audit.read", "access.read", "trace.read", "incident.work", "policy.decide"},
+    "auditor": EVERYBODY
+    | {"audit.read", "access.read", "trace.read", "incident.work", "waiver.decide", "policy.decide"},
     "admin": EVERYBODY
     | {"project.run", "release.rollback", "predict", "label.write", "monitor.run", "data.read"}
     | {"data.erase", "tracking.write", "agent.prompt", "waiver.ask", "grant.decide", "policy.propose"}

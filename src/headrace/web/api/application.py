@@ -15,6 +15,7 @@ from headrace.core.ids import new_id
 from headrace.web.api import (
     access_grants,
     access_policies,
+    governance,
     history,
     incidents,
     monitors,
@@ -55,6 +56,7 @@ def api_application(parts: Parts) -> FastAPI:
         tokens,
         access_policies,
         access_grants,
+        governance,
     ):
         api.include_router(noun.router, prefix="/api/v1")
     _answer_errors(api, parts)

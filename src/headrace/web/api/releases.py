@@ -33,6 +33,7 @@ class Decided:
     id: str
     digest: str
     state: ReleaseState
+    approvals: reading.Quorum
 
 
 @router.get("/releases")
@@ -77,4 +78,5 @@ def _decide(
 ) -> Decided:
     comment = "" if body is None else body.comment
     release = decide(server.app, server.work, me, release_id, decision, comment)
-    return Decided(id=release.id, digest=release.digest, state=release.state)
+    votes = reading.quorum(server.app, me, release)
+    return Decided(id=release.id, digest=release.digest, state=release.state, approvals=votes)

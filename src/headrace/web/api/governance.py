@@ -1,0 +1,72 @@
+"""Whether projects keep the rules, leave to deviate from one, and whom to call."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.app import waivers
+from headrace.app.accountable import Accountable, accountable
+from headrace.app.compliance import project_compliance
+from headrace.core.release import Waiver
+from headrace.projects.compliance import Compliance
+from headrace.web.api.request import Me, Name, Server, Text
+
+router = APIRouter(tags=["governance"])
+Id = Annotated[str, Path(max_length=64, description="The waiver's id, or how it begins.")]
+
+
+class Wish(BaseModel):
+    """Which rule to deviate from, why and for how long."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule: Text = Field(max_length=80, description="Such as gate:model or control:canary.")
+    reason: Text = Field(min_length=1, max_length=2000)
+    days: int = Field(30, ge=1, le=90)
+    size: Literal["small", "medium", "large"] = "medium"
+
+
+class Opinion(BaseModel):
+    """Whether you agree, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["approved", "rejected"]
+    comment: Text = Field("", max_length=2000)
+
+
+@router.get("/projects/{project}/compliance")
+def show_compliance(project: Name, server: Server, me: Me) -> Compliance:
+    """How a project stands against the rules in force now."""
+    return project_compliance(server.app, me, project)
+
+
+@router.get("/projects/{project}/waivers")
+def list_waivers(project: Name, server: Server, me: Me) -> list[waivers.Standing]:
+    """Waivers of a project, oldest first; ended and refused ones too."""
+    return waivers.waivers(server.app, me, project)
+
+
+@router.post("/projects/{project}/waivers", status_code=201)
+def ask(project: Name, server: Server, me: Me, body: Wish) -> Waiver:
+    """Ask for leave to deviate from a rule; others decide."""
+    return waivers.ask(server.app, me, project, body.rule, reason=body.reason, days=body.days, size=body.size)
+
+
+@router.post("/waivers/{waiver_id}/decision")
+def decide(waiver_id: Id, server: Server, me: Me, body: Opinion) -> Waiver:
+    """Agree to a waiver or refuse it; never one's own."""
+    return waivers.decide(server.app, me, waiver_id, body.decision, body.comment)
+
+
+@router.get("/accountable")
+def show_accountable(
+    server: Server,
+    me: Me,
+    of: Annotated[Text, Query(max_length=200, description="project:NAME, model:NAME@VERSION or agent:NAME.")],
+) -> Accountable:
+    """Who answers for it, and where to reach them."""
+    return accountable(server.app, me, of)
