@@ -41,6 +41,9 @@ class MemorySnapshots:
     def add(self, snapshot: Snapshot) -> Snapshot:
         return self.kept.setdefault(snapshot.id, snapshot)
 
+    def erase(self, snapshot: Snapshot) -> None:
+        self.kept[snapshot.id] = snapshot
+
     def get(self, snapshot_id: str) -> Snapshot:
         return self.kept[snapshot_id]
 

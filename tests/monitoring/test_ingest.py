@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,12 @@ class DiesAfterAppend:
         self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any] = ()
     ) -> dict[str, Any]:
         return self._tables.query(sql, tables, parameters)
+
+    def remove(self, table: str, where: str, parameters: Sequence[Any] = ()) -> int:
+        return self._tables.remove(table, where, parameters)
+
+    def forget(self, table: str, keep: Collection[int] = ()) -> int:
+        return self._tables.forget(table, keep)
 
     def version(self, table: str) -> int | None:
         return self._tables.version(table)

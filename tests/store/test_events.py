@@ -245,3 +245,19 @@ def test_kill_9_loses_nothing_that_was_acknowledged(folder: Path) -> None:
     for record in acknowledged:
         by_thread.setdefault(b":".join(record.split(b":", 2)[:2]), []).append(order[record])
     assert all(positions == sorted(positions) for positions in by_thread.values())
+
+
+@pytest.mark.requirement("PRV-02")
+def test_another_process_goes_on_in_a_new_file_after_its_own_was_rewritten(tmp_path: Path) -> None:
+    here, there = SegmentLog(tmp_path, "here"), SegmentLog(tmp_path, "there")
+    here.append("s", [b"keep", b"remove"])
+    assert (here.count("s"), there.count("s")) == (2, 2)
+    (tmp_path / "s" / ".here-000001.seg.rewriting").write_bytes(b"left by a process that was killed")
+    assert there.rewrite("s", lambda record: None if record == b"remove" else record) == 1
+    assert (here.count("s"), there.count("s")) == (1, 1)
+    here.append("s", [b"later"])
+    assert [segment.name for segment in there.segments("s")] == ["here-000001.seg", "here-000002.seg"]
+    assert read_all(there, "s") == read_all(here, "s") == [b"keep", b"later"]
+    assert not any(b"remove" in path.read_bytes() for path in (tmp_path / "s").iterdir())
+    here.close()
+    there.close()

@@ -154,3 +154,30 @@ def test_processes_with_one_position_add_each_row_once(folder: Path) -> None:
     tables = DeltaTables(folder)
     assert _numbers(tables, "t") == [float(n) for n in range(1, 13)]
     assert tables.position("t", "segment") == 12
+
+
+@pytest.mark.requirement("PRV-02")
+def test_nothing_on_disk_holds_what_was_removed_and_forgotten(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    for n in range(12):
+        tables.append("t", {"who": np.array([f"somebody-{n}", "somebody-else"], dtype=object)})
+    tables.compact("t")
+    assert tables.remove("t", "who = ?", ["somebody-7"]) == 1
+    tables.forget("t")
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"somebody-7" in path.read_bytes() for path in kept)
+    found = DeltaTables(tmp_path).query("SELECT count(*) AS n FROM t", {"t": ("t", None)})
+    assert found["n"][0] == 23
+
+
+@pytest.mark.requirement("PRV-02")
+def test_another_process_that_knows_an_older_version_looks_again(tmp_path: Path) -> None:
+    here, there = DeltaTables(tmp_path), DeltaTables(tmp_path)
+    here.append("t", {"n": np.array([1.0, 2.0])})
+    sql = "SELECT n FROM t"
+    assert there.query(sql, {"t": ("t", None)})["n"].tolist() == [1.0, 2.0]
+    assert here.remove("t", "n = 1") == 1
+    here.forget("t")
+    assert there.query(sql, {"t": ("t", None)})["n"].tolist() == [2.0]
+    there.append("t", {"n": np.array([3.0])})
+    assert here.query(f"{sql} ORDER BY n", {"t": ("t", None)})["n"].tolist() == [2.0, 3.0]

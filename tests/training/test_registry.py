@@ -112,3 +112,6 @@ class WithoutOne:
 
     def has(self, digest: str) -> bool:
         return digest != self._lost and self._store.has(digest)
+
+    def remove(self, digest: str) -> bool:
+        return self._store.remove(digest)

@@ -26,6 +26,9 @@ class Snapshot:
         digest: SHA-256 over the column names, types and values in row order.
         columns: column name to type: ``number``, ``text``, ``time`` or ``boolean``.
         basis, purpose: why the data might be collected, as stated when it was.
+        n_erased: rows that were taken out because a subject was erased; ``n_rows`` and ``digest`` say what
+            was learnt from.
+        left_digest: digest of the rows that are left then.
     """
 
     id: str
@@ -40,6 +43,8 @@ class Snapshot:
     created_at: datetime
     basis: str = ""
     purpose: str = ""
+    n_erased: int = 0
+    left_digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ idempotent by id: repeating one is no error and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -64,6 +64,9 @@ class ArtifactStore(Protocol):
     def has(self, digest: str) -> bool:
         """Whether it is kept here."""
 
+    def remove(self, digest: str) -> bool:
+        """Delete it for good; whether it was there."""
+
 
 class Transaction(NamedTuple):
     """A writer's own position, stored atomically with an append: makes appends exactly-once."""
@@ -80,6 +83,13 @@ class TableStore(Protocol):
 
     def replace(self, table: str, columns: Columns) -> int:
         """Make these the table's rows; earlier versions stay readable. Returns the version."""
+
+    def remove(self, table: str, where: str, parameters: Sequence[Any] = ()) -> int:
+        """Take out the rows for which ``where`` (DuckDB SQL) holds; returns how many. Earlier versions have
+        them until they are forgotten; writers' positions stay. No table: nothing to take out."""
+
+    def forget(self, table: str, keep: Collection[int] = ()) -> int:
+        """Delete for good what neither the newest version nor those in ``keep`` consist of."""
 
     def query(
         self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any] = ()
@@ -117,6 +127,11 @@ class EventLog(Protocol):
     def count(self, stream: str) -> int:
         """How many records the stream holds."""
 
+    def rewrite(self, stream: str, change: Callable[[bytes], bytes | None]) -> int:
+        """Replace each record by what ``change`` makes of it (None: nothing); returns how many changed.
+
+        No record becomes longer, and offsets of the others stay. What is written meanwhile is not lost."""
+
     def close(self) -> None:
         """Flush and release files."""
 
@@ -148,6 +163,9 @@ class SnapshotStore(Protocol):
 
     def find(self, project: str, digest: str) -> Snapshot | None:
         """The snapshot with this content."""
+
+    def erase(self, snapshot: Snapshot) -> None:
+        """Replace where the rows are and what is left of them: the only change that a snapshot can have."""
 
     def list(self, project: str) -> list[Snapshot]: ...
 

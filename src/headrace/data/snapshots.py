@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,21 @@ def take_snapshot(
     )
 
 
+def without_rows(snapshot: Snapshot, kept: Array, tables: TableStore) -> Snapshot:
+    """Write the rows of ``snapshot`` for which ``kept`` holds as a version of their own; nothing is deleted.
+
+    Returns the snapshot as it then is; whoever calls keeps it, and has the tables forget the version before.
+    """
+    columns = {name: values[kept] for name, values in load_snapshot(snapshot, tables).items()}
+    version = tables.replace(snapshot.table, {**columns, ROW: np.arange(int(kept.sum()), dtype=np.int64)})
+    return replace(
+        snapshot,
+        table_version=version,
+        n_erased=snapshot.n_erased + int((~kept).sum()),
+        left_digest=content_digest(columns),
+    )
+
+
 def load_snapshot(snapshot: Snapshot, tables: TableStore) -> dict[str, Array]:
     """The rows exactly as they were, also after later snapshots.
 
@@ -134,7 +150,7 @@ def rebuild_from_raw(snapshot: Snapshot, artifacts: ArtifactStore) -> dict[str, 
 
 def _verified(columns: dict[str, Array], snapshot: Snapshot, origin: str) -> dict[str, Array]:
     found = content_digest(columns)
-    if found != snapshot.digest:
+    if found not in (snapshot.digest, snapshot.left_digest):
         raise InternalError(
             f"Snapshot {snapshot.id} of {snapshot.project!r}, read from {origin}, has digest {found[:16]}. "
             f"Expected {snapshot.digest[:16]}. Something changed what must not change: restore a backup."

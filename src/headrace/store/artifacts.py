@@ -88,6 +88,22 @@ class FolderArtifacts:
         """Whether it is kept here."""
         return self._target(digest).is_file()
 
+    def remove(self, digest: str) -> bool:
+        """Delete it for good; whether it was there.
+
+        Raises:
+            Unavailable: the disk refuses.
+        """
+        target = self._target(digest)
+        try:
+            target.unlink()
+            sync_folder(target.parent)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise disk_refused("delete", target, error) from error
+        return True
+
     def _target(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise InvalidInput(

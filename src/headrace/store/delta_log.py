@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from headrace.store.disk import locked, sync_file, sync_folder
+from headrace.store.disk import locked, sync_file, sync_folder, write_file
 
 _MARK = ".headrace-boot"
 _MAGIC = b"PAR1"
@@ -53,6 +53,24 @@ def take_back_torn(folder: Path, boot: str) -> None:
                 int(newest.stem),
             )
         mark_whole(folder, boot)
+
+
+def forget_statistics(folder: Path, version: int) -> None:
+    """Take smallest and largest values out of the log, and older checkpoints, which hold some too.
+
+    Every file is replaced as a whole; doing it again does what is left. ``version`` has a checkpoint.
+    """
+    log = folder / "_delta_log"
+    for entry in sorted(log.glob("[0-9]*.json")):
+        actions = _actions(entry)
+        if any(action.get("add", {}).pop("stats", None) is not None for action in actions):
+            draft = entry.with_suffix(".rewriting")
+            write_file(draft, b"".join(json.dumps(action).encode() + b"\n" for action in actions))
+            draft.replace(entry)
+    for checkpoint in log.glob("*.checkpoint*.parquet"):
+        if int(checkpoint.name.split(".")[0]) < version:
+            checkpoint.unlink()
+    sync_folder(log)
 
 
 def mark_whole(folder: Path, boot: str) -> None:

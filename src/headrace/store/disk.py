@@ -108,11 +108,21 @@ def write_once(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Write every byte; the operating system may take fewer at a time."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def write_file(path: Path, data: bytes | bytearray) -> None:
+    """Make a file, readable by this user only, with all of ``data``, so that it stays."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def disk_refused(action: str, path: Path, error: OSError) -> Unavailable:

@@ -7,17 +7,18 @@ where readers stop. Calls that arrive while the disk is busy share the next sync
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.ports import Segment
-from headrace.store.disk import disk_refused, folder_of, make_folder, sync_folder, write_all
-from headrace.store.framing import decode, encode
+from headrace.store.disk import disk_refused, folder_of, make_folder, sync_folder, write_all, write_file
+from headrace.store.framing import decode, encode, places, refit
 from headrace.store.gathering import Gathering
 
 SEGMENT_BYTES = 64 << 20
@@ -26,10 +27,11 @@ _SEGMENT = re.compile(r"(?P<writer>[A-Za-z0-9][A-Za-z0-9-]{0,63})-(?P<number>[0-
 
 
 class _Scanned(NamedTuple):
-    """How far a segment is known to hold whole records, and how many."""
+    """How far a segment is known to hold whole records, and how many; of the file with this number."""
 
     end: int
     n_records: int
+    inode: int
 
 
 class _Open(NamedTuple):
@@ -107,7 +109,7 @@ class SegmentLog:
                 found = decode(data, limit - len(records))
                 records += found.records
                 offset += found.used_bytes
-                if found.records:
+                if found.used_bytes:
                     wanted = max(_BLOCK_BYTES, found.wanted_bytes)
                 elif found.wanted_bytes > wanted and len(data) == room:
                     wanted = found.wanted_bytes
@@ -118,6 +120,26 @@ class SegmentLog:
     def count(self, stream: str) -> int:
         """How many whole records the stream holds; only what is new since the last count is read."""
         return sum(self._scan(stream, path).n_records for path in self._files(stream))
+
+    def rewrite(self, stream: str, change: Callable[[bytes], bytes | None]) -> int:
+        """Replace records by what ``change`` makes of them, None to remove; returns how many were.
+
+        Each segment is changed as a whole or not at all, also by ``kill -9``; doing it again does the rest. A
+        segment in which nothing is left is removed. Processes that write to the stream go on in new files.
+
+        Raises:
+            InvalidInput: a record would become longer.
+            Unavailable: the disk refused.
+        """
+        folder = folder_of(self._path, stream, "A stream")
+        n_changed = 0
+        for path in self._files(stream):
+            try:
+                n_changed += _rewrite(path, change)
+            except OSError as error:
+                raise disk_refused("rewrite", folder, error) from error
+            self._scanned.pop(path, None)
+        return n_changed
 
     def close(self) -> None:
         """Release the files. What was acknowledged is on disk already."""
@@ -153,12 +175,13 @@ class SegmentLog:
         return None if writer is None else writer.acknowledged(path)
 
     def _scan(self, stream: str, path: Path) -> _Scanned:
-        known = self._scanned.get(path, _Scanned(0, 0))
-        size_bytes = path.stat().st_size
+        state = path.stat()
+        size_bytes, inode = state.st_size, state.st_ino
+        known = self._scanned.get(path, _Scanned(0, 0, inode))
         end = self._own_end(stream, path)
         committed = size_bytes if end is None else min(end, size_bytes)
-        if committed < known.end:
-            known = _Scanned(0, 0)
+        if committed < known.end or known.inode != inode:
+            known = _Scanned(0, 0, inode)
         if committed > known.end:
             records, position = known.n_records, known.end
             while True:
@@ -166,7 +189,7 @@ class SegmentLog:
                 records += len(found)
                 if not found:
                     break
-            known = _Scanned(position, records)
+            known = _Scanned(position, records, inode)
             self._scanned[path] = known
         return known
 
@@ -206,7 +229,7 @@ class _Writer:
         return [None] * len(parts)
 
     def _write(self, data: bytes) -> None:
-        descriptor = self._open()
+        descriptor = self._held()
         try:
             write_all(descriptor, data)
             os.fdatasync(descriptor)
@@ -214,6 +237,16 @@ class _Writer:
             self._undo(descriptor)
             raise
         self._current = self._current._replace(end=self._current.end + len(data))
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _held(self) -> int:
+        """The file to write to, held against being rewritten; a new one if it was rewritten meanwhile."""
+        while True:
+            descriptor = self._open()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, self._current.path):
+                return descriptor
+            self._seal()
 
     def _undo(self, descriptor: int) -> None:
         """Take back what was not acknowledged, and never write to this file again.
@@ -261,6 +294,46 @@ class _Writer:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _rewrite(path: Path, change: Callable[[bytes], bytes | None]) -> int:
+    """Change one segment; returns how many of its records were."""
+    draft = path.with_name(f".{path.name}.rewriting")
+    draft.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _is_at(file.fileno(), path):
+            return _rewrite(path, change)
+        data = bytearray(file.read())
+        n_left = n_changed = 0
+        for offset, room, record in list(places(bytes(data))):
+            after = change(record)
+            n_left += after is not None
+            if after != record:
+                n_changed += 1
+                new = refit(after, room)
+                data[offset : offset + len(new)] = new
+        if n_changed and not n_left:
+            path.unlink()
+        elif n_changed:
+            write_file(draft, data)
+            draft.replace(path)
+        if n_changed:
+            sync_folder(path.parent)
+    return n_changed
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one of this name."""
+    try:
+        opened, named = os.fstat(descriptor), path.stat()
+    except FileNotFoundError:
+        return False
+    return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
 
 
 def _age(name: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ from headrace.core.clock import SystemClock
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.ports import Clock, Columns, Transaction
 from headrace.store.columns import incoming, literal, outgoing, quoted, sql_type
-from headrace.store.delta_log import mark_whole, sync_version, take_back_torn
+from headrace.store.delta_log import forget_statistics, mark_whole, sync_version, take_back_torn
 from headrace.store.disk import disk_refused, folder_of, locked, make_folder
 from headrace.store.processes import boot_id
 
@@ -33,6 +33,8 @@ _KEPT_STATES = 256
 _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
+    # Smallest and largest values in the log would outlive the rows that they were of.
+    "delta.dataSkippingNumIndexedCols": "0",
 }
 
 
@@ -127,6 +129,69 @@ class DeltaTables:
 
         return self._retried(table, attempt)
 
+    def remove(self, table: str, where: str, parameters: Sequence[Any] = ()) -> int:
+        """Take out the rows for which the condition ``where`` (DuckDB SQL) holds; returns how many.
+
+        Writers' positions stay. What was taken out is still in earlier versions until :meth:`forget`.
+
+        Raises:
+            InvalidInput: the condition does not run.
+        """
+        import duckdb
+
+        removed = 0
+
+        def attempt() -> int:
+            nonlocal removed
+            present = self._load(table)
+            if present is None:
+                return 0
+            state = _describe(present)
+            left = f"SELECT * FROM ({_selection(state)}) AS t WHERE NOT coalesce(({where}), false)"
+            with self._connection().cursor() as cursor:
+                try:
+                    counting = f"SELECT count(*) FROM ({_selection(state)}) AS t WHERE {where}"
+                    found = cursor.execute(counting, list(parameters)).fetchall()
+                    removed = int(found[0][0])
+                    relation = cursor.sql(left, params=list(parameters))
+                except duckdb.Error as error:
+                    raise InvalidInput(f"The condition did not run: {error}\nCondition: {where}") from error
+                return self._overwrite(table, present, relation) if removed else present.version()
+
+        self._retried(table, attempt)
+        return removed
+
+    def forget(self, table: str, keep: Collection[int] = ()) -> int:
+        """Delete for good what no kept version consists of; returns how many files.
+
+        The newest version is always kept. A query of another one that is under way may fail.
+        """
+        deleted = 0
+
+        def attempt() -> int:
+            nonlocal deleted
+            present = self._load(table)
+            if present is None:
+                return 0
+            before = present.version()
+            self._sync(table, before)
+            gone = present.vacuum(
+                retention_hours=0,
+                dry_run=False,
+                enforce_retention_duration=False,
+                full=True,
+                keep_versions=sorted({*keep, before}),
+            )
+            deleted = len(gone)
+            for version in range(before, present.version() + 1):
+                sync_version(self._folder(table), version)
+            present.create_checkpoint()
+            forget_statistics(self._folder(table), present.version())
+            return present.version()
+
+        self._retried(table, attempt)
+        return deleted
+
     def query(
         self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any] = ()
     ) -> dict[str, Any]:
@@ -138,16 +203,25 @@ class DeltaTables:
         """
         import duckdb
 
+        try:
+            try:
+                return self._selected(sql, tables, parameters)
+            except duckdb.IOException:
+                # Another process has just forgotten the version that was the newest: look again.
+                return self._selected(sql, tables, parameters)
+        except duckdb.Error as error:
+            raise InvalidInput(
+                f"The query did not run: {error}\nTables: {dict(tables)}. Query: {sql}"
+            ) from error
+
+    def _selected(
+        self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any]
+    ) -> dict[str, Any]:
         states = {alias: self._state(table, version) for alias, (table, version) in tables.items()}
         with self._connection().cursor() as cursor:
-            try:
-                for alias, state in states.items():
-                    cursor.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {_selection(state)}")
-                return outgoing(cursor.execute(sql, list(parameters)).fetchnumpy())
-            except duckdb.Error as error:
-                raise InvalidInput(
-                    f"The query did not run: {error}\nTables: {dict(tables)}. Query: {sql}"
-                ) from error
+            for alias, state in states.items():
+                cursor.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {_selection(state)}")
+            return outgoing(cursor.execute(sql, list(parameters)).fetchnumpy())
 
     def version(self, table: str) -> int | None:
         """The newest version, or None if there is no such table."""
@@ -265,6 +339,14 @@ class DeltaTables:
         if present is None:
             mark_whole(folder, self._boot)
         return version
+
+    def _overwrite(self, table: str, present: DeltaTable, relation: Any) -> int:
+        import deltalake
+
+        self._sync(table, present.version())
+        deltalake.write_deltalake(present, relation, mode="overwrite")
+        self._sync(table, present.version())
+        return present.version()
 
     def _sync(self, table: str, version: int) -> None:
         if self._synced.get(table) != version:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -18,6 +18,7 @@ from headrace.core.ports import Segment
 
 _Record = TypeVar("_Record", bound=Changing)
 _SEGMENT = "memory-000001.seg"
+_HEADER = 8
 
 
 class MemoryArtifacts:
@@ -58,6 +59,13 @@ class MemoryArtifacts:
             raise InvalidInput(f"{digest!r} is no artefact digest. Expected 64 lower-case hex digits.")
         return digest in self._kept
 
+    def remove(self, digest: str) -> bool:
+        there = self.has(digest)
+        self._kept.pop(digest, None)
+        if self._folder is not None:
+            (self._folder / digest).unlink(missing_ok=True)
+        return there
+
 
 class MemoryEvents:
     """Implements ``EventLog``: one segment per stream; offsets count bytes, as in a file.
@@ -69,7 +77,7 @@ class MemoryEvents:
     def __init__(self) -> None:
         self.failing: Exception | None = None
         self._lock = threading.Lock()
-        self._streams: dict[str, list[bytes]] = {}
+        self._streams: dict[str, list[tuple[bytes | None, int]]] = {}
         self._closed = False
 
     def append(self, stream: str, records: Sequence[bytes]) -> None:
@@ -80,13 +88,14 @@ class MemoryEvents:
         _check_stream(stream)
         if records:
             with self._lock:
-                self._streams.setdefault(stream, []).extend(bytes(record) for record in records)
+                kept = self._streams.setdefault(stream, [])
+                kept.extend((bytes(record), len(record)) for record in records)
 
     def segments(self, stream: str) -> list[Segment]:
         _check_stream(stream)
         with self._lock:
             records = self._streams.get(stream)
-            return [] if records is None else [Segment(_SEGMENT, sum(map(_size, records)))]
+            return [] if records is None else [Segment(_SEGMENT, sum(room + _HEADER for _, room in records))]
 
     def read(self, stream: str, segment: str, offset: int, limit: int) -> tuple[list[bytes], int]:
         _check_stream(stream)
@@ -97,19 +106,34 @@ class MemoryEvents:
                 raise NotFound(f"Stream {stream!r} has no segment {segment!r}.")
             found: list[bytes] = []
             position = 0
-            for record in self._streams[stream]:
+            for record, room in self._streams[stream]:
                 if len(found) == limit:
                     break
                 if position >= offset:
-                    found.append(record)
-                    offset = position + _size(record)
-                position += _size(record)
+                    found += [] if record is None else [record]
+                    offset = position + room + _HEADER
+                position += room + _HEADER
             return found, offset
 
     def count(self, stream: str) -> int:
         _check_stream(stream)
         with self._lock:
-            return len(self._streams.get(stream, ()))
+            return sum(record is not None for record, _ in self._streams.get(stream, ()))
+
+    def rewrite(self, stream: str, change: Callable[[bytes], bytes | None]) -> int:
+        _check_stream(stream)
+        n_changed = 0
+        with self._lock:
+            records = self._streams.get(stream, [])
+            for index, (record, room) in enumerate(records):
+                after = None if record is None else change(record)
+                if after is not None and len(after) > room:
+                    raise InvalidInput(f"A record of {room} bytes cannot be replaced by {len(after)}.")
+                n_changed += after != record
+                records[index] = (after, room)
+            if n_changed and all(record is None for record, _ in records):
+                del self._streams[stream]
+        return n_changed
 
     def close(self) -> None:
         self._closed = True
@@ -144,10 +168,6 @@ class MemoryTracker:
         if registry_version not in {n for (p, _), n in self._numbers.items() if p == project}:
             raise NotFound(f"Model {project!r} has no registered version {registry_version!r}.")
         self.live[project] = registry_version
-
-
-def _size(record: bytes) -> int:
-    return len(record) + 8
 
 
 def _check_stream(stream: str) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from headrace.core.canonical import digest_bytes
 from headrace.core.data import Run
-from headrace.core.errors import InvalidInput
+from headrace.core.errors import Conflict, InvalidInput
 from headrace.store import Store
 from headrace.training.lock import environment_differences
 from headrace.training.pipeline import TIMEOUT_S, train_recipe
@@ -40,6 +40,7 @@ def rebuild_run(run: Run, store: Store, workdir: Path, *, timeout_s: float = TIM
 
     Raises:
         InvalidInput: the run did not finish, so there is nothing to compare with.
+        Conflict: rows that it was trained on were erased since.
         NotFound: something that it was made from is not kept here any more.
         UserCodeError: the archived code fails today.
 
@@ -49,6 +50,12 @@ def rebuild_run(run: Run, store: Store, workdir: Path, *, timeout_s: float = TIM
     """
     if run.state != "finished" or run.package is None:
         raise InvalidInput(f"Run {run.id} is {run.state} and has no package. Rebuild a finished run.")
+    snapshot = store.snapshots.get(run.snapshot_id)
+    if snapshot.n_erased:
+        raise Conflict(
+            f"Run {run.id} cannot be made again: {snapshot.n_erased} of the {snapshot.n_rows} rows of its "
+            f"snapshot {snapshot.id} were erased since. Build a new version with 'headrace run'."
+        )
     differences = environment_differences(store.artifacts.get(run.environment.digest))
     folder = workdir / f"rebuild-{run.id}"
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert
+from dataclasses import replace
+
+from sqlalchemy import insert, update
 
 from headrace.core.data import Snapshot
 from headrace.core.errors import NotFound
@@ -31,6 +33,20 @@ class SqlSnapshots:
             )
             connection.execute(insert(snapshots).values(row))
         return stored(snapshot)
+
+    def erase(self, snapshot: Snapshot) -> None:
+        with self._database.write("snapshots", snapshot.id) as connection:
+            standing = one(connection, Snapshot, snapshots, snapshots.c.id == snapshot.id)
+            if standing is None:
+                raise NotFound(f"There is no snapshot {snapshot.id!r} here.")
+            after = replace(
+                standing,
+                table_version=snapshot.table_version,
+                n_erased=snapshot.n_erased,
+                left_digest=snapshot.left_digest,
+            )
+            row = values(after)
+            connection.execute(update(snapshots).where(snapshots.c.id == snapshot.id).values(row))
 
     def get(self, snapshot_id: str) -> Snapshot:
         with self._database.read() as connection:

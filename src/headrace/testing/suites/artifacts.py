@@ -34,6 +34,18 @@ class ArtifactStoreSuite:
         source.write_bytes(b"changed afterwards")
         assert artifacts.get(kept.digest) == b"weights" * 300_000
 
+    @pytest.mark.requirement("PRV-02")
+    def test_what_is_removed_is_gone_until_it_is_kept_again(self, artifacts: ArtifactStore) -> None:
+        kept = artifacts.put(b"about somebody", "text/csv")
+        artifacts.path(kept.digest)
+        assert artifacts.remove(kept.digest)
+        assert not artifacts.has(kept.digest)
+        with pytest.raises(NotFound):
+            artifacts.path(kept.digest)
+        assert not artifacts.remove(kept.digest), "again changes nothing"
+        assert artifacts.put(b"about somebody", "text/csv") == kept
+        assert artifacts.get(kept.digest) == b"about somebody"
+
     def test_a_missing_file_is_not_found(self, artifacts: ArtifactStore, tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             artifacts.put_file(tmp_path / "absent", "text/plain")

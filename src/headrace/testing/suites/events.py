@@ -97,6 +97,55 @@ class EventLogSuite:
             assert mine == [b"%d:%d:%s" % (writer, n, part) for n in range(20) for part in (b"a", b"b")]
         assert all(records[i][:-1] == records[i + 1][:-1] for i in range(0, 320, 2))
 
+    @pytest.mark.requirement("PRV-02")
+    def test_records_are_removed_and_shortened_where_they_lie(self, events: EventLog) -> None:
+        records = [b"%d:" % n + b"x" * n for n in range(10)]
+        events.append("s", records)
+        (before,) = events.segments("s")
+        changes: dict[bytes, bytes | None] = {
+            records[0]: None,
+            records[4]: b"4",
+            records[5]: b"",
+            records[9]: None,
+        }
+        assert events.rewrite("s", lambda record: changes.get(record, record)) == 4
+        left = [*records[1:4], b"4", b"", *records[6:9]]
+        assert read_all(events, "s") == read_all(events, "s", limit=1) == left
+        assert events.count("s") == len(left)
+        assert events.segments("s")[0].size_bytes == before.size_bytes, "the others stay where they were"
+        assert events.rewrite("s", lambda record: changes.get(record, record)) == 0, "again changes nothing"
+        events.append("s", [b"late"])
+        assert read_all(events, "s") == [*left, b"late"]
+
+    def test_a_stream_of_which_nothing_is_left_is_empty(self, events: EventLog) -> None:
+        events.append("s", [b"one", b""])
+        assert events.rewrite("s", lambda _: None) == 2
+        assert events.segments("s") == []
+        assert events.count("s") == 0
+        assert events.rewrite("absent", lambda _: None) == 0
+        events.append("s", [b"two"])
+        assert read_all(events, "s") == [b"two"]
+
+    def test_no_record_becomes_longer(self, events: EventLog) -> None:
+        events.append("s", [b"one"])
+        with pytest.raises(InvalidInput, match="3 bytes"):
+            events.rewrite("s", lambda record: record + b"!")
+        assert read_all(events, "s") == [b"one"]
+
+    @pytest.mark.requirement("PRV-02")
+    def test_nothing_that_is_written_meanwhile_is_lost(self, events: EventLog) -> None:
+        def append(writer: int) -> None:
+            for n in range(30):
+                events.append("s", [b"%d:%d" % (writer, n)])
+
+        with ThreadPoolExecutor(3) as threads:
+            done = [threads.submit(append, writer) for writer in range(2)]
+            while not all(future.done() for future in done):
+                events.rewrite("s", lambda record: None if record.endswith(b"5") else record)
+        events.rewrite("s", lambda record: None if record.endswith(b"5") else record)
+        expected = {b"%d:%d" % (w, n) for w in range(2) for n in range(30) if n % 10 != 5}
+        assert sorted(read_all(events, "s")) == sorted(expected)
+
     def test_a_closed_log_takes_nothing(self, events: EventLog) -> None:
         events.append("s", [b"one"])
         events.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,16 @@ class SnapshotStoreSuite:
         assert snapshots.find("cars", "d" * 64) == snapshot
         assert snapshots.find("cars", "e" * 64) is None
         assert snapshots.find("boats", "d" * 64) is None
+
+    @pytest.mark.requirement("PRV-02")
+    def test_what_is_left_after_an_erasure_is_all_that_changes(self, snapshots: SnapshotStore) -> None:
+        kept = snapshots.add(make_snapshot())
+        gone: dict[str, Any] = {"n_erased": 1, "left_digest": "f" * 64, "table_version": 7}
+        snapshots.erase(replace(kept, n_rows=99, source="elsewhere", **gone))
+        assert snapshots.get(kept.id) == replace(kept, **gone)
+        assert snapshots.find("cars", kept.digest) == replace(kept, **gone), "found by what it was"
+        with pytest.raises(NotFound, match="absent"):
+            snapshots.erase(make_snapshot(id="absent"))
 
     def test_the_list_is_oldest_first(self, snapshots: SnapshotStore) -> None:
         late = snapshots.add(make_snapshot(created_at=START + timedelta(microseconds=500_000)))

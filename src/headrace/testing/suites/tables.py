@@ -195,7 +195,53 @@ class _History:
         assert _numbers(tables, "t") == [1.0]
 
 
-class TableStoreSuite(_Rows, _History):
+class _Removal:
+    """What has been removed and forgotten is nowhere any more."""
+
+    @pytest.mark.requirement("PRV-02")
+    def test_removed_rows_stay_in_earlier_versions_until_they_are_forgotten(self, tables: TableStore) -> None:
+        tables.append("t", {"n": np.array([1.0, 2.0]), "who": np.array(["ann", "bob's"], dtype=object)})
+        before = tables.append("t", {"n": np.array([3.0]), "who": np.array([None], dtype=object)})
+        assert tables.remove("t", "who IN (?, ?)", ["bob's", "nobody"]) == 1
+        assert _numbers(tables, "t") == [1.0, 3.0]
+        assert _numbers(tables, "t", before) == [1.0, 2.0, 3.0]
+        tables.forget("t")
+        assert _numbers(tables, "t") == [1.0, 3.0]
+        with pytest.raises((InvalidInput, NotFound)):
+            _numbers(tables, "t", before)
+        tables.append("t", {"n": np.array([4.0]), "who": np.array(["zoe"], dtype=object)})
+        assert _numbers(tables, "t") == [1.0, 3.0, 4.0]
+
+    @pytest.mark.requirement("PRV-02")
+    def test_kept_versions_stay_readable(self, tables: TableStore) -> None:
+        kept = tables.replace("t", {"n": np.array([1.0])})
+        gone = tables.replace("t", {"n": np.array([2.0])})
+        tables.replace("t", {"n": np.array([3.0])})
+        tables.forget("t", [kept])
+        assert _numbers(tables, "t", kept) == [1.0]
+        assert _numbers(tables, "t") == [3.0]
+        with pytest.raises((InvalidInput, NotFound)):
+            _numbers(tables, "t", gone)
+
+    def test_removing_nothing_changes_nothing(self, tables: TableStore) -> None:
+        assert tables.remove("absent", "true") == 0
+        assert tables.forget("absent") == 0
+        version = tables.append("t", {"n": np.array([1.0, np.nan])})
+        assert tables.remove("t", "n > 5") == 0
+        assert tables.version("t") == version
+        with pytest.raises(InvalidInput, match="nonsense"):
+            tables.remove("t", "nonsense = 1")
+
+    def test_writers_know_their_positions_after_a_removal(self, tables: TableStore) -> None:
+        tables.append("t", {"n": np.array([1.0])}, transaction=Transaction("w", 5))
+        assert tables.remove("t", "n = 1") == 1
+        tables.forget("t")
+        assert tables.position("t", "w") == 5
+        tables.append("t", {"n": np.array([1.0])}, transaction=Transaction("w", 5))
+        assert _numbers(tables, "t") == [], "a repeat adds nothing"
+
+
+class TableStoreSuite(_Rows, _History, _Removal):
     """Fixture ``tables``: an empty store."""
 
     def test_a_query_joins_tables_and_takes_parameters(self, tables: TableStore) -> None:
