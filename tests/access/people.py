@@ -97,3 +97,10 @@ class Door:
         return self.identities.add(
             name, ["viewer"], actor="root", kind="agent", owner="owner", purpose="tests"
         )
+
+    def service(self, name: str) -> Principal:
+        """Make a service known, and the person who answers for it."""
+        self.enter("owner", "developer")
+        return self.identities.add(
+            name, ["developer"], actor="root", kind="service", owner="owner", purpose="tests"
+        )

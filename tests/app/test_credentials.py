@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from headrace.app.composition import App, open_app
-from headrace.app.credentials import issue_token, key_names, revoke_tokens, rotate_keys
+from headrace.app.credentials import (
+    credentials_of,
+    issue_refresh_token,
+    issue_token,
+    key_names,
+    new_secret,
+    revoke_credential,
+    revoke_tokens,
+    revoke_unneeded,
+    rotate_keys,
+    trust,
+)
 from headrace.core.errors import Denied, InvalidInput, NotFound, Unauthenticated
 from headrace.core.identity import Kind, Principal
 from headrace.testing import FakeClock, make_settings
@@ -188,3 +199,54 @@ def test_a_person_gets_their_own_whatever_the_policy_says(tmp_path: Path) -> Non
         app.identities.add("grace", ["admin"], actor=me.name)
         viewer = app.identities.add(me.name, ["viewer"], actor="grace")
         assert app.tokens.verify(issue_token(app, viewer, me.name).text).name == me.name
+
+
+@pytest.mark.requirement("MCP-04")
+def test_secrets_that_nobody_uses_are_revoked_and_it_is_written_down(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with open_app(make_settings(tmp_path / "home"), clock) as app:
+        cast = Cast(app, "c")
+        used, unused = (new_secret(app, cast.admin, cast.service.name) for _ in range(2))
+        clock.advance(31 * 86_400)
+        app.access.secrets.check(cast.service.name, used.text)
+        assert [one.id for one in revoke_unneeded(app)] == [unused.record.id]
+        assert revoke_unneeded(app) == []
+        (entry,) = cast.written("secret.revoke")
+        assert entry["reason"] == "unused for 30 days"
+        assert app.access.secrets.check(cast.service.name, used.text).state == "live"
+
+
+def test_secrets_are_for_admins_to_make_and_end_and_told_once(app: App, cast: Cast) -> None:
+    for stranger in (cast.owner, cast.service, cast.make("away", "admin", workspace="lab")):
+        with pytest.raises(Denied):
+            new_secret(app, stranger, cast.service.name)
+        with pytest.raises(Denied):
+            trust(app, stranger, cast.service.name, issuer="https://x.example", audience="a", subject="s")
+        with pytest.raises(Denied):
+            revoke_credential(app, stranger, cast.service.name, "any")
+    for stranger in (cast.owner, cast.make("off", "admin", workspace="lab")):
+        with pytest.raises(Denied):
+            credentials_of(app, stranger, cast.service.name)
+    made = new_secret(app, cast.admin, cast.service.name, days=7)
+    name, issuer = cast.service.name, "https://ci.example"
+    trusted = trust(app, cast.admin, name, issuer=issuer, audience="a", subject=name)
+    shown = credentials_of(app, cast.admin, cast.service.name)
+    assert [one.kind for one in shown] == ["secret", "external"]
+    assert shown[1].about == {"issuer": issuer, "audience": "a", "subject": name}
+    assert "argon2" not in str(shown)
+    for credential_id in (made.record.id, trusted.id):
+        assert revoke_credential(app, cast.admin, cast.service.name, credential_id).state == "revoked"
+    assert made.text not in str(app.store.audit.list(limit=10_000))
+    assert [entry["on"] for entry in cast.written("secret.new")] == [f"principal:{cast.service.name}"]
+    assert cast.written("secret.trust")[0]["issuer"] == "https://ci.example"
+    with pytest.raises(InvalidInput, match="Expected a service"):
+        new_secret(app, cast.admin, cast.agent.name)
+
+
+def test_only_people_get_refresh_tokens_for_themselves(app: App, cast: Cast) -> None:
+    issued, begun = issue_refresh_token(app, cast.owner)
+    assert app.tokens.verify(issued.text).family == begun.family
+    assert app.access.refreshing.use(begun.text, cast.owner.name).name == cast.owner.name
+    for machine in (cast.service, cast.agent):
+        with pytest.raises(Denied):
+            issue_refresh_token(app, machine)

@@ -17,6 +17,9 @@ def staffed(cli: Cli) -> Cli:
         app.me()
         app.identities.add("grace", ["validator"], actor=cli.user)
         app.identities.add("scout", ["viewer"], actor=cli.user, kind="agent", owner="grace", purpose="tests")
+        app.identities.add(
+            "billing", ["viewer"], actor=cli.user, kind="service", owner="grace", purpose="tests"
+        )
     return cli
 
 
@@ -57,3 +60,30 @@ def test_keys_are_rotated_and_listed(staffed: Cli) -> None:
     assert staffed("access", "keys", "ls", "--json").json == {"signs": after, "verify": [after, before]}
     assert "signs from now on" in staffed("access", "keys", "rotate").out
     assert staffed("access", "keys", "ls").out.count("verifies") == 2
+
+
+def test_secrets_and_outside_identities_are_made_listed_and_ended(staffed: Cli) -> None:
+    assert "None yet" in staffed("access", "secret", "ls", "billing").out
+    made = staffed("access", "secret", "new", "billing", "--days", "7", "--json").json
+    assert made["client_id"] == "billing"
+    assert made["client_secret"].startswith("hrs_")
+    assert "not shown again" in staffed("access", "secret", "new", "billing").out
+    third = staffed("access", "secret", "new", "billing")
+    assert third.code == 2
+    assert f"access secret revoke billing {made['id']}" in third.error
+    outside = ("--issuer", "https://ci.example", "--audience", "headrace", "--subject", "repo:team/cars")
+    said = staffed("access", "secret", "trust", "billing", *outside).out
+    assert "repo:team/cars of https://ci.example is billing here" in said
+    listed = staffed("access", "secret", "ls", "billing").out
+    assert made["client_secret"] not in listed
+    assert "https://ci.example headrace repo:team/cars" in listed
+    assert "nothing from now on" in staffed("access", "secret", "revoke", "billing", made["id"]).out
+    states = [one["state"] for one in staffed("access", "secret", "ls", "billing", "--json").json]
+    assert states == ["revoked", "live", "live"]
+    assert staffed("access", "secret", "new", "grace").code == 2
+
+
+def test_a_refresh_token_comes_as_oauth_libraries_take_it(staffed: Cli) -> None:
+    said = staffed("access", "token", "--as", "grace", "--refresh").json
+    assert set(said) == {"access_token", "token_type", "expires_at", "refresh_token"}
+    assert staffed("access", "token", "--as", "billing", "--refresh").code == 2

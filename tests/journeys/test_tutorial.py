@@ -94,6 +94,11 @@ def test_a_how_to_page_goes_on_from_there(finished: Finished, page: str) -> None
         assert follower.follow(DOCS / "how-to" / f"{page}.md") >= 1
 
 
+def test_the_page_on_services_does_what_it_says(reader: Reader) -> None:
+    reader.serve()
+    assert reader.follow(DOCS / "how-to" / "connect-a-service.md") >= 5
+
+
 @pytest.mark.slow
 def test_the_page_on_forecasts_does_what_it_says(finished: Finished) -> None:
     with finished.read_on("work") as follower:

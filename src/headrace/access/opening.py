@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headrace.access.abnormal import Limits
 from headrace.access.activity import Activity
+from headrace.access.credentials import Secrets
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.grants import Grants
 from headrace.access.identities import Identities
@@ -14,12 +15,14 @@ from headrace.access.incidents import Incidents
 from headrace.access.keys import Keys
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
+from headrace.access.refresh import RefreshTokens
 from headrace.access.resources import Resources
 from headrace.access.revocations import Revocations
 from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
 from headrace.access.vault import Vault
+from headrace.access.workloads import Workloads
 from headrace.core.ports import Clock, Policy
 from headrace.store import Store
 
@@ -34,6 +37,9 @@ class Access:
     keys: Keys
     revocations: Revocations
     tokens: Tokens
+    secrets: Secrets
+    refreshing: RefreshTokens
+    workloads: Workloads
     resources: Resources
     grants: Grants
     uses: Uses
@@ -85,17 +91,21 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         audit=store.audit,
         clock=clock,
     )
+    incidents = Incidents(store.incidents, store.audit, clock)
     return Access(
         identities=identities,
         keys=signing,
         revocations=revocations,
         tokens=tokens,
+        secrets=Secrets(store.credentials, incidents, revocations, clock),
+        refreshing=RefreshTokens(store.credentials, incidents, revocations, clock),
+        workloads=Workloads(store.credentials, clock),
         resources=resources,
         grants=grants,
         uses=uses,
         activity=activity,
         factors=factors,
-        incidents=Incidents(store.incidents, store.audit, clock),
+        incidents=incidents,
         gatekeeper=gatekeeper,
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
     )

@@ -40,13 +40,20 @@ class Revocations:
 
     def end(self, principal: Principal, what: What, name: str) -> None:
         """End one token (by its id), or all of a family or a run. Ending again is no error."""
-        self._add(principal, derived_id("revocation", what, name), {what: name})
+        self._add(principal.name, principal.workspace, derived_id("revocation", what, name), {what: name})
+
+    def end_family(self, credential: Credential) -> None:
+        """End every token that came of ``credential``: of its family, or of a secret itself."""
+        family = credential.family or credential.id
+        record_id = derived_id("revocation", "family", family)
+        self._add(credential.subject, credential.workspace, record_id, {"family": family})
 
     def end_all(self, principal: Principal) -> datetime:
         """End every token that ``principal`` has up to this moment, which is returned."""
         now = self._clock.now()
         text = str(now.timestamp())
-        self._add(principal, derived_id("revocation", principal.name, text), {"before": text})
+        record_id = derived_id("revocation", principal.name, text)
+        self._add(principal.name, principal.workspace, record_id, {"before": text})
         return now
 
     def reaches(self, name: str, issued_s: float, **names: str | None) -> bool:
@@ -59,13 +66,13 @@ class Revocations:
         ended = self._known.get(name)
         return issued_s <= ended.before_s or any(pair in ended.named for pair in names.items())
 
-    def _add(self, principal: Principal, record_id: str, data: dict[str, str]) -> None:
+    def _add(self, name: str, workspace: str, record_id: str, data: dict[str, str]) -> None:
         now = self._clock.now()
         self._credentials.add(
             Credential(
                 id=record_id,
-                workspace=principal.workspace,
-                subject=principal.name,
+                workspace=workspace,
+                subject=name,
                 kind="token",
                 created_at=now,
                 expires_at=now + timedelta(seconds=_LONGEST_S),

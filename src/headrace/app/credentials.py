@@ -1,4 +1,4 @@
-"""What people may do about tokens and keys: hand out, revoke, rotate. Each is written down first."""
+"""What people may do about tokens, secrets and keys: hand out, revoke, rotate. Each is written down first."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Unpack
 
+from headrace.access.credentials import (
+    DEFAULT_DAYS,
+    UNUSED_DAYS,
+    NewSecret,
+    check_service,
+    find_own,
+)
+from headrace.access.incidents import SYSTEM
+from headrace.access.refresh import Refreshing
 from headrace.access.tokens import Bound, Issued
 from headrace.app.composition import App
 from headrace.core.errors import InvalidInput
-from headrace.core.identity import MAIN, Principal
+from headrace.core.identity import MAIN, Credential, Principal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +29,24 @@ class Revoked:
     at: datetime
     token: str | None = None
     run: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What may be told about a credential: no secret, and no hash of one.
+
+    Attributes:
+        about: issuer, audience and subject of an outside identity.
+    """
+
+    id: str
+    principal: str
+    kind: str
+    state: str
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+    about: dict[str, str]
 
 
 def issue_token(app: App, principal: Principal, name: str, **bound: Unpack[Bound]) -> Issued:
@@ -55,6 +82,103 @@ def hand_out(app: App, actor: str, principal: Principal, **bound: Unpack[Bound])
         detail | {name: value for name, value in more.items() if value is not None},
     )
     return issued
+
+
+def issue_refresh_token(app: App, principal: Principal) -> tuple[Issued, Refreshing]:
+    """A token for oneself, and a refresh token with which a program prolongs it for up to 12 hours.
+
+    Raises:
+        Denied: ``principal`` is no person.
+    """
+    _require(app, principal, principal.name)
+    begun = app.access.refreshing.start(principal)
+    return hand_out(app, principal.name, principal, family=begun.family), begun
+
+
+def new_secret(app: App, principal: Principal, name: str, *, days: int = DEFAULT_DAYS) -> NewSecret:
+    """A secret by which the service ``name`` gets tokens; it is told once, here.
+
+    Raises:
+        Denied: ``principal`` has no ``access.write`` there.
+        InvalidInput: ``name`` is no service, or ``days`` is not between 1 and 365.
+        Conflict: it has two secrets already.
+    """
+    app.gatekeeper.require(principal, "access.write", f"principal:{name}")
+    service = app.identities.resolve(name)
+    check_service(service)
+    app.store.audit.append(principal.name, "secret.new", f"principal:{name}", {"days": days})
+    return app.access.secrets.new(service, days=days)
+
+
+def trust(
+    app: App,
+    principal: Principal,
+    name: str,
+    *,
+    issuer: str,
+    audience: str,
+    subject: str,
+    days: int = DEFAULT_DAYS,
+) -> Known:
+    """Let another provider's tokens for ``audience`` about ``subject`` speak for the service ``name``.
+
+    Raises:
+        Denied: ``principal`` has no ``access.write`` there.
+        InvalidInput: ``name`` is no service, or the provider has no https address.
+        Conflict: they speak for somebody already.
+    """
+    app.gatekeeper.require(principal, "access.write", f"principal:{name}")
+    service = app.identities.resolve(name)
+    check_service(service)
+    about = {"issuer": issuer, "audience": audience, "subject": subject, "days": days}
+    app.store.audit.append(principal.name, "secret.trust", f"principal:{name}", about)
+    made = app.access.workloads.trust(service, issuer=issuer, audience=audience, subject=subject, days=days)
+    return _shown(made)
+
+
+def credentials_of(app: App, principal: Principal, name: str) -> list[Known]:
+    """Secrets and outside identities of the service ``name``, ended ones included, oldest first."""
+    app.gatekeeper.require(principal, "access.read", f"principal:{name}")
+    records = app.store.credentials.list(subject=name)
+    return [_shown(record) for record in records if record.kind in ("secret", "external")]
+
+
+def revoke_credential(app: App, principal: Principal, name: str, credential_id: str) -> Known:
+    """End a secret or an outside identity of ``name``, with the tokens that it got.
+
+    Raises:
+        Denied: ``principal`` has no ``access.write`` there.
+        NotFound: ``name`` has none with this id.
+    """
+    app.gatekeeper.require(principal, "access.write", f"principal:{name}")
+    find_own(app.store.credentials, name, credential_id)
+    about = {"credential": credential_id}
+    app.store.audit.append(principal.name, "secret.revoke", f"principal:{name}", about)
+    return _shown(app.access.secrets.revoke(name, credential_id))
+
+
+def revoke_unneeded(app: App) -> list[Known]:
+    """End every secret that nobody has used for 30 days; the server does this now and then."""
+    ended = []
+    for record in app.access.secrets.unneeded():
+        about = {"credential": record.id, "reason": f"unused for {UNUSED_DAYS} days"}
+        app.store.audit.append(SYSTEM, "secret.revoke", f"principal:{record.subject}", about)
+        ended.append(_shown(app.access.secrets.revoke(record.subject, record.id)))
+    return ended
+
+
+def _shown(record: Credential) -> Known:
+    about = {name: str(value) for name, value in record.data.items() if record.kind == "external"}
+    return Known(
+        id=record.id,
+        principal=record.subject,
+        kind=record.kind,
+        state=record.state,
+        created_at=record.created_at,
+        expires_at=record.expires_at,
+        used_at=record.used_at,
+        about=about,
+    )
 
 
 def revoke_tokens(

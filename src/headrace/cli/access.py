@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from headrace.cli import explain, grant, incident, policy, tokens, user
+from headrace.cli import explain, grant, incident, policy, secret, tokens, user
 
 app = typer.Typer(no_args_is_help=True, help="Identities, tokens, policy and grants.")
 app.add_typer(user.app, name="user")
 app.add_typer(incident.app, name="incident")
+app.add_typer(secret.app, name="secret")
 app.add_typer(tokens.keys, name="keys")
 app.command("flag")(incident.flag)
 app.add_typer(policy.app, name="policy")

@@ -19,10 +19,16 @@ def token(
         list[str] | None, typer.Option("--tool", help="A tool that it may call; repeatable.")
     ] = None,
     minutes: Annotated[int, typer.Option(min=1, max=15, help="How long it lives.")] = 15,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Also a refresh token, good for 12 hours, for a program.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print a bearer token for HTTP; it lives at most 15 minutes. An agent's is bound to a run and tools."""
     with session(as_name) as s:
+        if refresh:
+            _print_refreshing(s)
+            return
         asking = _asking(s)
         tools = tuple(tool) if tool is not None else (() if run is not None else None)
         issued = credentials.issue_token(
@@ -32,6 +38,19 @@ def token(
         print_json({"token": issued.text, "id": issued.id, "principal": s.me.name, "ttl_s": minutes * 60})
     else:
         typer.echo(issued.text)
+
+
+def _print_refreshing(s: Session) -> None:
+    """In the form in which OAuth libraries take tokens."""
+    issued, begun = credentials.issue_refresh_token(s.app, s.me)
+    print_json(
+        {
+            "access_token": issued.text,
+            "token_type": "Bearer",
+            "expires_at": int(issued.expires_at.timestamp()),
+            "refresh_token": begun.text,
+        }
+    )
 
 
 def _asking(s: Session) -> Session:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from headrace.app.credentials import Known, revoke_unneeded
 from headrace.app.incidents import notice
 from headrace.web.parts import Parts
 
@@ -14,6 +15,7 @@ REFRESH_S = 0.2
 WATCH_S = 60.0
 NOTICE_S = 1.0
 FLUSH_S = 30.0
+TIDY_S = 3_600.0
 
 
 class Background:
@@ -26,6 +28,7 @@ class Background:
             ("watch", watch_s, self.watch),
             ("notice", NOTICE_S, self.notice),
             ("uses", FLUSH_S, self.flush),
+            ("tidy", TIDY_S, self.tidy),
         )
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -37,6 +40,7 @@ class Background:
         """
         self._turn("routes", self.refresh)
         self._turn("watch", self.watch)
+        self._turn("tidy", self.tidy)
         for turn in self._turns:
             thread = threading.Thread(target=self._repeat, args=turn, name=f"headrace-{turn[0]}", daemon=True)
             thread.start()
@@ -69,6 +73,10 @@ class Background:
         """Write which rights were used, once what waits has been compared with earlier uses."""
         self.notice()
         self._parts.app.access.uses.flush()
+
+    def tidy(self) -> list[Known]:
+        """Revoke the secrets that nobody has used for long."""
+        return revoke_unneeded(self._parts.app)
 
     def _repeat(self, name: str, period_s: float, act: Callable[[], object]) -> None:
         while not self._stopping.wait(period_s):

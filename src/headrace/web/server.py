@@ -16,6 +16,7 @@ from headrace.core.identity import Principal
 from headrace.core.settings import Settings, read_settings
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.process import settle
+from headrace.web.api import tokens
 from headrace.web.api.application import api_application
 from headrace.web.background import Background
 from headrace.web.guards import MAX_BODY_BYTES, BodyLimit, SecureHeaders
@@ -49,7 +50,9 @@ class Server:
         self._background = Background(parts)
         self._inference = InferenceApp(parts.handler, app.gatekeeper)
         api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
-        self._api = SecureHeaders(Identified(api, app, parts.sessions, cookie_writes=False))
+        self._api = SecureHeaders(
+            Identified(api, app, parts.sessions, open_paths=tokens.OPEN_PATHS, cookie_writes=False)
+        )
         renderer = Renderer(app.clock)
         pages = BodyLimit(page_application(parts, renderer), _MAX_FORM_BYTES)
         self._pages = SecureHeaders(
