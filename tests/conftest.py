@@ -21,6 +21,21 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+_MADE_ONCE = {"counted", "empty", "opened", "seeded", "server", "shared", "site"}
+"""Fixtures of a module that take seconds to make."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes, let one run all tests that share what is slow to make: it is made once."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if "trained" in used:
+            item.add_marker(pytest.mark.xdist_group("trained"))
+        elif used & _MADE_ONCE:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """Folder of pyproject.toml."""
