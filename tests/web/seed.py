@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from headrace.app import grants
 from headrace.app.composition import App, open_app
 from headrace.app.workflows import Workflows, launch
 from headrace.core.project import (
@@ -71,6 +72,8 @@ def seed(app: App) -> Seeded:
     seeded = _cars(app, _flights(app))
     declared = _flight_project(name="tsa-passengers", task="forecasting", risk="low")
     app.store.projects.save(declared, "/nowhere/tsa-passengers")
+    viewer = app.identities.resolve(VIEWER)
+    grants.ask(app, viewer, "operator", "project:cars", "The night shift is one short.", duration_s=7200)
     return seeded
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from headrace.web.server import build_server
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
 from tests.web.memory_client import in_memory
+from tests.web.seed import VIEWER
 
 CAR = {"mileage": 12_345.0, "model": "a3"}
 
@@ -80,3 +82,22 @@ def test_an_empty_home_says_how_to_begin(tmp_path: Path) -> None:
             page = client.request("GET", "/", headers=headers)
     assert "No project yet" in page.text
     assert "headrace init cars --data cars.csv --target price" in page.text
+
+
+def test_what_waits_is_decided_by_those_who_may(own_site: Site) -> None:
+    page = own_site.page("/approvals", by=AUTHOR).text
+    assert "operator on project:cars for vera, 2 h" in page
+    assert "flight-delay@4" in page
+    assert "yours: somebody else decides" in page
+    (address,) = re.findall(r'action="(/approvals/grant/[^"]+)"', page)
+    html = {"accept": "text/html"}
+    refused = own_site.post(address, by=VALIDATOR, data={"decision": "approved"}, headers=html)
+    assert refused.status_code == 403
+    odd = own_site.post(address, by=AUTHOR, data={"decision": "maybe"}, headers=html)
+    assert odd.status_code == 400
+    done = own_site.post(address, by=AUTHOR, data={"decision": "approved"}, headers=html)
+    assert done.headers["location"] == "/approvals"
+    assert "operator on" not in own_site.page("/approvals", by=AUTHOR).text
+    assert own_site.post("/api/v1/projects/cars/watch", by=VIEWER).status_code == 200
+    gone = own_site.post(address, by=AUTHOR, data={"decision": "approved"}, headers=html)
+    assert gone.status_code == 409

@@ -14,7 +14,17 @@ from starlette.routing import Route
 from headrace.core.errors import HeadraceError, ProofNeeded, Unauthenticated
 from headrace.core.ids import new_id
 from headrace.web.identity import Refuse, Scope, SessionEnded
-from headrace.web.pages import audit, downloads, overview, project, release, security, signin, status
+from headrace.web.pages import (
+    approvals,
+    audit,
+    downloads,
+    overview,
+    project,
+    release,
+    security,
+    signin,
+    status,
+)
 from headrace.web.pages.rendering import Renderer, parts_of, renderer_of
 from headrace.web.parts import Parts
 from headrace.web.problems import problem, shown_message, status_of
@@ -31,6 +41,8 @@ _ROUTES = [
     Route("/projects/{name}/{file}", downloads.show),
     Route("/releases/{release_id}", release.show),
     Route("/releases/{release_id}/decision", release.settle, methods=["POST"]),
+    Route("/approvals", approvals.show),
+    Route("/approvals/{kind}/{id}", approvals.settle, methods=["POST"]),
     Route("/audit", audit.show),
     Route("/audit/verify", audit.verify, methods=["POST"]),
     Route("/signin", signin.show),

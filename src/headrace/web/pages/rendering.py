@@ -26,6 +26,7 @@ _FOLDER = Path(__file__).resolve().parents[1]
 PLOTLY = "plotly.min.js"
 PLACES: tuple[tuple[str, str, str | None, str], ...] = (
     ("/", "Overview", None, ""),
+    ("/approvals", "Approvals", None, ""),
     ("/audit", "Audit", "audit.read", "audit:log"),
 )
 """The menu: address, name, and the right that the page needs, if it needs one."""

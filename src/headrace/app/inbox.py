@@ -1,0 +1,107 @@
+"""What waits for a person: releases, rights asked for, policies. The list is the check: both ask one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from headrace.app import grants, policies, reading
+from headrace.app.composition import App
+from headrace.core.identity import Principal
+
+Kind = Literal["release", "grant", "policy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """One thing that somebody has to decide.
+
+    Attributes:
+        id: the release, the grant, or the version of the policy.
+        about: what it would change, in a line.
+        why: the reason that was given.
+        asked_by: who made it or asked for it, and therefore does not decide.
+        may_decide: whether the reader may, if need be after they have proved that it is them.
+        why_not: why the reader may not decide.
+    """
+
+    kind: Kind
+    id: str
+    about: str
+    why: str
+    asked_by: str
+    at: datetime
+    may_decide: bool
+    why_not: str = ""
+
+
+def inbox(app: App, me: Principal) -> list[Waiting]:
+    """Everything that waits and that ``me`` may see; what they may decide comes first, then the oldest."""
+    found = [*_releases(app, me), *_grants(app, me), *_policies(app, me)]
+    return sorted(found, key=lambda one: (not one.may_decide, one.at))
+
+
+def _releases(app: App, me: Principal) -> Iterator[Waiting]:
+    for release in reading.releases(app, me):
+        if release.state == "waiting":
+            manifest = release.manifest
+            why_not = _why_not(app, me, "release.approve", f"release:{release.id}", release.author)
+            yield Waiting(
+                kind="release",
+                id=release.id,
+                about=manifest.subject.ref,
+                why=manifest.cause,
+                asked_by=release.author,
+                at=release.created_at,
+                may_decide=not why_not,
+                why_not=why_not,
+            )
+
+
+def _grants(app: App, me: Principal) -> Iterator[Waiting]:
+    for grant in grants.grants(app, me, "asked"):
+        why_not = _why_not(app, me, "grant.decide", f"grant:{grant.id}", grant.asked_by, grant.subject)
+        yield Waiting(
+            kind="grant",
+            id=grant.id,
+            about=f"{grant.role} on {grant.resource} for {grant.subject}, {_lasting(grant.duration_s)}",
+            why=grant.reason,
+            asked_by=grant.asked_by,
+            at=grant.asked_at,
+            may_decide=not why_not,
+            why_not=why_not,
+        )
+
+
+def _policies(app: App, me: Principal) -> Iterator[Waiting]:
+    if not app.gatekeeper.allows(me, "policy.read", f"policy:{me.workspace}"):
+        return
+    for text in policies.versions(app, me):
+        if text.state == "waiting":
+            resource = f"policy:{text.workspace}@{text.version}"
+            why_not = _why_not(app, me, "policy.decide", resource, text.author)
+            yield Waiting(
+                kind="policy",
+                id=str(text.version),
+                about=f"version {text.version} of the access policy of {text.workspace}",
+                why=text.comment,
+                asked_by=text.author,
+                at=text.at,
+                may_decide=not why_not,
+                why_not=why_not,
+            )
+
+
+def _why_not(app: App, me: Principal, action: str, resource: str, *makers: str) -> str:
+    """Why ``me`` may not decide; empty if they may."""
+    keeper = app.gatekeeper
+    if keeper.allows(me, action, resource) or keeper.lacks_proof(me, action, resource):
+        return ""
+    return "yours: somebody else decides" if me.name in makers else "your roles may not decide it"
+
+
+def _lasting(duration_s: int) -> str:
+    minutes = round(duration_s / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:g} h"

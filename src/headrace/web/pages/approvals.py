@@ -1,0 +1,51 @@
+"""``/approvals``: everything that waits for a person, with the buttons for whoever may decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from headrace.app import grants, policies
+from headrace.app.composition import App
+from headrace.app.inbox import inbox
+from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.identity import Principal
+from headrace.web.identity import principal_of
+from headrace.web.pages.causes import cause_of
+from headrace.web.pages.forms import read_form
+from headrace.web.pages.rendering import parts_of, renderer_of
+
+
+def show(request: Request) -> Response:
+    """What waits, the reader's own decisions first."""
+    app, me = parts_of(request).app, principal_of(request.scope)
+    waiting = [
+        replace(one, why=cause_of(one.why).text) if one.kind == "release" else one for one in inbox(app, me)
+    ]
+    texts = {one.id: policies.difference(app, me, int(one.id)) for one in waiting if one.kind == "policy"}
+    return renderer_of(request).page(request, "approvals.html", waiting=waiting, differences=texts)
+
+
+async def settle(request: Request) -> Response:
+    """Decide, as the page's buttons say; releases are decided on their own page."""
+    app, me = parts_of(request).app, principal_of(request.scope)
+    decision = (await read_form(request)).get("decision", "")
+    await run_in_threadpool(
+        _decide, app, me, request.path_params["kind"], request.path_params["id"], decision
+    )
+    return RedirectResponse("/approvals", 303)
+
+
+def _decide(app: App, me: Principal, kind: str, wanted: str, decision: str) -> None:
+    if decision not in ("approved", "refused"):
+        raise InvalidInput(f"A decision is 'approved' or 'refused', got {decision[:40]!r}.")
+    approves = decision == "approved"
+    if kind == "grant":
+        grants.decide(app, me, wanted, "approved" if approves else "refused")
+    elif kind == "policy" and wanted.isdecimal() and len(wanted) < 10:
+        policies.decide(app, me, int(wanted), "approved" if approves else "rejected")
+    else:
+        raise NotFound(f"Nothing called {kind[:40]!r} waits here under {wanted[:40]!r}.")
