@@ -96,10 +96,17 @@ class Resources:
             kind="release",
             name=release_id,
             workspace=self._projects.workspace(release.project),
-            authors=(release.author,),
+            authors=self._makers(release.author),
             risk=release.manifest.risk,
             project=release.project,
         )
+
+    def _makers(self, author: str) -> tuple[str, ...]:
+        """``author``, and who answers for it: the work of one's own service is one's own work."""
+        found = self._principals.find(author)
+        if found is None or found.owner is None or found.owner == author:
+            return (author,)
+        return author, found.owner
 
 
 def policy_id(workspace: str, version: str) -> str:

@@ -16,10 +16,11 @@ from headrace.access.grants import (
     standing,
     transition,
 )
+from headrace.access.incidents import Step
 from headrace.app.composition import App
-from headrace.core.errors import Conflict, InvalidInput, NotFound
-from headrace.core.identity import ROLES, Grant, Incident, Principal, Role
-from headrace.core.ids import derived_id, new_id
+from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.identity import ROLES, Grant, Principal, Role
+from headrace.core.ids import new_id
 
 SHORTEST_S = 60
 LONGEST_REASON = 2000
@@ -103,7 +104,9 @@ def end(app: App, me: Principal, grant_id: str) -> Grant:
 def break_glass(
     app: App, me: Principal, role: str, resource: str, reason: str, duration_s: int = BREAK_GLASS_S
 ) -> Grant:
-    """Take ``role`` on ``resource`` at once, for an hour at most. It raises an incident, to be reviewed.
+    """Take ``role`` on ``resource`` at once, for an hour at most. It raises an incident.
+
+    The review afterwards is that incident: it stays open until somebody other than ``me`` has closed it.
 
     Raises:
         Denied: ``me`` is no person who operates or administers.
@@ -126,51 +129,17 @@ def break_glass(
     )
     app.store.audit.append(me.name, "grant.break_glass", f"grant:{grant.id}", _detail(grant))
     # The alert first: there is no moment at which the role is held and nobody is told.
-    app.store.incidents.add(
-        Incident(
-            id=incident_of(grant.id),
-            workspace=grant.workspace,
-            subject=me.name,
-            kind="break_glass",
-            title=f"{me.name} took the role {grant.role} on {grant.resource} in an emergency",
-            raised_by="headrace",
-            at=now,
-            evidence={"grant": grant.id} | _detail(grant),
-        )
+    raised = app.access.incidents.open(
+        "break_glass",
+        me.name,
+        me.workspace,
+        title=f"{me.name} took a role in an emergency",
+        evidence={"grant": grant.id} | _detail(grant),
     )
+    app.access.incidents.step(raised.id, Step(kind="note", by=me.name, at=now, text=_taken(grant)))
     kept = app.store.grants.add(grant)
     app.store.epoch.advance()
     return kept
-
-
-def review(app: App, me: Principal, grant_id: str, comment: str) -> Incident:
-    """Say, as somebody else, whether a role taken in an emergency was in order; closes its incident.
-
-    Raises:
-        Denied: ``me`` took it, or may not decide grants.
-        Conflict: it has been reviewed.
-    """
-    app.gatekeeper.require(me, "grant.decide", f"grant:{grant_id}")
-    grant = _found(app, me, grant_id)
-    if not grant.break_glass:
-        raise InvalidInput(f"The grant {grant_id} was asked for and decided: there is nothing to review.")
-
-    said = _text(comment, "A review needs a comment: was it in order, and how do you know?")
-    incident = app.store.incidents.get(incident_of(grant_id))
-    if incident.state == "closed":
-        raise Conflict(f"It was reviewed already: {incident.resolution}")
-    app.store.audit.append(me.name, "grant.review", f"grant:{grant_id}", {"comment": said})
-    note = {"by": me.name, "at": app.clock.now().isoformat(), "text": said}
-    return app.store.incidents.change(
-        replace(
-            incident,
-            state="closed",
-            resolution=said,
-            assignee=me.name,
-            notes=(*incident.notes, note),
-            revision=incident.revision + 1,
-        )
-    )
 
 
 def grants(app: App, me: Principal, state: str | None = None) -> list[Grant]:
@@ -184,11 +153,6 @@ def grants(app: App, me: Principal, state: str | None = None) -> list[Grant]:
         for grant in found
         if (every or me.name in (grant.subject, grant.asked_by)) and state in (None, grant.state)
     ]
-
-
-def incident_of(grant_id: str) -> str:
-    """The id of the incident that a role taken in an emergency has raised."""
-    return derived_id("incident", "break_glass", grant_id)
 
 
 def _grant(
@@ -266,6 +230,13 @@ def _change(app: App, me: Principal, grant: Grant, action: str, more: dict[str, 
     kept = app.store.grants.change(grant)
     app.store.epoch.advance()
     return kept
+
+
+def _taken(grant: Grant) -> str:
+    return (
+        f"took {grant.role} on {grant.resource} for {grant.duration_s // 60} minutes "
+        f"(grant {grant.id}): {grant.reason}"
+    )
 
 
 def _detail(grant: Grant) -> dict[str, str | int]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.access.grants import BREAK_GLASS_S, LONGEST_S, USUAL_S
 from headrace.app import grants
-from headrace.core.identity import Grant, Incident, Role
+from headrace.core.identity import Grant, Role
 from headrace.web.api.request import Me, Server, Text
 
 router = APIRouter(prefix="/access/grants", tags=["access"])
@@ -39,14 +39,6 @@ class Emergency(BaseModel):
     resource: On
     reason: Why
     duration_s: int = Field(BREAK_GLASS_S, ge=grants.SHORTEST_S, le=BREAK_GLASS_S)
-
-
-class Review(BaseModel):
-    """Whether a role taken in an emergency was in order."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    comment: Why
 
 
 @router.get("")
@@ -97,9 +89,3 @@ def refuse_grant(grant_id: Id, server: Server, me: Me) -> Grant:
 def end_grant(grant_id: Id, server: Server, me: Me) -> Grant:
     """End a grant before its time."""
     return grants.end(server.app, me, grant_id)
-
-
-@router.post("/{grant_id}/review")
-def review_grant(grant_id: Id, server: Server, me: Me, body: Review) -> Incident:
-    """Review, as somebody else, a role that was taken in an emergency."""
-    return grants.review(server.app, me, grant_id, body.comment)
