@@ -209,3 +209,51 @@ class Theft(RuleBasedStateMachine):
 
 TestTheft = pytest.mark.requirement("MCP-04")(Theft.TestCase)
 TestTheft.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+
+
+class Dying(MemoryRecords[Credential]):
+    """Dies before the write with this number, like a process that is killed there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: int | None = None
+
+    def _write(self) -> None:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        if self.left is not None:
+            self.left -= 1
+
+    def add(self, record: Credential) -> Credential:
+        self._write()
+        return super().add(record)
+
+    def change(self, record: Credential) -> Credential:
+        self._write()
+        return super().change(record)
+
+
+@pytest.mark.parametrize("repeated", [False, True], ids=["first use", "repeat"])
+@pytest.mark.parametrize("n_written", range(4))
+def test_wherever_it_is_killed_the_client_goes_on(n_written: int, repeated: bool) -> None:
+    clock, epoch, records = FakeClock(), MemoryEpoch(), Dying()
+    revocations = Revocations(records, epoch, clock)
+    incidents = Incidents(MemoryRecords[Incident](), MemoryAudit(), clock)
+    tokens = RefreshTokens(records, incidents, revocations, clock)
+    held = tokens.start(make_principal(name="ann")).text
+    if repeated:
+        tokens.use(held)  # and the answer is lost
+    records.left = n_written
+    try:
+        tokens.use(held)  # also when nothing kills it: the answer is lost
+    except KeyboardInterrupt:
+        assert n_written < (3 if repeated else 2)
+    records.left = None
+    clock.advance(REPEAT_S)
+    if repeated and n_written == 2:
+        # Two lost answers, the second killed between its last two writes: taken for a theft, to be safe.
+        with pytest.raises(GrantRefused, match="a second time"):
+            tokens.use(held)
+        return
+    for _ in range(3):
+        held = tokens.use(held).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -250,3 +251,14 @@ def test_only_people_get_refresh_tokens_for_themselves(app: App, cast: Cast) -> 
     for machine in (cast.service, cast.agent):
         with pytest.raises(Denied):
             issue_refresh_token(app, machine)
+
+
+@pytest.mark.requirement("MCP-03")
+def test_tokens_leave_by_one_door_which_writes_them_down(project_root: Path) -> None:
+    source = project_root / "src/headrace"
+    callers = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if re.search(r"tokens\.(issue|mint)\(", path.read_text(encoding="utf-8"))
+    }
+    assert callers == {"access/tokens.py", "app/credentials.py"}, "Use hand_out: it is in the audit log."

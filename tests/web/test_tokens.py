@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jwt
 import pytest
 
@@ -32,3 +34,39 @@ def test_a_revoked_token_is_refused_by_every_protocol_at_the_next_request(site: 
     assert [site.get(path, by=None, headers=headers).status_code for path in paths] == [401, 401, 401]
     assert site.post("/api/v1/access/revoke", json={"principal": "nobody"}).status_code == 404
     assert site.post("/api/v1/access/revoke", json={"principal": "mallory", "all": 1}).status_code == 422
+
+
+def _signed_in(site: Site, name: str) -> dict[str, str]:
+    """The cookie of somebody who has followed a sign-in link."""
+    answer = site.client.request("GET", f"/signin?ticket={site.server.parts.tickets.issue(name)}")
+    return {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+@pytest.mark.requirement("MCP-04")
+def test_revoking_all_ends_browser_sessions_too(site: Site) -> None:
+    site.app.identities.add("eve", ["viewer"], actor="root")
+    cookies = _signed_in(site, "eve")
+    page = {"accept": "text/html"} | cookies
+    assert site.client.request("GET", "/", headers=page).status_code == 200
+    assert site.post("/api/v1/access/revoke", json={"principal": "eve"}).status_code == 200
+    assert site.client.request("GET", "/", headers=page).status_code == 401
+    again = {"accept": "text/html"} | _signed_in(site, "eve")
+    assert site.client.request("GET", "/", headers=again).status_code == 200
+
+
+@pytest.mark.requirement("IDN-04")
+@pytest.mark.parametrize("kind", ["service", "agent"])
+def test_a_machines_token_does_not_become_a_session(site: Site, kind: Literal["service", "agent"]) -> None:
+    machine = site.app.identities.add(
+        f"m-{kind}", ["viewer"], actor="root", kind=kind, owner=AUTHOR, purpose="tests"
+    )
+    token = site.app.tokens.issue(machine, run="r7", tools=("search",))
+    answer = site.client.request(
+        "POST", "/signin", data={"token": token}, headers={"sec-fetch-site": "same-origin"}
+    )
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    person = site.client.request(
+        "POST", "/signin", data={"token": site.token(AUTHOR)}, headers={"sec-fetch-site": "same-origin"}
+    )
+    assert "set-cookie" in person.headers

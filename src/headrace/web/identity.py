@@ -91,6 +91,12 @@ class Identified:
         except (NotFound, Unauthenticated) as error:
             self._sessions.close_all(signed.name)
             raise SessionEnded(f"Your session has ended. {error}") from error
+        began_at = signed.session.began_at
+        if began_at is not None and self._app.access.revocations.reaches(
+            signed.name, began_at.timestamp(), token=signed.session.token
+        ):
+            self._sessions.close_all(signed.name)
+            raise SessionEnded("Your session has been revoked. Sign in again.")
         session = replace(signed.session, network=network_of(scope.get("client")))
         here = replace(principal, session=session)
         self._app.access.activity.note(here, SEEN, here.name)

@@ -42,6 +42,10 @@ async def enter(request: Request) -> Response:
         principal = await run_in_threadpool(app.gatekeeper.authenticate, f"Bearer {token}" if token else None)
     except Unauthenticated as error:
         return await run_in_threadpool(ask, request, status=401, problem=str(error), target=target)
+    if principal.kind != "person":
+        # Its token lives minutes, bound to a run; a session would live hours, bound to nothing.
+        why = f"{principal.name!r} is no person. Only people sign in; programs send their token."
+        return await run_in_threadpool(ask, request, status=401, problem=why, target=target)
     return await run_in_threadpool(_signed_in, request, RedirectResponse(target, 303), principal.name)
 
 
