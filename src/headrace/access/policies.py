@@ -141,7 +141,7 @@ class Policies:
 
     def _newest(self, workspace: str, last: InForce | None) -> InForce:
         for state in ("live", "superseded"):
-            texts = self._texts.list(workspace=workspace, state=state)
+            texts = self._texts.list(workspace=workspace, subject=workspace, state=state)
             for text in sorted(texts, key=lambda text: text.version, reverse=True):
                 if last is not None and last.policy.text == text.text and last.version == text.version:
                     return last

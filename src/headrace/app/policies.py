@@ -168,7 +168,7 @@ def decide(
     )
     kept = app.store.policies.change(moved)
     app.store.epoch.advance()
-    for older in app.store.policies.list(workspace=me.workspace, state="live"):
+    for older in app.store.policies.list(workspace=me.workspace, subject=me.workspace, state="live"):
         if approved and older.version < version:
             # Whoever approved at the same instant has tidied up too; the newest is in force either way.
             with suppress(Conflict):
@@ -221,7 +221,9 @@ def _people(app: App, workspace: str) -> list[Principal]:
 
 
 def _texts(app: App, workspace: str) -> list[PolicyText]:
-    return sorted(app.store.policies.list(workspace=workspace), key=lambda text: text.version)
+    return sorted(
+        app.store.policies.list(workspace=workspace, subject=workspace), key=lambda text: text.version
+    )
 
 
 def _version(app: App, me: Principal, version: int) -> PolicyText:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from headrace.app import reading, waivers
+from headrace.app import controls, reading, waivers
 from headrace.app.accountable import accountable
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, session
-from headrace.core.errors import WaitsForPerson
+from headrace.core.errors import GateFailed, InvalidInput, WaitsForPerson
 from headrace.core.release import Waiver
 from headrace.projects.charter import project_schema
 from headrace.releases.waivers import Size, missing
 
-app = typer.Typer(no_args_is_help=True, help="Projects known here, waivers, the charter's schema.")
+app = typer.Typer(no_args_is_help=True, help="Projects known here, waivers, rules, the charter's schema.")
+rules = typer.Typer(no_args_is_help=True, help="Rules that every project of the workspace inherits.")
+app.add_typer(rules, name="controls")
+Version = Annotated[int, typer.Argument(help="Number of the version, as 'controls ls' shows it.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The waiver's id, or its first letters.")]
 Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 
@@ -120,6 +124,96 @@ def unwaive(waiver: Id, comment: Comment = "", as_name: As = None, as_json: Json
     with session(as_name) as s:
         ended = waivers.end(s.app, s.me, waiver, comment)
     _tell(ended, as_json)
+
+
+@rules.command("show")
+def show_rules(as_name: As = None, as_json: Json = False) -> None:
+    """Print the rules in force."""
+    with session(as_name) as s:
+        found = controls.show(s.app, s.me)
+    if as_json:
+        print_json(
+            {"version": found.version, "digest": found.digest, "rules": found.rules, "text": found.text}
+        )
+        return
+    whose = f"version {found.version}" if found.version else "Headrace's own; this workspace has none"
+    typer.echo(f"# {whose}, digest {found.digest[:12]}")
+    typer.echo(found.text.rstrip())
+
+
+@rules.command("ls")
+def list_rules(as_name: As = None, as_json: Json = False) -> None:
+    """List all versions of the rules."""
+    with session(as_name) as s:
+        found = controls.versions(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("VERSION", "STATE", "AUTHOR", "APPROVER", "AT", "DIGEST", "COMMENT"),
+        [
+            (t.version, t.state, t.author, t.approver, f"{t.at:%Y-%m-%d %H:%M}", t.digest[:12], t.comment)
+            for t in found
+        ],
+        empty="Headrace's own rules are in force. Propose others: headrace project controls propose FILE",
+    )
+
+
+@rules.command("propose")
+def propose_rules(
+    file: Annotated[Path, typer.Argument(help="YAML file with the rules.")],
+    comment: Comment = "",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Put rules up for decision; they hold for nobody until somebody else has approved them."""
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read ({error}). Expected a YAML file.") from error
+    with session(as_name) as s:
+        proposed = controls.propose(s.app, s.me, text, comment)
+    if as_json:
+        print_json(proposed)
+    else:
+        typer.echo(f"Version {proposed.version} waits for somebody other than {proposed.author!r}.")
+        typer.echo(f"Next: headrace project controls approve {proposed.version} --as NAME")
+
+
+@rules.command("approve")
+def approve_rules(version: Version, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Put proposed rules into force; never one's own. Every live release is judged by them at once."""
+    _decide_rules(version, "approved", comment, as_name, as_json)
+
+
+@rules.command("reject")
+def reject_rules(version: Version, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Refuse proposed rules."""
+    _decide_rules(version, "rejected", comment, as_name, as_json)
+
+
+def _decide_rules(
+    version: int,
+    decision: Literal["approved", "rejected"],
+    comment: str,
+    as_name: str | None,
+    as_json: bool,
+) -> None:
+    with session(as_name) as s:
+        judged = controls.decide(s.app, s.me, version, decision, comment)
+    if as_json:
+        print_json(judged)
+    else:
+        typer.echo(f"Version {judged.text.version} is {judged.text.state}.")
+    if judged.violating:
+        listed = ", ".join(judged.violating)
+        end_with(
+            GateFailed(
+                f"They are in force. The live releases of {listed} do not keep them, and an incident is "
+                "open for each. List them: headrace access incident ls"
+            ),
+            as_json=as_json,
+        )
 
 
 def _settle(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +93,7 @@ def house_rules() -> InForce:
     return InForce(rules=_read(text), version=0, digest=digest_bytes(text.encode()), text=text)
 
 
+@lru_cache(maxsize=32)
 def read_rules(text: str) -> Rules:
     """The rules that a workspace's text says, with what it does not name from Headrace's own.
 

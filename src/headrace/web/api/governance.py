@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import waivers
+from headrace.app import controls, waivers
 from headrace.app.accountable import Accountable, accountable
 from headrace.app.compliance import project_compliance
+from headrace.core.identity import PolicyText
 from headrace.core.release import Waiver
 from headrace.projects.compliance import Compliance
+from headrace.projects.controls import InForce
 from headrace.web.api.request import Me, Name, Server, Text
 
 router = APIRouter(tags=["governance"])
@@ -36,6 +38,41 @@ class Opinion(BaseModel):
 
     decision: Literal["approved", "rejected"]
     comment: Text = Field("", max_length=2000)
+
+
+class Proposal(BaseModel):
+    """Rules to be decided by somebody else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Text = Field(min_length=1, max_length=controls.LARGEST, description="YAML.")
+    comment: Text = Field("", max_length=2000)
+
+
+@router.get("/controls")
+def list_rules(server: Server, me: Me) -> list[PolicyText]:
+    """All versions of the rules of your workspace, oldest first."""
+    return controls.versions(server.app, me)
+
+
+@router.get("/controls/live")
+def show_rules(server: Server, me: Me) -> InForce:
+    """The rules in force; version 0 is Headrace's own."""
+    return controls.show(server.app, me)
+
+
+@router.post("/controls", status_code=201)
+def propose_rules(server: Server, me: Me, body: Proposal) -> PolicyText:
+    """Put rules up for decision."""
+    return controls.propose(server.app, me, body.text, body.comment)
+
+
+@router.post("/controls/{version}/decision")
+def decide_rules(
+    version: Annotated[int, Path(ge=1, le=2**31)], server: Server, me: Me, body: Opinion
+) -> controls.Judged:
+    """Put proposed rules into force, or refuse them; never one's own."""
+    return controls.decide(server.app, me, version, body.decision, body.comment)
 
 
 @router.get("/projects/{project}/compliance")
