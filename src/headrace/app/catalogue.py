@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from headrace.app.composition import App
@@ -11,7 +12,7 @@ from headrace.core.data import Snapshot
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.project import Project
-from headrace.data.snapshots import load_snapshot
+from headrace.data.snapshots import first_rows
 
 MAX_ROWS = 1000
 _MAX_WORDS = 20
@@ -108,8 +109,8 @@ def read_rows(app: App, principal: Principal, name: str, limit: int = 20) -> Row
     app.store.audit.append(
         principal.name, "data.read", f"project:{name}", {"snapshot": newest.id, "rows": limit}
     )
-    columns = load_snapshot(newest, app.store.tables)
-    cells = [[_plain(value) for value in column[:limit].tolist()] for column in columns.values()]
+    columns = first_rows(newest, app.store.tables, limit)
+    cells = [[_plain(value) for value in column.tolist()] for column in columns.values()]
     return Rows(
         source=name,
         snapshot=newest.id,
@@ -165,7 +166,7 @@ def _matches(found: Source, words: list[str]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON has it: a number that is none is null, a moment is text."""
-    if isinstance(value, float) and value != value:
+    """A cell as JSON has it: a number that is none, or without end, is null, a moment is text."""
+    if isinstance(value, float) and not isfinite(value):
         return None
     return value.isoformat() if isinstance(value, datetime) else value

@@ -36,7 +36,7 @@ COMMANDS = {
     "demo": Entry("headrace.cli.demo", "The whole loop on real flights of 2013."),
     "status": Entry("headrace.cli.status", "What is live, what waits, what is under way."),
     "doctor": Entry("headrace.cli.doctor", "Check this machine and this home."),
-    "data": Entry("headrace.cli.data", "Snapshots and where they came from."),
+    "data": Entry("headrace.cli.data", "The catalogue of data sources, their rows, and snapshots."),
     "model": Entry("headrace.cli.model", "Model versions, their runs and lineage."),
     "release": Entry("headrace.cli.release", "List, show, approve, reject, roll back."),
     "monitor": Entry("headrace.cli.monitor", "Watch, findings, performance, replay."),

@@ -137,6 +137,16 @@ def load_snapshot(snapshot: Snapshot, tables: TableStore) -> dict[str, Array]:
     return _verified(_of_kinds(stored, snapshot.columns), snapshot, "its table")
 
 
+def first_rows(snapshot: Snapshot, tables: TableStore, limit: int) -> dict[str, Array]:
+    """The first ``limit`` rows, without reading the rest; raises NotFound when the table is gone."""
+    stored = tables.query(
+        f'SELECT * EXCLUDE ("{ROW}") FROM t ORDER BY "{ROW}" LIMIT ?',
+        {"t": (snapshot.table, snapshot.table_version)},
+        [limit],
+    )
+    return _of_kinds(stored, snapshot.columns)
+
+
 def rebuild_from_raw(snapshot: Snapshot, artifacts: ArtifactStore) -> dict[str, Array]:
     """The same rows, made again from the archived original.
 

@@ -15,6 +15,7 @@ from headrace.core.ids import new_id
 from headrace.web.api import (
     access_grants,
     access_policies,
+    catalogue,
     governance,
     history,
     incidents,
@@ -57,6 +58,7 @@ def api_application(parts: Parts) -> FastAPI:
         access_policies,
         access_grants,
         governance,
+        catalogue,
     ):
         api.include_router(noun.router, prefix="/api/v1")
     _answer_errors(api, parts)
