@@ -96,13 +96,19 @@ def reach(app: App, me: Principal, name: str) -> list[Reach]:
         NotFound: nobody is known by this name in the workspace of ``me``.
     """
     app.gatekeeper.require(me, "access.read", f"principal:{name}")
-    principal = _known(app, me, name)
+    return reach_of(app, _known(app, me, name))
+
+
+def reach_of(app: App, principal: Principal) -> list[Reach]:
+    """What ``principal`` may do at this moment; whoever asks has been found to be allowed to."""
+    if _stopped(app, principal):
+        return []
     resources = [f"workspace:{principal.workspace}"]
     resources += [f"project:{project.name}" for project in app.store.projects.list()]
     found = []
     for resource in resources:
         may = tuple(action for action in ACTIONS if app.gatekeeper.allows(principal, action, resource))
-        if may and not _stopped(app, principal):
+        if may:
             found.append(Reach(resource=resource, actions=may))
     return found
 

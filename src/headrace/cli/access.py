@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from headrace.cli import explain, grant, incident, policy, secret, tokens, user
+from headrace.cli import explain, grant, incident, inventory, policy, secret, tokens, user
 
 app = typer.Typer(no_args_is_help=True, help="Identities, tokens, policy and grants.")
 app.add_typer(user.app, name="user")
@@ -12,6 +12,8 @@ app.add_typer(incident.app, name="incident")
 app.add_typer(secret.app, name="secret")
 app.add_typer(tokens.keys, name="keys")
 app.command("flag")(incident.flag)
+app.command("inventory")(inventory.list_everybody)
+app.command("unused")(inventory.list_unused)
 app.add_typer(policy.app, name="policy")
 app.add_typer(grant.app, name="grant")
 app.command("test")(explain.try_examples)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import identities
+from headrace.cli import inventory
 from headrace.cli.moments import moment
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import InvalidInput
@@ -61,6 +62,9 @@ def list_users(as_name: As = None, as_json: Json = False) -> None:
             [(p.name, p.kind, ", ".join(p.roles), f"{p.created_at:%Y-%m-%d}") for p in principals],
             empty="Nobody yet.",
         )
+
+
+app.command("show")(inventory.show)
 
 
 @app.command("remove-role")

@@ -6,8 +6,9 @@ import logging
 import threading
 from collections.abc import Callable
 
-from headrace.app.credentials import Known, revoke_unneeded
+from headrace.app.credentials import revoke_unneeded
 from headrace.app.incidents import notice
+from headrace.app.inventory import tidy
 from headrace.web.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -74,9 +75,10 @@ class Background:
         self.notice()
         self._parts.app.access.uses.flush()
 
-    def tidy(self) -> list[Known]:
-        """Revoke the secrets that nobody has used for long."""
-        return revoke_unneeded(self._parts.app)
+    def tidy(self) -> None:
+        """End credentials that are over or that nobody needs, and tell about what a person has to mend."""
+        revoke_unneeded(self._parts.app)
+        tidy(self._parts.app)
 
     def _repeat(self, name: str, period_s: float, act: Callable[[], object]) -> None:
         while not self._stopping.wait(period_s):
