@@ -157,7 +157,7 @@ def test_versions_are_numbered_and_one_per_run(url: str, package: Path) -> None:
     assert MlflowTracker(url).register(model_of(), package) == "1"
     version = _client(url).get_model_version("cars", "1")
     assert version.run_id == tracking_id
-    assert version.source == package.as_uri()
+    assert version.source == f"mlflow-artifacts:/workspaces/default/headrace/cars/1-{FILE.digest[:12]}"
     assert version.tags["headrace.version"] == "1"
     assert version.tags["headrace.package"] == FILE.digest
 
@@ -273,3 +273,31 @@ def test_no_two_workspaces_share_a_name_in_mlflow() -> None:
     assert len(set(names)) == len(ours)
     assert names[0] == "default"
     assert names[2] == "team-b"
+
+
+@pytest.mark.requirement("REG-08")
+def test_what_was_registered_is_a_folder_of_mlflow(url: str, package: Path, tmp_path: Path) -> None:
+    tracker = MlflowTracker(url)
+    tracker.log_run(run_named())
+    number = tracker.register(model_of(), package)
+    tracker.fetch("cars", "cars", number, tmp_path / "copy")
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [
+        "MLmodel",
+        "model.package",
+        "requirements.txt",
+    ]
+    assert (tmp_path / "copy" / "model.package").read_bytes() == package.read_bytes()
+
+
+def test_files_are_fetched_from_mlflows_own_folder_alone(url: str, tmp_path: Path) -> None:
+    tracker = MlflowTracker(url)
+    tracker.log_run(run_named())
+    client = _client(url)
+    client.create_registered_model("cars")
+    (tmp_path / "secrets").mkdir()
+    for source in ("file:///etc", "mlflow-artifacts:/../secrets", "mlflow-artifacts:/absent"):
+        made = client.create_model_version("cars", source, await_creation_for=0)
+        with pytest.raises(Conflict, match="no folder of its artefacts"):
+            tracker.fetch("cars", "cars", str(made.version), tmp_path / "copy")
+    with pytest.raises(Conflict, match="not found"):
+        tracker.fetch("cars", "cars", "77", tmp_path / "copy")

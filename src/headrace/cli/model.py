@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from headrace.app.active import active, export_model
 from headrace.app.reading import lineage, model_versions, rebuild, runs
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, session
@@ -38,6 +40,48 @@ def list_models(project: Project, as_name: As = None, as_json: Json = False) -> 
         ],
         empty="No model yet. Make one with 'headrace run'.",
     )
+
+
+@app.command("active")
+def show_active(as_name: As = None, as_json: Json = False) -> None:
+    """Which version is active in each environment, since when and by whose word."""
+    with session(as_name) as s:
+        found = active(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("PROJECT", "ENVIRONMENT", "VERSION", "SHARE", "IN MLFLOW", "SINCE", "APPROVED BY"),
+        [
+            (
+                a.project,
+                a.environment,
+                a.version,
+                f"{a.share_percent:.0f} %",
+                f"{a.mlflow_version or '-'}{f' @{a.mlflow_alias}' if a.mlflow_alias else ''}",
+                "" if a.since is None else f"{a.since:%Y-%m-%d %H:%M}",
+                ", ".join(a.approved_by),
+            )
+            for a in found
+        ],
+        empty="Nothing is live yet. Make a model with 'headrace run'.",
+    )
+
+
+@app.command("export")
+def export(
+    model: NameAtVersion,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A folder that is not there yet.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Write a version as a folder that MLflow's pyfunc loads."""
+    with session(as_name) as s:
+        folder = export_model(s.app, s.me, model, to)
+    if as_json:
+        print_json({"model": model, "folder": str(folder)})
+    else:
+        typer.echo(f"{model} is in {folder}. Load it with mlflow.pyfunc.load_model({str(folder)!r}).")
 
 
 @app.command("runs")

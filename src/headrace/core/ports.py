@@ -389,6 +389,11 @@ class Tracker(Protocol):
     def register(self, model: ModelVersion, package: Path) -> str:
         """Register a version; the same run gives the same number."""
 
+    def fetch(self, project: str, model: str, version: str, folder: Path) -> None:
+        """Copy the files of a registered version of ``model``, in the project's workspace, into ``folder``.
+
+        Raises Conflict when there is no such version."""
+
     def set_live(self, project: str, registry_version: str) -> None:
         """Point the alias that production follows at this version."""
 

@@ -10,6 +10,8 @@ import fcntl
 import logging
 import os
 import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import Conflict, InvalidInput, Unavailable
 from headrace.core.identity import MAIN
+from headrace.plugins.mlflow_model import write_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +38,7 @@ SERVER_ENVIRONMENT = {
 _RUN_TAG = "headrace.run_id"
 _DONE_TAG = "headrace.logged"
 _SQLITE = "sqlite:///"
+_ARTIFACTS = "mlflow-artifacts:"
 _LONGEST_TAG = 5000
 _LONGEST_PARAM = 6000
 _MOST_METRICS = 1000
@@ -102,8 +106,7 @@ class MlflowTracker:
     def register(self, model: ModelVersion, package: Path) -> str:
         """Register a version of the model called like the project; the same run gives the same number.
 
-        Args:
-            package: the package's file. A server gets a copy of it; a database points to it.
+        What is registered is a folder that ``mlflow.pyfunc`` loads, kept where no client can write.
 
         Raises:
             Unavailable: MLflow does not answer.
@@ -116,10 +119,7 @@ class MlflowTracker:
                     return str(version.version)
             logged = self._find_run(client, model.project, model.run_id)
             tracking_id = None if logged is None else str(logged.info.run_id)
-            source = package.absolute().as_uri()
-            if tracking_id is not None and not self._is_database():
-                client.log_artifact(tracking_id, str(package), "package")
-                source = f"runs:/{tracking_id}/package/{package.name}"
+            source = self._keep(client, model, package, tracking_id)
             made = client.create_model_version(
                 model.project,
                 source,
@@ -133,6 +133,34 @@ class MlflowTracker:
             )
             return str(made.version)
 
+    def fetch(self, project: str, model: str, version: str, folder: Path) -> None:
+        """Copy the files of a registered model version into ``folder``; nothing of them is loaded.
+
+        Raises:
+            Conflict: MLflow has no such version, or keeps its files where they cannot be had.
+            Unavailable: MLflow does not answer.
+        """
+        with self._session(project) as client:
+            if not self._is_database():
+                from mlflow.artifacts import download_artifacts
+
+                download_artifacts(
+                    artifact_uri=f"models:/{model}/{version}",
+                    dst_path=str(folder),
+                    tracking_uri=self._url,
+                    registry_uri=self._url,
+                )
+                return
+            place = _place_of(client, str(client.get_model_version(model, version).source))
+            root = artifact_folder(self._url).resolve()
+            found = (root / place.removeprefix(_ARTIFACTS).lstrip("/")).resolve()
+            if not place.startswith(_ARTIFACTS) or not found.is_relative_to(root) or not found.is_dir():
+                raise Conflict(
+                    f"MLflow keeps {model} version {version} at {place[:200]!r}, which is no folder of its "
+                    "artefacts. Log the model through /mlflow, then register it."
+                )
+            shutil.copytree(found, folder, symlinks=True, dirs_exist_ok=True)
+
     def set_live(self, project: str, registry_version: str) -> None:
         """Point the alias ``champion`` at this version.
 
@@ -142,6 +170,21 @@ class MlflowTracker:
         """
         with self._session(project) as client:
             client.set_registered_model_alias(project, ALIAS, registry_version)
+
+    def _keep(self, client: MlflowClient, model: ModelVersion, package: Path, tracking_id: str | None) -> str:
+        """Put the version's folder where MLflow finds it; returns its address."""
+        name = f"{model.version}-{model.package.digest[:12]}"
+        if self._is_database():
+            workspace = workspace_name(self._workspace_of(model.project))
+            place = f"workspaces/{workspace}/headrace/{model.project}/{name}"
+            write_model(artifact_folder(self._url) / place, model, package)
+            return f"{_ARTIFACTS}/{place}"
+        if tracking_id is None:
+            raise Conflict(f"MLflow at {self._shown()} does not know run {model.run_id}. Log it first.")
+        with tempfile.TemporaryDirectory() as scratch:
+            write_model(Path(scratch) / name, model, package)
+            client.log_artifacts(tracking_id, str(Path(scratch) / name), name)
+        return f"runs:/{tracking_id}/{name}"
 
     @contextmanager
     def _session(self, project: str) -> Iterator[MlflowClient]:
@@ -271,6 +314,17 @@ def workspace_name(workspace: str) -> str:
 def artifact_folder(url: str) -> Path:
     """Where the server over the database ``url`` keeps artefacts."""
     return Path(url.removeprefix(_SQLITE)).parent / "mlflow"
+
+
+def _place_of(client: MlflowClient, source: str) -> str:
+    """Where the files of a model version lie; its source may name a run or a logged model instead."""
+    kind, _, rest = source.partition(":/")
+    if kind == "runs":
+        run_id, _, path = rest.lstrip("/").partition("/")
+        return f"{client.get_run(run_id).info.artifact_uri}/{path}"
+    if kind == "models":
+        return str(client.get_logged_model(rest.lstrip("/")).artifact_location)
+    return source
 
 
 def _quiet() -> None:

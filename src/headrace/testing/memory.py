@@ -145,11 +145,13 @@ class MemoryTracker:
     Attributes:
         runs: tracking id to the run that was logged.
         live: project to the registry version that is live.
+        files: model and version to the folder that somebody has registered.
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.live: dict[str, str] = {}
+        self.files: dict[tuple[str, str], Path] = {}
         self._numbers: dict[tuple[str, str], str] = {}
 
     def log_run(self, run: Run) -> str:
@@ -163,6 +165,11 @@ class MemoryTracker:
             raise NotFound(f"There is no package {package} to register.")
         known = sum(project == model.project for project, _ in self._numbers)
         return self._numbers.setdefault((model.project, model.run_id), str(known + 1))
+
+    def fetch(self, project: str, model: str, version: str, folder: Path) -> None:
+        if (model, version) not in self.files:
+            raise Conflict(f"Model {model!r} has no registered version {version!r}.")
+        shutil.copytree(self.files[model, version], folder, dirs_exist_ok=True)
 
     def set_live(self, project: str, registry_version: str) -> None:
         if registry_version not in {n for (p, _), n in self._numbers.items() if p == project}:

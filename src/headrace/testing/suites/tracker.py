@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.core.errors import Conflict
 from headrace.core.ports import Tracker
 from headrace.testing.factories import make_model, make_run
 
@@ -47,3 +48,8 @@ class TrackerSuite:
             number = tracker.register(make_model(run_id=run.id, version=version), package)
             tracker.set_live("cars", number)
             tracker.set_live("cars", number)
+
+    def test_what_was_never_registered_cannot_be_fetched(self, tracker: Tracker, tmp_path: Path) -> None:
+        tracker.log_run(make_run())
+        with pytest.raises(Conflict):
+            tracker.fetch("cars", "cars", "77", tmp_path / "absent")

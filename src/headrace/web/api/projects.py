@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from headrace.app import reading
+from headrace.app.active import Active, active
 from headrace.app.operations import roll_back
 from headrace.core.project import Project
 from headrace.web.api.request import Me, Name, Server
@@ -26,6 +27,12 @@ class Live:
 def list_projects(server: Server, me: Me) -> list[Project]:
     """All projects that you may see."""
     return reading.projects(server.app, me)
+
+
+@router.get("/active")
+def list_active(server: Server, me: Me) -> list[Active]:
+    """Which version is active in each environment of the projects that you may see."""
+    return active(server.app, me)
 
 
 @router.get("/projects/{project}")

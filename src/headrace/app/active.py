@@ -1,0 +1,105 @@
+"""Which model version is active where, since when and by whose word; and a version as a folder for MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from headrace.app.composition import App
+from headrace.app.reading import projects
+from headrace.core.errors import Conflict, NotFound
+from headrace.core.identity import Principal
+from headrace.core.ids import Ref
+from headrace.plugins.mlflow import ALIAS
+from headrace.plugins.mlflow_model import write_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Active:
+    """A version that answers requests.
+
+    Attributes:
+        environment: ``production`` answers; ``canary`` answers the share that is on trial.
+        share_percent: of the requests, as the route stands.
+        mlflow_version, mlflow_alias: where MLflow has it; the alias follows what production answers by.
+        since: when its rollout got to where it is.
+        approved_by: who let it through; ``policy:automatic`` where the project leaves that to the gates.
+    """
+
+    project: str
+    environment: Literal["production", "canary"]
+    version: str
+    release_id: str
+    share_percent: float
+    mlflow_version: str | None
+    mlflow_alias: str | None
+    since: datetime | None
+    approved_by: list[str]
+
+
+def active(app: App, me: Principal) -> list[Active]:
+    """What is active now in each environment of each project that ``me`` may see."""
+    found = []
+    for project in projects(app, me):
+        route = app.store.rollouts.route(project.name)
+        if route is None:
+            continue
+        share = 100 * route.canary_weight if route.canary else 0.0
+        found.append(_active(app, project.name, "production", route.live, 100 - share))
+        if route.canary is not None:
+            found.append(_active(app, project.name, "canary", route.canary, share))
+    return found
+
+
+def export_model(app: App, me: Principal, reference: str, folder: Path) -> Path:
+    """Write ``NAME@VERSION`` into the new folder ``folder``, as ``mlflow.pyfunc.load_model`` reads it.
+
+    Raises:
+        NotFound, Denied: there is no such version that ``me`` may see.
+        Conflict: the folder is there already.
+    """
+    ref = Ref.parse(f"model:{reference}")
+    app.gatekeeper.require(me, "project.read", f"project:{ref.name}")
+    if not ref.version.isdigit():
+        raise NotFound(f"There is no model {reference!r}. Versions are numbers, such as {ref.name}@1.")
+    model = app.store.models.get(ref.name, int(ref.version))
+    if folder.exists():
+        raise Conflict(f"{folder} is there already. Give --to a folder that is not.")
+    app.store.audit.append(
+        me.name,
+        "model.export",
+        f"project:{ref.name}",
+        {"version": model.version, "package": model.package.digest},
+    )
+    write_model(folder, model, app.store.artifacts.path(model.package.digest))
+    return folder
+
+
+def _active(
+    app: App, project: str, environment: Literal["production", "canary"], release_id: str, share: float
+) -> Active:
+    release = app.store.releases.get(release_id)
+    run_id = release.manifest.run_id
+    numbers = [m.registry_version for m in app.store.models.list(project) if m.run_id == run_id]
+    number = numbers[0] if numbers else None
+    approvals = app.store.evidence.approvals(release_id)
+    return Active(
+        project=project,
+        environment=environment,
+        version=release.manifest.subject.ref.partition(":")[2],
+        release_id=release_id,
+        share_percent=share,
+        mlflow_version=number,
+        mlflow_alias=ALIAS if number is not None and environment == "production" else None,
+        since=_since(app, release_id),
+        approved_by=[one.approver for one in approvals if one.decision == "approved"],
+    )
+
+
+def _since(app: App, release_id: str) -> datetime | None:
+    try:
+        return app.store.rollouts.get(release_id).step_started_at
+    except NotFound:
+        return None
