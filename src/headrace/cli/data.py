@@ -1,4 +1,4 @@
-"""``headrace data``: the catalogue of all sources, their rows, and snapshots."""
+"""``headrace data``: the catalogue of all sources, their rows, snapshots, and what may not be kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from headrace.app import catalogue as sources
+from headrace.app.erasing import erase_subject
+from headrace.app.retaining import retain as retain_project
 from headrace.cli.session import As, Json, print_json, print_table, session
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue of data sources, their rows, and snapshots.")
@@ -103,3 +105,53 @@ def read(
         print_json(found)
     else:
         print_table(found.columns, found.rows, empty="It has no rows.")
+
+
+@app.command()
+def erase(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    subject: Annotated[str, typer.Option(help="The business key of whom or what is to be erased.")],
+    reason: Annotated[str, typer.Option(help="Why, and on whose request; it is kept in the audit log.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Delete raw originals that hold it, too.")] = False,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Remove one subject from answers, labels and snapshots, all their old versions included.
+
+    Doing it again is safe, and finishes one that was interrupted. The audit log keeps the proof, with a keyed
+    hash instead of the key. Files of your own, such as data/, are yours to change.
+    """
+    with session(as_name) as s:
+        done = erase_subject(s.app, s.me, project, subject, reason=reason, raw=raw)
+    if as_json:
+        print_json(done)
+        return
+    typer.echo(
+        f"Erased from {done.project}: {done.events:,} events, {done.rows:,} rows of answers and labels."
+    )
+    for one in done.snapshots:
+        learnt = f"; learnt from by {', '.join(one.models)}, which cannot be rebuilt" if one.models else ""
+        typer.echo(f"  snapshot {one.snapshot}: {one.rows:,} rows{learnt}")
+    for digest in done.archives:
+        typer.echo(f"  raw original {digest}: {'deleted' if raw else 'still holds it; delete it with --raw'}")
+    for text in done.not_searched:
+        typer.echo(f"  not searched: {text}")
+    typer.echo(f"Proof: headrace audit ls, subject {done.subject}")
+
+
+@app.command()
+def retain(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Delete answers and labels older than privacy.retention_days, as the server does every hour."""
+    with session(as_name) as s:
+        done = retain_project(s.app, s.me, project)
+    if as_json:
+        print_json(done)
+        return
+    typer.echo(
+        f"Deleted what was older than {done.before:%Y-%m-%d %H:%M} UTC: {done.events:,} events, "
+        f"{done.rows:,} rows. Old versions of the tables are gone too."
+    )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from headrace.app.credentials import revoke_unneeded
 from headrace.app.incidents import notice
 from headrace.app.inventory import tidy
+from headrace.app.retaining import Retention, delete_old
 from headrace.web.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ WATCH_S = 60.0
 NOTICE_S = 1.0
 FLUSH_S = 30.0
 TIDY_S = 3_600.0
+RETAIN_S = 3_600.0
 
 
 class Background:
@@ -30,6 +32,7 @@ class Background:
             ("notice", NOTICE_S, self.notice),
             ("uses", FLUSH_S, self.flush),
             ("tidy", TIDY_S, self.tidy),
+            ("retain", RETAIN_S, self.retain),
         )
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -79,6 +82,11 @@ class Background:
         """End credentials that are over or that nobody needs, and tell about what a person has to mend."""
         revoke_unneeded(self._parts.app)
         tidy(self._parts.app)
+
+    def retain(self) -> list[Retention]:
+        """Delete what projects may not keep any longer."""
+        app = self._parts.app
+        return [delete_old(app, project.name) for project in app.store.projects.list()]
 
     def _repeat(self, name: str, period_s: float, act: Callable[[], object]) -> None:
         while not self._stopping.wait(period_s):

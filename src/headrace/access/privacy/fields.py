@@ -151,7 +151,7 @@ class FieldRules:
         """
         if value is None:
             return None
-        message = f"{self.project.name}\0{_text(value)}".encode("utf-8", "surrogatepass")
+        message = f"{self.project.name}\0{key_text(value)}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, message, "sha256").hex()[:_HASH_CHARACTERS]
 
     def _form(self, handling: Handling) -> Callable[[Any], Any] | None:
@@ -167,8 +167,8 @@ def _redacted(value: Any) -> Any:
     return mask(value) if isinstance(value, str) else value
 
 
-def _text(value: Any) -> str:
-    """Whole numbers without a decimal point, so that ``7.0`` and the key ``"7"`` are the same subject."""
+def key_text(value: Any) -> str:
+    """A key as text: a whole number has no decimal point, so that ``7.0`` and ``"7"`` are one subject."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -1,0 +1,287 @@
+"""Takes one subject out of everything that is kept of a project, and leaves proof that it happened.
+
+Each step can be done again without another effect, and what a step needs to find its rows is removed last:
+whoever repeats an erasure that was killed gets the rest done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from headrace.access.privacy.fields import KEY, FieldRules, key_text
+from headrace.app.composition import App
+from headrace.app.deliver import numeric_inputs
+from headrace.core.data import Snapshot
+from headrace.core.errors import Conflict, HeadraceError, InvalidInput
+from headrace.core.identity import Principal
+from headrace.core.project import Project
+from headrace.core.record import Prediction
+from headrace.data.snapshots import load_snapshot, without_rows
+from headrace.data.sources import read_file
+from headrace.monitoring.ingest import ingest, outcomes_table, predictions_table
+from headrace.store.columns import quoted
+from headrace.store.disk import locked, make_folder
+from headrace.store.records import decode_outcome, decode_prediction, encode_prediction
+
+_PASSES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affected:
+    """A snapshot that held the subject: how many rows of it, and the model versions that learnt from them."""
+
+    snapshot: str
+    rows: int
+    models: list[str]
+
+
+@dataclass(kw_only=True)
+class Erasure:
+    """What was removed.
+
+    Attributes:
+        subject: HMAC of the key; the key itself is kept nowhere.
+        events: records of the event log that were removed or shortened.
+        rows: rows of answers and outcomes that were removed, from all versions of their tables.
+        archives: digests of raw originals that hold the subject.
+        archives_removed: whether those were deleted too.
+        not_searched: what could not be searched, and why.
+    """
+
+    project: str
+    subject: str
+    events: int = 0
+    rows: int = 0
+    snapshots: list[Affected] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+    archives_removed: bool = False
+    not_searched: list[str] = field(default_factory=list)
+
+
+def erase_subject(
+    app: App, principal: Principal, project: str, key: str, *, reason: str, raw: bool = False
+) -> Erasure:
+    """Remove whom or what ``key`` names from events, tables and snapshots, old versions included.
+
+    Args:
+        raw: delete the raw originals that hold it too; without it they are listed only.
+
+    Raises:
+        Denied: ``principal`` may not erase.
+        InvalidInput: no key or no reason.
+        Conflict: answers about the subject keep arriving.
+    """
+    app.gatekeeper.require(principal, "data.erase", f"project:{project}")
+    if not key.strip() or not reason.strip():
+        raise InvalidInput("An erasure needs a subject and a reason: whose rows, and who asked for it.")
+    declared = app.store.projects.get(project)
+    rules = app.access.privacy.rules(project)
+    erasing = _Erasing(app, declared, rules, key)
+    why = reason.replace(key, "<subject>")
+    folder = app.settings.home / "erasing"
+    make_folder(folder)
+    # Two at once would each write a snapshot without its own subject, and with the other's.
+    with locked(folder):
+        _note(app, principal, "data.erase", erasing, reason=why, raw=raw, found=erasing.look())
+        erasing.answers()
+        erasing.snapshots()
+        erasing.archives(remove=raw)
+        done = erasing.done
+        _note(
+            app,
+            principal,
+            "data.erased",
+            erasing,
+            events=done.events,
+            rows=done.rows,
+            snapshots=done.snapshots,
+            archives=done.archives,
+            archives_removed=done.archives_removed,
+        )
+    return done
+
+
+def _note(app: App, principal: Principal, action: str, erasing: _Erasing, **detail: Any) -> None:
+    done = erasing.done
+    app.store.audit.append(
+        principal.name, action, f"project:{done.project}", {"subject": done.subject, **detail}
+    )
+
+
+class _Erasing:
+    """One erasure under way."""
+
+    def __init__(self, app: App, project: Project, rules: FieldRules, key: str) -> None:
+        self._app = app
+        self._store = app.store
+        self._project = project
+        self._key = key
+        hashed = str(rules.hashed(key))
+        self._names = frozenset({key, hashed})
+        self.done = Erasure(project=project.name, subject=hashed)
+
+    def look(self) -> dict[str, int]:
+        """How much is there now: rows of answers and outcomes, and snapshots."""
+        self._ingest()
+        held = [s for s in self._store.snapshots.list(self._project.name) if self._held(s) is not None]
+        predictions, outcomes = self._counts()
+        return {"answers": predictions, "outcomes": outcomes, "snapshots": len(held)}
+
+    def answers(self) -> None:
+        """Outcomes first: those by row id are found through the answers."""
+        name = self._project.name
+        for _ in range(_PASSES):
+            self._ingest()
+            rows = self._rows()
+            condition, values = self._outcome_condition(rows)
+            gone = self._names | rows
+            self.done.events += self._store.events.rewrite(
+                f"{name}/outcomes", partial(_without_outcome, gone)
+            )
+            self.done.rows += self._store.tables.remove(outcomes_table(name), condition, values)
+            self.done.events += self._store.events.rewrite(f"{name}/predictions", self._without_answer)
+            self.done.rows += self._store.tables.remove(predictions_table(name), *self._answer_condition())
+            self._ingest()
+            if not any(self._counts()):
+                break
+        else:
+            raise Conflict(
+                f"Answers about the subject keep arriving at {name!r}. Stop asking, then erase again."
+            )
+        for table in (outcomes_table(name), predictions_table(name)):
+            self._store.tables.forget(table)
+
+    def snapshots(self) -> None:
+        """A version without the subject for each snapshot that has it; then all others are forgotten."""
+        for snapshot in self._store.snapshots.list(self._project.name):
+            held = self._held(snapshot)
+            if held is None:
+                continue
+            self._store.snapshots.erase(without_rows(snapshot, ~held, self._store.tables))
+            self.done.snapshots.append(
+                Affected(snapshot=snapshot.id, rows=int(held.sum()), models=self._models(snapshot))
+            )
+        left = self._store.snapshots.list(self._project.name)
+        for table in {snapshot.table for snapshot in left}:
+            self._store.tables.forget(table, [s.table_version for s in left if s.table == table])
+
+    def archives(self, *, remove: bool) -> None:
+        """Raw originals that hold the subject."""
+        column = self._project.data.key
+        kept = {s.raw.digest: s.raw for s in self._store.snapshots.list(self._project.name)}
+        for digest, raw in kept.items():
+            if column is None or not self._store.artifacts.has(digest):
+                continue
+            try:
+                columns = read_file(self._store.artifacts.path(digest), raw.media_type)
+            except HeadraceError as error:
+                self.done.not_searched.append(f"archive {digest}: {error}")
+                continue
+            if column in columns and _matches(columns[column], self._key).any():
+                self.done.archives.append(digest)
+                if remove:
+                    self._store.artifacts.remove(digest)
+        self.done.archives_removed = remove
+        if column is None:
+            self.done.not_searched.append("snapshots and archives: the project names no data.key")
+
+    def _ingest(self) -> None:
+        numeric = numeric_inputs(self._store, self._project)
+        ingest(self._project.name, self._store.events, self._store.tables, numeric=numeric)
+
+    def _held(self, snapshot: Snapshot) -> Any:
+        """Which rows of a snapshot are the subject's, as a mask; None: none is."""
+        column = self._project.data.key
+        if column is None or column not in snapshot.columns:
+            return None
+        held = _matches(load_snapshot(snapshot, self._store.tables)[column], self._key)
+        return held if held.any() else None
+
+    def _models(self, snapshot: Snapshot) -> list[str]:
+        name = self._project.name
+        runs = {run.id for run in self._store.runs.list(name) if run.snapshot_id == snapshot.id}
+        return [f"{name}@{m.version}" for m in self._store.models.list(name) if m.run_id in runs]
+
+    def _counts(self) -> tuple[int, int]:
+        name = self._project.name
+        return (
+            self._count(predictions_table(name), *self._answer_condition()),
+            self._count(outcomes_table(name), *self._outcome_condition(self._rows())),
+        )
+
+    def _count(self, table: str, condition: str, values: list[str]) -> int:
+        if self._store.tables.version(table) is None:
+            return 0
+        sql = f"SELECT count(*) AS n FROM t WHERE {condition}"
+        return int(self._store.tables.query(sql, {"t": (table, None)}, values)["n"][0])
+
+    def _rows(self) -> frozenset[str]:
+        """Row ids of the subject's answers, by which labels may have come."""
+        table = predictions_table(self._project.name)
+        if self._store.tables.version(table) is None:
+            return frozenset()
+        condition, values = self._answer_condition()
+        found = self._store.tables.query(
+            f"SELECT subject FROM t WHERE {condition}", {"t": (table, None)}, values
+        )
+        return frozenset(found["subject"])
+
+    def _answer_condition(self) -> tuple[str, list[str]]:
+        names = sorted(self._names)
+        conditions, values = [f'"key" IN ({_marks(names)})'], list(names)
+        table, column = predictions_table(self._project.name), f"in_{self._project.data.key or KEY}"
+        if self._store.tables.version(table) is not None:
+            known = self._store.tables.query("SELECT * FROM t LIMIT 0", {"t": (table, None)})
+            if column in known:
+                # 7.0 and "7" name the same subject.
+                text = rf"regexp_replace(CAST({quoted(column)} AS VARCHAR), '\.0$', '')"
+                conditions.append(f"{text} IN ({_marks(names)})")
+                values += names
+        return " OR ".join(conditions), values
+
+    def _outcome_condition(self, rows: frozenset[str]) -> tuple[str, list[str]]:
+        values = sorted(self._names | rows)
+        return f"subject IN ({_marks(values)})", values
+
+    def _without_answer(self, record: bytes) -> bytes | None:
+        prediction = decode_prediction(record)
+        column = prediction.columns.get(self._project.data.key or KEY, [])
+        mine = {i for i, key in enumerate(prediction.keys or []) if key in self._names}
+        mine |= {i for i, value in enumerate(column) if key_text(value) in self._names}
+        if not mine:
+            return record
+        if len(mine) == prediction.n_rows:
+            return None
+        return encode_prediction(_blanked(prediction, mine))
+
+
+def _blanked(prediction: Prediction, rows: set[int]) -> Prediction:
+    """Without the content of these rows; the others keep their numbers, by which labels find them."""
+
+    def without(values: list[Any]) -> list[Any]:
+        return [None if i in rows else value for i, value in enumerate(values)]
+
+    return replace(
+        prediction,
+        columns={name: without(values) for name, values in prediction.columns.items()},
+        outputs={name: without(values) for name, values in prediction.outputs.items()},
+        keys=prediction.keys and ["" if i in rows else key for i, key in enumerate(prediction.keys)],
+        request_id=None,
+    )
+
+
+def _without_outcome(gone: frozenset[str], record: bytes) -> bytes | None:
+    return None if decode_outcome(record).subject in gone else record
+
+
+def _matches(values: Any, key: str) -> Any:
+    """Which values name the subject, as a mask of shape ``(n_rows,)``; 7.0 and "7" are the same."""
+    return np.array([key_text(value) == key for value in values.tolist()], dtype=bool)
+
+
+def _marks(values: list[str]) -> str:
+    return ", ".join("?" * len(values))

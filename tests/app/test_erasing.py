@@ -1,0 +1,304 @@
+"""One subject is taken out of everything that is kept, whenever the process dies, and proof stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headrace.app.composition import App, open_app
+from headrace.app.erasing import Erasure, erase_subject
+from headrace.app.retaining import delete_old, retain
+from headrace.core.data import Snapshot
+from headrace.core.errors import Conflict, Denied, InvalidInput
+from headrace.core.identity import Principal
+from headrace.core.ids import new_id
+from headrace.core.project import Column, DataSpec, PrivacySpec
+from headrace.core.record import Outcome, Prediction
+from headrace.data.snapshots import archive_columns, load_snapshot, take_snapshot
+from headrace.monitoring.ingest import ingest
+from headrace.store import Store
+from headrace.store.records import decode_outcome, decode_prediction, encode_outcome, encode_prediction
+from headrace.testing import (
+    START,
+    FakeClock,
+    make_model,
+    make_outcome,
+    make_prediction,
+    make_project,
+    make_run,
+    make_settings,
+)
+from headrace.training.rebuild import rebuild_run
+
+JANE, BOB = "4711", "4712"
+REASON = "asked by the subject"
+STREAMS: dict[str, Callable[[bytes], Prediction | Outcome]] = {
+    "people/predictions": decode_prediction,
+    "people/outcomes": decode_outcome,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A home in which Jane and Bob are everywhere."""
+
+    app: App
+    home: Path
+    clock: FakeClock
+
+    @property
+    def me(self) -> Principal:
+        return self.app.me()
+
+    def answered(self, *keys: str, at: Any = START, **changes: Any) -> Prediction:
+        """An answer of one row for each key, logged as the server logs it."""
+        n = len(keys)
+        columns, outputs = {"age": [41.5] * n, "person": list(keys)}, {"predict": [1.0] * n}
+        asked = make_prediction(
+            id=new_id(at), n_rows=n, keys=list(keys), at=at, columns=columns, outputs=outputs, **changes
+        )
+        made = self.app.access.privacy.rules("people").prediction(asked)
+        self.app.store.events.append("people/predictions", [encode_prediction(made)])
+        return made
+
+    def told(self, subject: str, at: Any = START) -> None:
+        """A label, under the key that answers have."""
+        said = make_outcome(
+            id=new_id(at),
+            project="people",
+            at=at,
+            subject=self.app.access.privacy.rules("people").subject(subject),
+        )
+        self.app.store.events.append("people/outcomes", [encode_outcome(said)])
+
+    def snapshot(self, *people: float) -> Snapshot:
+        """A snapshot of these people, and its raw original."""
+        store = self.app.store
+        columns = {"person": np.array(people), "bought": np.arange(len(people)) * 1.0}
+        return take_snapshot(
+            project="people", columns=columns, raw=archive_columns(columns, store.artifacts), source="p.csv",
+            privacy=PrivacySpec(basis="consent"), tables=store.tables, snapshots=store.snapshots,
+            clock=self.clock,
+        )  # fmt: skip
+
+    def ingest(self) -> None:
+        ingest("people", self.app.store.events, self.app.store.tables, numeric=frozenset({"age"}))
+
+    def erase(self, key: str = JANE, **changes: Any) -> Erasure:
+        return erase_subject(self.app, self.me, "people", key, **({"reason": REASON} | changes))
+
+    def records(self) -> list[Prediction | Outcome]:
+        """Everything in the event log."""
+        events = self.app.store.events
+        return [
+            decode(record)
+            for stream, decode in STREAMS.items()
+            for segment in events.segments(stream)
+            for record in events.read(stream, segment.name, 0, 1000)[0]
+        ]  # fmt: skip
+
+    def rows(self, table: str) -> list[str]:
+        found = self.app.store.tables.query("SELECT * FROM t", {"t": (f"people/{table}", None)})
+        return sorted(map(str, found["key" if table == "predictions" else "subject"]))
+
+    def on_disk(self, text: str) -> list[str]:
+        """Files of the store that hold ``text``, compressed columns aside."""
+        return [
+            path.name
+            for folder in ("events", "tables", "artifacts")
+            for path in (self.home / folder).rglob("*")
+            if path.is_file() and text.encode() in path.read_bytes()
+        ]
+
+
+@pytest.fixture(params=["hash", "keep"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
+    clock = FakeClock()
+    with open_app(make_settings(tmp_path), clock) as app:
+        app.me()
+        columns = (Column(name="age", role="numeric"), Column(name="person", role="categorical"))
+        project = make_project(
+            name="people",
+            data=DataSpec(source="people.csv", target="bought", key="person", columns=columns),
+            privacy=PrivacySpec(basis="consent", fields={"person": request.param}, retention_days=30),
+        )
+        app.store.projects.save(project, str(tmp_path))
+        yield Kept(app=app, home=tmp_path, clock=clock)
+
+
+def fill(kept: Kept) -> Prediction:
+    """Jane alone, Jane and Bob in one request, Bob alone; labels by key and by row id."""
+    kept.answered(JANE)
+    both = kept.answered(BOB, JANE)
+    kept.answered(BOB)
+    kept.ingest()
+    for subject in (JANE, BOB, f"{both.id}:0", f"{both.id}:1"):
+        kept.told(subject)
+    return both
+
+
+def gone(kept: Kept, both: Prediction) -> None:
+    """Nothing of Jane is left, and everything of Bob is."""
+    rules = kept.app.access.privacy.rules("people")
+    jane, bob = rules.subject(JANE), rules.subject(BOB)
+    assert kept.rows("predictions") == [bob, bob]
+    assert kept.rows("outcomes") == sorted([bob, f"{both.id}:0"])
+    answers = [r for r in kept.records() if isinstance(r, Prediction)]
+    assert [a.keys for a in answers] == [[bob, ""], [bob]]
+    assert answers[0].columns["age"] == [41.5, None]
+    assert answers[0].outputs == {"predict": [1.0, None]}
+    assert kept.on_disk(jane) == []
+    assert kept.on_disk(JANE) == []
+
+
+@pytest.mark.requirement("PRV-02")
+def test_one_subject_is_removed_everywhere_and_the_others_stay(kept: Kept) -> None:
+    both = fill(kept)
+    done = kept.erase()
+    gone(kept, both)
+    assert (done.events, done.rows) == (4, 4)
+    kept.ingest()
+    assert len(kept.rows("predictions")) == 2, "nothing comes back"
+    again = kept.erase()
+    assert (again.events, again.rows, again.snapshots) == (0, 0, [])
+
+
+@pytest.mark.requirement("PRV-02")
+def test_the_audit_log_has_the_proof_and_not_the_key(kept: Kept) -> None:
+    fill(kept)
+    done = kept.erase(reason=f"{JANE} wrote from jane@example.org")
+    begun, ended = kept.app.store.audit.list()[-2:]
+    assert (begun.action, ended.action) == ("data.erase", "data.erased")
+    assert begun.detail["subject"] == ended.detail["subject"] == done.subject
+    assert begun.detail["reason"] == "<subject> wrote from <EMAIL>"
+    assert begun.detail["found"] == {"answers": 2, "outcomes": 2, "snapshots": 0}
+    assert (ended.detail["events"], ended.detail["rows"]) == (4, 4)
+    assert JANE not in str(kept.app.store.audit.list())
+    assert kept.app.store.audit.verify()
+
+
+@pytest.mark.requirement("PRV-02")
+def test_a_snapshot_loses_the_subject_and_says_so(kept: Kept) -> None:
+    old, new = kept.snapshot(4711.0, 4712.0), kept.snapshot(4712.0, 4713.0, 4711.0)
+    other = kept.snapshot(4712.0)
+    store = kept.app.store
+    run = make_run(project="people", snapshot_id=new.id)
+    store.runs.save(run)
+    model = store.models.add(make_model(project="people", run_id=run.id))
+    done = kept.erase()
+    assert [(one.snapshot, one.rows) for one in done.snapshots] == [(old.id, 1), (new.id, 1)]
+    assert done.snapshots[1].models == [f"people@{model.version}"]
+    assert done.archives == [old.raw.digest, new.raw.digest]
+    left = [
+        load_snapshot(store.snapshots.get(s.id), store.tables)["person"].tolist() for s in (old, new, other)
+    ]
+    assert left == [[4712.0], [4712.0, 4713.0], [4712.0]]
+    assert store.snapshots.get(new.id).n_erased == 1
+    with pytest.raises(Conflict, match="1 of the 3 rows of its snapshot"):
+        rebuild_run(run, store, kept.home / "scratch")
+    assert kept.erase().snapshots == []
+
+
+@pytest.mark.requirement("PRV-02")
+def test_raw_originals_are_listed_and_deleted_on_demand(kept: Kept) -> None:
+    snapshot = kept.snapshot(4711.0)
+    assert kept.erase().archives == [snapshot.raw.digest]
+    assert kept.app.store.artifacts.has(snapshot.raw.digest)
+    done = kept.erase(raw=True)
+    assert (done.archives, done.archives_removed) == ([snapshot.raw.digest], True)
+    assert not kept.app.store.artifacts.has(snapshot.raw.digest)
+    assert kept.erase(raw=True).archives == []
+
+
+class Killed(BaseException):
+    """What a kill -9 looks like from the inside: nothing after it happens."""
+
+
+def dying(port: Any, names: tuple[str, ...], survives: list[int]) -> Any:
+    """``port`` whose calls of ``names`` work; after the one that uses up ``survives`` the process is gone."""
+
+    class Dying:
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(port, name)
+            return _counted(found) if name in names else found
+
+    def _counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            result = call(*arguments, **options)
+            survives[0] -= 1
+            if survives[0] < 0:
+                raise Killed
+            return result
+
+        return counted
+
+    return Dying()
+
+
+@pytest.mark.requirement("PRV-02")
+@pytest.mark.parametrize("kept", ["hash"], indirect=True)
+def test_killed_after_any_write_it_is_finished_by_doing_it_again(kept: Kept) -> None:
+    both = fill(kept)
+    snapshots = [kept.snapshot(4711.0, 4712.0), kept.snapshot(4712.0, 4711.0)]
+    for survives in range(40):
+        left = [survives]
+        store: Store = replace(
+            kept.app.store,
+            events=dying(kept.app.store.events, ("rewrite",), left),
+            tables=dying(kept.app.store.tables, ("remove", "forget", "replace", "append"), left),
+            snapshots=dying(kept.app.store.snapshots, ("erase",), left),
+        )
+        try:
+            erase_subject(replace(kept.app, store=store), kept.me, "people", JANE, reason=REASON)
+        except Killed:
+            continue
+        break
+    else:
+        pytest.fail("it never came to its end")
+    assert survives > 3, "it was killed at several places"
+    gone(kept, both)
+    for snapshot in snapshots:
+        present = kept.app.store.snapshots.get(snapshot.id)
+        assert load_snapshot(present, kept.app.store.tables)["person"].tolist() == [4712.0]
+
+
+@pytest.mark.parametrize("kept", ["hash"], indirect=True)
+def test_who_may_not_erase_erases_nothing(kept: Kept) -> None:
+    fill(kept)
+    somebody = kept.app.identities.add("dev", ["developer", "operator"], actor="ada")
+    with pytest.raises(Denied, match="data.erase"):
+        erase_subject(kept.app, somebody, "people", JANE, reason=REASON)
+    with pytest.raises(Denied, match="data.erase"):
+        retain(kept.app, somebody, "people")
+    for key, reason in ((" ", REASON), (JANE, "")):
+        with pytest.raises(InvalidInput, match="a subject and a reason"):
+            kept.erase(key, reason=reason)
+    assert len(kept.rows("predictions")) == 4
+
+
+@pytest.mark.requirement("PRV-02")
+@pytest.mark.parametrize("kept", ["keep"], indirect=True)
+def test_what_is_older_than_allowed_is_deleted_everywhere(kept: Kept) -> None:
+    kept.answered("old")
+    kept.told("old")
+    kept.clock.advance(timedelta(days=20).total_seconds())
+    kept.answered("young", at=kept.clock.now())
+    kept.told("young", at=kept.clock.now())
+    assert delete_old(kept.app, "people").events == 0
+    n_entries = len(kept.app.store.audit.list())
+    kept.clock.advance(timedelta(days=11).total_seconds())
+    done = retain(kept.app, kept.me, "people")
+    assert (done.events, done.rows) == (2, 2)
+    assert kept.rows("predictions") == kept.rows("outcomes") == ["young"]
+    assert len(kept.records()) == 2
+    assert kept.on_disk("old") == []
+    (entry,) = kept.app.store.audit.list()[n_entries:]
+    assert (entry.action, entry.detail["events"], entry.detail["rows"]) == ("data.retain", 2, 2)
+    assert delete_old(kept.app, "people").events == 0
+    assert len(kept.app.store.audit.list()) == n_entries + 1, "nothing happened, nothing to tell"
