@@ -19,7 +19,9 @@ def offers(cli: Cli) -> Cli:
         spec = PrivacySpec(basis="contract", fields={"key": "keep"}, retention_days=1)
         app.store.projects.save(make_project(name="offers", privacy=spec), "")
         for key in ("4711", "4712"):
-            made = make_prediction(id=f"p-{key}", keys=[key], at=START)
+            made = make_prediction(
+                id=f"p-{key}", n_rows=1, keys=[key], at=START, columns={}, outputs={"predict": [1.0]}
+            )
             app.store.events.append("offers/predictions", [encode_prediction(made)])
     return cli
 
