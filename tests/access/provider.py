@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -36,11 +37,11 @@ class Provider:
 
 
 @contextmanager
-def providing() -> Iterator[Provider]:
-    """A provider in a thread of its own."""
+def providing(*, max_age: timedelta = timedelta(hours=1)) -> Iterator[Provider]:
+    """A provider in a thread of its own, whose tokens live ``max_age``."""
     from oidc_provider_mock import run_server_in_thread  # type: ignore[import-untyped]
 
-    with run_server_in_thread() as server:
+    with run_server_in_thread(access_token_max_age=max_age) as server:
         address = f"http://localhost:{server.server_port}"
         document = httpx.get(f"{address}/.well-known/openid-configuration", trust_env=False).json()
         yield Provider(issuer=document["issuer"])

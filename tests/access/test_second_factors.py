@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pyotp
 import pytest
 
+from headrace.access.policy import CedarPolicy
 from headrace.access.second_factors import PROOF_S
 from headrace.core.errors import Denied, NotFound, ProofNeeded
-from headrace.core.identity import Principal, Proof, Resource, Session
+from headrace.core.identity import Circumstance, Principal, Proof, Resource, Session
 from headrace.testing import make_principal
 from tests.access.authenticator import Authenticator
 from tests.access.people import Door
@@ -150,3 +152,14 @@ def test_a_factor_is_found_by_its_owner(door: Door) -> None:
     assert door.access.factors.enrolled("bob") == ()
     with pytest.raises(NotFound):
         door.access.factors.get("bob", factor.id)
+
+
+@pytest.mark.requirement("MCP-08")
+@pytest.mark.parametrize("action", ["release.approve", "access.write", "policy.decide"])
+def test_a_policy_may_ask_it_of_everybody(action: str, project_root: Path) -> None:
+    page = (project_root / "docs/how-to/require-a-second-factor.md").read_text(encoding="utf-8")
+    rule = page.partition("```text\n")[2].partition("```")[0]
+    policy = CedarPolicy(f"permit (principal, action, resource);{rule}")
+    assert not policy.decide(CAROL, action, PLAIN).allowed
+    assert policy.decide(CAROL, action, PLAIN, Circumstance(proved=True)).allowed
+    assert policy.decide(CAROL, "release.reject", PLAIN).allowed

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,12 @@ class Cli:
 
     def __call__(self, *arguments: str) -> Ended:
         """Run one command to its end."""
+        return self.run(arguments)
+
+    def run(self, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> Ended:
+        """Run one command, with ``more`` in its environment."""
         environment = {"HEADRACE_HOME": str(self.home), "HEADRACE_USER": self.user, "COLUMNS": "200"}
-        result = CliRunner().invoke(app, list(arguments), env=environment)
+        result = CliRunner().invoke(app, list(arguments), env=environment | dict(more or {}))
         error = result.exception
         if isinstance(error, HeadraceError):
             return Ended(code=exit_code(error), out=result.stdout, error=str(error))

@@ -8,9 +8,12 @@ from typing import Any
 import httpx
 import pyotp
 
+from headrace.app.composition import App
+from headrace.app.workflows import Workflows
 from headrace.core.identity import Role
+from headrace.core.project import Trigger
 from headrace.releases import delivery
-from headrace.testing.factories import make_project
+from headrace.testing.factories import make_approval, make_project
 from tests.access.authenticator import Authenticator
 from tests.web.conftest import Site
 from tests.web.making import Cause, add_release, add_verdicts
@@ -18,17 +21,21 @@ from tests.web.making import Cause, add_release, add_verdicts
 HOST = "localhost"
 
 
-def add_risky(site: Site, name: str = "loans") -> str:
-    """Id of a waiting release of a new project with a high risk."""
-    app = site.app
-    project = make_project(name=name, risk="high")
+def add_risky(app: App, work: Workflows, name: str = "loans") -> str:
+    """Id of a waiting release of a new project with a high risk, which one of two people has approved."""
+    triggers = (Trigger(when="drift", do="warn"), Trigger(when="performance", do="warn"))
+    project = make_project(name=name, risk="high", triggers=triggers)
     app.store.projects.save(project, f"/nowhere/{name}")
     release = add_release(app, project, 1, Cause("", "run by hand"), at=app.clock.now(), loss=0.4)
     add_verdicts(app, project, release)
     delivery.move(app.store, release.id, "gates_passed")
+    app.store.evidence.approve(
+        make_approval(release, approver="lin"),
+        needed=2,
+    )
     # Not in a thread with an event loop, which Playwright keeps running in the tests'.
     with ThreadPoolExecutor(1) as aside:
-        aside.submit(site.work.durable.start, "deliver", f"deliver:{release.id}", release.id).result()
+        aside.submit(work.durable.start, "deliver", f"deliver:{release.id}", release.id).result()
     return release.id
 
 

@@ -28,7 +28,7 @@ def test_a_high_risk_is_approved_with_a_passkey(
     browser: Browser, own_site: Site, listen: Callable[[Server], str]
 ) -> None:
     site = own_site
-    release_id = add_risky(site)
+    release_id = add_risky(site.app, site.work)
     address = listen(site.server).replace("127.0.0.1", "localhost")
     tab = visit(browser, site, address, by=VALIDATOR)
     page = tab.page

@@ -13,7 +13,7 @@ from tests.web.risky import Visitor, add_risky
 @pytest.mark.requirement("GOV-02", "MCP-08", "IDN-09")
 def test_a_high_risk_is_approved_after_a_code(own_site: Site) -> None:
     site = own_site
-    release_id = add_risky(site)
+    release_id = add_risky(site.app, site.work)
     path, grace = f"/releases/{release_id}", Visitor(site, VALIDATOR)
     page = grace.get(path).text
     assert "This carries a high risk" in page
@@ -39,7 +39,7 @@ def test_a_high_risk_is_approved_after_a_code(own_site: Site) -> None:
 
 @pytest.mark.requirement("GOV-02")
 def test_the_api_says_that_a_proof_is_needed(own_site: Site) -> None:
-    release_id = add_risky(own_site)
+    release_id = add_risky(own_site.app, own_site.work)
     refused = own_site.post(f"/api/v1/releases/{release_id}/approve", by=VALIDATOR)
     assert refused.status_code == 403
     assert refused.json()["type"] == "urn:headrace:problem:proof-needed"

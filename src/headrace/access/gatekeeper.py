@@ -44,7 +44,7 @@ _FORBIDDEN = {
     "agent-tools": "An agent calls tools only with a token that names them and the run.",
 }
 """What the rules of always.cedar mean for whoever they stop."""
-_PROVE = "Prove it is you, then try again: on the page /security/prove, or with --code on the command line."
+_PROVE = "Prove it is you, then try again: at /security/prove; commands take --code or HEADRACE_CODE."
 _MAX_SESSIONS = 10_000
 
 

@@ -13,6 +13,7 @@ from headrace.access.grants import Grants
 from headrace.access.identities import Identities
 from headrace.access.incidents import Incidents
 from headrace.access.keys import Keys
+from headrace.access.links import Links
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
 from headrace.access.refresh import RefreshTokens
@@ -45,6 +46,7 @@ class Access:
     uses: Uses
     activity: Activity
     factors: SecondFactors
+    links: Links
     incidents: Incidents
     gatekeeper: Gatekeeper
     privacy: Privacy
@@ -106,6 +108,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         activity=activity,
         factors=factors,
         incidents=incidents,
+        links=Links(store.credentials, clock),
         gatekeeper=gatekeeper,
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
     )

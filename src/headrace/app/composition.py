@@ -9,6 +9,7 @@ from types import TracebackType
 from headrace.access.abnormal import KINDS, Limits
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.identities import Identities
+from headrace.access.oidc import Provider
 from headrace.access.opening import Access, open_access
 from headrace.access.policies import Policies
 from headrace.access.privacy.logs import cleaned, mask_logs
@@ -40,6 +41,7 @@ class App:
     policies: Policies
     tracker: Tracker
     scorers: Scorers
+    provider: Provider | None = None
 
     @property
     def identities(self) -> Identities:
@@ -128,4 +130,5 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         policies=policies,
         tracker=MlflowTracker(settings.mlflow_url, store.projects.workspace),
         scorers=Scorers(store),
+        provider=None if settings.provider is None else Provider(settings.provider, clock),
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from headrace.cli import explain, grant, incident, inventory, policy, secret, tokens, user
+from headrace.cli import explain, factor, grant, incident, inventory, policy, secret, tokens, user
 
 app = typer.Typer(no_args_is_help=True, help="Identities, tokens, policy and grants.")
 app.add_typer(user.app, name="user")
+user.app.command("link")(factor.link)
+user.app.command("unlink")(factor.unlink)
+app.add_typer(factor.app, name="factor")
 app.add_typer(incident.app, name="incident")
 app.add_typer(secret.app, name="secret")
 app.add_typer(tokens.keys, name="keys")

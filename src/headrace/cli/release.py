@@ -11,7 +11,7 @@ from headrace.app.reading import quorum, release_report, releases
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.run import print_release
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Code, Json, Session, print_json, print_table, session
 from headrace.core.errors import WaitsForPerson
 
 app = typer.Typer(no_args_is_help=True, help="List, show, approve, reject, roll back.")
@@ -50,15 +50,23 @@ def show(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
 
 
 @app.command("approve")
-def approve(release_id: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
-    """Approve a waiting release; never one's own."""
-    _decide(release_id, "approved", comment, as_name, as_json)
+def approve(
+    release_id: Id,
+    comment: Comment = "",
+    code: Code = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Approve a waiting release; never one's own. A high risk takes a second factor."""
+    with session(as_name, code) as s:
+        _decide(s, release_id, "approved", comment, as_json)
 
 
 @app.command("reject")
 def reject(release_id: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
     """Reject a waiting release."""
-    _decide(release_id, "rejected", comment, as_name, as_json)
+    with session(as_name) as s:
+        _decide(s, release_id, "rejected", comment, as_json)
 
 
 @app.command("rollback")
@@ -76,8 +84,8 @@ def rollback(
         typer.echo(f"{release.manifest.subject.ref} answers again (release {release.id}).")
 
 
-def _decide(release_id: str, decision: str, comment: str, as_name: str | None, as_json: bool) -> None:
-    with session(as_name) as s, launch(s.app) as work:
+def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: bool) -> None:
+    with launch(s.app) as work:
         release = decide(s.app, work, s.me, release_id, decision, comment)
         votes = quorum(s.app, s.me, release)
     if as_json:

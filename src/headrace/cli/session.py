@@ -11,12 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from headrace.app.composition import App, open_app
+from headrace.app.proving import prove_by_code
 from headrace.core.canonical import plain
 from headrace.core.identity import Principal
+from headrace.core.identity import Session as SignedIn
 from headrace.core.settings import read_settings
 from headrace.core.text import printable
 
 As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Act as this identity.")]
+Code = Annotated[
+    str | None, typer.Option("--code", metavar="DIGITS", help="The code that your authenticator app shows.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -29,12 +34,16 @@ class Session:
 
 
 @contextmanager
-def session(as_name: str | None = None) -> Iterator[Session]:
-    """Open the home that the environment names, as this identity."""
+def session(as_name: str | None = None, code: str | None = None) -> Iterator[Session]:
+    """Open the home that the environment names, as this identity; ``code`` proves that it is theirs."""
     settings = read_settings()
     with open_app(settings) as app:
         # The home's first identity exists before anybody acts, also when the first act is somebody else's.
         me = app.me() if as_name is None else app.identities.resolve(as_name)
+        if shown := code or settings.code:
+            proved = prove_by_code(app, me, shown)
+            speaking = SignedIn(token="command line", proved_until=proved.until, proof=proved.proof)
+            me = replace(me, session=speaking)
         yield Session(app=replace(app, settings=settings), me=me)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import credentials
-from headrace.cli.session import As, Json, Session, print_json, print_table, session
+from headrace.cli.session import As, Code, Json, Session, print_json, print_table, session
 
 keys = typer.Typer(no_args_is_help=True, help="The keys that sign tokens.")
 
@@ -22,17 +22,28 @@ def token(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Also a refresh token, good for 12 hours, for a program.")
     ] = False,
+    code: Code = None,
     as_json: Json = False,
 ) -> None:
-    """Print a bearer token for HTTP; it lives at most 15 minutes. An agent's is bound to a run and tools."""
-    with session(as_name) as s:
+    """Print a bearer token for HTTP; it lives at most 15 minutes. An agent's is bound to a run and tools.
+
+    With a code it carries the proof, for ten minutes.
+    """
+    with session(as_name, code) as s:
         if refresh:
             _print_refreshing(s)
             return
-        asking = _asking(s)
+        asking, proof = _asking(s), s.me.session
         tools = tuple(tool) if tool is not None else (() if run is not None else None)
         issued = credentials.issue_token(
-            s.app, asking.me, s.me.name, ttl_s=minutes * 60, run=run, tools=tools
+            s.app,
+            asking.me,
+            s.me.name,
+            ttl_s=minutes * 60,
+            run=run,
+            tools=tools,
+            proved_until=None if proof is None else proof.proved_until,
+            proof=None if proof is None else proof.proof,
         )
     if as_json:
         print_json({"token": issued.text, "id": issued.id, "principal": s.me.name, "ttl_s": minutes * 60})

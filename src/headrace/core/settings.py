@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, nan
 from pathlib import Path
 
 from headrace.core.errors import InvalidInput
+
+_ADDRESS = re.compile(
+    r"(https://[^/?#@:\s\\]+(:\d{1,5})?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?)(/[^?#\s\\]*)?"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderSettings:
+    """The OpenID provider at which people sign in, and as whom we ask it."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +39,9 @@ class Settings:
         freeze_on: abnormal uses that freeze the identity at once (``HEADRACE_FREEZE_ON``, by commas).
         spend_per_hour: costs of one identity within an hour above which an incident is raised
             (``HEADRACE_SPEND_PER_HOUR``).
+        code: the code of that identity's authenticator app (``HEADRACE_CODE``).
+        provider: where people sign in (``HEADRACE_OIDC_ISSUER``, ``HEADRACE_OIDC_CLIENT_ID`` and
+            ``HEADRACE_OIDC_CLIENT_SECRET``).
     """
 
     home: Path
@@ -34,6 +51,8 @@ class Settings:
     user: str
     freeze_on: frozenset[str] = frozenset()
     spend_per_hour: float | None = None
+    code: str = field(default="", repr=False)
+    provider: ProviderSettings | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -85,6 +104,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         user=env.get("HEADRACE_USER") or login_name(),
         freeze_on=frozenset(filter(None, (n.strip() for n in env.get("HEADRACE_FREEZE_ON", "").split(",")))),
         spend_per_hour=_positive("HEADRACE_SPEND_PER_HOUR", env.get("HEADRACE_SPEND_PER_HOUR")),
+        code=env.get("HEADRACE_CODE", ""),
+        provider=_provider(env),
         environment=env,
     )
 
@@ -99,3 +120,31 @@ def _positive(name: str, text: str | None) -> float | None:
     if not 0 < number < inf:
         raise InvalidInput(f"{name} is {text!r}. Expected a number above 0, or nothing for no limit.")
     return number
+
+
+def is_safe_address(text: str) -> bool:
+    """Whether ``text`` is an https address, or http on this machine, without query and fragment.
+
+    >>> is_safe_address("https://login.example/realm"), is_safe_address("http://login.example")
+    (True, False)
+    """
+    return _ADDRESS.fullmatch(text) is not None and text.isprintable()
+
+
+def _provider(env: Mapping[str, str]) -> ProviderSettings | None:
+    issuer, client_id = env.get("HEADRACE_OIDC_ISSUER", ""), env.get("HEADRACE_OIDC_CLIENT_ID", "")
+    if not issuer:
+        return None
+    if not is_safe_address(issuer):
+        raise InvalidInput(
+            f"HEADRACE_OIDC_ISSUER is {issuer[:200]!r}. Expected https://HOST/..., exactly as the provider "
+            "names itself; http is for this machine only."
+        )
+    if not client_id:
+        raise InvalidInput(
+            "HEADRACE_OIDC_ISSUER is set, HEADRACE_OIDC_CLIENT_ID is not. Expected the id under which the "
+            "provider knows Headrace."
+        )
+    return ProviderSettings(
+        issuer=issuer, client_id=client_id, client_secret=env.get("HEADRACE_OIDC_CLIENT_SECRET", "")
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from headrace.access.oidc import Attempt
+from headrace.access.pending import Pending
 from headrace.app.composition import App
 from headrace.app.workflows import Workflows
 from headrace.core.ids import Ref
@@ -13,6 +15,15 @@ from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.web.latency import Latencies
 from headrace.web.sessions import Sessions, Tickets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A sign-in at the provider: the digest of its browser's cookie, and where it goes on afterwards."""
+
+    attempt: Attempt
+    browser: bytes
+    target: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +38,7 @@ class Parts:
     handler: Handler
     tickets: Tickets
     sessions: Sessions
+    begun: Pending[Begun]
     latencies: Latencies
 
 
@@ -48,5 +60,6 @@ def assemble(app: App, work: Workflows) -> Parts:
         handler=Handler(routes, models, recorder, app.clock, app.gatekeeper, app.access.privacy.rules),
         tickets=Tickets(app.clock),
         sessions=Sessions(app.clock),
+        begun=Pending(app.clock, max_kept=10_000),
         latencies=Latencies(),
     )

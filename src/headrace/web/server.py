@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 
@@ -53,7 +54,8 @@ class Server:
         self._api = SecureHeaders(
             Identified(api, app, parts.sessions, open_paths=tokens.OPEN_PATHS, cookie_writes=False)
         )
-        renderer = Renderer(app.clock)
+        provider = "" if app.provider is None else urlsplit(app.provider.issuer).netloc
+        renderer = Renderer(app.clock, provider)
         pages = BodyLimit(page_application(parts, renderer), _MAX_FORM_BYTES)
         self._pages = SecureHeaders(
             Identified(

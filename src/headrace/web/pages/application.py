@@ -20,6 +20,7 @@ from headrace.web.pages import (
     downloads,
     overview,
     project,
+    provider,
     release,
     security,
     signin,
@@ -30,7 +31,16 @@ from headrace.web.parts import Parts
 from headrace.web.problems import problem, shown_message, status_of
 
 _log = logging.getLogger(__name__)
-OPEN_PATHS = ("/signin", "/healthz", "/readyz", "/static/", "/favicon.ico", "/.well-known/jwks.json")
+OPEN_PATHS = (
+    "/signin",
+    "/signin/oidc",
+    "/signin/oidc/callback",
+    "/healthz",
+    "/readyz",
+    "/static/",
+    "/favicon.ico",
+    "/.well-known/jwks.json",
+)
 """Answered for anybody."""
 
 _ROUTES = [
@@ -47,6 +57,8 @@ _ROUTES = [
     Route("/audit/verify", audit.verify, methods=["POST"]),
     Route("/signin", signin.show),
     Route("/signin", signin.enter, methods=["POST"]),
+    Route("/signin/oidc", provider.begin),
+    Route("/signin/oidc/callback", provider.finish),
     Route("/signout", signin.leave, methods=["POST"]),
     Route("/security", security.show),
     Route("/security/app", security.show_app),

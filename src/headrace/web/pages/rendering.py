@@ -36,9 +36,13 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class Renderer:
-    """The templates, loaded once."""
+    """The templates, loaded once.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        provider: name of the OpenID provider where people sign in; empty if there is none.
+    """
+
+    def __init__(self, clock: Clock, provider: str = "") -> None:
         self._environment = Environment(
             loader=FileSystemLoader(_FOLDER / "templates"),
             autoescape=True,
@@ -49,7 +53,10 @@ class Renderer:
         )
         self.assets = Assets()
         self._environment.globals.update(
-            version=version("headrace"), asset=self.assets.address, plotly_styles=self.assets.plotly_styles
+            version=version("headrace"),
+            asset=self.assets.address,
+            plotly_styles=self.assets.plotly_styles,
+            provider=provider,
         )
         self._environment.filters.update(
             number=formats.number,
