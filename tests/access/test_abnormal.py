@@ -130,8 +130,8 @@ def test_a_burst_is_held_against_the_same_hour_of_other_weeks() -> None:
     hour = int(NOW_S // HOUR_S) % HOURS_OF_WEEK
     usual = _use(ACTIVE, f"hour:{hour}", days_ago=70, count=300)
     busy = _habits(usual)
-    assert [n for n in range(89) if busy.meet(_event(n, token=""))] == [], "30 an hour is usual here"
-    assert _kinds(busy.meet(_event(89, token=""))) == ["off_hours"], "90 is not"
+    assert [n for n in range(149) if busy.meet(_event(n, token=""))] == [], "30 an hour is usual here"
+    assert _kinds(busy.meet(_event(149, token=""))) == ["off_hours"], "five times that is not"
     at_night = _habits(_use(ACTIVE, f"hour:{(hour + 12) % HOURS_OF_WEEK}", days_ago=70, count=300))
     quiet = [n for n in range(40) if at_night.meet(_event(n, token=""))]
     assert quiet == [LIMITS.burst - 1], "in an hour that is usually still, 20 are enough"
@@ -193,7 +193,7 @@ def test_a_stolen_token_at_night_is_found_within_twenty_requests() -> None:
         habits = _habits(*uses)
         night = int(np.argmin(counts))
         start_s = ((night - int(NOW_S // HOUR_S)) % HOURS_OF_WEEK) * HOUR_S - NOW_S % HOUR_S
-        n_events = max(20, int(4 * rates[night]))
+        n_events = max(20, int(6 * rates[night]))
         caught += any(habits.meet(_event(start_s + 2.0 * n, token="")) for n in range(n_events))
     assert caught == 50
 

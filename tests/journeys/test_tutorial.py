@@ -100,6 +100,11 @@ def test_the_page_on_services_does_what_it_says(reader: Reader) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_on_suspicions_does_what_it_says(reader: Reader) -> None:
+    assert reader.follow(DOCS / "how-to" / "look-into-something-suspicious.md") >= 6
+
+
+@pytest.mark.slow
 def test_the_page_on_forecasts_does_what_it_says(finished: Finished) -> None:
     with finished.read_on("work") as follower:
         assert follower.follow(DOCS / "how-to" / "forecast.md") >= 1

@@ -68,7 +68,7 @@ class Limits:
     networks_per_hour: int = 4
     history_s: float = 30 * _DAY_S
     burst: int = 20
-    burst_ratio: float = 3.0
+    burst_ratio: float = 5.0
     burst_level: float = 0.01
     spend_per_hour: float | None = None
 

@@ -45,21 +45,15 @@ class Activity:
         self._waiting: deque[tuple[str, float, Session, str, str | Resource, float]] = deque(
             maxlen=_MAX_WAITING
         )
+        # Bound once: every request passes here.
+        self._append, self._now_s = self._waiting.append, clock.monotonic_s
         self._watch = Watch(store.list, limits)
         self._lock = threading.Lock()
 
     def note(self, principal: Principal, action: str, resource: str | Resource, cost: float = 0.0) -> None:
         """Somebody did or tried something. When nobody looks, the oldest events are dropped."""
-        self._waiting.append(
-            (
-                principal.name,
-                self._clock.monotonic_s(),
-                principal.session or _NO_SESSION,
-                action,
-                resource,
-                cost,
-            )
-        )
+        session = principal.session or _NO_SESSION
+        self._append((principal.name, self._now_s(), session, action, resource, cost))
 
     def look(self) -> list[Alarm]:
         """Everything out of the ordinary among what waits. Slow the first time somebody is seen."""
