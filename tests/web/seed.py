@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from headrace.app import grants
+from headrace.app import grants, incidents
 from headrace.app.composition import App, open_app
 from headrace.app.workflows import Workflows, launch
 from headrace.core.project import (
@@ -72,7 +72,16 @@ def seed(app: App) -> Seeded:
     seeded = _cars(app, _flights(app))
     declared = _flight_project(name="tsa-passengers", task="forecasting", risk="low")
     app.store.projects.save(declared, "/nowhere/tsa-passengers")
+    app.identities.add(
+        "nightly-scoring",
+        ["operator"],
+        actor=AUTHOR,
+        kind="agent",
+        owner=AUTHOR,
+        purpose="Scores the day's cars every night and reports what it could not score.",
+    )
     viewer = app.identities.resolve(VIEWER)
+    incidents.flag(app, viewer, "nightly-scoring", "It asked for releases at noon; it only runs at night.")
     grants.ask(app, viewer, "operator", "project:cars", "The night shift is one short.", duration_s=7200)
     return seeded
 

@@ -101,3 +101,41 @@ def test_what_waits_is_decided_by_those_who_may(own_site: Site) -> None:
     assert own_site.post("/api/v1/projects/cars/watch", by=VIEWER).status_code == 200
     gone = own_site.post(address, by=AUTHOR, data={"decision": "approved"}, headers=html)
     assert gone.status_code == 409
+
+
+@pytest.mark.requirement("IDN-10")
+def test_what_somebody_flags_is_looked_into_and_closed(own_site: Site) -> None:
+    html = {"accept": "text/html"}
+
+    def post(path: str, by: str, **form: str) -> int:
+        return own_site.post(path, by=by, data=form, headers=html).status_code
+
+    assert post("/flag", VIEWER, name="grace", why="approves at night") == 303
+    (address,) = re.findall(
+        r'href="(/incidents/[^"]+)">vera finds something about grace', own_site.page("/incidents").text
+    )
+    assert post(address, VIEWER, step="take") == 403
+    assert post(address, AUTHOR, step="shout") == 400
+    assert post(address, AUTHOR, step="take") == 303
+    assert post(address, AUTHOR, step="note", text="She was on call.") == 303
+    assert post(address, AUTHOR, step="close", text="In order: she was on call.") == 303
+    assert "In order: she was on call." in own_site.page(address).text
+    assert post(address, AUTHOR, step="note", text="late") == 409
+
+
+def test_a_frozen_identity_can_do_nothing_until_it_is_unfrozen(own_site: Site) -> None:
+    html = {"accept": "text/html"}
+    bearer = {"authorization": f"Bearer {own_site.token(VIEWER)}"}
+
+    def asked() -> int:
+        return own_site.get("/api/v1/projects", by=None, headers=bearer).status_code
+
+    assert asked() == 200
+    frozen = own_site.post("/access/vera/freeze", data={"reason": "looked odd"}, headers=html)
+    assert frozen.headers["location"] == "/access/vera"
+    assert asked() == 401
+    assert "Frozen: looked odd" in own_site.page("/access/vera").text
+    refused = own_site.post("/access/vera/unfreeze", by=VALIDATOR, headers=html)
+    assert refused.status_code == 403
+    assert own_site.post("/access/vera/unfreeze", headers=html).status_code == 303
+    assert asked() == 200

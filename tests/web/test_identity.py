@@ -5,81 +5,15 @@ from __future__ import annotations
 import pytest
 
 from headrace.core.errors import Denied
-from headrace.web.api.tokens import OPEN_PATHS
 from headrace.web.identity import cookie, require_same_origin
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
 from tests.web.seed import AUDITOR, VIEWER
 
-API = [
-    ("GET", "/api/openapi.json"),
-    ("GET", "/api/v1/projects"),
-    ("GET", "/api/v1/projects/cars"),
-    ("GET", "/api/v1/projects/cars/predictions/count"),
-    ("GET", "/api/v1/projects/cars/findings"),
-    ("GET", "/api/v1/projects/cars/alerts"),
-    ("GET", "/api/v1/projects/cars/performance"),
-    ("GET", "/api/v1/projects/cars/measurements"),
-    ("POST", "/api/v1/projects/cars/rollback"),
-    ("POST", "/api/v1/projects/cars/labels"),
-    ("POST", "/api/v1/projects/cars/watch"),
-    ("POST", "/api/v1/labels/cars"),
-    ("POST", "/api/v1/predict/cars"),
-    ("GET", "/api/v1/releases"),
-    ("GET", "/api/v1/releases/some"),
-    ("GET", "/api/v1/releases/some/difference"),
-    ("POST", "/api/v1/releases/some/approve"),
-    ("POST", "/api/v1/releases/some/reject"),
-    ("GET", "/api/v1/runs"),
-    ("GET", "/api/v1/audit"),
-    ("GET", "/api/v1/audit/search"),
-    ("POST", "/api/v1/audit/verify"),
-    ("POST", "/api/v1/access/revoke"),
-    ("GET", "/api/v1/access/identities"),
-    ("GET", "/api/v1/access/identities/{name}"),
-    ("POST", "/api/v1/access/identities/{name}/freeze"),
-    ("POST", "/api/v1/access/identities/{name}/unfreeze"),
-    ("GET", "/api/v1/access/unused"),
-    ("GET", "/api/v1/incidents"),
-    ("POST", "/api/v1/incidents"),
-    ("GET", "/api/v1/incidents/odd"),
-    ("POST", "/api/v1/incidents/odd/take"),
-    ("POST", "/api/v1/incidents/odd/notes"),
-    ("POST", "/api/v1/incidents/odd/close"),
-]
-PAGES = [
-    ("GET", "/"),
-    ("GET", "/projects/cars"),
-    ("GET", "/projects/cars/performance.csv"),
-    ("POST", "/projects/cars/watch"),
-    ("POST", "/projects/cars/rollback"),
-    ("GET", "/releases/some"),
-    ("POST", "/releases/some/decision"),
-    ("POST", "/signout"),
-    ("GET", "/metrics"),
-    ("GET", "/audit"),
-    ("POST", "/audit/verify"),
-]
 ELSEWHERE = [("GET", "/nothing"), ("GET", "/api"), ("GET", "/api/v1/nothing"), ("DELETE", "/api/v1/projects")]
-INFER = [("GET", "/v2"), ("GET", "/v2/models/cars"), ("POST", "/v2/models/cars/infer")]
-ALL = [*API, *PAGES, *ELSEWHERE, *INFER]
 
 
-def test_every_route_of_the_api_is_in_the_list(site: Site) -> None:
-    paths = site.get("/api/openapi.json").json()["paths"]
-    served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    listed = {
-        (
-            method,
-            path.replace("cars", "{project}").replace("some", "{release_id}").replace("odd", "{incident_id}"),
-        )
-        for method, path in API
-        if path.startswith("/api/v1/")
-    }
-    assert served == listed | {("POST", path) for path in OPEN_PATHS}
-
-
-@pytest.mark.parametrize(("method", "path"), ALL)
+@pytest.mark.parametrize(("method", "path"), [*ELSEWHERE, ("GET", "/api/openapi.json")])
 def test_without_a_token_the_answer_is_401(site: Site, method: str, path: str) -> None:
     response = site.ask(method, path, by=None)
     assert response.status_code == 401

@@ -292,3 +292,27 @@ def test_odd_questions_to_the_audit_page_break_nothing(site: Site, query: str) -
     page = site.page(f"/audit?{query}", by=AUDITOR)
     assert page.status_code == 200
     assert "<b>" not in page.text
+
+
+@pytest.mark.requirement("IDN-01")
+def test_the_access_page_lists_everybody_and_what_is_left_to_mend(site: Site) -> None:
+    page = site.page("/access", by=AUDITOR).text
+    for text in ("nightly-scoring", "agent", AUTHOR, "no second factor", "Roles that nobody uses"):
+        assert text in page
+    shown = site.page("/access/nightly-scoring", by=AUDITOR).text
+    assert "What it may do and never did" in shown
+    assert "project:flight-delay" in shown
+    assert "Freeze" not in shown, "an auditor looks, and changes nothing"
+    assert site.page("/access", by=VIEWER).status_code == 403
+    assert site.page("/access/nobody-here", by=AUDITOR).status_code == 404
+
+
+def test_incidents_are_for_those_who_look_into_them(site: Site) -> None:
+    listed = site.page("/incidents", by=AUDITOR).text
+    assert "vera finds something about nightly-scoring suspicious" in listed
+    (address,) = re.findall(r'href="(/incidents/[^"]+)"', listed)
+    shown = site.page(address, by=AUDITOR).text
+    assert "It asked for releases at noon" in shown
+    assert site.page(address, by=VIEWER).status_code == 403
+    assert site.page("/incidents/nothing", by=AUDITOR).status_code == 404
+    assert "Something looks wrong?" in site.page("/flag", by=VIEWER).text

@@ -15,9 +15,11 @@ from headrace.core.errors import HeadraceError, ProofNeeded, Unauthenticated
 from headrace.core.ids import new_id
 from headrace.web.identity import Refuse, Scope, SessionEnded
 from headrace.web.pages import (
+    access,
     approvals,
     audit,
     downloads,
+    incidents,
     overview,
     project,
     provider,
@@ -51,6 +53,16 @@ _ROUTES = [
     Route("/projects/{name}/{file}", downloads.show),
     Route("/releases/{release_id}", release.show),
     Route("/releases/{release_id}/decision", release.settle, methods=["POST"]),
+    Route("/access", access.show),
+    Route("/access/grants/{id}/end", access.end_grant, methods=["POST"]),
+    Route("/access/{name}", access.show_identity),
+    Route("/access/{name}/freeze", access.freeze, methods=["POST"]),
+    Route("/access/{name}/unfreeze", access.unfreeze, methods=["POST"]),
+    Route("/incidents", incidents.show_all),
+    Route("/incidents/{id}", incidents.show),
+    Route("/incidents/{id}", incidents.step, methods=["POST"]),
+    Route("/flag", incidents.show_flag),
+    Route("/flag", incidents.flag, methods=["POST"]),
     Route("/approvals", approvals.show),
     Route("/approvals/{kind}/{id}", approvals.settle, methods=["POST"]),
     Route("/audit", audit.show),

@@ -27,6 +27,8 @@ PLOTLY = "plotly.min.js"
 PLACES: tuple[tuple[str, str, str | None, str], ...] = (
     ("/", "Overview", None, ""),
     ("/approvals", "Approvals", None, ""),
+    ("/access", "Access", "access.read", "workspace:{workspace}"),
+    ("/incidents", "Incidents", "incident.work", "incident:all"),
     ("/audit", "Audit", "audit.read", "audit:log"),
 )
 """The menu: address, name, and the right that the page needs, if it needs one."""
@@ -84,7 +86,9 @@ def _places(parts: Parts, me: Principal) -> list[tuple[str, str]]:
     """Addresses and names of the pages that ``me`` may open; the menu is the check."""
     allows = parts.app.gatekeeper.allows
     return [
-        (address, name) for address, name, action, on in PLACES if action is None or allows(me, action, on)
+        (address, name)
+        for address, name, action, on in PLACES
+        if action is None or allows(me, action, on.format(workspace=me.workspace))
     ]
 
 
