@@ -106,3 +106,38 @@ def test_another_machine_notices_within_a_second(door: Door) -> None:
     door.clock.advance(1.0)
     with pytest.raises(Unauthenticated, match="revoked"):
         door.tokens.verify(token)
+
+
+def test_what_is_over_is_set_aside_and_nothing_comes_back(door: Door) -> None:
+    ann = _ann(door)
+    revocations, refreshing = door.access.revocations, door.access.refreshing
+    for number in range(5):
+        revocations.end(ann, "token", f"t{number}")
+    begun = refreshing.start(ann)
+    refreshing.use(begun.text)
+    token = door.tokens.mint(ann)
+    revocations.end(ann, "token", token.id)
+    door.clock.advance(899)
+    assert revocations.set_aside() == 0
+    with pytest.raises(Unauthenticated, match="revoked"):
+        door.tokens.verify(token.text)
+    door.clock.advance(62)
+    assert revocations.set_aside() == 6
+    assert door.store.credentials.list(state="revoked") == []
+    with pytest.raises(Unauthenticated, match="expired"):
+        door.tokens.verify(token.text)
+    door.clock.advance(43_200)
+    assert revocations.set_aside() == 1, "the refresh token that was never used"
+    with pytest.raises(Unauthenticated, match="has ended"):
+        refreshing.use(begun.text)
+    assert door.store.incidents.list() == []
+
+
+def test_a_sign_in_that_was_ended_stays_so_as_long_as_it_could_live(door: Door) -> None:
+    ann = _ann(door)
+    begun = door.access.refreshing.start(ann)
+    door.access.revocations.end_all(ann)
+    door.clock.advance(43_199)
+    assert door.access.revocations.set_aside() == 0
+    with pytest.raises(Unauthenticated, match="has ended"):
+        door.access.refreshing.use(begun.text)

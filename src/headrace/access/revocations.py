@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from headrace.access.memory import Memory
+from headrace.core.errors import Conflict
 from headrace.core.identity import Credential, Principal
 from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, Epoch, RecordStore
 
 What = Literal["token", "family", "run"]
-_LONGEST_S = 43_200
+_TOKEN_S, _FAMILY_S = 960, 43_200
+"""For how long something may still turn up that has been ended: a token, and a sign-in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,20 @@ class Revocations:
         self._add(principal.name, principal.workspace, record_id, {"before": text})
         return now
 
+    def set_aside(self) -> int:
+        """Take what is over out of the way: revocations that nothing is left to meet, refresh tokens past
+        their end. Else every change of rights would have us read all there ever were. Returns how many.
+        """
+        now, n_set = self._clock.now(), 0
+        for state in ("revoked", "live"):
+            for record in self._credentials.list(state=state):
+                over = record.expires_at is not None and record.expires_at <= now
+                if over and record.kind in ("token", "refresh"):
+                    with suppress(Conflict):
+                        self._credentials.change(replace(record, state="used", revision=record.revision + 1))
+                        n_set += 1
+        return n_set
+
     def reaches(self, name: str, issued_s: float, **names: str | None) -> bool:
         """Whether a credential of the principal ``name`` has been ended.
 
@@ -68,6 +85,7 @@ class Revocations:
 
     def _add(self, name: str, workspace: str, record_id: str, data: dict[str, str]) -> None:
         now = self._clock.now()
+        longest_s = _FAMILY_S if "family" in data or "before" in data else _TOKEN_S
         self._credentials.add(
             Credential(
                 id=record_id,
@@ -75,7 +93,7 @@ class Revocations:
                 subject=name,
                 kind="token",
                 created_at=now,
-                expires_at=now + timedelta(seconds=_LONGEST_S),
+                expires_at=now + timedelta(seconds=longest_s),
                 state="revoked",
                 family=data.get("family", ""),
                 data=data,

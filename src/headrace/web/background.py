@@ -81,6 +81,7 @@ class Background:
     def tidy(self) -> None:
         """End credentials that are over or that nobody needs, and tell about what a person has to mend."""
         revoke_unneeded(self._parts.app)
+        self._parts.app.access.revocations.set_aside()
         tidy(self._parts.app)
 
     def retain(self) -> list[Retention]:
