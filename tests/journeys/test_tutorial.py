@@ -81,11 +81,13 @@ def test_the_tutorial_does_what_it_says(finished: Finished) -> None:
     "page",
     [
         "add-an-identity-and-approve",
+        "deviate-from-a-rule",
         "read-the-record-with-sql",
         "rebuild-a-model-version",
         "replay-traffic",
         "retrain-automatically",
         "roll-back",
+        "set-rules-for-all-projects",
         "write-a-trainer",
     ],
 )

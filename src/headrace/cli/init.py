@@ -88,7 +88,9 @@ def _ask(statements: dict[str, str | None]) -> None:
     """Ask what no option has answered; an empty line leaves it to be assumed."""
     for name, question in STATEMENTS.items():
         if statements[name] is None:
-            said = typer.prompt(f"{question[0].upper()}{question[1:]}", default="", show_default=False)
+            said = typer.prompt(
+                f"{question[0].upper()}{question[1:]}", default="", show_default=False, prompt_suffix=" "
+            )
             statements[name] = said.strip() or None
 
 

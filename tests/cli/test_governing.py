@@ -1,0 +1,127 @@
+"""Rules, waivers and the catalogue on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.app.composition import open_app
+from headrace.app.operations import declare
+from headrace.testing import make_settings
+from tests.cli.conftest import Cli
+from tests.cli.test_doing import TABLE
+
+ANSWERS = (
+    "--affected", "buyers", "--harms", "a wrong price", "--fairness", "cars only", "--security", "none known",
+)  # fmt: skip
+
+
+@pytest.fixture
+def table() -> Path:
+    path = Path("cars.csv")
+    path.write_text(TABLE)
+    return path
+
+
+@pytest.mark.requirement("GOV-11")
+def test_init_takes_the_answers_and_lists_what_it_assumed(cli: Cli, table: Path) -> None:
+    made = ("init", "cars", "--data", str(table), "--target", "price", *ANSWERS)
+    ended = cli(*made, "--answer", "impact=material", "--contact", "ann@example.org")
+    assert ended.code == 0, ended.error
+    charter = Path("cars/headrace.yaml").read_text()
+    assert 'affected: "buyers"' in charter
+    assert "impact: material" in charter
+    assert "assumed: [automation, scale, reversible, personal_data]" in charter
+
+
+@pytest.mark.requirement("GOV-11")
+@pytest.mark.requirement("GOV-12")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--risk", "high"), "A high risk takes no assumptions about people. Answer them: --affected"),
+        (("--answer", "impact"), "Expected NAME=VALUE"),
+        (("--answer", "impact=huge"), "Expected one of minor, material, serious"),
+        (("--contact", "ask around"), "e-mail address, a URL or a telephone number"),
+    ],
+)
+def test_init_refuses_what_it_cannot_use(cli: Cli, table: Path, more: tuple[str, ...], message: str) -> None:
+    ended = cli("init", "cars", "--data", str(table), "--target", "price", *more)
+    assert ended.code == 2
+    assert message in ended.error
+    assert not Path("cars").exists()
+
+
+@pytest.mark.requirement("GOV-03")
+@pytest.mark.requirement("GOV-17")
+def test_check_holds_the_project_against_the_rules_of_its_workspace(
+    cli: Cli, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("init", "cars", "--data", str(table), "--target", "price")
+    Path("rules.yaml").write_text("forbidden_inputs: [YEAR]\n")
+    assert cli("access", "user", "add", "vic", "--role", "validator").code == 0
+    shown = cli("project", "controls", "show", "--json").json
+    assert (shown["version"], shown["rules"]["high"]["approvals"]) == (0, 2)
+    proposed = cli("project", "controls", "propose", "rules.yaml")
+    assert "Next: headrace project controls approve 1 --as NAME" in proposed.out
+    assert cli("project", "controls", "approve", "1").code == 2, "not one's own"
+    assert cli("project", "controls", "approve", "1", "--as", "vic").code == 0
+    assert cli("project", "controls", "ls", "--json").json[0]["state"] == "live"
+    assert cli("project", "controls", "show").out.startswith("# version 1")
+    monkeypatch.chdir("cars")
+    checked = cli("check")
+    assert checked.code == 3
+    assert "not met    inputs             inputs: year" in checked.out
+    assert "next: give year the role ignored" in checked.out
+    found = cli("check", "--json").json["compliance"]["findings"]
+    assert {one["control"]: one["status"] for one in found}["inputs"] == "not met"
+
+
+def test_rules_that_cannot_be_read_are_refused(cli: Cli) -> None:
+    assert "cannot be read" in cli("project", "controls", "propose", "gone.yaml").error
+    Path("rules.yaml").write_text("low: {controls: [magic]}\n")
+    assert (
+        "line 1, column 18: 'magic' is no control"
+        in cli("project", "controls", "propose", "rules.yaml").error
+    )
+
+
+@pytest.mark.requirement("GOV-04")
+def test_a_waiver_from_wish_to_end(cli: Cli, table: Path) -> None:
+    cli("init", "cars", "--data", str(table), "--target", "price")
+    with open_app(make_settings(cli.home)) as app:
+        declare(app, app.me(), Path("cars"))
+        app.identities.add("grace", ["validator"], actor="ada")
+    asked = cli("project", "waive", "cars", "--rule", "gate:flight_check", "--reason", "r", "--size", "small")
+    assert asked.code == 4, asked.error
+    assert "It needs one validator. Next: headrace project agree" in asked.error
+    one = next(w for w in cli("project", "waivers", "cars", "--json").json if w["waiver"]["reason"] == "r")
+    number = one["waiver"]["id"]
+    assert cli("project", "agree", number).code == 2
+    agreed = cli("project", "agree", number, "--as", "grace", "--json")
+    assert (agreed.code, agreed.json["state"]) == (0, "granted"), agreed.error
+    assert "yes" in cli("project", "waivers").out
+    assert cli("project", "unwaive", number).out == f"Waiver {number} of gate:flight_check is ended.\n"
+    again = cli("project", "waive", "cars", "--rule", "gate:model", "--reason", "r2")
+    other = next(w for w in cli("project", "waivers", "--json").json if w["waiver"]["reason"] == "r2")
+    assert again.code == 4
+    refused = cli("project", "refuse", other["waiver"]["id"], "--as", "grace", "--comment", "no")
+    assert "is refused" in refused.out
+    assert "cannot be waived" in cli("project", "waive", "cars", "--rule", "x", "--reason", "r").error
+
+
+@pytest.mark.requirement("DAT-02")
+def test_a_source_is_found_shown_and_read(full: Cli) -> None:
+    listed = full("data", "catalogue", "--json").json
+    assert "cars" in [one["name"] for one in listed]
+    assert full("data", "catalogue", "no", "such", "words").out.startswith("No data source")
+    assert "ask " in full("data", "show", "cars").out
+    assert full("data", "show", "cars", "--json").json["owner"] == "Ada"
+    assert full("data", "read", "gone").code == 2
+
+
+@pytest.mark.requirement("GOV-12")
+def test_whom_to_call(full: Cli) -> None:
+    assert full("project", "owner", "project:cars").out == "project:cars: call Ada at ada@example.org\n"
+    assert full("project", "owner", "project:cars", "--json").json["contact"] == "ada@example.org"
