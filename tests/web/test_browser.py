@@ -111,7 +111,9 @@ def test_plots_follow_the_colour_scheme(browser: Browser, site: Site, url: str) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/projects/flight-delay", "/projects/cars", "release"])
+@pytest.mark.parametrize(
+    "path", ["/", "/projects/flight-delay", "/projects/cars", "release", "/security", "/security/prove"]
+)
 def test_text_is_readable_in_both_schemes(
     browser: Browser, site: Site, url: str, path: str, scheme: str
 ) -> None:
@@ -120,7 +122,7 @@ def test_text_is_readable_in_both_schemes(
     assert page.evaluate(CONTRAST) == []
 
 
-@pytest.mark.parametrize("path", ["/", "/projects/flight-delay", "release", "/signin"])
+@pytest.mark.parametrize("path", ["/", "/projects/flight-delay", "release", "/signin", "/security"])
 def test_a_phone_scrolls_tables_not_the_page(browser: Browser, site: Site, url: str, path: str) -> None:
     tab = visit(browser, site, url, by=VALIDATOR, size=PHONE)
     page = tab.open(f"/releases/{site.seeded.waiting}" if path == "release" else path)

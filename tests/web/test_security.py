@@ -107,10 +107,13 @@ def test_nobody_removes_what_belongs_to_somebody_else(site: Site) -> None:
 
 def test_signing_out_everywhere_ends_every_session(site: Site) -> None:
     me = _somebody(site)
-    there = Visitor(site, me.name)
+    there, bearer = Visitor(site, me.name), {"authorization": f"Bearer {site.token(me.name)}"}
     assert there.get("/").status_code == 200
+    assert site.client.request("GET", "/api/v1/projects", headers=bearer).status_code == 200
     assert me.send("/security/signout").headers["location"] == "/signin"
     assert there.get("/").status_code == me.get("/").status_code == 401
+    assert site.client.request("GET", "/api/v1/projects", headers=bearer).status_code == 401
+    assert Visitor(site, me.name).get("/").status_code == 200
 
 
 def test_a_session_ends_when_its_identity_is_frozen(site: Site) -> None:

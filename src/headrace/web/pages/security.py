@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from headrace.access.passkeys import Site
-from headrace.app import proving
+from headrace.app import credentials, proving
 from headrace.app.proving import Proved
 from headrace.core.errors import Denied, InvalidInput
 from headrace.core.identity import Principal
@@ -87,8 +87,9 @@ def remove(request: Request) -> Response:
 
 
 def leave_everywhere(request: Request) -> Response:
-    """Sign out in every browser."""
+    """Sign out in every browser, on every worker; tokens end with it."""
     parts, me = parts_of(request), principal_of(request.scope)
+    credentials.revoke_tokens(parts.app, me, me.name)
     parts.app.store.audit.append(me.name, "session.end", f"principal:{me.name}", {"everywhere": True})
     parts.sessions.close_all(me.name)
     response = RedirectResponse("/signin", 303)
