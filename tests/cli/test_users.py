@@ -70,6 +70,11 @@ def test_another_workspace_is_set_up_by_admins_of_main_and_run_by_its_own(staffe
         assert "another workspace" in ended.error
 
 
+def test_a_name_of_another_workspace_keeps_nobody_from_seeing_their_own(staffed: Cli) -> None:
+    assert staffed("access", "user", "add", "all", "--role", "admin", "--workspace", "lab").code == 0
+    assert "scout" in staffed("access", "user", "ls").out
+
+
 def test_what_is_no_kind_or_moment_is_refused(staffed: Cli) -> None:
     user = ("access", "user")
     assert (

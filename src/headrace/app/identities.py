@@ -69,7 +69,7 @@ def _watch_escalation(app: App, me: Principal, before: Principal | None, after: 
 
 def known(app: App, me: Principal) -> list[Principal]:
     """Everybody in the workspaces that ``me`` may see."""
-    app.gatekeeper.require(me, "project.read", "principal:all")
+    app.gatekeeper.require(me, "project.read", f"workspace:{me.workspace}")
     everybody = app.store.principals.list()
     return [p for p in everybody if app.gatekeeper.allows(me, "project.read", f"principal:{p.name}")]
 
