@@ -239,3 +239,20 @@ def test_two_thousand_columns(start: Start) -> None:
     table = rows(",".join([*names, "y"]), lambda i: ",".join(str((i * k) % 23) for k in range(2001)))
     project = whole(start(table))
     assert len(project.data.columns) == 2000
+
+
+@pytest.mark.requirement("PRV-08")
+def test_a_table_about_people_asks_for_the_basis_before_anything_is_built(start: Start) -> None:
+    table = rows("id,to,x,y", lambda i: f"k{i},ann{i}@example.org,{i % 7},{i * 2.25}")
+    made = start(table)
+    assert any("'to' (email)" in note for note in made.notes)
+    project = load_project(made.folder)
+    assert project.privacy.basis is None
+    (item,) = (item for item in flight_check(project) if not item.ticked)
+    assert item.name == "privacy"
+    with pytest.raises(InvalidInput, match="does not say on which basis"):
+        project.privacy.stated(project.name)
+
+
+def test_a_table_about_nobody_says_so(start: Start) -> None:
+    assert load_project(start(PLAIN).folder).privacy.basis == "not_personal"

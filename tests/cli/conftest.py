@@ -40,14 +40,17 @@ class Cli:
     home: Path
     user: str = USER
 
-    def __call__(self, *arguments: str) -> Ended:
-        """Run one command to its end."""
-        return self.run(arguments)
+    def __call__(self, *arguments: str, given: str | None = None) -> Ended:
+        """Run one command to its end; ``given`` is its standard input."""
+        return self.run(arguments, given=given)
 
-    def run(self, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> Ended:
+    def run(
+        self, arguments: Sequence[str], more: Mapping[str, str] | None = None, *, given: str | None = None
+    ) -> Ended:
         """Run one command, with ``more`` in its environment."""
         environment = {"HEADRACE_HOME": str(self.home), "HEADRACE_USER": self.user, "COLUMNS": "200"}
-        result = CliRunner().invoke(app, list(arguments), env=environment | dict(more or {}))
+        environment |= dict(more or {})
+        result = CliRunner().invoke(app, list(arguments), env=environment, input=given)
         error = result.exception
         if isinstance(error, HeadraceError):
             return Ended(code=exit_code(error), out=result.stdout, error=str(error))

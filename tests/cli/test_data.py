@@ -43,3 +43,11 @@ def test_what_is_too_old_is_deleted(offers: Cli) -> None:
     assert "2 events, 2 rows" in offers("data", "retain", "offers").out
     assert offers("data", "retain", "offers", "--json").json["events"] == 0
     assert offers("data", "retain", "nothing").code == 2
+
+
+@pytest.mark.requirement("PRV-01")
+def test_tokens_are_made_and_read_back(offers: Cli) -> None:
+    made = offers("data", "tokenise", "offers", given="to ada@example.org\n").out
+    assert "ada" not in made
+    assert offers("data", "restore", "offers", given=made).out == "to ada@example.org\n"
+    assert offers("data", "restore", "offers", "--json", given=made).json == {"text": "to ada@example.org\n"}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from headrace.access.privacy.columns import personal_columns
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.project import Risk, Task
@@ -73,6 +74,7 @@ def start_project(
         f"SHA-256 {digest[:16]}; kept in data/. Column meanings: see 'columns'."
     )
     spec = replace(found.data, source=f"data/{data.name}", documentation=documentation)
+    personal = personal_columns(columns)
     outline = Outline(
         name=name,
         task=found.task,
@@ -83,6 +85,7 @@ def start_project(
         contact=contact or f"{re.sub('[^A-Za-z0-9._+-]+', '.', owner)}@localhost",
         n_rows=n_rows(columns),
         digest=digest,
+        personal=tuple(personal),
         governance=governance,
         risk=risk,
     )
@@ -91,4 +94,7 @@ def start_project(
     if governance.assumed:
         listed = ", ".join(governance.assumed)
         notes.append(f"Assumed until you confirm it in headrace.yaml under governance: {listed}.")
+    if personal:
+        listed = ", ".join(f"{name!r} ({kind})" for name, kind in personal.items())
+        notes.append(f"About people, it seems: {listed}. Say in privacy.basis why they may be collected.")
     return Made(folder=folder, task=found.task, metric=found.metric, notes=notes)

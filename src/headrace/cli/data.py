@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import catalogue as sources
+from headrace.app import tokenising
 from headrace.app.erasing import erase_subject
 from headrace.app.retaining import retain as retain_project
 from headrace.cli.session import As, Json, print_json, print_table, session
@@ -155,3 +156,36 @@ def retain(
         f"Deleted what was older than {done.before:%Y-%m-%d %H:%M} UTC: {done.events:,} events, "
         f"{done.rows:,} rows. Old versions of the tables are gone too."
     )
+
+
+@app.command()
+def tokenise(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Replace what is recognised in the text on standard input by tokens of the project's workspace."""
+    with session(as_name) as s:
+        _print_text(tokenising.tokenise(s.app, s.me, project, _given()), as_json=as_json)
+
+
+@app.command()
+def restore(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Read back the tokens in the text on standard input; that it was done is in the audit log."""
+    with session(as_name) as s:
+        _print_text(tokenising.restore(s.app, s.me, project, _given()), as_json=as_json)
+
+
+def _given() -> str:
+    return typer.get_text_stream("stdin").read()
+
+
+def _print_text(text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"text": text})
+    else:
+        typer.echo(text, nl=not text.endswith("\n"))

@@ -17,7 +17,8 @@ _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """What a template needs to know. ``n_rows`` and ``digest`` describe the given file."""
+    """What a template needs to know. ``n_rows`` and ``digest`` describe the given file; ``personal`` names
+    columns that seem to be about people."""
 
     name: str
     task: Task
@@ -30,6 +31,7 @@ class Outline:
     digest: str
     governance: Governance
     risk: str = "medium"
+    personal: tuple[str, ...] = ()
 
 
 def scaffold(parent: Path, outline: Outline, source_file: Path) -> Path:
@@ -103,6 +105,7 @@ def _context(outline: Outline) -> dict[str, object]:
         "hypothesis": f"Knowing {outline.data.target} in advance is worth acting on; edit: what is it worth?",
         "kpi": f"{outline.metric} of {outline.data.target} on labelled answers",
         "purpose": f"learning to predict {outline.data.target}",
+        "personal": outline.personal,
         "data": outline.data,
         "split": outline.split,
         "metric": outline.metric,
