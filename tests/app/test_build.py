@@ -39,8 +39,8 @@ def test_with_the_automatic_policy_a_release_goes_live_with_no_human(live: Small
 def test_every_gate_leaves_a_verdict_with_evidence(live: Small) -> None:
     (release,) = live.releases()
     verdicts = live.app.store.evidence.verdicts(release.id)
-    assert [v.gate for v in verdicts] == ["data", "model", "baseline", "champion", "package", "flight_check",
-                                         "compliance"]  # fmt: skip
+    gates = ["data", "model", "baseline", "champion", "artefact", "package", "flight_check", "compliance"]
+    assert [v.gate for v in verdicts] == gates
     assert all(v.evidence for v in verdicts if v.gate != "champion")
     assert all(v.reason for v in verdicts)
     assert live.verdicts(release)["baseline"].evidence["against"] == "variant 'baseline'"
@@ -69,7 +69,7 @@ def test_with_the_manual_policy_a_person_decides_who_is_not_the_author(shared: S
     rejected = project.released()
     assert (rejected.state, project.route()) == ("waiting", None)
     report = reading.release_report(shared.app, grace, rejected.id)
-    assert len(report.verdicts) == 7, "who decides sees the results"
+    assert len(report.verdicts) == 8, "who decides sees the results"
     rejected = decide(shared.app, shared.work, grace, rejected.id, "rejected", "the margin is too thin")
     assert (rejected.state, rejected.reason) == ("rejected", "grace: the margin is too thin")
     assert project.route() is None

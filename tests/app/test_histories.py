@@ -75,7 +75,8 @@ def live(tmp_path: Path) -> Any:
     with open_app(make_settings(tmp_path / "home")) as app:
         kept = app.store.artifacts.put(package(), "application/zip")
         manifest = make_manifest(subject=Subject(ref="model:cars@1", package=kept))
-        release = app.store.releases.add(make_release(manifest=manifest))
+        made = make_release(manifest=manifest)
+        release = app.store.releases.add(replace(made, signature=app.access.signatures.sign(made)))
         app.store.rollouts.set_route(Route(project="cars", live=release.id))
         yield app, release.id
 

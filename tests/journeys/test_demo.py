@@ -38,7 +38,7 @@ def test_the_demo_closes_the_loop(shell: Shell) -> None:
     for release in said["releases"]:
         assert len(release["digest"]) == 64
         gates = {v["gate"] for v in release["verdicts"]}
-        assert {"data", "model", "baseline", "champion", "package", "flight_check", "compliance"} <= gates
+        assert {"data", "model", "champion", "artefact", "package", "flight_check", "compliance"} <= gates
     looks = [v for v in second["verdicts"] if v["gate"].startswith("canary look")]
     assert looks, "the canary was judged"
     assert second["state"] in ("rolling_out", "live", "aborted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -95,7 +96,7 @@ def add_release(
     )
     release_id = derived_id("release", build_id)
     release = make_release(manifest=manifest, id=release_id, state="proposed", created_at=at)
-    return app.store.releases.add(release)
+    return app.store.releases.add(replace(release, signature=app.access.signatures.sign(release)))
 
 
 def _evaluation(metric: str, loss: float) -> dict[str, float]:

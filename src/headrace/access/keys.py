@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from headrace.access.key_files import made_key, new_pem, public_pem, write_key
 from headrace.access.memory import Memory
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Clock, Epoch
-from headrace.store.disk import locked, sync_folder
+from headrace.store.disk import locked
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -85,8 +84,8 @@ class Keys:
         with locked(self._folder):
             old = signing_key(self._folder)
             until_s = int(self._clock.now().timestamp()) + OVERLAP_S
-            _write(self._folder / f"{kid_of(old.public_key())}.until-{until_s}.public", _public_pem(old))
-            _write(self._folder / KEY_FILE, _new_pem())
+            write_key(self._folder / f"{kid_of(old.public_key())}.until-{until_s}.public", public_pem(old))
+            write_key(self._folder / KEY_FILE, new_pem())
         self._epoch.advance()
         return self.now().kid
 
@@ -126,44 +125,7 @@ def signing_key(folder: Path) -> Ed25519PrivateKey:
     Raises:
         InvalidInput: the folder cannot be written, or the file is readable by others or no such key.
     """
-    path = folder / KEY_FILE
-    try:
-        return _read_private(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        raise InvalidInput(
-            f"{path} cannot be read ({error.strerror}). Run as the user who owns it."
-        ) from error
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(path, _new_pem(), only_if_absent=True)
-    except OSError as error:
-        raise InvalidInput(
-            f"{folder} cannot hold the key that signs tokens ({error.strerror}). "
-            "Make it writable for this user, or choose another folder with HEADRACE_HOME."
-        ) from error
-    return _read_private(path)
-
-
-def _write(path: Path, content: bytes, *, only_if_absent: bool = False) -> None:
-    """Write everything under a temporary name, then give it its name: a crash never leaves half a key,
-    and of two processes at once that make the first key one wins."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if only_if_absent:
-            os.link(temporary, path)
-        else:
-            Path(temporary).replace(path)
-    except FileExistsError:
-        return
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    sync_folder(path.parent)
+    return made_key(folder / KEY_FILE, signs="tokens", then="and tokens issued so far end")
 
 
 def _retired(folder: Path) -> list[_Retired]:
@@ -173,27 +135,6 @@ def _retired(folder: Path) -> list[_Retired]:
         if name is not None:
             found.append(_Retired(path, name["kid"], int(name["until_s"])))
     return found
-
-
-def _read_private(path: Path) -> Ed25519PrivateKey:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode & 0o777
-        pem = file.read()
-    if mode & 0o077:
-        raise InvalidInput(
-            f"{path} is open to other users (mode {mode:04o}, expected 0600): anybody could sign tokens. "
-            "Delete it, so that a new one is made, and tokens issued so far end."
-        )
-    try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except ValueError:
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise InvalidInput(f"{path} holds no Ed25519 private key. Delete it, so that a new one is made.")
-    return key
 
 
 def _read_public(retired: _Retired) -> Ed25519PublicKey:
@@ -210,23 +151,6 @@ def _read_public(retired: _Retired) -> Ed25519PublicKey:
             f"{path} is not the public key that a rotation left there. Delete it; tokens of that key end."
         )
     return key
-
-
-def _new_pem() -> bytes:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    return Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _public_pem(key: Ed25519PrivateKey) -> bytes:
-    from cryptography.hazmat.primitives import serialization
-
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
 
 
 def _text(key: Ed25519PublicKey) -> str:

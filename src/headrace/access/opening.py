@@ -20,6 +20,7 @@ from headrace.access.refresh import RefreshTokens
 from headrace.access.resources import Resources
 from headrace.access.revocations import Revocations
 from headrace.access.second_factors import SecondFactors
+from headrace.access.signing import Signatures
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
 from headrace.access.vault import Vault
@@ -50,6 +51,7 @@ class Access:
     incidents: Incidents
     gatekeeper: Gatekeeper
     privacy: Privacy
+    signatures: Signatures
 
 
 def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: Limits = _USUAL) -> Access:
@@ -110,5 +112,6 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         incidents=incidents,
         links=Links(store.credentials, clock),
         gatekeeper=gatekeeper,
+        signatures=Signatures(keys),
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
     )

@@ -90,6 +90,7 @@ class Builds:
             for name, gate in (
                 ("model_gate", self._gating.model),
                 ("champion_gate", self._gating.champion),
+                ("artefact", self._gating.artefact),
                 ("package", self._gating.package),
                 ("flight_check", self._gating.flight),
                 ("compliance", self._gating.compliance),
@@ -209,6 +210,7 @@ class Builds:
             parent=None if route is None else route.live,
             at=self._app.clock.now(),
         )
+        release = replace(release, signature=self._app.access.signatures.sign(release))
         self._store.audit.append(
             state["author"], "release.propose", f"release:{release.id}", {"digest": release.digest}
         )

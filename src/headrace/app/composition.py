@@ -21,6 +21,7 @@ from headrace.core.ports import Clock, Tracker
 from headrace.core.settings import Settings
 from headrace.monitoring.baseline import Baseline
 from headrace.plugins.mlflow import MlflowTracker
+from headrace.releases.signed import SignedReleases
 from headrace.store import Store, open_store
 from headrace.training.package import OnnxScorer, load_scorer
 
@@ -40,6 +41,7 @@ class App:
     access: Access
     policies: Policies
     tracker: Tracker
+    signed: SignedReleases
     scorers: Scorers
     provider: Provider | None = None
 
@@ -77,20 +79,31 @@ class App:
 
 
 class Scorers:
-    """Loaded packages and baselines by release, each loaded once."""
+    """Loaded packages and baselines by release, each loaded once, and verified when it is."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, signed: SignedReleases) -> None:
         self._store = store
+        self._signed = signed
+        self._verified = lru_cache(maxsize=_LOADED)(self._verify)
         self._package = lru_cache(maxsize=_LOADED)(self._load)
         self.baseline = lru_cache(maxsize=_LOADED)(self._baseline)
 
     def of_release(self, release_id: str) -> OnnxScorer:
-        """The scorer of a release's package."""
-        return self._package(self._store.releases.get(release_id).manifest.subject.package.digest)
+        """The scorer of a release's package.
+
+        Raises:
+            Conflict: the release or its package is not what was signed.
+        """
+        return self._package(self._verified(release_id))
 
     def of_package(self, digest: str) -> OnnxScorer:
         """The scorer of a package by its digest."""
         return self._package(digest)
+
+    def _verify(self, release_id: str) -> str:
+        release = self._store.releases.get(release_id)
+        self._signed.package(release)
+        return release.manifest.subject.package.digest
 
     def _load(self, digest: str) -> OnnxScorer:
         return load_scorer(self._store.artifacts.path(digest))
@@ -122,6 +135,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
     policies = Policies(store.policies, store.incidents, store.epoch, clock)
     limits = Limits(spend_per_hour=settings.spend_per_hour)
     access = open_access(store, settings.home / "keys", clock, policies, limits)
+    signed = SignedReleases(store, access.signatures, access.incidents)
     return App(
         settings=settings,
         clock=clock,
@@ -129,6 +143,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         access=access,
         policies=policies,
         tracker=MlflowTracker(settings.mlflow_url, store.projects.workspace),
-        scorers=Scorers(store),
+        signed=signed,
+        scorers=Scorers(store, signed),
         provider=None if settings.provider is None else Provider(settings.provider, clock),
     )

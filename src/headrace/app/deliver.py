@@ -62,6 +62,10 @@ class Deliveries:
         if outcome in ("failed", "error"):
             reasons = "; ".join(f"{v.gate}: {v.reason}" for v in verdicts if v.outcome == outcome)
             return delivery.move(self._store, release_id, "gates_refused", reasons).state
+        try:
+            self._app.signed.package(release)
+        except Conflict as error:
+            return delivery.move(self._store, release_id, "gates_refused", str(error)).state
         release = delivery.move(self._store, release_id, "gates_passed")
         # An inconclusive gate is never decided by a machine.
         if release.manifest.approval == "automatic" and outcome == "passed":

@@ -8,12 +8,14 @@ import numpy as np
 
 from headrace.app.compliance import Candidate, judge_candidate, waiver_for
 from headrace.app.composition import App
+from headrace.checks.artefacts import scan
+from headrace.checks.opinions import scanners
 from headrace.checks.quality import check_data
 from headrace.core.data import Run
 from headrace.core.errors import UserError
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
-from headrace.core.release import Verdict
+from headrace.core.release import Outcome4, Verdict
 from headrace.data.snapshots import load_snapshot
 from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, verdict, waived
 from headrace.store.documents import from_plain
@@ -118,6 +120,17 @@ class Gating:
         )
         judged.evidence.update(n_excluded=comparison.n_excluded, loss=comparison.loss, live_release=live.id)
         return self._keep(state, [judged])
+
+    def artefact(self, state: dict[str, Any]) -> str:
+        """The package's files hold nothing that would run when they are loaded. No waiver covers this."""
+        package = self._store.artifacts.path(_package(self._store.runs.get(state["run_id"])))
+        threats = scan(package)
+        reason = "; ".join(str(threat) for threat in threats[:3]) or "nothing in it runs when it is loaded"
+        evidence = {"threats": [str(threat) for threat in threats], "scanners": ["headrace", *scanners()]}
+        outcome: Outcome4 = "failed" if threats else "passed"
+        judged = verdict(self._subject(state), "artefact", outcome, reason, evidence=evidence, at=self._now())
+        self._store.evidence.add_verdict(judged)
+        return f"artefact {outcome}"
 
     def package(self, state: dict[str, Any]) -> str:
         """Gate 3a: the package answers as the original model did, on test and boundary rows."""

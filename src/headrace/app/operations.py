@@ -136,7 +136,7 @@ def decide(
 
     Raises:
         Denied: the principal is the author, or has no role that may decide.
-        Conflict: it is not waiting, or was decided otherwise.
+        Conflict: it is not waiting, was decided otherwise, or is not what was signed.
     """
     if decision not in ("approved", "rejected"):
         raise InvalidInput(f"A decision is 'approved' or 'rejected', got {decision!r}.")
@@ -144,6 +144,7 @@ def decide(
     action = "release.approve" if decision == "approved" else "release.reject"
     app.gatekeeper.require(principal, action, f"release:{release.id}")
     if decision == "approved":
+        app.signed.package(release)
         require_release(app, release)
     needed = approvals_needed(app, release)
     app.store.evidence.approve(

@@ -98,19 +98,28 @@ def scan_bytes(
     return scanner.found()
 
 
+class UnsafeArtefact(GateFailed):
+    """A file was refused before anything loaded it; the message names the first threats."""
+
+    def __init__(self, name: str, threats: Sequence[Threat]) -> None:
+        first = "; ".join(str(threat) for threat in threats[:3])
+        more = f"; and {len(threats) - 3} more" if len(threats) > 3 else ""
+        super().__init__(
+            f"{name} was refused before anything loaded it: {first}{more}. Save it without what is named, "
+            "or convert it to ONNX or skops."
+        )
+        self.name = name
+        self.threats = tuple(threats)
+
+
 def require_safe(threats: Sequence[Threat], name: str) -> None:
     """Return if there are no threats.
 
     Raises:
-        GateFailed: there are; the message names the first ones.
+        UnsafeArtefact: there are.
     """
     if threats:
-        first = "; ".join(str(threat) for threat in threats[:3])
-        more = f"; and {len(threats) - 3} more" if len(threats) > 3 else ""
-        raise GateFailed(
-            f"{name} was refused before anything loaded it: {first}{more}. Save it without what is named, "
-            "or convert it to ONNX or skops."
-        )
+        raise UnsafeArtefact(name, threats)
 
 
 class _Mapped(mmap.mmap):

@@ -1,4 +1,4 @@
-"""``headrace model``: versions, runs, lineage, rebuild."""
+"""``headrace model``: versions, runs, lineage, rebuild; scan, sign and verify files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from headrace.app.active import active, export_model
+from headrace.app.artefacts import export_signed, scan_model, verify_export
 from headrace.app.reading import lineage, model_versions, rebuild, runs
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, session
-from headrace.core.errors import GateFailed
+from headrace.core.errors import Conflict, GateFailed
 
 app = typer.Typer(no_args_is_help=True, help="Model versions, their runs and lineage.")
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
@@ -127,3 +128,62 @@ def rebuild_model(model: NameAtVersion, as_name: As = None, as_json: Json = Fals
     if not (result["same_digest"] or result["metrics_equal"]):
         failed = GateFailed(f"{model} could not be reproduced: the digests and the metrics differ.")
         end_with(failed, as_json=as_json)
+
+
+@app.command("scan")
+def scan(
+    path: Annotated[Path, typer.Argument(help="A model's file or folder.")],
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Accept programs, such as the code of an MLflow model.")
+    ] = False,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Say what would run if a model's file or folder were loaded, without loading it."""
+    with session(as_name) as s:
+        found = scan_model(s.app, s.me, path, allow_code=allow_code)
+    if as_json:
+        print_json(found)
+    else:
+        for threat in found.threats:
+            typer.echo(f"  {threat}")
+        if not found.threats:
+            typer.echo(f"{path} holds nothing that would run (asked: {', '.join(found.scanners)}).")
+    if found.threats:
+        end_with(GateFailed(f"{path} is refused: {len(found.threats)} found."), as_json=as_json)
+
+
+@app.command("sign")
+def sign(
+    model: NameAtVersion,
+    out: Annotated[Path, typer.Option(help="A new folder for the model and its signature.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Write a released version into a folder, signed in the OpenSSF format."""
+    with session(as_name) as s:
+        written = export_signed(s.app, s.me, model, out)
+    if as_json:
+        print_json(written)
+    else:
+        typer.echo(f"{model} is in {written.folder}, signed in {written.bundle}.")
+        typer.echo(f"Verify it anywhere: headrace model verify {written.folder} --key {written.public_key}")
+
+
+@app.command("verify")
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder with a model and its model.sig.")],
+    key: Annotated[Path, typer.Option(help="The signer's public key.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a folder's files are those that were signed."""
+    with session(as_name) as s:
+        try:
+            verify_export(s.app, s.me, folder, key)
+        except Conflict as error:
+            raise GateFailed(str(error)) from error
+    if as_json:
+        print_json({"folder": str(folder), "verified": True})
+    else:
+        typer.echo(f"{folder} is what was signed.")

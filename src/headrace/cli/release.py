@@ -1,4 +1,4 @@
-"""``headrace release``: list, show, approve, reject, roll back."""
+"""``headrace release``: list, show, approve, reject, roll back, verify; the keys that sign."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
 from headrace.app.operations import decide, find_release, roll_back
 from headrace.app.reading import quorum, release_report, releases
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.run import print_release
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, session
-from headrace.core.errors import WaitsForPerson
+from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
 
 app = typer.Typer(no_args_is_help=True, help="List, show, approve, reject, roll back.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, or its first letters.")]
@@ -82,6 +83,48 @@ def rollback(
         print_json({"live": release.id, "project": project})
     else:
         typer.echo(f"{release.manifest.subject.ref} answers again (release {release.id}).")
+
+
+@app.command("verify")
+def verify(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
+    """Say whether a release and its package are what was signed."""
+    with session(as_name) as s:
+        try:
+            found = verify_release(s.app, s.me, release_id)
+        except Conflict as error:
+            raise GateFailed(str(error)) from error
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"Release {found.release} and its package are what was signed (key {found.key[:12]}).")
+
+
+keys = typer.Typer(no_args_is_help=True, help="The keys that sign releases.")
+app.add_typer(keys, name="keys")
+
+
+@keys.command("ls")
+def list_keys(as_name: As = None, as_json: Json = False) -> None:
+    """List the public keys that releases are verified with."""
+    with session(as_name) as s:
+        found = release_keys(s.app, s.me)
+    if as_json:
+        print_json([key._asdict() for key in found])
+        return
+    print_table(
+        ("KEY", "SIGNS"), [(key.name, "yes" if key.signs else "") for key in found], empty="No key yet."
+    )
+
+
+@keys.command("rotate")
+def rotate(as_name: As = None, as_json: Json = False) -> None:
+    """Sign releases with a new key; those signed so far stay valid."""
+    with session(as_name) as s:
+        name = rotate_release_key(s.app, s.me)
+    if as_json:
+        print_json({"key": name})
+    else:
+        typer.echo(f"Releases are signed with the key {name} from now on.")
 
 
 def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: bool) -> None:

@@ -121,7 +121,11 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A manifest on its way. ``digest`` is the SHA-256 of the manifest's canonical JSON."""
+    """A manifest on its way. ``digest`` is the SHA-256 of the manifest's canonical JSON.
+
+    Attributes:
+        signature: of id and digest, by the home's key for releases.
+    """
 
     id: str
     project: str
@@ -131,6 +135,7 @@ class Release:
     author: str
     created_at: datetime
     reason: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.checks.artefacts import UnsafeArtefact, require_safe, scan_bytes
 from headrace.checks.equivalence import probes
 from headrace.checks.metrics import report, row_losses
 from headrace.core.canonical import canonical_json, digest_of, plain
@@ -106,6 +107,11 @@ def train_variant(store: Store, clock: Clock, build: Build, variant: Variant) ->
     try:
         trained = train_recipe(store, run, folder, build.timeout_s)
         return _finish(store, clock, _kept(store, run, trained, folder))
+    except UnsafeArtefact as error:
+        store.audit.append(
+            run.author, "artefact.refused", f"run:{run.id}", {"threats": [str(t) for t in error.threats]}
+        )
+        return _fail(store, clock, run, folder, str(error))
     except InternalError as error:
         return _fail(store, clock, run, folder, f"Our fault: {error}")
     except HeadraceError as error:
@@ -158,9 +164,12 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
         "info": plain(_info(recipe, made)),
     }
     result = run_worker(job, folder / "worker", cwd=code, timeout_s=timeout_s)
+    # What user code leaves behind is not ours until it was looked at.
+    package = (result.output / PACKAGE).read_bytes()
+    require_safe(scan_bytes(package, PACKAGE), PACKAGE)
     test = (result.output / TEST).read_bytes()
     return Trained(
-        package=(result.output / PACKAGE).read_bytes(),
+        package=package,
         test=test,
         probes=(result.output / PROBES).read_bytes(),
         metrics=metrics_of(recipe.project, made, rows.truth(), unpack_arrays(test, "The predictions")),
