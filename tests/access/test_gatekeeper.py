@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
 from headrace.core.errors import Denied, Unauthenticated
-from headrace.core.identity import Resource
+from headrace.core.identity import Principal, Resource, Session
 from tests.access.people import Door
 
 
@@ -113,3 +115,88 @@ def test_new_roles_reach_a_session_that_is_under_way(door: Door) -> None:
     again = door.gatekeeper.authenticate(header)
     assert again.roles == ("operator",)
     assert again.session is not None
+
+
+TOOLS = """
+@id("public-files")
+permit (principal == Agent::"scout", action == Action::"tool.call", resource == Tool::"read")
+when { context.arguments has path && context.arguments.path like "/public/*" };
+@id("may-prompt")
+permit (principal in Role::"operator", action == Action::"agent.prompt", resource == Agent::"scout");
+"""
+
+
+@pytest.fixture
+def tools(door: Door) -> Gatekeeper:
+    """The same door under a policy for one agent, one tool and one argument."""
+    return open_access(door.store, door.home / "keys", door.clock, CedarPolicy(TOOLS)).gatekeeper
+
+
+def _bound(door: Door, *names: str) -> Principal:
+    return replace(door.agent("scout"), session=Session(token="t", run="r1", tools=names))
+
+
+@pytest.mark.requirement("MCP-05")
+@pytest.mark.parametrize(
+    ("bound_to", "tool", "arguments", "allowed"),
+    [
+        (("read",), "read", {"path": "/public/a.txt"}, True),
+        (("read", "write"), "read", {"path": "/public/a.txt", "mode": "text"}, True),
+        (("read",), "read", {"path": "/private/a.txt"}, False),
+        (("read",), "read", {"path": "/PUBLIC/a.txt"}, False),
+        (("read",), "read", {"url": "/public/a.txt"}, False),
+        (("read",), "read", {}, False),
+        (("write",), "read", {"path": "/public/a.txt"}, False),
+        (("read", "write"), "write", {"path": "/public/a.txt"}, False),
+        ((), "read", {"path": "/public/a.txt"}, False),
+    ],
+)
+def test_an_agent_calls_the_tools_and_with_the_arguments_that_the_policy_names(
+    door: Door,
+    tools: Gatekeeper,
+    bound_to: tuple[str, ...],
+    tool: str,
+    arguments: dict[str, str],
+    allowed: bool,
+) -> None:
+    me = _bound(door, *bound_to)
+    assert tools.allows(me, "tool.call", f"tool:{tool}", arguments) is allowed
+    if not allowed:
+        with pytest.raises(Denied, match="tool.call"):
+            tools.require(me, "tool.call", f"tool:{tool}", arguments)
+        assert "/p" not in str(door.audit.entries[-1]).lower(), "arguments are not for the log"
+
+
+@pytest.mark.requirement("MCP-05")
+def test_another_agent_may_not_and_the_default_policy_permits_no_tool_at_all(
+    door: Door, tools: Gatekeeper
+) -> None:
+    scout = _bound(door, "read")
+    call = ("tool.call", "tool:read", {"path": "/public/a"})
+    assert not tools.allows(replace(scout, name="rover"), *call)
+    assert not door.gatekeeper.allows(scout, *call)
+    assert not tools.allows(replace(scout, session=None), *call), "who it is does not suffice"
+
+
+@pytest.mark.requirement("MCP-10")
+def test_who_may_prompt_an_agent_is_a_permission_of_its_own(door: Door, tools: Gatekeeper) -> None:
+    door.agent("scout")
+    door.agent("rover")
+    may = {name: door.gatekeeper.authenticate(door.enter(name, role)) for name, role in _PROMPTERS}
+    assert tools.allows(may["otto"], "agent.prompt", "agent:scout")
+    assert not tools.allows(may["otto"], "agent.prompt", "agent:rover"), "each agent for itself"
+    assert not tools.allows(may["dev"], "agent.prompt", "agent:scout")
+    assert door.gatekeeper.allows(may["dev"], "agent.prompt", "agent:scout")
+    with pytest.raises(Denied, match="may not agent.prompt on agent:scout. Roles that may: developer"):
+        door.gatekeeper.require(may["vera"], "agent.prompt", "agent:scout")
+
+
+@pytest.mark.requirement("MCP-10")
+def test_an_agent_of_another_workspace_is_prompted_by_nobody_here(door: Door) -> None:
+    door.principals.save(replace(door.agent("scout"), name="north-scout", workspace="north"))
+    dev = door.gatekeeper.authenticate(door.enter("dev", "developer"))
+    with pytest.raises(Denied, match="another workspace"):
+        door.gatekeeper.require(dev, "agent.prompt", "agent:north-scout")
+
+
+_PROMPTERS = (("otto", "operator"), ("dev", "developer"), ("vera", "viewer"))

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import cedarpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headrace.access.policy
 from headrace.access.policy import ACTIONS, CedarPolicy
 from headrace.core.errors import InvalidInput
-from headrace.core.identity import ROLES, Principal, Resource, Role
+from headrace.core.identity import ROLES, Circumstance, Principal, Resource, Role, Session
 from headrace.testing import START
 from headrace.testing.suites.policy import MAY
 
@@ -75,47 +75,133 @@ def test_a_policy_that_does_not_parse_is_refused_at_once() -> None:
 
 
 _NAMES = st.text(min_size=1, max_size=12)
-
-
-@given(
-    name=_NAMES,
+_WORKSPACES = st.sampled_from(["main", "north"])
+_PEOPLE = st.builds(
+    Principal,
+    name=st.one_of(st.sampled_from(["ann", "bob"]), _NAMES),
     kind=st.sampled_from(["person", "service", "agent"]),
     roles=st.lists(st.sampled_from(ROLES), unique=True).map(tuple),
-    action=st.one_of(st.sampled_from(ACTIONS), _NAMES),
-    project=_NAMES,
+    created_at=st.just(START),
+    workspace=_WORKSPACES,
+    session=st.one_of(
+        st.none(),
+        st.builds(Session, token=st.just("t"), tools=st.one_of(st.none(), st.just(("search", "read")))),
+    ),
 )
-def test_a_remembered_decision_is_cedars_own(
-    name: str, kind: str, roles: tuple[Role, ...], action: str, project: str
-) -> None:
-    policy = CedarPolicy()
-    principal = Principal(name=name, kind=kind, roles=roles, created_at=START)  # type: ignore[arg-type]
-    first = policy.decide(principal, action, Resource(kind="project", name=project))
-    again = policy.decide(principal, action, Resource(kind="project", name=project))
-    uid = {"type": kind.capitalize(), "id": name}
-    cedar = cedarpy.is_authorized(
+_RESOURCES = st.builds(
+    Resource,
+    kind=st.sampled_from(["project", "release", "principal", "tool", "agent", "policy"]),
+    name=st.one_of(st.sampled_from(["ann", "bob", "search"]), _NAMES),
+    workspace=_WORKSPACES,
+    authors=st.lists(st.sampled_from(["ann", "bob"]), unique=True).map(tuple),
+    risk=st.sampled_from(["", "low", "high"]),
+    project=st.sampled_from(["", "cars"]),
+)
+_CIRCUMSTANCES = st.builds(
+    Circumstance,
+    proved=st.booleans(),
+    proof=st.sampled_from(["", "code", "passkey"]),
+    enrolled=st.sampled_from([(), ("code",), ("code", "passkey")]),
+    arguments=st.sampled_from([(), (("path", "/public/a"),)]),
+    granted=st.lists(st.sampled_from(ROLES), unique=True, max_size=1).map(tuple),
+)
+
+
+def _cedars_own(
+    policy: CedarPolicy, principal: Principal, action: str, on: Resource, now: Circumstance
+) -> tuple[bool, int]:
+    """What a fresh parse of the whole text says, and by how many rules."""
+    uid = {"type": principal.kind.capitalize(), "id": principal.name}
+    what = {"type": on.kind.capitalize(), "id": on.name}
+    about: dict[str, object] = {"name": principal.name, "workspace": principal.workspace}
+    if principal.session is not None and principal.session.tools is not None:
+        about["tools"] = list(principal.session.tools)
+    attributes = {
+        "name": on.name,
+        "workspace": on.workspace,
+        "authors": list(on.authors),
+        "risk": on.risk,
+        "project": on.project,
+    }
+    roles = [{"type": "Role", "id": role} for role in {*principal.roles, *now.granted}]
+    entities = [
+        {"uid": uid, "attrs": about, "parents": roles},
+        {"uid": what, "attrs": attributes, "parents": []},
+    ]
+    if uid == what:
+        entities = [{"uid": uid, "attrs": attributes | about, "parents": roles}]
+    result = cedarpy.is_authorized(
         {
             "principal": uid,
             "action": {"type": "Action", "id": action},
-            "resource": {"type": "Project", "id": project},
-            "context": {"proved": False, "proof": "", "enrolled": [], "arguments": {}},
+            "resource": what,
+            "context": {
+                "proved": now.proved,
+                "proof": now.proof,
+                "enrolled": list(now.enrolled),
+                "arguments": dict(now.arguments),
+            },
         },
         ALWAYS + policy.text,
-        [
-            {
-                "uid": uid,
-                "attrs": {"name": name, "workspace": "main"},
-                "parents": [{"type": "Role", "id": role} for role in roles],
-            },
-            {
-                "uid": {"type": "Project", "id": project},
-                "attrs": {"workspace": "main", "authors": [], "risk": ""},
-                "parents": [],
-            },
-        ],
+        entities,
     )
-    assert first is again
-    assert first.allowed == bool(cedar.allowed)
-    assert len(first.rules) == len(cedar.diagnostics.reasons)
+    return bool(result.allowed) and not result.diagnostics.errors, len(result.diagnostics.reasons)
+
+
+POLICY = CedarPolicy()
+
+
+@settings(max_examples=60)
+@given(_PEOPLE, st.one_of(st.sampled_from(ACTIONS), _NAMES), _RESOURCES, _CIRCUMSTANCES)
+def test_a_remembered_decision_is_cedars_own(
+    principal: Principal, action: str, on: Resource, now: Circumstance
+) -> None:
+    first = POLICY.decide(principal, action, on, now)
+    again = POLICY.decide(principal, action, on, now)
+    assert first == again
+    if not now.arguments:
+        assert first is again
+    if principal.name == on.name and principal.kind == on.kind and principal.workspace != on.workspace:
+        assert not first.allowed
+        return
+    assert (first.allowed, len(first.rules)) == _cedars_own(POLICY, principal, action, on, now)
+
+
+def test_whoever_acts_on_itself_is_one_entity() -> None:
+    bot = Principal(name="bot", kind="agent", roles=("developer",), created_at=START)
+    assert POLICY.decide(bot, "agent.prompt", Resource(kind="agent", name="bot")).allowed
+    elsewhere = POLICY.decide(bot, "agent.prompt", Resource(kind="agent", name="bot", workspace="north"))
+    assert (elsewhere.allowed, elsewhere.rules) == (False, ("another-workspace",))
+
+
+@pytest.mark.parametrize("kind", ["", "a b", "a.b", "x-y", 'quote"'])
+def test_a_kind_that_cedar_has_no_word_for_is_denied(kind: str) -> None:
+    decision = POLICY.decide(_somebody(*ROLES), "project.read", Resource(kind=kind, name="x"))
+    assert (decision.allowed, decision.rules) == (False, ("error",))
+
+
+@pytest.mark.requirement("IDN-02")
+@pytest.mark.parametrize(
+    ("what", "action", "resource", "may"),
+    [
+        ("data", "data.read", "project:cars", {"developer", "validator", "admin"}),
+        ("data", "data.erase", "project:cars", {"admin"}),
+        ("models", "project.run", "project:cars", {"developer", "admin"}),
+        ("models", "tracking.write", "project:cars", {"developer", "admin"}),
+        ("prompts", "agent.prompt", "agent:helper", {"developer", "operator", "admin"}),
+        ("deployments", "release.approve", "release:1", {"validator"}),
+        ("deployments", "release.rollback", "project:cars", {"operator", "admin"}),
+        ("traces", "trace.read", "project:cars", {"developer", "validator", "operator", "auditor"}),
+        ("tools", "tool.call", "tool:search", set()),
+    ],
+)
+def test_roles_govern_data_models_prompts_deployments_traces_and_tools(
+    what: str, action: str, resource: str, may: set[str]
+) -> None:
+    on = Resource.parse(resource)
+    assert {role for role in ROLES if POLICY.decide(_somebody(role), action, on).allowed} == may, what
+    rule = f'@id("one") permit (principal in Role::"viewer", action == Action::"{action}", resource);'
+    assert CedarPolicy(rule).decide(_somebody("viewer"), action, on).allowed, "a policy may say otherwise"
 
 
 @given(st.lists(st.tuples(st.sampled_from(ROLES), st.sampled_from(ACTIONS)), max_size=40))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 from headrace.access.activity import SEEN, Activity
 from headrace.access.grants import NEVER_BY_GRANT, Grants
@@ -20,6 +21,7 @@ from headrace.core.identity import (
     Decision,
     Grant,
     Principal,
+    Proof,
     Resource,
     Role,
     Session,
@@ -141,22 +143,12 @@ class Gatekeeper:
             arguments: with which a tool would be called, for rules that ask about them.
             granted: whether roles that it holds for a while count too.
         """
-        return self._decide(
-            principal, action, resource, self.circumstance(principal, arguments), granted=granted
-        )
-
-    def _decide(
-        self,
-        principal: Principal,
-        action: str,
-        resource: str | Resource,
-        circumstance: Circumstance,
-        *,
-        granted: bool = True,
-    ) -> Decision:
         described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
-        holder = self._granted(principal, action, described) if granted else principal
-        return self._policy.decide(holder, action, described, circumstance)
+        extra = (
+            () if not granted or action in NEVER_BY_GRANT else self._grants.roles(principal.name, described)
+        )
+        circumstance = self.circumstance(principal, arguments, extra)
+        return self._policy.decide(principal, action, described, circumstance)
 
     def allows(
         self,
@@ -176,11 +168,12 @@ class Gatekeeper:
         arguments: Mapping[str, str] = NOTHING,
     ) -> bool:
         """Whether ``principal`` may not now, but might with a fresh second factor."""
-        now = self.circumstance(principal, arguments)
-        if principal.kind != "person" or self._decide(principal, action, resource, now).allowed:
+        if principal.kind != "person" or self.decide(principal, action, resource, arguments).allowed:
             return False
-        proved = replace(now, proved=True, proof="passkey")
-        return self._decide(principal, action, resource, proved).allowed
+        described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
+        extra = () if action in NEVER_BY_GRANT else self._grants.roles(principal.name, described)
+        proved = replace(self.circumstance(principal, arguments, extra), proved=True, proof="passkey")
+        return self._policy.decide(principal, action, described, proved).allowed
 
     def require(
         self,
@@ -218,25 +211,22 @@ class Gatekeeper:
         described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
         return self._grants.holding(principal.name, described)
 
-    def _granted(self, principal: Principal, action: str, resource: Resource) -> Principal:
-        """``principal`` with the roles that a grant gives it on ``resource`` for now."""
-        extra = self._grants.roles(principal.name, resource)
-        if not extra or action in NEVER_BY_GRANT:
-            return principal
-        return replace(principal, roles=tuple(r for r in ROLES if r in principal.roles or r in extra))
-
-    def circumstance(self, principal: Principal, arguments: Mapping[str, str] = NOTHING) -> Circumstance:
+    def circumstance(
+        self, principal: Principal, arguments: Mapping[str, str] = NOTHING, granted: tuple[Role, ...] = ()
+    ) -> Circumstance:
         """What holds for ``principal`` now. A proof ends with the factor that gave it."""
-        given = tuple(sorted(arguments.items()))
+        given = tuple(sorted(arguments.items())) if arguments else ()
         enrolled = self._factors.enrolled(principal.name) if principal.kind == "person" else ()
         session = principal.session
         until = None if session is None else session.proved_until
+        proof: Proof | Literal[""] = ""
+        proved = False
         if session is not None and until is not None and self._clock.now() < until:
-            if session.proof is None:
-                return Circumstance(proved=True, enrolled=enrolled, arguments=given)
-            if session.proof in enrolled:
-                return Circumstance(proved=True, proof=session.proof, enrolled=enrolled, arguments=given)
-        return Circumstance(enrolled=enrolled, arguments=given) if enrolled or given else PLAIN
+            proved = session.proof is None or session.proof in enrolled
+            proof = session.proof or "" if proved else ""
+        if not (proved or enrolled or given or granted):
+            return PLAIN
+        return Circumstance(proved=proved, proof=proof, enrolled=enrolled, arguments=given, granted=granted)
 
     def _why(self, principal: Principal, action: str, resource: str | Resource, decision: Decision) -> str:
         held = ", ".join(principal.roles) or "none"

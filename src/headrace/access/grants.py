@@ -97,21 +97,21 @@ class Grants:
 
     def roles(self, principal: str, resource: Resource) -> tuple[Role, ...]:
         """The roles that ``principal`` holds on ``resource`` by a grant, at this moment."""
-        if not self._active.get(principal):
+        active = self._active.get(principal)
+        if not active:
             return ()
-        return tuple(grant.role for grant in self.holding(principal, resource))
+        return tuple(grant.role for grant in self._holding(active, resource))
 
     def holding(self, principal: str, resource: Resource) -> list[Grant]:
         """The grants of ``principal`` that cover ``resource`` at this moment."""
+        return self._holding(self._active.get(principal), resource)
+
+    def _holding(self, active: list[Grant], resource: Resource) -> list[Grant]:
         now = self._clock.now()
-        covering = {str(resource), f"workspace:{resource.workspace}"}
-        if resource.project:
-            covering.add(f"project:{resource.project}")
-        return [
-            grant
-            for grant in self._active.get(principal)
-            if grant.resource in covering and standing(grant, now).state == "active"
-        ]
+        project = resource.name if resource.kind == "project" else resource.project
+        covering = (f"workspace:{resource.workspace}", f"project:{project}")
+        # Compared here rather than by `standing`: every authorisation of whoever holds a grant comes by.
+        return [g for g in active if g.resource in covering and g.ends_at is not None and now < g.ends_at]
 
     def _find(self, principal: str) -> list[Grant]:
         now = self._clock.now()

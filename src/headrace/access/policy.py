@@ -141,7 +141,7 @@ class CedarPolicy:
         asked = _Asked(
             principal.name,
             principal.kind,
-            principal.roles,
+            principal.roles + circumstance.granted,
             principal.workspace,
             None if session is None else session.tools,
             action,

@@ -104,12 +104,14 @@ class Circumstance:
         proof: which kind it was; empty if there is none, or it has no name.
         enrolled: the kinds that the principal has.
         arguments: what a tool is called with.
+        granted: roles that the principal holds for a while, beside its own.
     """
 
     proved: bool = False
     proof: Proof | Literal[""] = ""
     enrolled: tuple[Proof, ...] = ()
     arguments: tuple[tuple[str, str], ...] = ()
+    granted: tuple[Role, ...] = ()
 
 
 PLAIN = Circumstance()
