@@ -130,7 +130,8 @@ def test_when_every_variant_fails_there_is_no_release_and_a_reason(shared: Site)
 def test_what_a_project_lacks_ends_the_build_with_a_reason(
     shared: Site, name: str, before: str, after: str, reason: str
 ) -> None:
-    project = shared.project(name, (before, after))
+    # A low risk: a graver one without a basis is refused by its controls before it is built.
+    project = shared.project(name, (before, after), ("automatic", "automatic\nrisk: low"))
     result = project.build()
     assert result["release_id"] is None
     assert reason in result["reason"]
