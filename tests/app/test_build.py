@@ -6,7 +6,7 @@ import pytest
 
 from headrace.app import reading
 from headrace.app.operations import decide
-from headrace.core.errors import Conflict, Denied, UserCodeError
+from headrace.core.errors import Conflict, Denied, GateFailed, UserCodeError
 from tests.app.small import AUTHOR, BROKEN_LINE, CODE, VALIDATOR, Site, Small, cars
 
 MANUAL = ("approval: automatic", "approval: manual")
@@ -118,10 +118,16 @@ def test_when_every_variant_fails_there_is_no_release_and_a_reason(shared: Site)
 
 
 @pytest.mark.requirement("PRV-08")
+def test_a_project_that_does_not_say_why_its_data_may_be_used_is_not_built(shared: Site) -> None:
+    project = shared.project("no-basis", ("privacy: {basis: not_personal}\n", ""))
+    with pytest.raises(GateFailed, match=r"lawful-basis: .* \(next: state privacy.basis\)"):
+        project.build()
+    assert project.runs() == {}
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after", "reason"),
     [
-        ("no-basis", "privacy: {basis: not_personal}\n", "", "does not say on which basis"),
         ("no-file", "source: cars.csv", "source: gone.csv", "data.source names 'gone.csv', which is not in"),
         ("no-target", "target: price", "target: cost", "has no column 'cost'"),
         ("no-input", "name: mileage", "name: miles", "has no column 'miles'"),
