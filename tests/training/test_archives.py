@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 
 import numpy as np
@@ -58,10 +59,23 @@ def test_damage_is_noticed_or_harmless(data: st.DataObject) -> None:
     assert all(value in known for value in values.values())
 
 
-@pytest.mark.parametrize("name", ["../evil.py", "/etc/passwd", "a/../../b", "a\\..\\b"])
+@pytest.mark.parametrize("name", ["../evil.py", "/etc/passwd", "a/../../b", "a\\..\\b", "a\nb", "C:evil"])
 def test_names_that_lead_outside_are_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="points outside"):
+    with pytest.raises(InvalidInput, match="The archive holds a file .*: its name "):
         unpack_files(pack_files({name: b""}), "The archive")
+
+
+def test_links_and_files_that_are_there_twice_are_refused() -> None:
+    for mode, names, reason in ((0o120777, ["a"], "a link or a device"), (0, ["a", "a"], "there twice")):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name in names:
+                entry = zipfile.ZipInfo(name)
+                entry.external_attr = mode << 16
+                archive.writestr(entry, b"x")
+        with pytest.raises(InvalidInput, match=reason):
+            unpack_files(buffer.getvalue(), "The archive")
 
 
 def test_what_could_grow_on_reading_is_refused() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.containers import zip_members
 from headrace.core.errors import InvalidInput
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -38,6 +38,9 @@ def unpack_files(data: bytes, what: str) -> dict[str, bytes]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in zip_members(archive):
+                if member.problem is not None:
+                    raise InvalidInput(f"{what} holds a file {member.name!r}: {member.problem[1]}.")
             for entry in archive.infolist():
                 _check_entry(entry, what)
             return {name: archive.read(name) for name in archive.namelist()}
@@ -49,9 +52,6 @@ def unpack_files(data: bytes, what: str) -> dict[str, bytes]:
 
 
 def _check_entry(entry: zipfile.ZipInfo, what: str) -> None:
-    path = PurePosixPath(entry.filename)
-    if path.is_absolute() or ".." in path.parts or "\\" in entry.filename:
-        raise InvalidInput(f"{what} holds a file {entry.filename!r} that points outside of it.")
     # What is stored as it is cannot grow on reading.
     if entry.compress_type != zipfile.ZIP_STORED or entry.is_dir():
         raise InvalidInput(f"{what} holds {entry.filename!r}, which is compressed or a folder.")
