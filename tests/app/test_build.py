@@ -137,7 +137,7 @@ def test_what_a_project_lacks_ends_the_build_with_a_reason(
     shared: Site, name: str, before: str, after: str, reason: str
 ) -> None:
     # A low risk: a graver one without a basis is refused by its controls before it is built.
-    project = shared.project(name, (before, after), ("automatic", "automatic\nrisk: low"))
+    project = shared.project(name, (before, after), ("approval: automatic", "approval: automatic\nrisk: low"))
     result = project.build()
     assert result["release_id"] is None
     assert reason in result["reason"]
