@@ -18,7 +18,7 @@ from headrace.web.pages.rendering import Renderer
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR
 
-OPEN_API = frozenset({"/api/v1/tokens"})
+OPEN_API = frozenset({"/api/v1/tokens", "/api/v1/tokens/revoke"})
 """Addresses of the API at which one gets a token, and therefore has none yet."""
 INFER = [
     ("GET", "/v2"),

@@ -52,8 +52,8 @@ def secret(site: Site, service: Principal) -> Iterator[str]:
     credentials.revoke_credential(site.app, me, service.name, made.record.id)
 
 
-def _ask(site: Site, form: Any = None, **more: Any) -> httpx.Response:
-    return site.client.request("POST", PATH, data=form, **more)
+def _ask(site: Site, form: Any = None, *, path: str = PATH, **more: Any) -> httpx.Response:
+    return site.client.request("POST", path, data=form, **more)
 
 
 def _said(answer: httpx.Response) -> tuple[int, str]:
@@ -103,6 +103,27 @@ def test_an_unchanged_oauth_client_refreshes_and_a_thief_ends_it(site: Site) -> 
         assert _said(again) == (400, "invalid_grant")
     kinds = [incident.kind for incident in site.app.store.incidents.list(subject=AUTHOR)]
     assert kinds == ["token_reuse"]
+
+
+@pytest.mark.filterwarnings("ignore:The httpx module")
+@pytest.mark.requirement("MCP-04")
+def test_an_unchanged_oauth_client_gives_back_what_it_does_not_need(site: Site, secret: str) -> None:
+    with _client(site, client_id="billing", client_secret=secret, grant_type="client_credentials") as client:
+        token = client.fetch_token(URL)
+        assert client.get("http://testserver/api/v1/projects").status_code == 200
+        for _ in range(2):
+            assert client.revoke_token(f"{URL}/revoke", token["access_token"]).status_code == 200
+        assert client.get("http://testserver/api/v1/projects").status_code == 401
+    issued, begun = credentials.issue_refresh_token(site.app, site.app.identities.resolve(AUTHOR))
+    before = len(site.app.store.incidents.list())
+    assert _ask(site, {"token": begun.text}, path=f"{PATH}/revoke").status_code == 200
+    answer = site.get("/api/v1/projects", by=None, headers={"authorization": f"Bearer {issued.text}"})
+    assert answer.status_code == 401
+    refused = _ask(site, {"grant_type": "refresh_token", "refresh_token": begun.text})
+    assert _said(refused) == (400, "invalid_grant")
+    assert len(site.app.store.incidents.list()) == before
+    assert _ask(site, {"token": "no token"}, path=f"{PATH}/revoke").status_code == 200
+    assert _said(_ask(site, content=b"{}", path=f"{PATH}/revoke")) == (400, "invalid_request")
 
 
 @pytest.fixture(scope="module")

@@ -84,8 +84,8 @@ class RefreshTokens:
             GrantRefused: it is none, it is somebody else's, its family has ended, or it came twice.
             Unavailable: another request uses it at this very moment.
         """
-        record = self._credentials.find(_id_of(text))
-        if record is None or record.kind != "refresh" or client_id not in (None, record.subject):
+        record = self.find(text)
+        if record is None or client_id not in (None, record.subject):
             raise GrantRefused("invalid_grant", f"That is no refresh token of yours. {_SIGN_IN}")
         self._check_family(record)
         try:
@@ -94,6 +94,19 @@ class RefreshTokens:
             raise Unavailable(
                 "Another request uses this refresh token at this moment. Use it once, then its successor."
             ) from error
+
+    def find(self, text: str) -> Credential | None:
+        """The record of a refresh token, whatever has become of it."""
+        record = self._credentials.find(_id_of(text))
+        return record if record is not None and record.kind == "refresh" else None
+
+    def end(self, record: Credential) -> None:
+        """End the family of a refresh token, and every token that came of it. Ending again is no error."""
+        self._revocations.end_family(record)
+        for one in self._credentials.list(subject=record.subject, state="live"):
+            if one.kind == "refresh" and one.family == record.family:
+                with suppress(Conflict):
+                    self._credentials.change(ended(one))
 
     def _check_family(self, record: Credential) -> None:
         now = self._clock.now()
@@ -110,7 +123,7 @@ class RefreshTokens:
         now = self._clock.now()
         lost = None if record.state == "live" else self._lost_successor(record, now)
         if record.state != "live" and lost is None:
-            self._end_family(record)
+            self._report(record)
             raise GrantRefused(
                 "invalid_grant",
                 f"The refresh token came a second time: all tokens of that sign-in have ended. {_SIGN_IN}",
@@ -135,12 +148,9 @@ class RefreshTokens:
         successor = self._credentials.find(str(record.data["successor"]))
         return successor if successor is not None and successor.state == "live" else None
 
-    def _end_family(self, record: Credential) -> None:
-        self._revocations.end_family(record)
-        for one in self._credentials.list(subject=record.subject, state="live"):
-            if one.kind == "refresh" and one.family == record.family:
-                with suppress(Conflict):
-                    self._credentials.change(ended(one))
+    def _report(self, record: Credential) -> None:
+        """Somebody has a copy: end the family first, then say so."""
+        self.end(record)
         self._incidents.open(
             "token_reuse",
             record.subject,

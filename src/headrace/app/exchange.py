@@ -66,6 +66,27 @@ def exchange(app: App, form: Mapping[str, str], client: Client | None) -> Grante
             )
 
 
+def give_back(app: App, text: str) -> None:
+    """End a token of ours that nobody needs any more; a refresh token with all of its sign-in (RFC 7009).
+
+    Whoever holds it may end it. What is no token, or none any more, is no error: it is worth nothing already.
+    """
+    record = app.access.refreshing.find(text)
+    if record is not None:
+        about = {"family": record.family}
+        app.store.audit.append(record.subject, "token.revoke", f"principal:{record.subject}", about)
+        app.access.refreshing.end(record)
+        return
+    try:
+        speaking = app.gatekeeper.authenticate(f"Bearer {text}")
+    except Unauthenticated:
+        return
+    if speaking.session is not None:
+        jti = speaking.session.token
+        app.store.audit.append(speaking.name, "token.revoke", f"principal:{speaking.name}", {"token": jti})
+        app.access.revocations.end(speaking, "token", jti)
+
+
 def _by_secret(app: App, client: Client | None) -> Granted:
     """No refresh token: whoever has the secret needs none, and it would be one more thing to steal."""
     if client is None or client.secret is None:

@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse, Response
 from headrace.access.credentials import GrantRefused
 from headrace.access.tries import TooManyTries
 from headrace.app import credentials
-from headrace.app.exchange import GRANT_TYPES, Client, UnsupportedGrant, exchange
+from headrace.app.exchange import GRANT_TYPES, Client, UnsupportedGrant, exchange, give_back
 from headrace.core.canonical import plain
 from headrace.core.errors import InvalidInput, Unavailable
 from headrace.web.api.request import Me, Server, Text
 
 TOKEN_PATH = "/api/v1/tokens"
-OPEN_PATHS = (TOKEN_PATH,)
-"""Answered for anybody: whoever asks here has no token yet."""
+OPEN_PATHS = (TOKEN_PATH, f"{TOKEN_PATH}/revoke")
+"""Answered for anybody: whoever asks here has no token yet, or gives one back."""
 router = APIRouter(tags=["tokens"])
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 20
@@ -38,6 +38,18 @@ _FIELDS: dict[str, Any] = {
 _BODY = {
     "required": True,
     "content": {_FORM: {"schema": {"type": "object", "required": ["grant_type"], "properties": _FIELDS}}},
+}
+_GIVEN_BACK = {
+    "required": True,
+    "content": {
+        _FORM: {
+            "schema": {
+                "type": "object",
+                "required": ["token"],
+                "properties": {"token": {"type": "string"}, "token_type_hint": {"type": "string"}},
+            }
+        }
+    },
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "access_token, token_type, expires_in and, where asked for, refresh_token"},
@@ -94,6 +106,19 @@ def issue(server: Server, request: Request, body: Annotated[bytes, Depends(_body
         return _error(503, "temporarily_unavailable", error, {"retry-after": "1"})
     fields = {name: value for name, value in plain(granted).items() if value is not None}
     return JSONResponse(fields, headers={"cache-control": "no-store", "pragma": "no-cache"})
+
+
+@router.post("/tokens/revoke", openapi_extra={"requestBody": _GIVEN_BACK})
+def end(server: Server, request: Request, body: Annotated[bytes, Depends(_body)]) -> Response:
+    """Give back a token that is not needed any more (RFC 7009): a form with `token`.
+
+    A refresh token ends with every token that came of the same sign-in.
+    """
+    try:
+        give_back(server.app, _form(request.headers.get("content-type", ""), body).get("token", ""))
+    except InvalidInput as error:
+        return _error(400, "invalid_request", error)
+    return Response(status_code=200)
 
 
 def _error(status: int, code: str, error: Exception, headers: dict[str, str] | None = None) -> Response:
