@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace.app import grants, policies
+from headrace.app import grants, policies, waivers
 from headrace.app.composition import App, open_app
 from headrace.app.inbox import inbox
 from headrace.core.identity import Principal, Role
@@ -28,6 +28,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         app.store.releases.add(release)
         app.store.releases.move(release.id, release.state, "waiting")
         grants.ask(app, ada, "operator", "project:cars", "night shift")
+        waivers.ask(app, ada, "cars", "gate:model", reason="The launch.", days=7, size="medium")
         policies.propose(app, ada, policies.show(app, ada).text + "\n// nothing else\n", "a remark")
         yield app
 
@@ -38,18 +39,27 @@ def test_ones_own_is_shown_and_not_for_oneself(app: App) -> None:
     assert {(one.kind, one.may_decide, one.why_not) for one in waiting} == {
         ("release", False, "yours: somebody else decides"),
         ("grant", False, "yours: somebody else decides"),
+        ("waiver", False, "yours: somebody else decides"),
         ("policy", False, "yours: somebody else decides"),
     }
 
 
 def test_each_decides_what_their_roles_are_for(app: App) -> None:
     validator = _join(app, "grace", "validator")
-    assert {one.kind for one in inbox(app, validator) if one.may_decide} == {"release", "policy"}
+    assert {one.kind for one in inbox(app, validator) if one.may_decide} == {"release", "waiver", "policy"}
     admin = _join(app, "root", "admin")
     assert {one.kind for one in inbox(app, admin) if one.may_decide} == {"grant", "policy"}
-    assert [one.may_decide for one in inbox(app, admin)] == [True, True, False]
+    assert [one.may_decide for one in inbox(app, admin)] == [True, True, False, False]
 
 
 def test_another_workspace_has_an_inbox_of_its_own(app: App) -> None:
     stranger = _join(app, "nora", "validator", "admin", workspace="north")
     assert inbox(app, stranger) == []
+
+
+def test_whoever_has_agreed_is_not_asked_again(app: App) -> None:
+    validator = _join(app, "val", "validator")
+    (waiver,) = [one for one in inbox(app, validator) if one.kind == "waiver"]
+    waivers.decide(app, validator, waiver.id, "approved")
+    (again,) = [one for one in inbox(app, validator) if one.kind == "waiver"]
+    assert (again.may_decide, again.why_not) == (False, "you have agreed; somebody else is needed")

@@ -58,7 +58,7 @@ def export_model(app: App, me: Principal, reference: str, folder: Path) -> Path:
 
     Raises:
         NotFound, Denied: there is no such version that ``me`` may see.
-        Conflict: the folder is there already.
+        Conflict: the folder is there already, or the package is not what was signed with its release.
     """
     ref = Ref.parse(f"model:{reference}")
     app.gatekeeper.require(me, "project.read", f"project:{ref.name}")
@@ -67,6 +67,9 @@ def export_model(app: App, me: Principal, reference: str, folder: Path) -> Path:
     model = app.store.models.get(ref.name, int(ref.version))
     if folder.exists():
         raise Conflict(f"{folder} is there already. Give --to a folder that is not.")
+    for release in app.store.releases.list(ref.name):
+        if release.manifest.run_id == model.run_id:
+            app.signed.package(release)
     app.store.audit.append(
         me.name,
         "model.export",

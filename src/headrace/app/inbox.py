@@ -1,4 +1,4 @@
-"""What waits for a person: releases, rights asked for, policies. The list is the check: both ask one rule."""
+"""What waits for a person: releases, rights, waivers, policies. The list asks the rule that is checked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from headrace.app import grants, policies, reading
+from headrace.app import grants, policies, reading, waivers
 from headrace.app.composition import App
-from headrace.core.identity import Principal
+from headrace.core.identity import Principal, Resource
 
-Kind = Literal["release", "grant", "policy"]
+Kind = Literal["release", "grant", "waiver", "policy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Waiting:
     """One thing that somebody has to decide.
 
     Attributes:
-        id: the release, the grant, or the version of the policy.
+        id: the release, the grant, the waiver, or the version of the policy.
         about: what it would change, in a line.
         why: the reason that was given.
         asked_by: who made it or asked for it, and therefore does not decide.
@@ -39,7 +39,7 @@ class Waiting:
 
 def inbox(app: App, me: Principal) -> list[Waiting]:
     """Everything that waits and that ``me`` may see; what they may decide comes first, then the oldest."""
-    found = [*_releases(app, me), *_grants(app, me), *_policies(app, me)]
+    found = [*_releases(app, me), *_grants(app, me), *_waivers(app, me), *_policies(app, me)]
     return sorted(found, key=lambda one: (not one.may_decide, one.at))
 
 
@@ -75,6 +75,25 @@ def _grants(app: App, me: Principal) -> Iterator[Waiting]:
         )
 
 
+def _waivers(app: App, me: Principal) -> Iterator[Waiting]:
+    for standing in waivers.waivers(app, me):
+        waiver = standing.waiver
+        if waiver.state == "asked" and standing.missing:
+            why_not = _why_not(app, me, "waiver.decide", waivers.resource_of(waiver), waiver.asked_by)
+            if not why_not and any(one["by"] == me.name for one in waiver.decisions):
+                why_not = "you have agreed; somebody else is needed"
+            yield Waiting(
+                kind="waiver",
+                id=waiver.id,
+                about=f"{waiver.subject} without {waiver.rule} until {waiver.ends_at:%Y-%m-%d}",
+                why=f"{waiver.reason} ({waiver.size}; {standing.missing})",
+                asked_by=waiver.asked_by,
+                at=waiver.asked_at,
+                may_decide=not why_not,
+                why_not=why_not,
+            )
+
+
 def _policies(app: App, me: Principal) -> Iterator[Waiting]:
     if not app.gatekeeper.allows(me, "policy.read", f"policy:{me.workspace}"):
         return
@@ -94,7 +113,7 @@ def _policies(app: App, me: Principal) -> Iterator[Waiting]:
             )
 
 
-def _why_not(app: App, me: Principal, action: str, resource: str, *makers: str) -> str:
+def _why_not(app: App, me: Principal, action: str, resource: str | Resource, *makers: str) -> str:
     """Why ``me`` may not decide; empty if they may."""
     keeper = app.gatekeeper
     if keeper.allows(me, action, resource) or keeper.lacks_proof(me, action, resource):

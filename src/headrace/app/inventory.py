@@ -42,26 +42,35 @@ class CredentialReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityReport:
-    """One identity as it stands.
+class Summary:
+    """One identity in a line.
 
     Attributes:
         owner_answers: whether the owner is a person who is still there; people answer for themselves.
         grants: roles that it holds for a while.
-        reach: what it may do once it has shown its second factor, by workspace and project.
-        used: rights that it has used, newest first.
-        never_used: what it may do and never did.
     """
 
     principal: Principal
     owner_answers: bool
     grants: tuple[Grant, ...]
+    last_used_at: datetime | None
+    concerns: tuple[Concern, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityReport(Summary):
+    """One identity with all that it may and did.
+
+    Attributes:
+        reach: what it may do once it has shown its second factor, by workspace and project.
+        used: rights that it has used, newest first.
+        never_used: what it may do and never did.
+    """
+
     credentials: tuple[CredentialReport, ...]
     reach: tuple[Reach, ...]
-    last_used_at: datetime | None
     used: tuple[Use, ...]
     never_used: tuple[Reach, ...]
-    concerns: tuple[Concern, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +111,12 @@ class _Known:
             now,
             shared=name in self.shared,
         )
+
+
+def summaries(app: App, me: Principal) -> list[Summary]:
+    """Everybody of the workspace of ``me`` in a line each, oldest first. Raises Denied."""
+    known, now = _seen(app, me), app.clock.now()
+    return [_summary(known, one, now) for one in known.principals.values()]
 
 
 def identities(app: App, me: Principal) -> list[IdentityReport]:
@@ -181,10 +196,18 @@ def _seen(app: App, me: Principal) -> _Known:
     return known
 
 
+def _summary(known: _Known, principal: Principal, now: datetime) -> Summary:
+    return Summary(
+        principal=principal,
+        owner_answers=principal.kind == "person" or answers(known.owner(principal), principal.workspace, now),
+        grants=tuple(known.grants[principal.name]),
+        last_used_at=last_use(known.uses[principal.name]),
+        concerns=known.concerns(principal, now),
+    )
+
+
 def _report(app: App, known: _Known, principal: Principal) -> IdentityReport:
-    name, now = principal.name, app.clock.now()
-    owner = known.owner(principal)
-    uses = known.uses[name]
+    summary, uses = _summary(known, principal, app.clock.now()), known.uses[principal.name]
     reach = tuple(reach_of(app, _proved(app, principal)))
     done = {(use.resource, use.action) for use in uses}
     never = (
@@ -193,14 +216,14 @@ def _report(app: App, known: _Known, principal: Principal) -> IdentityReport:
     )
     return IdentityReport(
         principal=principal,
-        owner_answers=principal.kind == "person" or answers(owner, principal.workspace, now),
-        grants=tuple(known.grants[name]),
-        credentials=tuple(map(_without_secret, known.live[name])),
+        owner_answers=summary.owner_answers,
+        grants=summary.grants,
+        last_used_at=summary.last_used_at,
+        concerns=summary.concerns,
+        credentials=tuple(map(_without_secret, known.live[principal.name])),
         reach=reach,
-        last_used_at=last_use(uses),
         used=tuple(rights(uses)),
         never_used=tuple(one for one in never if one.actions),
-        concerns=known.concerns(principal, now),
     )
 
 

@@ -70,10 +70,10 @@ def decide(
         Conflict: they have decided before, or somebody else has ended it meanwhile.
     """
     waiver = find(app, waiver_id)
-    app.gatekeeper.require(principal, "waiver.decide", _resource(waiver))
+    app.gatekeeper.require(principal, "waiver.decide", resource_of(waiver))
     event = Decide(
         by=principal.name,
-        roles=(*principal.roles, *app.access.grants.roles(principal.name, _resource(waiver))),
+        roles=(*principal.roles, *app.access.grants.roles(principal.name, resource_of(waiver))),
         agree=decision == "approved",
         at=app.clock.now(),
         comment=comment,
@@ -131,5 +131,6 @@ def find(app: App, text: str) -> Waiver:
     return close[0]
 
 
-def _resource(waiver: Waiver) -> Resource:
+def resource_of(waiver: Waiver) -> Resource:
+    """The waiver as the rules see it."""
     return Resource(kind="waiver", name=waiver.id, workspace=waiver.workspace, authors=(waiver.asked_by,))

@@ -18,7 +18,7 @@ def show(request: Request) -> Response:
     return renderer_of(request).page(
         request,
         "access.html",
-        reports=inventory.identities(app, me),
+        reports=inventory.summaries(app, me),
         unused=inventory.unused(app, me),
         grants=grants.grants(app, me, "active"),
         may_write=app.gatekeeper.allows(me, "access.write", f"workspace:{me.workspace}"),

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import grants, policies
+from headrace.app import grants, policies, waivers
 from headrace.app.composition import App
 from headrace.app.inbox import inbox
 from headrace.core.errors import InvalidInput, NotFound
@@ -45,6 +45,8 @@ def _decide(app: App, me: Principal, kind: str, wanted: str, decision: str) -> N
     approves = decision == "approved"
     if kind == "grant":
         grants.decide(app, me, wanted, "approved" if approves else "refused")
+    elif kind == "waiver":
+        waivers.decide(app, me, wanted, "approved" if approves else "rejected")
     elif kind == "policy" and wanted.isdecimal() and len(wanted) < 10:
         policies.decide(app, me, int(wanted), "approved" if approves else "rejected")
     else:
