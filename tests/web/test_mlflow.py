@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from headrace.app.composition import App, open_app
+from headrace.core.identity import Principal
 from headrace.testing import FakeClock, make_model, make_project, make_run, make_settings, make_tokens
 from headrace.web.guards import SecureHeaders
 from headrace.web.identity import COOKIE, Identified
@@ -35,11 +36,12 @@ class Door:
     sessions: Sessions
     divided: bool = True
     seen: list[httpx.Request] = field(default_factory=list)
+    told: list[tuple[str, str, str]] = field(default_factory=list)
     down: bool = False
 
     def __post_init__(self) -> None:
         upstream = Upstream("http://mlflow.test/base", httpx.MockTransport(self._mlflow))
-        door = MlflowDoor(self.app, upstream)
+        door = MlflowDoor(self.app, upstream, self._registered)
 
         def page(scope: Any, error: Any) -> Any:
             return problem_of(error, instance="page", now=self.app.clock.now())
@@ -62,6 +64,10 @@ class Door:
 
         return asyncio.run(send())
 
+    def _registered(self, me: Principal, name: str, version: str) -> tuple[str, str]:
+        self.told.append((me.name, name, version))
+        return "build", "build:cars:mlflow:cars:4"
+
     def passed(self) -> httpx.Request:
         """The last request that reached MLflow."""
         return self.seen[-1]
@@ -72,6 +78,9 @@ class Door:
         if request.url.path.endswith("server-info"):
             return httpx.Response(200, json={"workspaces_enabled": self.divided, "store_type": "SqlStore"})
         self.seen.append(request)
+        if request.url.path.endswith("model-versions/create"):
+            asked = json.loads(request.content)
+            return httpx.Response(200, json={"model_version": {"name": asked["name"], "version": "4"}})
         return httpx.Response(200, json={"done": True}, headers={"set-cookie": "mlflow=1", "server": "x"})
 
 
@@ -356,3 +365,15 @@ def test_no_route_opens_without_an_identity_or_with_a_token_that_has_ended(door:
             answer = door.ask(route.method, path, by=None, headers=headers)
             assert answer.status_code == 401, (route, headers)
     assert not door.seen
+
+
+@pytest.mark.requirement("REG-08")
+def test_whoever_registers_a_version_is_told_what_follows(door: Door) -> None:
+    body = {"name": "cars", "source": "runs:/r/model", "run_id": "r"}
+    answer = door.ask("POST", f"{API}model-versions/create", json=body)
+    assert answer.headers["x-headrace-build"] == "build:cars:mlflow:cars:4"
+    assert answer.json() == {"model_version": {"name": "cars", "version": "4"}}
+    assert door.told == [("dev", "cars", "4")]
+    door.ask("POST", f"{API}runs/search", json={})
+    door.ask("POST", f"{API}model-versions/create", by="vic", json=body)
+    assert len(door.told) == 1

@@ -14,6 +14,7 @@ import numpy as np
 from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.app.gating import Gating
+from headrace.app.registered import as_candidate, fetch_registered
 from headrace.app.table import gather
 from headrace.core.data import Artifact, Run
 from headrace.core.errors import HeadraceError, UserError
@@ -49,6 +50,7 @@ class BuildRequest:
         until: learn only from rows before this event time (ISO 8601).
         approval: overrides the project's own policy, such as when a trigger asks for review.
         with_production: add answered rows whose labels have come.
+        model_uri: the version in MLflow's registry that is the candidate, instead of the project's variants.
     """
 
     build_id: str
@@ -59,6 +61,7 @@ class BuildRequest:
     until: str | None = None
     approval: str | None = None
     with_production: bool = False
+    model_uri: str | None = None
 
 
 class Builds:
@@ -87,6 +90,8 @@ class Builds:
             state |= step("evaluate", self._evaluate, state)
             if state["stopped"]:
                 return step("close", self._close, state)
+            if request.model_uri is not None:
+                step("origin", self._gating.origin, state)
             for name, gate in (
                 ("model_gate", self._gating.model),
                 ("champion_gate", self._gating.champion),
@@ -114,6 +119,9 @@ class Builds:
         """Raw bytes, code and environment, before anything is done with them."""
         folder = Path(request["folder"])
         project = replace_approval(self._app.store.projects.get(request["project"]), request["approval"])
+        uri = request.get("model_uri")
+        if uri is not None:
+            project = as_candidate(project, uri)
         until = None if request["until"] is None else datetime.fromisoformat(request["until"])
         scratch = self._scratch(request["build_id"])
         try:
@@ -121,8 +129,12 @@ class Builds:
                 self._app, project, folder, scratch / "source", until=until,
                 with_production=request["with_production"],
             )  # fmt: skip
+            model = None
+            if uri is not None:
+                model = to_plain(fetch_registered(self._app, request["author"], project.name, uri, scratch))
             return {
                 "declared": to_plain(project),
+                "model": model,
                 "raw": to_plain(sourced.raw),
                 "source": sourced.source,
                 "code": to_plain(lock.archive_code(folder, self._store.artifacts)),
@@ -171,6 +183,7 @@ class Builds:
             author=state["author"],
             cause=state["cause"],
             scratch=self._scratch(state["build_id"]),
+            model=from_plain(Artifact, state["model"]) if state.get("model") else None,
         )
         chosen = next(v for v in project.variants if v.name == variant)
         return train_variant(self._store, self._app.clock, build, chosen).id
@@ -180,7 +193,7 @@ class Builds:
         runs = [self._store.runs.get(run_id) for run_id in state["runs"]]
         metric = self._project(state).gates.model.metric
         try:
-            best = choose_best(runs, metric)
+            best = choose_best(runs[-1:] if state.get("model") else runs, metric)
         except HeadraceError as error:
             return {"stopped": str(error), "kind": type(error).__name__}
         return {"run_id": best.id, "baseline_run_id": runs[0].id, "stopped": None}

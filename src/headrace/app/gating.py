@@ -48,6 +48,17 @@ class Gating:
         self._store.evidence.add_verdict(judged)
         return judged, [str(segment) for segment in result.blocked_segments]
 
+    def origin(self, state: dict[str, Any]) -> str:
+        """For a model that was made elsewhere: nobody here knows what it learnt from. A person decides."""
+        reason = (
+            "which rows the registered model was trained on is not recorded: the test rows may be among "
+            "them. Ask whoever registered it"
+        )
+        evidence = {"model": state["model_uri"], "digest": state["model"]["digest"]}
+        subject = self._subject(state)
+        judged = verdict(subject, "origin", "inconclusive", reason, evidence=evidence, at=self._now())
+        return self._keep(state, [judged])
+
     def model(self, state: dict[str, Any]) -> str:
         """Gate 2: within the declared limit, and better than the simplest model on the same rows."""
         project = from_plain(Project, state["declared"])

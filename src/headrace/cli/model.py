@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from headrace.app.active import active, export_model
+from headrace.app.adopting import adopt
 from headrace.app.artefacts import export_signed, scan_model, verify_export
-from headrace.app.reading import lineage, model_versions, rebuild, runs
+from headrace.app.operations import settle
+from headrace.app.reading import lineage, model_versions, rebuild, release_report, runs
+from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
+from headrace.cli.run import finish, print_release
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import Conflict, GateFailed
 
@@ -187,3 +191,24 @@ def verify(
         print_json({"folder": str(folder), "verified": True})
     else:
         typer.echo(f"{folder} is what was signed.")
+
+
+@app.command("import")
+def import_model(
+    uri: Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", help="A version in MLflow.")],
+    project: Annotated[str, typer.Option("--project", help="The project that it is a candidate for.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Make a version of MLflow's registry the candidate of a release; a person decides on it."""
+    with session(as_name) as s, launch(s.app) as work:
+        built = work.durable.result(adopt(s.app, work, s.me, project, uri))
+        if built["release_id"] is None:
+            end_with(GateFailed(built["reason"]), as_json=as_json)
+        release = settle(s.app, work, built["release_id"], leaving=("proposed",))
+        report = release_report(s.app, s.me, release.id)
+    if as_json:
+        print_json(report)
+    else:
+        print_release(report)
+    finish(release, as_json=as_json)

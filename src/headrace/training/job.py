@@ -25,6 +25,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         life: descriptor of a pipe that closes when the parent ends.
         inputs: an ``.npz`` file with ``X``, ``y``, ``X_test``, ``X_probes`` and, for forecasting,
             ``times`` and ``values`` of the history.
+        model: folder of an MLflow model to take instead of training one.
     """
 
     kind: Literal["train", "table"]
@@ -34,6 +35,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     params: dict[str, Any] = {}
     inputs: str = ""
     trainer: str = ""
+    model: str = ""
     seed: int = 0
     encoding: dict[str, Any] = {}
     info: PackageInfo | None = None

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from headrace.core.canonical import canonical_json
-from headrace.core.errors import InternalError, InvalidInput, NotFound, UserCodeError
+from headrace.core.errors import GateFailed, InternalError, InvalidInput, NotFound, UserCodeError
 from headrace.core.settings import read_settings
 from headrace.training.job import RESULT
 
 LOG = "worker.log"
 _LOG_BYTES = 200_000
-_ERRORS = {kind.__name__: kind for kind in (UserCodeError, InvalidInput, NotFound)}
+_ERRORS = {kind.__name__: kind for kind in (UserCodeError, InvalidInput, NotFound, GateFailed)}
 
 
 @dataclass(frozen=True, kw_only=True)

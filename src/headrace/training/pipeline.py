@@ -33,6 +33,7 @@ from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.lock import unpack_code
 from headrace.training.package import MEDIA_TYPE as PACKAGE_TYPE
 from headrace.training.package import PackageInfo
+from headrace.training.registered import TRAINER, unpack_model
 from headrace.training.training_set import (
     ARRAYS,
     Rows,
@@ -55,11 +56,13 @@ class Recipe:
 
     Attributes:
         training_set: the artefact that :func:`make_training_set` kept.
+        model: what :func:`headrace.training.registered.pack_model` kept, where the model was made elsewhere.
     """
 
     project: Project
     variant: Variant
     training_set: Artifact
+    model: Artifact | None = None
     format: int = _FORMAT
 
 
@@ -71,6 +74,7 @@ class Build:
         code: archive by :func:`headrace.training.lock.archive_code`; it is what is run.
         scratch: a folder for temporary files.
         timeout_s: how long one variant may train.
+        model: of the variant whose trainer is :data:`headrace.training.registered.TRAINER`.
     """
 
     id: str
@@ -82,6 +86,7 @@ class Build:
     cause: str
     scratch: Path
     timeout_s: float = TIMEOUT_S
+    model: Artifact | None = None
 
 
 def train_variant(store: Store, clock: Clock, build: Build, variant: Variant) -> Run:
@@ -163,6 +168,9 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
         "encoding": rows.encoding.to_dict(),
         "info": plain(_info(recipe, made)),
     }
+    if recipe.model is not None:
+        unpack_model(store.artifacts.get(recipe.model.digest), folder / "model")
+        job["model"] = str((folder / "model").resolve())
     result = run_worker(job, folder / "worker", cwd=code, timeout_s=timeout_s)
     # What user code leaves behind is not ours until it was looked at.
     package = (result.output / PACKAGE).read_bytes()
@@ -196,7 +204,12 @@ def metrics_of(project: Project, made: TrainingSet, truth: Any, answers: dict[st
 
 
 def _start(store: Store, clock: Clock, build: Build, variant: Variant, run_id: str) -> Run:
-    recipe = Recipe(project=build.project, variant=variant, training_set=build.training_set)
+    recipe = Recipe(
+        project=build.project,
+        variant=variant,
+        training_set=build.training_set,
+        model=_model(build, variant),
+    )
     run = Run(
         id=run_id,
         build_id=build.id,
@@ -221,9 +234,15 @@ def _start(store: Store, clock: Clock, build: Build, variant: Variant, run_id: s
     return run
 
 
+def _model(build: Build, variant: Variant) -> Artifact | None:
+    return build.model if variant.trainer == TRAINER else None
+
+
 def _fingerprint(build: Build, variant: Variant) -> str:
+    model = _model(build, variant)
     return digest_of(
-        {
+        ({} if model is None else {"model": model.digest})
+        | {
             "format": _FORMAT,
             "training_set": build.training_set.digest,
             "code": build.code.digest,

@@ -32,6 +32,7 @@ from headrace.training.definition import TrainingData, load_definition
 from headrace.training.job import PACKAGE, PROBES, RESULT, TABLE, TEST, Job
 from headrace.training.original import Original
 from headrace.training.package import build_package
+from headrace.training.registered import WHERE, load_registered
 from headrace.training.source import write_table
 
 _log = logging.getLogger(__name__)
@@ -91,14 +92,18 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
     lap("load")
     random.seed(job.seed)
     np.random.seed(job.seed)  # noqa: NPY002 - user code may draw from the global generator
-    estimator = definition.train(job.trainer, data, job.params)
+    if job.model:
+        estimator, where = load_registered(Path(job.model), encoding.columns), WHERE
+    else:
+        estimator = definition.train(job.trainer, data, job.params)
+        where = definition.where(job.trainer)
     lap("train")
     original = Original(
         estimator,
         job.info.task,
         len(job.info.classes),
         definition.folder,
-        definition.where(job.trainer),
+        where,
     )
     test = original.answers(arrays["X_test"])
     probes = original.probe_answers(arrays["X_probes"])

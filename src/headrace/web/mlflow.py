@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -23,14 +23,16 @@ from headrace.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from headrace.core.identity import Principal
 from headrace.web.guards import MAX_BODY_BYTES
 from headrace.web.identity import Message, Receive, Refuse, Scope, Send, header, principal_of
-from headrace.web.mlflow_requests import read_body, wish_of
+from headrace.web.mlflow_requests import creates_version, read_body, wish_of
 from headrace.web.mlflow_routes import Route, find_route
 from headrace.web.mlflow_upstream import Sent, Upstream
 from headrace.web.problems import shown_message, status_of
 
 _log = logging.getLogger(__name__)
+Registered = Callable[[Principal, str, str], tuple[str, str]]
 PREFIX = "/mlflow"
 _PATH = "/:@!$&'()*+,;=~-._"
 _PASSED_IN = (
@@ -73,11 +75,16 @@ class _Read(NamedTuple):
 
 
 class MlflowDoor:
-    """ASGI application below ``/mlflow``. The scope holds the principal already."""
+    """ASGI application below ``/mlflow``. The scope holds the principal already.
 
-    def __init__(self, app: App, upstream: Upstream) -> None:
+    Args:
+        registered: told who has registered which version of which model; answers with what follows.
+    """
+
+    def __init__(self, app: App, upstream: Upstream, registered: Registered) -> None:
         self._app = app
         self._upstream = upstream
+        self._registered = registered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, in MLflow's own words also where Headrace refuses."""
@@ -91,10 +98,20 @@ class MlflowDoor:
             read = await self._read(scope, receive, path)
             await run_in_threadpool(admit, self._app, me, wish_of(read.route, path, read.fields))
             answer = await self._upstream.send(self._sent(scope, receive, read), me.workspace)
+            follows = await self._follows(me, read, answer)
         except HeadraceError as error:
             await self.refuse(error)(scope, receive, send)
             return
-        await self._pass_on(scope, receive, send, read, answer)
+        await self._pass_on(scope, receive, send, read, answer, follows)
+
+    async def _follows(self, me: Principal, read: _Read, answer: httpx.Response) -> dict[str, str]:
+        """Headers that say what a registration has started."""
+        if not creates_version(read.route) or answer.status_code != 200:
+            return {}
+        made = json.loads(await answer.aread()).get("model_version", {})
+        name, version = str(made.get("name", "")), str(made.get("version", ""))
+        kind, text = await run_in_threadpool(self._registered, me, name, version)
+        return {f"x-headrace-{kind}": " ".join(text.encode("ascii", "backslashreplace").decode().split())}
 
     def refuse(self, error: HeadraceError) -> Response:
         """An error in the form that MlflowClient understands."""
@@ -137,11 +154,18 @@ class MlflowDoor:
         return Sent(scope["method"], url, headers, _stream(receive))
 
     async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, read: _Read, answer: httpx.Response
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        read: _Read,
+        answer: httpx.Response,
+        follows: dict[str, str],
     ) -> None:
         headers = [
             (n.encode(), answer.headers[n].encode("latin-1")) for n in _PASSED_OUT if n in answer.headers
         ]
+        headers += [(name.encode(), value.encode()) for name, value in follows.items()]
         headers.append((b"content-security-policy", _content_policy(scope, read.route)))
         if read.route.pattern == "/static-files/{*}":
             headers.append((b"cache-control", b"private, max-age=86400"))
@@ -152,7 +176,7 @@ class MlflowDoor:
                 await JSONResponse(about)(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-            async for chunk in answer.aiter_bytes():
+            async for chunk in answer.aiter_bytes():  # also of what has been read already
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

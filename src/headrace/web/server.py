@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 
+from headrace.app.adopting import registered
 from headrace.app.composition import App, open_app
 from headrace.app.tracking import mlflow_server
 from headrace.app.workflows import Workflows, launch
@@ -68,7 +70,7 @@ class Server:
             )
         )
         self._upstream = mlflow or Upstream(mlflow_server(app))
-        door = MlflowDoor(app, self._upstream)
+        door = MlflowDoor(app, self._upstream, partial(registered, app, parts.work))
         refuse = refuse_mlflow(door, refuse_page(renderer))
         self._mlflow = SecureHeaders(Identified(door, app, parts.sessions, cookie_writes=True, refuse=refuse))
 

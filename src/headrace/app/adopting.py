@@ -1,0 +1,61 @@
+"""Registering a model version in MLflow starts its release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.app.build import BuildRequest
+from headrace.app.composition import App
+from headrace.app.registered import Named
+from headrace.app.workflows import Workflows
+from headrace.core.errors import Denied, NotFound
+from headrace.core.identity import Principal
+from headrace.store.documents import to_plain
+
+
+def adopt(app: App, work: Workflows, me: Principal, project: str, uri: str) -> str:
+    """Start the release of ``models:/NAME/VERSION`` as a candidate of ``project``; returns the build's id.
+
+    The build fetches the model, evaluates it on the project's test rows, and hands it to a person. Asking for
+    the same version again starts nothing new.
+
+    Raises:
+        Denied: ``me`` may not build the project.
+        NotFound: there is no such project, or its folder is gone.
+    """
+    named = Named.parse(uri)
+    app.gatekeeper.require(me, "project.run", f"project:{project}")
+    folder = app.store.projects.path(project)
+    if not Path(folder).is_dir():
+        raise NotFound(f"The folder of {project!r}, {folder}, is gone. Run 'headrace run' where it is now.")
+    build_id = f"build:{project}:mlflow:{named.model}:{named.version}"
+    if work.durable.status(build_id) != "absent":
+        return build_id
+    request = BuildRequest(
+        build_id=build_id,
+        folder=folder,
+        project=project,
+        author=me.name,
+        cause=f"registered in MLflow: {named.model} version {named.version}",
+        model_uri=uri,
+    )
+    started = {"cause": request.cause, "model": uri}
+    app.store.audit.append(me.name, "build.start", f"project:{project}", started)
+    work.durable.start("build", build_id, to_plain(request))
+    return build_id
+
+
+def registered(app: App, work: Workflows, me: Principal, model: str, version: str) -> tuple[str, str]:
+    """What follows from a version that ``me`` has just registered: a release, where the model is a project's.
+
+    Returns:
+        ``("build", its id)``, or ``("note", why nothing was started)``; the version is registered anyway.
+    """
+    try:
+        if app.store.projects.workspace(model) != me.workspace:
+            return "note", f"kept in the registry: no project is called {model}"
+        return "build", adopt(app, work, me, model, f"models:/{model}/{version}")
+    except NotFound as error:
+        return "note", f"kept in the registry, no release was started: {error}"
+    except Denied as error:
+        return "note", f"registered, but no release was started: {error}"

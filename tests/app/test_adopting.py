@@ -1,0 +1,157 @@
+"""A model that somebody registered in MLflow becomes a candidate: judged, and decided by a person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from headrace.app import reading
+from headrace.app.adopting import adopt
+from headrace.app.adopting import registered as registered_by
+from headrace.app.operations import decide, declare, settle
+from headrace.core.errors import Denied, InvalidInput, NotFound
+from headrace.testing import MemoryTracker
+from tests.app.small import AUTHOR, INPUTS, VALIDATOR, Site, Small, cars
+
+
+def save(folder: Path, estimator: Any, *, pickled: bytes | None = None) -> Path:
+    """The folder that ``mlflow.sklearn.log_model`` writes."""
+    folder.mkdir(parents=True)
+    name = "model.pkl" if pickled is not None else "model.skops"
+    if pickled is not None:
+        (folder / name).write_bytes(pickled)
+    else:
+        from skops import io as skops
+
+        skops.dump(estimator, folder / name)
+    flavours = {
+        "python_function": {"loader_module": "mlflow.sklearn", "model_path": name},
+        "sklearn": {"pickled_model": name, "serialization_format": "skops"},
+    }
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": flavours, "mlflow_version": "3.17.2"}))
+    return folder
+
+
+def fitted(columns: tuple[str, ...] = INPUTS) -> Any:
+    """A linear model as a notebook makes it from the same table."""
+    from sklearn.linear_model import Ridge
+
+    rows = cars(200)
+    X = np.array([rows[name] for name in columns], dtype=np.float64).T
+    return Ridge().fit(X, np.array(rows["price"]))
+
+
+def registered(project: Small, version: str, folder: Path) -> str:
+    """Put a folder into the registry; returns the version's address."""
+    declare(project.app, project.me, project.folder)
+    tracker = project.app.tracker
+    assert isinstance(tracker, MemoryTracker)
+    tracker.files[project.name, version] = folder
+    return f"models:/{project.name}/{version}"
+
+
+def adopted(project: Small, uri: str) -> dict[str, Any]:
+    """The result of the build that registering starts."""
+    build_id = adopt(project.app, project.work, project.me, project.name, uri)
+    result: dict[str, Any] = project.work.durable.result(build_id)
+    return result
+
+
+@pytest.fixture(scope="module")
+def live(shared: Site) -> Small:
+    made = shared.project("adopting")
+    assert made.released().state == "live"
+    return made
+
+
+@pytest.mark.requirement("REG-08")
+def test_a_registered_version_is_judged_like_any_other_and_waits_for_a_person(
+    live: Small, tmp_path: Path
+) -> None:
+    uri = registered(live, "5", save(tmp_path / "model", fitted()))
+    result = adopted(live, uri)
+    assert result["release_id"], result["reason"]
+    release = settle(live.app, live.work, result["release_id"], leaving=("proposed",))
+    verdicts = live.verdicts(release)
+    assert set(verdicts) == {
+        "data", "origin", "model", "baseline", "champion", "package", "flight_check", "compliance",
+    }  # fmt: skip
+    assert verdicts["package"].outcome == "passed"
+    assert verdicts["baseline"].outcome == "passed"
+    assert verdicts["origin"].outcome == "inconclusive"
+    assert release.state == "waiting", "the project leaves it to the gates, and one of them cannot tell"
+    assert release.author == AUTHOR
+    assert release.manifest.params["model"] == uri
+    assert release.manifest.cause == "registered in MLflow: adopting version 5"
+    assert adopt(live.app, live.work, live.me, live.name, uri), "asking again starts nothing new"
+    assert len(live.releases()) == 2
+    with pytest.raises(Denied, match="Nobody can decide on their own work"):
+        decide(live.app, live.work, live.me, release.id, "approved", "mine")
+    grace = live.app.identities.resolve(VALIDATOR)
+    decide(live.app, live.work, grace, release.id, "rejected", "not now")
+
+
+@pytest.mark.requirement("REG-06")
+def test_a_version_that_was_made_elsewhere_can_be_rebuilt_from_its_record(
+    shared: Site, tmp_path: Path
+) -> None:
+    project = shared.project("elsewhere")
+    adopted(project, registered(project, "1", save(tmp_path / "model", fitted())))
+    (model,) = reading.model_versions(project.app, project.me, project.name)
+    assert reading.rebuild(project.app, project.me, f"{project.name}@{model.version}")["same_digest"]
+
+
+def test_a_hostile_file_is_refused_before_anything_loads_it_and_named_in_the_audit(
+    shared: Site, tmp_path: Path
+) -> None:
+    project = shared.project("hostile")
+    marker = tmp_path / "ran"
+    bomb = f"cposix\nsystem\n(Vtouch {marker}\ntR.".encode()
+    result = adopted(project, registered(project, "1", save(tmp_path / "model", None, pickled=bomb)))
+    assert result["release_id"] is None
+    assert "refused before anything loaded it" in result["reason"]
+    assert not marker.exists()
+    entry = next(e for e in project.app.store.audit.list() if e.action == "artefact.refused")
+    assert (entry.actor, entry.resource) == (AUTHOR, "project:hostile")
+    assert "posix.system" in entry.detail["reason"]
+
+
+def test_a_model_of_other_inputs_is_no_candidate(shared: Site, tmp_path: Path) -> None:
+    project = shared.project("other-inputs")
+    result = adopted(project, registered(project, "1", save(tmp_path / "few", fitted(("year", "mileage")))))
+    assert result["release_id"] is None
+    assert "5" in result["reason"]
+    absent = adopted(project, f"models:/{project.name}/77")
+    assert absent["release_id"] is None
+    assert "no registered version '77'" in absent["reason"]
+
+
+def test_only_whoever_may_build_the_project_adopts(shared: Site) -> None:
+    project = shared.project("rights")
+    declare(project.app, project.me, project.folder)
+    app, work = project.app, project.work
+    with pytest.raises(Denied):
+        adopt(app, work, app.identities.resolve(VALIDATOR), project.name, f"models:/{project.name}/1")
+    with pytest.raises((NotFound, Denied)):
+        adopt(app, work, project.me, "absent", "models:/absent/1")
+    for uri in ("models:/cars", "models:/cars/x", "runs:/1/model", "/etc/passwd", "models:/a/b/1"):
+        with pytest.raises(InvalidInput, match="Expected models:/NAME/VERSION"):
+            adopt(app, work, project.me, project.name, uri)
+
+
+def test_a_model_that_is_no_project_s_is_kept_and_nothing_is_started(shared: Site) -> None:
+    app, me = shared.app, shared.app.me()
+    kind, why = registered_by(app, shared.work, me, "nobodys", "1")
+    assert kind == "note"
+    assert why.startswith("kept in the registry, no release was started: There is no project 'nobodys' here.")
+    elsewhere = replace(me, workspace="north")
+    project = shared.project("southern")
+    declare(app, me, project.folder)
+    kind, why = registered_by(app, shared.work, elsewhere, "southern", "1")
+    assert (kind, why) == ("note", "kept in the registry: no project is called southern")
+    assert shared.work.durable.status("build:southern:mlflow:southern:1") == "absent"
