@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ class Delivered:
             self._app.store.releases.move(release_id, "waiting", to)
 
     def status(self, workflow_id: str) -> str:
-        return "running"
+        return "finished"
 
 
 class Separation(RuleBasedStateMachine):
@@ -82,7 +83,7 @@ class Separation(RuleBasedStateMachine):
             me = self._me(who)
             self.app.gatekeeper.require(me, "project.run", f"project:{self.team.project}")
             made = make_release(project=self.team.project, author=me.name)
-            self.releases.append(self.app.store.releases.add(made))
+            self.releases.append(add_signed(self.app, made))
 
     @rule(who=WHO, decision=DECISION)
     def decide_release(self, who: str, decision: str) -> None:
@@ -152,6 +153,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         yield opened
 
 
+def add_signed(app: App, release: Release) -> Release:
+    """A release as a build leaves it: with its package, and signed."""
+    app.store.artifacts.put(b"package", release.manifest.subject.package.media_type)
+    signed = replace(release, signature=app.access.signatures.sign(release))
+    return app.store.releases.add(signed)
+
+
 @pytest.mark.requirement("GOV-02")
 def test_no_sequence_of_calls_makes_author_and_approver_the_same(app: App) -> None:
     Separation.app = app
@@ -162,7 +170,7 @@ def test_no_sequence_of_calls_makes_author_and_approver_the_same(app: App) -> No
 
 def test_the_same_calls_do_approve_what_somebody_else_made(app: App) -> None:
     team = new_team(app)
-    release = app.store.releases.add(make_release(project=team.project, author=team["dev"].name))
+    release = add_signed(app, make_release(project=team.project, author=team["dev"].name))
     work: Any = Delivered(app)
     with pytest.raises(Denied):
         decide(app, work, team["dev"], release.id, "approved", "")
@@ -182,7 +190,7 @@ def test_the_work_of_ones_own_service_is_ones_own_work(app: App) -> None:
         owner=owner.name,
         purpose="builds",
     )
-    release = app.store.releases.add(make_release(project=team.project, author=service.name))
+    release = add_signed(app, make_release(project=team.project, author=service.name))
     work: Any = Delivered(app)
     with pytest.raises(Denied, match="Nobody can decide on their own work"):
         decide(app, work, owner, release.id, "approved", "")
@@ -195,12 +203,12 @@ def test_roles_of_one_person_are_split_over_a_team_without_migration(app: App) -
     team = new_team(app)
     solo = team.add("solo", *ROLES)
     on = f"project:{team.project}"
-    release = app.store.releases.add(make_release(project=team.project, author="trigger:drift"))
+    release = add_signed(app, make_release(project=team.project, author="trigger:drift"))
     work: Any = Delivered(app)
     for action in ("project.run", "release.rollback", "audit.read", "access.write"):
         assert app.gatekeeper.allows(solo, action, on)
     assert decide(app, work, solo, release.id, "approved", "").state == "live"
-    own = app.store.releases.add(make_release(project=team.project, author=solo.name))
+    own = add_signed(app, make_release(project=team.project, author=solo.name))
     with pytest.raises(Denied):
         decide(app, work, solo, own.id, "approved", "")
     identities.add(app, team["root"], solo.name, ["developer"])

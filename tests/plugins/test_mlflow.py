@@ -202,17 +202,18 @@ def test_threads_that_log_at_once_make_one_run_each(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_meet_a_new_database_share_one_run(tmp_path: Path) -> None:
+def test_processes_that_meet_a_new_database_share_one_run(tmp_path: Path, package: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new' / 'mlflow.sqlite'}"
     program = (
         "import sys; sys.path.insert(0, sys.argv[2]);"
         "from tests.plugins.test_mlflow import MlflowTracker, run_named, model_of; from pathlib import Path;"
-        "t = MlflowTracker(sys.argv[1]); print(t.log_run(run_named()), t.register(model_of(), Path('x')))"
+        "t = MlflowTracker(sys.argv[1]); package = Path(sys.argv[3]);"
+        "print(t.log_run(run_named()), t.register(model_of(), package))"
     )
     root = str(Path(__file__).parents[2])
     started = [
         subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", program, url, root],
+            [sys.executable, "-W", "ignore", "-c", program, url, root, str(package)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=tmp_path,
@@ -223,7 +224,7 @@ def test_processes_that_meet_a_new_database_share_one_run(tmp_path: Path) -> Non
     assert [process.returncode for process in started] == [0, 0, 0], answers
     assert len({out for out, _ in answers}) == 1
     # Nothing is left where the processes ran: MLflow likes to make folders there.
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert {path.name for path in tmp_path.iterdir()} == {"new", package.name}
 
 
 def test_a_server_that_does_not_answer_and_other_addresses_are_said() -> None:

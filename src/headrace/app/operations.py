@@ -185,6 +185,13 @@ def settle(app: App, work: Workflows, release_id: str, *, leaving: Sequence[str]
         if work.durable.status(f"deliver:{release_id}") == "failed":
             work.durable.result(f"deliver:{release_id}")
         release = app.store.releases.get(release_id)
+    # Who may end this process right after the answer leaves no last step, such as the alias, to the next one.
+    while (
+        release.state == "live"
+        and work.durable.status(f"deliver:{release_id}") == "unfinished"
+        and app.clock.monotonic_s() < deadline_s
+    ):
+        app.clock.sleep(0.05)
     return release
 
 
