@@ -71,7 +71,9 @@ def test_an_exported_version_answers_as_its_package_does(home: tuple[App, Seeded
     run = app.store.runs.get(release.manifest.run_id)
     model = register_model(app.store, app.clock, replace(run, package=release.manifest.subject.package))
     project = model.project
-    folder = export_model(app, _me(app), f"{project}@{model.version}", tmp_path / "out")
+    with pytest.raises(Denied, match="may not data.read"):
+        export_model(app, _me(app), f"{project}@{model.version}", tmp_path / "out")
+    folder = export_model(app, _me(app, AUTHOR), f"{project}@{model.version}", tmp_path / "out")
     loaded = _load_pyfunc(str(folder / "model.package"))
     scorer = load_scorer(app.store.artifacts.path(model.package.digest))
     texts = {spec.name for spec in scorer.inputs if spec.kind == "text"}
@@ -85,6 +87,6 @@ def test_an_exported_version_answers_as_its_package_does(home: tuple[App, Seeded
     expected = scorer.score(row)["predict"]
     assert np.asarray(loaded.predict(pd.DataFrame(row))).tolist() == expected.tolist()
     with pytest.raises(Conflict, match="is there already"):
-        export_model(app, _me(app), f"{project}@{model.version}", tmp_path / "out")
+        export_model(app, _me(app, AUTHOR), f"{project}@{model.version}", tmp_path / "out")
     with pytest.raises(NotFound):
-        export_model(app, _me(app), f"{project}@77", tmp_path / "other")
+        export_model(app, _me(app, AUTHOR), f"{project}@77", tmp_path / "other")

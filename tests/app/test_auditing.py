@@ -76,3 +76,14 @@ def test_the_log_is_for_those_who_may_read_it(app: App) -> None:
     for read in (auditing.entries, auditing.search, auditing.verify):
         with pytest.raises(Denied):
             read(app, somebody)
+
+
+def test_what_belongs_to_the_home_or_to_nobody_is_for_the_main_workspace(app: App) -> None:
+    for resource in ("keys:tokens", "artefact:abc", "principal:never-heard-of", "incident:gone"):
+        app.store.audit.append(ROOT, "odd", resource, {})
+    main, north = (
+        {entry.resource for entry in auditing.search(app, _me(app, name), '"odd"').entries}
+        for name in ("otto", "nora")
+    )
+    assert north == set()
+    assert len(main) == 4

@@ -21,6 +21,10 @@ _recorded = Durable.step
 
 
 def _step(self: Durable, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    if name == "judge" and sys.argv[2] == "run":
+        # The build is over by then, and another run is another build; deliveries are killed on their own.
+        return _recorded(self, name, function, *arguments, **options)
+
     def effect_then_kill(*given: Any, **named: Any) -> Any:
         result = function(*given, **named)
         if next(_count) == _target:

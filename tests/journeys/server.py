@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 
@@ -22,24 +24,37 @@ def free_port() -> int:
 @contextmanager
 def serving(shell: Shell) -> Iterator[str]:
     """``headrace up`` until the block ends; its address."""
-    port = free_port()
-    process = shell.start(["up", "--json", "--port", str(port)])
-    try:
+    for _ in range(3):
+        port = free_port()
+        process = shell.start(["up", "--json", "--port", str(port)])
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said.startswith("{"), said + process.stdout.read()
         url = str(json.loads(said)["url"])
-        with httpx.Client(trust_env=False, transport=httpx.HTTPTransport(retries=20)) as client:
-            for _ in range(200):
-                try:
-                    if client.get(f"{url}/readyz").status_code == 200:
-                        break
-                except httpx.HTTPError:
-                    continue
+        if _answers(url, process):
+            break
+        # Another test's process may have taken the port in the meantime: the server has said so and ended.
+        process.communicate(timeout=30)
+    else:
+        raise AssertionError("The server ended three times before it answered.")
+    try:
         yield url
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+def _answers(url: str, process: subprocess.Popen[str]) -> bool:
+    """Wait until the server is ready; False when its process has ended."""
+    end = time.monotonic() + 90
+    with httpx.Client(trust_env=False) as client:
+        while process.poll() is None and time.monotonic() < end:
+            with suppress(httpx.HTTPError):
+                if client.get(f"{url}/readyz").status_code == 200:
+                    return True
+            time.sleep(0.05)
+    assert process.poll() is not None, "The server was not ready within 90 s."
+    return False
 
 
 def client_of(shell: Shell, url: str, name: str) -> httpx.Client:

@@ -76,6 +76,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         principals=store.principals,
         grants=store.grants,
         policies=store.policies,
+        incidents=store.incidents,
         epoch=store.epoch,
         clock=clock,
     )

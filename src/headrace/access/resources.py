@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from headrace.access.memory import Memory
 from headrace.core.errors import NotFound
-from headrace.core.identity import MAIN, Grant, PolicyText, Principal, Resource
+from headrace.core.identity import MAIN, Grant, Incident, PolicyText, Principal, Resource
 from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, Epoch, PrincipalStore, ProjectStore, RecordStore, ReleaseStore
+
+PLACED = frozenset({"project", "release", "principal", "agent", "grant", "incident", "policy", "workspace"})
+"""Kinds that belong to a workspace, whoever asks."""
 
 
 class Resources:
@@ -29,6 +32,7 @@ class Resources:
         principals: PrincipalStore,
         grants: RecordStore[Grant],
         policies: RecordStore[PolicyText],
+        incidents: RecordStore[Incident],
         epoch: Epoch,
         clock: Clock,
     ) -> None:
@@ -37,6 +41,7 @@ class Resources:
         self._principals = principals
         self._grants = grants
         self._policies = policies
+        self._incidents = incidents
         self._known = Memory(self._find, epoch, clock)
 
     def describe(self, text: str, asker: Principal) -> Resource:
@@ -69,6 +74,11 @@ class Resources:
                         workspace=grant.workspace,
                         authors=(grant.asked_by, grant.subject),
                     )
+                case "incident":
+                    incident = self._incidents.get(name)
+                    return Resource(
+                        kind=kind, name=name, workspace=incident.workspace, authors=(incident.subject,)
+                    )
                 case "policy":
                     return self._policy(name)
                 case "workspace":
@@ -84,10 +94,11 @@ class Resources:
         )
 
     def _policy(self, name: str) -> Resource:
-        """``WORKSPACE@VERSION``, or ``WORKSPACE`` for the policy as such."""
-        workspace, _, version = name.partition("@")
-        text = self._policies.find(policy_id(workspace, version))
-        authors = () if text is None else (text.author,)
+        """``WORKSPACE@VERSION``, or ``WORKSPACE`` for the policy as such; rules have ``controls:`` before."""
+        subject, _, version = name.partition("@")
+        workspace = subject.removeprefix("controls:")
+        text = self._policies.find(policy_id(subject, version))
+        authors = () if text is None else self._makers(text.author)
         return Resource(kind="policy", name=name, workspace=workspace, authors=authors)
 
     def _release(self, release_id: str) -> Resource:

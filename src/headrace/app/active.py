@@ -61,7 +61,7 @@ def export_model(app: App, me: Principal, reference: str, folder: Path) -> Path:
         Conflict: the folder is there already, or the package is not what was signed with its release.
     """
     ref = Ref.parse(f"model:{reference}")
-    app.gatekeeper.require(me, "project.read", f"project:{ref.name}")
+    app.gatekeeper.require(me, "data.read", f"project:{ref.name}")
     if not ref.version.isdigit():
         raise NotFound(f"There is no model {reference!r}. Versions are numbers, such as {ref.name}@1.")
     model = app.store.models.get(ref.name, int(ref.version))

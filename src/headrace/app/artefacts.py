@@ -13,7 +13,7 @@ from headrace.checks.artefacts import Threat, scan
 from headrace.checks.opinions import scanners
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import Conflict, NotFound
-from headrace.core.identity import Principal
+from headrace.core.identity import MAIN, Principal
 from headrace.plugins.openssf import BUNDLE, sign_folder, verify_folder
 from headrace.store.disk import make_folder
 
@@ -97,7 +97,7 @@ def release_keys(app: App, me: Principal) -> list[PublicKey]:
 
 def rotate_release_key(app: App, me: Principal) -> str:
     """Sign releases with a new key from now on; those signed so far stay valid. Returns its name."""
-    app.gatekeeper.require(me, "access.write", _KEYS)
+    app.gatekeeper.require(me, "access.write", f"workspace:{MAIN}")
     before = next(key.name for key in app.access.signatures.public_keys() if key.signs)
     app.store.audit.append(me.name, "release.key.rotate", _KEYS, {"before": before})
     return app.access.signatures.rotate()

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from headrace.access.resources import PLACED
 from headrace.app.composition import App
 from headrace.core.errors import InternalError
-from headrace.core.identity import AuditEntry, Principal
+from headrace.core.identity import MAIN, AuditEntry, Principal
 
 _READ_AT_ONCE = 500
 _MOST_READ = 50_000
@@ -80,5 +81,16 @@ def verify(app: App, me: Principal) -> Verification:
 
 
 def _reads(app: App, me: Principal) -> Callable[[AuditEntry], bool]:
-    """Whether ``me`` may read an entry: whether they may read what it is about."""
-    return lambda entry: app.gatekeeper.allows(me, "audit.read", entry.resource)
+    """Whether ``me`` may read an entry: whether they may read what it is about.
+
+    What belongs to the home as such, or to nobody who is known, is for the auditors of ``main``.
+    """
+
+    def may_read(entry: AuditEntry) -> bool:
+        kind, _, name = entry.resource.partition(":")
+        is_placed = kind in PLACED and (kind != "principal" or app.store.principals.find(name) is not None)
+        if me.workspace != MAIN and not is_placed:
+            return False
+        return app.gatekeeper.allows(me, "audit.read", entry.resource)
+
+    return may_read

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from headrace.app.composition import App
+from headrace.core.errors import Denied
 from headrace.core.identity import Kind, Principal
 
 _MIGHTY = {"admin", "validator"}
@@ -36,6 +37,7 @@ def add(
         app.gatekeeper.require(me, "access.write", f"principal:{name}")
     else:
         app.gatekeeper.require(me, "workspace.write", f"workspace:{where}")
+        _only_set_up(app, where, name)
     before = app.store.principals.find(name)
     added = app.identities.add(
         name,
@@ -50,6 +52,17 @@ def add(
     )
     _watch_escalation(app, me, before, added)
     return added
+
+
+def _only_set_up(app: App, workspace: str, name: str) -> None:
+    """Whoever sets up a workspace gives it its first administrator, and no more."""
+    people = app.store.principals.list()
+    in_charge = [one.name for one in people if one.workspace == workspace and "admin" in one.roles]
+    if in_charge or any(one.name == name for one in people):
+        raise Denied(
+            f"The workspace {workspace!r} has been set up: who belongs to it is for its own administrators "
+            f"({', '.join(in_charge) or 'none yet'}), and {name!r} must be a new name. Ask them."
+        )
 
 
 def _watch_escalation(app: App, me: Principal, before: Principal | None, after: Principal) -> None:

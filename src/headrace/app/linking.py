@@ -6,7 +6,7 @@ from headrace.access.oidc import Person
 from headrace.app.composition import App
 from headrace.core.canonical import digest_of
 from headrace.core.errors import InvalidInput
-from headrace.core.identity import Principal
+from headrace.core.identity import MAIN, Principal
 from headrace.core.settings import is_safe_address
 
 _MAX_CHARS = 255
@@ -39,6 +39,7 @@ def unlink(app: App, me: Principal, name: str, issuer: str, subject: str) -> Non
     app.gatekeeper.require(me, "access.write", f"principal:{name}")
     app.store.audit.append(me.name, "access.unlink", f"principal:{name}", _about(issuer, subject))
     app.access.links.end(name, issuer, subject)
+    app.access.revocations.end_all(app.store.principals.get(name))
     app.store.epoch.advance()
 
 
@@ -52,12 +53,13 @@ def known_as(app: App, person: Person) -> str | None:
 
 
 def whom_to_ask(app: App) -> list[str]:
-    """People who can link somebody."""
+    """People who can link somebody, to be named to a stranger: those of ``main`` only."""
     now = app.clock.now()
     return [
         one.name
         for one in app.store.principals.list()
         if one.kind == "person"
+        and one.workspace == MAIN
         and "admin" in one.roles
         and one.frozen is None
         and (one.expires_at is None or now < one.expires_at)

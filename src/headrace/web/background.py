@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from headrace.app.credentials import revoke_unneeded
 from headrace.app.incidents import notice
 from headrace.app.inventory import tidy
-from headrace.app.retaining import Retention, delete_old
+from headrace.app.retaining import delete_old
 from headrace.web.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -80,14 +81,16 @@ class Background:
 
     def tidy(self) -> None:
         """End credentials that are over or that nobody needs, and tell about what a person has to mend."""
-        revoke_unneeded(self._parts.app)
-        self._parts.app.access.revocations.set_aside()
-        tidy(self._parts.app)
-
-    def retain(self) -> list[Retention]:
-        """Delete what projects may not keep any longer."""
         app = self._parts.app
-        return [delete_old(app, project.name) for project in app.store.projects.list()]
+        self._turn("revoking", lambda: revoke_unneeded(app))
+        self._turn("setting aside", app.access.revocations.set_aside)
+        self._turn("inventory", lambda: tidy(app))
+
+    def retain(self) -> None:
+        """Delete what projects may not keep any longer; one that cannot be served keeps no other waiting."""
+        app = self._parts.app
+        for project in app.store.projects.list():
+            self._turn(f"retention of {project.name}", partial(delete_old, app, project.name))
 
     def _repeat(self, name: str, period_s: float, act: Callable[[], object]) -> None:
         while not self._stopping.wait(period_s):
