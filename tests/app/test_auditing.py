@@ -82,7 +82,7 @@ def test_what_belongs_to_the_home_or_to_nobody_is_for_the_main_workspace(app: Ap
     for resource in ("keys:tokens", "artefact:abc", "principal:never-heard-of", "incident:gone"):
         app.store.audit.append(ROOT, "odd", resource, {})
     main, north = (
-        {entry.resource for entry in auditing.search(app, _me(app, name), '"odd"').entries}
+        {entry.resource for entry in auditing.search(app, _me(app, name), "odd").entries}
         for name in ("otto", "nora")
     )
     assert north == set()
