@@ -4,8 +4,10 @@
     python benchmarks/tokens.py --json
 
 Prints the median and the 99th percentile in microseconds, over all rounds, and the machine. Beside them
-stands what the signature alone costs, which is OpenSSL's work: the difference is ours. On a machine that
-does other work too the percentile says more about that work than about ours; the best round is given too.
+stands what the signature alone costs, in libsodium, which we use, and in OpenSSL: the difference is ours.
+Tokens are issued by one process and verified by another, as with several servers; a process knows the tokens
+that it has issued itself. On a machine that does other work too the percentile says more about that work
+than about ours; the best round is given too.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import VerifyKey
 
 from headrace.access.opening import Access, open_access
 from headrace.access.policy import CedarPolicy
@@ -43,12 +46,12 @@ class Cost(NamedTuple):
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[tuple[Access, Principal]]:
-    """Everything about rights in a home of its own, with one identity."""
+def opened(home: Path) -> Iterator[tuple[Access, Access, Principal]]:
+    """Everything about rights in a home of its own, twice as two processes have it, with one identity."""
     clock = SystemClock()
     store = open_store(read_settings({}, home=home), clock)
-    access = open_access(store, home / "keys", clock, CedarPolicy())
-    yield access, access.identities.add("bench", ["operator"], actor="bench")
+    issuing, verifying = (open_access(store, home / "keys", clock, CedarPolicy()) for _ in range(2))
+    yield issuing, verifying, issuing.identities.add("bench", ["operator"], actor="bench")
     store.close()
 
 
@@ -78,13 +81,16 @@ def run(n_rounds: int, n_tokens: int) -> dict[str, Cost]:
     key = Ed25519PrivateKey.generate()
     message = b"x" * 300
     signature, public = key.sign(message), key.public_key()
-    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as (access, principal):
+    sodium = VerifyKey(public.public_bytes_raw())
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as (issuing, access, principal):
         for _ in range(n_rounds):
-            texts = [access.tokens.issue(principal) for _ in range(n_tokens)]
+            texts = [issuing.tokens.issue(principal) for _ in range(n_tokens)]
             headers = [f"Bearer {text}" for text in texts]
             kinds: dict[str, tuple[Callable[[str], object], list[str]]] = {
-                "signature alone": (lambda _: public.verify(signature, message), texts),
-                "issue": (lambda _: access.tokens.issue(principal), texts),
+                "signature alone, OpenSSL": (lambda _: public.verify(signature, message), texts),
+                "signature alone, libsodium": (lambda _: sodium.verify(message, signature), texts),
+                "issue": (lambda _: issuing.tokens.issue(principal), texts),
+                "verify, one's own": (issuing.tokens.verify, texts),
                 "verify, first time": (access.tokens.verify, texts),
                 "verify, again": (access.tokens.verify, texts),
                 "authenticate, first time": (access.gatekeeper.authenticate, headers),
@@ -110,8 +116,10 @@ def main() -> None:
     print(f"{machine}; microseconds\n{'':26}{'median':>10}{'p99':>10}{'best p99':>10}")
     for name, one in found.items():
         print(f"{name:26}{one.median_us:10.1f}{one.p99_us:10.1f}{one.best_p99_us:10.1f}")
-    verdict = "met" if found["verify, first time"].best_p99_us <= BAR_US else "not met"
-    print(f"Bar: verifying {BAR_US:.0f} us at the 99th percentile: {verdict} at first use of a token.")
+    print(f"Bar: verifying takes {BAR_US:.0f} us at most at the 99th percentile, in the best round")
+    for name, one in found.items():
+        if name.startswith("verify"):
+            print(f"{name:26}{'met' if one.best_p99_us <= BAR_US else 'not met'}")
 
 
 if __name__ == "__main__":

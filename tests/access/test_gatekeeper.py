@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
 from headrace.core.errors import Denied, Unauthenticated
-from headrace.core.identity import Principal, Resource, Session
+from headrace.core.identity import Grant, Principal, Resource, Session
 from tests.access.people import Door
 
 
@@ -200,3 +203,58 @@ def test_an_agent_of_another_workspace_is_prompted_by_nobody_here(door: Door) ->
 
 
 _PROMPTERS = (("otto", "operator"), ("dev", "developer"), ("vera", "viewer"))
+
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("roles"), st.sampled_from(["viewer", "developer", "operator", "validator"])),
+        st.tuples(st.just("grant"), st.sampled_from(["viewer", "operator", "validator"])),
+        st.tuples(st.just("wait"), st.sampled_from(["0.1", "29", "31"])),
+        st.tuples(st.just("prove"), st.sampled_from(["10", "60"])),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_STEPS)
+def test_a_remembered_decision_is_what_a_new_question_would_get(
+    door: Door, steps: list[tuple[str, str]]
+) -> None:
+    door.identities.add("ann", ["viewer"], actor="root")
+    ann = door.identities.resolve("ann")
+    asked = [("predict", "project:cars"), ("release.approve", "release:1"), ("release.rollback", "tool:x")]
+    for number, (what, value) in enumerate(steps):
+        now = door.clock.now()
+        if what == "roles":
+            door.identities.add("ann", [value], actor="root")
+            ann = replace(door.identities.resolve("ann"), session=ann.session)
+        elif what == "grant":
+            door.store.grants.add(_grant(f"{now.timestamp()}-{number}", value, now))
+            door.store.epoch.advance()
+        elif what == "prove":
+            session = Session(token="t", proved_until=now + timedelta(seconds=int(value)))
+            ann = replace(ann, session=session)
+        else:
+            door.clock.advance(float(value))
+        for action, resource in asked:
+            first = door.gatekeeper.decide(ann, action, resource)
+            another = open_access(door.store, door.home / "keys", door.clock, CedarPolicy()).gatekeeper
+            assert first == another.decide(ann, action, resource)
+            assert door.gatekeeper.decide(ann, action, resource) is first
+
+
+def _grant(grant_id: str, role: str, now: datetime) -> Grant:
+    return Grant(
+        id=grant_id,
+        workspace="main",
+        subject="ann",
+        role=role,  # type: ignore[arg-type]
+        resource="workspace:main",
+        reason="a test",
+        asked_by="ann",
+        asked_at=now,
+        duration_s=30,
+        state="active",
+        ends_at=now + timedelta(seconds=30),
+    )

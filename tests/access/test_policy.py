@@ -215,3 +215,21 @@ def test_a_full_memory_of_decisions_changes_no_answer() -> None:
     policy = CedarPolicy(max_cached=4)
     for index in range(20):
         assert policy.decide(_somebody("viewer"), "project.read", Resource.parse(f"project:p{index}")).allowed
+
+
+@pytest.mark.parametrize(
+    ("scope", "may"),
+    [
+        ("action", {"predict", "project.read", "made.up"}),
+        ('action == Action::"predict"', {"predict"}),
+        ('action in Action::"predict"', {"predict"}),
+        ('action in [Action::"predict", Action::"made.up"]', {"predict", "made.up"}),
+    ],
+)
+def test_every_form_of_a_rules_actions_is_understood(scope: str, may: set[str]) -> None:
+    policy = CedarPolicy(f'@id("one") permit (principal, {scope}, resource);')
+    asked = ("predict", "project.read", "made.up")
+    on = Resource.parse("tool:search")
+    decided = {action: policy.decide(_somebody("viewer"), action, on) for action in asked}
+    assert {action for action, decision in decided.items() if decision.allowed} == may
+    assert all(decided[action].rules == ("one",) for action in may)

@@ -297,3 +297,22 @@ def test_a_full_memory_of_verified_tokens_changes_no_answer(keys: Path, clock: F
     clock.advance(11)
     with pytest.raises(Unauthenticated):
         tokens.verify(first)
+
+
+def test_a_token_that_another_process_has_issued_is_good_here_and_altered_it_is_not(
+    keys: Path, clock: FakeClock
+) -> None:
+    issuing, verifying = make_tokens(keys, clock), make_tokens(keys, clock)
+    token = issuing.issue(ANN)
+    assert verifying.verify(token) == issuing.verify(token)
+    header, payload, signature = token.split(".")
+    other = issuing.issue(replace(ANN, name="bob")).split(".")[1]
+    with pytest.raises(Unauthenticated, match="altered"):
+        make_tokens(keys, clock).verify(f"{header}.{other}.{signature}")
+    with pytest.raises(Unauthenticated, match="altered"):
+        issuing.verify(f"{header}.{other}.{signature}")
+
+
+def test_what_was_issued_here_for_somebody_else_is_not_taken_for_ours(tokens: Tokens) -> None:
+    with pytest.raises(Unauthenticated, match="somebody else"):
+        tokens.verify(tokens.issue(ANN, audience="another"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 from headrace.access.activity import SEEN, Activity
 from headrace.access.grants import NEVER_BY_GRANT, Grants
 from headrace.access.identities import Identities
+from headrace.access.memory import Fresh
 from headrace.access.resources import Resources
 from headrace.access.second_factors import SecondFactors
 from headrace.access.tokens import Tokens
@@ -26,7 +28,7 @@ from headrace.core.identity import (
     Role,
     Session,
 )
-from headrace.core.ports import AuditLog, Clock, Policy
+from headrace.core.ports import AuditLog, Clock, Epoch, Policy
 
 NOTHING: Mapping[str, str] = {}
 """No arguments."""
@@ -46,6 +48,12 @@ _FORBIDDEN = {
 """What the rules of always.cedar mean for whoever they stop."""
 _PROVE = "Prove it is you, then try again: at /security/prove; commands take --code or HEADRACE_CODE."
 _MAX_SESSIONS = 10_000
+
+
+class _Decided(NamedTuple):
+    principal: Principal
+    decision: Decision
+    until: datetime | None
 
 
 class Gatekeeper:
@@ -69,6 +77,7 @@ class Gatekeeper:
         activity: Activity,
         factors: SecondFactors,
         audit: AuditLog,
+        epoch: Epoch,
         clock: Clock,
     ) -> None:
         self._identities = identities
@@ -82,6 +91,7 @@ class Gatekeeper:
         self._audit = audit
         self._clock = clock
         self._sessions: dict[tuple[str, str], tuple[Principal, Principal]] = {}
+        self._decided: Fresh[tuple[int, str, str], _Decided] = Fresh(epoch, clock)
 
     def authenticate(self, authorization_header: str | None, network: str = "") -> Principal:
         """The identity behind the value of an ``Authorization`` header, with the session that it speaks in.
@@ -139,16 +149,46 @@ class Gatekeeper:
     ) -> Decision:
         """Whether ``principal`` may, and by which rules; asking leaves no trace.
 
+        A repeated question is answered from memory, until rights change anywhere or half a second is over,
+        and never beyond the end of a grant or a proof that the answer rests on.
+
         Args:
             arguments: with which a tool would be called, for rules that ask about them.
             granted: whether roles that it holds for a while count too.
         """
+        if arguments or not granted or not isinstance(resource, str):
+            return self._decide(principal, action, resource, arguments, granted=granted)[0]
+        decided = self._decided.now()
+        # By the object, which is the same for all requests of a session: hashing all it says takes longer.
+        asked = (id(principal), action, resource)
+        known = decided.get(asked)
+        if known is not None and known.principal is principal:
+            if known.until is None or self._clock.now() < known.until:
+                return known.decision
+        decision, until = self._decide(principal, action, resource, arguments)
+        decided[asked] = _Decided(principal, decision, until)
+        return decision
+
+    def _decide(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str | Resource,
+        arguments: Mapping[str, str],
+        *,
+        granted: bool = True,
+    ) -> tuple[Decision, datetime | None]:
+        """The decision, and until when it can stand; None: nothing that it rests on ends by itself."""
         described = self._resources.describe(resource, principal) if isinstance(resource, str) else resource
-        extra = (
-            () if not granted or action in NEVER_BY_GRANT else self._grants.roles(principal.name, described)
+        held = (
+            [] if not granted or action in NEVER_BY_GRANT else self._grants.holding(principal.name, described)
         )
-        circumstance = self.circumstance(principal, arguments, extra)
-        return self._policy.decide(principal, action, described, circumstance)
+        circumstance = self.circumstance(principal, arguments, tuple(grant.role for grant in held))
+        ends = [grant.ends_at for grant in held if grant.ends_at is not None]
+        if circumstance.proved and principal.session is not None and principal.session.proved_until:
+            ends.append(principal.session.proved_until)
+        decision = self._policy.decide(principal, action, described, circumstance)
+        return decision, min(ends, default=None)
 
     def allows(
         self,

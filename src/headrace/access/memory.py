@@ -11,8 +11,39 @@ _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
 
+class Fresh(Generic[_Key, _Value]):
+    """Answers that are right now: forgotten after ``fresh_s``, and as soon as the epoch advances.
+
+    Args:
+        fresh_s: how long a change made on another machine may go unnoticed, in seconds.
+        max_kept: how many answers are remembered.
+
+    Example::
+
+        kept = fresh.now()
+        answer = kept.get(question) or kept.setdefault(question, find(question))
+    """
+
+    def __init__(self, epoch: Epoch, clock: Clock, *, fresh_s: float = 0.5, max_kept: int = 10_000) -> None:
+        self._epoch = epoch
+        self._clock = clock
+        self._fresh_s = fresh_s
+        self._max_kept = max_kept
+        self._kept: dict[_Key, _Value] = {}
+        self._of_epoch = -1
+        self._until_s = 0.0
+
+    def now(self) -> dict[_Key, _Value]:
+        """What may be trusted at this moment. Take it before looking something up to put into it: a look-up
+        that began before a change then writes into a dictionary that nobody asks any more."""
+        epoch, now_s = self._epoch.read(), self._clock.monotonic_s()
+        if epoch != self._of_epoch or now_s >= self._until_s or len(self._kept) >= self._max_kept:
+            self._kept, self._of_epoch, self._until_s = {}, epoch, now_s + self._fresh_s
+        return self._kept
+
+
 class Memory(Generic[_Key, _Value]):
-    """Answers a repeated question from memory: for ``fresh_s`` at most, and only until the epoch advances.
+    """Answers a repeated question from memory, as long as the answer is :class:`Fresh`.
 
     Args:
         look_up: finds what is not remembered; its errors are passed on and not remembered.
@@ -26,25 +57,15 @@ class Memory(Generic[_Key, _Value]):
         epoch: Epoch,
         clock: Clock,
         *,
-        fresh_s: float = 1.0,
+        fresh_s: float = 0.5,
         max_kept: int = 10_000,
     ) -> None:
         self._look_up = look_up
-        self._epoch = epoch
-        self._clock = clock
-        self._fresh_s = fresh_s
-        self._max_kept = max_kept
-        self._kept: dict[_Key, _Value] = {}
-        self._of_epoch = -1
-        self._until_s = 0.0
+        self._fresh: Fresh[_Key, _Value] = Fresh(epoch, clock, fresh_s=fresh_s, max_kept=max_kept)
 
     def get(self, key: _Key) -> _Value:
         """The answer for ``key``."""
-        epoch, now_s = self._epoch.read(), self._clock.monotonic_s()
-        if epoch != self._of_epoch or now_s >= self._until_s or len(self._kept) >= self._max_kept:
-            # A new dictionary: a look-up that began before the change writes into the old one.
-            self._kept, self._of_epoch, self._until_s = {}, epoch, now_s + self._fresh_s
-        kept = self._kept
+        kept = self._fresh.now()
         try:
             return kept[key]
         except KeyError:

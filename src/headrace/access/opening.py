@@ -94,6 +94,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         activity=activity,
         factors=factors,
         audit=store.audit,
+        epoch=store.epoch,
         clock=clock,
     )
     incidents = Incidents(store.incidents, store.audit, clock)

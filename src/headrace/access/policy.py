@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -108,18 +108,34 @@ class CedarPolicy:
         self._max_cached = max_cached
         self._lock = threading.Lock()
         self._decided: dict[_Asked, Decision] = {}
+        self._by_action: dict[str, cedarpy.PolicySet] = {}
         if text is not None:
             _ = self._policies
 
     @cached_property
-    def _policies(self) -> cedarpy.PolicySet:
+    def _policies(self) -> dict[str, Any]:
+        """Every rule by its id, as Cedar writes it in JSON."""
         import cedarpy
 
         try:
-            return cedarpy.PolicySet.from_str(f"{ALWAYS}\n{self.text}")
+            parsed: dict[str, Any] = json.loads(cedarpy.policies_to_json_str(f"{ALWAYS}\n{self.text}"))
         except ValueError as error:
             rules_of(self.text)
             raise InvalidInput(f"The policy does not parse: {error}.") from error
+        return parsed
+
+    def _about(self, action: str) -> cedarpy.PolicySet:
+        """The rules that can apply to ``action``: evaluating the others would only cost time."""
+        import cedarpy
+
+        known = self._by_action.get(action)
+        if known is None:
+            rules: dict[str, Any] = self._policies["staticPolicies"]
+            some = {name: rule for name, rule in rules.items() if _applies(rule["action"], action)}
+            known = cedarpy.PolicySet.from_json_str(json.dumps(self._policies | {"staticPolicies": some}))
+            if action in ACTIONS:
+                self._by_action[action] = known
+        return known
 
     def rule(self, name: str) -> Rule | None:
         """The rule that a decision names; None for ``error``, which is no rule."""
@@ -188,15 +204,11 @@ class CedarPolicy:
             if asked.workspace != asked.resource_workspace:
                 return Decision(allowed=False, rules=("another-workspace",), policy=self.digest)
             about, on = on | about, {}
-        entities = [
-            {
-                "uid": principal,
-                "attrs": about,
-                "parents": [{"type": "Role", "id": role} for role in asked.roles],
-            }
-        ]
-        if on:
-            entities.append({"uid": resource, "attrs": on, "parents": []})
+        asking = {
+            "uid": principal,
+            "attrs": about,
+            "parents": [{"type": "Role", "id": role} for role in asked.roles],
+        }
         request = {
             "principal": principal,
             "action": {"type": "Action", "id": asked.action},
@@ -209,7 +221,11 @@ class CedarPolicy:
             },
         }
         try:
-            result = cedarpy.is_authorized(request, self._policies, json.dumps(entities))
+            entities = _entities(json.dumps([asking]))
+            if on:
+                added = {"uid": resource, "attrs": on, "parents": []}
+                entities = entities.with_added_json_str(json.dumps([added]))
+            result = cedarpy.is_authorized(request, self._about(asked.action), entities)
         except ValueError:
             # A kind that Cedar has no word for, such as "a b".
             return Decision(allowed=False, rules=("error",), policy=self.digest)
@@ -219,3 +235,19 @@ class CedarPolicy:
             # Cedar skips a rule that fails to evaluate; it might have been the one that forbids.
             return Decision(allowed=False, rules=("error", *rules), policy=self.digest)
         return Decision(allowed=bool(result.allowed), rules=rules, policy=self.digest)
+
+
+def _applies(scope: dict[str, Any], action: str) -> bool:
+    """Whether a rule's scope of actions, in Cedar's JSON form, holds ``action``. Ours have no groups."""
+    if scope["op"] == "All":
+        return True
+    named = scope["entities"] if "entities" in scope else [scope["entity"]]
+    return {"type": "Action", "id": action} in named
+
+
+@lru_cache(maxsize=1024)
+def _entities(text: str) -> cedarpy.Entities:
+    """Entities read once: somebody asks about many things in a row."""
+    import cedarpy
+
+    return cedarpy.Entities.from_json_str(text)
