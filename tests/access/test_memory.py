@@ -7,7 +7,12 @@ from headrace.testing import FakeClock, MemoryEpoch
 def test_a_repeated_question_is_answered_from_memory_until_something_changes() -> None:
     asked: list[str] = []
     epoch, clock = MemoryEpoch(), FakeClock()
-    memory = Memory(lambda key: asked.append(key) or len(asked), epoch, clock)
+
+    def look_up(key: str) -> int:
+        asked.append(key)
+        return len(asked)
+
+    memory = Memory(look_up, epoch, clock)
     assert [memory.get("a"), memory.get("a"), memory.get("b")] == [1, 1, 2]
     epoch.advance()
     assert memory.get("a") == 3

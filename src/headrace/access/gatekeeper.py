@@ -55,6 +55,10 @@ class _Decided(NamedTuple):
     decision: Decision
     until: datetime | None
 
+    def over(self, clock: Clock) -> bool:
+        """Whether a grant or a proof that it rests on has ended."""
+        return self.until is not None and clock.now() >= self.until
+
 
 class Gatekeeper:
     """Turns a credential into an identity, and an identity's wish into a yes or a refusal.
@@ -162,9 +166,8 @@ class Gatekeeper:
         # By the object, which is the same for all requests of a session: hashing all it says takes longer.
         asked = (id(principal), action, resource)
         known = decided.get(asked)
-        if known is not None and known.principal is principal:
-            if known.until is None or self._clock.now() < known.until:
-                return known.decision
+        if known is not None and known.principal is principal and not known.over(self._clock):
+            return known.decision
         decision, until = self._decide(principal, action, resource, arguments)
         decided[asked] = _Decided(principal, decision, until)
         return decision
