@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,14 +96,15 @@ def append_events(sender: Connection, path: Path, stream: str) -> None:
 
 
 def append_audit(sender: Connection, settings: Settings, n_entries: int) -> None:
-    """Append entries from four threads; send each once it is acknowledged."""
+    """Append entries from four threads; send actor and number of each once it is acknowledged."""
     store = open_store(settings, SystemClock())
+    name = f"child{os.getpid()}"
     lock = threading.Lock()
 
     def work(n: int) -> None:
-        entry = store.audit.append("child", "act", f"thing:{n}", {"n": n})
+        store.audit.append(name, "act", f"thing:{n}", {"n": n})
         with lock:
-            sender.send((entry.sequence, entry.hash))
+            sender.send((name, n))
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(n_entries)))
