@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import random
 import os
+import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -145,7 +145,7 @@ def append_positions(sender: Connection, path: Path, table: str, n_positions: in
 def open_home(sender: Connection, settings: Settings) -> None:
     """Open a store that may not exist yet, and say so."""
     store = open_store(settings, SystemClock())
-    sender.send(store.audit.verify())
+    sender.send(store.audit.verify().sequence)
     store.close()
 
 

@@ -164,15 +164,19 @@ def test_what_comes_last_comes_last_and_effects_follow(database: Database) -> No
         with database.write("last") as connection:
             connection.execute(insert(audit_head).values(id=1, sequence=len(items), hash="h"))
 
+    def fail() -> None:
+        with database.transaction():
+            database.lastly(last, "taken back")
+            database.afterwards(note)
+            raise KeyError
+
     assert not database.lastly(last, "nobody's")
     database.afterwards(note)
     with database.transaction():
         assert database.lastly(last, "first")
         database.afterwards(note)
-        with pytest.raises(KeyError), database.transaction():
-            database.lastly(last, "taken back")
-            database.afterwards(note)
-            raise KeyError
+        with pytest.raises(KeyError):
+            fail()
         database.lastly(last, "second")
         assert seen == [None]
     assert seen == [None, ["first", "second"], 2]
@@ -180,9 +184,14 @@ def test_what_comes_last_comes_last_and_effects_follow(database: Database) -> No
 
 def test_nothing_follows_a_transaction_that_failed(database: Database) -> None:
     seen: list[str] = []
-    with pytest.raises(KeyError), database.transaction():
-        database.afterwards(lambda: seen.append("effect"))
-        raise KeyError
+
+    def fail() -> None:
+        with database.transaction():
+            database.afterwards(lambda: seen.append("effect"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     with database.transaction():
         pass
     assert seen == []

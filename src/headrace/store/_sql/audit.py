@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from headrace.core.canonical import digest_bytes, encode_plain, plain
 from headrace.core.errors import Conflict, InternalError
@@ -43,7 +43,7 @@ class _Wanted(NamedTuple):
 class SqlAudit:
     """Implements ``AuditLog``. Threads that append at the same moment share one transaction, and so one
     write to the disk; each returns when its own entry is durable. :meth:`verify` reads ``page`` entries at
-    a time, so that memory stays constant. ``clean`` takes out of a detail what no log may hold."""
+    a time, so that memory stays constant. ``clean`` takes out of a detail, and of a resource's name, what no log may hold."""
 
     def __init__(
         self,
@@ -60,7 +60,9 @@ class SqlAudit:
         self._shared: Gathering[_Wanted, None] = Gathering(self._write)
 
     def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> None:
-        wanted = _Wanted(actor, action, resource, self._clean(plain(detail)))
+        kind, colon, name = resource.partition(":")
+        about = kind + colon + self._clean(name)
+        wanted = _Wanted(actor, action, about, self._clean(plain(detail)))
         encode_plain(wanted)  # a bad entry must not spoil its neighbours'
         if not self._database.lastly(self._write, wanted):
             self._shared.do(wanted)
@@ -146,7 +148,7 @@ def _head(connection: Connection) -> Head | None:
     return None if row is None else Head(row.sequence, row.hash)
 
 
-def _rows(connection: Connection, after: int, page: int) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, after: int, page: int) -> Iterator[Any]:
     """All entries after number ``after`` as they were written, a page at a time; from 0 on, those before
     number 1 too, which nobody should have written.
 
@@ -163,7 +165,7 @@ def _rows(connection: Connection, after: int, page: int) -> Iterator[Row[Any]]:
         after = rows[-1].sequence
 
 
-def _problem(last: Head, row: Row[Any]) -> str | None:
+def _problem(last: Head, row: Any) -> str | None:
     """What is wrong with the entry in ``row``, coming after ``last``; None if nothing."""
     if row.sequence == last.sequence + 1 and _follows(last, row):
         return None
@@ -188,7 +190,7 @@ def _problem(last: Head, row: Row[Any]) -> str | None:
     return f"entry {row.sequence} was edited."
 
 
-def _follows(last: Head, row: Row[Any]) -> bool:
+def _follows(last: Head, row: Any) -> bool:
     """Whether the bytes in ``row`` are an entry whose hash is the row's and covers ``last``.
 
     The document is canonical, so what was hashed is its bytes without the hash. That stands before
@@ -203,4 +205,4 @@ def _follows(last: Head, row: Row[Any]) -> bool:
         return False
     digest = hashlib.sha256(document[:at])
     digest.update(document[at + len(sealed) :])
-    return digest.hexdigest() == row.hash
+    return bool(digest.hexdigest() == row.hash)

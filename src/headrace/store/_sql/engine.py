@@ -188,8 +188,8 @@ class Database:
             said = reason(error)
             if "deadlock" in said:
                 raise Conflict(
-                    f"Somebody else was changing the same in {self.name} at this moment. Nothing was written. "
-                    "Try again."
+                    f"Somebody else was changing the same in {self.name} at this moment. "
+                    "Nothing was written. Try again."
                 ) from error
             if "locked" in said or "lock timeout" in said:
                 raise Conflict(
