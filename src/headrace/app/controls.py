@@ -112,13 +112,13 @@ def decide(
     with app.store.transaction():
         app.store.audit.append(principal.name, "controls.decide", _named(found), detail | permitted.basis)
         kept = app.store.policies.change(moved)
+        for older in app.store.policies.list(subject=kept.subject, state="live"):
+            if decision == "approved" and older.version < version:
+                # Whoever approved another version at the same instant has tidied up too.
+                with suppress(Conflict):
+                    app.store.policies.change(transition(older, Supersede(at=now)))
     if decision == "rejected":
         return Judged(text=kept, violating=[])
-    for older in app.store.policies.list(subject=kept.subject, state="live"):
-        if older.version < version:
-            # Whoever approved another version at the same instant has tidied up too.
-            with suppress(Conflict):
-                app.store.policies.change(transition(older, Supersede(at=now)))
     return Judged(text=kept, violating=judge_all(app, principal.workspace))
 
 

@@ -1,8 +1,8 @@
 """The audit log for other systems: one JSON object a line, by the Open Cybersecurity Schema Framework.
 
 Every entry is an event of the class Entity Management (3004): somebody has done something about something.
-See https://schema.ocsf.io/1.3.0/classes/entity_management. What the schema has no place for is in ``unmapped``;
-with it, each entry's hash can be computed again.
+See https://schema.ocsf.io/1.3.0/classes/entity_management. What the schema has no place for is in
+``unmapped``; with it, each entry's hash can be computed again.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import headrace
 from headrace.core.canonical import plain
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import AuditEntry
@@ -22,13 +22,14 @@ from headrace.store.disk import disk_refused
 
 VERSION = "1.3.0"
 """Of the schema."""
-_CATEGORY: Final, _CLASS: Final = 3, 3004
+_OURS = version("headrace")
+_CATEGORY, _CLASS = 3, 3004
 _CREATE, _READ, _UPDATE, _DELETE, _OTHER = 1, 2, 3, 4, 99
 _CAPTIONS = {_CREATE: "Create", _READ: "Read", _UPDATE: "Update", _DELETE: "Delete"}
 _ACTIVITIES = {
     _CREATE: ("add", "ask", "declare", "issue", "link", "new", "propose", "raise", "register", "snapshot"),
     _READ: ("export", "read", "restore"),
-    _UPDATE: ("approve", "change", "close", "decide", "finished", "move", "reject", "rotate", "take", "write"),
+    _UPDATE: ("approve", "close", "decide", "finished", "move", "note", "reject", "rotate", "take", "write"),
     _DELETE: ("end", "erase", "erased", "remove", "reset", "retain", "revoke", "unlink"),
 }
 _ACTIVITY_OF = {verb: number for number, verbs in _ACTIVITIES.items() for verb in verbs}
@@ -68,7 +69,7 @@ def event(entry: AuditEntry) -> dict[str, Any]:
             "event_code": entry.action,
             "log_name": "audit",
             "original_time": plain(entry.at),
-            "product": {"name": "Headrace", "vendor_name": "Headrace", "version": headrace.__version__},
+            "product": {"name": "Headrace", "vendor_name": "Headrace", "version": _OURS},
             "sequence": entry.sequence,
             "uid": entry.hash,
             "version": VERSION,

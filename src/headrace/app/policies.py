@@ -168,11 +168,11 @@ def decide(
         app.store.audit.append(me.name, "policy.decide", _named(found), detail | permitted.basis)
         kept = app.store.policies.change(moved)
         app.store.epoch.advance()
-    for older in app.store.policies.list(workspace=me.workspace, subject=me.workspace, state="live"):
-        if approved and older.version < version:
-            # Whoever approved at the same instant has tidied up too; the newest is in force either way.
-            with suppress(Conflict):
-                app.store.policies.change(transition(older, Supersede(at=now)))
+        for older in app.store.policies.list(workspace=me.workspace, subject=me.workspace, state="live"):
+            if approved and older.version < version:
+                # Whoever approved at the same instant has tidied up too; the newest is in force either way.
+                with suppress(Conflict):
+                    app.store.policies.change(transition(older, Supersede(at=now)))
     return kept
 
 

@@ -43,7 +43,8 @@ class _Wanted(NamedTuple):
 class SqlAudit:
     """Implements ``AuditLog``. Threads that append at the same moment share one transaction, and so one
     write to the disk; each returns when its own entry is durable. :meth:`verify` reads ``page`` entries at
-    a time, so that memory stays constant. ``clean`` takes out of a detail, and of a resource's name, what no log may hold."""
+    a time, so that memory stays constant. ``clean`` takes out of a detail, and of a resource's name, what
+    no log may hold."""
 
     def __init__(
         self,
