@@ -178,8 +178,8 @@ def test_whatever_is_done_to_a_sealed_entry_is_found(
     made = attacked(entries, attack, at, other, field)
     if chained:
         made = rechained(made)
-    if made == entries or not made:
-        return
+    if not made or made[:10] == entries[:10]:
+        return  # what is sealed is as it was
     try:
         log.overwrite(made)
         with pytest.raises(InternalError, match="tampered"):

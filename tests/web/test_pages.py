@@ -272,8 +272,8 @@ def test_the_audit_page_shows_searches_and_verifies(site: Site) -> None:
     page = site.page("/audit", by=AUDITOR)
     assert page.status_code == 200
     assert 'aria-current="page">Audit' in page.text
-    found = site.page("/audit?text=rollout.start", by=AUDITOR).text
-    assert "rollout.start" in found
+    found = site.page("/audit?text=rollout.move", by=AUDITOR).text
+    assert "rollout.move" in found
     assert "access.write" not in found
     assert "No entry that you may read holds this text" in site.page("/audit?text=zzz", by=AUDITOR).text
     verified = site.post("/audit/verify", by=AUDITOR, headers={"accept": "text/html"} | SAME_SITE)
