@@ -30,7 +30,9 @@ def test_seals_kept_elsewhere_are_compared(busy: Cli) -> None:
     assert "Sealed up to entry" in busy("audit", "seal").out
     kept = Path("seals.jsonl")
     kept.write_bytes((busy.home / "audit" / "seals.jsonl").read_bytes())
-    assert "The 1 seals in seals.jsonl are the same here." in busy("audit", "verify", "--seals", str(kept)).out
+    assert (
+        "The 1 seals in seals.jsonl are the same here." in busy("audit", "verify", "--seals", str(kept)).out
+    )
     kept.write_text(kept.read_text().replace('"sequence":', '"sequence":1'))
     ended = busy("audit", "verify", "--seals", str(kept))
     assert ended.code == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,8 +62,8 @@ def move(
             raise
         detail = {
             "event": event,
-            "before": release.state,
-            "after": to,
+            "from": release.state,
+            "to": to,
             "reason": reason,
             "digest": release.digest,
             "evidence": evidence_digest(store, release_id),
@@ -105,7 +105,7 @@ def approve_by_policy(store: Store, release: Release, at: datetime) -> Approval:
         "comment": approval.comment,
         "evidence": evidence_digest(store, release.id),
         "rules": ["approval: automatic"],
-        "policy": digest_of(store.projects.get(release.project)),
+        "policy": release.digest,  # the manifest itself says so
     }
     with store.transaction():
         if all(known.id != approval.id for known in store.evidence.approvals(release.id)):
@@ -158,9 +158,16 @@ def apply(store: Store, release_id: str, event: Event, *, by: str = SYSTEM) -> R
         rollout = transition(before, event)
         route = route_of(rollout, store.rollouts.route(rollout.project))
         if (rollout.state, rollout.step) != (before.state, before.step):
-            detail = {"before": before.state, "after": rollout.state, "step": rollout.step}
-            more = {"reason": rollout.reason, "route": route, "evidence": evidence_digest(store, release_id)}
-            store.audit.append(by, "rollout.move", f"release:{release_id}", detail | more)
+            detail: dict[str, Any] = {
+                "from": before.state,
+                "to": rollout.state,
+                "step": rollout.step,
+                "reason": rollout.reason,
+                "evidence": evidence_digest(store, release_id),
+            }
+            if route is not None:
+                detail |= {"live": route.live, "canary": route.canary, "canary_weight": route.canary_weight}
+            store.audit.append(by, "rollout.move", f"release:{release_id}", detail)
         store.rollouts.save(rollout, route)
     return rollout
 
@@ -326,7 +333,7 @@ def roll_back(store: Store, project: str, *, by: str = SYSTEM) -> tuple[Release,
     with store.transaction():
         if champion != route.live:
             store.rollouts.set_route(Route(project=project, live=champion, revision=route.revision + 1))
-            detail = {"before": route.live, "after": champion}
+            detail = {"from": route.live, "to": champion}
             store.audit.append(by, "route.move", f"project:{project}", detail)
         restored = move(store, champion, "restore", f"rolled back from {outgoing}", by=by)
         return move(store, outgoing, "roll_back", "rolled back on request", by=by), restored

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +19,7 @@ from headrace.web.pages.rendering import parts_of, renderer_of
 
 _SHOWN = 100
 _MOST_TEXT = 200
+_DIGEST = re.compile("[0-9a-f]{64}")
 _PAGES = {
     "project": "/projects/",
     "release": "/releases/",
@@ -65,10 +68,22 @@ def _path_of(resource: str) -> str | None:
     return _PAGES[kind] + quote(name, safe="") if kind in _PAGES and name else None
 
 
-def _facts(entry: AuditEntry) -> list[tuple[str, str]]:
+class Fact(NamedTuple):
+    """One part of a detail, in words."""
+
+    name: str
+    text: str
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether its first letters say enough."""
+        return _DIGEST.fullmatch(self.text) is not None
+
+
+def _facts(entry: AuditEntry) -> list[Fact]:
     """The detail as pairs of words; what is nested is written as one line, and nothing can turn it round."""
     shown = {name: value for name, value in entry.detail.items() if value not in (None, "", [], {})}
-    return [(printable(name), printable(_line(value))) for name, value in shown.items()]
+    return [Fact(printable(name), printable(_line(value))) for name, value in shown.items()]
 
 
 def _line(value: object) -> str:
