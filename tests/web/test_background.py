@@ -96,3 +96,19 @@ def test_what_is_out_of_the_ordinary_over_http_becomes_an_incident(site: Site) -
         threading.Event().wait(0.01)
     assert "impossible_travel" in found
     assert sum(use.count for use in site.app.store.uses.list(VIEWER) if use.action == "active") >= 3
+
+
+@pytest.mark.requirement("GOV-01")
+def test_the_log_is_sealed_when_something_has_waited_and_once_more_at_the_end(own_site: Site) -> None:
+    app, background = own_site.app, Background(own_site.server.parts)
+    app.store.audit.append("ada", "act", "thing:1", {})
+    background.seal()
+    first = app.seals.last()
+    assert first is not None
+    app.store.audit.append("ada", "act", "thing:2", {})
+    background.seal()
+    assert app.seals.last() == first, "it has not waited long enough"
+    background.stop()
+    last = app.seals.last()
+    assert last is not None
+    assert last.sequence > first.sequence

@@ -11,7 +11,7 @@ from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.core.errors import Conflict
 from headrace.core.project import Project
-from headrace.core.release import Outcome4, Release, Verdict
+from headrace.core.release import Approval, Outcome4, Release, Verdict
 from headrace.monitoring.ingest import ingest
 from headrace.plugins.mlflow import ALIAS
 from headrace.releases import delivery
@@ -53,6 +53,17 @@ class Deliveries:
             judged = step("look", self._look, release_id)
             rollout = step("apply", self._apply, release_id, judged)
         return step("finish", self._finish, release_id)
+
+    def remind(self) -> None:
+        """Tell deliveries again what was decided about them: whoever decided may have died before they could.
+
+        A decision that has arrived before arrives no second time.
+        """
+        under_way = set(self._durable.unfinished("deliver"))
+        for release in self._store.releases.list() if under_way else ():
+            if release.state == "waiting" and f"deliver:{release.id}" in under_way:
+                for approval in self._store.evidence.approvals(release.id):
+                    send_decision(self._durable, approval)
 
     def _judge(self, release_id: str) -> str:
         release = self._store.releases.get(release_id)
@@ -135,6 +146,12 @@ class Deliveries:
 
     def _note(self, action: str, release_id: str, detail: dict[str, Any]) -> None:
         self._store.audit.append(SYSTEM, action, f"release:{release_id}", detail)
+
+
+def send_decision(durable: Durable, approval: Approval) -> None:
+    """Tell the delivery of a release that somebody has decided about it; once is enough."""
+    key = f"{approval.release_id}:{approval.approver}"
+    durable.send(f"deliver:{approval.release_id}", DECISION, approval.decision, key)
 
 
 def follow_live(app: App, project: str, *, by: str = SYSTEM) -> None:

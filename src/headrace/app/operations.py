@@ -15,7 +15,7 @@ from headrace.access.privacy.fields import FieldRules
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
-from headrace.app.deliver import DECISION, TICK, follow_live, stop_rollout
+from headrace.app.deliver import TICK, follow_live, send_decision, stop_rollout
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
 from headrace.core.canonical import digest_of
@@ -174,7 +174,7 @@ def decide(
             detail["evidence"] = delivery.evidence_digest(app.store, release.id)
             app.store.audit.append(principal.name, action, f"release:{release.id}", detail)
         app.store.evidence.approve(approval, needed=needed)
-    work.durable.send(f"deliver:{release.id}", DECISION, decision, f"{release.id}:{principal.name}")
+    send_decision(work.durable, approval)
     if decision == "approved" and len(app.store.evidence.approvals(release.id)) < needed:
         return app.store.releases.get(release.id)
     return settle(app, work, release.id, leaving=DECIDING)

@@ -66,8 +66,10 @@ class Background:
         self._parts.models.keep(self._parts.routes.release_ids())
 
     def watch(self) -> list[str]:
-        """Start a round of watching for each project that answers and is not being watched right now."""
+        """Start a round of watching for each project that answers and is not being watched right now; see to
+        decisions whose process died before they took effect."""
         work = self._parts.work
+        self._turn("decisions", work.deliveries.remind)
         busy = work.durable.unfinished("watch")
         projects = [route.project for route in self._parts.app.store.rollouts.routes()]
         free = [name for name in projects if not any(one.startswith(f"watch:{name}:") for one in busy)]
