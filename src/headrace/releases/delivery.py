@@ -302,11 +302,12 @@ def apply_look(store: Store, project: Project, judged: Verdict) -> Rollout:
         return rollout
     waited_s = (judged.at - rollout.step_started_at).total_seconds()
     timed_out = waited_s > project.rollout.timeout_s
-    if judged.outcome != "inconclusive" or timed_out:
-        # A look that decides nothing stands in the rollout alone: there may be thousands of them.
-        store.evidence.add_verdict(judged)
     event = Look(outcome=judged.outcome, reason=judged.reason, at=judged.at, timed_out=timed_out)
-    return apply(store, judged.subject_id, event)
+    with store.transaction():
+        if judged.outcome != "inconclusive" or timed_out:
+            # A look that decides nothing stands in the rollout alone: there may be thousands of them.
+            store.evidence.add_verdict(judged)
+        return apply(store, judged.subject_id, event)
 
 
 def roll_back(store: Store, project: str, *, by: str = SYSTEM) -> tuple[Release, Release]:
