@@ -51,7 +51,7 @@ def main() -> None:
             print(f"append, {n_threads:3d} threads: {rate} (bar at 64: 5,000)")
         appended_per_s(store, 128, max(1, wanted - next(_numbers)))
         start_s = CLOCK.monotonic_s()
-        n_entries = store.audit.verify()
+        n_entries = store.audit.verify().sequence
         took_s = CLOCK.monotonic_s() - start_s
         print(f"verify: {n_entries:,} entries in {took_s:.1f} s (bar: 20 s for 1,000,000)")
         store.close()

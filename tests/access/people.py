@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
 from headrace.core.identity import AuditEntry, Principal
+from headrace.core.ports import Head
 from headrace.store import open_store
 from headrace.testing import START, FakeClock, make_settings
 
@@ -44,7 +46,7 @@ class MemoryAudit:
     def __init__(self) -> None:
         self.entries: list[AuditEntry] = []
 
-    def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> AuditEntry:
+    def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> None:
         entry = AuditEntry(
             sequence=len(self.entries) + 1,
             at=START,
@@ -54,7 +56,15 @@ class MemoryAudit:
             detail=dict(detail),
         )
         self.entries.append(entry)
-        return entry
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        before = len(self.entries)
+        try:
+            yield
+        except BaseException:
+            del self.entries[before:]
+            raise
 
     def search(self, text: str = "", *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
         return [entry for entry in reversed(self.entries) if text in str(entry)][:limit]
@@ -62,8 +72,11 @@ class MemoryAudit:
     def list(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]:
         return self.entries[after : after + limit]
 
-    def verify(self) -> int:
-        return len(self.entries)
+    def head(self) -> Head:
+        return Head(len(self.entries), "")
+
+    def verify(self, marks: Mapping[int, str] | None = None, *, after: Head | None = None) -> Head:
+        return self.head()
 
 
 class Door:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -71,9 +72,42 @@ def test_a_broken_chain_is_a_finding_not_an_error(app: App) -> None:
     assert verified.n_entries == len(app.store.audit.list(limit=100_000))
 
 
+def test_what_verifies_is_sealed_and_says_how_far(app: App) -> None:
+    me = _me(app, "otto")
+    app.store.audit.append(ROOT, "act", "thing:1", {})
+    assert auditing.sealing(app, me).n_unsealed > 0
+    verified = auditing.verify(app, me)
+    assert verified.seal is not None
+    assert (verified.seal.sequence, verified.n_seals) == (verified.n_entries, verified.seal.number)
+    assert auditing.sealing(app, me) == auditing.Sealing(seal=verified.seal, n_unsealed=0)
+    assert verified.key in [key.name for key in auditing.seal_keys(app, me) if key.signs]
+
+
+def test_a_copy_of_the_seals_kept_elsewhere_is_compared(app: App) -> None:
+    me = _me(app, "otto")
+    assert auditing.seal_now(app, me).seal is not None
+    copy = app.store.seals.list()
+    assert auditing.verify(app, me, copy).problem is None
+    told = auditing.verify(app, me, [replace(copy[0], hash="0" * 64)]).problem
+    assert told is not None
+    assert "seal 1 is not the one in the copy" in told
+
+
+def test_the_key_is_changed_by_an_administrator_of_main_and_that_is_written_down(app: App) -> None:
+    with pytest.raises(Denied):
+        auditing.rotate_seal_key(app, _me(app, "otto"))
+    root = app.identities.add("root", ["admin"], actor=ROOT)
+    before = auditing.verify(app, _me(app, "otto")).key
+    after = auditing.rotate_seal_key(app, root)
+    (entry,) = auditing.search(app, root, "audit.key.rotate").entries
+    assert (entry.actor, entry.detail["before"]) == ("root", before)
+    assert auditing.verify(app, _me(app, "otto")).key == after != before
+
+
 def test_the_log_is_for_those_who_may_read_it(app: App) -> None:
     somebody = Principal(name="vera", kind="person", roles=("viewer",), created_at=app.clock.now())
-    for read in (auditing.entries, auditing.search, auditing.verify):
+    reads = (auditing.entries, auditing.search, auditing.verify, auditing.sealing, auditing.seal_now)
+    for read in reads:
         with pytest.raises(Denied):
             read(app, somebody)
 

@@ -17,7 +17,7 @@ def test_a_new_home_is_healthy(tmp_path: Path) -> None:
         found = {item.name: item for item in examine(app)}
     assert {name for name, item in found.items() if not item.healthy} <= {"disk"}
     assert found["home"].detail == str(tmp_path / "home")
-    assert found["audit"].detail.endswith("entries, chain intact")
+    assert found["audit"].detail.endswith("entries, chain intact, sealed up to entry 0")
     assert found["server"].detail == "not running"
     assert found["[ml]"].detail == "installed"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.app.operations import (
+    DECIDING,
     decide,
     declare,
     find_release,
@@ -18,11 +19,12 @@ from headrace.app.operations import (
     watch_now,
 )
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
+from headrace.core.ids import new_id
 from headrace.core.project import PrivacySpec
 from headrace.core.record import Outcome
 from headrace.core.release import Release
 from headrace.store.records import decode_outcome
-from headrace.testing import START, make_prediction
+from headrace.testing import START, make_approval, make_prediction
 from tests.app.small import AUTHOR, VALIDATOR, Site, Small, cars
 
 MANUAL = ("approval: automatic", "approval: manual")
@@ -58,6 +60,18 @@ def test_a_release_is_found_by_its_id_or_how_id_or_digest_begin(waiting: Waiting
 def test_a_release_that_cannot_be_told_says_how_to_list_them(waiting: Waiting, text: str) -> None:
     with pytest.raises(NotFound, match=r"There is no release .*headrace release ls"):
         find_release(waiting[0].app, text)
+
+
+@pytest.mark.requirement("GOV-01")
+def test_a_decision_whose_process_died_before_its_effect_takes_effect(shared: Site) -> None:
+    project = shared.project("reminded", MANUAL)
+    release = project.released()
+    approval = make_approval(release, id=new_id(START), approver=VALIDATOR)
+    project.app.store.evidence.approve(approval)
+    assert settle(project.app, project.work, release.id, leaving=()).state == "waiting"
+    project.work.deliveries.remind()
+    project.work.deliveries.remind()
+    assert settle(project.app, project.work, release.id, leaving=DECIDING).state == "live"
 
 
 def test_a_decision_is_one_of_two(waiting: Waiting) -> None:

@@ -101,7 +101,7 @@ def test_the_page_on_services_does_what_it_says(reader: Reader) -> None:
     assert reader.follow(DOCS / "how-to" / "connect-a-service.md") >= 5
 
 
-@pytest.mark.parametrize("page", ["change-the-policy", "get-rights-for-an-hour"])
+@pytest.mark.parametrize("page", ["change-the-policy", "get-rights-for-an-hour", "keep-proof-of-the-log"])
 def test_a_page_on_rights_does_what_it_says(reader: Reader, page: str) -> None:
     assert reader.follow(DOCS / "how-to" / f"{page}.md") >= 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -95,14 +96,15 @@ def append_events(sender: Connection, path: Path, stream: str) -> None:
 
 
 def append_audit(sender: Connection, settings: Settings, n_entries: int) -> None:
-    """Append entries from four threads; send each once it is acknowledged."""
+    """Append entries from four threads; send actor and number of each once it is acknowledged."""
     store = open_store(settings, SystemClock())
+    name = f"child{os.getpid()}"
     lock = threading.Lock()
 
     def work(n: int) -> None:
-        entry = store.audit.append("child", "act", f"thing:{n}", {"n": n})
+        store.audit.append(name, "act", f"thing:{n}", {"n": n})
         with lock:
-            sender.send((entry.sequence, entry.hash))
+            sender.send((name, n))
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(n_entries)))
@@ -143,7 +145,7 @@ def append_positions(sender: Connection, path: Path, table: str, n_positions: in
 def open_home(sender: Connection, settings: Settings) -> None:
     """Open a store that may not exist yet, and say so."""
     store = open_store(settings, SystemClock())
-    sender.send(store.audit.verify())
+    sender.send(store.audit.verify().sequence)
     store.close()
 
 

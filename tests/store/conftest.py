@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from headrace.core.settings import Settings
 from headrace.store import Store, open_store
 from headrace.store._sql.tables import metadata
 from headrace.testing import FakeClock, make_settings
+from tests.databases import postgres_database
 
 
 @pytest.fixture
@@ -32,19 +32,8 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared_postgres(postgres_role: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a Postgres database that has its tables."""
-    name = f"headrace_test_{secrets.token_hex(6)}"
-    server = psycopg.connect(
-        host="127.0.0.1", port=5432, user=postgres_role, dbname="postgres", autocommit=True
-    )
-    with server:
-        server.execute(f'CREATE DATABASE "{name}"'.encode())
-        try:
-            url = f"postgresql://{postgres_role}@127.0.0.1:5432/{name}"
-            home = tmp_path_factory.mktemp("postgres") / "home"
-            open_store(make_settings(home, database_url=url), FakeClock()).close()
-            yield url
-        finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    with postgres_database(postgres_role, tmp_path_factory.mktemp("postgres")) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

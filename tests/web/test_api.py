@@ -249,3 +249,17 @@ def test_the_description_needs_an_identity_and_is_valid_json(site: Site) -> None
     assert described["openapi"].startswith("3.1")
     assert "/api/v1/projects/{project}/labels" in described["paths"]
     assert json.dumps(described)
+
+
+@pytest.mark.requirement("GOV-01")
+def test_the_log_is_exported_as_lines_of_json(site: Site) -> None:
+    answer = site.get("/api/v1/audit/export", by=AUDITOR)
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    events = [json.loads(line) for line in answer.text.splitlines()]
+    assert [event["metadata"]["sequence"] for event in events[:3]] == [1, 2, 3]
+    rest = site.get("/api/v1/audit/export", by=AUDITOR, params={"after": len(events) - 1}).text
+    assert rest.splitlines()[0] == answer.text.splitlines()[-1]
+    early = {"until": "2000-01-01T00:00:00Z"}
+    assert site.get("/api/v1/audit/export", by=AUDITOR, params=early).text == ""
+    assert site.get("/api/v1/audit/export", by=AUDITOR, params={"since": "yesterday"}).status_code == 422
+    assert site.get("/api/v1/audit/export", by=VIEWER).status_code == 403

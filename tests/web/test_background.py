@@ -96,3 +96,18 @@ def test_what_is_out_of_the_ordinary_over_http_becomes_an_incident(site: Site) -
         threading.Event().wait(0.01)
     assert "impossible_travel" in found
     assert sum(use.count for use in site.app.store.uses.list(VIEWER) if use.action == "active") >= 3
+
+
+@pytest.mark.requirement("GOV-01")
+def test_the_log_is_sealed_as_it_grows_and_once_more_at_the_end(site: Site) -> None:
+    app, background = site.app, Background(site.server.parts)
+    app.store.audit.append("ada", "act", "thing:1", {})
+    background.seal()
+    assert app.seals.last() is not None
+    assert app.seals.due() is None, "what has come since has not waited long enough"
+    app.store.audit.append("ada", "act", "thing:2", {})
+    written = app.store.audit.head().sequence
+    background.stop()
+    last = app.seals.last()
+    assert last is not None
+    assert last.sequence >= written

@@ -272,12 +272,48 @@ def test_the_audit_page_shows_searches_and_verifies(site: Site) -> None:
     page = site.page("/audit", by=AUDITOR)
     assert page.status_code == 200
     assert 'aria-current="page">Audit' in page.text
-    found = site.page("/audit?text=rollout.start", by=AUDITOR).text
-    assert "rollout.start" in found
+    found = site.page("/audit?text=rollout.move", by=AUDITOR).text
+    assert "rollout.move" in found
     assert "access.write" not in found
     assert "No entry that you may read holds this text" in site.page("/audit?text=zzz", by=AUDITOR).text
     verified = site.post("/audit/verify", by=AUDITOR, headers={"accept": "text/html"} | SAME_SITE)
     assert "are as they were written" in verified.text
+
+
+@pytest.mark.requirement("GOV-01")
+def test_the_audit_page_says_how_far_the_log_is_sealed(site: Site) -> None:
+    site.post("/audit/verify", by=AUDITOR, headers={"accept": "text/html"} | SAME_SITE)
+    seal = site.app.seals.last()
+    assert seal is not None
+    page = site.page("/audit", by=AUDITOR).text
+    assert "up to entry" in page
+    assert seal.hash in page
+    known = site.get("/api/v1/audit/seal", by=AUDITOR).json()["seal"]
+    assert known["number"] >= seal.number
+
+
+def test_an_entry_leads_to_what_it_is_about(site: Site) -> None:
+    raised = site.app.access.incidents.open("odd", VIEWER, "main", title="Something odd")
+    for resource, path in (
+        (f"incident:{raised.id}", f"/incidents/{raised.id}"),
+        (f"principal:{VIEWER}", f"/access/{VIEWER}"),
+        (f"release:{site.seeded.live}", f"/releases/{site.seeded.live}"),
+        ("project:cars", "/projects/cars"),
+    ):
+        site.app.store.audit.append("ada", "look.here", resource, {})
+        assert f'href="{path}"' in site.page("/audit?text=look.here", by=AUDITOR).text
+        assert site.page(path, by=AUDITOR).status_code == 200
+
+
+@pytest.mark.requirement("GOV-01")
+def test_nothing_in_an_entry_turns_the_page_round(site: Site) -> None:
+    odd = "evil\u202egnp.exe\n<b>\x1b[2K"
+    site.app.store.audit.append(odd, "odd.text", f"artefact:{odd}", {"why": odd, odd: [odd]})
+    page = site.page("/audit?text=odd.text", by=AUDITOR).text
+    assert "evil\\u202egnp.exe" in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "<b>" not in page
 
 
 def test_a_menu_holds_what_its_reader_may_open(site: Site) -> None:

@@ -224,8 +224,8 @@ class Gatekeeper:
         action: str,
         resource: str | Resource,
         arguments: Mapping[str, str] = NOTHING,
-    ) -> None:
-        """Return if ``principal`` may do ``action`` on ``resource``; a refusal is audited, durably.
+    ) -> Decision:
+        """By which rules ``principal`` may do ``action`` on ``resource``; a refusal is audited, durably.
 
         Raises:
             Denied: no rule permits it, or one forbids it.
@@ -235,12 +235,12 @@ class Gatekeeper:
         decision = self.decide(principal, action, resource, arguments)
         if decision.allowed:
             self._uses.note(principal.name, action, str(resource))
-            return
+            return decision
         self._audit.append(
             principal.name,
             "access.denied",
             str(resource),
-            {"action": action, "rules": list(decision.rules), "policy": decision.policy},
+            {"action": action} | decision.basis,
         )
         why = self._why(principal, action, resource, decision)
         if self.lacks_proof(principal, action, resource, arguments):

@@ -26,7 +26,7 @@ MAX_TEXT_CHARS = 2_000
 class Identities:
     """The known identities, remembered so that a request costs no query.
 
-    Every change is an audit entry first, and holds in every process at its next request.
+    Every change is kept together with its audit entry, and holds in every process at its next request.
 
     Example::
 
@@ -213,16 +213,17 @@ class Identities:
     def _save(
         self, before: Principal | None, changed: Principal, actor: str, detail: dict[str, Any]
     ) -> Principal:
-        """Audit, write, and let every process look again."""
-        if before is not None:
-            self._keep_an_admin(before, changed)
+        """Write it and its entry, and let every process look again."""
         if "roles" in detail:
             detail |= {"before": None if before is None else list(before.roles)}
         if changed.kind != "person" and "roles" in detail:
             detail |= {"kind": changed.kind, "owner": changed.owner}
-        self._audit.append(actor, "access.write", f"principal:{changed.name}", detail)
-        self._principals.save(changed)
-        self._epoch.advance()
+        with self._audit.transaction():
+            if before is not None:
+                self._keep_an_admin(before, changed)
+            self._principals.save(changed)
+            self._audit.append(actor, "access.write", f"principal:{changed.name}", detail)
+            self._epoch.advance()
         return changed
 
     def _keep_an_admin(self, before: Principal, changed: Principal) -> None:

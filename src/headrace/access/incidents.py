@@ -79,7 +79,7 @@ def resource_of(incident: Incident) -> Resource:
 
 
 class Incidents:
-    """Raises and changes incidents; each step is an audit entry first.
+    """Raises and changes incidents; each step is kept together with its audit entry.
 
     Example::
 
@@ -118,11 +118,14 @@ class Incidents:
             at=self._clock.now(),
             evidence=dict(evidence or {}),
         )
-        self._audit.append(
-            raised_by, "incident.raise", f"incident:{incident.id}", {"kind": kind, "subject": subject}
-        )
+        with self._audit.transaction():
+            if self._store.find(incident.id) is None:
+                self._audit.append(
+                    raised_by, "incident.raise", f"incident:{incident.id}", {"kind": kind, "subject": subject}
+                )
+            kept = self._store.add(incident)
         _log.warning("Incident %s (%s) about %s", incident.id, printable(kind), printable(subject))
-        return self._store.add(incident)
+        return kept
 
     def step(self, incident_id: str, step: Step) -> Incident:
         """Apply one step.
@@ -136,7 +139,8 @@ class Incidents:
         changed = transition(before, step)
         if changed is before:
             return before
-        self._audit.append(
-            step.by, f"incident.{step.kind}", f"incident:{before.id}", {"subject": before.subject}
-        )
-        return self._store.change(changed)
+        with self._audit.transaction():
+            self._audit.append(
+                step.by, f"incident.{step.kind}", f"incident:{before.id}", {"subject": before.subject}
+            )
+            return self._store.change(changed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.access.signing import PublicKey
+from headrace.access.key_ring import PublicKey
 from headrace.app.composition import App
 from headrace.app.operations import find_release
 from headrace.app.reading import model_run

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headrace.app.alerts import close_alert
 from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.app.gating import Gating
 from headrace.app.registered import as_candidate, fetch_registered
 from headrace.app.table import gather
-from headrace.core.data import Artifact, Run
+from headrace.core.data import Artifact, Run, Snapshot
 from headrace.core.errors import HeadraceError, UserError
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
@@ -157,8 +161,16 @@ class Builds:
             tables=self._store.tables,
             snapshots=self._store.snapshots,
             clock=self._app.clock,
+            noted=partial(self._noted, state["author"]),
         )
         return {"snapshot_id": snapshot.id, "judged_id": derived_id("release", state["build_id"])}
+
+    @contextmanager
+    def _noted(self, author: str, snapshot: Snapshot) -> Iterator[None]:
+        detail = {"snapshot": snapshot.id, "digest": snapshot.digest, "rows": snapshot.n_rows}
+        with self._store.transaction():
+            self._store.audit.append(author, "data.snapshot", f"project:{snapshot.project}", detail)
+            yield
 
     def _data_gate(self, state: dict[str, Any]) -> dict[str, Any]:
         judged, blocked = self._gating.data(state)
@@ -224,10 +236,11 @@ class Builds:
             at=self._app.clock.now(),
         )
         release = replace(release, signature=self._app.access.signatures.sign(release))
-        self._store.audit.append(
-            state["author"], "release.propose", f"release:{release.id}", {"digest": release.digest}
-        )
-        return {"release_id": self._store.releases.add(release).id}
+        detail = {"digest": release.digest, "run": run.id, "cause": release.manifest.cause}
+        with self._store.transaction():
+            if all(known.id != release.id for known in self._store.releases.list(project.name)):
+                self._store.audit.append(state["author"], "release.propose", f"release:{release.id}", detail)
+            return {"release_id": self._store.releases.add(release).id}
 
     def _baseline(self, project: Project, run: Run) -> Artifact:
         made, rows = self._training(run)
@@ -257,7 +270,7 @@ class Builds:
         """Say how it ended, and close the alert that asked for it."""
         for alert in self._store.findings.alerts(state["project"]):
             if alert.build_id == state["build_id"] and alert.state != "closed":
-                self._store.findings.save_alert(replace(alert, state="closed"))
+                close_alert(self._store, alert, state["author"], "its build has ended")
         shutil.rmtree(self._scratch(state["build_id"]), ignore_errors=True)
         release_id = state.get("release_id")
         judged_id = derived_id("release", state["build_id"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.access.incidents import Step
 from headrace.app.composition import App
-from headrace.core.canonical import digest_bytes
+from headrace.core.canonical import digest_bytes, digest_of
 from headrace.core.errors import GateFailed, InvalidInput, NotFound
 from headrace.core.identity import Incident, PolicyText, Principal, Resource
 from headrace.core.ids import derived_id
@@ -197,7 +197,10 @@ def _judged(app: App, release_id: str, found: Compliance) -> Verdict:
         return before[-1]
     if before:
         made = replace(made, id=derived_id(release_id, COMPLIANCE, str(len(before))))
-    app.store.evidence.add_verdict(made)
+    detail = {"verdict": made.id, "outcome": made.outcome, "evidence": digest_of(made)}
+    with app.store.transaction():
+        app.store.evidence.add_verdict(made)
+        app.store.audit.append(SYSTEM, "release.comply", f"release:{release_id}", detail)
     return made
 
 

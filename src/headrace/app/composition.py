@@ -9,10 +9,12 @@ from types import TracebackType
 from headrace.access.abnormal import KINDS, Limits
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.identities import Identities
+from headrace.access.key_ring import KeyRing
 from headrace.access.oidc import Provider
 from headrace.access.opening import Access, open_access
 from headrace.access.policies import Policies
 from headrace.access.privacy.logs import cleaned, mask_logs
+from headrace.access.seals import Seals
 from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
 from headrace.core.errors import InvalidInput
@@ -23,6 +25,7 @@ from headrace.monitoring.baseline import Baseline
 from headrace.plugins.mlflow import MlflowTracker
 from headrace.releases.signed import SignedReleases
 from headrace.store import Store, open_store
+from headrace.store.seal_file import SealFile
 from headrace.training.package import OnnxScorer, load_scorer
 
 _LOADED = 32
@@ -43,6 +46,7 @@ class App:
     tracker: Tracker
     signed: SignedReleases
     scorers: Scorers
+    seals: Seals
     provider: Provider | None = None
 
     @property
@@ -145,5 +149,12 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         tracker=MlflowTracker(settings.mlflow_url, store.projects.workspace),
         signed=signed,
         scorers=Scorers(store, signed),
+        seals=Seals(
+            store.audit,
+            store.seals,
+            SealFile(settings.seals_path or settings.home / "audit"),
+            KeyRing(settings.home / "keys", "seals"),
+            clock,
+        ),
         provider=None if settings.provider is None else Provider(settings.provider, clock),
     )

@@ -49,7 +49,7 @@ def propose(app: App, principal: Principal, text: str, comment: str = "") -> Pol
         InvalidInput: it cannot be used; each mistake with line and column.
         Conflict: it is in force already.
     """
-    app.gatekeeper.require(principal, "policy.propose", _resource(principal.workspace))
+    permitted = app.gatekeeper.require(principal, "policy.propose", _resource(principal.workspace))
     if len(text) > LARGEST:
         raise InvalidInput(f"The text has {len(text)} characters. Expected at most {LARGEST}.")
     read_rules(text)
@@ -69,11 +69,14 @@ def propose(app: App, principal: Principal, text: str, comment: str = "") -> Pol
             at=app.clock.now(),
             comment=comment,
         )
-        app.store.audit.append(principal.name, "controls.propose", _named(wanted), {"digest": digest})
-        kept = app.store.policies.add(wanted)
-        # Of two proposals at the same instant the first has this number; the other one takes the next.
-        if (kept.digest, kept.author) == (digest, principal.name):
-            return kept
+        with app.store.transaction():
+            kept = app.store.policies.add(wanted)
+            # Of two proposals at the same instant the first has this number; the other one takes the next.
+            if (kept.digest, kept.author) == (digest, principal.name):
+                app.store.audit.append(
+                    principal.name, "controls.propose", _named(wanted), {"digest": digest} | permitted.basis
+                )
+                return kept
 
 
 def decide(
@@ -92,7 +95,7 @@ def decide(
     found = next((t for t in _texts(app, principal.workspace) if t.version == version), None)
     if found is None:
         raise NotFound(f"The rules have no version {version}. List them: headrace project controls ls")
-    app.gatekeeper.require(principal, "policy.decide", _resource(principal.workspace, found))
+    permitted = app.gatekeeper.require(principal, "policy.decide", _resource(principal.workspace, found))
     if found.state != "waiting":
         raise Conflict(
             f"Version {version} of the rules is {found.state}; only one that waits can be decided. "
@@ -106,15 +109,16 @@ def decide(
         )
     moved = transition(found, (Approve if decision == "approved" else Refuse)(by=principal.name, at=now))
     detail = {"decision": decision, "digest": found.digest, "author": found.author, "comment": comment}
-    app.store.audit.append(principal.name, "controls.decide", _named(found), detail)
-    kept = app.store.policies.change(moved)
+    with app.store.transaction():
+        app.store.audit.append(principal.name, "controls.decide", _named(found), detail | permitted.basis)
+        kept = app.store.policies.change(moved)
+        for older in app.store.policies.list(subject=kept.subject, state="live"):
+            if decision == "approved" and older.version < version:
+                # Whoever approved another version at the same instant has tidied up too.
+                with suppress(Conflict):
+                    app.store.policies.change(transition(older, Supersede(at=now)))
     if decision == "rejected":
         return Judged(text=kept, violating=[])
-    for older in app.store.policies.list(subject=kept.subject, state="live"):
-        if older.version < version:
-            # Whoever approved another version at the same instant has tidied up too.
-            with suppress(Conflict):
-                app.store.policies.change(transition(older, Supersede(at=now)))
     return Judged(text=kept, violating=judge_all(app, principal.workspace))
 
 

@@ -1,4 +1,4 @@
-"""What people may do about tokens, secrets and keys: hand out, revoke, rotate. Each is written down first."""
+"""What people may do about tokens, secrets and keys: hand out, revoke, rotate; each is written down."""
 
 from __future__ import annotations
 
@@ -106,8 +106,9 @@ def new_secret(app: App, principal: Principal, name: str, *, days: int = DEFAULT
     app.gatekeeper.require(principal, "access.write", f"principal:{name}")
     service = app.identities.resolve(name)
     check_service(service)
-    app.store.audit.append(principal.name, "secret.new", f"principal:{name}", {"days": days})
-    return app.access.secrets.new(service, days=days)
+    with app.store.transaction():
+        app.store.audit.append(principal.name, "secret.new", f"principal:{name}", {"days": days})
+        return app.access.secrets.new(service, days=days)
 
 
 def trust(
@@ -131,8 +132,11 @@ def trust(
     service = app.identities.resolve(name)
     check_service(service)
     about = {"issuer": issuer, "audience": audience, "subject": subject, "days": days}
-    app.store.audit.append(principal.name, "secret.trust", f"principal:{name}", about)
-    made = app.access.workloads.trust(service, issuer=issuer, audience=audience, subject=subject, days=days)
+    with app.store.transaction():
+        app.store.audit.append(principal.name, "secret.trust", f"principal:{name}", about)
+        made = app.access.workloads.trust(
+            service, issuer=issuer, audience=audience, subject=subject, days=days
+        )
     return _shown(made)
 
 
@@ -153,8 +157,9 @@ def revoke_credential(app: App, principal: Principal, name: str, credential_id: 
     app.gatekeeper.require(principal, "access.write", f"principal:{name}")
     find_own(app.store.credentials, name, credential_id)
     about = {"credential": credential_id}
-    app.store.audit.append(principal.name, "secret.revoke", f"principal:{name}", about)
-    return _shown(app.access.secrets.revoke(name, credential_id))
+    with app.store.transaction():
+        app.store.audit.append(principal.name, "secret.revoke", f"principal:{name}", about)
+        return _shown(app.access.secrets.revoke(name, credential_id))
 
 
 def revoke_unneeded(app: App) -> list[Known]:
@@ -162,8 +167,9 @@ def revoke_unneeded(app: App) -> list[Known]:
     ended = []
     for record in app.access.secrets.unneeded():
         about = {"credential": record.id, "reason": f"unused for {UNUSED_DAYS} days"}
-        app.store.audit.append(SYSTEM, "secret.revoke", f"principal:{record.subject}", about)
-        ended.append(_shown(app.access.secrets.revoke(record.subject, record.id)))
+        with app.store.transaction():
+            app.store.audit.append(SYSTEM, "secret.revoke", f"principal:{record.subject}", about)
+            ended.append(_shown(app.access.secrets.revoke(record.subject, record.id)))
     return ended
 
 
@@ -198,14 +204,15 @@ def revoke_tokens(
     whose = app.store.principals.get(name)
     revocations = app.access.revocations
     what = {name: value for name, value in (("token", token), ("run", run)) if value is not None}
-    app.store.audit.append(principal.name, "token.revoke", f"principal:{name}", what)
     at = app.clock.now()
-    if token is not None:
-        revocations.end(whose, "token", token)
-    elif run is not None:
-        revocations.end(whose, "run", run)
-    else:
-        at = revocations.end_all(whose)
+    with app.store.transaction():
+        app.store.audit.append(principal.name, "token.revoke", f"principal:{name}", what)
+        if token is not None:
+            revocations.end(whose, "token", token)
+        elif run is not None:
+            revocations.end(whose, "run", run)
+        else:
+            at = revocations.end_all(whose)
     return Revoked(principal=name, at=at, token=token, run=run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,16 +11,17 @@ from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.core.errors import Conflict
 from headrace.core.project import Project
-from headrace.core.release import Verdict
+from headrace.core.release import Approval, Outcome4, Release, Verdict
 from headrace.monitoring.ingest import ingest
+from headrace.plugins.mlflow import ALIAS
 from headrace.releases import delivery
+from headrace.releases.delivery import SYSTEM
 from headrace.releases.rollout import Stop
 from headrace.releases.states import ReleaseEvent, overall
 from headrace.store import Store
 from headrace.store.documents import from_plain, to_plain
 from headrace.training.training_set import input_columns
 
-SYSTEM = "system:delivery"
 DECISION = "decision"
 TICK = "tick"
 _DAY_S = 86_400.0
@@ -52,26 +54,46 @@ class Deliveries:
             rollout = step("apply", self._apply, release_id, judged)
         return step("finish", self._finish, release_id)
 
+    def remind(self) -> None:
+        """Tell deliveries again what was decided about them: whoever decided may have died before they could.
+
+        A decision that has arrived before arrives no second time.
+        """
+        under_way = set(self._durable.unfinished("deliver"))
+        for release in self._store.releases.list() if under_way else ():
+            if release.state == "waiting" and f"deliver:{release.id}" in under_way:
+                for approval in self._store.evidence.approvals(release.id):
+                    send_decision(self._durable, approval)
+
     def _judge(self, release_id: str) -> str:
         release = self._store.releases.get(release_id)
         if release.state != "proposed":
             return release.state
         verdicts = self._store.evidence.verdicts(release_id)
         outcome = overall(verdicts)
-        self._note("release.judge", release_id, {"outcome": outcome, "digest": release.digest})
+        refused = self._refusal(release, verdicts, outcome)
+        evidence = delivery.evidence_digest(self._store, release_id)
+        detail = {"outcome": outcome, "digest": release.digest, "evidence": evidence}
+        with self._store.transaction():
+            self._note("release.judge", release_id, detail)
+            if refused:
+                return delivery.move(self._store, release_id, "gates_refused", refused).state
+            release = delivery.move(self._store, release_id, "gates_passed")
+            # An inconclusive gate is never decided by a machine.
+            if release.manifest.approval == "automatic" and outcome == "passed":
+                delivery.approve_by_policy(self._store, release, self._app.clock.now())
+                return self._decision(release_id)
+            return release.state
+
+    def _refusal(self, release: Release, verdicts: Sequence[Verdict], outcome: Outcome4) -> str:
+        """Why the release goes no further; empty if it does."""
         if outcome in ("failed", "error"):
-            reasons = "; ".join(f"{v.gate}: {v.reason}" for v in verdicts if v.outcome == outcome)
-            return delivery.move(self._store, release_id, "gates_refused", reasons).state
+            return "; ".join(f"{v.gate}: {v.reason}" for v in verdicts if v.outcome == outcome)
         try:
             self._app.signed.package(release)
         except Conflict as error:
-            return delivery.move(self._store, release_id, "gates_refused", str(error)).state
-        release = delivery.move(self._store, release_id, "gates_passed")
-        # An inconclusive gate is never decided by a machine.
-        if release.manifest.approval == "automatic" and outcome == "passed":
-            delivery.approve_by_policy(self._store, release, self._app.clock.now())
-            return self._decision(release_id)
-        return release.state
+            return str(error)
+        return ""
 
     def _decision(self, release_id: str) -> str:
         release = self._store.releases.get(release_id)
@@ -94,9 +116,9 @@ class Deliveries:
         return True
 
     def _start(self, release_id: str) -> str:
-        rollout = delivery.start(self._store, release_id, self._app.clock.now())
-        delivery.move(self._store, release_id, "start_rollout", rollout.reason)
-        self._note("rollout.start", release_id, {"champion": rollout.champion_id, "state": rollout.state})
+        with self._store.transaction():
+            rollout = delivery.start(self._store, release_id, self._app.clock.now())
+            delivery.move(self._store, release_id, "start_rollout", rollout.reason)
         return rollout.state
 
     def _look(self, release_id: str) -> dict[str, Any]:
@@ -114,8 +136,6 @@ class Deliveries:
         return delivery.apply_look(self._store, self._project(release_id), from_plain(Verdict, judged)).state
 
     def _finish(self, release_id: str) -> str:
-        rollout = self._store.rollouts.get(release_id)
-        self._note("rollout.finish", release_id, {"state": rollout.state, "reason": rollout.reason})
         release = delivery.finish(self._store, release_id)
         if release.state == "live":
             follow_live(self._app, release.project)
@@ -128,21 +148,29 @@ class Deliveries:
         self._store.audit.append(SYSTEM, action, f"release:{release_id}", detail)
 
 
-def follow_live(app: App, project: str) -> None:
-    """Point the tracker's production alias at the version of the live release."""
+def send_decision(durable: Durable, approval: Approval) -> None:
+    """Tell the delivery of a release that somebody has decided about it; once is enough."""
+    key = f"{approval.release_id}:{approval.approver}"
+    durable.send(f"deliver:{approval.release_id}", DECISION, approval.decision, key)
+
+
+def follow_live(app: App, project: str, *, by: str = SYSTEM) -> None:
+    """Point the tracker's production alias at the version of the live release; the entry comes first."""
     route = app.store.rollouts.route(project)
     if route is None:
         return
     run_id = app.store.releases.get(route.live).manifest.run_id
     for model in app.store.models.list(project):
         if model.run_id == run_id and model.registry_version is not None:
+            detail = {"alias": ALIAS, "version": model.registry_version, "release": route.live}
+            app.store.audit.append(by, "alias.move", f"project:{project}", detail)
             app.tracker.set_live(project, model.registry_version)
 
 
-def stop_rollout(app: App, release_id: str, reason: str, at: datetime) -> None:
+def stop_rollout(app: App, release_id: str, by: str, at: datetime) -> None:
     """End a rollout on a person's word: the champion keeps the traffic from this moment."""
-    delivery.apply(app.store, release_id, Stop(reason=reason, at=at))
-    delivery.finish(app.store, release_id)
+    delivery.apply(app.store, release_id, Stop(reason=f"stopped by {by}", at=at), by=by)
+    delivery.finish(app.store, release_id, by=by)
 
 
 def numeric_inputs(store: Store, project: Project) -> frozenset[str]:

@@ -74,8 +74,9 @@ def give_back(app: App, text: str) -> None:
     record = app.access.refreshing.find(text)
     if record is not None:
         about = {"family": record.family}
-        app.store.audit.append(record.subject, "token.revoke", f"principal:{record.subject}", about)
-        app.access.refreshing.end(record)
+        with app.store.transaction():
+            app.store.audit.append(record.subject, "token.revoke", f"principal:{record.subject}", about)
+            app.access.refreshing.end(record)
         return
     try:
         speaking = app.gatekeeper.authenticate(f"Bearer {text}")
@@ -83,8 +84,10 @@ def give_back(app: App, text: str) -> None:
         return
     if speaking.session is not None:
         jti = speaking.session.token
-        app.store.audit.append(speaking.name, "token.revoke", f"principal:{speaking.name}", {"token": jti})
-        app.access.revocations.end(speaking, "token", jti)
+        with app.store.transaction():
+            about = {"token": jti}
+            app.store.audit.append(speaking.name, "token.revoke", f"principal:{speaking.name}", about)
+            app.access.revocations.end(speaking, "token", jti)
 
 
 def _by_secret(app: App, client: Client | None) -> Granted:

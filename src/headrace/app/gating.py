@@ -11,6 +11,7 @@ from headrace.app.composition import App
 from headrace.checks.artefacts import scan
 from headrace.checks.opinions import scanners
 from headrace.checks.quality import check_data
+from headrace.core.canonical import digest_of
 from headrace.core.data import Run
 from headrace.core.errors import UserError
 from headrace.core.ids import derived_id
@@ -23,6 +24,8 @@ from headrace.training.evaluation import compare_with, evaluate
 from headrace.training.pipeline import recipe_of
 from headrace.training.proof import prove_package
 from headrace.training.training_set import load_rows, load_training_set, trained_on
+
+SYSTEM = "system:gates"
 
 
 class Gating:
@@ -45,7 +48,7 @@ class Gating:
             evidence=dict(result.evidence),
             at=self._now(),
         )
-        self._store.evidence.add_verdict(judged)
+        self._record(state, judged)
         return judged, [str(segment) for segment in result.blocked_segments]
 
     def origin(self, state: dict[str, Any]) -> str:
@@ -140,7 +143,7 @@ class Gating:
         evidence = {"threats": [str(threat) for threat in threats], "scanners": ["headrace", *scanners()]}
         outcome: Outcome4 = "failed" if threats else "passed"
         judged = verdict(self._subject(state), "artefact", outcome, reason, evidence=evidence, at=self._now())
-        self._store.evidence.add_verdict(judged)
+        self._record(state, judged)
         return f"artefact {outcome}"
 
     def package(self, state: dict[str, Any]) -> str:
@@ -181,8 +184,22 @@ class Gating:
 
     def _keep(self, state: dict[str, Any], verdicts: list[Verdict]) -> str:
         for judged in verdicts:
-            self._store.evidence.add_verdict(self._by_leave(state, judged))
+            self._record(state, self._by_leave(state, judged))
         return ", ".join(f"{judged.gate} {judged.outcome}" for judged in verdicts)
+
+    def _record(self, state: dict[str, Any], judged: Verdict) -> None:
+        detail = {
+            "gate": judged.gate,
+            "outcome": judged.outcome,
+            "reason": judged.reason,
+            "verdict": judged.id,
+            "build": state["build_id"],
+            "evidence": digest_of(judged),
+        }
+        with self._store.transaction():
+            if all(known.id != judged.id for known in self._store.evidence.verdicts(judged.subject_id)):
+                self._store.audit.append(SYSTEM, "gate.judge", f"project:{state['project']}", detail)
+            self._store.evidence.add_verdict(judged)
 
     def _by_leave(self, state: dict[str, Any], judged: Verdict) -> Verdict:
         """The verdict, let through if somebody else gave leave to deviate from this gate."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from headrace.access.grants import (
     BREAK_GLASS_S,
@@ -19,7 +19,7 @@ from headrace.access.grants import (
 from headrace.access.incidents import Step
 from headrace.app.composition import App
 from headrace.core.errors import InvalidInput, NotFound
-from headrace.core.identity import ROLES, Grant, Principal, Role
+from headrace.core.identity import ROLES, Decision, Grant, Principal, Role
 from headrace.core.ids import new_id
 
 SHORTEST_S = 60
@@ -48,7 +48,7 @@ def ask(
         Denied: ``me`` has no right to ask, or holds it by a grant only.
         InvalidInput: a role that cannot be granted, no reason, or a duration out of bounds.
     """
-    app.gatekeeper.require(me, "grant.ask", _resource(resource))
+    permitted = app.gatekeeper.require(me, "grant.ask", _resource(resource))
     wanted = _role(role)
     if wanted == "admin":
         raise InvalidInput(
@@ -68,10 +68,7 @@ def ask(
         duration_s=duration_s,
         longest_s=LONGEST_S,
     )
-    app.store.audit.append(me.name, "grant.ask", f"grant:{grant.id}", _detail(grant))
-    kept = app.store.grants.add(grant)
-    app.store.epoch.advance()
-    return kept
+    return _add(app, me, grant, "grant.ask", permitted)
 
 
 def decide(app: App, me: Principal, grant_id: str, decision: Literal["approved", "refused"]) -> Grant:
@@ -81,10 +78,11 @@ def decide(app: App, me: Principal, grant_id: str, decision: Literal["approved",
         Denied: ``me`` asked for it, gets it, or may not decide grants by roles of its own.
         Conflict: it was decided meanwhile.
     """
-    app.gatekeeper.require(me, "grant.decide", f"grant:{grant_id}")
+    permitted = app.gatekeeper.require(me, "grant.decide", f"grant:{grant_id}")
     grant, now = _found(app, me, grant_id), app.clock.now()
     event = Approve(by=me.name, at=now) if decision == "approved" else Refuse(by=me.name, at=now)
-    return _change(app, me, transition(grant, event), "grant.decide", {"decision": decision})
+    detail = {"decision": decision} | permitted.basis
+    return _change(app, me, transition(grant, event), "grant.decide", detail)
 
 
 def end(app: App, me: Principal, grant_id: str) -> Grant:
@@ -96,9 +94,9 @@ def end(app: App, me: Principal, grant_id: str) -> Grant:
     """
     grant = app.store.grants.find(grant_id)
     own = grant is not None and me.name in (grant.subject, grant.asked_by)
-    app.gatekeeper.require(me, "project.read" if own else "grant.decide", f"grant:{grant_id}")
+    permitted = app.gatekeeper.require(me, "project.read" if own else "grant.decide", f"grant:{grant_id}")
     ended = transition(_found(app, me, grant_id), End(by=me.name, at=app.clock.now()))
-    return _change(app, me, ended, "grant.end", {})
+    return _change(app, me, ended, "grant.end", permitted.basis)
 
 
 def break_glass(
@@ -112,7 +110,7 @@ def break_glass(
         Denied: ``me`` is no person who operates or administers.
         InvalidInput: no reason, or a duration out of bounds.
     """
-    app.gatekeeper.require(me, "grant.break_glass", _resource(resource))
+    permitted = app.gatekeeper.require(me, "grant.break_glass", _resource(resource))
     now = app.clock.now()
     asked = _grant(
         app,
@@ -127,19 +125,17 @@ def break_glass(
     grant = replace(
         asked, state="active", ends_at=now + timedelta(seconds=duration_s), break_glass=True, decided_at=now
     )
-    app.store.audit.append(me.name, "grant.break_glass", f"grant:{grant.id}", _detail(grant))
-    # The alert first: there is no moment at which the role is held and nobody is told.
-    raised = app.access.incidents.open(
-        "break_glass",
-        me.name,
-        me.workspace,
-        title=f"{me.name} took a role in an emergency",
-        evidence={"grant": grant.id} | _detail(grant),
-    )
-    app.access.incidents.step(raised.id, Step(kind="note", by=me.name, at=now, text=_taken(grant)))
-    kept = app.store.grants.add(grant)
-    app.store.epoch.advance()
-    return kept
+    # The alert with it: there is no moment at which the role is held and nobody is told.
+    with app.store.transaction():
+        raised = app.access.incidents.open(
+            "break_glass",
+            me.name,
+            me.workspace,
+            title=f"{me.name} took a role in an emergency",
+            evidence={"grant": grant.id} | _detail(grant),
+        )
+        app.access.incidents.step(raised.id, Step(kind="note", by=me.name, at=now, text=_taken(grant)))
+        return _add(app, me, grant, "grant.break_glass", permitted)
 
 
 def grants(app: App, me: Principal, state: str | None = None) -> list[Grant]:
@@ -225,11 +221,18 @@ def _found(app: App, me: Principal, grant_id: str) -> Grant:
     return grant
 
 
-def _change(app: App, me: Principal, grant: Grant, action: str, more: dict[str, str]) -> Grant:
-    app.store.audit.append(me.name, action, f"grant:{grant.id}", _detail(grant) | more)
-    kept = app.store.grants.change(grant)
-    app.store.epoch.advance()
-    return kept
+def _add(app: App, me: Principal, grant: Grant, action: str, permitted: Decision) -> Grant:
+    with app.store.transaction():
+        app.store.audit.append(me.name, action, f"grant:{grant.id}", _detail(grant) | permitted.basis)
+        app.store.epoch.advance()
+        return app.store.grants.add(grant)
+
+
+def _change(app: App, me: Principal, grant: Grant, action: str, more: dict[str, Any]) -> Grant:
+    with app.store.transaction():
+        app.store.audit.append(me.name, action, f"grant:{grant.id}", _detail(grant) | more)
+        app.store.epoch.advance()
+        return app.store.grants.change(grant)
 
 
 def _taken(grant: Grant) -> str:
@@ -239,7 +242,7 @@ def _taken(grant: Grant) -> str:
     )
 
 
-def _detail(grant: Grant) -> dict[str, str | int]:
+def _detail(grant: Grant) -> dict[str, Any]:
     return {
         "subject": grant.subject,
         "role": grant.role,

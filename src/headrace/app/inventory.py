@@ -174,14 +174,11 @@ def tidy(app: App) -> Round:
 
 
 def _end(app: App, credential: Credential, why: str) -> None:
-    app.store.audit.append(
-        SYSTEM,
-        "credential.revoke",
-        f"principal:{credential.subject}",
-        {"credential": credential.id, "kind": credential.kind, "why": why},
-    )
-    app.store.credentials.change(ended(credential))
-    app.store.epoch.advance()
+    detail = {"credential": credential.id, "kind": credential.kind, "why": why}
+    with app.store.transaction():
+        app.store.audit.append(SYSTEM, "credential.revoke", f"principal:{credential.subject}", detail)
+        app.store.credentials.change(ended(credential))
+        app.store.epoch.advance()
 
 
 def _seen(app: App, me: Principal) -> _Known:

@@ -29,18 +29,20 @@ def link(app: App, me: Principal, name: str, issuer: str, subject: str) -> None:
         raise InvalidInput(f"The issuer is {issuer[:200]!r}. Expected https://..., as the provider says it.")
     if not 0 < len(subject) <= _MAX_CHARS or not subject.isprintable():
         raise InvalidInput(f"The subject has {len(subject)} characters. Expected the provider's 'sub' claim.")
-    app.store.audit.append(me.name, "access.link", f"principal:{name}", _about(issuer, subject))
-    app.access.links.add(person, issuer, subject)
-    app.store.epoch.advance()
+    with app.store.transaction():
+        app.store.audit.append(me.name, "access.link", f"principal:{name}", _about(issuer, subject))
+        app.access.links.add(person, issuer, subject)
+        app.store.epoch.advance()
 
 
 def unlink(app: App, me: Principal, name: str, issuer: str, subject: str) -> None:
     """Let them no longer sign in as ``name``. Raises as :func:`link`."""
     app.gatekeeper.require(me, "access.write", f"principal:{name}")
-    app.store.audit.append(me.name, "access.unlink", f"principal:{name}", _about(issuer, subject))
-    app.access.links.end(name, issuer, subject)
-    app.access.revocations.end_all(app.store.principals.get(name))
-    app.store.epoch.advance()
+    with app.store.transaction():
+        app.store.audit.append(me.name, "access.unlink", f"principal:{name}", _about(issuer, subject))
+        app.access.links.end(name, issuer, subject)
+        app.access.revocations.end_all(app.store.principals.get(name))
+        app.store.epoch.advance()
 
 
 def known_as(app: App, person: Person) -> str | None:

@@ -15,9 +15,10 @@ from headrace.access.privacy.fields import FieldRules
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
-from headrace.app.deliver import DECISION, TICK, follow_live, stop_rollout
+from headrace.app.deliver import TICK, follow_live, send_decision, stop_rollout
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
+from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.identity import Principal, Resource
 from headrace.core.ids import derived_id, new_id
@@ -47,9 +48,17 @@ _TRUTH_TYPES: dict[str, tuple[type, ...]] = {
 def declare(app: App, principal: Principal, folder: Path) -> Project:
     """Read the project in ``folder`` and make it known."""
     project = load_project(folder)
-    app.gatekeeper.require(principal, "project.run", _declared(app, principal, project.name))
-    app.store.projects.save(project, str(folder.resolve()), principal.workspace)
-    app.store.epoch.advance()
+    permitted = app.gatekeeper.require(principal, "project.run", _declared(app, principal, project.name))
+    path, charter = str(folder.resolve()), digest_of(project)
+    with app.store.transaction():
+        known = {one.name: digest_of(one) for one in app.store.projects.list()}
+        before = known.get(project.name)
+        moved = before is not None and app.store.projects.path(project.name) != path
+        if before != charter or moved:
+            detail = {"charter": charter, "before": before, "moved": moved} | permitted.basis
+            app.store.audit.append(principal.name, "project.declare", f"project:{project.name}", detail)
+            app.store.projects.save(project, path, principal.workspace)
+            app.store.epoch.advance()
     return project
 
 
@@ -142,29 +151,30 @@ def decide(
         raise InvalidInput(f"A decision is 'approved' or 'rejected', got {decision!r}.")
     release = find_release(app, release_id)
     action = "release.approve" if decision == "approved" else "release.reject"
-    app.gatekeeper.require(principal, action, f"release:{release.id}")
+    permitted = app.gatekeeper.require(principal, action, f"release:{release.id}")
     if decision == "approved":
         app.signed.package(release)
         require_release(app, release)
     needed = approvals_needed(app, release)
-    app.store.evidence.approve(
-        Approval(
-            id=derived_id("approval", release.id, principal.name),
-            release_id=release.id,
-            digest=release.digest,
-            decision=decision,  # type: ignore[arg-type]
-            author=release.author,
-            approver=principal.name,
-            at=app.clock.now(),
-            comment=comment,
-        ),
-        needed=needed,
+    approval = Approval(
+        id=derived_id("approval", release.id, principal.name),
+        release_id=release.id,
+        digest=release.digest,
+        decision=decision,  # type: ignore[arg-type]
+        author=release.author,
+        approver=principal.name,
+        at=app.clock.now(),
+        comment=comment,
     )
-    detail = {"digest": release.digest, "comment": comment}
+    detail = {"digest": release.digest, "comment": comment} | permitted.basis
     if proof := app.gatekeeper.circumstance(principal).proof:
         detail["proof"] = proof
-    app.store.audit.append(principal.name, action, f"release:{release.id}", detail)
-    work.durable.send(f"deliver:{release.id}", DECISION, decision, f"{release.id}:{principal.name}")
+    with app.store.transaction():
+        if all(known.id != approval.id for known in app.store.evidence.approvals(release.id)):
+            detail["evidence"] = delivery.evidence_digest(app.store, release.id)
+            app.store.audit.append(principal.name, action, f"release:{release.id}", detail)
+        app.store.evidence.approve(approval, needed=needed)
+    send_decision(work.durable, approval)
     if decision == "approved" and len(app.store.evidence.approvals(release.id)) < needed:
         return app.store.releases.get(release.id)
     return settle(app, work, release.id, leaving=DECIDING)
@@ -200,19 +210,21 @@ def roll_back(app: App, work: Workflows, principal: Principal, project: str) -> 
 
     Returns the release that answers now.
     """
-    app.gatekeeper.require(principal, "release.rollback", f"project:{project}")
+    permitted = app.gatekeeper.require(principal, "release.rollback", f"project:{project}")
     active = app.store.rollouts.find_active(project)
-    app.store.audit.append(
-        principal.name, "release.rollback", f"project:{project}", {"rollout": active and active.release_id}
-    )
+    detail = {"rollout": active and active.release_id} | permitted.basis
+    with app.store.transaction():
+        app.store.audit.append(principal.name, "release.rollback", f"project:{project}", detail)
+        if active is not None:
+            stop_rollout(app, active.release_id, principal.name, app.clock.now())
+        else:
+            _, restored = delivery.roll_back(app.store, project, by=principal.name)
     if active is not None:
-        stop_rollout(app, active.release_id, f"stopped by {principal.name}", app.clock.now())
         work.durable.send(f"deliver:{active.release_id}", TICK, "stopped")
         if active.champion_id is None:
             raise NotFound(f"The rollout of {active.release_id} is stopped; nothing of {project!r} is live.")
         return app.store.releases.get(active.champion_id)
-    _, restored = delivery.roll_back(app.store, project)
-    follow_live(app, project)
+    follow_live(app, project, by=principal.name)
     return restored
 
 

@@ -110,7 +110,7 @@ def propose(app: App, me: Principal, text: str, comment: str = "") -> PolicyText
         GateFailed: it fails one of its own examples.
         Conflict: it would lock everybody out, or is in force already.
     """
-    app.gatekeeper.require(me, "policy.propose", f"policy:{me.workspace}")
+    permitted = app.gatekeeper.require(me, "policy.propose", f"policy:{me.workspace}")
     _check(app, me.workspace, text)
     if text == app.policies.in_force(me.workspace).policy.text:
         raise Conflict("This text is in force already. Change it, then propose it again.")
@@ -128,12 +128,15 @@ def propose(app: App, me: Principal, text: str, comment: str = "") -> PolicyText
             at=app.clock.now(),
             comment=comment,
         )
-        app.store.audit.append(me.name, "policy.propose", _named(wanted), {"digest": digest})
-        kept = app.store.policies.add(wanted)
-        app.store.epoch.advance()
-        # Two proposals at the same instant: the number is the first one's, this one takes the next.
-        if (kept.digest, kept.author) == (digest, me.name):
-            return kept
+        with app.store.transaction():
+            kept = app.store.policies.add(wanted)
+            app.store.epoch.advance()
+            # Two proposals at the same instant: the number is the first one's, this one takes the next.
+            if (kept.digest, kept.author) == (digest, me.name):
+                app.store.audit.append(
+                    me.name, "policy.propose", _named(wanted), {"digest": digest} | permitted.basis
+                )
+                return kept
 
 
 def decide(
@@ -147,7 +150,7 @@ def decide(
         Denied: ``me`` is the author, or may not decide policies.
         Conflict: it was decided meanwhile, is older than the policy in force, or would lock everybody out.
     """
-    app.gatekeeper.require(me, "policy.decide", f"policy:{me.workspace}@{version}")
+    permitted = app.gatekeeper.require(me, "policy.decide", f"policy:{me.workspace}@{version}")
     found = _version(app, me, version)
     now = app.clock.now()
     approved = decision == "approved"
@@ -160,19 +163,16 @@ def decide(
                 f"undone. Propose the text again on top of it: headrace access policy show {version}"
             )
         _check(app, me.workspace, found.text)
-    app.store.audit.append(
-        me.name,
-        "policy.decide",
-        _named(found),
-        {"decision": decision, "digest": found.digest, "author": found.author, "comment": comment},
-    )
-    kept = app.store.policies.change(moved)
-    app.store.epoch.advance()
-    for older in app.store.policies.list(workspace=me.workspace, subject=me.workspace, state="live"):
-        if approved and older.version < version:
-            # Whoever approved at the same instant has tidied up too; the newest is in force either way.
-            with suppress(Conflict):
-                app.store.policies.change(transition(older, Supersede(at=now)))
+    detail = {"decision": decision, "digest": found.digest, "author": found.author, "comment": comment}
+    with app.store.transaction():
+        app.store.audit.append(me.name, "policy.decide", _named(found), detail | permitted.basis)
+        kept = app.store.policies.change(moved)
+        app.store.epoch.advance()
+        for older in app.store.policies.list(workspace=me.workspace, subject=me.workspace, state="live"):
+            if approved and older.version < version:
+                # Whoever approved at the same instant has tidied up too; the newest is in force either way.
+                with suppress(Conflict):
+                    app.store.policies.change(transition(older, Supersede(at=now)))
     return kept
 
 

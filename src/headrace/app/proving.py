@@ -111,9 +111,10 @@ def remove_factor(app: App, me: Principal, factor_id: str) -> None:
     """
     app.gatekeeper.require(me, "factor.write", f"principal:{me.name}")
     factor = app.access.factors.get(me.name, factor_id)
-    app.store.audit.append(me.name, "factor.remove", f"principal:{me.name}", _named(factor))
-    app.access.factors.end(factor)
-    app.store.epoch.advance()
+    with app.store.transaction():
+        app.store.audit.append(me.name, "factor.remove", f"principal:{me.name}", _named(factor))
+        app.access.factors.end(factor)
+        app.store.epoch.advance()
 
 
 def prove_by_code(app: App, me: Principal, code: str) -> Proved:
@@ -181,22 +182,22 @@ def reset_factors(app: App, me: Principal, name: str) -> int:
     principal, factors = app.store.principals.get(name), app.access.factors.list(name)
     now = app.clock.now()
     detail = {"factors": [_named(factor) for factor in factors]}
-    app.store.audit.append(me.name, "factor.reset", f"principal:{name}", detail)
-    for factor in factors:
-        app.access.factors.end(factor)
-    app.store.epoch.advance()
-    app.store.incidents.add(
-        Incident(
-            id=new_id(now),
-            workspace=principal.workspace,
-            subject=name,
-            kind="factor_reset",
-            title=f"{me.name!r} has reset the second factors of {name!r}",
-            raised_by=me.name,
-            at=now,
-            evidence=detail,
-        )
+    raised = Incident(
+        id=new_id(now),
+        workspace=principal.workspace,
+        subject=name,
+        kind="factor_reset",
+        title=f"{me.name!r} has reset the second factors of {name!r}",
+        raised_by=me.name,
+        at=now,
+        evidence=detail,
     )
+    with app.store.transaction():
+        app.store.audit.append(me.name, "factor.reset", f"principal:{name}", detail | {"incident": raised.id})
+        for factor in factors:
+            app.access.factors.end(factor)
+        app.store.epoch.advance()
+        app.store.incidents.add(raised)
     return len(factors)
 
 
@@ -213,9 +214,10 @@ def _may_add(app: App, me: Principal) -> None:
 
 
 def _keep(app: App, me: Principal, factor: Credential) -> None:
-    app.store.audit.append(me.name, "factor.add", f"principal:{me.name}", _named(factor))
-    app.access.factors.keep(factor)
-    app.store.epoch.advance()
+    with app.store.transaction():
+        app.store.audit.append(me.name, "factor.add", f"principal:{me.name}", _named(factor))
+        app.access.factors.keep(factor)
+        app.store.epoch.advance()
 
 
 def _asked(me: Principal, purpose: str) -> str:

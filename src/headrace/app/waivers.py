@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from headrace.app.composition import App
 from headrace.core.errors import InvalidInput, NotFound
@@ -34,7 +34,7 @@ def ask(
     Raises:
         InvalidInput: the rule cannot be waived, the size or the days do not fit, or no reason is given.
     """
-    app.gatekeeper.require(principal, "waiver.ask", f"project:{project}")
+    permitted = app.gatekeeper.require(principal, "waiver.ask", f"project:{project}")
     declared = app.store.projects.get(project)
     check_request(rule, size, days, declared.risk)
     if not is_answered(reason) or len(reason) > _MAX_REASON:
@@ -52,8 +52,9 @@ def ask(
         ends_at=now + timedelta(days=days),
     )
     detail = {"waiver": wanted.id, "rule": rule, "size": size, "days": days, "reason": wanted.reason}
-    app.store.audit.append(principal.name, "waiver.ask", f"project:{project}", detail)
-    return app.store.waivers.add(wanted)
+    with app.store.transaction():
+        app.store.audit.append(principal.name, "waiver.ask", f"project:{project}", detail | permitted.basis)
+        return app.store.waivers.add(wanted)
 
 
 def decide(
@@ -70,7 +71,7 @@ def decide(
         Conflict: they have decided before, or somebody else has ended it meanwhile.
     """
     waiver = find(app, waiver_id)
-    app.gatekeeper.require(principal, "waiver.decide", resource_of(waiver))
+    permitted = app.gatekeeper.require(principal, "waiver.decide", resource_of(waiver))
     event = Decide(
         by=principal.name,
         roles=(*principal.roles, *app.access.grants.roles(principal.name, resource_of(waiver))),
@@ -80,19 +81,22 @@ def decide(
     )
     moved = transition(waiver, event)
     detail = {"waiver": waiver.id, "rule": waiver.rule, "decision": decision, "comment": comment}
-    app.store.audit.append(principal.name, "waiver.decide", f"project:{waiver.subject}", detail)
-    return app.store.waivers.change(moved)
+    return _change(app, principal, "waiver.decide", moved, detail | permitted.basis)
 
 
 def end(app: App, principal: Principal, waiver_id: str, comment: str = "") -> Waiver:
     """Give leave back before its time; whoever may ask for it may."""
     waiver = find(app, waiver_id)
-    app.gatekeeper.require(principal, "waiver.ask", f"project:{waiver.subject}")
+    permitted = app.gatekeeper.require(principal, "waiver.ask", f"project:{waiver.subject}")
     moved = transition(waiver, End(by=principal.name, at=app.clock.now(), comment=comment))
-    app.store.audit.append(
-        principal.name, "waiver.end", f"project:{waiver.subject}", {"waiver": waiver.id, "comment": comment}
-    )
-    return app.store.waivers.change(moved)
+    detail = {"waiver": waiver.id, "comment": comment}
+    return _change(app, principal, "waiver.end", moved, detail | permitted.basis)
+
+
+def _change(app: App, principal: Principal, action: str, waiver: Waiver, detail: dict[str, Any]) -> Waiver:
+    with app.store.transaction():
+        app.store.audit.append(principal.name, action, f"project:{waiver.subject}", detail)
+        return app.store.waivers.change(waiver)
 
 
 def waivers(app: App, principal: Principal, project: str | None = None) -> list[Standing]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from headrace.app.alerts import close_alert
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import watch_compliance
 from headrace.app.composition import App
@@ -119,13 +120,10 @@ class Watching:
     def _raise(self, alert: Alert) -> None:
         known = {a.id for a in self._store.findings.alerts(alert.project)}
         if alert.id not in known:
-            self._store.audit.append(
-                SYSTEM,
-                "alert.raise",
-                f"project:{alert.project}",
-                {"finding": alert.finding_id, "action": alert.action, "reason": alert.reason},
-            )
-            self._store.findings.save_alert(alert)
+            detail = {"finding": alert.finding_id, "action": alert.action, "reason": alert.reason}
+            with self._store.transaction():
+                self._store.audit.append(SYSTEM, "alert.raise", f"project:{alert.project}", detail)
+                self._store.findings.save_alert(alert)
 
     def _react(self, name: str, busy: bool) -> dict[str, Any] | None:
         """Ask for at most one retraining; the alert names it before it starts."""
@@ -146,7 +144,6 @@ class Watching:
             return None
         finding = findings[chosen.alert.finding_id]
         build_id = derived_id("build", chosen.alert.id)
-        self._store.findings.save_alert(replace(chosen.alert, state="acting", build_id=build_id))
         request = BuildRequest(
             build_id=build_id,
             folder=self._store.projects.path(name),
@@ -157,7 +154,10 @@ class Watching:
             approval="manual" if chosen.alert.action == "review" else None,
             with_production=True,
         )
-        self._store.audit.append(SYSTEM, "build.start", f"project:{name}", {"cause": request.cause})
+        detail = {"cause": request.cause, "build": build_id, "alert": chosen.alert.id}
+        with self._store.transaction():
+            self._store.findings.save_alert(replace(chosen.alert, state="acting", build_id=build_id))
+            self._store.audit.append(SYSTEM, "build.start", f"project:{name}", detail)
         plain: dict[str, Any] = to_plain(request)
         return plain
 
@@ -168,7 +168,7 @@ class Watching:
         about = {finding.id: finding.release_id for finding in self._store.findings.list(name)}
         for alert in self._store.findings.alerts(name):
             if alert.state == "open" and about[alert.finding_id] not in answering:
-                self._store.findings.save_alert(replace(alert, state="closed"))
+                close_alert(self._store, alert, SYSTEM, "its release no longer answers")
 
     def _in_flight(self, name: str) -> bool:
         if any(release.state in _IN_FLIGHT for release in self._store.releases.list(name)):
@@ -179,4 +179,4 @@ class Watching:
         """A build that broke down has not closed its alert: it must not block every retraining to come."""
         for alert in self._store.findings.alerts(name):
             if alert.state == "acting" and self._durable.status(alert.build_id or "") == "failed":
-                self._store.findings.save_alert(replace(alert, state="closed"))
+                close_alert(self._store, alert, SYSTEM, "its build broke down")

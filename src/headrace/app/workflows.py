@@ -31,7 +31,8 @@ class Workflows:
 
 
 def launch(app: App, *, role: str = "command", address: str | None = None) -> Workflows:
-    """Start running workflows in this process, those that others left unfinished included."""
+    """Start running workflows in this process, those that others left unfinished included; what was decided
+    meanwhile reaches them."""
     durable = Durable(
         database_url=app.settings.workflows_url,
         executors=app.store.executors,
@@ -53,4 +54,5 @@ def launch(app: App, *, role: str = "command", address: str | None = None) -> Wo
         },
         address,
     )
+    work.deliveries.remind()
     return work

@@ -1,16 +1,24 @@
-"""``headrace audit``: the chained log."""
+"""``headrace audit``: the chained and sealed log."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headrace.app import auditing
+from headrace.app import auditing, exporting
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import InternalError
+from headrace.store.seal_file import read_seals
 
-app = typer.Typer(no_args_is_help=True, help="The chained log of what happened.")
+app = typer.Typer(no_args_is_help=True, help="The chained and sealed log of what happened.")
+keys = typer.Typer(no_args_is_help=True, help="The keys that sign seals.")
+app.add_typer(keys, name="keys")
+
+_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+_Moment = Annotated[datetime | None, typer.Option(formats=_FORMATS, help="In UTC.")]
 
 
 @app.command("ls")
@@ -34,14 +42,104 @@ def list_entries(
 
 
 @app.command("verify")
-def verify(as_name: As = None, as_json: Json = False) -> None:
-    """Recompute the chain; an edit, deletion or reorder is an error."""
+def verify(
+    seals: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compare with seals that were kept elsewhere.")
+    ] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Verify the chain and its seals; an edit, deletion or reorder is an error. What is intact is sealed."""
+    copy = [] if seals is None else read_seals(seals)
     with session(as_name) as s:
-        verified = auditing.verify(s.app, s.me)
+        verified = auditing.verify(s.app, s.me, copy)
     if verified.problem is not None:
         raise InternalError(verified.problem)
-    n_entries = verified.n_entries
+    seal = verified.seal
     if as_json:
-        print_json({"entries": n_entries, "intact": True})
+        print_json(
+            {
+                "entries": verified.n_entries,
+                "intact": True,
+                "seals": verified.n_seals,
+                "sealed_until": 0 if seal is None else seal.sequence,
+                "key": verified.key,
+                "compared": len(copy),
+            }
+        )
+        return
+    typer.echo(f"{verified.n_entries} entries, chain intact.")
+    if seal is not None:
+        typer.echo(
+            f"Sealed up to entry {seal.sequence} ({seal.at:%Y-%m-%d %H:%M:%S} UTC, seal {seal.number})."
+        )
+    if copy:
+        typer.echo(f"The {len(copy)} seals in {seals} are the same here.")
+
+
+@app.command("seal")
+def seal(as_name: As = None, as_json: Json = False) -> None:
+    """Seal everything up to now; a server does so by itself."""
+    with session(as_name) as s:
+        made = auditing.seal_now(s.app, s.me).seal
+    if as_json:
+        print_json({"seal": made})
+    elif made is None:
+        typer.echo("Nothing has happened yet.")
     else:
-        typer.echo(f"{n_entries} entries, chain intact.")
+        typer.echo(f"Sealed up to entry {made.sequence} (seal {made.number}).")
+
+
+@app.command("export")
+def export(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Add to this file, from where it ends, not to the output."),
+    ] = None,
+    after: Annotated[int, typer.Option(min=0, metavar="N", help="Only entries beyond this number.")] = 0,
+    since: _Moment = None,
+    until: _Moment = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Write the log as JSON Lines in the field names of OCSF, oldest first."""
+    with session(as_name) as s:
+        begin = after if out is None else max(after, exporting.exported_until(out))
+        entries = auditing.follow(s.app, s.me, after=begin, since=_utc(since), until=_utc(until))
+        if out is None:
+            for entry in entries:
+                typer.echo(exporting.line(entry), nl=False)
+            return
+        n_written = exporting.append_lines(out, entries)
+    if as_json:
+        print_json({"file": str(out), "entries": n_written})
+    else:
+        typer.echo(f"{n_written} entries added to {out}.")
+
+
+@keys.command("ls")
+def list_keys(as_name: As = None, as_json: Json = False) -> None:
+    """List the public keys that seals are verified with."""
+    with session(as_name) as s:
+        found = auditing.seal_keys(s.app, s.me)
+    if as_json:
+        print_json([key._asdict() for key in found])
+        return
+    print_table(
+        ("KEY", "SIGNS"), [(key.name, "yes" if key.signs else "") for key in found], empty="No key yet."
+    )
+
+
+@keys.command("rotate")
+def rotate(as_name: As = None, as_json: Json = False) -> None:
+    """Sign seals with a new key; those made so far stay valid."""
+    with session(as_name) as s:
+        name = auditing.rotate_seal_key(s.app, s.me)
+    if as_json:
+        print_json({"key": name})
+    else:
+        typer.echo(f"Seals are signed with the key {name} from now on.")
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)

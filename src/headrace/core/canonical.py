@@ -52,16 +52,20 @@ def encode_plain(value: Any) -> bytes:
     """The one byte form of what :func:`plain` has made already.
 
     Raises:
-        InvalidInput: a number is NaN or infinite.
+        InvalidInput: a number is NaN or infinite, or a text is none that UTF-8 has a form for.
     """
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"A record holds text that UTF-8 has no form for ({error.reason}). Expected plain text."
+        ) from error
     except ValueError as error:
         raise InvalidInput(
             f"A record holds NaN or infinity, which JSON has no form for ({error}). "
             "Leave the value out, or use null."
         ) from error
-    return text.encode()
 
 
 def digest_of(value: object) -> str:

@@ -126,6 +126,11 @@ class Decision:
     rules: tuple[str, ...]
     policy: str
 
+    @property
+    def basis(self) -> dict[str, Any]:
+        """By which rules of which policy (its digest), as an audit entry says it."""
+        return {"rules": list(self.rules), "policy": self.policy}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
@@ -267,3 +272,21 @@ class AuditEntry:
     detail: dict[str, Any] = field(default_factory=dict)
     previous: str = ""
     hash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal:
+    """A signed statement that the audit log had the entry ``sequence`` with this ``hash``.
+
+    Attributes:
+        number: of the seal, from 1 on without gaps.
+        previous: digest of the seal before; empty for the first.
+        signature: by the home's key for seals; the key's name and the bytes in base64.
+    """
+
+    number: int
+    sequence: int
+    hash: str
+    at: datetime
+    previous: str = ""
+    signature: str = ""

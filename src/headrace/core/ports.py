@@ -8,6 +8,7 @@ idempotent by id: repeating one is no error and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -22,6 +23,7 @@ from headrace.core.identity import (
     Decision,
     Principal,
     Resource,
+    Seal,
     Use,
 )
 from headrace.core.project import Project
@@ -287,11 +289,26 @@ class PrincipalStore(Protocol):
     def list(self) -> list[Principal]: ...
 
 
+class Head(NamedTuple):
+    """How far the audit log goes: number and hash of its newest entry; 0 and ``""`` while it is empty."""
+
+    sequence: int
+    hash: str
+
+
 class AuditLog(Protocol):
     """A chain of entries; each hash covers the one before."""
 
-    def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> AuditEntry:
-        """Add an entry; serialised over all processes; durable when it returns."""
+    def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> None:
+        """Add an entry; serialised over all processes. It is durable when this returns; inside
+        :meth:`transaction`, together with what is written there."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that this thread writes to the metadata inside, and its entries: kept together and durable at
+        the end, or not at all. What other processes are told by the epoch follows then.
+
+        One inside another joins it. Raises Conflict, and keeps nothing, when somebody else changes the same
+        at this moment. Nothing that is kept elsewhere belongs inside: it would not be taken back."""
 
     def search(self, text: str = "", *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
         """Entries before number ``before`` that hold ``text`` anywhere (upper and lower case alike,
@@ -299,10 +316,25 @@ class AuditLog(Protocol):
 
     def list(self, *, after: int = 0, limit: int = 1000) -> list[AuditEntry]: ...
 
-    def verify(self) -> int:
-        """Recompute the chain; returns how many entries it holds.
+    def head(self) -> Head:
+        """How far it goes, without looking at the entries."""
 
-        Raises InternalError naming the first entry that was edited, deleted or reordered."""
+    def verify(self, marks: Mapping[int, str] = ..., *, after: Head = ...) -> Head:
+        """Recompute the chain, or what follows the entry ``after``; returns how far it goes.
+
+        Raises InternalError naming the first entry that was edited, deleted, reordered or added, or whose
+        hash is not the one in ``marks``, a map from numbers of entries."""
+
+
+class SealStore(Protocol):
+    """Signed statements of how far the audit log went: added, never changed."""
+
+    def add(self, seal: Seal) -> None: ...
+
+    def last(self) -> Seal | None:
+        """The newest one."""
+
+    def list(self) -> list[Seal]: ...
 
 
 class ExecutorStore(Protocol):

@@ -40,6 +40,8 @@ class Settings:
         spend_per_hour: costs of one identity within an hour above which an incident is raised
             (``HEADRACE_SPEND_PER_HOUR``).
         code: the code of that identity's authenticator app (``HEADRACE_CODE``).
+        seals_path: folder of the audit log's seals outside the database (``HEADRACE_AUDIT_SEALS``; unless
+            said, ``audit`` in the home).
         provider: where people sign in (``HEADRACE_OIDC_ISSUER``, ``HEADRACE_OIDC_CLIENT_ID`` and
             ``HEADRACE_OIDC_CLIENT_SECRET``).
     """
@@ -52,6 +54,7 @@ class Settings:
     freeze_on: frozenset[str] = frozenset()
     spend_per_hour: float | None = None
     code: str = field(default="", repr=False)
+    seals_path: Path | None = None
     provider: ProviderSettings | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -105,9 +108,14 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         freeze_on=frozenset(filter(None, (n.strip() for n in env.get("HEADRACE_FREEZE_ON", "").split(",")))),
         spend_per_hour=_positive("HEADRACE_SPEND_PER_HOUR", env.get("HEADRACE_SPEND_PER_HOUR")),
         code=env.get("HEADRACE_CODE", ""),
+        seals_path=_folder(env.get("HEADRACE_AUDIT_SEALS")),
         provider=_provider(env),
         environment=env,
     )
+
+
+def _folder(text: str | None) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
 
 
 def _positive(name: str, text: str | None) -> float | None:

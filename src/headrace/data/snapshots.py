@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,8 +73,12 @@ def take_snapshot(
     tables: TableStore,
     snapshots: SnapshotStore,
     clock: Clock,
+    noted: Callable[[Snapshot], AbstractContextManager[object]] = nullcontext,
 ) -> Snapshot:
     """Make ``columns`` the newest state of the project's table; the same content is the same snapshot.
+
+    Args:
+        noted: a new snapshot is added inside, to be kept together with an entry about it.
 
     Raises:
         InvalidInput: no rows, a column with a reserved name, or ``privacy`` states no basis.
@@ -90,22 +95,22 @@ def take_snapshot(
         return found
     name = f"{project}/snapshots"
     version = tables.replace(name, {**table, ROW: np.arange(n_rows(table), dtype=np.int64)})
-    return snapshots.add(
-        Snapshot(
-            id=derived_id("snapshot", project, digest),
-            project=project,
-            raw=raw,
-            table=name,
-            table_version=version,
-            digest=digest,
-            n_rows=n_rows(table),
-            columns=kinds(table),
-            source=source,
-            created_at=clock.now(),
-            basis=basis,
-            purpose=privacy.purpose,
-        )
+    made = Snapshot(
+        id=derived_id("snapshot", project, digest),
+        project=project,
+        raw=raw,
+        table=name,
+        table_version=version,
+        digest=digest,
+        n_rows=n_rows(table),
+        columns=kinds(table),
+        source=source,
+        created_at=clock.now(),
+        basis=basis,
+        purpose=privacy.purpose,
     )
+    with noted(made):
+        return snapshots.add(made)
 
 
 def without_rows(snapshot: Snapshot, kept: Array, tables: TableStore) -> Snapshot:

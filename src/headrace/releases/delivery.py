@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.metrics import row_losses
 from headrace.checks.sequential import AlwaysValid
+from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.ids import derived_id
 from headrace.core.ports import Scorer
@@ -28,6 +29,8 @@ from headrace.store.records import decode_failure
 
 _FAILURES = 10_000
 LoadScorer = Callable[[str], Scorer]
+SYSTEM = "system:delivery"
+"""Who moves a release when nobody else does."""
 POLICY = "policy:automatic"
 """Approver of releases whose project lets the gates decide."""
 
@@ -39,16 +42,34 @@ class Traffic(NamedTuple):
     failed: int
 
 
-def move(store: Store, release_id: str, event: ReleaseEvent, reason: str = "") -> Release:
-    """Take a release one step further; repeating a step that was taken is no error."""
-    release = store.releases.get(release_id)
-    try:
-        to = next_state(release.state, event)
-    except Conflict:
-        if _reached(release.state, event):
-            return release
-        raise
-    return store.releases.move(release_id, release.state, to, reason)
+def evidence_digest(store: Store, subject_id: str) -> str:
+    """SHA-256 over the verdicts on a release as they are now: what a decision rests on."""
+    return digest_of(store.evidence.verdicts(subject_id))
+
+
+def move(
+    store: Store, release_id: str, event: ReleaseEvent, reason: str = "", *, by: str = SYSTEM
+) -> Release:
+    """Take a release one step further, with the entry that says so; repeating a step that was taken is no
+    error."""
+    with store.transaction():
+        release = store.releases.get(release_id)
+        try:
+            to = next_state(release.state, event)
+        except Conflict:
+            if _reached(release.state, event):
+                return release
+            raise
+        detail = {
+            "event": event,
+            "from": release.state,
+            "to": to,
+            "reason": reason,
+            "digest": release.digest,
+            "evidence": evidence_digest(store, release_id),
+        }
+        store.audit.append(by, "release.move", f"release:{release_id}", detail)
+        return store.releases.move(release_id, release.state, to, reason)
 
 
 def _reached(state: str, event: ReleaseEvent) -> bool:
@@ -69,18 +90,27 @@ def _reached(state: str, event: ReleaseEvent) -> bool:
 
 def approve_by_policy(store: Store, release: Release, at: datetime) -> Approval:
     """The gates decide: recorded like a person's approval, under the policy's name."""
-    return store.evidence.approve(
-        Approval(
-            id=derived_id("approval", release.id, POLICY),
-            release_id=release.id,
-            digest=release.digest,
-            decision="approved",
-            author=release.author,
-            approver=POLICY,
-            at=at,
-            comment="all gates passed; the project's approval is automatic",
-        )
+    approval = Approval(
+        id=derived_id("approval", release.id, POLICY),
+        release_id=release.id,
+        digest=release.digest,
+        decision="approved",
+        author=release.author,
+        approver=POLICY,
+        at=at,
+        comment="all gates passed; the project's approval is automatic",
     )
+    detail = {
+        "digest": release.digest,
+        "comment": approval.comment,
+        "evidence": evidence_digest(store, release.id),
+        "rules": ["approval: automatic"],
+        "policy": release.digest,  # the manifest itself says so
+    }
+    with store.transaction():
+        if all(known.id != approval.id for known in store.evidence.approvals(release.id)):
+            store.audit.append(POLICY, "release.approve", f"release:{release.id}", detail)
+        return store.evidence.approve(approval)
 
 
 def begin(store: Store, project: Project, release: Release, at: datetime) -> Rollout:
@@ -110,14 +140,35 @@ def begin(store: Store, project: Project, release: Release, at: datetime) -> Rol
         started_at=at,
         step_started_at=at,
     )
-    store.rollouts.save(rollout)
+    with store.transaction():
+        store.rollouts.save(rollout)
+        store.audit.append(
+            SYSTEM, "rollout.begin", f"release:{release.id}", {"champion": rollout.champion_id}
+        )
     return rollout
 
 
-def apply(store: Store, release_id: str, event: Event) -> Rollout:
-    """Record what ``event`` does to the rollout and its route, in one transaction."""
-    rollout = transition(store.rollouts.get(release_id), event)
-    store.rollouts.save(rollout, route_of(rollout, store.rollouts.route(rollout.project)))
+def apply(store: Store, release_id: str, event: Event, *, by: str = SYSTEM) -> Rollout:
+    """Record what ``event`` does to the rollout and its route, in one transaction.
+
+    A look that moves nothing has no entry of its own: there may be thousands of them.
+    """
+    with store.transaction():
+        before = store.rollouts.get(release_id)
+        rollout = transition(before, event)
+        route = route_of(rollout, store.rollouts.route(rollout.project))
+        if (rollout.state, rollout.step) != (before.state, before.step):
+            detail: dict[str, Any] = {
+                "from": before.state,
+                "to": rollout.state,
+                "step": rollout.step,
+                "reason": rollout.reason,
+                "evidence": evidence_digest(store, release_id),
+            }
+            if route is not None:
+                detail |= {"live": route.live, "canary": route.canary, "canary_weight": route.canary_weight}
+            store.audit.append(by, "rollout.move", f"release:{release_id}", detail)
+        store.rollouts.save(rollout, route)
     return rollout
 
 
@@ -127,7 +178,7 @@ def start(store: Store, release_id: str, at: datetime) -> Rollout:
     return apply(store, release_id, Begin(at=at)) if rollout.state == "pending" else rollout
 
 
-def finish(store: Store, release_id: str) -> Release:
+def finish(store: Store, release_id: str, *, by: str = SYSTEM) -> Release:
     """Bring the releases' states in line with where the rollout ended, once.
 
     A release that has moved on since is left as it is, as is one whose rollout ended before it began.
@@ -136,10 +187,11 @@ def finish(store: Store, release_id: str) -> Release:
     if release.state != "rolling_out":
         return release
     if rollout.state == "promoted":
-        if rollout.champion_id is not None and store.releases.get(rollout.champion_id).state == "live":
-            move(store, rollout.champion_id, "supersede", f"by {release_id}")
-        return move(store, release_id, "promote", rollout.reason)
-    return move(store, release_id, "abort", rollout.reason) if rollout.state == "aborted" else release
+        with store.transaction():
+            if rollout.champion_id is not None and store.releases.get(rollout.champion_id).state == "live":
+                move(store, rollout.champion_id, "supersede", f"by {release_id}", by=by)
+            return move(store, release_id, "promote", rollout.reason, by=by)
+    return move(store, release_id, "abort", rollout.reason, by=by) if rollout.state == "aborted" else release
 
 
 def traffic(store: Store, rollout: Rollout) -> Traffic:
@@ -250,18 +302,19 @@ def apply_look(store: Store, project: Project, judged: Verdict) -> Rollout:
         return rollout
     waited_s = (judged.at - rollout.step_started_at).total_seconds()
     timed_out = waited_s > project.rollout.timeout_s
-    if judged.outcome != "inconclusive" or timed_out:
-        # A look that decides nothing stands in the rollout alone: there may be thousands of them.
-        store.evidence.add_verdict(judged)
     event = Look(outcome=judged.outcome, reason=judged.reason, at=judged.at, timed_out=timed_out)
-    return apply(store, judged.subject_id, event)
+    with store.transaction():
+        if judged.outcome != "inconclusive" or timed_out:
+            # A look that decides nothing stands in the rollout alone: there may be thousands of them.
+            store.evidence.add_verdict(judged)
+        return apply(store, judged.subject_id, event)
 
 
-def roll_back(store: Store, project: str) -> tuple[Release, Release]:
+def roll_back(store: Store, project: str, *, by: str = SYSTEM) -> tuple[Release, Release]:
     """Give the traffic back to the release that was live before; returns (rolled back, restored).
 
-    The route changes first: that is what the traffic follows. If that is as far as an earlier call got, the
-    releases' states are brought in line, and nothing else changes.
+    Route and states change together. Where an earlier version of Headrace was killed between them, the
+    states are brought in line, and nothing else changes.
 
     Raises:
         NotFound: nothing is live, or there was nothing before it.
@@ -269,7 +322,7 @@ def roll_back(store: Store, project: str) -> tuple[Release, Release]:
     route = store.rollouts.route(project)
     if route is None:
         raise NotFound(f"Nothing of {project!r} is live. List releases with 'headrace release ls {project}'.")
-    finish(store, route.live)
+    finish(store, route.live, by=by)
     outgoing, champion = _interrupted(store, route), route.live
     if outgoing is None:
         outgoing, before = route.live, store.rollouts.get(route.live).champion_id
@@ -278,9 +331,13 @@ def roll_back(store: Store, project: str) -> tuple[Release, Release]:
                 f"{route.live} is the first release of {project!r}: there is no earlier one to roll back to."
             )
         champion = before
-        store.rollouts.set_route(Route(project=project, live=champion, revision=route.revision + 1))
-    restored = move(store, champion, "restore", f"rolled back from {outgoing}")
-    return move(store, outgoing, "roll_back", "rolled back on request"), restored
+    with store.transaction():
+        if champion != route.live:
+            store.rollouts.set_route(Route(project=project, live=champion, revision=route.revision + 1))
+            detail = {"from": route.live, "to": champion}
+            store.audit.append(by, "route.move", f"project:{project}", detail)
+        restored = move(store, champion, "restore", f"rolled back from {outgoing}", by=by)
+        return move(store, outgoing, "roll_back", "rolled back on request", by=by), restored
 
 
 def _interrupted(store: Store, route: Route) -> str | None:

@@ -6,7 +6,10 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
+
+from headrace.core.ports import Epoch
 
 _FORM = struct.Struct("<Q")
 
@@ -39,3 +42,21 @@ class SharedEpoch:
         if not self._memory.closed:
             self._memory.close()
             os.close(self._file)
+
+
+class EpochAfterwards:
+    """Implements ``Epoch`` over another one: others are told of a change once they can see it.
+
+    Args:
+        afterwards: calls what it is given once the transaction under way, if any, is durable.
+    """
+
+    def __init__(self, epoch: Epoch, afterwards: Callable[[Callable[[], None]], None]) -> None:
+        self._epoch = epoch
+        self._afterwards = afterwards
+
+    def read(self) -> int:
+        return self._epoch.read()
+
+    def advance(self) -> None:
+        self._afterwards(self._epoch.advance)

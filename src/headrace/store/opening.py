@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from headrace.core.ports import (
     ReleaseStore,
     RolloutStore,
     RunStore,
+    SealStore,
     SnapshotStore,
     TableStore,
     UseStore,
@@ -47,11 +49,12 @@ from headrace.store._sql.projects import SqlProjects
 from headrace.store._sql.releases import SqlReleases
 from headrace.store._sql.rollouts import SqlRollouts
 from headrace.store._sql.runs import SqlRuns
+from headrace.store._sql.seals import SqlSeals
 from headrace.store._sql.snapshots import SqlSnapshots
 from headrace.store._sql.uses import SqlUses
 from headrace.store.artifacts import FolderArtifacts
 from headrace.store.disk import make_folder
-from headrace.store.epoch import SharedEpoch
+from headrace.store.epoch import EpochAfterwards, SharedEpoch
 from headrace.store.events import SegmentLog
 from headrace.store.processes import MachineProcesses
 from headrace.store.tables import DeltaTables
@@ -81,8 +84,22 @@ class Store:
     uses: UseStore
     epoch: Epoch
     audit: AuditLog
+    seals: SealStore
     executors: ExecutorStore
     on_close: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """A change to the metadata and its audit entry: kept together or not at all.
+
+        See :meth:`headrace.core.ports.AuditLog.transaction`.
+
+        Example::
+
+            with store.transaction():
+                store.waivers.change(moved)
+                store.audit.append("ann", "waiver.end", "project:cars", {"waiver": moved.id})
+        """
+        return self.audit.transaction()
 
     def close(self) -> None:
         """Release files and connections. All that was acknowledged is durable already."""
@@ -152,8 +169,9 @@ def open_store(
         policies=SqlRecords(database, sql.policies, PolicyText, "policy"),
         waivers=SqlRecords(database, sql.waivers, Waiver, "waiver"),
         uses=SqlUses(database),
-        epoch=epoch,
+        epoch=EpochAfterwards(epoch, database.afterwards),
         audit=SqlAudit(database, clock, clean=clean),
+        seals=SqlSeals(database),
         executors=SqlExecutors(database, clock, MachineProcesses()),
         on_close=close,
     )

@@ -67,6 +67,7 @@ from headrace.testing.suites.releases import ReleaseStoreSuite  # noqa: E402
 from headrace.testing.suites.rollouts import RolloutStoreSuite  # noqa: E402
 from headrace.testing.suites.runs import RunStoreSuite  # noqa: E402
 from headrace.testing.suites.scorer import ScorerSuite  # noqa: E402
+from headrace.testing.suites.seals import SealStoreSuite  # noqa: E402
 from headrace.testing.suites.snapshots import SnapshotStoreSuite  # noqa: E402
 from headrace.testing.suites.tables import TableStoreSuite  # noqa: E402
 from headrace.testing.suites.tracker import TrackerSuite  # noqa: E402
@@ -98,6 +99,7 @@ __all__ = [
     "RolloutStoreSuite",
     "RunStoreSuite",
     "ScorerSuite",
+    "SealStoreSuite",
     "SnapshotStoreSuite",
     "TableStoreSuite",
     "TrackerSuite",

@@ -230,8 +230,15 @@ def _start(store: Store, clock: Clock, build: Build, variant: Variant, run_id: s
             "training_set": build.training_set,
         },
     )
-    store.runs.save(run)
+    _save(store, run)
     return run
+
+
+def _save(store: Store, run: Run) -> None:
+    detail = {"run": run.id, "build": run.build_id, "variant": run.variant, "fingerprint": run.fingerprint}
+    with store.transaction():
+        store.runs.save(run)
+        store.audit.append(run.author, f"run.{run.state}", f"project:{run.project}", detail)
 
 
 def _model(build: Build, variant: Variant) -> Artifact | None:
@@ -266,7 +273,7 @@ def _find(store: Store, run_id: str) -> Run | None:
 
 def _finish(store: Store, clock: Clock, run: Run) -> Run:
     ended = replace(run, state="finished", finished_at=clock.now())
-    store.runs.save(ended)
+    _save(store, ended)
     return ended
 
 
@@ -276,7 +283,7 @@ def _fail(store: Store, clock: Clock, run: Run, folder: Path, error: str) -> Run
     if log:
         outputs = outputs | {"log": store.artifacts.put(log, "text/plain")}
     ended = replace(run, state="failed", finished_at=clock.now(), error=error, outputs=outputs)
-    store.runs.save(ended)
+    _save(store, ended)
     return ended
 
 

@@ -38,15 +38,16 @@ def register_model(store: Store, clock: Clock, run: Run) -> ModelVersion:
         raise InvalidInput(
             f"Run {run.id} is {run.state} and has no package. Only a finished run is registered."
         )
-    return store.models.add(
-        ModelVersion(
-            project=run.project,
-            version=0,
-            run_id=run.id,
-            package=run.package,
-            registered_at=clock.now(),
-        )
+    wanted = ModelVersion(
+        project=run.project, version=0, run_id=run.id, package=run.package, registered_at=clock.now()
     )
+    with store.transaction():
+        is_new = all(known.run_id != run.id for known in store.models.list(run.project))
+        model = store.models.add(wanted)
+        if is_new:
+            detail = {"version": model.version, "run": run.id, "package": run.package.digest}
+            store.audit.append(run.author, "model.register", f"project:{run.project}", detail)
+    return model
 
 
 def publish_model(store: Store, tracker: Tracker, model: ModelVersion) -> str:
@@ -59,7 +60,12 @@ def publish_model(store: Store, tracker: Tracker, model: ModelVersion) -> str:
     """
     tracker.log_run(store.runs.get(model.run_id))
     number = tracker.register(model, store.artifacts.path(model.package.digest))
-    store.models.set_registry_version(model.project, model.version, number)
+    with store.transaction():
+        if store.models.get(model.project, model.version).registry_version is None:
+            author = store.runs.get(model.run_id).author
+            detail = {"version": model.version, "tracked_as": number}
+            store.audit.append(author, "model.publish", f"project:{model.project}", detail)
+        store.models.set_registry_version(model.project, model.version, number)
     return number
 
 

@@ -20,6 +20,7 @@ NOTICE_S = 1.0
 FLUSH_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
+SEAL_S = 5.0
 
 
 class Background:
@@ -34,6 +35,7 @@ class Background:
             ("uses", FLUSH_S, self.flush),
             ("tidy", TIDY_S, self.tidy),
             ("retain", RETAIN_S, self.retain),
+            ("seal", SEAL_S, self.seal),
         )
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -56,6 +58,7 @@ class Background:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+        self._turn("last seal", self._parts.app.seals.seal)
 
     def refresh(self) -> None:
         """Read the routes, load what they name, forget the rest."""
@@ -63,8 +66,10 @@ class Background:
         self._parts.models.keep(self._parts.routes.release_ids())
 
     def watch(self) -> list[str]:
-        """Start a round of watching for each project that answers and is not being watched right now."""
+        """Start a round of watching for each project that answers and is not being watched right now; see to
+        decisions whose process died before they took effect."""
         work = self._parts.work
+        self._turn("decisions", work.deliveries.remind)
         busy = work.durable.unfinished("watch")
         projects = [route.project for route in self._parts.app.store.rollouts.routes()]
         free = [name for name in projects if not any(one.startswith(f"watch:{name}:") for one in busy)]
@@ -85,6 +90,10 @@ class Background:
         self._turn("revoking", lambda: revoke_unneeded(app))
         self._turn("setting aside", app.access.revocations.set_aside)
         self._turn("inventory", lambda: tidy(app))
+
+    def seal(self) -> None:
+        """Seal the audit log when enough has come, or something has waited long enough."""
+        self._parts.app.seals.due()
 
     def retain(self) -> None:
         """Delete what projects may not keep any longer; one that cannot be served keeps no other waiting."""

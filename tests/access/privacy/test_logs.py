@@ -58,7 +58,7 @@ def test_an_audit_entry_holds_nothing_recognised(tmp_path: Path) -> None:
         app.store.audit.append("ada", "x", "project:cars", {"why": ["mail ada@example.org"], "n": 1})
         (entry,) = app.store.audit.list()
         assert entry.detail == {"why": ["mail <EMAIL>"], "n": 1}
-        assert app.store.audit.verify() == 1
+        assert app.store.audit.verify().sequence == 1
 
 
 def test_what_has_no_text_is_left_alone() -> None:

@@ -118,7 +118,7 @@ def test_a_log_longer_than_a_page_verifies(store: Store, settings: Settings, pag
     for n in range(5):
         store.audit.append("ada", "act", "thing", {"n": n})
     database = Database(settings.database_url)
-    assert SqlAudit(database, FakeClock(), page=page).verify() == 5
+    assert SqlAudit(database, FakeClock(), page=page).verify().sequence == 5
     database.close()
 
 
@@ -126,9 +126,9 @@ def test_processes_make_one_chain(store: Store, settings: Settings) -> None:
     children = [Child(append_audit, settings, 40) for _ in range(2)]
     with running(*children):
         acknowledged = [message for child in children for message in child.finish()]
-    assert sorted(sequence for sequence, _ in acknowledged) == list(range(1, 81))
-    assert store.audit.verify() == 80
-    assert sorted(acknowledged) == [(entry.sequence, entry.hash) for entry in store.audit.list()]
+    assert len(set(acknowledged)) == 80
+    assert store.audit.verify().sequence == 80
+    assert sorted(acknowledged) == sorted((entry.actor, entry.detail["n"]) for entry in store.audit.list())
 
 
 def test_kill_9_loses_no_entry_that_was_acknowledged(store: Store, settings: Settings) -> None:
@@ -138,6 +138,7 @@ def test_kill_9_loses_no_entry_that_was_acknowledged(store: Store, settings: Set
         with running(child):
             acknowledged += [child.next() for _ in range(5)]
             acknowledged += child.kill()
-    assert store.audit.verify() >= len(acknowledged)
-    hashes = {entry.sequence: entry.hash for entry in store.audit.list(limit=100_000)}
-    assert all(hashes[sequence] == digest for sequence, digest in acknowledged)
+    assert store.audit.verify().sequence >= len(acknowledged)
+    kept = [(entry.actor, entry.detail["n"]) for entry in store.audit.list(limit=100_000)]
+    assert set(acknowledged) <= set(kept)
+    assert len(kept) == len(set(kept))

@@ -116,3 +116,114 @@ def test_text_that_postgres_cannot_hold_is_told(postgres_url: str) -> None:
     with pytest.raises(InvalidInput, match="cannot hold"), database.write("topic") as connection:
         connection.execute(select(executors).where(executors.c.role == "nul\x00"))
     database.close()
+
+
+def test_writes_in_a_transaction_are_kept_together_or_not_at_all(database: Database) -> None:
+    def write(sequence: int) -> None:
+        with database.write("topic", str(sequence)) as connection:
+            connection.execute(sqlalchemy.delete(audit_head))
+            connection.execute(insert(audit_head).values(id=1, sequence=sequence, hash="h"))
+
+    def fail_on_the_way() -> None:
+        with database.transaction():
+            write(7)
+            assert _sequence(database) == 7, "a transaction sees what it has written"
+            raise KeyError("user code")
+
+    with pytest.raises(KeyError):
+        fail_on_the_way()
+    assert _sequence(database) is None
+    with database.transaction():
+        write(7)
+        write(8)
+        outside: list[int | None] = []
+        reader = threading.Thread(target=lambda: outside.append(_sequence(database)))
+        reader.start()
+        reader.join(10)
+        assert outside == [None]
+    assert _sequence(database) == 8
+
+
+def test_a_write_that_fails_in_a_transaction_takes_back_itself_only(database: Database) -> None:
+    with database.transaction():
+        with database.write("topic") as connection:
+            connection.execute(insert(audit_head).values(id=1, sequence=7, hash="h"))
+        with pytest.raises(Conflict, match="contradictory"), database.write("topic") as connection:
+            connection.execute(insert(audit_head).values(id=1, sequence=8, hash="h"))
+    assert _sequence(database) == 7
+
+
+def test_what_comes_last_comes_last_and_effects_follow(database: Database) -> None:
+    seen: list[object] = []
+
+    def note() -> None:
+        seen.append(_sequence(database))
+
+    def last(items: list[str]) -> None:
+        seen.append(items)
+        with database.write("last") as connection:
+            connection.execute(insert(audit_head).values(id=1, sequence=len(items), hash="h"))
+
+    def fail() -> None:
+        with database.transaction():
+            database.lastly(last, "taken back")
+            database.afterwards(note)
+            raise KeyError
+
+    assert not database.lastly(last, "nobody's")
+    database.afterwards(note)
+    with database.transaction():
+        assert database.lastly(last, "first")
+        database.afterwards(note)
+        with pytest.raises(KeyError):
+            fail()
+        database.lastly(last, "second")
+        assert seen == [None]
+    assert seen == [None, ["first", "second"], 2]
+
+
+def test_nothing_follows_a_transaction_that_failed(database: Database) -> None:
+    seen: list[str] = []
+
+    def fail() -> None:
+        with database.transaction():
+            database.afterwards(lambda: seen.append("effect"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    with database.transaction():
+        pass
+    assert seen == []
+
+
+def test_transactions_that_wait_for_each_other_end_with_a_conflict(settings: Settings) -> None:
+    databases = [Database(settings.database_url) for _ in range(2)]
+    both = threading.Barrier(2, timeout=5)
+    outcomes: list[str] = []
+
+    def run(database: Database, *topics: str) -> None:
+        try:
+            with database.transaction():
+                with database.write(topics[0]):
+                    if settings.database_url.startswith("postgresql"):
+                        both.wait()
+                with database.write(topics[1]):
+                    pass
+            outcomes.append("kept")
+        except Conflict:
+            outcomes.append("refused")
+
+    threads = [
+        threading.Thread(target=run, args=(databases[0], "a", "b")),
+        threading.Thread(target=run, args=(databases[1], "b", "a")),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    for database in databases:
+        database.close()
+    # SQLite has one writer at a time: there they cannot meet.
+    assert sorted(outcomes) in (["kept", "refused"], ["kept", "kept"])
+    assert "refused" in outcomes or settings.database_url.startswith("sqlite")

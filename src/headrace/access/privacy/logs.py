@@ -22,7 +22,8 @@ def cleaned(detail: Any) -> Any:
     if isinstance(detail, str):
         return mask(detail)
     if isinstance(detail, dict):
-        return {key: cleaned(value) for key, value in detail.items()}
+        # A name in code is nobody's value; any other key may be.
+        return {key if key.isidentifier() else mask(key): cleaned(value) for key, value in detail.items()}
     return [cleaned(value) for value in detail] if isinstance(detail, list) else detail
 
 

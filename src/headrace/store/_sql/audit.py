@@ -1,15 +1,17 @@
 """The audit log: a chain of entries, each hash covering the one before.
 
 The head of the chain is kept beside it, so that entries cut off at the end are noticed too. Somebody who
-may write to the database can still compute a whole new chain and head; to notice that, keep a copy of
-``(sequence, hash)`` elsewhere from time to time.
+may write to the database can still compute a whole new chain and head; seals, which are signed with a key
+that is not in the database, name what the chain was (``headrace.access.seals``).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
@@ -18,17 +20,17 @@ from sqlalchemy.engine import Connection
 from headrace.core.canonical import digest_bytes, encode_plain, plain
 from headrace.core.errors import Conflict, InternalError
 from headrace.core.identity import AuditEntry
-from headrace.core.ports import Clock
+from headrace.core.ports import Clock, Head
 from headrace.store._sql.engine import Database
 from headrace.store._sql.rows import documents, many
 from headrace.store._sql.tables import audit, audit_head
 from headrace.store.documents import SCHEMA_VERSION
 from headrace.store.gathering import Gathering
 
-
-class _Head(NamedTuple):
-    sequence: int
-    hash: str
+_NOTHING = Head(0, "")
+_NO_MARKS: Mapping[int, str] = {}
+_ADVICE = "Keep the database as it is for an investigation and compare it with a backup."
+_TAIL = re.compile(rb'"(?:[^"\\]|\\.)*","sequence":(\d+)}')
 
 
 class _Wanted(NamedTuple):
@@ -41,7 +43,8 @@ class _Wanted(NamedTuple):
 class SqlAudit:
     """Implements ``AuditLog``. Threads that append at the same moment share one transaction, and so one
     write to the disk; each returns when its own entry is durable. :meth:`verify` reads ``page`` entries at
-    a time, so that memory stays constant. ``clean`` takes out of a detail what no log may hold."""
+    a time, so that memory stays constant. ``clean`` takes out of a detail, and of a resource's name, what
+    no log may hold."""
 
     def __init__(
         self,
@@ -55,41 +58,38 @@ class SqlAudit:
         self._clock = clock
         self._page = page
         self._clean = clean
-        self._shared = Gathering(self._write)
+        self._shared: Gathering[_Wanted, None] = Gathering(self._write)
 
-    def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> AuditEntry:
-        wanted = _Wanted(actor, action, resource, self._clean(plain(detail)))
+    def append(self, actor: str, action: str, resource: str, detail: Mapping[str, Any]) -> None:
+        kind, colon, name = resource.partition(":")
+        about = kind + colon + self._clean(name)
+        wanted = _Wanted(actor, action, about, self._clean(plain(detail)))
         encode_plain(wanted)  # a bad entry must not spoil its neighbours'
-        return self._shared.do(wanted)
+        if not self._database.lastly(self._write, wanted):
+            self._shared.do(wanted)
 
-    def _write(self, batch: list[_Wanted]) -> list[AuditEntry]:
+    def transaction(self) -> AbstractContextManager[None]:
+        return self._database.transaction()
+
+    def _write(self, batch: list[_Wanted]) -> list[None]:
         with self._database.write("audit") as connection:
-            first = last = _head(connection) or _Head(0, "")
-            entries, rows = [], []
+            first = last = _head(connection) or _NOTHING
+            rows = []
             for wanted in batch:
-                entry = self._next(last, wanted)
-                written = plain(entry)
-                last = _Head(entry.sequence, _hash_of(written))
-                entries.append(replace(entry, hash=last.hash))
-                document = encode_plain(written | {"hash": last.hash}).decode()
+                entry = wanted._asdict() | {
+                    "sequence": last.sequence + 1,
+                    "at": plain(self._clock.now()),
+                    "previous": last.hash,
+                }
+                last = Head(last.sequence + 1, digest_bytes(encode_plain(entry)))
+                document = encode_plain(entry | {"hash": last.hash}).decode()
                 rows.append(last._asdict() | {"schema_version": SCHEMA_VERSION, "document": document})
             connection.execute(insert(audit), rows)
             if first.sequence:
                 connection.execute(update(audit_head).where(audit_head.c.id == 1).values(last._asdict()))
             else:
                 connection.execute(insert(audit_head).values({"id": 1} | last._asdict()))
-        return entries
-
-    def _next(self, last: _Head, wanted: _Wanted) -> AuditEntry:
-        return AuditEntry(
-            sequence=last.sequence + 1,
-            at=self._clock.now(),
-            actor=wanted.actor,
-            action=wanted.action,
-            resource=wanted.resource,
-            detail=wanted.detail,
-            previous=last.hash,
-        )
+        return [None] * len(batch)
 
     def search(self, text: str = "", *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
         statement = documents(audit).order_by(audit.c.sequence.desc()).limit(limit)
@@ -106,84 +106,104 @@ class SqlAudit:
         with self._database.read() as connection:
             return many(connection, AuditEntry, statement)
 
-    def verify(self) -> int:
+    def head(self) -> Head:
         with self._database.read() as connection:
-            last = _Head(0, "")
-            for row_sequence, entry in _entries(connection, self._page):
-                problem = _problem(last, row_sequence, entry)
+            return _head(connection) or _NOTHING
+
+    def verify(self, marks: Mapping[int, str] = _NO_MARKS, *, after: Head = _NOTHING) -> Head:
+        with self._database.read() as connection:
+            last = after
+            for row in _rows(connection, after.sequence, self._page):
+                problem = _problem(last, row)
+                if problem is None and marks.get(row.sequence, row.hash) != row.hash:
+                    problem = f"entry {row.sequence} is not the one that was sealed."
                 if problem:
-                    raise InternalError(f"The audit log was tampered with: {problem} {_ADVICE}")
-                last = _Head(row_sequence, entry["hash"])
-            head = _head(connection) or _Head(0, "")
+                    raise _tampered(problem)
+                last = Head(row.sequence, row.hash)
+            head = _head(connection) or _NOTHING
         if head != last:
             known = min(head.sequence, last.sequence)
-            raise InternalError(
-                f"The audit log was tampered with: it ends at entry {last.sequence}, but the last one "
-                f"written was entry {head.sequence}: what follows entry {known} was deleted or added. "
-                f"{_ADVICE}"
+            raise _tampered(
+                f"it ends at entry {last.sequence}, but the last one written was entry {head.sequence}: "
+                f"what follows entry {known} was deleted or added."
             )
-        return last.sequence
+        sealed = max(marks, default=0)
+        if sealed > last.sequence:
+            raise _tampered(
+                f"it ends at entry {last.sequence}, but entry {sealed} was sealed: what follows entry "
+                f"{last.sequence} was deleted."
+            )
+        return last
 
 
-_ADVICE = "Keep the database as it is for an investigation and compare it with a backup."
-
-
-def _hash_of(entry: dict[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of an entry, in JSON's own types, without its hash."""
-    return digest_bytes(encode_plain({name: value for name, value in entry.items() if name != "hash"}))
+def _tampered(problem: str) -> InternalError:
+    return InternalError(f"The audit log was tampered with: {problem} {_ADVICE}")
 
 
 def _in_json(text: str) -> str:
     return encode_plain(text).decode()[1:-1]
 
 
-def _head(connection: Connection) -> _Head | None:
+def _head(connection: Connection) -> Head | None:
     row = connection.execute(select(audit_head.c.sequence, audit_head.c.hash)).first()
-    return None if row is None else _Head(row.sequence, row.hash)
+    return None if row is None else Head(row.sequence, row.hash)
 
 
-def _entries(connection: Connection, page: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """All entries as they were written, with the sequence of their row, a page at a time.
+def _rows(connection: Connection, after: int, page: int) -> Iterator[Any]:
+    """All entries after number ``after`` as they were written, a page at a time; from 0 on, those before
+    number 1 too, which nobody should have written.
 
     They are not turned into records: what a later version adds to the record must not change a hash.
     """
-    after = -1
+    after = after or -1
+    columns = audit.c.sequence, audit.c.hash, audit.c.document, audit.c.schema_version
     while True:
-        statement = select(audit.c.sequence, audit.c.document, audit.c.schema_version)
-        statement = statement.where(audit.c.sequence > after).order_by(audit.c.sequence).limit(page)
+        statement = select(*columns).where(audit.c.sequence > after).order_by(audit.c.sequence).limit(page)
         rows = connection.execute(statement).all()
         if not rows:
             return
-        for row in rows:
-            yield row.sequence, _read(row.sequence, row.document, row.schema_version)
+        yield from rows
         after = rows[-1].sequence
 
 
-def _read(sequence: int, document: str, schema_version: int) -> dict[str, Any]:
-    if schema_version > SCHEMA_VERSION:
+def _problem(last: Head, row: Any) -> str | None:
+    """What is wrong with the entry in ``row``, coming after ``last``; None if nothing."""
+    if row.sequence == last.sequence + 1 and _follows(last, row):
+        return None
+    if row.schema_version > SCHEMA_VERSION:
         raise Conflict(
-            f"Audit entry {sequence} was written by a newer Headrace. Upgrade Headrace on this machine."
+            f"Audit entry {row.sequence} was written by a newer Headrace. Upgrade Headrace on this machine."
         )
+    if row.sequence > last.sequence + 1:
+        return f"entry {last.sequence + 1} was deleted."
+    if row.sequence < last.sequence + 1:
+        return f"entry {row.sequence} was added."
     try:
-        entry = json.loads(document)
+        entry = json.loads(row.document)
     except ValueError:
         entry = None
     if not isinstance(entry, dict):
-        raise InternalError(f"The audit log was tampered with: entry {sequence} was edited. {_ADVICE}")
-    return entry
-
-
-def _problem(last: _Head, row_sequence: int, entry: dict[str, Any]) -> str | None:
-    """What is wrong with ``entry``, coming after ``last``; None if nothing."""
-    expected = last.sequence + 1
-    if row_sequence > expected:
-        return f"entry {expected} was deleted."
-    if row_sequence < expected:
-        return f"entry {row_sequence} was added."
-    if entry.get("sequence") != row_sequence:
-        return f"entry {row_sequence} stands where entry {entry.get('sequence')} was written."
-    if _hash_of(entry) != entry.get("hash"):
-        return f"entry {row_sequence} was edited."
+        return f"entry {row.sequence} was edited."
+    if entry.get("sequence") != row.sequence:
+        return f"entry {row.sequence} stands where entry {entry.get('sequence')} was written."
     if entry.get("previous") != last.hash:
-        return f"entry {row_sequence} does not follow from entry {last.sequence}."
-    return None
+        return f"entry {row.sequence} does not follow from entry {last.sequence}."
+    return f"entry {row.sequence} was edited."
+
+
+def _follows(last: Head, row: Any) -> bool:
+    """Whether the bytes in ``row`` are an entry whose hash is the row's and covers ``last``.
+
+    The document is canonical, so what was hashed is its bytes without the hash. That stands before
+    ``previous``, after which only a text and the number may come: at no other place would both match.
+    """
+    document: bytes = row.document.encode("utf-8", "replace")
+    sealed = f'"hash":"{row.hash}",'.encode()
+    middle = sealed + f'"previous":"{last.hash}","resource":'.encode()
+    at = document.rfind(middle)
+    tail = _TAIL.fullmatch(document, at + len(middle)) if at >= 0 else None
+    if tail is None or int(tail[1]) != row.sequence or row.schema_version > SCHEMA_VERSION:
+        return False
+    digest = hashlib.sha256(document[:at])
+    digest.update(document[at + len(sealed) :])
+    return bool(digest.hexdigest() == row.hash)

@@ -7,15 +7,20 @@ other, over threads and processes, so that code may read, decide and write witho
 - Postgres takes an advisory lock on the topic, held to the end of the transaction. The isolation level is
   READ COMMITTED on purpose: a snapshot taken before the lock was granted would not show what the writer
   before us has just committed.
+
+Inside :meth:`Database.transaction` the writes of a thread join one database transaction. What everybody
+writes, the audit log, comes last there: its topic is held for as short as can be, and nobody waits for
+another topic while holding it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event
@@ -28,6 +33,28 @@ from headrace.core.errors import Conflict, InternalError, InvalidInput, Unavaila
 LOCK_WAIT_S = 30
 _CONNECT_WAIT_S = 5
 _BEGIN = "headrace_begin"
+_Item = TypeVar("_Item")
+
+
+@dataclass
+class _Open:
+    """A transaction under way in one thread, what is written at its end, and what follows it."""
+
+    connection: Connection
+    last: dict[Callable[[list[Any]], object], list[Any]] = field(default_factory=dict)
+    effects: list[Callable[[], None]] = field(default_factory=list)
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """What fails inside takes back itself only."""
+        last = {together: list(items) for together, items in self.last.items()}
+        effects = list(self.effects)
+        try:
+            with self.connection.begin_nested():
+                yield
+        except BaseException:
+            self.last, self.effects = last, effects
+            raise
 
 
 class Database:
@@ -49,6 +76,7 @@ class Database:
         self._engine = _sqlite(self._url) if self._is_sqlite else _postgres(self._url)
         # Threads of one process queue here instead of polling for SQLite's lock.
         self._turn = threading.RLock() if self._is_sqlite else nullcontext()
+        self._here = threading.local()
 
     @property
     def name(self) -> str:
@@ -57,7 +85,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
+        """A transaction that only reads; inside :meth:`transaction` it sees what was written there."""
+        standing = self._open
+        if standing is not None:
+            with self._answering():
+                yield standing.connection
+            return
         with self._answering(), self._engine.connect() as connection, connection.begin():
             yield connection
 
@@ -65,21 +98,83 @@ class Database:
     def write(self, *topic: str) -> Iterator[Connection]:
         """A transaction that writes, alone on its ``topic``; committed and durable at the end.
 
+        Inside :meth:`transaction` it joins that one, and takes back only itself when it fails.
+
         Raises:
             Conflict: another writer held the topic for 30 s, or the database refused a contradiction.
             Unavailable: the database does not answer, or its disk is full.
         """
-        with self._answering(), self._turn, self._engine.connect() as plain:
-            connection = plain.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-            with connection.begin():
-                if not self._is_sqlite:
-                    wait = f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"
-                    connection.exec_driver_sql(f"{wait}; SELECT pg_advisory_xact_lock({_key(topic)})")
-                yield connection
+        standing = self._open
+        if standing is not None:
+            with self._answering(), standing.part():
+                self._take(standing.connection, topic)
+                yield standing.connection
+            return
+        with self._begun() as connection:
+            self._take(connection, topic)
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Writes of this thread inside are kept together, durable at the end, or not at all.
+
+        One inside another joins it, and takes back only itself when it fails. Raises as :meth:`write` does;
+        Conflict also when two transactions wait for each other's topics.
+        """
+        standing = self._open
+        if standing is not None:
+            with self._answering(), standing.part():
+                yield
+            return
+        with self._begun() as connection:
+            standing = self._here.open = _Open(connection)
+            try:
+                yield
+                for together, items in standing.last.items():
+                    together(items)
+            finally:
+                self._here.open = None
+        for effect in standing.effects:
+            effect()
+
+    def lastly(self, together: Callable[[list[_Item]], object], item: _Item) -> bool:
+        """At the end of this thread's transaction ``together`` writes all of its items at once.
+
+        Returns whether there is a transaction; without one nothing is done.
+        """
+        standing = self._open
+        if standing is None:
+            return False
+        standing.last.setdefault(together, []).append(item)
+        return True
+
+    def afterwards(self, effect: Callable[[], None]) -> None:
+        """Call ``effect`` once this thread's transaction is durable; at once when there is none."""
+        standing = self._open
+        if standing is None:
+            effect()
+        else:
+            standing.effects.append(effect)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    @property
+    def _open(self) -> _Open | None:
+        return getattr(self._here, "open", None)
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with self._answering(), self._turn, self._engine.connect() as plain:
+            connection = plain.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+            with connection.begin():
+                yield connection
+
+    def _take(self, connection: Connection, topic: Sequence[str]) -> None:
+        if not self._is_sqlite:
+            wait = f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'"
+            connection.exec_driver_sql(f"{wait}; SELECT pg_advisory_xact_lock({_key(topic)})")
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -91,6 +186,11 @@ class Database:
             raise InvalidInput(f"The database cannot hold this value: {reason(error)}.") from error
         except (OperationalError, PoolTimeout) as error:
             said = reason(error)
+            if "deadlock" in said:
+                raise Conflict(
+                    f"Somebody else was changing the same in {self.name} at this moment. "
+                    "Nothing was written. Try again."
+                ) from error
             if "locked" in said or "lock timeout" in said:
                 raise Conflict(
                     f"Another process has held the database {self.name} for more than {LOCK_WAIT_S} s "
@@ -148,7 +248,7 @@ def _no_address() -> InvalidInput:
     )
 
 
-def _key(topic: tuple[str, ...]) -> int:
+def _key(topic: Sequence[str]) -> int:
     """A 64-bit lock number; two topics that share one by chance only wait for each other."""
     digest = hashlib.sha256("\x1f".join(("headrace", *topic)).encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

@@ -205,6 +205,8 @@ audit_head = Table(
     CheckConstraint("id = 1", name="single"),
 )
 
+audit_seals = _documents("hr_audit_seals", Column("number", Integer, nullable=False, unique=True))
+
 executors = Table(
     "hr_executors",
     metadata,

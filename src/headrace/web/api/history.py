@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
 
-from headrace.app import auditing, reading
+from headrace.app import auditing, exporting, reading
 from headrace.core.data import Run
 from headrace.core.identity import AuditEntry
 from headrace.web.api.request import Me, Server, Text
@@ -50,7 +52,29 @@ def search_audit(
     return auditing.search(server.app, me, text, before=before, limit=limit)
 
 
+_LINES = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+
+
+@router.get("/audit/export", response_class=StreamingResponse, responses=_LINES)  # type: ignore[arg-type]
+def export_audit(
+    server: Server,
+    me: Me,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only entries beyond this number.")] = 0,
+    since: Annotated[AwareDatetime | None, Query(description="Only entries made then or later.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Only entries made before then.")] = None,
+) -> StreamingResponse:
+    """The whole log as JSON Lines in the field names of OCSF, oldest first."""
+    entries = auditing.follow(server.app, me, after=after, since=since, until=until)
+    return StreamingResponse(map(exporting.line, entries), media_type="application/x-ndjson")
+
+
+@router.get("/audit/seal")
+def show_seal(server: Server, me: Me) -> auditing.Sealing:
+    """The newest seal, to be kept elsewhere, and how many entries have come since."""
+    return auditing.sealing(server.app, me)
+
+
 @router.post("/audit/verify")
 def verify_audit(server: Server, me: Me) -> auditing.Verification:
-    """Recompute the chain; an edit, deletion or reorder is named."""
+    """Verify chain and seals; an edit, deletion or reorder is named. What is intact is sealed."""
     return auditing.verify(server.app, me)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+from urllib.parse import quote
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,11 +13,20 @@ from starlette.responses import Response
 from headrace.app import auditing
 from headrace.core.canonical import plain
 from headrace.core.identity import AuditEntry
+from headrace.core.text import printable
 from headrace.web.identity import principal_of
 from headrace.web.pages.rendering import parts_of, renderer_of
 
 _SHOWN = 100
 _MOST_TEXT = 200
+_DIGEST = re.compile("[0-9a-f]{64}")
+_PAGES = {
+    "project": "/projects/",
+    "release": "/releases/",
+    "incident": "/incidents/",
+    "principal": "/access/",
+}
+"""Where resources of these kinds have a page."""
 
 
 def show(request: Request) -> Response:
@@ -40,15 +53,37 @@ def _page(request: Request, verification: auditing.Verification | None) -> Respo
         "audit.html",
         found=found,
         facts={entry.sequence: _facts(entry) for entry in found.entries},
+        sealing=auditing.sealing(app, me),
+        path_of=_path_of,
+        printable=printable,
         text=text,
         begins=not before,
         verification=verification,
     )
 
 
-def _facts(entry: AuditEntry) -> list[tuple[str, str]]:
-    """The detail as pairs of words; what is nested is written as one line."""
-    return [(name, _line(value)) for name, value in entry.detail.items() if value not in (None, "", [], {})]
+def _path_of(resource: str) -> str | None:
+    """Where what an entry is about has a page of its own."""
+    kind, _, name = resource.partition(":")
+    return _PAGES[kind] + quote(name, safe="") if kind in _PAGES and name else None
+
+
+class Fact(NamedTuple):
+    """One part of a detail, in words."""
+
+    name: str
+    text: str
+
+    @property
+    def is_digest(self) -> bool:
+        """Whether its first letters say enough."""
+        return _DIGEST.fullmatch(self.text) is not None
+
+
+def _facts(entry: AuditEntry) -> list[Fact]:
+    """The detail as pairs of words; what is nested is written as one line, and nothing can turn it round."""
+    shown = {name: value for name, value in entry.detail.items() if value not in (None, "", [], {})}
+    return [Fact(printable(name), printable(_line(value))) for name, value in shown.items()]
 
 
 def _line(value: object) -> str:

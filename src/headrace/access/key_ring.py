@@ -1,0 +1,135 @@
+"""A key that signs one kind of thing, and the public halves of every key that ever did."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace.access.key_files import made_key, new_pem, public_pem, write_key
+from headrace.access.keys import kid_of
+from headrace.core.errors import Conflict, InvalidInput
+from headrace.store.disk import locked
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+
+class PublicKey(NamedTuple):
+    """A key that verifies.
+
+    Attributes:
+        name: derived from the key (RFC 7638).
+        signs: whether it is the one that signs today; the others only verify what they signed.
+    """
+
+    name: str
+    signs: bool
+    pem: str
+
+
+class BadSignature(Conflict):
+    """What is there is not what was signed; the message says why, to follow a colon."""
+
+
+class KeyRing:
+    """Signs with Ed25519 (RFC 8032), and verifies what this or an earlier key of the same home has signed.
+
+    Args:
+        folder: of the keys; made on first use, with a first key.
+        what: is signed, such as ``"releases"``; also the name of the key's file and of the folder of its
+            public halves.
+
+    Example::
+
+        signature = ring.sign(b"statement")
+        ring.verify(signature, b"statement")  # the key's name
+    """
+
+    def __init__(self, folder: Path, what: str) -> None:
+        self._folder = folder
+        self._what = what
+        self._file = folder / f"{what}.ed25519.pem"
+
+    def sign(self, message: bytes) -> str:
+        """The signature: the key's name and the bytes in base64, with a colon between them.
+
+        Raises:
+            InvalidInput: the key cannot be made or used.
+        """
+        key = self._key()
+        return f"{kid_of(key.public_key())}:{base64.urlsafe_b64encode(key.sign(message)).decode()}"
+
+    def verify(self, signature: str, message: bytes) -> str:
+        """The name of the key that has signed ``message``.
+
+        Raises:
+            BadSignature: there is no signature, or another one.
+        """
+        from cryptography.exceptions import InvalidSignature
+
+        if not signature:
+            raise BadSignature("it carries no signature")
+        name, _, text = signature.partition(":")
+        key = self._public().get(name)
+        if key is None:
+            raise BadSignature(f"its signature names the key {name[:43]!r}, which this home never had")
+        try:
+            key.verify(base64.b64decode(text, altchars=b"-_", validate=True), message)
+        except (InvalidSignature, binascii.Error, ValueError) as error:
+            raise BadSignature("its signature belongs to something else") from error
+        return name
+
+    def public_keys(self) -> list[PublicKey]:
+        """Every key that verifies, the one that signs first."""
+        from cryptography.hazmat.primitives import serialization
+
+        own = kid_of(self._key().public_key())
+        form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        found = [
+            PublicKey(name, name == own, key.public_bytes(*form).decode())
+            for name, key in self._public().items()
+        ]
+        return sorted(found, key=lambda key: (not key.signs, key.name))
+
+    def rotate(self) -> str:
+        """Sign with a new key from now on; returns its name. What the old one signed stays valid."""
+        self._key()
+        with locked(self._folder):
+            self._keep_public(self._key())
+            write_key(self._file, new_pem())
+        return kid_of(self._key().public_key())
+
+    def _key(self) -> Ed25519PrivateKey:
+        then = f"and put back its public half in {self._what!r}: what it has signed stays valid by that"
+        key = made_key(self._file, signs=self._what, then=then)
+        self._keep_public(key)
+        return key
+
+    def _keep_public(self, key: Ed25519PrivateKey) -> None:
+        path = self._folder / self._what / f"{kid_of(key.public_key())}.pem"
+        if path.is_file():
+            return
+        try:
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            write_key(path, public_pem(key), only_if_absent=True)
+        except OSError as error:
+            raise InvalidInput(
+                f"{path.parent} cannot hold public keys ({error.strerror}). Make it writable for this user."
+            ) from error
+
+    def _public(self) -> dict[str, Ed25519PublicKey]:
+        """Every public key by its name. One whose file is called otherwise, or is no key, is none of ours."""
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        found = {}
+        for path in sorted((self._folder / self._what).glob("*.pem")):
+            try:
+                key = serialization.load_pem_public_key(path.read_bytes())
+            except ValueError:
+                continue
+            if isinstance(key, Ed25519PublicKey) and kid_of(key) == path.stem:
+                found[path.stem] = key
+        return found
