@@ -15,7 +15,7 @@ from headrace.core.ids import new_id
 from headrace.core.ports import EventLog
 from headrace.store.events import SegmentLog
 from headrace.store.framing import encode
-from headrace.testing import START, EventLogSuite
+from headrace.testing import START, EventLogSuite, MemoryKeys
 from headrace.testing.suites.events import read_all
 from tests.store.children import Child, append_events, running
 
@@ -38,6 +38,12 @@ class TestSegmentLog(EventLogSuite):
     @pytest.fixture
     def events(self, folder: Path) -> EventLog:
         return _log(folder)
+
+
+class TestEncryptedSegmentLog(EventLogSuite):
+    @pytest.fixture
+    def events(self, folder: Path) -> EventLog:
+        return SegmentLog(folder, new_id(START), keys=MemoryKeys())
 
 
 class TestSegmentLogThatRotatesAllTheTime(EventLogSuite):
