@@ -117,16 +117,20 @@ class Kept:
         ]
 
 
-@pytest.fixture(params=["hash", "keep"])
+@pytest.fixture(params=["hash", "keep", "encrypted"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     clock = FakeClock()
     with open_app(make_settings(tmp_path), clock) as app:
         app.me()
         columns = (Column(name="age", role="numeric"), Column(name="person", role="categorical"))
+        encrypted = request.param == "encrypted"
+        handling = "keep" if encrypted else request.param
         project = make_project(
             name="people",
             data=DataSpec(source="people.csv", target="bought", key="person", columns=columns),
-            privacy=PrivacySpec(basis="consent", fields={"person": request.param}, retention_days=30),
+            privacy=PrivacySpec(
+                basis="consent", fields={"person": handling}, retention_days=30, encrypt=encrypted
+            ),
         )
         app.store.projects.save(project, str(tmp_path))
         yield Kept(app=app, home=tmp_path, clock=clock)
@@ -285,8 +289,8 @@ def test_who_may_not_erase_erases_nothing(kept: Kept) -> None:
 @pytest.mark.requirement("PRV-02")
 @pytest.mark.parametrize("kept", ["keep"], indirect=True)
 def test_what_is_older_than_allowed_is_deleted_everywhere(kept: Kept) -> None:
-    kept.answered("old")
-    kept.told("old")
+    kept.answered("aged")
+    kept.told("aged")
     kept.clock.advance(timedelta(days=20).total_seconds())
     kept.answered("young", at=kept.clock.now())
     kept.told("young", at=kept.clock.now())
@@ -297,7 +301,7 @@ def test_what_is_older_than_allowed_is_deleted_everywhere(kept: Kept) -> None:
     assert (done.events, done.rows) == (2, 2)
     assert kept.rows("predictions") == kept.rows("outcomes") == ["young"]
     assert len(kept.records()) == 2
-    assert kept.on_disk("old") == []
+    assert kept.on_disk("aged") == []
     (entry,) = kept.app.store.audit.list()[n_entries:]
     assert (entry.action, entry.detail["events"], entry.detail["rows"]) == ("data.retain", 2, 2)
     assert delete_old(kept.app, "people").events == 0

@@ -14,6 +14,7 @@ from headrace.access.identities import Identities
 from headrace.access.incidents import Incidents
 from headrace.access.keys import Keys
 from headrace.access.links import Links
+from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
 from headrace.access.refresh import RefreshTokens
@@ -51,6 +52,7 @@ class Access:
     incidents: Incidents
     gatekeeper: Gatekeeper
     privacy: Privacy
+    data_keys: ProjectKeys
     signatures: Signatures
 
 
@@ -114,5 +116,6 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         links=Links(store.credentials, clock),
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
+        data_keys=ProjectKeys(keys, store.projects, store.epoch, clock),
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
     )

@@ -2,8 +2,8 @@
 
 AES-256-GCM over every page, header and footer, as the Parquet format specifies it; column names and smallest
 and largest values are in the footer, and encrypted with it. DuckDB reads such files by itself, given the key,
-if a column of a row group is one page; they are written so. We read them through Arrow, which decrypts several
-times as fast.
+if a column of a row group is one page; they are written so. We read them through Arrow, which decrypts
+several times as fast.
 """
 
 from __future__ import annotations

@@ -196,8 +196,8 @@ class DeltaTables:
         try:
             try:
                 return self._selected(sql, tables, parameters)
-            except duckdb.IOException:
-                # Another process has just forgotten the version that was the newest: look again.
+            except (duckdb.IOException, duckdb.InvalidInputException):
+                # Perhaps another process has just forgotten the version that was the newest: look again.
                 return self._selected(sql, tables, parameters)
         except duckdb.Error as error:
             raise InvalidInput(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Mode = Literal["append", "overwrite", "rewrite"]
 """``rewrite`` replaces all files by others with the same rows."""
 _BATCH_ROWS = 50_000
+_NAIVE = "timestamp_ntz"
 # Without these, old versions stop being readable after 30 days when a checkpoint is written.
 _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
@@ -151,12 +152,7 @@ class Keyed:
                 commit_properties=commit,
             )
             return 0
-        if mode == "append":
-            known = {field.name for field in present.schema().fields}
-            new = [field for field in schema.fields if field.name not in known]
-            if new:
-                present.alter.add_columns(new)
-                sync_version(self._folder, present.version())
+        self._prepare(present, schema, mode)
         if mode == "rewrite":
             moment_ms = int(self._clock.now().timestamp() * 1000)
             names = [Path(file).name for file in present.file_uris()]
@@ -166,6 +162,22 @@ class Keyed:
         present.create_write_transaction(added, how, wanted, commit_properties=commit)
         present.update_incremental()
         return present.version()
+
+    def _prepare(self, present: DeltaTable, schema: Schema, mode: Mode) -> None:
+        """Versions of their own for what a commit of files cannot bring: a feature, new columns."""
+        from deltalake import TableFeatures
+
+        features = present.protocol().writer_features or []
+        if _NAIVE in {str(field.type.type) for field in schema.fields} and "timestampNtz" not in features:
+            present.alter.add_feature(
+                TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True
+            )
+            sync_version(self._folder, present.version())
+        known = {field.name for field in present.schema().fields}
+        new = [field for field in schema.fields if field.name not in known]
+        if new and mode == "append":
+            present.alter.add_columns(new)
+            sync_version(self._folder, present.version())
 
     def _brought_in(self, cursor: duckdb.DuckDBPyConnection, files: list[str], state: State) -> list[str]:
         import pyarrow as pa
