@@ -270,6 +270,18 @@ def test_another_process_goes_on_in_a_new_file_after_its_own_was_rewritten(tmp_p
     there.close()
 
 
+@pytest.mark.requirement("PRV-02")
+def test_the_name_of_a_segment_that_was_removed_is_not_used_again(folder: Path) -> None:
+    log = _log(folder)
+    log.append("s", [b"one"])
+    (first,) = log.segments("s")
+    assert log.rewrite("s", lambda _: None) == 1
+    log.append("s", [b"two"])
+    (second,) = log.segments("s")
+    assert second.name > first.name
+    log.close()
+
+
 CANARY = b"ada@example.org"
 
 

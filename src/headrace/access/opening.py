@@ -53,6 +53,7 @@ class Access:
     gatekeeper: Gatekeeper
     privacy: Privacy
     data_keys: ProjectKeys
+    vault: Vault
     signatures: Signatures
 
 
@@ -85,7 +86,8 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
     activity = Activity(uses, store.uses, clock, limits)
-    factors = SecondFactors(store.credentials, store.incidents, store.epoch, Vault(keys), clock)
+    vault = Vault(keys)
+    factors = SecondFactors(store.credentials, store.incidents, store.epoch, vault, clock)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -117,5 +119,6 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
         data_keys=ProjectKeys(keys, store.projects, store.epoch, clock),
+        vault=vault,
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
     )

@@ -8,8 +8,8 @@ import typer
 
 from headrace.app import catalogue as sources
 from headrace.app import encrypting, tokenising
-from headrace.app.erasing import erase_subject
 from headrace.app.retaining import retain as retain_project
+from headrace.app.workflows import launch
 from headrace.cli.session import As, Json, print_json, print_table, session
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue of data sources, their rows, and snapshots.")
@@ -119,11 +119,13 @@ def erase(
 ) -> None:
     """Remove one subject from answers, labels and snapshots, all their old versions included.
 
-    Doing it again is safe, and finishes one that was interrupted. The audit log keeps the proof, with a keyed
-    hash instead of the key. Files of your own, such as data/, are yours to change.
+    One that is interrupted is finished by the server, or by the next command that runs workflows; doing it
+    again is safe. The audit log keeps the proof, with a keyed hash instead of the key. Files of your own,
+    such as data/, are yours to change.
     """
-    with session(as_name) as s:
-        done = erase_subject(s.app, s.me, project, subject, reason=reason, raw=raw)
+    with session(as_name) as s, launch(s.app) as work:
+        ordered = work.erasures.order(s.me, project, subject, reason=reason, raw=raw)
+        done = work.erasures.result(ordered)
     if as_json:
         print_json(done)
         return

@@ -263,6 +263,7 @@ class _Writer:
         self._disk = threading.Lock()
         self._shared: Gathering[bytes, None] = Gathering(self._write_together)
         self._descriptor: int | None = None
+        self._number = 0
         self._current = _Open(folder, 0)
         self._closed = False
 
@@ -335,7 +336,8 @@ class _Writer:
             return self._descriptor
         self._seal()
         make_folder(self._folder)
-        number = self._highest() + 1
+        # Not the name of a segment that was removed, either: readers remember how far they read it.
+        number = max(self._highest(), self._number) + 1
         while True:
             path = self._folder / f"{self._writer_id}-{number:06d}.seg"
             seal = None if key_id is None else self._seals.of(path.name, key_id)
@@ -345,6 +347,7 @@ class _Writer:
                 break
             except FileExistsError:
                 number += 1
+        self._number = number
         self._current = _Open(path, 0, 0, key_id, seal)
         self._descriptor = descriptor
         try:
