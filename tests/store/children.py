@@ -17,7 +17,7 @@ import numpy as np
 
 from headrace.core.clock import SystemClock
 from headrace.core.ids import new_id
-from headrace.core.ports import Transaction
+from headrace.core.ports import DataKeys, Transaction
 from headrace.core.settings import Settings
 from headrace.store import open_store
 from headrace.store.events import SegmentLog
@@ -76,9 +76,9 @@ def running(*children: Child) -> Iterator[None]:
             child.process.join(30)
 
 
-def append_events(sender: Connection, path: Path, stream: str) -> None:
+def append_events(sender: Connection, path: Path, stream: str, keys: DataKeys | None) -> None:
     """Append from four threads for ever; send each record once it is acknowledged."""
-    log = SegmentLog(path, new_id(SystemClock().now()), segment_bytes=200_000)
+    log = SegmentLog(path, new_id(SystemClock().now()), segment_bytes=200_000, keys=keys)
     lock = threading.Lock()
 
     def work(thread: int) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from headrace.core.clock import SystemClock
-from headrace.core.errors import InvalidInput
+from headrace.core.errors import InternalError, InvalidInput, Unavailable
 from headrace.core.ids import new_id
 from headrace.core.ports import EventLog
 from headrace.store.events import SegmentLog
 from headrace.store.framing import encode
-from headrace.testing import START, EventLogSuite
+from headrace.testing import START, EventLogSuite, MemoryKeys
 from headrace.testing.suites.events import read_all
 from tests.store.children import Child, append_events, running
 
@@ -38,6 +38,12 @@ class TestSegmentLog(EventLogSuite):
     @pytest.fixture
     def events(self, folder: Path) -> EventLog:
         return _log(folder)
+
+
+class TestEncryptedSegmentLog(EventLogSuite):
+    @pytest.fixture
+    def events(self, folder: Path) -> EventLog:
+        return SegmentLog(folder, new_id(START), keys=MemoryKeys())
 
 
 class TestSegmentLogThatRotatesAllTheTime(EventLogSuite):
@@ -222,14 +228,15 @@ def test_a_forked_child_writes_a_file_of_its_own(folder: Path) -> None:
     assert read_all(_log(folder), "s") == [b"parent", b"parent again", b"child"]
 
 
-@pytest.mark.requirement("MON-06")
-def test_kill_9_loses_nothing_that_was_acknowledged(folder: Path) -> None:
+@pytest.mark.requirement("MON-06", "PRV-02")
+@pytest.mark.parametrize("keys", [None, MemoryKeys()], ids=["clear", "encrypted"])
+def test_kill_9_loses_nothing_that_was_acknowledged(folder: Path, keys: MemoryKeys | None) -> None:
     """Twenty times, at a random moment: all acknowledged records are there, once, in order; none is torn."""
     randomly = random.Random(20)
     acknowledged: list[bytes] = []
-    reader = _log(folder)
+    reader = SegmentLog(folder, new_id(START), keys=keys)
     for _ in range(20):
-        child = Child(append_events, folder, "cars/predictions")
+        child = Child(append_events, folder, "cars/predictions", keys)
         with running(child):
             batches = [child.next()]
             SystemClock().sleep(randomly.uniform(0, 0.05))
@@ -261,3 +268,138 @@ def test_another_process_goes_on_in_a_new_file_after_its_own_was_rewritten(tmp_p
     assert not any(b"remove" in path.read_bytes() for path in (tmp_path / "s").iterdir())
     here.close()
     there.close()
+
+
+@pytest.mark.requirement("PRV-02")
+def test_the_name_of_a_segment_that_was_removed_is_not_used_again(folder: Path) -> None:
+    log = _log(folder)
+    log.append("s", [b"one"])
+    (first,) = log.segments("s")
+    assert log.rewrite("s", lambda _: None) == 1
+    log.append("s", [b"two"])
+    (second,) = log.segments("s")
+    assert second.name > first.name
+    log.close()
+
+
+CANARY = b"ada@example.org"
+
+
+def _on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def _switched(folder: Path) -> tuple[SegmentLog, MemoryKeys]:
+    """A log with three segments: in clear, under one key, under the next."""
+    keys = MemoryKeys()
+    keys.encrypts = False
+    log = SegmentLog(folder, new_id(START), keys=keys)
+    log.append("s", [b"clear " + CANARY, b"clear 2"])
+    keys.encrypts = True
+    log.append("s", [b"first " + CANARY])
+    keys.rotate()
+    log.append("s", [b"second " + CANARY])
+    return log, keys
+
+
+@pytest.mark.requirement("PRV-02")
+def test_what_is_encrypted_is_nowhere_in_clear(folder: Path) -> None:
+    keys = MemoryKeys()
+    log = SegmentLog(folder, new_id(START), keys=keys)
+    for n in range(5):
+        log.append("s", [CANARY, b"%d" % n + CANARY * 1000])
+    assert CANARY not in _on_disk(folder)
+    assert log.count("s") == 10
+    assert read_all(SegmentLog(folder, new_id(START), keys=keys), "s")[0] == CANARY
+    with pytest.raises(
+        InvalidInput, match="encrypted with key 0{16}, and this store was opened without keys"
+    ):
+        read_all(_log(folder), "s")
+
+
+@pytest.mark.requirement("PRV-02")
+def test_switching_and_rotating_hold_from_then_on_and_all_stays_readable(folder: Path) -> None:
+    log, keys = _switched(folder)
+    assert len(log.segments("s")) == 3
+    expected = [b"clear " + CANARY, b"clear 2", b"first " + CANARY, b"second " + CANARY]
+    assert read_all(log, "s") == expected
+    assert _on_disk(folder).count(CANARY) == 1
+    keys.encrypts = False
+    log.append("s", [b"clear again"])
+    assert read_all(SegmentLog(folder, new_id(START), keys=keys), "s") == [*expected, b"clear again"]
+
+
+@pytest.mark.requirement("PRV-02")
+def test_rewriting_brings_old_segments_under_the_current_key_and_keeps_positions(folder: Path) -> None:
+    log, keys = _switched(folder)
+    before = log.segments("s")
+    _, second = log.read("s", before[0].name, 0, 1)
+    expected = read_all(log, "s")
+    assert log.rewrite("s", lambda record: record) == 0
+    assert log.segments("s") == before
+    assert log.read("s", before[0].name, second, 10)[0] == [b"clear 2"]
+    assert read_all(log, "s") == expected
+    assert CANARY not in _on_disk(folder)
+    keys.lose()
+    assert read_all(log, "s") == expected
+    keys.encrypts = False
+    log.rewrite("s", lambda record: record)
+    assert read_all(_log(folder), "s") == expected
+
+
+@pytest.mark.requirement("PRV-02")
+def test_a_record_is_taken_out_of_an_encrypted_segment(folder: Path) -> None:
+    keys = MemoryKeys()
+    log = SegmentLog(folder, new_id(START), keys=keys)
+    log.append("s", [b"keep", CANARY, b"last"])
+    (segment,) = log.segments("s")
+    _, second = log.read("s", segment.name, 0, 2)
+    assert log.rewrite("s", lambda record: None if record == CANARY else record) == 1
+    assert read_all(log, "s") == [b"keep", b"last"]
+    assert log.segments("s") == [segment]
+    assert log.read("s", segment.name, second, 9)[0] == [b"last"]
+    log.append("s", [b"later"])
+    assert read_all(log, "s") == [b"keep", b"last", b"later"]
+
+
+@pytest.mark.requirement("PRV-02")
+def test_a_segment_in_another_place_is_refused(folder: Path) -> None:
+    keys = MemoryKeys()
+    log = SegmentLog(folder, new_id(START), keys=keys)
+    log.append("cars/predictions", [b"one"])
+    path = _only_file(folder)
+    for moved in (path.with_name("other-000001.seg"), folder / "cars" / "outcomes" / path.name):
+        moved.parent.mkdir(exist_ok=True)
+        moved.write_bytes(path.read_bytes())
+        with pytest.raises(InternalError, match="was altered at 0"):
+            log.read("/".join(moved.parent.parts[-2:]), moved.name, 0, 10)
+
+
+@pytest.mark.requirement("PRV-02")
+def test_without_its_key_a_segment_is_kept_and_says_which_is_missing(folder: Path) -> None:
+    log, keys = _switched(folder)
+    keys.lose()
+    log.close()
+    later = SegmentLog(folder, new_id(START), keys=keys)
+    with pytest.raises(Unavailable, match="Key 0{16} of 's' is not here"):
+        read_all(later, "s")
+    with pytest.raises(Unavailable, match="is not here"):
+        later.rewrite("s", lambda record: record)
+    later.append("s", [b"goes on"])
+    newest = max(folder.rglob("*.seg"), key=lambda path: path.stat().st_mtime_ns).name
+    assert later.read("s", newest, 0, 9)[0] == [b"goes on"]
+
+
+@pytest.mark.requirement("MON-06", "PRV-02")
+@pytest.mark.parametrize("tail", [b"\x05", bytes(64), b"\xff" * 64])
+def test_a_torn_tail_of_an_encrypted_segment_is_no_record(folder: Path, tail: bytes) -> None:
+    keys = MemoryKeys()
+    log = SegmentLog(folder, new_id(START), keys=keys)
+    log.append("s", [b"one", b"two"])
+    log.close()
+    path = _only_file(folder)
+    whole = path.read_bytes()
+    for data in (whole + tail, *(whole[:size] for size in range(0, len(whole), 7))):
+        path.write_bytes(data)
+        expected = [b"one", b"two"] if data.startswith(whole) else []
+        assert read_all(SegmentLog(folder, new_id(START), keys=keys), "s") == expected

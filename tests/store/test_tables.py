@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from headrace.core.errors import NotFound
 from headrace.core.ports import TableStore, Transaction
 from headrace.store.tables import DeltaTables
-from headrace.testing import TableStoreSuite
+from headrace.testing import MemoryKeys, TableStoreSuite
 from tests.store.children import Child, append_positions, append_rows, running
 
 
@@ -21,6 +21,12 @@ class TestDeltaTables(TableStoreSuite):
     @pytest.fixture
     def tables(self, tmp_path: Path) -> TableStore:
         return DeltaTables(tmp_path / "tables")
+
+
+class TestEncryptedDeltaTables(TableStoreSuite):
+    @pytest.fixture
+    def tables(self, tmp_path: Path) -> TableStore:
+        return DeltaTables(tmp_path / "tables", keys=MemoryKeys())
 
 
 @pytest.fixture

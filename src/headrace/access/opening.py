@@ -14,6 +14,7 @@ from headrace.access.identities import Identities
 from headrace.access.incidents import Incidents
 from headrace.access.keys import Keys
 from headrace.access.links import Links
+from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
 from headrace.access.refresh import RefreshTokens
@@ -51,6 +52,8 @@ class Access:
     incidents: Incidents
     gatekeeper: Gatekeeper
     privacy: Privacy
+    data_keys: ProjectKeys
+    vault: Vault
     signatures: Signatures
 
 
@@ -83,7 +86,8 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
     activity = Activity(uses, store.uses, clock, limits)
-    factors = SecondFactors(store.credentials, store.incidents, store.epoch, Vault(keys), clock)
+    vault = Vault(keys)
+    factors = SecondFactors(store.credentials, store.incidents, store.epoch, vault, clock)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -115,5 +119,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         links=Links(store.credentials, clock),
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
+        data_keys=ProjectKeys(keys, store.projects, store.epoch, clock),
+        vault=vault,
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
     )

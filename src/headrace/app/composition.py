@@ -13,6 +13,7 @@ from headrace.access.key_ring import KeyRing
 from headrace.access.oidc import Provider
 from headrace.access.opening import Access, open_access
 from headrace.access.policies import Policies
+from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.access.privacy.logs import cleaned, mask_logs
 from headrace.access.seals import Seals
 from headrace.access.tokens import Tokens
@@ -135,10 +136,16 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         )
     clock = clock or SystemClock()
     mask_logs()
-    store = open_store(settings, clock, clean=cleaned)
+    keys = settings.home / "keys"
+    store = open_store(
+        settings,
+        clock,
+        clean=cleaned,
+        keys=lambda projects, epoch: ProjectKeys(keys, projects, epoch, clock),
+    )
     policies = Policies(store.policies, store.incidents, store.epoch, clock)
     limits = Limits(spend_per_hour=settings.spend_per_hour)
-    access = open_access(store, settings.home / "keys", clock, policies, limits)
+    access = open_access(store, keys, clock, policies, limits)
     signed = SignedReleases(store, access.signatures, access.incidents)
     return App(
         settings=settings,

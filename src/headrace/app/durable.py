@@ -51,7 +51,9 @@ class Durable:
         from dbos import DBOS
 
         for noisy in ("dbos", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.CRITICAL)
+            logger = logging.getLogger(noisy)
+            logger.setLevel(logging.CRITICAL)
+            logger.handlers.clear()  # those of an earlier launch write where standard error was then
         self._executors.register(self.executor_id, self._role, address)
         DBOS(
             config={

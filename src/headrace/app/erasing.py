@@ -1,7 +1,6 @@
-"""Takes one subject out of everything that is kept of a project, and leaves proof that it happened.
+"""Takes one subject out of everything that is kept of a project, in steps of a durable workflow.
 
-Each step can be done again without another effect, and what a step needs to find its rows is removed last:
-whoever repeats an erasure that was killed gets the rest done.
+Each step can be done again without another effect, and what a step needs to find its rows is removed last.
 """
 
 from __future__ import annotations
@@ -12,19 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from headrace.access.privacy.fields import KEY, FieldRules, key_text
+from headrace.access.privacy.fields import KEY, key_text
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.core.data import Snapshot
-from headrace.core.errors import Conflict, HeadraceError, InvalidInput
-from headrace.core.identity import Principal
+from headrace.core.errors import Conflict, HeadraceError
 from headrace.core.project import Project
 from headrace.core.record import Prediction
 from headrace.data.snapshots import load_snapshot, without_rows
 from headrace.data.sources import read_file
 from headrace.monitoring.ingest import ingest, outcomes_table, predictions_table
 from headrace.store.columns import quoted
-from headrace.store.disk import locked, make_folder
 from headrace.store.records import decode_outcome, decode_prediction, encode_prediction
 
 _PASSES = 5
@@ -39,9 +36,9 @@ class Affected:
     models: list[str]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Erasure:
-    """What was removed.
+    """What was removed. A step that was killed and done again counts what was left for it.
 
     Attributes:
         subject: HMAC of the key; the key itself is kept nowhere.
@@ -52,6 +49,7 @@ class Erasure:
         not_searched: what could not be searched, and why.
     """
 
+    id: str
     project: str
     subject: str
     events: int = 0
@@ -62,115 +60,102 @@ class Erasure:
     not_searched: list[str] = field(default_factory=list)
 
 
-def erase_subject(
-    app: App, principal: Principal, project: str, key: str, *, reason: str, raw: bool = False
-) -> Erasure:
-    """Remove whom or what ``key`` names from events, tables and snapshots, old versions included.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What is there of the subject: rows of answers and outcomes, and snapshots."""
+
+    answers: int
+    outcomes: int
+    snapshots: list[Affected]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """Records of the event log and rows of tables that were removed."""
+
+    events: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archives:
+    """Digests of raw originals that hold the subject, and what could not be searched."""
+
+    digests: list[str]
+    not_searched: list[str]
+
+
+class Subject:
+    """One subject of a project, and how it is taken out of what is kept.
 
     Args:
-        raw: delete the raw originals that hold it too; without it they are listed only.
-
-    Raises:
-        Denied: ``principal`` may not erase.
-        InvalidInput: no key or no reason.
-        Conflict: answers about the subject keep arriving.
+        key: the subject's business key, in clear.
     """
-    app.gatekeeper.require(principal, "data.erase", f"project:{project}")
-    if not key.strip() or not reason.strip():
-        raise InvalidInput("An erasure needs a subject and a reason: whose rows, and who asked for it.")
-    declared = app.store.projects.get(project)
-    rules = app.access.privacy.rules(project)
-    erasing = _Erasing(app, declared, rules, key)
-    why = reason.replace(key, "<subject>")
-    folder = app.settings.home / "erasing"
-    make_folder(folder)
-    # Two at once would each write a snapshot without its own subject, and with the other's.
-    with locked(folder):
-        _note(app, principal, "data.erase", erasing, reason=why, raw=raw, found=erasing.look())
-        erasing.answers()
-        erasing.snapshots()
-        erasing.archives(remove=raw)
-        done = erasing.done
-        _note(
-            app,
-            principal,
-            "data.erased",
-            erasing,
-            events=done.events,
-            rows=done.rows,
-            snapshots=done.snapshots,
-            archives=done.archives,
-            archives_removed=done.archives_removed,
-        )
-    return done
 
-
-def _note(app: App, principal: Principal, action: str, erasing: _Erasing, **detail: Any) -> None:
-    done = erasing.done
-    app.store.audit.append(
-        principal.name, action, f"project:{done.project}", {"subject": done.subject, **detail}
-    )
-
-
-class _Erasing:
-    """One erasure under way."""
-
-    def __init__(self, app: App, project: Project, rules: FieldRules, key: str) -> None:
-        self._app = app
+    def __init__(self, app: App, project: Project, key: str) -> None:
         self._store = app.store
         self._project = project
         self._key = key
-        hashed = str(rules.hashed(key))
-        self._names = frozenset({key, hashed})
-        self.done = Erasure(project=project.name, subject=hashed)
+        self._names = frozenset({key, hash_of(app, project.name, key)})
 
-    def look(self) -> dict[str, int]:
-        """How much is there now: rows of answers and outcomes, and snapshots."""
+    def find(self) -> Found:
+        """What is there now."""
         self._ingest()
-        held = [s for s in self._store.snapshots.list(self._project.name) if self._held(s) is not None]
+        snapshots = [
+            Affected(snapshot=snapshot.id, rows=int(held.sum()), models=self._models(snapshot))
+            for snapshot in self._store.snapshots.list(self._project.name)
+            if (held := self._held(snapshot)) is not None
+        ]
         predictions, outcomes = self._counts()
-        return {"answers": predictions, "outcomes": outcomes, "snapshots": len(held)}
+        return Found(answers=predictions, outcomes=outcomes, snapshots=snapshots)
 
-    def answers(self) -> None:
-        """Outcomes first: those by row id are found through the answers."""
+    def answers(self) -> Removed:
+        """Take it out of the record. Outcomes first: those by row id are found through the answers.
+
+        Raises:
+            Conflict: answers about the subject keep arriving.
+        """
         name = self._project.name
+        events = n_rows = 0
         for _ in range(_PASSES):
             self._ingest()
             rows = self._rows()
             condition, values = self._outcome_condition(rows)
             gone = self._names | rows
-            self.done.events += self._store.events.rewrite(
-                f"{name}/outcomes", partial(_without_outcome, gone)
-            )
-            self.done.rows += self._store.tables.remove(outcomes_table(name), condition, values)
-            self.done.events += self._store.events.rewrite(f"{name}/predictions", self._without_answer)
-            self.done.rows += self._store.tables.remove(predictions_table(name), *self._answer_condition())
+            events += self._store.events.rewrite(f"{name}/outcomes", partial(_without_outcome, gone))
+            n_rows += self._store.tables.remove(outcomes_table(name), condition, values)
+            events += self._store.events.rewrite(f"{name}/predictions", self._without_answer)
+            n_rows += self._store.tables.remove(predictions_table(name), *self._answer_condition())
             self._ingest()
             if not any(self._counts()):
                 break
         else:
             raise Conflict(
-                f"Answers about the subject keep arriving at {name!r}. Stop asking, then erase again."
+                f"Answers about the subject keep arriving at {name!r}. Stop asking: the erasure is tried "
+                "again within the hour, or when it is ordered again."
             )
         for table in (outcomes_table(name), predictions_table(name)):
             self._store.tables.forget(table)
+        return Removed(events=events, rows=n_rows)
 
-    def snapshots(self) -> None:
+    def snapshots(self) -> list[Affected]:
         """A version without the subject for each snapshot that has it; then all others are forgotten."""
+        done: list[Affected] = []
         for snapshot in self._store.snapshots.list(self._project.name):
             held = self._held(snapshot)
             if held is None:
                 continue
             self._store.snapshots.erase(without_rows(snapshot, ~held, self._store.tables))
-            self.done.snapshots.append(
-                Affected(snapshot=snapshot.id, rows=int(held.sum()), models=self._models(snapshot))
-            )
+            done.append(Affected(snapshot=snapshot.id, rows=int(held.sum()), models=self._models(snapshot)))
         left = self._store.snapshots.list(self._project.name)
         for table in {snapshot.table for snapshot in left}:
             self._store.tables.forget(table, [s.table_version for s in left if s.table == table])
+        return done
 
-    def archives(self, *, remove: bool) -> None:
+    def archives(self) -> Archives:
         """Raw originals that hold the subject."""
+        digests: list[str] = []
+        not_searched: list[str] = []
         column = self._project.data.key
         kept = {s.raw.digest: s.raw for s in self._store.snapshots.list(self._project.name)}
         for digest, raw in kept.items():
@@ -179,15 +164,13 @@ class _Erasing:
             try:
                 columns = read_file(self._store.artifacts.path(digest), raw.media_type)
             except HeadraceError as error:
-                self.done.not_searched.append(f"archive {digest}: {error}")
+                not_searched.append(f"archive {digest}: {error}")
                 continue
             if column in columns and _matches(columns[column], self._key).any():
-                self.done.archives.append(digest)
-                if remove:
-                    self._store.artifacts.remove(digest)
-        self.done.archives_removed = remove
+                digests.append(digest)
         if column is None:
-            self.done.not_searched.append("snapshots and archives: the project names no data.key")
+            not_searched.append("snapshots and archives: the project names no data.key")
+        return Archives(digests=digests, not_searched=not_searched)
 
     def _ingest(self) -> None:
         numeric = numeric_inputs(self._store, self._project)
@@ -257,6 +240,11 @@ class _Erasing:
         if len(mine) == prediction.n_rows:
             return None
         return encode_prediction(_blanked(prediction, mine))
+
+
+def hash_of(app: App, project: str, key: str) -> str:
+    """What stands for a subject where its key may not."""
+    return str(app.access.privacy.rules(project).hashed(key))
 
 
 def _blanked(prediction: Prediction, rows: set[int]) -> Prediction:

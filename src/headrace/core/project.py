@@ -194,12 +194,20 @@ class PrivacySpec:
         purpose: what it is collected for, in words.
         retention_days: answers and outcomes are deleted when they are older.
         fields: input or key column to how its values are written into the record of answers.
+        encrypt: whether answers, labels and tables are encrypted on disk; unset, where the data is about
+            people.
     """
 
     basis: Basis | None = None
     purpose: str = ""
     retention_days: int = 365
     fields: dict[str, Handling] = field(default_factory=dict)
+    encrypt: bool | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is written from now on is encrypted."""
+        return self.personal if self.encrypt is None else self.encrypt
 
     @property
     def personal(self) -> bool:

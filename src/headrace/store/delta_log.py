@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from headrace.store.disk import locked, sync_file, sync_folder, write_file
 
 _MARK = ".headrace-boot"
-_MAGIC = b"PAR1"
+_ENDINGS = (b"PAR1", b"PARE")
+"""Of a file in clear, and of one whose footer is encrypted."""
 
 
 def sync_version(folder: Path, version: int) -> None:
@@ -105,8 +106,8 @@ def _is_whole_file(path: Path, size_bytes: int) -> bool:
     with path.open("rb") as file:
         if path.stat().st_size != size_bytes:
             return False
-        file.seek(-len(_MAGIC), 2)
-        return file.read() == _MAGIC
+        file.seek(-len(_ENDINGS[0]), 2)
+        return file.read() in _ENDINGS
 
 
 def _read(mark: Path) -> str | None:

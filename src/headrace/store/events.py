@@ -3,6 +3,9 @@
 Each process writes its own files, so that no two processes ever wait for one another, and a process that
 comes back starts a new file: what a killed process left half-written stays at the end of its last file,
 where readers stop. Calls that arrive while the disk is busy share the next sync.
+
+A segment lies in clear, or is encrypted as a whole (:mod:`headrace.store.sealing`). Offsets are those of the
+clear text either way, so that who reads on, and what is erased, need not know.
 """
 
 from __future__ import annotations
@@ -16,10 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headrace.core.errors import Conflict, InvalidInput, NotFound
-from headrace.core.ports import Segment
+from headrace.core.ports import DataKeys, Segment
 from headrace.store.disk import disk_refused, folder_of, make_folder, sync_folder, write_all, write_file
 from headrace.store.framing import decode, encode, places, refit
 from headrace.store.gathering import Gathering
+from headrace.store.sealing import HEADER_BYTES, Seal, SealedSegment, header, key_of
 
 SEGMENT_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
@@ -27,25 +31,59 @@ _SEGMENT = re.compile(r"(?P<writer>[A-Za-z0-9][A-Za-z0-9-]{0,63})-(?P<number>[0-
 
 
 class _Scanned(NamedTuple):
-    """How far a segment is known to hold whole records, and how many; of the file with this number."""
+    """How far a segment is known to hold whole records, and how many; of a file of this number and size."""
 
     end: int
     n_records: int
     inode: int
+    size_bytes: int
+
+
+class _Known(NamedTuple):
+    """How a segment is to be read (None: it lies in clear); of the file with this number."""
+
+    inode: int
+    sealed: SealedSegment | None
 
 
 class _Open(NamedTuple):
-    """The file being written, and the size of its acknowledged part."""
+    """The file being written: where its acknowledged records end, its size on disk, and its key."""
 
     path: Path
     end: int
+    size_bytes: int = 0
+    key_id: str | None = None
+    seal: Seal | None = None
+
+
+class _Seals:
+    """The seals of one stream's segments."""
+
+    def __init__(self, keys: DataKeys | None, stream: str) -> None:
+        self._keys = keys
+        self._stream = stream
+
+    def current(self) -> str | None:
+        """The key for what is written from now on; None: in clear."""
+        return None if self._keys is None else self._keys.current(self._stream)
+
+    def of(self, segment: str, key_id: str) -> Seal:
+        """The seal of one segment."""
+        place = f"{self._stream}/{segment}"
+        if self._keys is None:
+            raise InvalidInput(
+                f"Segment {place} is encrypted with key {key_id}, and this store was opened without keys. "
+                "Open it as the commands do, with the keys in HEADRACE_HOME/keys."
+            )
+        return Seal(self._keys.key(self._stream, key_id, f"segment {place}"), place)
 
 
 class SegmentLog:
     """Streams of records below ``path``; implements ``EventLog``.
 
     ``writer_id`` names this process' own files; a UUIDv7 makes them sort by time. Records of one
-    ``append`` stay together and in order; appends of several threads are ordered as they arrive.
+    ``append`` stay together and in order; appends of several threads are ordered as they arrive. ``keys``
+    says which streams are encrypted; without it none is.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -55,12 +93,15 @@ class SegmentLog:
     2
     """
 
-    def __init__(self, path: Path, writer_id: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self, path: Path, writer_id: str, *, segment_bytes: int = SEGMENT_BYTES, keys: DataKeys | None = None
+    ) -> None:
         if not _SEGMENT.fullmatch(f"{writer_id}-000000.seg"):
             raise InvalidInput(f"A writer cannot be called {writer_id!r}. Expected a UUID.")
         self._path = path
         self._writer_id = writer_id
         self._segment_bytes = segment_bytes
+        self._keys = keys
         self._start()
 
     def _start(self) -> None:
@@ -68,6 +109,7 @@ class SegmentLog:
         self._lock = threading.Lock()
         self._writers: dict[str, _Writer] = {}
         self._scanned: dict[Path, _Scanned] = {}
+        self._known: dict[Path, _Known] = {}
         self._closed = False
 
     def append(self, stream: str, records: Sequence[bytes]) -> None:
@@ -75,7 +117,7 @@ class SegmentLog:
 
         Raises:
             InvalidInput: the stream's name is no path, or a record is longer than 256 MiB.
-            Unavailable: the disk refused; none of the records was acknowledged.
+            Unavailable: the disk refused, or the stream's key cannot be read; nothing was acknowledged.
             Conflict: the log was closed.
         """
         if not records:
@@ -93,6 +135,8 @@ class SegmentLog:
         Raises:
             NotFound: the stream has no such segment.
             InvalidInput: ``offset`` or ``limit`` is negative.
+            InternalError: the segment is encrypted, and was altered.
+            Unavailable: its key cannot be read.
         """
         path = folder_of(self._path, stream, "A stream") / segment
         if not _SEGMENT.fullmatch(segment) or not path.is_file():
@@ -103,9 +147,10 @@ class SegmentLog:
         records: list[bytes] = []
         wanted = _BLOCK_BYTES
         with path.open("rb", buffering=0) as file:
+            read = self._reader(stream, path, file.fileno())
             while len(records) < limit:
                 room = wanted if end is None else min(wanted, end - offset)
-                data = os.pread(file.fileno(), max(room, 0), offset)
+                data = read(file.fileno(), max(room, 0), offset)
                 found = decode(data, limit - len(records))
                 records += found.records
                 offset += found.used_bytes
@@ -126,16 +171,17 @@ class SegmentLog:
 
         Each segment is changed as a whole or not at all, also by ``kill -9``; doing it again does the rest. A
         segment in which nothing is left is removed. Processes that write to the stream go on in new files.
+        Segments under another key than the stream's current one are brought under it.
 
         Raises:
             InvalidInput: a record would become longer.
             Unavailable: the disk refused.
         """
-        folder = folder_of(self._path, stream, "A stream")
+        folder, seals = folder_of(self._path, stream, "A stream"), _Seals(self._keys, stream)
         n_changed = 0
         for path in self._files(stream):
             try:
-                n_changed += _rewrite(path, change)
+                n_changed += _rewrite(path, change, seals)
             except OSError as error:
                 raise disk_refused("rewrite", folder, error) from error
             self._scanned.pop(path, None)
@@ -158,7 +204,8 @@ class SegmentLog:
                 raise Conflict("This event log was closed. Open the store again before you append.")
             if stream not in self._writers:
                 folder = folder_of(self._path, stream, "A stream")
-                self._writers[stream] = _Writer(folder, self._writer_id, self._segment_bytes)
+                seals = _Seals(self._keys, stream)
+                self._writers[stream] = _Writer(folder, self._writer_id, self._segment_bytes, seals)
             return self._writers[stream]
 
     def _files(self, stream: str) -> list[Path]:
@@ -174,22 +221,33 @@ class SegmentLog:
         writer = self._writers.get(stream) if os.getpid() == self._pid else None
         return None if writer is None else writer.acknowledged(path)
 
+    def _reader(self, stream: str, path: Path, descriptor: int) -> Callable[[int, int, int], bytes]:
+        """Reads a number of bytes of the clear text at an offset."""
+        inode = os.fstat(descriptor).st_ino
+        known = self._known.get(path)
+        if known is None or known.inode != inode:
+            beginning = os.pread(descriptor, HEADER_BYTES, 0)
+            key_id = key_of(beginning)
+            sealed = key_id and SealedSegment(_Seals(self._keys, stream).of(path.name, key_id))
+            known = _Known(inode, sealed or None)
+            if len(beginning) == HEADER_BYTES:
+                self._known[path] = known
+        return os.pread if known.sealed is None else known.sealed.read
+
     def _scan(self, stream: str, path: Path) -> _Scanned:
         state = path.stat()
-        size_bytes, inode = state.st_size, state.st_ino
-        known = self._scanned.get(path, _Scanned(0, 0, inode))
+        known = self._scanned.get(path)
+        if known is None or known.inode != state.st_ino or state.st_size < known.size_bytes:
+            known = _Scanned(0, 0, state.st_ino, 0)
         end = self._own_end(stream, path)
-        committed = size_bytes if end is None else min(end, size_bytes)
-        if committed < known.end or known.inode != inode:
-            known = _Scanned(0, 0, inode)
-        if committed > known.end:
+        if known.end < end if end is not None else known.size_bytes < state.st_size:
             records, position = known.n_records, known.end
             while True:
                 found, position = self.read(stream, path.name, position, 10_000)
                 records += len(found)
                 if not found:
                     break
-            known = _Scanned(position, records, inode)
+            known = _Scanned(position, records, state.st_ino, state.st_size)
             self._scanned[path] = known
         return known
 
@@ -197,13 +255,15 @@ class SegmentLog:
 class _Writer:
     """One stream's files of this process."""
 
-    def __init__(self, folder: Path, writer_id: str, segment_bytes: int) -> None:
+    def __init__(self, folder: Path, writer_id: str, segment_bytes: int, seals: _Seals) -> None:
         self._folder = folder
+        self._seals = seals
         self._writer_id = writer_id
         self._segment_bytes = segment_bytes
         self._disk = threading.Lock()
         self._shared: Gathering[bytes, None] = Gathering(self._write_together)
         self._descriptor: int | None = None
+        self._number = 0
         self._current = _Open(folder, 0)
         self._closed = False
 
@@ -230,13 +290,20 @@ class _Writer:
 
     def _write(self, data: bytes) -> None:
         descriptor = self._held()
+        current = self._current
+        written = data
+        if current.seal is not None and current.key_id is not None:
+            beginning = b"" if current.size_bytes else header(current.key_id)
+            written = beginning + current.seal.blocks(data, current.end)
         try:
-            write_all(descriptor, data)
+            write_all(descriptor, written)
             os.fdatasync(descriptor)
         except BaseException:
             self._undo(descriptor)
             raise
-        self._current = self._current._replace(end=self._current.end + len(data))
+        self._current = current._replace(
+            end=current.end + len(data), size_bytes=current.size_bytes + len(written)
+        )
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _held(self) -> int:
@@ -255,7 +322,7 @@ class _Writer:
         file is not trusted with anything further.
         """
         try:
-            os.ftruncate(descriptor, self._current.end)
+            os.ftruncate(descriptor, self._current.size_bytes)
             os.fsync(descriptor)
         except OSError:
             pass
@@ -264,20 +331,24 @@ class _Writer:
     def _open(self) -> int:
         if self._closed:
             raise Conflict("This event log was closed. Open the store again before you append.")
-        if self._descriptor is not None and self._current.end < self._segment_bytes:
+        key_id, current = self._seals.current(), self._current
+        if self._descriptor is not None and current.end < self._segment_bytes and current.key_id == key_id:
             return self._descriptor
         self._seal()
         make_folder(self._folder)
-        number = self._highest() + 1
+        # Not the name of a segment that was removed, either: readers remember how far they read it.
+        number = max(self._highest(), self._number) + 1
         while True:
             path = self._folder / f"{self._writer_id}-{number:06d}.seg"
+            seal = None if key_id is None else self._seals.of(path.name, key_id)
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
                 descriptor = os.open(path, flags, 0o600)
                 break
             except FileExistsError:
                 number += 1
-        self._current = _Open(path, 0)
+        self._number = number
+        self._current = _Open(path, 0, 0, key_id, seal)
         self._descriptor = descriptor
         try:
             sync_folder(self._folder)
@@ -296,8 +367,8 @@ class _Writer:
             self._descriptor = None
 
 
-def _rewrite(path: Path, change: Callable[[bytes], bytes | None]) -> int:
-    """Change one segment; returns how many of its records were."""
+def _rewrite(path: Path, change: Callable[[bytes], bytes | None], seals: _Seals) -> int:
+    """Change one segment, and bring it under the current key; returns how many records were changed."""
     draft = path.with_name(f".{path.name}.rewriting")
     draft.unlink(missing_ok=True)
     try:
@@ -307,24 +378,36 @@ def _rewrite(path: Path, change: Callable[[bytes], bytes | None]) -> int:
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if not _is_at(file.fileno(), path):
-            return _rewrite(path, change)
-        data = bytearray(file.read())
+            return _rewrite(path, change, seals)
+        before, after = key_of(os.pread(file.fileno(), HEADER_BYTES, 0)), seals.current()
+        data = bytearray(_content(file.fileno(), path.name, before, seals))
         n_left = n_changed = 0
         for offset, room, record in list(places(bytes(data))):
-            after = change(record)
-            n_left += after is not None
-            if after != record:
+            kept = change(record)
+            n_left += kept is not None
+            if kept != record:
                 n_changed += 1
-                new = refit(after, room)
+                new = refit(kept, room)
                 data[offset : offset + len(new)] = new
         if n_changed and not n_left:
             path.unlink()
-        elif n_changed:
-            write_file(draft, data)
+        elif n_changed or (n_left and before != after):
+            write_file(draft, data if after is None else _sealed(bytes(data), path.name, after, seals))
             draft.replace(path)
-        if n_changed:
+        if n_changed or before != after:
             sync_folder(path.parent)
     return n_changed
+
+
+def _content(descriptor: int, name: str, key_id: str | None, seals: _Seals) -> bytes:
+    size_bytes = os.fstat(descriptor).st_size
+    if key_id is None:
+        return os.pread(descriptor, size_bytes, 0)
+    return SealedSegment(seals.of(name, key_id)).read(descriptor, size_bytes, 0)
+
+
+def _sealed(data: bytes, name: str, key_id: str, seals: _Seals) -> bytes:
+    return header(key_id) + seals.of(name, key_id).blocks(data, 0)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -16,6 +16,7 @@ from headrace.core.ports import (
     ArtifactStore,
     AuditLog,
     Clock,
+    DataKeys,
     Epoch,
     EventLog,
     EvidenceStore,
@@ -108,12 +109,17 @@ class Store:
 
 
 def open_store(
-    settings: Settings, clock: Clock, *, clean: Callable[[Any], Any] = lambda detail: detail
+    settings: Settings,
+    clock: Clock,
+    *,
+    clean: Callable[[Any], Any] = lambda detail: detail,
+    keys: Callable[[ProjectStore, Epoch], DataKeys] | None = None,
 ) -> Store:
     """Open the store, creating the home (readable by its owner only) and the tables where they are absent.
 
     Args:
         clean: takes out of an audit entry's detail what no log may hold.
+        keys: makes the keys that projects' data is encrypted with; without it none is, and none is read.
 
     >>> import tempfile
     >>> from headrace.core.clock import SystemClock
@@ -145,6 +151,8 @@ def open_store(
         raise
     storage = settings.storage_path
     epoch = SharedEpoch(settings.home / "access.epoch")
+    projects = SqlProjects(database)
+    data_keys = None if keys is None else keys(projects, epoch)
 
     def close() -> None:
         epoch.close()
@@ -152,9 +160,9 @@ def open_store(
 
     return Store(
         artifacts=FolderArtifacts(storage / "artifacts"),
-        tables=DeltaTables(storage / "tables", clock),
-        events=SegmentLog(storage / "events", new_id(clock.now())),
-        projects=SqlProjects(database),
+        tables=DeltaTables(storage / "tables", clock, data_keys),
+        events=SegmentLog(storage / "events", new_id(clock.now()), keys=data_keys),
+        projects=projects,
         snapshots=SqlSnapshots(database),
         runs=SqlRuns(database),
         models=SqlModels(database),

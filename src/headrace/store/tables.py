@@ -11,15 +11,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.core.clock import SystemClock
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
-from headrace.core.ports import Clock, Columns, Transaction
-from headrace.store.columns import incoming, literal, outgoing, quoted, sql_type
+from headrace.core.ports import Clock, Columns, DataKeys, Transaction
+from headrace.store.columns import incoming, outgoing, quoted
 from headrace.store.delta_log import forget_statistics, mark_whole, sync_version, take_back_torn
 from headrace.store.disk import disk_refused, folder_of, locked, make_folder
 from headrace.store.processes import boot_id
+from headrace.store.versions import Keyed, State, describe
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,21 +30,6 @@ _ATTEMPTS = 60
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.25
 _KEPT_STATES = 256
-# Without these, old versions stop being readable after 30 days when a checkpoint is written.
-_CONFIGURATION = {
-    "delta.enableExpiredLogCleanup": "false",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-    # Smallest and largest values in the log would outlive the rows that they were of.
-    "delta.dataSkippingNumIndexedCols": "0",
-}
-
-
-class _State(NamedTuple):
-    """What one version consists of: parquet files, and column name to SQL type (None if nested)."""
-
-    version: int
-    files: tuple[str, ...]
-    fields: dict[str, str | None]
 
 
 class DeltaTables:
@@ -51,7 +37,8 @@ class DeltaTables:
 
     Numbers are stored with NULL for NaN and come back as NaN, also in integer columns (which become
     float64 when a value is null); text null is ``None``; a boolean column with nulls, which arises where
-    rows predate the column, comes back as an object array of ``True``, ``False`` and ``None``.
+    rows predate the column, comes back as an object array of ``True``, ``False`` and ``None``. ``keys`` says
+    which tables are encrypted; without it none is.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -61,15 +48,16 @@ class DeltaTables:
     {'total': array([3.])}
     """
 
-    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None, keys: DataKeys | None = None) -> None:
         self._path = path
+        self._keys = keys
         self._clock: Clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._boot = boot_id()
         self._whole: set[str] = set()
         self._synced: dict[str, int] = {}
         self._newest: dict[str, DeltaTable] = {}
-        self._states: OrderedDict[tuple[str, int], _State] = OrderedDict()
+        self._states: OrderedDict[tuple[str, int], State] = OrderedDict()
         self._engine: duckdb.DuckDBPyConnection | None = None
 
     def append(self, table: str, columns: Columns, *, transaction: Transaction | None = None) -> int:
@@ -109,6 +97,8 @@ class DeltaTables:
     def compact(self, table: str) -> int:
         """Merge small files into large ones; returns the version. Rows and old versions stay.
 
+        Files that are kept in clear, or under another key than the table's current one, are written anew.
+
         Raises:
             NotFound: there is no such table.
         """
@@ -121,7 +111,7 @@ class DeltaTables:
                 raise _missing(table)
             before = present.version()
             self._sync(table, before)
-            present.optimize.compact()
+            self._merge(table, present)
             if present.version() != before:
                 self._sync(table, present.version())
                 present.create_checkpoint()
@@ -146,11 +136,11 @@ class DeltaTables:
             present = self._load(table)
             if present is None:
                 return 0
-            state = _describe(present)
-            left = f"SELECT * FROM ({_selection(state)}) AS t WHERE NOT coalesce(({where}), false)"
             with self._connection().cursor() as cursor:
+                rows = self._keyed(table).selection(cursor, describe(present))
+                left = f"SELECT * FROM ({rows}) AS t WHERE NOT coalesce(({where}), false)"
                 try:
-                    counting = f"SELECT count(*) FROM ({_selection(state)}) AS t WHERE {where}"
+                    counting = f"SELECT count(*) FROM ({rows}) AS t WHERE {where}"
                     found = cursor.execute(counting, list(parameters)).fetchall()
                     removed = int(found[0][0])
                     relation = cursor.sql(left, params=list(parameters))
@@ -206,8 +196,8 @@ class DeltaTables:
         try:
             try:
                 return self._selected(sql, tables, parameters)
-            except duckdb.IOException:
-                # Another process has just forgotten the version that was the newest: look again.
+            except (duckdb.IOException, duckdb.InvalidInputException):
+                # Perhaps another process has just forgotten the version that was the newest: look again.
                 return self._selected(sql, tables, parameters)
         except duckdb.Error as error:
             raise InvalidInput(
@@ -220,7 +210,8 @@ class DeltaTables:
         states = {alias: self._state(table, version) for alias, (table, version) in tables.items()}
         with self._connection().cursor() as cursor:
             for alias, state in states.items():
-                cursor.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {_selection(state)}")
+                rows = self._keyed(tables[alias][0]).selection(cursor, state)
+                cursor.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {rows}")
             return outgoing(cursor.execute(sql, list(parameters)).fetchnumpy())
 
     def version(self, table: str) -> int | None:
@@ -263,7 +254,7 @@ class DeltaTables:
             present.update_incremental()
         return present
 
-    def _state(self, table: str, version: int | None) -> _State:
+    def _state(self, table: str, version: int | None) -> State:
         with self._lock:
             present = self._refreshed(table)
             if present is None:
@@ -279,7 +270,7 @@ class DeltaTables:
                 found = present if wanted == newest else self._load(table, wanted)
                 if found is None:
                     raise _missing(table)
-                known = self._states[table, wanted] = _describe(found)
+                known = self._states[table, wanted] = describe(found)
                 if len(self._states) > _KEPT_STATES:
                     self._states.popitem(last=False)
             self._states.move_to_end((table, wanted))
@@ -310,43 +301,35 @@ class DeltaTables:
         mode: Literal["append", "overwrite"],
         transaction: Transaction | None,
     ) -> int:
-        import deltalake
-
-        stored = {} if present is None or mode == "overwrite" else _describe(present).fields
+        stored = {} if present is None or mode == "overwrite" else describe(present).fields
         rows = incoming(table, columns, stored)
-        folder = self._folder(table)
-        positions = [] if transaction is None else [deltalake.Transaction(*transaction)]
-        commit = deltalake.CommitProperties(app_transactions=positions)
         if present is not None:
             self._sync(table, present.version())
         with self._connection().cursor() as cursor:
             cursor.register("incoming", rows.arrays)
-            relation = cursor.sql(rows.sql)
-            if present is None:
-                deltalake.write_deltalake(
-                    folder, relation, mode="error", configuration=_CONFIGURATION, commit_properties=commit
-                )
-            elif mode == "append":
-                deltalake.write_deltalake(
-                    present, relation, mode=mode, schema_mode="merge", commit_properties=commit
-                )
-            else:
-                deltalake.write_deltalake(
-                    present, relation, mode=mode, schema_mode="overwrite", commit_properties=commit
-                )
-        version = 0 if present is None else present.version()
+            version = self._keyed(table).commit(present, cursor.sql(rows.sql), mode, transaction)
         self._sync(table, version)
         if present is None:
-            mark_whole(folder, self._boot)
+            mark_whole(self._folder(table), self._boot)
         return version
 
     def _overwrite(self, table: str, present: DeltaTable, relation: Any) -> int:
-        import deltalake
+        self._sync(table, present.version())
+        version = self._keyed(table).commit(present, relation, "overwrite")
+        self._sync(table, version)
+        return version
 
-        self._sync(table, present.version())
-        deltalake.write_deltalake(present, relation, mode="overwrite")
-        self._sync(table, present.version())
-        return present.version()
+    def _merge(self, table: str, present: DeltaTable) -> None:
+        """One commit that changes no row."""
+        keyed, state = self._keyed(table), describe(present)
+        if not state.files or (keyed.current() is None and not keyed.is_due(state)):
+            present.optimize.compact()
+        elif len(state.files) > 1 or keyed.is_due(state):
+            with self._connection().cursor() as cursor:
+                keyed.commit(present, cursor.sql(keyed.selection(cursor, state)), "rewrite")
+
+    def _keyed(self, table: str) -> Keyed:
+        return Keyed(table, self._folder(table), self._keys, self._clock)
 
     def _sync(self, table: str, version: int) -> None:
         if self._synced.get(table) != version:
@@ -387,23 +370,6 @@ class DeltaTables:
                     "Check the disk (df, dmesg), then try again."
                 ) from error
         raise Conflict(f"Table {table!r} kept changing while it was written. Try again when it is quieter.")
-
-
-def _describe(table: DeltaTable) -> _State:
-    fields = {field.name: sql_type(str(field.type.type)) for field in table.schema().fields}
-    return _State(table.version(), tuple(table.file_uris()), fields)
-
-
-def _selection(state: _State) -> str:
-    """SQL for a version's rows: its columns in order and of their types, also where no file has them."""
-    flat = {name: kind for name, kind in state.fields.items() if kind is not None}
-    terms = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in flat.items())
-    shape = f"SELECT {terms} WHERE false"
-    if not state.files:
-        return shape
-    files = ", ".join(literal(file) for file in state.files)
-    rows = f"SELECT * FROM read_parquet([{files}], union_by_name = true)"
-    return f"{shape} UNION ALL BY NAME {rows}" if terms else rows
 
 
 def _missing(table: str) -> NotFound:

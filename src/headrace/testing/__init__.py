@@ -46,6 +46,7 @@ from headrace.testing.memory import (  # noqa: E402
     MemoryArtifacts,
     MemoryEpoch,
     MemoryEvents,
+    MemoryKeys,
     MemoryRecords,
     MemoryTracker,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "MemoryArtifacts",
     "MemoryEpoch",
     "MemoryEvents",
+    "MemoryKeys",
     "MemoryRecords",
     "MemoryTracker",
     "ModelStoreSuite",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
 import shutil
 import tempfile
 import threading
@@ -12,7 +14,7 @@ from typing import Generic, TypeVar
 
 from headrace.core.canonical import digest_bytes
 from headrace.core.data import Artifact, ModelVersion, Run
-from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Changing
 from headrace.core.ports import Segment
 
@@ -137,6 +139,34 @@ class MemoryEvents:
 
     def close(self) -> None:
         self._closed = True
+
+
+class MemoryKeys:
+    """Implements ``DataKeys``: everything is encrypted, or from now on nothing.
+
+    Attributes:
+        encrypts: whether new data is.
+    """
+
+    def __init__(self) -> None:
+        self.encrypts = True
+        self._secrets = {"0" * 16: secrets.token_bytes(32)}
+
+    def current(self, name: str) -> str | None:
+        return max(self._secrets) if self.encrypts else None
+
+    def key(self, name: str, key_id: str, place: str) -> bytes:
+        if key_id not in self._secrets:
+            raise Unavailable(f"Key {key_id} of {name!r} is not here. Put it back.")
+        return hmac.digest(self._secrets[key_id], f"{name}\0{place}".encode(), "sha256")
+
+    def rotate(self) -> None:
+        """Another key from now on; what was written under the old one stays readable."""
+        self._secrets[f"{len(self._secrets):016x}"] = secrets.token_bytes(32)
+
+    def lose(self) -> None:
+        """Forget the oldest key."""
+        del self._secrets[min(self._secrets)]
 
 
 class MemoryTracker:

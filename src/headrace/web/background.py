@@ -96,8 +96,12 @@ class Background:
         self._parts.app.seals.due()
 
     def retain(self) -> None:
-        """Delete what projects may not keep any longer; one that cannot be served keeps no other waiting."""
+        """Delete what projects may not keep any longer; one that cannot be served keeps no other waiting.
+
+        An erasure that did not succeed is tried again first.
+        """
         app = self._parts.app
+        self._turn("erasures", self._parts.work.erasures.resume)
         for project in app.store.projects.list():
             self._turn(f"retention of {project.name}", partial(delete_old, app, project.name))
 

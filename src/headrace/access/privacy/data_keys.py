@@ -1,0 +1,164 @@
+"""The keys that a project's telemetry and tables are encrypted with: one file for each project.
+
+They are random and not derived from another secret, so that destroying the file destroys the data, in every
+backup too. What is used is derived from them for each segment and each table by HKDF-SHA-256 (RFC 5869): a
+file that was moved to another place does not open there.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from headrace.access.key_files import write_key
+from headrace.access.memory import Memory
+from headrace.core.errors import HeadraceError, NotFound, Unavailable
+from headrace.core.ports import Clock, Epoch, ProjectStore
+from headrace.store.disk import locked, make_folder, write_once
+
+_KEY_BYTES, _ID_BYTES = 32, 8
+
+
+class _Kept(NamedTuple):
+    """Whether a project's new data is encrypted, and its keys by id, the newest last."""
+
+    encrypts: bool
+    keys: dict[str, bytes]
+
+
+class ProjectKeys:
+    """Implements ``DataKeys`` with files ``data-<project>.key``, readable by their owner only.
+
+    Each line is a key's id and the key, in hexadecimal; the last line is the one for what is written now.
+
+    Args:
+        folder: where the other keys are.
+        projects: which of them want their data encrypted.
+
+    Example::
+
+        keys = ProjectKeys(home / "keys", store.projects, store.epoch, clock)
+        keys.key("cars/outcomes", keys.current("cars/outcomes"), "table cars/outcomes")
+    """
+
+    def __init__(self, folder: Path, projects: ProjectStore, epoch: Epoch, clock: Clock) -> None:
+        self._folder = folder
+        self._projects = projects
+        self._epoch = epoch
+        self._known = Memory(self._find, epoch, clock)
+        self._derived = lru_cache(maxsize=1000)(_derive)
+
+    def current(self, name: str) -> str | None:
+        """Id of the key for what is written from now on, made on first use; None: in clear.
+
+        Raises:
+            Unavailable: the key file is open to others, damaged, or cannot be read or made.
+        """
+        kept = self._known.get(_project(name))
+        return next(reversed(kept.keys)) if kept.encrypts else None
+
+    def key(self, name: str, key_id: str, place: str) -> bytes:
+        """32 bytes for what lies at ``place``.
+
+        Raises:
+            Unavailable: that key is not in the file any more, or the file cannot be used.
+        """
+        project = _project(name)
+        secret = self._known.get(project).keys.get(key_id) or self._read(project).get(key_id)
+        if secret is None:
+            raise Unavailable(
+                f"{name!r} was encrypted with key {key_id}, which is not in {self._path(project)}. Put that "
+                "file back from a backup; without it, what was written under the key cannot be read again."
+            )
+        return self._derived(secret, place)
+
+    def ids(self, project: str) -> list[str]:
+        """The ids of all keys of a project, the newest last."""
+        return list(self._read(project))
+
+    def rotate(self, project: str) -> str:
+        """Another key for what is written from now on; returns its id. The old ones stay for reading.
+
+        Raises:
+            Unavailable: the key file cannot be used.
+        """
+        make_folder(self._folder)
+        with locked(self._folder):
+            content = self._content(project)
+            key_id, line = _new()
+            try:
+                write_key(self._path(project), content + line)
+            except OSError as error:
+                raise self._unusable(project, str(error.strerror)) from error
+        self._epoch.advance()
+        return key_id
+
+    def _find(self, project: str) -> _Kept:
+        try:
+            encrypts = self._projects.get(project).privacy.encrypted
+        except NotFound:
+            encrypts = False
+        if encrypts and not self._path(project).exists():
+            try:
+                write_once(self._path(project), _new()[1])
+            except (OSError, Unavailable) as error:
+                reason = str(error) if isinstance(error, HeadraceError) else str(error.strerror)
+                raise self._unusable(project, reason) from error
+        return _Kept(encrypts, self._read(project))
+
+    def _read(self, project: str) -> dict[str, bytes]:
+        try:
+            pairs = [line.split() for line in self._content(project).decode("ascii").splitlines()]
+            keys = {key_id: bytes.fromhex(secret) for key_id, secret in pairs}
+        except ValueError:
+            keys = {"": b""}
+        if any(len(i) != 2 * _ID_BYTES or len(key) != _KEY_BYTES for i, key in keys.items()):
+            raise self._unusable(project, "it is damaged")
+        return keys
+
+    def _content(self, project: str) -> bytes:
+        try:
+            with self._path(project).open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode & 0o777
+                content = file.read()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise self._unusable(project, str(error.strerror)) from error
+        if mode & 0o077:
+            raise Unavailable(
+                f"{self._path(project)} is open to other users (mode {mode:04o}, expected 0600): anybody "
+                "could read what is encrypted. Close it with chmod 600, then give the project another key "
+                f"with 'headrace data rotate {project}' and bring the old data under it with "
+                f"'headrace data encrypt {project}'."
+            )
+        return content
+
+    def _path(self, project: str) -> Path:
+        return self._folder / f"data-{project}.key"
+
+    def _unusable(self, project: str, reason: str) -> Unavailable:
+        return Unavailable(
+            f"{self._path(project)} cannot be used ({reason}), so nothing of project {project!r} can be "
+            "written or read. Make it readable for this user, or put it back from a backup."
+        )
+
+
+def _new() -> tuple[str, bytes]:
+    key_id = secrets.token_hex(_ID_BYTES)
+    return key_id, f"{key_id} {secrets.token_hex(_KEY_BYTES)}\n".encode()
+
+
+def _project(name: str) -> str:
+    return name.split("/", 1)[0]
+
+
+def _derive(secret: bytes, place: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    info = f"headrace data {place}".encode()
+    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(secret)
