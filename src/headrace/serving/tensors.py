@@ -52,7 +52,7 @@ def read_column(name: str, shape: Sequence[int], values: list[Any]) -> list[Any]
         )
     if len(shape) == 1 or shape[1] == 1:
         return values
-    if shape[1] > len(values):
+    if not values:
         raise InvalidInput(f"Input {name!r} has shape {list(shape)}: no rows. Expected at least one.")
     return Matrix([values[place :: shape[1]] for place in range(shape[1])])
 

@@ -18,6 +18,7 @@ from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.settings import Settings, read_settings
 from headrace.serving.asgi import InferenceApp
+from headrace.serving.invocations import BELOW, PATHS, InvocationsApp
 from headrace.serving.process import settle
 from headrace.web.api import tokens
 from headrace.web.api.application import api_application
@@ -32,7 +33,7 @@ from headrace.web.pages.rendering import Renderer
 from headrace.web.parts import Parts, assemble
 
 _log = logging.getLogger(__name__)
-_INFER = "/v2/models/"
+_INFER = ("/v2/models/", BELOW)
 _MAX_FORM_BYTES = 64 << 10
 
 
@@ -52,6 +53,7 @@ class Server:
         self._on_close = on_close
         self._background = Background(parts)
         self._inference = InferenceApp(parts.handler, app.gatekeeper)
+        self._invocations = InvocationsApp(parts.handler, app.gatekeeper)
         api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
         self._api = SecureHeaders(
             Identified(api, app, parts.sessions, open_paths=tokens.OPEN_PATHS, cookie_writes=False)
@@ -94,6 +96,9 @@ class Server:
         if path.startswith("/v2/") or path == "/v2":
             await self._inference(scope, receive, send)
             series = Timed("infer", self._project(path))
+        elif path.startswith(BELOW) or path in PATHS:
+            await self._invocations(scope, receive, send)
+            series = Timed("infer", self._project(path))
         elif path.startswith("/api/") or path == "/api":
             await self._api(scope, receive, send)
             series = Timed("api", "")
@@ -106,10 +111,11 @@ class Server:
         self.parts.latencies.observe(series, clock.monotonic_s() - started_s)
 
     def _project(self, path: str) -> str:
-        """The project that a path below ``/v2`` names, if it is one that answers: series stay few."""
-        if not path.startswith(_INFER):
+        """The project that a path of predictions names, if it is one that answers: series stay few."""
+        below = next((prefix for prefix in _INFER if path.startswith(prefix)), None)
+        if below is None:
             return ""
-        name = path[len(_INFER) :].partition("/")[0]
+        name = path[len(below) :].partition("/")[0]
         try:
             return self.parts.routes.get(name).project
         except NotFound:
