@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
 import httpx
 import uvicorn
+import uvloop
 
+from headrace.serving.grpc_server import start_grpc
 from tests.serving.scene import Scene
+
+
+class GrpcListening:
+    """gRPC on an event loop in a thread."""
+
+    def __init__(self, scene: Scene, **options: Any) -> None:
+        self.scene = scene
+        self._options = options
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> GrpcListening:
+        self._thread.start()
+        starting = start_grpc(self.scene.handler, self.scene.door.gatekeeper, "127.0.0.1:0", **self._options)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(20)
+        self.address = f"127.0.0.1:{self._server.port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(20)
+        self._loop.close()
+        self.scene.recorder.close()
 
 
 class Server:

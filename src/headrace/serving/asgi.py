@@ -138,10 +138,7 @@ class InferenceApp:
             case ["config"]:
                 return _answered(metadata.model_config(name, models))
             case ["stats"]:
-                found = [
-                    metadata.statistics(name, model.version, self._handler.tally(model.release_id))
-                    for model in models
-                ]
+                found = metadata.model_statistics(self._handler, name, models)
                 return _answered({"model_stats": found})
         return _answered(metadata.model_metadata(name, models))
 
@@ -150,15 +147,11 @@ class InferenceApp:
         asked = _read_object(body)
         match rest:
             case ["index"]:
-                found = metadata.index(self._handler.index(me))
-                return _answered([one for one in found if one["state"] == "READY" or not asked.get("ready")])
+                return _answered(
+                    metadata.index(self._handler.index(me), only_ready=asked.get("ready") is True)
+                )
             case ["models", name, "load"]:
-                if asked.get("parameters"):
-                    raise InvalidInput(
-                        "A model is loaded as its release was packaged; 'parameters' cannot change it. "
-                        "Leave them out."
-                    )
-                await self._handler.reload(me, name)
+                await self._handler.reload(me, name, changed=bool(asked.get("parameters")))
                 return _answered({})
             case ["models", name, "unload"]:
                 await self._handler.refuse_unload(me, name)

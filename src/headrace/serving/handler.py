@@ -195,15 +195,23 @@ class Handler:
                     found.append(Indexed(route.project, release_id, version, ready, "" if ready else reason))
         return found
 
-    async def reload(self, principal: Principal, project: str) -> None:
+    async def reload(self, principal: Principal, project: str, *, changed: bool = False) -> None:
         """Load what the project's route names, also what could not be loaded a moment ago.
 
+        Args:
+            changed: it is to be loaded in another form than its release was packaged; that is refused.
+
         Raises:
+            InvalidInput: it is.
             Denied: ``principal`` does not operate this project.
             NotFound: nothing is live.
             Unavailable: a model cannot be loaded.
         """
         await self.require(principal, "release.rollback", project)
+        if changed:
+            raise InvalidInput(
+                "A model is loaded as its release was packaged; parameters cannot change it. Leave them out."
+            )
         route = self._routes.get(project)
         for release_id in filter(None, (route.live, route.canary)):
             self._models.forgive(release_id)

@@ -101,12 +101,17 @@ def statistics(name: str, named: str, tally: Tally) -> dict[str, Any]:
     }
 
 
+def model_statistics(handler: Handler, name: str, models: Sequence[LoadedModel]) -> list[dict[str, Any]]:
+    """:func:`statistics` of the versions of one model."""
+    return [statistics(name, model.version, handler.tally(model.release_id)) for model in models]
+
+
 def all_statistics(handler: Handler, me: Principal) -> list[dict[str, Any]]:
     """:func:`statistics` of every model that ``me`` may read about."""
     return [statistics(one.project, one.version, handler.tally(one.release_id)) for one in handler.index(me)]
 
 
-def index(found: Sequence[Indexed]) -> list[dict[str, Any]]:
+def index(found: Sequence[Indexed], *, only_ready: bool = False) -> list[dict[str, Any]]:
     """The models of the repository, as its extension lists them."""
     return [
         {
@@ -116,6 +121,7 @@ def index(found: Sequence[Indexed]) -> list[dict[str, Any]]:
             "reason": one.reason,
         }
         for one in found
+        if one.ready or not only_ready
     ]
 
 

@@ -16,7 +16,15 @@ import msgspec
 from headrace.core.errors import InvalidInput
 from headrace.core.record import Prediction
 from headrace.serving.inputs import Matrix, read_time
-from headrace.serving.tensors import FITS, OutputTensor, raw_bytes, read_column, read_raw, unknown_datatype
+from headrace.serving.tensors import (
+    FITS,
+    OutputTensor,
+    alone,
+    raw_bytes,
+    read_column,
+    read_raw,
+    unknown_datatype,
+)
 
 _ONE = [1]
 _EXPECTED = (
@@ -146,12 +154,7 @@ def decode_infer(body: bytes, header_bytes: int | None = None) -> InferCall:
         values[name] = column
     if len(raw):
         raise InvalidInput(f"{len(raw)} bytes follow the last tensor. Expected none: check binary_data_size.")
-    if matrix is not None and len(values) > 1:
-        raise InvalidInput(
-            "One input has several columns and is not the only one. Expected one tensor of shape [N] for "
-            "each input, or a single one of shape [N, number of inputs]."
-        )
-    return _call(request, values if matrix is None else matrix)
+    return _call(request, alone(values, matrix))
 
 
 def encode_infer(prediction: Prediction, version: str, call: InferCall = InferCall({})) -> Encoded:  # noqa: B008

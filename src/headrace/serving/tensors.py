@@ -57,6 +57,22 @@ def read_column(name: str, shape: Sequence[int], values: list[Any]) -> list[Any]
     return Matrix([values[place :: shape[1]] for place in range(shape[1])])
 
 
+def alone(values: dict[str, list[Any]], matrix: Matrix | None) -> dict[str, list[Any]] | Matrix:
+    """The columns, or the matrix in their place.
+
+    Raises:
+        InvalidInput: there are others beside the matrix.
+    """
+    if matrix is None:
+        return values
+    if len(values) > 1:
+        raise InvalidInput(
+            "One input has several columns and is not the only one. Expected one tensor of shape [N] for "
+            "each input, or a single one of shape [N, number of inputs]."
+        )
+    return matrix
+
+
 def read_raw(name: str, datatype: str, shape: Sequence[int], raw: memoryview) -> list[Any]:
     """Plain values of a tensor's raw bytes; NaN, the only gap that raw numbers have, becomes ``None``.
 
