@@ -46,6 +46,12 @@ class Prediction:
             return None
         return [max(p) if isinstance(p, list) else max(p, 1.0 - p) for p in probability]
 
+    @property
+    def answers(self) -> dict[str, list[Any]]:
+        """What the caller gets: the outputs and, where there is one, the confidence."""
+        confidence = self.confidence
+        return self.outputs if confidence is None else {**self.outputs, "confidence": confidence}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:

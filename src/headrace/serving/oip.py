@@ -192,10 +192,7 @@ def encode_infer(prediction: Prediction, version: str, call: InferCall = InferCa
 
 def output_tensors(prediction: Prediction, wanted: Sequence[str] = ()) -> list[OutputTensor]:
     """The outputs that were asked for, all when none were named: the model's, then the confidence."""
-    outputs = prediction.outputs
-    confidence = prediction.confidence
-    if confidence is not None:
-        outputs = {**outputs, "confidence": confidence}
+    outputs = prediction.answers
     return [OutputTensor(name, outputs[name]) for name in (wanted or outputs)]
 
 
