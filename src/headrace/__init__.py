@@ -11,6 +11,10 @@ In a project's ``project.py``::
 
         return Ridge(alpha=alpha).fit(data.X, data.y)
 
+In any program beside it, once a release is live::
+
+    headrace.load("cars@live").predict(frame).outputs["predict"]
+
 Names are loaded on first use, so that importing this package stays instant.
 """
 
@@ -20,13 +24,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headrace.app.local import load
     from headrace.training.definition import TrainingData, source, trainer
 
 __version__ = "0.1.0"
-__all__ = ["TrainingData", "__version__", "source", "trainer"]
+__all__ = ["TrainingData", "__version__", "load", "source", "trainer"]
 
 _HOMES = {
     "TrainingData": "headrace.training.definition",
+    "load": "headrace.app.local",
     "source": "headrace.training.definition",
     "trainer": "headrace.training.definition",
 }

@@ -22,11 +22,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(shell: Shell) -> Iterator[str]:
-    """``headrace up`` until the block ends; its address."""
+def serving(shell: Shell, *options: str) -> Iterator[str]:
+    """``headrace up`` with further ``options`` until the block ends; its address."""
     for _ in range(3):
         port = free_port()
-        process = shell.start(["up", "--json", "--port", str(port)])
+        process = shell.start(["up", "--json", "--port", str(port), *options])
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said.startswith("{"), said + process.stdout.read()

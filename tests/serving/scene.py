@@ -101,6 +101,19 @@ class Classifier(StubModel):
         return {"predict": labels[probability.argmax(axis=1)], "probability": probability}
 
 
+class Numeric(StubModel):
+    """Two numbers: answers the first plus a thousandth of the second, so that their order shows."""
+
+    encoding = Encoding.fit(
+        {"mileage": np.array([1.0, 2.0]), "year": np.array([2015.0, 2017.0])},
+        [Column(name="mileage", role="numeric"), Column(name="year", role="numeric")],
+    )
+    inputs = (Spec("mileage", "number"), Spec("year", "number"))
+
+    def score(self, columns: Columns) -> dict[str, Any]:
+        return {"predict": super().score(columns)["predict"] + np.nan_to_num(columns["year"]) / 1000.0}
+
+
 class Forecaster(StubModel):
     """Needs a moment only, and computes its other input from it."""
 

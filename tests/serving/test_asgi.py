@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import gzip
 import json
 import logging
-import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
+from tests.serving.listening import Server
 from tests.serving.scene import ROW, Scene, StubModel
 from tests.serving.test_oip import BAD_BODIES
 
@@ -22,35 +23,6 @@ class _Canary(StubModel):
         if values[0] == 666.0:
             raise RuntimeError("secret detail")
         return super().score_row(values)
-
-
-class Server:
-    """A real server in a thread."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        config = uvicorn.Config(
-            scene.app, port=0, loop="uvloop", http="httptools", lifespan="off", log_level="error"
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
-
-    def __enter__(self) -> Server:
-        self._thread.start()
-        while not self._server.started:
-            self._thread.join(0.01)
-            assert self._thread.is_alive()
-        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(20)
-        self.scene.recorder.close()
-
-    def client(self, *roles: str, **headers: str) -> httpx.Client:
-        given = {"authorization": self.scene.door.enter("-".join(roles), *roles)} if roles else {}
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=given | headers, timeout=20)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +71,13 @@ def test_a_live_release_answers(server: Server, client: httpx.Client) -> None:
         "model_name": "cars",
         "model_version": "1",
         "outputs": [{"name": "predict", "shape": [1], "datatype": "FP64", "data": [12.5]}],
-        "parameters": {"release": "r1", "arm": "live", "request_id": "mine"},
+        "parameters": {
+            "release": "r1",
+            "arm": "live",
+            "prepare_ms": logged.prepare_ms,
+            "infer_ms": logged.infer_ms,
+            "request_id": "mine",
+        },
     }
 
 
@@ -117,7 +95,8 @@ def test_categories_never_seen_are_answered_and_named(client: httpx.Client) -> N
 
 def test_a_version_answers_while_it_is_routed_to(client: httpx.Client) -> None:
     response = client.post("/v2/models/cars/versions/2/infer", json=_request())
-    assert response.json()["parameters"] == {"release": "r2", "arm": "canary"}
+    answered = response.json()["parameters"]
+    assert (answered["release"], answered["arm"]) == ("r2", "canary")
     message = _refused(client.post("/v2/models/cars/versions/3/infer", json=_request()), 404)
     assert "Versions that do: 1, 2" in message
 
@@ -259,13 +238,56 @@ def test_a_body_that_is_too_long_is_refused(client: httpx.Client) -> None:
     _refused(client.post("/v2/models/cars/infer", content=chunked), 413)
 
 
-def test_binary_tensors_and_compressed_bodies_are_refused_by_name(client: httpx.Client) -> None:
-    for headers, status, message in (
-        ({"inference-header-content-length": "10"}, 400, "Binary tensors"),
-        ({"content-encoding": "gzip"}, 415, "compressed"),
-    ):
-        response = client.post("/v2/models/cars/infer", content=b"x", headers=headers)
-        assert message in _refused(response, status)
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        ("10", "Inference-Header-Content-Length is 10 and the body has 2 bytes"),
+        ("0", "is 0 and the body"),
+        ("-1", "Expected a number of bytes"),
+        ("two", "Expected a number of bytes"),
+        ("9" * 5000, "Expected a number of bytes"),
+        ("1", "no infer request"),
+        ("2", "`inputs`"),
+    ],
+)
+def test_a_wrong_header_length_is_refused(client: httpx.Client, length: str, message: str) -> None:
+    headers = {"inference-header-content-length": length}
+    assert message in _refused(client.post("/v2/models/cars/infer", content=b"{}", headers=headers), 400)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_requests_and_answers(client: httpx.Client, encoding: str) -> None:
+    many: dict[str, list[Any]] = {"mileage": [1.5] * 500, "model": ["a3"] * 500, "leased": [True] * 500}
+    compress = gzip.compress if encoding == "gzip" else zlib.compress
+    body = compress(json.dumps(_request(many)).encode())
+    headers = {"content-encoding": encoding, "accept-encoding": f"br, {encoding};q=0.5"}
+    response = client.post("/v2/models/cars/infer", content=body, headers=headers)
+    assert response.headers["content-encoding"] == encoding
+    assert response.json()["outputs"][0]["data"] == [1.5] * 500
+    headers = {"content-encoding": encoding, "accept-encoding": f"{encoding};q=0, identity"}
+    response = client.post("/v2/models/cars/infer", content=body, headers=headers)
+    assert "content-encoding" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "message"),
+    [
+        ("br", b"x", 415, "by 'br'. Expected gzip, deflate or none"),
+        ("gzip, gzip", b"x", 415, "Expected gzip"),
+        ("gzip", b"xyz", 400, "not compressed by gzip"),
+        ("deflate", gzip.compress(b"{}"), 400, "not compressed by deflate"),
+        ("gzip", gzip.compress(b"{}")[:-4], 400, "cut short"),
+        ("gzip", gzip.compress(b"{}") + b"more", 400, "goes on after its end"),
+        ("gzip", b"", 400, "cut short"),
+        ("gzip", gzip.compress(b" " * 50_000_000), 413, "200000 bytes"),
+        ("deflate", zlib.compress(b" " * 50_000_000), 413, "200000 bytes"),
+    ],
+)
+def test_bad_compression_is_the_clients_fault(
+    client: httpx.Client, encoding: str, body: bytes, status: int, message: str
+) -> None:
+    response = client.post("/v2/models/cars/infer", content=body, headers={"content-encoding": encoding})
+    assert message in _refused(response, status)
 
 
 def test_our_own_failure_is_a_500_without_details(

@@ -9,20 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.errors import InvalidInput
-from headrace.serving.models import LoadedModels
-from headrace.serving.oip import (
-    decode_infer,
-    encode_error,
-    encode_infer,
-    encode_live,
-    encode_model,
-    encode_model_ready,
-    encode_ready,
-    encode_server,
-)
-from headrace.testing.clock import FakeClock
+from headrace.serving.oip import InferCall, decode_infer, encode_infer
 from headrace.testing.factories import make_prediction
-from tests.serving.scene import Classifier, Forecaster, StubModel
 
 
 def _tensor(
@@ -115,7 +103,18 @@ BAD_BODIES: list[tuple[bytes, str]] = [
     (_body(_tensor(shape=[2])), r"shape \[2\] and 1 values. Expected 2"),
     (_body(_tensor(shape=[])), r"shape \[\]. Expected \[N\] or \[N, 1\]"),
     (_body(_tensor(shape=[-1])), "Expected"),
-    (_body(_tensor(shape=[1, 2], data=[1, 2])), r"\[1, 2\]. Expected"),
+    (_body(_tensor(shape=[1, 2], data=[1, 2]), _tensor("b")), r"not the only one. Expected one tensor"),
+    (_body(_tensor(shape=[2, 2], data=[[1, 2], [3]])), "different lengths. Expected 2"),
+    (_body(_tensor(shape=[2, 2], data=[1, 2, 3])), r"shape \[2, 2\] and 3 values. Expected 4"),
+    (_body(_tensor(shape=[0, 2], data=[])), "no rows"),
+    (_body(_tensor() | {"parameters": {"binary_data_size": 8}}), "both `data` and binary data"),
+    (_body(_tensor() | {"data": None, "parameters": {"binary_data_size": 8}}), "with 0 bytes left"),
+    (_body(_tensor() | {"parameters": {"shared_memory_region": "r"}}), "shared memory"),
+    (_body(_tensor(), parameters={"sequence_id": 3}), "keep no state"),
+    (
+        _body(_tensor(), outputs=[{"name": "predict", "parameters": {"classification": 2}}]),
+        "'classification'",
+    ),
     (_body(_tensor(shape=[1, 1, 1])), "Expected"),
     (_body(_tensor(shape=["1"])), "shape"),
     (_body(_tensor(shape=[2, 1], data=[[1], [2, 3]])), "different lengths"),
@@ -189,30 +188,41 @@ def test_an_answer_says_who_gave_it() -> None:
         arm="canary",
         request_id="mine",
         unseen=["model"],
+        prepare_ms=0.5,
+        infer_ms=1.5,
         outputs={"predict": [1.5, 2.0]},
     )
-    assert json.loads(encode_infer(prediction, "3")) == {
+    assert json.loads(encode_infer(prediction, "3").body) == {
         "id": "p1",
         "model_name": "cars",
         "model_version": "3",
         "outputs": [{"name": "predict", "shape": [2], "datatype": "FP64", "data": [1.5, 2.0]}],
-        "parameters": {"release": "r7", "arm": "canary", "unseen": ["model"], "request_id": "mine"},
+        "parameters": {
+            "release": "r7",
+            "arm": "canary",
+            "prepare_ms": 0.5,
+            "infer_ms": 1.5,
+            "unseen": ["model"],
+            "request_id": "mine",
+        },
     }
 
 
 def test_outputs_have_the_type_of_their_values() -> None:
     outputs = {
         "text": ["a", None],
+        "some": [True, None],
         "flag": [True, False],
         "whole": [1, 2],
         "table": [[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]],
         "gaps": [float("nan"), float("inf")],
         "nothing": [None, None],
     }
-    answer = json.loads(encode_infer(make_prediction(outputs=outputs), "1"))
+    answer = json.loads(encode_infer(make_prediction(outputs=outputs), "1").body)
     shown = {item["name"]: (item["shape"], item["datatype"], item["data"]) for item in answer["outputs"]}
     assert shown == {
         "text": ([2], "BYTES", ["a", None]),
+        "some": ([2], "FP64", [1.0, None]),
         "flag": ([2], "BOOL", [True, False]),
         "whole": ([2], "INT64", [1, 2]),
         "table": ([2, 3], "FP64", [0.1, 0.2, 0.7, 0.3, 0.3, 0.4]),
@@ -223,39 +233,5 @@ def test_outputs_have_the_type_of_their_values() -> None:
 
 def test_only_wanted_outputs_are_sent() -> None:
     prediction = make_prediction(outputs={"predict": ["a"], "probability": [0.5]})
-    answer = json.loads(encode_infer(prediction, "1", ("probability",)))
+    answer = json.loads(encode_infer(prediction, "1", InferCall({}, outputs=("probability",))).body)
     assert [item["name"] for item in answer["outputs"]] == ["probability"]
-
-
-def _described(model: StubModel) -> dict[str, Any]:
-    loaded = LoadedModels(lambda _: model, FakeClock(), version_of=lambda _: "3").get("r1")
-    described: dict[str, Any] = json.loads(encode_model("cars", [loaded]))
-    return described
-
-
-def test_a_model_describes_what_it_expects_and_gives() -> None:
-    assert _described(StubModel()) == {
-        "name": "cars",
-        "versions": ["3"],
-        "platform": "headrace_onnx",
-        "inputs": [
-            {"name": "mileage", "datatype": "FP64", "shape": [-1]},
-            {"name": "model", "datatype": "BYTES", "shape": [-1]},
-            {"name": "leased", "datatype": "BOOL", "shape": [-1]},
-        ],
-        "outputs": [{"name": "predict", "datatype": "FP64", "shape": [-1]}],
-    }
-    assert _described(Classifier("no", "yes"))["outputs"] == [
-        {"name": "predict", "datatype": "BYTES", "shape": [-1]},
-        {"name": "probability", "datatype": "FP64", "shape": [-1]},
-    ]
-    assert _described(Classifier("a", "b", "c"))["outputs"][1]["shape"] == [-1, 3]
-    assert _described(Forecaster())["inputs"][0] == {"name": "date", "datatype": "BYTES", "shape": [-1]}
-
-
-def test_the_small_answers() -> None:
-    assert json.loads(encode_server("0.1.0")) == {"name": "headrace", "version": "0.1.0", "extensions": []}
-    assert json.loads(encode_live()) == {"live": True}
-    assert json.loads(encode_ready(ready=False)) == {"ready": False}
-    assert json.loads(encode_model_ready("cars", ready=True)) == {"name": "cars", "ready": True}
-    assert json.loads(encode_error('a "quoted" word')) == {"error": 'a "quoted" word'}

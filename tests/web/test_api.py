@@ -95,6 +95,17 @@ def test_records_are_answered_by_the_same_handler_and_logged(site: Site) -> None
     assert site.get("/api/v1/projects/cars/predictions/count").json()["requests"] == before + 1
 
 
+@pytest.mark.requirement("SRV-01", "SRV-08")
+def test_one_row_rows_and_columns_are_answered_alike(site: Site) -> None:
+    answers = [
+        site.post("/api/v1/predict/cars", json={**body, "version": "1"}).json()
+        for body in ({"record": CAR}, {"records": [CAR]}, {"columns": {name: [CAR[name]] for name in CAR}})
+    ]
+    assert [answer["predictions"] for answer in answers] == [[{"predict": 12_345.0}]] * 3
+    assert {answer["version"] for answer in answers} == {"1"}
+    assert all(answer["infer_ms"] > 0 and answer["prepare_ms"] > 0 for answer in answers)
+
+
 def test_labels_are_stored_once_under_both_addresses(site: Site) -> None:
     body = {"labels": [{"subject": "car-1", "value": 20_500, "observed_at": "2026-02-02T00:00:00Z"}]}
     first = site.post("/api/v1/projects/cars/labels", json=body).json()
@@ -189,6 +200,12 @@ def test_bytes_that_are_no_json_of_ours_are_the_callers_fault(site: Site, path: 
         ({"records": [CAR], "keys": ["a", "b"]}, 400, "'keys' has 2 entries"),
         ({"records": [CAR], "event_time": "soon"}, 422, "event_time"),
         ({"records": [CAR], "key": "k" * 257}, 422, "key"),
+        ({}, 422, "exactly one of record, records and columns"),
+        ({"record": CAR, "records": [CAR]}, 422, "exactly one of record, records and columns"),
+        ({"columns": {}}, 400, "missing"),
+        ({"columns": {"mileage": []}}, 422, "columns"),
+        ({"columns": {"mileage": [1, 2], "model": ["a3"]}}, 400, "'model' has 1 rows"),
+        ({"record": CAR, "version": "77"}, 404, "Version '77' of 'cars' does not answer now"),
     ],
 )
 def test_records_that_the_model_does_not_expect_are_refused(

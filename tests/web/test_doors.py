@@ -24,12 +24,23 @@ INFER = [
     ("GET", "/v2"),
     ("GET", "/v2/models/{project}"),
     ("GET", "/v2/models/{project}/ready"),
+    ("GET", "/v2/models/{project}/config"),
+    ("GET", "/v2/models/{project}/stats"),
+    ("GET", "/v2/models/stats"),
+    ("GET", "/v2/models/{project}/versions/{version}/config"),
+    ("GET", "/v2/models/{project}/versions/{version}/stats"),
+    ("POST", "/v2/repository/index"),
+    ("POST", "/v2/repository/models/{project}/load"),
+    ("POST", "/v2/repository/models/{project}/unload"),
     ("GET", "/v2/models/{project}/versions/{version}"),
     ("GET", "/v2/models/{project}/versions/{version}/ready"),
     ("POST", "/v2/models/{project}/infer"),
+    ("POST", "/invocations"),
+    ("POST", "/invocations/{project}"),
+    ("GET", "/version"),
     ("POST", "/v2/models/{project}/versions/{version}/infer"),
 ]
-"""The inference protocol has no route table: its paths are matched in one place, by hand."""
+"""The inference protocols have no route table: their paths are matched in one place, by hand."""
 BODY = {"inputs": [{"name": "mileage", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 ELSEWHERE = "north"
 

@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from headrace.core.errors import Unavailable
+from headrace.serving.grpc_messages import SERVICE, messages
 from headrace.testing.factories import make_settings
 from headrace.web.server import create_app
 from tests.web.conftest import serving
@@ -30,6 +32,22 @@ def test_the_factory_opens_the_home_and_closes_it_with_the_server(tmp_path: Path
         server.parts.recorder.record_blocking("cars", b"late")
     with in_memory(create_app(make_settings(tmp_path / "home", user="ada"))) as again:
         assert again.request("GET", "/readyz").status_code == 200
+
+
+def test_grpc_listens_as_long_as_the_server_lives(tmp_path: Path) -> None:
+    server = create_app(make_settings(tmp_path / "home", user="ada"), grpc_address="127.0.0.1:0")
+    token = server.parts.app.tokens.issue(server.parts.app.identities.resolve("ada"))
+    with in_memory(server):
+        assert server.grpc is not None
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc.port}") as channel:
+            stub = channel.unary_unary(f"/{SERVICE}/ServerMetadata")
+            metadata = [("authorization", f"Bearer {token}")]
+            answer = messages().ServerMetadataResponse.FromString(stub(b"", metadata=metadata, timeout=20))
+            assert answer.name == "headrace"
+            with pytest.raises(grpc.RpcError, match="needs an identity"):
+                stub(b"", timeout=20)
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc.port}") as channel, pytest.raises(grpc.RpcError):
+        channel.unary_unary(f"/{SERVICE}/ServerLive")(b"", timeout=2)
 
 
 def test_a_web_socket_is_closed(tmp_path: Path) -> None:

@@ -1,13 +1,43 @@
-"""What a server needs to know before it starts: whether this home is served already."""
+"""How models answer in a process: the parts of the way to an answer, and who may serve a home."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from headrace.app.composition import App
 from headrace.core.errors import Conflict
+from headrace.core.ids import Ref
+from headrace.serving.handler import Handler
+from headrace.serving.models import LoadedModels
+from headrace.serving.recorder import Recorder
+from headrace.serving.routes import RouteTable
 from headrace.store.disk import hold
 
 SERVER = "server"
 LOCK = "server.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """The way to an answer, connected."""
+
+    routes: RouteTable
+    models: LoadedModels
+    recorder: Recorder
+    handler: Handler
+
+
+def serving_of(app: App) -> Serving:
+    """Connect the parts; nothing is started or read yet."""
+    routes = RouteTable(app.store.rollouts, app.clock)
+
+    def version_of(release_id: str) -> str:
+        return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version
+
+    models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
+    recorder = Recorder(app.store.events)
+    handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, app.access.privacy.rules)
+    return Serving(routes=routes, models=models, recorder=recorder, handler=handler)
 
 
 def reserve_home(app: App, address: str) -> None:

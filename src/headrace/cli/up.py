@@ -23,26 +23,36 @@ app = typer.Typer(add_completion=False)
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port for gRPC; none unless given."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Serve models, API and pages on one port, and run the jobs that wait."""
     import uvicorn
     from uvicorn.importer import import_from_string
 
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    at = f"[{host}]" if ":" in host else host
+    url = f"http://{at}:{port}"
+    grpc_address = None if grpc_port is None else f"{at}:{grpc_port}"
     with session() as s:
         me = s.me
         reserve_home(s.app, url)
-    _check_port(host, port)
+    _check_port(host, port, "--port")
+    if grpc_port is not None:
+        _check_port(host, grpc_port, "--grpc-port")
     # By name, as uvicorn would load it: commands and pages do not import each other. It is made before
     # the event loop starts, because taking over unfinished workflows blocks.
-    server = import_from_string("headrace.web.server:create_app")(address=url)
+    server = import_from_string("headrace.web.server:create_app")(address=url, grpc_address=grpc_address)
     logging.basicConfig(level=logging.WARNING)  # a server's log is its standard error
     link = url + server.new_ticket(me)
     if as_json:
-        typer.echo(json.dumps({"url": url, "sign_in": link, "pid": os.getpid()}))  # one line: it is a signal
+        said = {"url": url, "grpc": grpc_address, "sign_in": link, "pid": os.getpid()}
+        typer.echo(json.dumps(said))  # one line: it is a signal
     else:
-        typer.echo(f"Headrace is up at {url}. Sign in, once: {link}")
+        beside = "" if grpc_address is None else f", and gRPC at {grpc_address}"
+        typer.echo(f"Headrace is up at {url}{beside}. Sign in, once: {link}")
     sys.stdout.flush()
     uvicorn.run(
         server,
@@ -57,7 +67,7 @@ def up(
     )
 
 
-def _check_port(host: str, port: int) -> None:
+def _check_port(host: str, port: int, option: str) -> None:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
@@ -76,5 +86,5 @@ def _check_port(host: str, port: int) -> None:
                 ) from error
             raise Conflict(
                 f"Port {port} on {host} is in use ({error.strerror}). Stop what listens there, or choose "
-                f"another: headrace up --port {port + 1}"
+                f"another: headrace up {option} {port + 1}"
             ) from error

@@ -35,6 +35,23 @@ class Prediction:
     infer_ms: float = 0.0
     unseen: list[str] | None = None
 
+    @property
+    def confidence(self) -> list[float] | None:
+        """The probability of each row's predicted class; none for a model that gives no probabilities.
+
+        It follows from ``outputs``, so every record has it; of two classes, they hold the last one's.
+        """
+        probability = self.outputs.get("probability")
+        if probability is None:
+            return None
+        return [max(p) if isinstance(p, list) else max(p, 1.0 - p) for p in probability]
+
+    @property
+    def answers(self) -> dict[str, list[Any]]:
+        """What the caller gets: the outputs and, where there is one, the confidence."""
+        confidence = self.confidence
+        return self.outputs if confidence is None else {**self.outputs, "confidence": confidence}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:

@@ -3,81 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.networks import network_of
-from headrace.core.errors import (
-    Conflict,
-    Denied,
-    HeadraceError,
-    InternalError,
-    InvalidInput,
-    NotFound,
-    Unauthenticated,
-    Unavailable,
-    UserError,
-)
+from headrace.core.errors import InvalidInput, Unavailable
 from headrace.core.identity import Principal
-from headrace.core.text import printable
-from headrace.serving import oip
+from headrace.serving import metadata, oip
 from headrace.serving.handler import Handler
-
-_log = logging.getLogger(__name__)
-MAX_BODY_BYTES = 8 << 20
-_INLINE_BYTES = 64 << 10
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_STATUS: tuple[tuple[type[HeadraceError], int], ...] = (
-    (InvalidInput, 400),
-    (Unauthenticated, 401),
-    (Denied, 403),
-    (NotFound, 404),
-    (Conflict, 409),
-    (UserError, 400),
-    (Unavailable, 503),
-    (InternalError, 500),
+from headrace.serving.wire import (
+    INLINE_BYTES,
+    MAX_BODY_BYTES,
+    Answer,
+    Headers,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    only,
+    read_body,
+    serve,
 )
-_EXTRA: dict[int, list[tuple[bytes, bytes]]] = {
-    401: [(b"www-authenticate", b"Bearer")],
-    413: [(b"connection", b"close")],
-    503: [(b"retry-after", b"1")],
-}
+
+_RAW = b"application/octet-stream"
 _HEALTH = ("/v2/health/live", "/v2/health/ready")
-
-
-class _Refused(Exception):
-    """A request that HTTP itself has a status for."""
-
-    def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers
-
-
-class _Gone(Exception):
-    """The client closed the connection; nobody is left to answer."""
-
-
-class _Headers(NamedTuple):
-    """What a request's headers say; ``binary``: tensors follow the JSON as raw bytes."""
-
-    authorization: str | None
-    length: str
-    encoding: str
-    binary: bool
-
-
-class _Answer(NamedTuple):
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+_json = msgspec.json.Encoder().encode
 
 
 class InferenceApp:
@@ -97,89 +49,61 @@ class InferenceApp:
         self._handler = handler
         self._gatekeeper = gatekeeper
         self._max_body_bytes = max_body_bytes
-        self._server = oip.encode_server(version("headrace"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error has the protocol's own form."""
-        if scope["type"] != "http":
-            raise RuntimeError(f"/v2 speaks HTTP only, not {scope['type']}.")
-        try:
-            answer = await self._answer(scope, receive)
-        except _Gone:
-            return
-        except _Refused as refused:
-            answer = _Answer(refused.status, oip.encode_error(str(refused)), refused.headers)
-        except HeadraceError as error:
-            status = next(code for kind, code in _STATUS if isinstance(error, kind))
-            answer = _Answer(status, oip.encode_error(str(error)))
-        except Exception:  # noqa: BLE001
-            # Boundary: whatever broke is ours, and its details are for our log only.
-            _log.exception("%s %s failed", scope["method"], printable(scope["path"]))
-            answer = _Answer(
-                500, oip.encode_error("Headrace failed to answer; its log says why. Please report it.")
-            )
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer.body))]
-        if answer.status != 200:
-            headers += [*answer.headers, *_EXTRA.get(answer.status, ())]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await serve(self, scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> _Answer:
+    def error(self, status: int, message: str) -> bytes:  # noqa: ARG002
+        """As the protocol writes an error, whatever the status."""
+        return _json({"error": message})
+
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+        """Answer one request."""
         path: str = scope["path"]
         if path in _HEALTH:
-            _only(scope, "GET")
+            only(scope, "GET")
             return self._health(path)
-        headers = _headers(scope)
-        principal = self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
+        me = self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
         match path.split("/")[2:]:
             case ["models", name, "infer"]:
-                _only(scope, "POST")
-                return await self._infer(headers, receive, principal, name)
+                only(scope, "POST")
+                return await self._infer(headers, receive, me, name)
             case ["models", name, "versions", named, "infer"]:
-                _only(scope, "POST")
-                return await self._infer(headers, receive, principal, name, named)
+                only(scope, "POST")
+                return await self._infer(headers, receive, me, name, named)
             case [] | [""]:
-                _only(scope, "GET")
-                return _Answer(200, self._server)
-            case ["models", name]:
-                _only(scope, "GET")
-                return await self._model(principal, name)
-            case ["models", name, "versions", named]:
-                _only(scope, "GET")
-                return await self._model(principal, name, named)
-            case ["models", name, "ready"]:
-                _only(scope, "GET")
-                return await self._model_ready(principal, name)
-            case ["models", name, "versions", named, "ready"]:
-                _only(scope, "GET")
-                return await self._model_ready(principal, name, named)
-        raise _Refused(
-            404, f"There is nothing at {path[:200]!r}. Expected /v2/models/NAME/infer or /v2/models/NAME."
-        )
+                only(scope, "GET")
+                return _answered(metadata.server_metadata())
+            case ["models", "stats"]:
+                only(scope, "GET")
+                return _answered({"model_stats": metadata.all_statistics(self._handler, me)})
+            case ["models", name, *rest]:
+                return await self._about(scope, me, name, rest)
+            case ["repository", *rest]:
+                only(scope, "POST")
+                return await self._repository(headers, receive, me, rest)
+        raise _nowhere(path)
 
-    def _health(self, path: str) -> _Answer:
+    def _health(self, path: str) -> Answer:
         if path == "/v2/health/live":
-            return _Answer(200, oip.encode_live())
+            return _answered({"live": True})
         ready = self._handler.ready()
-        return _Answer(200 if ready else 503, oip.encode_ready(ready=ready))
+        return _answered({"ready": ready}, 200 if ready else 503)
 
     async def _infer(
-        self,
-        headers: _Headers,
-        receive: Receive,
-        principal: Principal,
-        name: str,
-        named: str | None = None,
-    ) -> _Answer:
-        body = await self._body(headers, receive)
-        if len(body) <= _INLINE_BYTES:
-            call = oip.decode_infer(body)
+        self, headers: Headers, receive: Receive, me: Principal, name: str, named: str | None = None
+    ) -> Answer:
+        header_bytes = _length(headers.header_length)
+        body = await read_body(headers, receive, self._max_body_bytes)
+        if len(body) <= INLINE_BYTES:
+            call = oip.decode_infer(body, header_bytes)
         else:
-            call = await asyncio.to_thread(oip.decode_infer, body)
+            call = await asyncio.to_thread(oip.decode_infer, body, header_bytes)
         prediction = await self._handler.predict(
             name,
             call.values,
-            principal=principal,
+            principal=me,
             key=call.key,
             event_time=call.event_time,
             keys=call.keys,
@@ -187,70 +111,75 @@ class InferenceApp:
             version=named,
             outputs=call.outputs,
         )
-        return _Answer(
-            200, oip.encode_infer(prediction, self._handler.version(prediction.release_id), call.outputs)
-        )
+        encoded = oip.encode_infer(prediction, self._handler.version(prediction.release_id), call)
+        if encoded.header_bytes is None:
+            return Answer(200, encoded.body)
+        length = (b"inference-header-content-length", b"%d" % encoded.header_bytes)
+        return Answer(200, encoded.body, _RAW, (length,))
 
-    async def _model(self, principal: Principal, name: str, named: str | None = None) -> _Answer:
-        await self._handler.require(principal, "project.read", name)
-        return _Answer(200, oip.encode_model(name, await self._handler.describe(name, named)))
-
-    async def _model_ready(self, principal: Principal, name: str, named: str | None = None) -> _Answer:
-        await self._handler.require(principal, "project.read", name)
+    async def _about(self, scope: Scope, me: Principal, name: str, rest: list[str]) -> Answer:
+        """What there is to read about one model: metadata, readiness, configuration, statistics."""
+        named = None
+        if len(rest) > 1 and rest[0] == "versions":
+            named, rest = rest[1], rest[2:]
+        if rest not in ([], ["ready"], ["config"], ["stats"]):
+            raise _nowhere(scope["path"])
+        only(scope, "GET")
+        await self._handler.require(me, "project.read", name)
         try:
-            await self._handler.describe(name, named)
+            models = await self._handler.describe(name, named)
         except Unavailable:
-            return _Answer(503, oip.encode_model_ready(name, ready=False))
-        return _Answer(200, oip.encode_model_ready(name, ready=True))
+            if rest == ["ready"]:
+                return _answered({"name": name, "ready": False}, 503)
+            raise
+        match rest:
+            case ["ready"]:
+                return _answered({"name": name, "ready": True})
+            case ["config"]:
+                return _answered(metadata.model_config(name, models))
+            case ["stats"]:
+                found = metadata.model_statistics(self._handler, name, models)
+                return _answered({"model_stats": found})
+        return _answered(metadata.model_metadata(name, models))
 
-    async def _body(self, headers: _Headers, receive: Receive) -> bytes:
-        if headers.binary:
-            raise InvalidInput("Binary tensors are not served yet. Send tensors as JSON (binary_data=False).")
-        if headers.encoding not in ("", "identity"):
-            raise _Refused(415, "The body is compressed. Expected plain JSON.")
-        limit = self._max_body_bytes
-        if headers.length.isdecimal() and int(headers.length) > limit:
-            raise _too_long(limit)
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            part = message.get("body", b"")
-            size += len(part)
-            if size > limit:
-                raise _too_long(limit)
-            if not message.get("more_body", False):
-                return b"".join([*parts, part]) if parts else part
-            parts.append(part)
-
-
-def _headers(scope: Scope) -> _Headers:
-    """Pick the few that matter in one pass; ASGI gives names in lower case."""
-    authorization: str | None = None
-    length = encoding = ""
-    binary = False
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            authorization = value.decode("latin-1")
-        elif name == b"content-length":
-            length = value.decode("latin-1")
-        elif name == b"content-encoding":
-            encoding = value.decode("latin-1")
-        elif name == b"inference-header-content-length":
-            binary = True
-    return _Headers(authorization, length, encoding, binary)
+    async def _repository(self, headers: Headers, receive: Receive, me: Principal, rest: list[str]) -> Answer:
+        body = await read_body(headers, receive, self._max_body_bytes)
+        asked = _read_object(body)
+        match rest:
+            case ["index"]:
+                return _answered(
+                    metadata.index(self._handler.index(me), only_ready=asked.get("ready") is True)
+                )
+            case ["models", name, "load"]:
+                await self._handler.reload(me, name, changed=bool(asked.get("parameters")))
+                return _answered({})
+            case ["models", name, "unload"]:
+                await self._handler.refuse_unload(me, name)
+        raise _nowhere("/v2/repository/" + "/".join(rest))
 
 
-def _only(scope: Scope, method: str) -> None:
-    if scope["method"] != method:
-        raise _Refused(
-            405,
-            f"{scope['path'][:200]!r} does not answer {scope['method']}. Expected {method}.",
-            (b"allow", method.encode()),
-        )
+def _answered(document: Any, status: int = 200) -> Answer:
+    return Answer(status, _json(document))
 
 
-def _too_long(limit: int) -> _Refused:
-    return _Refused(413, f"The body is longer than {limit} bytes. Send the rows in several requests.")
+def _nowhere(path: str) -> Refused:
+    return Refused(
+        404, f"There is nothing at {path[:200]!r}. Expected /v2/models/NAME/infer or /v2/models/NAME."
+    )
+
+
+def _length(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise InvalidInput(f"Inference-Header-Content-Length is {text[:40]!r}. Expected a number of bytes.")
+    return int(text)
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"The body is no JSON object: {error}. Expected {{}} or no body.") from error

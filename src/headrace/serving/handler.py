@@ -7,21 +7,22 @@ import logging
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import InternalError, InvalidInput, NotFound, Unavailable, UserError
+from headrace.core.errors import Conflict, InternalError, InvalidInput, NotFound, Unavailable, UserError
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
 from headrace.core.record import Failure, Prediction
 from headrace.core.release import Route
-from headrace.serving.inputs import Values, count_rows
+from headrace.serving.inputs import Matrix, Values, count_rows, named
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import Choice, RouteTable
-from headrace.serving.scoring import score
+from headrace.serving.scoring import Scored, score
+from headrace.serving.statistics import Stopwatch, Tally
 from headrace.store.records import encode_failure, encode_prediction
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,16 @@ class Counts(NamedTuple):
     failed: int
 
 
+class Indexed(NamedTuple):
+    """One model of the index; ``reason`` says why it cannot answer."""
+
+    project: str
+    release_id: str
+    version: str
+    ready: bool
+    reason: str
+
+
 class _Asked(NamedTuple):
     id: str
     project: str
@@ -44,6 +55,7 @@ class _Asked(NamedTuple):
     principal: str
     at: datetime
     request_id: str | None
+    watch: Stopwatch
 
 
 class Handler:
@@ -72,13 +84,12 @@ class Handler:
         self._clock = clock
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
-        self._answered: dict[str, int] = {}
-        self._failed: dict[str, int] = {}
+        self._tallies: dict[str, Tally] = {}
 
     async def predict(
         self,
         project: str,
-        columns: Values,
+        columns: Values | Matrix,
         *,
         principal: Principal,
         key: str | None = None,
@@ -91,7 +102,7 @@ class Handler:
         """Predict the rows in ``columns`` and return once the answer is durable in the log.
 
         Args:
-            columns: input name to plain values, all of one length.
+            columns: input name to plain values, all of one length; or those values by their place.
             key: who or what asks: the same key meets the same release while a canary runs.
             event_time: when the thing predicted happens, timezone-aware. When not given: the latest
                 moment that a forecast is asked for, else now.
@@ -112,25 +123,24 @@ class Handler:
         now = self._clock.now()
         prediction_id = new_id(now)
         choice = self._choose(project, key or prediction_id, version)
+        watch = Stopwatch(self._clock.monotonic_s())
+        asked = _Asked(prediction_id, project, choice, principal.name, now, request_id, watch)
         rules = self._rules_of(project)
+        values: Values = {}
         n_rows = 0
         try:
-            loaded = self._models.find(choice.release_id)
-            if loaded is None:
-                loaded = await asyncio.to_thread(self._models.get, choice.release_id)
-            n_rows = count_rows(loaded, columns)
+            loaded = await self._loaded(choice.release_id)
+            values = await self._by_name(columns, project, choice.release_id if version else None)
+            n_rows = count_rows(loaded, values)
             _check_request(loaded, outputs, keys, n_rows)
-            if n_rows <= INLINE_ROWS:
-                scored = score(loaded, columns, n_rows, self._clock)
-            else:
-                scored = await asyncio.to_thread(score, loaded, columns, n_rows, self._clock)
+            scored = await self._scored(loaded, values, n_rows)
         except UserError:
             raise
         except Exception as error:
             # Boundary: a model is user code. Its failure is evidence about its release.
-            asked = _Asked(prediction_id, project, choice, principal.name, now, request_id)
-            text = rules.text(f"{type(error).__name__}: {error}", columns, keys)
+            text = rules.text(f"{type(error).__name__}: {error}", values, keys)
             raise await self._fail(asked, n_rows, error, text) from error
+        scored_ms = watch.lap_ms(self._clock.monotonic_s())
         prediction = Prediction(
             id=prediction_id,
             project=project,
@@ -149,7 +159,7 @@ class Handler:
             unseen=scored.unseen,
         )
         await self._recorder.record(project, encode_prediction(rules.prediction(prediction)))
-        self._answered[choice.release_id] = self._answered.get(choice.release_id, 0) + 1
+        self._count(asked, n_rows, scored, scored_ms)
         return prediction
 
     async def require(self, principal: Principal, action: str, project: str) -> None:
@@ -173,10 +183,62 @@ class Handler:
         choice = self._named(route, version)
         return [one for one in loaded if one.release_id == choice.release_id]
 
+    def index(self, principal: Principal) -> list[Indexed]:
+        """The models that answer now, of the projects that ``principal`` may read."""
+        found = []
+        for route in self._routes.all():
+            if self._gatekeeper.allows(principal, "project.read", _resource(route.project)):
+                for release_id in filter(None, (route.live, route.canary)):
+                    ready = self._models.find(release_id) is not None
+                    reason = self._models.why_broken(release_id) or "It is loaded when it is asked for."
+                    version = self.version(release_id)
+                    found.append(Indexed(route.project, release_id, version, ready, "" if ready else reason))
+        return found
+
+    async def reload(self, principal: Principal, project: str, *, changed: bool = False) -> None:
+        """Load what the project's route names, also what could not be loaded a moment ago.
+
+        Args:
+            changed: it is to be loaded in another form than its release was packaged; that is refused.
+
+        Raises:
+            InvalidInput: it is.
+            Denied: ``principal`` does not operate this project.
+            NotFound: nothing is live.
+            Unavailable: a model cannot be loaded.
+        """
+        await self.require(principal, "release.rollback", project)
+        if changed:
+            raise InvalidInput(
+                "A model is loaded as its release was packaged; parameters cannot change it. Leave them out."
+            )
+        route = self._routes.get(project)
+        for release_id in filter(None, (route.live, route.canary)):
+            self._models.forgive(release_id)
+            await asyncio.to_thread(self._models.get, release_id)
+
+    async def refuse_unload(self, principal: Principal, project: str) -> NoReturn:
+        """Nobody unloads what a route names.
+
+        Raises:
+            Denied: ``principal`` does not operate this project.
+            NotFound: nothing is live.
+            Conflict: something is; the message says what ends that.
+        """
+        await self.require(principal, "release.rollback", project)
+        live = self._routes.get(project).live
+        raise Conflict(
+            f"Release {live} of {project!r} is live, and routes decide what is loaded. Give the traffic to "
+            f"the release before instead: headrace release rollback {project}."
+        )
+
     def counts(self) -> dict[str, Counts]:
         """By release id: what this process answered and what failed since it started."""
-        ids = {*self._answered, *self._failed}
-        return {name: Counts(self._answered.get(name, 0), self._failed.get(name, 0)) for name in ids}
+        return {name: Counts(tally.answered, tally.failed) for name, tally in self._tallies.items()}
+
+    def tally(self, release_id: str) -> Tally:
+        """Counts and durations of a release since this process started; all zero when nobody asked it."""
+        return self._tallies.get(release_id) or Tally()
 
     def logged(self) -> dict[str, int]:
         """By stream: records that this process made durable since it started."""
@@ -190,6 +252,37 @@ class Handler:
     def ready(self) -> bool:
         """Whether routes are known and answers can be stored."""
         return self._routes.age_s() is not None and self._recorder.healthy()
+
+    async def _loaded(self, release_id: str) -> LoadedModel:
+        loaded = self._models.find(release_id)
+        return await asyncio.to_thread(self._models.get, release_id) if loaded is None else loaded
+
+    async def _by_name(self, columns: Values | Matrix, project: str, asked_id: str | None) -> Values:
+        """A matrix by the names of the model that metadata describes: the one asked for, else the live."""
+        if not isinstance(columns, Matrix):
+            return columns
+        described = asked_id or self._routes.get(project).live
+        return named(columns, (await self._loaded(described)).inputs)
+
+    async def _scored(self, loaded: LoadedModel, values: Values, n_rows: int) -> Scored:
+        if n_rows <= INLINE_ROWS:
+            return score(loaded, values, n_rows, self._clock)
+        return await asyncio.to_thread(score, loaded, values, n_rows, self._clock)
+
+    def _count(self, asked: _Asked, n_rows: int, scored: Scored, scored_ms: float) -> None:
+        tally = self._tally(asked)
+        tally.answered += 1
+        tally.rows += n_rows
+        tally.queue_ms += max(scored_ms - scored.prepare_ms - scored.infer_ms, 0.0)
+        tally.prepare_ms += scored.prepare_ms
+        tally.infer_ms += scored.infer_ms
+        tally.record_ms += asked.watch.lap_ms(self._clock.monotonic_s())
+        tally.answered_ms += asked.watch.total_ms()
+
+    def _tally(self, asked: _Asked) -> Tally:
+        tally = self._tallies.setdefault(asked.choice.release_id, Tally())
+        tally.last_at = asked.at
+        return tally
 
     def _choose(self, project: str, key: str, version: str | None) -> Choice:
         route = self._routes.get(project)
@@ -228,7 +321,10 @@ class Handler:
             error=text[:1000],
             request_id=asked.request_id,
         )
-        self._failed[release_id] = self._failed.get(release_id, 0) + 1
+        asked.watch.lap_ms(self._clock.monotonic_s())
+        tally = self._tally(asked)
+        tally.failed += 1
+        tally.failed_ms += asked.watch.total_ms()
         # Where it broke, but not with which values: those are only in the error's own text.
         where = "".join(traceback.format_tb(error.__traceback__))
         _log.error("Release %s failed on %s: %s\n%s", release_id, failure.id, failure.error, where)
@@ -268,8 +364,8 @@ def _check_request(
     loaded: LoadedModel, outputs: Sequence[str], keys: Sequence[str] | None, n_rows: int
 ) -> None:
     for name in outputs:
-        if name not in loaded.model.outputs:
-            known = ", ".join(loaded.model.outputs)
+        if name not in loaded.outputs:
+            known = ", ".join(loaded.outputs)
             raise InvalidInput(f"The model has no output {name!r}. Expected one of {known}.")
     if keys is not None and len(keys) != n_rows:
         raise InvalidInput(f"'keys' has {len(keys)} entries. Expected one for each of {n_rows} rows.")

@@ -14,8 +14,19 @@ from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.serving.models import Input, LoadedModel
 
+MAX_ROWS = 100_000
 Values = Mapping[str, Sequence[Any]]
 """Input name to plain values: numbers, text, true or false, or ``None`` where a value is missing."""
+
+
+class Matrix(NamedTuple):
+    """Values by place instead of name: one column for each input, in the order that metadata gives them.
+
+    Metadata describes the live model, so a place means the same whichever release answers.
+    """
+
+    columns: list[list[Any]]
+
 
 _EXPECTED = {
     "number": "a finite number or null",
@@ -29,7 +40,7 @@ def count_rows(loaded: LoadedModel, values: Values) -> int:
     """How many rows ``values`` hold, once names and lengths are what the model expects.
 
     Raises:
-        InvalidInput: an input is missing, unknown, empty, or longer than another.
+        InvalidInput: an input is missing, unknown, empty, or longer than another, or there are too many rows.
     """
     names = loaded.names
     if values.keys() != names:
@@ -55,7 +66,27 @@ def count_rows(loaded: LoadedModel, values: Values) -> int:
             )
     if n_rows < 1:
         raise InvalidInput("The request has 0 rows. Expected at least one.")
+    if n_rows > MAX_ROWS:
+        raise InvalidInput(f"The request has {n_rows} rows. Expected at most {MAX_ROWS}: send several.")
     return n_rows
+
+
+def named(matrix: Matrix, inputs: Sequence[Input]) -> Values:
+    """The columns of ``matrix`` by the names of ``inputs``; those that may be left out are, or none is.
+
+    Raises:
+        InvalidInput: it has another number of columns.
+    """
+    required = [item.name for item in inputs if item.required]
+    names = next(
+        (some for some in ([i.name for i in inputs], required) if len(some) == len(matrix.columns)), None
+    )
+    if names is None:
+        raise InvalidInput(
+            f"The rows have {len(matrix.columns)} values without names. Expected {len(required)}, "
+            f"in this order: {_few(required)}. Or send each input by its name."
+        )
+    return dict(zip(names, matrix.columns, strict=True))
 
 
 class Row(NamedTuple):

@@ -87,6 +87,11 @@ class LoadedModel:
     names: frozenset[str]
     known: tuple[Known, ...]
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What an answer may be asked for: the model's outputs and, where it has classes, its confidence."""
+        return (*self.model.outputs, "confidence") if self.model.classes else tuple(self.model.outputs)
+
     def unseen_in_row(self, row: Sequence[Any]) -> list[str] | None:
         """Inputs of one row that hold an unseen category; none is the usual case."""
         return [known.name for known in self.known if known.unseen(row[known.place])] or None
@@ -144,6 +149,15 @@ class LoadedModels:
             if broken is not None and self._clock.monotonic_s() < broken.until_s:
                 raise Unavailable(broken.message)
             return self._load_now(release_id)
+
+    def forgive(self, release_id: str) -> None:
+        """Let the next :meth:`get` try to load a model that could not be loaded, however short ago."""
+        self._broken.pop(release_id, None)
+
+    def why_broken(self, release_id: str) -> str | None:
+        """Why it could not be loaded when that was last tried; none when it could or nobody has tried."""
+        broken = self._broken.get(release_id)
+        return None if broken is None else broken.message
 
     def keep(self, release_ids: Collection[str]) -> None:
         """Load what routes name before a request asks for it, and forget everything else."""

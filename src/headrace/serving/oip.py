@@ -1,34 +1,31 @@
-"""Open Inference Protocol v2, JSON form: bytes to a call, an answer to bytes. Knows no HTTP.
+"""Open Inference Protocol v2: bytes to a call, an answer to bytes; in JSON, or with raw tensors after it.
 
-Source: the KServe "Open Inference Protocol (V2 Inference Protocol)", predict_api/v2 required API.
+Knows no HTTP. Sources: KServe, "Open Inference Protocol", and Triton's "Binary Tensor Data Extension".
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from headrace.core.errors import InvalidInput
 from headrace.core.record import Prediction
-from headrace.serving.inputs import read_time
-from headrace.serving.models import LoadedModel
+from headrace.serving.inputs import Matrix, read_time
+from headrace.serving.tensors import (
+    FITS,
+    OutputTensor,
+    alone,
+    raw_bytes,
+    read_column,
+    read_raw,
+    unknown_datatype,
+)
 
-_NUMBERS = (
-    "FP64", "FP32", "FP16", "BF16",
-    "INT64", "INT32", "INT16", "INT8",
-    "UINT64", "UINT32", "UINT16", "UINT8",
-)  # fmt: skip
-_FITS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(_NUMBERS, (int, float)),
-    "BOOL": (bool,),
-    "BYTES": (str,),
-}
-_DATATYPES = {"number": "FP64", "text": "BYTES", "time": "BYTES", "boolean": "BOOL"}
 _ONE = [1]
 _EXPECTED = (
     'Expected {"inputs": [{"name": TEXT, "shape": [N], "datatype": "FP64", "data": [...]}, ...]} '
@@ -40,7 +37,7 @@ class _Tensor(msgspec.Struct, gc=False):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[Any] | None = None
     parameters: dict[str, Any] | None = None
 
 
@@ -53,6 +50,8 @@ class _Parameters(msgspec.Struct, gc=False):
     event_time: str | None = None
     key: str | None = None
     keys: list[str] | None = None
+    binary_data_output: bool = False
+    sequence_id: int | str = 0
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -62,16 +61,19 @@ class _Request(msgspec.Struct, gc=False):
     outputs: list[_Wanted] | None = None
 
 
-class _Output(msgspec.Struct, gc=False):
+class _Output(msgspec.Struct, gc=False, omit_defaults=True):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class _Answered(msgspec.Struct, omit_defaults=True, gc=False):
     release: str
     arm: str
+    prepare_ms: float
+    infer_ms: float
     unseen: list[str] | None = None
     request_id: str | None = None
 
@@ -85,69 +87,113 @@ class _Response(msgspec.Struct, gc=False):
 
 
 class InferCall(msgspec.Struct, frozen=True, gc=False):
-    """An infer request in our own terms; ``outputs`` names those wanted, all when none are named."""
+    """An infer request in our own terms.
 
-    values: dict[str, list[Any]]
+    Attributes:
+        values: input name to plain values; or a matrix of all inputs.
+        outputs: names of those wanted; all when none are named.
+        raw: which outputs are wanted as raw bytes, where the request says so by name.
+        raw_rest: whether all others are.
+    """
+
+    values: dict[str, list[Any]] | Matrix
     key: str | None = None
     keys: list[str] | None = None
     event_time: datetime | None = None
     request_id: str | None = None
     outputs: tuple[str, ...] = ()
+    raw: Mapping[str, bool] = {}
+    raw_rest: bool = False
+
+
+class Encoded(NamedTuple):
+    """An encoded answer; ``header_bytes``: how much of it is JSON when raw tensors follow, else none."""
+
+    body: bytes
+    header_bytes: int | None = None
 
 
 _decoder = msgspec.json.Decoder(_Request)
 _encoder = msgspec.json.Encoder()
 
 
-def decode_infer(body: bytes) -> InferCall:
-    """Read an infer request: one tensor of shape ``[n]`` or ``[n, 1]`` per input column.
+def decode_infer(body: bytes, header_bytes: int | None = None) -> InferCall:
+    """Read an infer request: one tensor per input, or one for all of them.
+
+    Args:
+        header_bytes: how much of ``body`` is JSON; the raw tensors follow it. All of it when not given.
 
     Raises:
         InvalidInput: it is no such request; the message names the field.
     """
+    header, raw = _split(body, header_bytes)
     try:
-        request = _decoder.decode(body)
+        request = _decoder.decode(header)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(body, error) from error
+        raise _unreadable(bytes(header), error) from error
     values: dict[str, list[Any]] = {}
+    matrix: Matrix | None = None
     for tensor in request.inputs:
         name, data = tensor.name, tensor.data
         if name in values:
             raise InvalidInput(f"Input {name!r} occurs twice. Expected each input once.")
         # The usual case, a plain row, is read without a call per input.
-        if tensor.shape == _ONE and len(data) == 1 and data[0].__class__ in _FITS.get(tensor.datatype, ()):
+        if (
+            data is not None
+            and tensor.parameters is None
+            and tensor.shape == _ONE
+            and len(data) == 1
+            and data[0].__class__ in FITS.get(tensor.datatype, ())
+        ):
             values[name] = data
-        else:
-            values[name] = _column(tensor)
-    parameters = request.parameters
-    if parameters is None:
-        return InferCall(values, request_id=request.id, outputs=_names(request.outputs))
-    event_time = parameters.event_time
-    return InferCall(
-        values,
-        parameters.key,
-        parameters.keys,
-        None if event_time is None else read_time(event_time, "Parameter 'event_time'"),
-        request.id,
-        _names(request.outputs),
-    )
+            continue
+        plain, raw = _plain(tensor, raw)
+        column = read_column(name, tensor.shape, plain)
+        if isinstance(column, Matrix):
+            matrix, column = column, []
+        values[name] = column
+    if len(raw):
+        raise InvalidInput(f"{len(raw)} bytes follow the last tensor. Expected none: check binary_data_size.")
+    return _call(request, alone(values, matrix))
 
 
-def encode_infer(prediction: Prediction, version: str, wanted: Sequence[str] = ()) -> bytes:
+def encode_infer(prediction: Prediction, version: str, call: InferCall = InferCall({})) -> Encoded:  # noqa: B008
     """The answer to an infer request; its id is the prediction's, under which labels may come later.
 
-    A number that is NaN or infinite is answered as null.
+    A number that is NaN or infinite is null in JSON and stays what it is in raw bytes.
     """
-    outputs = prediction.outputs
-    return _encoder.encode(
-        _Response(
-            prediction.id,
-            prediction.project,
-            version,
-            [_output(name, outputs[name]) for name in (wanted or outputs)],
-            _Answered(prediction.release_id, prediction.arm, prediction.unseen, prediction.request_id),
-        )
+    outputs: list[_Output] = []
+    raw: list[bytes] = []
+    for tensor in output_tensors(prediction, call.outputs):
+        output = _Output(tensor.name, tensor.shape, tensor.datatype)
+        if call.raw.get(tensor.name, call.raw_rest):
+            raw.append(raw_bytes(tensor.datatype, tensor.values))
+            output.parameters = {"binary_data_size": len(raw[-1])}
+        else:
+            output.data = tensor.values
+        outputs.append(output)
+    response = _Response(
+        prediction.id,
+        prediction.project,
+        version,
+        outputs,
+        _Answered(
+            prediction.release_id,
+            prediction.arm,
+            prediction.prepare_ms,
+            prediction.infer_ms,
+            prediction.unseen,
+            prediction.request_id,
+        ),
     )
+    header = _encoder.encode(response)
+    return Encoded(b"".join([header, *raw]), len(header)) if raw else Encoded(header)
+
+
+def output_tensors(prediction: Prediction, wanted: Sequence[str] = ()) -> list[OutputTensor]:
+    """The outputs that were asked for, all when none were named: the model's, then the confidence."""
+    outputs = prediction.answers
+    return [OutputTensor(name, outputs[name]) for name in (wanted or outputs)]
 
 
 def encode_error(message: str) -> bytes:
@@ -155,109 +201,95 @@ def encode_error(message: str) -> bytes:
     return _encoder.encode({"error": message})
 
 
-def encode_server(version: str) -> bytes:
-    """Server metadata."""
-    return _encoder.encode({"name": "headrace", "version": version, "extensions": []})
-
-
-def encode_live() -> bytes:
-    """Answer of a server that lives."""
-    return b'{"live":true}'
-
-
-def encode_ready(*, ready: bool) -> bytes:
-    """Whether the server can answer infer requests."""
-    return _encoder.encode({"ready": ready})
-
-
-def encode_model_ready(name: str, *, ready: bool) -> bytes:
-    """Whether one model can."""
-    return _encoder.encode({"name": name, "ready": ready})
-
-
-def encode_model(name: str, models: Sequence[LoadedModel]) -> bytes:
-    """Model metadata; ``models`` are the live one, then the canary's, if any."""
-    live = models[0]
-    classes = live.model.classes
-    return _encoder.encode(
-        {
-            "name": name,
-            "versions": [loaded.version for loaded in models],
-            "platform": "headrace_onnx",
-            "inputs": [
-                {"name": item.name, "datatype": _DATATYPES[item.kind], "shape": [-1]} for item in live.inputs
-            ],
-            "outputs": [
-                {
-                    "name": output,
-                    "datatype": _class_datatype(classes) if output == "predict" and classes else "FP64",
-                    "shape": [-1, len(classes)]
-                    if output != "predict" and classes and len(classes) > 2
-                    else [-1],
-                }
-                for output in live.model.outputs
-            ],
-        }
-    )
-
-
-def _names(wanted: list[_Wanted] | None) -> tuple[str, ...]:
-    return tuple(item.name for item in wanted) if wanted else ()
-
-
-def _column(tensor: _Tensor) -> list[Any]:
-    data, shape = tensor.data, tensor.shape
-    n_rows = shape[0] if shape else -1
-    if len(shape) > 2 or n_rows < 0 or (len(shape) == 2 and shape[1] != 1):
-        raise InvalidInput(f"Input {tensor.name!r} has shape {shape}. Expected [N] or [N, 1].")
-    if len(shape) == 2 and data and isinstance(data[0], list):
-        nested = [row for row in data if not isinstance(row, list) or len(row) != 1]
-        if nested:
-            raise InvalidInput(
-                f"Input {tensor.name!r} holds rows of different lengths. Expected one value each."
-            )
-        data = [row[0] for row in data]
-    if len(data) != n_rows:
+def _split(body: bytes, header_bytes: int | None) -> tuple[bytes | memoryview, memoryview]:
+    if header_bytes is None:
+        return body, memoryview(b"")
+    if not 0 < header_bytes <= len(body):
         raise InvalidInput(
-            f"Input {tensor.name!r} has shape {shape} and {len(data)} values. Expected {n_rows} values."
+            f"Inference-Header-Content-Length is {header_bytes} and the body has {len(body)} bytes. Expected "
+            "the length of the JSON at its start."
         )
-    fits = _FITS.get(tensor.datatype)
+    view = memoryview(body)
+    return view[:header_bytes], view[header_bytes:]
+
+
+def _plain(tensor: _Tensor, raw: memoryview) -> tuple[list[Any], memoryview]:
+    """The values of one tensor, and the raw bytes that are left for those after it."""
+    name, shape, size = tensor.name, tensor.shape, (tensor.parameters or {}).get("binary_data_size")
+    if "shared_memory_region" in (tensor.parameters or {}):
+        raise InvalidInput(f"Input {name!r} is in shared memory, which is not served. Send its values.")
+    if not 0 < len(shape) <= 2:
+        read_column(name, shape, [])
+    if tensor.data is not None:
+        if size is not None:
+            raise InvalidInput(f"Input {name!r} has both `data` and binary data. Expected one of them.")
+        return _checked(tensor, _flat(tensor)), raw
+    if size.__class__ is not int or not 0 <= size <= len(raw):
+        raise InvalidInput(
+            f"Input {name!r} has no `data`, and its binary_data_size is {_shown(size)} with {len(raw)} bytes "
+            "left. Expected `data`, or the number of its bytes after the JSON."
+        )
+    return read_raw(name, tensor.datatype, shape, raw[:size]), raw[size:]
+
+
+def _flat(tensor: _Tensor) -> list[Any]:
+    """The values row by row; the protocol allows both a flat list and one list per row."""
+    data, shape = tensor.data or [], tensor.shape
+    if len(shape) == 1 or not any(isinstance(row, list) for row in data):
+        return data
+    if any(not isinstance(row, list) or len(row) != shape[1] for row in data):
+        raise InvalidInput(
+            f"Input {tensor.name!r} holds rows of different lengths. Expected {shape[1]} values each."
+        )
+    return [value for row in data for value in row]
+
+
+def _checked(tensor: _Tensor, data: list[Any]) -> list[Any]:
+    fits = FITS.get(tensor.datatype)
     if fits is None:
-        raise InvalidInput(
-            f"Input {tensor.name!r} has datatype {tensor.datatype!r}. Expected one of {', '.join(_FITS)}."
-        )
+        raise unknown_datatype(tensor.name, tensor.datatype)
     for index, value in enumerate(data):
         if value.__class__ not in fits and value is not None:
+            row = index // tensor.shape[1] if len(tensor.shape) == 2 and tensor.shape[1] else index
             raise InvalidInput(
-                f"Input {tensor.name!r}, row {index}: got {_shown(value)}. "
+                f"Input {tensor.name!r}, row {row}: got {_shown(value)}. "
                 f"Expected a value of its datatype {tensor.datatype}, or null."
             )
     return data
 
 
+def _call(request: _Request, values: dict[str, list[Any]] | Matrix) -> InferCall:
+    asked, wanted = request.parameters, request.outputs
+    if asked is None and not wanted:
+        return InferCall(values, request_id=request.id)
+    asked = asked or _Parameters()
+    if asked.sequence_id:
+        raise InvalidInput(
+            "Parameter 'sequence_id' is not served: models here keep no state between requests."
+        )
+    raw = {}
+    for output in wanted or ():
+        parameters = output.parameters or {}
+        for refused in ("classification", "shared_memory_region"):
+            if parameters.get(refused):
+                raise InvalidInput(f"Output {output.name!r}: {refused!r} is not served. Leave it out.")
+        if isinstance(parameters.get("binary_data"), bool):
+            raw[output.name] = parameters["binary_data"]
+    event_time = asked.event_time
+    return InferCall(
+        values,
+        asked.key,
+        asked.keys,
+        None if event_time is None else read_time(event_time, "Parameter 'event_time'"),
+        request.id,
+        tuple(output.name for output in wanted or ()),
+        raw,
+        asked.binary_data_output,
+    )
+
+
 def _shown(value: object) -> str:
     return msgspec.json.encode(value)[:60].decode(errors="replace")
-
-
-def _output(name: str, values: list[Any]) -> _Output:
-    first = values[0] if values[0] is not None else next((v for v in values if v is not None), 0.0)
-    if isinstance(first, list):
-        return _Output(name, [len(values), len(first)], "FP64", [item for row in values for item in row])
-    return _Output(name, [len(values)], _datatype(first), values)
-
-
-def _datatype(value: object) -> str:
-    if isinstance(value, float):
-        return "FP64"
-    if isinstance(value, str):
-        return "BYTES"
-    if isinstance(value, bool):
-        return "BOOL"
-    return "INT64"
-
-
-def _class_datatype(classes: Sequence[Any]) -> str:
-    return _datatype(classes[0])
 
 
 def _unreadable(body: bytes, error: Exception) -> InvalidInput:
@@ -272,7 +304,12 @@ def _unreadable(body: bytes, error: Exception) -> InvalidInput:
                         f"Input {tensor['name']!r}, row {index}: got {value}. Expected a finite number or "
                         "null (JSON has no NaN or infinity)."
                     )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # whatever else is wrong: the strict one says it
         pass
     reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
     return InvalidInput(f"The body is no infer request: {reason}. {_EXPECTED}")

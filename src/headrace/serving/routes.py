@@ -59,6 +59,10 @@ class RouteTable:
             )
         return route
 
+    def all(self) -> list[Route]:
+        """Every route, by project."""
+        return [self._routes[name] for name in sorted(self._routes)]
+
     def release_ids(self) -> set[str]:
         """Every release that some route names."""
         return {name for route in self._routes.values() for name in (route.live, route.canary) if name}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from headrace.access.oidc import Attempt
 from headrace.access.pending import Pending
 from headrace.app.composition import App
+from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
-from headrace.core.ids import Ref
 from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
@@ -44,20 +44,14 @@ class Parts:
 
 def assemble(app: App, work: Workflows) -> Parts:
     """Connect the parts; nothing is started or read yet."""
-    routes = RouteTable(app.store.rollouts, app.clock)
-
-    def version_of(release_id: str) -> str:
-        return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version
-
-    models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
-    recorder = Recorder(app.store.events)
+    serving = serving_of(app)
     return Parts(
         app=app,
         work=work,
-        routes=routes,
-        models=models,
-        recorder=recorder,
-        handler=Handler(routes, models, recorder, app.clock, app.gatekeeper, app.access.privacy.rules),
+        routes=serving.routes,
+        models=serving.models,
+        recorder=serving.recorder,
+        handler=serving.handler,
         tickets=Tickets(app.clock),
         sessions=Sessions(app.clock),
         begun=Pending(app.clock, max_kept=10_000),

@@ -18,6 +18,8 @@ from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.settings import Settings, read_settings
 from headrace.serving.asgi import InferenceApp
+from headrace.serving.grpc_server import GrpcServer, start_grpc
+from headrace.serving.invocations import BELOW, PATHS, InvocationsApp
 from headrace.serving.process import settle
 from headrace.web.api import tokens
 from headrace.web.api.application import api_application
@@ -32,7 +34,7 @@ from headrace.web.pages.rendering import Renderer
 from headrace.web.parts import Parts, assemble
 
 _log = logging.getLogger(__name__)
-_INFER = "/v2/models/"
+_INFER = ("/v2/models/", BELOW)
 _MAX_FORM_BYTES = 64 << 10
 
 
@@ -41,17 +43,26 @@ class Server:
 
     Args:
         mlflow: the way to the team's MLflow.
+        grpc_address: where gRPC listens beside it (``HOST:PORT``); nowhere when not given.
         on_close: called last when the server ends, after all that it accepted has been answered.
     """
 
     def __init__(
-        self, parts: Parts, *, mlflow: Upstream | None = None, on_close: Callable[[], None] | None = None
+        self,
+        parts: Parts,
+        *,
+        mlflow: Upstream | None = None,
+        grpc_address: str | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         app = parts.app
         self.parts = parts
+        self.grpc: GrpcServer | None = None
+        self._grpc_address = grpc_address
         self._on_close = on_close
         self._background = Background(parts)
         self._inference = InferenceApp(parts.handler, app.gatekeeper)
+        self._invocations = InvocationsApp(parts.handler, app.gatekeeper)
         api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
         self._api = SecureHeaders(
             Identified(api, app, parts.sessions, open_paths=tokens.OPEN_PATHS, cookie_writes=False)
@@ -94,6 +105,9 @@ class Server:
         if path.startswith("/v2/") or path == "/v2":
             await self._inference(scope, receive, send)
             series = Timed("infer", self._project(path))
+        elif path.startswith(BELOW) or path in PATHS:
+            await self._invocations(scope, receive, send)
+            series = Timed("infer", self._project(path))
         elif path.startswith("/api/") or path == "/api":
             await self._api(scope, receive, send)
             series = Timed("api", "")
@@ -106,10 +120,11 @@ class Server:
         self.parts.latencies.observe(series, clock.monotonic_s() - started_s)
 
     def _project(self, path: str) -> str:
-        """The project that a path below ``/v2`` names, if it is one that answers: series stay few."""
-        if not path.startswith(_INFER):
+        """The project that a path of predictions names, if it is one that answers: series stay few."""
+        below = next((prefix for prefix in _INFER if path.startswith(prefix)), None)
+        if below is None:
             return ""
-        name = path[len(_INFER) :].partition("/")[0]
+        name = path[len(below) :].partition("/")[0]
         try:
             return self.parts.routes.get(name).project
         except NotFound:
@@ -119,6 +134,10 @@ class Server:
         await receive()
         try:
             await run_in_threadpool(self._background.start)
+            if self._grpc_address is not None:
+                self.grpc = await start_grpc(
+                    self.parts.handler, self.parts.app.gatekeeper, self._grpc_address
+                )
             settle()
         except Exception as error:  # noqa: BLE001
             # Boundary: the server runner wants to be told in the protocol's own words.
@@ -127,6 +146,8 @@ class Server:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if self.grpc is not None:
+            await self.grpc.stop()
         await self._upstream.close()
         await run_in_threadpool(self._close)
         await send({"type": "lifespan.shutdown.complete"})
@@ -158,12 +179,15 @@ def build_server(
     return Server(assemble(app, work), mlflow=mlflow, on_close=on_close)
 
 
-def create_app(settings: Settings | None = None, *, address: str | None = None) -> Server:
+def create_app(
+    settings: Settings | None = None, *, address: str | None = None, grpc_address: str | None = None
+) -> Server:
     """Open the home, run its workflows, and serve; everything is closed when the server ends.
 
     Args:
         settings: the environment's when not given.
         address: where it will be reached, told to other processes of this home.
+        grpc_address: where gRPC listens (``HOST:PORT``); nowhere when not given.
 
     Example::
 
@@ -173,4 +197,5 @@ def create_app(settings: Settings | None = None, *, address: str | None = None) 
         app = opened.enter_context(open_app(settings or read_settings()))
         app.me()
         work = opened.enter_context(launch(app, role="server", address=address))
-        return build_server(app, work, on_close=opened.pop_all().close)
+        parts = assemble(app, work)
+        return Server(parts, grpc_address=grpc_address, on_close=opened.pop_all().close)

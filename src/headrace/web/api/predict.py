@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from math import isfinite
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace.core.errors import InvalidInput
 from headrace.web.api.monitors import Moment
@@ -18,17 +19,43 @@ Value = bool | int | float | Text | None
 Short = Annotated[Text, Field(max_length=256)]
 
 
-class Records(BaseModel):
-    """Rows to predict, one object each."""
+class Rows(BaseModel):
+    """Rows to predict, in exactly one of three forms."""
 
     model_config = ConfigDict(extra="forbid")
 
-    records: list[dict[Text, Value]] = Field(min_length=1, max_length=MAX_RECORDS)
+    record: dict[Text, Value] | None = Field(None, description="One row: a value for each input.")
+    records: Annotated[list[dict[Text, Value]], Field(min_length=1, max_length=MAX_RECORDS)] | None = Field(
+        None, description="Rows, one object each."
+    )
+    columns: dict[Text, Annotated[list[Value], Field(min_length=1, max_length=MAX_RECORDS)]] | None = Field(
+        None, description="Rows by column: a list of values for each input."
+    )
     key: Short | None = Field(None, description="Who asks: the same key meets the same release in a canary.")
     keys: list[Short] | None = Field(
         None, description="Business keys of the rows; labels are joined by them."
     )
     event_time: Moment | None = Field(None, description="When the thing predicted happens; now if absent.")
+    version: Short | None = Field(
+        None,
+        description="A model version or release that is live or canary now; the route chooses if absent.",
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if sum(form is not None for form in (self.record, self.records, self.columns)) != 1:
+            raise ValueError("exactly one of record, records and columns is expected")
+        return self
+
+    def by_name(self) -> dict[str, list[Value]]:
+        """The rows as columns.
+
+        Raises:
+            InvalidInput: a record has other names than the first.
+        """
+        if self.columns is not None:
+            return self.columns
+        return columns_of(self.records or [self.record or {}])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +64,9 @@ class Answer:
 
     Attributes:
         subjects: row ids, to send labels for.
-        predictions: output name to value, one object per record.
+        predictions: output name to value, one object per row, with ``confidence`` where there is one.
         unseen: inputs that hold a category which training never saw.
+        prepare_ms, infer_ms: reading the rows, and the model's part.
     """
 
     id: str
@@ -49,21 +77,24 @@ class Answer:
     subjects: list[str]
     predictions: list[dict[str, Any]]
     unseen: list[str]
+    prepare_ms: float
+    infer_ms: float
 
 
 @router.post("/predict/{project}")
-async def predict(project: Name, server: Server, me: Me, body: Records) -> Answer:
-    """Predict records; answers once the prediction is durable."""
+async def predict(project: Name, server: Server, me: Me, body: Rows) -> Answer:
+    """Predict one row or several; answers once the prediction is durable."""
     answered = await server.handler.predict(
         project,
-        columns_of(body.records),
+        body.by_name(),
         principal=me,
         key=body.key,
         keys=body.keys,
         event_time=body.event_time,
+        version=body.version,
     )
-    names = list(answered.outputs)
-    rows = zip(*answered.outputs.values(), strict=True)
+    names = list(answered.answers)
+    rows = zip(*answered.answers.values(), strict=True)
     return Answer(
         id=answered.id,
         project=project,
@@ -71,9 +102,16 @@ async def predict(project: Name, server: Server, me: Me, body: Records) -> Answe
         version=server.handler.version(answered.release_id),
         arm=answered.arm,
         subjects=[f"{answered.id}:{row}" for row in range(answered.n_rows)],
-        predictions=[dict(zip(names, row, strict=True)) for row in rows],
+        predictions=[dict(zip(names, map(_plain, row), strict=True)) for row in rows],
         unseen=answered.unseen or [],
+        prepare_ms=answered.prepare_ms,
+        infer_ms=answered.infer_ms,
     )
+
+
+def _plain(value: Any) -> Any:
+    """NaN and infinity, which JSON has no form for, are null."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def columns_of(records: list[dict[str, Value]]) -> dict[str, list[Value]]:

@@ -1,0 +1,56 @@
+"""What a process has answered since it started: counts and durations, by release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Requests to one release. Written on the event loop only, so it needs no lock.
+
+    Attributes:
+        answered, failed: requests answered, and valid ones that the model could not answer.
+        rows: rows in the answered ones.
+        answered_ms, failed_ms: from the request to its answer.
+        queue_ms: of the answered ones, waiting until their turn came.
+        prepare_ms: reading their rows.
+        infer_ms: the model's part.
+        record_ms: making the answer durable.
+        last_at: when the newest was asked.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    rows: int = 0
+    answered_ms: float = 0.0
+    failed_ms: float = 0.0
+    queue_ms: float = 0.0
+    prepare_ms: float = 0.0
+    infer_ms: float = 0.0
+    record_ms: float = 0.0
+    last_at: datetime | None = None
+
+
+class Stopwatch:
+    """Milliseconds between moments of one request.
+
+    Args:
+        started_s: the monotonic second at which the request came.
+    """
+
+    __slots__ = ("_at_s", "_started_s")
+
+    def __init__(self, started_s: float) -> None:
+        self._started_s = self._at_s = started_s
+
+    def lap_ms(self, now_s: float) -> float:
+        """Since the last lap."""
+        lap_ms = (now_s - self._at_s) * 1000
+        self._at_s = now_s
+        return lap_ms
+
+    def total_ms(self) -> float:
+        """From the start to the last lap."""
+        return (self._at_s - self._started_s) * 1000
