@@ -139,6 +139,39 @@ class Use:
     last_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """By which token somebody was seen, and from which network: what several servers tell each other.
+
+    Attributes:
+        position: its number in the store; 0 until it is there.
+        source: the process that saw it.
+    """
+
+    principal: str
+    network: str
+    token: str
+    at: datetime
+    source: str
+    position: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiring:
+    """A small value that all processes share until its time is over, such as a browser's session.
+
+    Attributes:
+        key: what it is found by; of a secret its digest.
+        subject: whose it is, if anybody's.
+    """
+
+    kind: str
+    key: str
+    value: str
+    ends_at: datetime
+    subject: str = ""
+
+
 class Changing(Protocol):
     """What all records below have: they change by revision, and are found by workspace, subject and state."""
 

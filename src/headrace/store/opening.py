@@ -19,6 +19,7 @@ from headrace.core.ports import (
     EventLog,
     EvidenceStore,
     ExecutorStore,
+    ExpiringStore,
     FindingStore,
     ModelStore,
     PrincipalStore,
@@ -27,6 +28,7 @@ from headrace.core.ports import (
     ReleaseStore,
     RolloutStore,
     RunStore,
+    SightingStore,
     SnapshotStore,
     TableStore,
     UseStore,
@@ -39,6 +41,7 @@ from headrace.store._sql.changing import SqlRecords
 from headrace.store._sql.engine import Database, reason
 from headrace.store._sql.evidence import SqlEvidence
 from headrace.store._sql.executors import SqlExecutors
+from headrace.store._sql.expiring import SqlExpiring, SqlSightings
 from headrace.store._sql.findings import SqlFindings
 from headrace.store._sql.migrations import migrate
 from headrace.store._sql.models import SqlModels
@@ -79,6 +82,8 @@ class Store:
     policies: RecordStore[PolicyText]
     waivers: RecordStore[Waiver]
     uses: UseStore
+    expiring: ExpiringStore
+    sightings: SightingStore
     epoch: Epoch
     audit: AuditLog
     executors: ExecutorStore
@@ -152,6 +157,8 @@ def open_store(
         policies=SqlRecords(database, sql.policies, PolicyText, "policy"),
         waivers=SqlRecords(database, sql.waivers, Waiver, "waiver"),
         uses=SqlUses(database),
+        expiring=SqlExpiring(database, clock),
+        sightings=SqlSightings(database),
         epoch=epoch,
         audit=SqlAudit(database, clock, clean=clean),
         executors=SqlExecutors(database, clock, MachineProcesses()),

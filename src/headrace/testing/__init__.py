@@ -46,6 +46,7 @@ from headrace.testing.memory import (  # noqa: E402
     MemoryArtifacts,
     MemoryEpoch,
     MemoryEvents,
+    MemoryExpiring,
     MemoryRecords,
     MemoryTracker,
 )
@@ -58,6 +59,7 @@ from headrace.testing.suites.epoch import EpochSuite  # noqa: E402
 from headrace.testing.suites.events import EventLogSuite  # noqa: E402
 from headrace.testing.suites.evidence import EvidenceStoreSuite  # noqa: E402
 from headrace.testing.suites.executors import ExecutorStoreSuite  # noqa: E402
+from headrace.testing.suites.expiring import ExpiringStoreSuite, SightingStoreSuite  # noqa: E402
 from headrace.testing.suites.findings import FindingStoreSuite  # noqa: E402
 from headrace.testing.suites.models import ModelStoreSuite  # noqa: E402
 from headrace.testing.suites.policy import PolicySuite  # noqa: E402
@@ -82,11 +84,13 @@ __all__ = [
     "EventLogSuite",
     "EvidenceStoreSuite",
     "ExecutorStoreSuite",
+    "ExpiringStoreSuite",
     "FakeClock",
     "FindingStoreSuite",
     "MemoryArtifacts",
     "MemoryEpoch",
     "MemoryEvents",
+    "MemoryExpiring",
     "MemoryRecords",
     "MemoryTracker",
     "ModelStoreSuite",
@@ -98,6 +102,7 @@ __all__ = [
     "RolloutStoreSuite",
     "RunStoreSuite",
     "ScorerSuite",
+    "SightingStoreSuite",
     "SnapshotStoreSuite",
     "TableStoreSuite",
     "TrackerSuite",
