@@ -21,6 +21,7 @@ from headrace.access.resources import Resources
 from headrace.access.revocations import Revocations
 from headrace.access.second_factors import SecondFactors
 from headrace.access.signing import Signatures
+from headrace.access.signins import SignIns
 from headrace.access.tokens import Tokens
 from headrace.access.uses import Uses
 from headrace.access.vault import Vault
@@ -48,6 +49,7 @@ class Access:
     activity: Activity
     factors: SecondFactors
     links: Links
+    signins: SignIns
     incidents: Incidents
     gatekeeper: Gatekeeper
     privacy: Privacy
@@ -83,7 +85,8 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
     activity = Activity(uses, store.uses, clock, limits)
-    factors = SecondFactors(store.credentials, store.incidents, store.epoch, Vault(keys), clock)
+    vault = Vault(keys)
+    factors = SecondFactors(store.credentials, store.incidents, store.expiring, store.epoch, vault, clock)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -112,6 +115,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         factors=factors,
         incidents=incidents,
         links=Links(store.credentials, clock),
+        signins=SignIns(store.expiring, vault, clock),
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),

@@ -21,6 +21,7 @@ class Session:
 
     Attributes:
         token: id of the token that speaks for it; a browser's session has one too.
+        family: the sign-in or the secret that its token came of, if any.
         run: the run that an agent's token is bound to.
         tools: the only tools that the token may call; None: it is bound to none in particular.
         began_at: when its owner signed in.
@@ -30,6 +31,7 @@ class Session:
     """
 
     token: str
+    family: str | None = None
     run: str | None = None
     tools: tuple[str, ...] | None = None
     began_at: datetime | None = None
