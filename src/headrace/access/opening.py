@@ -23,6 +23,7 @@ from headrace.access.second_factors import SecondFactors
 from headrace.access.signing import Signatures
 from headrace.access.signins import SignIns
 from headrace.access.tokens import Tokens
+from headrace.access.tries import Tries
 from headrace.access.uses import Uses
 from headrace.access.vault import Vault
 from headrace.access.workloads import Workloads
@@ -105,7 +106,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         keys=signing,
         revocations=revocations,
         tokens=tokens,
-        secrets=Secrets(store.credentials, incidents, revocations, clock),
+        secrets=Secrets(store.credentials, incidents, revocations, Tries(store.expiring, clock), clock),
         refreshing=RefreshTokens(store.credentials, incidents, revocations, clock),
         workloads=Workloads(store.credentials, clock),
         resources=resources,
