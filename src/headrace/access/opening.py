@@ -85,7 +85,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
     )
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
-    activity = Activity(uses, store.uses, clock, limits)
+    activity = Activity(uses, store.uses, store.sightings, clock, limits)
     vault = Vault(keys)
     factors = SecondFactors(store.credentials, store.incidents, store.expiring, store.epoch, vault, clock)
     gatekeeper = Gatekeeper(
