@@ -80,6 +80,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         grants=store.grants,
         policies=store.policies,
         incidents=store.incidents,
+        waivers=store.waivers,
         epoch=store.epoch,
         clock=clock,
     )

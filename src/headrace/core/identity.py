@@ -46,6 +46,7 @@ class Principal:
 
     Attributes:
         owner: the person to call; people answer for themselves.
+        earlier_owners: who answered for it before, and so made what it made then.
         expires_at: from when on it is nobody any more.
         review_by: when somebody has to say again that it is still needed.
         frozen: why it may do nothing for now; None: it may.
@@ -63,7 +64,16 @@ class Principal:
     review_by: datetime | None = None
     frozen: str | None = None
     roles_since: datetime | None = None
+    earlier_owners: tuple[str, ...] = ()
     session: Session | None = None
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def may_act(self, now: datetime) -> bool:
+        """Whether it is still there: neither over nor frozen."""
+        return self.frozen is None and not self.has_ended(now)
 
 
 @dataclass(frozen=True, kw_only=True)

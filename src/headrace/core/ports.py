@@ -279,8 +279,15 @@ class FindingStore(Protocol):
 class PrincipalStore(Protocol):
     """Identities."""
 
-    def save(self, principal: Principal) -> None:
-        """Insert, or replace everything but kind, workspace and first day of the one with this name."""
+    def save(
+        self,
+        principal: Principal,
+        guard: Callable[[Principal | None, Sequence[Principal]], None] | None = None,
+    ) -> None:
+        """Insert, or replace everything but kind, workspace and first day of the one with this name.
+
+        Changes come one after the other, over all processes. ``guard`` is told what stands under the name
+        and who is known at all before it is replaced; what it raises leaves everything as it is."""
 
     def get(self, name: str) -> Principal: ...
 
