@@ -13,6 +13,9 @@ import hypothesis
 import psycopg
 import pytest
 
+from headrace.store import open_store
+from headrace.testing import FakeClock, make_settings
+
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRES = ("127.0.0.1", 5432)
 
@@ -92,5 +95,23 @@ def postgres_url(postgres_role: str) -> Iterator[str]:
             pytest.skip(f"needs Postgres: role {postgres_role!r} on {host}:{port} may not create databases")
         try:
             yield f"postgresql://{postgres_role}@{host}:{port}/{name}"
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture(scope="session")
+def prepared_postgres(postgres_role: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Postgres database that has its tables."""
+    name = f"headrace_test_{secrets.token_hex(6)}"
+    server = psycopg.connect(
+        host="127.0.0.1", port=5432, user=postgres_role, dbname="postgres", autocommit=True
+    )
+    with server:
+        server.execute(f'CREATE DATABASE "{name}"'.encode())
+        try:
+            url = f"postgresql://{postgres_role}@127.0.0.1:5432/{name}"
+            home = tmp_path_factory.mktemp("postgres") / "home"
+            open_store(make_settings(home, database_url=url), FakeClock()).close()
+            yield url
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

@@ -100,7 +100,7 @@ def test_neither_who_asks_nor_who_gets_it_decides(team: Team) -> None:
             grants.decide(team.app, team[name], asked.id, "approved")
     assert grants.decide(team.app, team["three"], asked.id, "refused").state == "refused"
     with pytest.raises(Conflict, match="is refused"):
-        grants.decide(team.app, team["root"], asked.id, "approved")
+        grants.decide(team.app, team["three"], asked.id, "approved")
     assert not _may(team, "bot", "predict")
 
 

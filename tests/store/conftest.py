@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from headrace.core.settings import Settings
 from headrace.store import Store, open_store
-from headrace.store._sql.tables import metadata
 from headrace.testing import FakeClock, make_settings
+from tests.databases import empty_postgres
 
 
 @pytest.fixture
@@ -29,24 +27,6 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture(scope="session")
-def prepared_postgres(postgres_role: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a Postgres database that has its tables."""
-    name = f"headrace_test_{secrets.token_hex(6)}"
-    server = psycopg.connect(
-        host="127.0.0.1", port=5432, user=postgres_role, dbname="postgres", autocommit=True
-    )
-    with server:
-        server.execute(f'CREATE DATABASE "{name}"'.encode())
-        try:
-            url = f"postgresql://{postgres_role}@127.0.0.1:5432/{name}"
-            home = tmp_path_factory.mktemp("postgres") / "home"
-            open_store(make_settings(home, database_url=url), FakeClock()).close()
-            yield url
-        finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of a new home with an empty database."""
@@ -55,10 +35,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         shutil.copytree(request.getfixturevalue("prepared_home"), home)
         return make_settings(home)
     url = str(request.getfixturevalue("prepared_postgres"))
-    with psycopg.connect(url) as connection:
-        # Far quicker than TRUNCATE, which makes new files.
-        emptied = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
-        connection.execute(emptied.encode())
+    empty_postgres(url)
     return make_settings(home, database_url=url)
 
 
