@@ -181,7 +181,7 @@ def _fastapi(folder: Path, pipeline: Any) -> Peer:
     )
 
 
-_HANDWRITTEN = '''\
+_HANDWRITTEN = """\
 import numpy as np
 import onnxruntime
 from fastapi import FastAPI
@@ -209,7 +209,7 @@ async def predict(row: Row) -> dict[str, float]:
 @app.get("/ready")
 async def ready() -> dict[str, bool]:
     return {{"ready": True}}
-'''
+"""
 
 
 def _environment(name: str, packages: tuple[str, ...]) -> Path:

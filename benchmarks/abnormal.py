@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from headrace.access.abnormal import HOURS_OF_WEEK, Event, Limits, Watch, burst_probability
+from headrace.access.abnormal import HOURS_OF_WEEK, Event, Limits, burst_probability
 from headrace.access.activity import Activity
 from headrace.access.uses import Uses
+from headrace.access.whereabouts import Watch
 from headrace.core.clock import SystemClock
 from headrace.core.identity import Principal, Session
 from headrace.core.settings import read_settings
@@ -45,7 +46,7 @@ def costs(folder: Path) -> dict[str, float]:
         session=Session(token="t", network="93.184.0.0/16"),
     )  # fmt: skip
     noting, looking = [], []
-    activity = Activity(Uses(store.uses, clock), store.uses, clock, LIMITS)
+    activity = Activity(Uses(store.uses, clock), store.uses, store.sightings, clock, LIMITS)
     for _ in range(N_BATCHES):
         note, started = activity.note, time.perf_counter()
         for _ in range(N_EVENTS):

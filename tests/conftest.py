@@ -13,6 +13,8 @@ import hypothesis
 import psycopg
 import pytest
 
+from tests.databases import postgres_database
+
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRES = ("127.0.0.1", 5432)
 
@@ -94,3 +96,10 @@ def postgres_url(postgres_role: str) -> Iterator[str]:
             yield f"postgresql://{postgres_role}@{host}:{port}/{name}"
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture(scope="session")
+def prepared_postgres(postgres_role: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Postgres database that has its tables."""
+    with postgres_database(postgres_role, tmp_path_factory.mktemp("postgres")) as url:
+        yield url

@@ -13,6 +13,7 @@ import sqlalchemy
 from sqlalchemy import event
 
 from headrace.store import open_store
+from headrace.store._sql.tables import metadata
 from headrace.testing import FakeClock, make_settings
 
 _WRITES = ("INSERT", "UPDATE", "DELETE")
@@ -59,3 +60,10 @@ def at_write(number: int, act: Callable[[], None]) -> Iterator[None]:
     finally:
         event.remove(sqlalchemy.Engine, "before_cursor_execute", executing)
         event.remove(sqlalchemy.Engine, "commit", committing)
+
+
+def empty_postgres(url: str) -> None:
+    """Delete every row; far quicker than TRUNCATE, which makes new files."""
+    emptied = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+    with psycopg.connect(url) as connection:
+        connection.execute(emptied.encode())

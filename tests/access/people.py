@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,13 @@ class MemoryPrincipals:
         self._known: dict[str, Principal] = {}
         self.looked_up = 0
 
-    def save(self, principal: Principal) -> None:
+    def save(
+        self,
+        principal: Principal,
+        guard: Callable[[Principal | None, Sequence[Principal]], None] | None = None,
+    ) -> None:
+        if guard is not None:
+            guard(self._known.get(principal.name), self.list())
         self._known[principal.name] = principal
 
     def get(self, name: str) -> Principal:

@@ -107,7 +107,7 @@ def test_what_it_is_bound_to_comes_back_as_a_session(tokens: Tokens) -> None:
     assert verified.session.run == "r7"
     assert verified.session.tools == ("search", "read")
     assert verified.session.proved_until == proved_until
-    assert verified.family == "f1"
+    assert verified.session.family == "f1"
     assert verified.session.token == jwt.decode(token, options={"verify_signature": False})["jti"]
 
 

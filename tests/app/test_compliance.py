@@ -240,10 +240,10 @@ def test_waivers_are_seen_and_found_by_how_they_begin(shared: Site) -> None:
     project = shared.project("listed")
     declare(shared.app, project.me, project.folder)
     asked = granted(project, "gate:flight_check", size="small", days=1)
-    assert waivers.find(shared.app, asked.id[:-1]).id == asked.id
+    assert waivers.find(shared.app, project.me, asked.id[:-1]).id == asked.id
     for text in ("", "zzz-none"):
         with pytest.raises(NotFound, match="headrace project waivers"):
-            waivers.find(shared.app, text)
+            waivers.find(shared.app, project.me, text)
     with pytest.raises(InvalidInput, match="needs a reason"):
         waivers.ask(shared.app, project.me, "listed", "gate:model", reason=" ", days=1, size="medium")
     refused = waivers.decide(shared.app, vic, asked.id, "rejected", "not needed")

@@ -246,7 +246,7 @@ def test_secrets_are_for_admins_to_make_and_end_and_told_once(app: App, cast: Ca
 
 def test_only_people_get_refresh_tokens_for_themselves(app: App, cast: Cast) -> None:
     issued, begun = issue_refresh_token(app, cast.owner)
-    assert app.tokens.verify(issued.text).family == begun.family
+    assert app.tokens.verify(issued.text).session.family == begun.family
     assert app.access.refreshing.use(begun.text, cast.owner.name).name == cast.owner.name
     for machine in (cast.service, cast.agent):
         with pytest.raises(Denied):

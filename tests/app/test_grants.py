@@ -41,9 +41,10 @@ def _may(team: Team, name: str, action: str, resource: str = "") -> bool:
 @pytest.mark.requirement("IDN-04")
 def test_a_service_has_a_role_for_an_hour_and_not_a_second_longer(team: Team) -> None:
     team.add("nightly", "viewer", kind="service")
+    team.add("other", "admin")
     asked = _asked(team, "nightly", "operator")
     assert not _may(team, "nightly", "predict")
-    active = grants.decide(team.app, team["root"], asked.id, "approved")
+    active = grants.decide(team.app, team["other"], asked.id, "approved")
     assert active.ends_at is not None
     assert (active.ends_at - team.clock.now()).total_seconds() == HOUR_S
     assert _may(team, "nightly", "predict")
@@ -55,7 +56,7 @@ def test_a_service_has_a_role_for_an_hour_and_not_a_second_longer(team: Team) ->
     done = [e for e in team.app.store.audit.list(limit=5000) if e.resource == f"grant:{asked.id}"]
     assert [(e.actor, e.action) for e in done] == [
         (team["nightly"].name, "grant.ask"),
-        (team["root"].name, "grant.decide"),
+        (team["other"].name, "grant.decide"),
     ]
     assert done[0].detail["reason"] == "the release of friday"
 
@@ -88,17 +89,18 @@ def test_a_role_for_a_while_does_not_let_anybody_approve_their_own_work(team: Te
 
 def test_neither_who_asks_nor_who_gets_it_decides(team: Team) -> None:
     two = team.add("two", "admin")
+    team.add("three", "admin")
     team.add("bot", "viewer", kind="agent")
     asked = grants.ask(
         team.app, two, "operator", f"project:{team.project}", "clean up", subject=team["bot"].name
     )
     assert (asked.subject, asked.asked_by) == (team["bot"].name, two.name)
-    for name in ("two", "bot"):
+    for name in ("two", "bot", "root"):  # root answers for the bot
         with pytest.raises(Denied, match="grant.decide"):
             grants.decide(team.app, team[name], asked.id, "approved")
-    assert grants.decide(team.app, team["root"], asked.id, "refused").state == "refused"
+    assert grants.decide(team.app, team["three"], asked.id, "refused").state == "refused"
     with pytest.raises(Conflict, match="is refused"):
-        grants.decide(team.app, team["root"], asked.id, "approved")
+        grants.decide(team.app, team["three"], asked.id, "approved")
     assert not _may(team, "bot", "predict")
 
 

@@ -53,13 +53,13 @@ def logged(project: Small) -> list[Outcome]:
 def test_a_release_is_found_by_its_id_or_how_id_or_digest_begin(waiting: Waiting) -> None:
     project, release = waiting
     for text in (release.id, release.id[:8], release.digest, release.digest[:6]):
-        assert find_release(project.app, text).id == release.id
+        assert find_release(project.app, project.me, text).id == release.id
 
 
 @pytest.mark.parametrize("text", ["", "abc", "no-such-release", "-"])
 def test_a_release_that_cannot_be_told_says_how_to_list_them(waiting: Waiting, text: str) -> None:
     with pytest.raises(NotFound, match=r"There is no release .*headrace release ls"):
-        find_release(waiting[0].app, text)
+        find_release(waiting[0].app, waiting[0].me, text)
 
 
 @pytest.mark.requirement("GOV-01")

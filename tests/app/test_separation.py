@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from headrace.access.policy import DEFAULT
-from headrace.app import grants, identities, policies
+from headrace.app import controls, grants, identities, policies, waivers
+from headrace.app.compliance import waiver_for
 from headrace.app.composition import App
 from headrace.app.operations import decide
 from headrace.core.errors import Denied, HeadraceError
@@ -57,6 +58,9 @@ class Separation(RuleBasedStateMachine):
         self.work: Any = Delivered(self.app)
         self.releases: list[Release] = []
         self.asked: list[str] = []
+        self.waived: list[str] = []
+        self.free: set[str] = set()
+        self.answered: set[str] = {f"ann-{self.team.workspace}"}
 
     @initialize()
     def staff(self) -> None:
@@ -91,6 +95,53 @@ class Separation(RuleBasedStateMachine):
         if self.releases:
             with refusals():
                 decide(self.app, self.work, self._me(who), self.releases[-1].id, decision, "")
+                self._decided(who, self.releases[-1].author)
+
+    @rule(by=WHO, owner=st.sampled_from(["ann", "bob", "root"]))
+    def give_ci_away(self, by: str, owner: str) -> None:
+        """Somebody lets somebody else answer for ci; whoever did before stays the maker of its work."""
+        with refusals():
+            name = f"{owner}-{self.team.workspace}"
+            roles = ["developer", "validator"]
+            identities.add(self.app, self._me(by), f"ci-{self.team.workspace}", roles, owner=name)
+            self.answered.add(name)
+
+    @rule(who=WHO)
+    def ask_for_a_waiver(self, who: str) -> None:
+        """Somebody wants to deviate."""
+        with refusals():
+            asked = waivers.ask(
+                self.app, self._me(who), self.team.project, "gate:champion", reason="r", days=1, size="medium"
+            )
+            self.waived.append(asked.id)
+
+    @rule(who=WHO, decision=DECISION)
+    def decide_waiver(self, who: str, decision: Any) -> None:
+        """Somebody decides about the newest waiver."""
+        if self.waived:
+            with refusals():
+                done = waivers.decide(self.app, self._me(who), self.waived[-1], decision)
+                self._decided(who, done.asked_by)
+
+    @rule(by=WHO, role=ROLE)
+    def ask_for_a_role_of_ci(self, by: str, role: Role) -> None:
+        """Somebody wants a role for the service."""
+        with refusals():
+            on, name = f"workspace:{self.team.workspace}", f"ci-{self.team.workspace}"
+            self.asked.append(grants.ask(self.app, self._me(by), role, on, "because", subject=name).id)
+
+    @rule(who=WHO, number=st.integers(1, 5))
+    def propose_controls(self, who: str, number: int) -> None:
+        """Somebody wants other controls."""
+        with refusals():
+            text = controls.show(self.app, self._me(who)).text
+            controls.propose(self.app, self._me(who), f"{text}\n# {number}\n")
+
+    @rule(who=WHO, version=st.integers(1, 3))
+    def decide_controls(self, who: str, version: int) -> None:
+        """Somebody decides about them."""
+        with refusals():
+            self._decided(who, controls.decide(self.app, self._me(who), version, "approved").text.author)
 
     @rule(by=WHO, who=WHO, roles=st.sets(ROLE, min_size=1))
     def give_roles(self, by: str, who: str, roles: set[Role]) -> None:
@@ -111,7 +162,8 @@ class Separation(RuleBasedStateMachine):
         """Somebody decides about the newest grant."""
         if self.asked:
             with refusals():
-                grants.decide(self.app, self._me(who), self.asked[-1], "approved")
+                done = grants.decide(self.app, self._me(who), self.asked[-1], "approved")
+                self._decided(who, done.asked_by, done.subject)
 
     @rule(who=WHO, text=st.sampled_from([DEFAULT, ANYTHING_GOES]))
     def propose_policy(self, who: str, text: str) -> None:
@@ -123,21 +175,32 @@ class Separation(RuleBasedStateMachine):
     def decide_policy(self, who: str, version: int) -> None:
         """Somebody decides about them."""
         with refusals():
-            policies.decide(self.app, self._me(who), version, "approved")
+            self._decided(who, policies.decide(self.app, self._me(who), version, "approved").author)
 
     @invariant()
     def nobody_approved_their_own(self) -> None:
-        """Releases, policies and grants alike; one's own service counts as oneself."""
-        ann, ci = f"ann-{self.team.workspace}", f"ci-{self.team.workspace}"
+        """Releases, policies, controls, waivers and grants alike; one's own service counts as oneself."""
+        store, workspace = self.app.store, self.team.workspace
+        decided: list[tuple[str | None, str]] = []
         for release in self.releases[-1:]:
-            for approval in self.app.store.evidence.approvals(release.id):
-                assert approval.approver != release.author
-                assert (approval.approver, release.author) != (ann, ci)
-                assert approval.approver != ci, "deciding is for people"
-        for text in self.app.store.policies.list(workspace=self.team.workspace):
-            assert text.approver != text.author
-        for grant in self.app.store.grants.list(workspace=self.team.workspace):
-            assert grant.decided_by not in (grant.subject, grant.asked_by)
+            decided += [(one.approver, release.author) for one in store.evidence.approvals(release.id)]
+        decided += [(text.approver, text.author) for text in store.policies.list(workspace=workspace)]
+        for grant in store.grants.list(workspace=workspace):
+            decided += [(grant.decided_by, maker) for maker in (grant.subject, grant.asked_by)]
+        for waiver in store.waivers.list(workspace=workspace):
+            decided += [(one["by"], waiver.asked_by) for one in waiver.decisions]
+        for approver, maker in [one for one in decided if one[0] is not None]:
+            assert approver != maker
+            assert approver != f"ci-{workspace}", "deciding is for people"
+            if maker == f"ci-{workspace}":
+                assert approver in self.free, "whoever takes it over later was free to decide"
+
+    def _decided(self, who: str, *makers: str) -> None:
+        """``who`` has decided about what ``makers`` made."""
+        name = f"{who}-{self.team.workspace}"
+        if f"ci-{self.team.workspace}" in makers:
+            assert name not in self.answered, "one's own service is oneself, whoever answers for it by now"
+            self.free.add(name)
 
 
 @contextmanager
@@ -195,6 +258,64 @@ def test_the_work_of_ones_own_service_is_ones_own_work(app: App) -> None:
     with pytest.raises(Denied, match="Nobody can decide on their own work"):
         decide(app, work, owner, release.id, "approved", "")
     assert decide(app, work, team["val"], release.id, "approved", "").state == "live"
+
+
+def _ci(team: Team, owner: Principal) -> Principal:
+    """A service of the team that ``owner`` answers for."""
+    return team.app.identities.add(
+        f"ci-{team.workspace}",
+        ["developer"],
+        actor="test",
+        kind="service",
+        workspace=team.workspace,
+        owner=owner.name,
+        purpose="builds",
+    )
+
+
+@pytest.mark.requirement("GOV-02")
+@pytest.mark.requirement("IDN-05")
+def test_nobody_decides_what_their_own_service_asked_for(app: App) -> None:
+    """A waiver, a role for a while, a policy and the controls: refused to the owner, and to who it was."""
+    team = new_team(app)
+    owner = team.add("owner", "validator", "admin")
+    ci = _ci(team, owner)
+    heir, free = team.add("heir", "validator"), team.add("free", "validator", "admin")
+    ask = waivers.ask(app, ci, team.project, "gate:champion", reason="r", days=1, size="medium")
+    grant = grants.ask(app, team["root"], "operator", f"project:{team.project}", "r", subject=ci.name)
+    policy = policies.propose(app, ci, DEFAULT + "// another\n")
+    rules = controls.propose(app, ci, f"{controls.show(app, team['val']).text}\n# another\n")
+
+    def decisions(me: Principal) -> list[Callable[[], object]]:
+        return [
+            lambda: waivers.decide(app, me, ask.id, "approved"),
+            lambda: grants.decide(app, me, grant.id, "approved"),
+            lambda: policies.decide(app, me, policy.version, "approved"),
+            lambda: controls.decide(app, me, rules.version, "approved"),
+        ]
+
+    for attempt in decisions(owner):
+        with pytest.raises(Denied, match="Nobody can decide on their own work"):
+            attempt()
+    app.identities.add(ci.name, ci.roles, actor="test", owner=heir.name)
+    for former in (owner, heir):
+        for attempt in decisions(former):
+            with pytest.raises(Denied, match="Nobody can decide on their own work"):
+                attempt()
+    for attempt in decisions(free):
+        attempt()
+
+
+@pytest.mark.requirement("GOV-02")
+def test_leave_that_an_owner_gave_does_not_hold_for_their_own_service(app: App) -> None:
+    team = new_team(app)
+    owner, other = team.add("owner", "validator"), team.add("other", "validator")
+    ci = _ci(team, owner)
+    ask = waivers.ask(app, team["dev"], team.project, "gate:champion", reason="r", days=1, size="medium")
+    for who in (owner, other):
+        waivers.decide(app, who, ask.id, "approved")
+    assert waiver_for(app, team.project, "gate:champion", team["dev"].name) is not None
+    assert waiver_for(app, team.project, "gate:champion", ci.name) is None
 
 
 @pytest.mark.requirement("ORG-18")

@@ -9,13 +9,16 @@ import pytest
 
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Credential
-from headrace.core.ports import ArtifactStore, EventLog, Tracker
+from headrace.core.ports import ArtifactStore, EventLog, ExpiringStore, Tracker
 from headrace.testing import (
     START,
     ArtifactStoreSuite,
     EventLogSuite,
+    ExpiringStoreSuite,
+    FakeClock,
     MemoryArtifacts,
     MemoryEvents,
+    MemoryExpiring,
     MemoryRecords,
     MemoryTracker,
     RecordStoreSuite,
@@ -35,6 +38,16 @@ class TestMemoryEvents(EventLogSuite):
     @pytest.fixture
     def events(self) -> EventLog:
         return MemoryEvents()
+
+
+class TestMemoryExpiring(ExpiringStoreSuite):
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+    @pytest.fixture
+    def expiring(self, clock: FakeClock) -> ExpiringStore:
+        return MemoryExpiring(clock)
 
 
 class TestMemoryTracker(TrackerSuite):

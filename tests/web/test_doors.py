@@ -164,7 +164,9 @@ def test_nobody_of_another_workspace_sees_or_changes_anything(site: Site, strang
         authorization = f"Bearer {site.app.tokens.issue(stranger)}"
         for method, path in routes(site):
             response = _ask(site, method, path, authorization)
-            shown = response.text.replace(path, "")  # an error repeats what was asked for
+            shown = response.text
+            for asked in (path, *path.split("/")):  # an error repeats what was asked for
+                shown = shown.replace(asked, "") if asked else shown
             if response.status_code >= 500 or any(secret in shown for secret in secrets):
                 leaks.append((stranger.roles, method, path, response.status_code, response.text[:200]))
             if response.status_code < 400 and ("cars" in path or re.search(r'[">/]cars["<]', shown)):
@@ -172,3 +174,35 @@ def test_nobody_of_another_workspace_sees_or_changes_anything(site: Site, strang
     assert leaks == []
     after = {release.id: release.state for release in site.app.store.releases.list()}
     assert {release_id: after[release_id] for release_id in before} == before
+
+
+@pytest.mark.requirement("MCP-06")
+def test_a_release_of_another_workspace_is_answered_as_one_that_is_not_there(
+    site: Site, strangers: list[Principal]
+) -> None:
+    release = site.app.store.releases.get(site.seeded.cars_live)
+    pairs = [
+        (release.id, "00000000" + release.id[8:]),
+        (release.id[:4], "zzzz"),
+        (release.id[:8], "zzzzzzzz"),
+        (release.digest, "f" * 64),
+    ]
+    told = []
+    for stranger in strangers:
+        authorization = f"Bearer {site.app.tokens.issue(stranger)}"
+        for method, path in routes(site):
+            if site.seeded.cars_live not in path:
+                continue
+            for real, absent in pairs:
+                answers = []
+                for one in (real, absent):
+                    response = _ask(site, method, path.replace(site.seeded.cars_live, one), authorization)
+                    answers.append((response.status_code, _plain(response.text, one)))
+                if answers[0] != answers[1]:
+                    told.append((stranger.roles, method, path, real, answers))
+    assert told == []
+
+
+def _plain(text: str, asked: str) -> str:
+    """An answer without what was asked for, and without the time at which it was given."""
+    return re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d[.\d]*)?(Z|\+00:00)?", "", text.replace(asked, ""))

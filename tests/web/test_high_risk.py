@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.app.operations import find_release
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
 from tests.web.risky import Visitor, add_risky
@@ -27,12 +26,12 @@ def test_a_high_risk_is_approved_after_a_code(own_site: Site) -> None:
     grace.forget_proof()
     refused = grace.send(f"{path}/decision", came_from=path, decision="approved")
     assert f'name="next" value="{path}"' in refused.text
-    assert find_release(site.app, release_id).state == "waiting"
+    assert site.app.store.releases.get(release_id).state == "waiting"
     assert grace.send("/security/prove", code=grace.code(), next=path).headers["location"] == path
     assert 'value="approved"' in grace.get(path).text
     decided = grace.send(f"{path}/decision", decision="approved", comment="seen")
     assert decided.headers["location"] == path
-    assert find_release(site.app, release_id).state == "live"
+    assert site.app.store.releases.get(release_id).state == "live"
     (entry,) = [one for one in site.app.store.audit.list() if one.action == "release.approve"]
     assert entry.detail["proof"] == "code"
 

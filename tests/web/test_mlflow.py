@@ -106,7 +106,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 @pytest.fixture
 def door(app: App) -> Door:
-    return Door(app=app, sessions=Sessions(app.clock))
+    return Door(app=app, sessions=Sessions(app.store.expiring, app.store.epoch, app.clock))
 
 
 def test_a_request_reaches_mlflow_without_its_credentials(door: Door) -> None:
@@ -135,7 +135,7 @@ def test_every_request_is_within_the_workspace_of_who_asks(door: Door) -> None:
 
 
 def test_a_server_with_one_workspace_serves_main_alone(app: App) -> None:
-    door = Door(app=app, sessions=Sessions(app.clock), divided=False)
+    door = Door(app=app, sessions=Sessions(app.store.expiring, app.store.epoch, app.clock), divided=False)
     assert door.ask("POST", f"{API}runs/search", json={}).status_code == 200
     assert "x-mlflow-workspace" not in door.passed().headers
     refused = door.ask("POST", f"{API}runs/search", by="bea", json={})

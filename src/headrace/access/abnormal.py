@@ -6,8 +6,7 @@ Nothing here knows where networks are: a network is a /16 of IPv4, a /32 of IPv6
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, lgamma, log, log1p
 from typing import Any, NamedTuple
@@ -20,13 +19,11 @@ WATCHED = ("predict", "tool.call", "agent.prompt")
 ACTIVE = "active"
 """Stands for the action in the counts by hour of the week, ``hour:0`` to ``hour:167``."""
 KINDS = ("impossible_travel", "token_reuse", "shared_secret", "off_hours", "never_used", "spend_velocity")
-_HOUR_S = 3_600
+HOUR_S = 3_600
 _DAY_S = 86_400
 _SPEND_BIN_S = 300
 _SPEND_BINS = 12
 _MAX_KNOWN = 256
-_MAX_TOKENS = 16
-_MAX_NETWORKS = 16
 
 
 class Event(NamedTuple):
@@ -96,26 +93,36 @@ def burst_probability(count: int, before: int, weeks: int) -> float:
     return min(tail, 1.0)
 
 
+class Told:
+    """Which kinds of alarm were raised when: of each, one within an hour."""
+
+    __slots__ = ("_at_s",)
+
+    def __init__(self) -> None:
+        self._at_s: dict[str, float] = {}
+
+    def new(self, alarms: list[Alarm], at_s: float) -> list[Alarm]:
+        """Those of ``alarms`` that nobody has been told of within the hour before ``at_s``."""
+        new = [one for one in alarms if at_s - self._at_s.get(one.kind, -1e18) >= HOUR_S]
+        for alarm in new:
+            self._at_s[alarm.kind] = at_s
+        return new
+
+
 class Habits:
     """What one identity usually does. :meth:`meet` compares and learns."""
 
     __slots__ = (
         "_bins",
         "_count",
-        "_here",
-        "_here_s",
         "_hour",
         "_known",
         "_limits",
         "_name",
-        "_networks",
         "_since_hour",
         "_spend",
         "_spend_bin",
-        "_there",
-        "_there_s",
-        "_tokens",
-        "_told_s",
+        "_told",
         "_used_since_s",
     )  # fmt: skip
 
@@ -127,83 +134,33 @@ class Habits:
         self._bins = array("L", bytes(array("L").itemsize * HOURS_OF_WEEK))
         for use in hours:
             self._bins[int(use.resource.partition(":")[2])] += use.count
-        self._since_hour = int(_earliest(hours, now_s) // _HOUR_S)
+        self._since_hour = int(_earliest(hours, now_s) // HOUR_S)
         self._used_since_s = _earliest(rights, now_s)
         self._known = {use.resource for use in rights if use.action in WATCHED}
-        self._hour, self._count = int(now_s // _HOUR_S), 0
-        self._here = self._there = ""
-        self._here_s = self._there_s = 0.0
-        self._tokens: dict[str, str] = {}
-        self._networks: dict[str, float] = {}
+        self._hour, self._count = int(now_s // HOUR_S), 0
         self._spend = array("d", bytes(8 * _SPEND_BINS))
         self._spend_bin = 0
-        self._told_s: dict[str, float] = {}
+        self._told = Told()
 
     def meet(self, event: Event) -> list[Alarm]:
         """Alarms that ``event`` sets off; of each kind one within an hour."""
-        found: list[Alarm] = []
-        if event.network:
-            found += self._travel(event) + self._token(event) + self._shared(event)
-        found += self._burst(event)
+        found = self._burst(event)
         if event.action in WATCHED:
             found += self._unknown(event)
         if event.cost:
             found += self._velocity(event)
-        new = [one for one in found if event.at_s - self._told_s.get(one.kind, -1e18) >= _HOUR_S]
-        for alarm in new:
-            self._told_s[alarm.kind] = event.at_s
-        return new
-
-    def _travel(self, event: Event) -> list[Alarm]:
-        """In one network, in another one, and back: within minutes that is two places at once."""
-        at_s, network = event.at_s, event.network
-        if network == self._here:
-            self._here_s = at_s
-            return []
-        away_s = at_s - self._there_s
-        back = network == self._there and away_s <= self._limits.travel_s
-        between = self._here
-        self._there, self._there_s = self._here, self._here_s
-        self._here, self._here_s = network, at_s
-        if not back:
-            return []
-        title = f"{self._name} was in {network}, in {between} and back within {away_s:.0f} s"
-        return [self._alarm("impossible_travel", title, networks=[network, between], seconds=away_s)]
-
-    def _token(self, event: Event) -> list[Alarm]:
-        """A token is used where it was first used."""
-        if not event.token:
-            return []
-        if event.token not in self._tokens and len(self._tokens) >= _MAX_TOKENS:
-            del self._tokens[next(iter(self._tokens))]
-        first = self._tokens.setdefault(event.token, event.network)
-        if first == event.network:
-            return []
-        title = f"One token of {self._name} was used in {first} and in {event.network}"
-        return [self._alarm("token_reuse", title, networks=[first, event.network], token=event.token)]
-
-    def _shared(self, event: Event) -> list[Alarm]:
-        """Whoever speaks from many networks within an hour is several."""
-        since_s = event.at_s - _HOUR_S
-        self._networks.pop(event.network, None)
-        self._networks[event.network] = event.at_s
-        while next(iter(self._networks.values())) < since_s or len(self._networks) > _MAX_NETWORKS:
-            del self._networks[next(iter(self._networks))]
-        if len(self._networks) < self._limits.networks_per_hour:
-            return []
-        title = f"{self._name} spoke from {len(self._networks)} networks within an hour"
-        return [self._alarm("shared_secret", title, networks=sorted(self._networks))]
+        return self._told.new(found, event.at_s)
 
     def _burst(self, event: Event) -> list[Alarm]:
         """More in this hour of the week than all the weeks before explain."""
-        limits, hour = self._limits, int(event.at_s // _HOUR_S)
+        limits, hour = self._limits, int(event.at_s // HOUR_S)
         if hour > self._hour:
             self._bins[self._hour % HOURS_OF_WEEK] += self._count
             self._hour, self._count = hour, 0
         self._count += 1
         count, before = self._count, self._bins[hour % HOURS_OF_WEEK]
         weeks = (hour - self._since_hour) // HOURS_OF_WEEK
-        if count < limits.burst or weeks < 1 or (hour - self._since_hour) * _HOUR_S < limits.history_s:
+        if count < limits.burst or weeks < 1 or (hour - self._since_hour) * HOUR_S < limits.history_s:
             return []
         if count * weeks < limits.burst_ratio * before:
             return []
@@ -239,33 +196,6 @@ class Habits:
 
     def _alarm(self, kind: str, title: str, **evidence: Any) -> Alarm:
         return Alarm(kind, self._name, title, evidence)
-
-
-class Watch:
-    """The habits of many identities; of those not seen for longest, none are kept beyond ``max_kept``.
-
-    Args:
-        uses: finds what an identity has done so far, when it is first seen.
-    """
-
-    def __init__(
-        self, uses: Callable[[str], Sequence[Use]], limits: Limits, *, max_kept: int = 10_000
-    ) -> None:
-        self._uses = uses
-        self._limits = limits
-        self._max_kept = max_kept
-        self._kept: OrderedDict[str, Habits] = OrderedDict()
-
-    def meet(self, event: Event) -> list[Alarm]:
-        """Alarms that ``event`` sets off."""
-        habits = self._kept.get(event.principal)
-        if habits is None:
-            habits = Habits(event.principal, self._uses(event.principal), self._limits, event.at_s)
-            self._kept[event.principal] = habits
-            if len(self._kept) > self._max_kept:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(event.principal)
-        return habits.meet(event)
 
 
 def _earliest(uses: Sequence[Use], now_s: float) -> float:

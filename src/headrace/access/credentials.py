@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from headrace.access.incidents import Incidents
+from headrace.access.networks import NOWHERE, Place
 from headrace.access.revocations import Revocations
 from headrace.access.tries import Tries
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unauthenticated
@@ -65,13 +66,14 @@ class Secrets:
         credentials: RecordStore[Credential],
         incidents: Incidents,
         revocations: Revocations,
+        tries: Tries,
         clock: Clock,
     ) -> None:
         self._credentials = credentials
         self._incidents = incidents
         self._revocations = revocations
         self._clock = clock
-        self._tries = Tries(clock)
+        self._tries = tries
         self._hashing = threading.BoundedSemaphore(_AT_ONCE)  # a hash takes memory, and anybody may ask
 
     def new(self, service: Principal, *, days: int = DEFAULT_DAYS) -> NewSecret:
@@ -109,24 +111,25 @@ class Secrets:
         live = self._credentials.list(subject=name, state="live")
         return [one for one in live if one.kind == "secret" and not is_over(one, now)]
 
-    def check(self, client_id: str, text: str) -> Credential:
+    def check(self, client_id: str, text: str, place: Place = NOWHERE) -> Credential:
         """The secret that ``text`` is, if it is one of the service ``client_id``.
 
         Takes the same time for a service that does not exist: one hash is computed in any case.
 
         Raises:
             GrantRefused: it is not, or not any more.
-            TooManyTries: ten wrong ones came within five minutes.
+            TooManyTries: ten wrong ones came from there within five minutes, or very many from everywhere.
         """
         guessed = client_id if NAME_PATTERN.fullmatch(client_id) else ""  # what no service can be called
-        self._tries.check(guessed)
+        self._tries.check(guessed, place)
         form = _FORM.fullmatch(text)
         record = None if form is None else self._credentials.find(form["id"])
         if record is not None and not self._is_heard(record, client_id):
             record = None
         if self._matches(record, text) and record is not None:
+            self._tries.right(guessed, place)
             return self._noted(record)
-        if self._tries.wrong(guessed):
+        if self._tries.wrong(guessed, place):
             self._raise_incident(guessed)
         raise GrantRefused(
             "invalid_client",
@@ -195,7 +198,7 @@ class Secrets:
                 "secret_guessing",
                 client_id,
                 known[-1].workspace,
-                title=f"Ten wrong secrets for {client_id} within five minutes",
+                title=f"Too many wrong secrets for {client_id} within five minutes",
             )
 
 

@@ -89,6 +89,7 @@ class Identities:
         changed = replace(
             changed,
             owner=owner or changed.owner,
+            earlier_owners=_earlier_owners(changed, owner),
             purpose=purpose.strip() or changed.purpose,
             expires_at=expires_at or changed.expires_at,
             review_by=review_by or changed.review_by,
@@ -179,7 +180,7 @@ class Identities:
                 f"The identity {name!r} is frozen: {principal.frozen}. Somebody with the role admin can "
                 f"unfreeze it: headrace access user unfreeze {name}."
             )
-        if principal.expires_at is not None and principal.expires_at <= self._clock.now():
+        if principal.expires_at is not None and principal.has_ended(self._clock.now()):
             raise Unauthenticated(
                 f"The identity {name!r} has expired ({principal.expires_at:%Y-%m-%d %H:%M} UTC). Somebody "
                 f"with the role admin can prolong it: headrace access user expire {name} --in 90d."
@@ -218,20 +219,30 @@ class Identities:
             detail |= {"before": None if before is None else list(before.roles)}
         if changed.kind != "person" and "roles" in detail:
             detail |= {"kind": changed.kind, "owner": changed.owner}
+
+        def guard(standing: Principal | None, everybody: Sequence[Principal]) -> None:
+            if standing != before:
+                raise Conflict(
+                    f"The identity {changed.name!r} was changed by somebody else at this moment. Look again."
+                )
+            self._keep_an_admin(before, changed, everybody)
+
         with self._audit.transaction():
-            if before is not None:
-                self._keep_an_admin(before, changed)
-            self._principals.save(changed)
+            self._principals.save(changed, guard)
             self._audit.append(actor, "access.write", f"principal:{changed.name}", detail)
             self._epoch.advance()
         return changed
 
-    def _keep_an_admin(self, before: Principal, changed: Principal) -> None:
+    def _keep_an_admin(
+        self, before: Principal | None, changed: Principal, everybody: Sequence[Principal]
+    ) -> None:
         """A workspace keeps somebody who administers it now, and somebody who will as long as wanted."""
+        if before is None:
+            return
         now = self._clock.now()
         for stays in (_administers, _administers_for_good):
             if stays(before, now) and not stays(changed, now):
-                others = (p for p in self._principals.list() if p.name != before.name)
+                others = (p for p in everybody if p.name != before.name)
                 if not any(p.workspace == before.workspace and stays(p, now) for p in others):
                     raise Conflict(
                         f"{before.name!r} is the only identity with the role admin in the workspace "
@@ -297,22 +308,24 @@ def answers(owner: Principal | None, workspace: str, now: datetime) -> bool:
         owner is not None
         and owner.kind == "person"
         and owner.workspace == workspace
-        and (owner.expires_at is None or owner.expires_at > now)
+        and not owner.has_ended(now)
     )
 
 
 def _administers(principal: Principal, now: datetime) -> bool:
     """Only people hand out roles, whatever else holds the role admin."""
-    return (
-        principal.kind == "person"
-        and "admin" in principal.roles
-        and principal.frozen is None
-        and (principal.expires_at is None or principal.expires_at > now)
-    )
+    return principal.kind == "person" and "admin" in principal.roles and principal.may_act(now)
 
 
 def _administers_for_good(principal: Principal, now: datetime) -> bool:
     return principal.expires_at is None and _administers(principal, now)
+
+
+def _earlier_owners(before: Principal, owner: str | None) -> tuple[str, ...]:
+    """Whoever answered for it stays the maker of what it made: another owner must not free them to decide."""
+    if owner is None or before.owner in (None, owner, *before.earlier_owners):
+        return before.earlier_owners
+    return (*before.earlier_owners, str(before.owner))
 
 
 def _same(before: Principal, kind: Kind | None, workspace: str | None) -> None:

@@ -213,6 +213,6 @@ def why_over(credential: Credential, principal: Principal, now: datetime) -> str
         return ""
     if credential.expires_at is not None and credential.expires_at <= now:
         return "it has expired"
-    if principal.expires_at is not None and principal.expires_at <= now:
+    if principal.has_ended(now):
         return "its identity has expired"
     return ""

@@ -71,3 +71,7 @@ class Memory(Generic[_Key, _Value]):
         except KeyError:
             found = kept[key] = self._look_up(key)
             return found
+
+    def forget(self, key: _Key) -> None:
+        """Look ``key`` up again: this process has changed what concerns nobody else's rights."""
+        self._fresh.now().pop(key, None)

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, ip_address, ip_network
-from typing import Any
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, NamedTuple
+
+
+class Place(NamedTuple):
+    """Where a request comes from: its address (of IPv6 the /64, which is one customer's) and its network."""
+
+    address: str = ""
+    network: str = ""
+
+
+NOWHERE = Place()
+"""This machine itself, or what is no address."""
+
+
+def place_of(client: Sequence[Any] | None) -> Place:
+    """The place of an ASGI ``client`` (host and port).
+
+    >>> place_of(("93.184.216.34", 443))
+    Place(address='93.184.216.34/32', network='93.184.0.0/16')
+    """
+    return _place(client[0]) if client else NOWHERE
 
 
 def network_of(client: Sequence[Any] | None) -> str:
@@ -17,17 +37,20 @@ def network_of(client: Sequence[Any] | None) -> str:
     >>> network_of(("93.184.216.34", 443)), network_of(("10.1.2.3", 80)), network_of(None)
     ('93.184.0.0/16', 'private', '')
     """
-    return _network(client[0]) if client else ""
+    return place_of(client).network
 
 
 @lru_cache(maxsize=10_000)
-def _network(host: str) -> str:
+def _place(host: str) -> Place:
     try:
         address = ip_address(host)
     except ValueError:
-        return ""
+        return NOWHERE
     mapped = None if isinstance(address, IPv4Address) else address.ipv4_mapped
     address = mapped or address
-    if address.is_private:
-        return "private"
-    return str(ip_network(f"{address}/{16 if address.version == 4 else 32}", strict=False))
+    short, long = (16, 32) if address.version == 4 else (32, 64)
+    return Place(_around(address, long), "private" if address.is_private else _around(address, short))
+
+
+def _around(address: IPv4Address | IPv6Address, n_bits: int) -> str:
+    return str(ip_network(f"{address}/{n_bits}", strict=False))

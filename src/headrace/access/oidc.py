@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from headrace.core.errors import HeadraceError, InvalidInput, Unauthenticated, Unavailable
+from headrace.access.providers import ALGORITHMS, TIMEOUT_S, Providers
+from headrace.core.errors import HeadraceError, InvalidInput, NotFound, Unauthenticated, Unavailable
 from headrace.core.ports import Clock
-from headrace.core.settings import ProviderSettings, is_safe_address
+from headrace.core.settings import ProviderSettings
 
 if TYPE_CHECKING:
     import httpx
 
-TIMEOUT_S = 5.0
 LEEWAY_S = 60
-_KEPT_S = 3_600.0
-_ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
-"""Signatures by a key pair; with a shared secret, or none, anybody who knows us could sign."""
 _AGAIN = "Start over at /signin."
 
 
@@ -36,14 +32,6 @@ class Person(NamedTuple):
 
     issuer: str
     subject: str
-
-
-class _Known(NamedTuple):
-    """The provider's own description and keys, and until when they are believed."""
-
-    about: dict[str, Any]
-    keys: dict[str, Any]
-    until_s: float
 
 
 class Provider:
@@ -64,8 +52,7 @@ class Provider:
         self._settings = settings
         self._clock = clock
         self._transport = transport
-        self._lock = threading.Lock()
-        self._known: _Known | None = None
+        self._providers = Providers(clock, transport)
 
     @property
     def issuer(self) -> str:
@@ -82,11 +69,12 @@ class Provider:
         oauth2 = _library()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         attempt = Attempt(state, nonce, verifier, redirect_uri)
+        self._endpoint("token_endpoint")  # better refused now than when the browser is back
         client = oauth2.OAuth2Client(
             None, client_id=self._settings.client_id, scope="openid", code_challenge_method="S256"
         )
         address, _ = client.create_authorization_url(
-            self._look().about["authorization_endpoint"],
+            self._endpoint("authorization_endpoint"),
             state=attempt.state,
             code_verifier=attempt.verifier,
             redirect_uri=redirect_uri,
@@ -119,22 +107,26 @@ class Provider:
         """What the provider gives for a code; it wants our secret, and the PKCE verifier."""
         from authlib.oauth2.rfc6749.parameters import prepare_token_request  # type: ignore[import-untyped]
 
-        about, oauth2 = self._look().about, _library()
+        oauth2 = _library()
         body = prepare_token_request(
             "authorization_code",
             code=code,
             redirect_uri=attempt.redirect_uri,
             code_verifier=attempt.verifier,
         )
-        auth = oauth2.ClientAuth(self._settings.client_id, self._settings.client_secret, self._method(about))
+        auth = oauth2.ClientAuth(self._settings.client_id, self._settings.client_secret, self._method())
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-        address, headers, body = auth.prepare("POST", about["token_endpoint"], headers, body)
-        return self._ask("POST", str(address), content=str(body).encode(), headers=headers)
+        address, headers, body = auth.prepare("POST", self._endpoint("token_endpoint"), headers, body)
+        return self._ask(str(address), content=str(body).encode(), headers=headers)
 
-    def _method(self, about: dict[str, Any]) -> str:
+    def _endpoint(self, name: str) -> str:
+        return self._providers.endpoint(self.issuer, name)
+
+    def _method(self) -> str:
         if not self._settings.client_secret:
             return "none"
-        known = about.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        known = self._providers.said(self.issuer, "token_endpoint_auth_methods_supported")
+        known = known or ("client_secret_basic",)
         return "client_secret_basic" if "client_secret_basic" in known else "client_secret_post"
 
     def _claims(self, token: str, nonce: str, access_token: str | None) -> dict[str, Any]:
@@ -148,7 +140,7 @@ class Provider:
         unjudged = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
         try:
             header = jwt.get_unverified_header(token)
-            claims = jwt.decode(token, self._key(header), algorithms=_ALGORITHMS, options=unjudged)  # type: ignore[arg-type]
+            claims = jwt.decode(token, self._key(header), algorithms=list(ALGORITHMS), options=unjudged)  # type: ignore[arg-type]
             judged = CodeIDToken(
                 claims,
                 header,
@@ -171,38 +163,21 @@ class Provider:
         return claims
 
     def _key(self, header: dict[str, Any]) -> Any:
-        """The provider's key that a token names; keys that it has made since are fetched, once."""
-        found = _named_key(self._look().keys, header)
-        if found is None:
-            found = _named_key(self._look(again=True).keys, header)
-        if found is None:
-            raise Unauthenticated(f"The provider's identity token is signed by an unknown key. {_AGAIN}")
-        return found
+        """The provider's key that a token names."""
+        try:
+            return self._providers.find(self.issuer, header.get("kid"))
+        except NotFound as error:
+            raise Unauthenticated(
+                f"The provider's identity token is signed by an unknown key. {_AGAIN}"
+            ) from error
 
-    def _look(self, *, again: bool = False) -> _Known:
-        """What the provider says about itself, for an hour at most."""
-        with self._lock:
-            now_s = self._clock.monotonic_s()
-            if self._known is None or again or now_s >= self._known.until_s:
-                about = self._ask("GET", f"{self.issuer.rstrip('/')}/.well-known/openid-configuration")
-                if about.get("issuer") != self.issuer:
-                    raise Unavailable(
-                        f"The provider calls itself {str(about.get('issuer'))[:200]!r}, the settings "
-                        f"{self.issuer!r}. Correct HEADRACE_OIDC_ISSUER: both have to be the same."
-                    )
-                for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-                    if not is_safe_address(str(about.get(name))):
-                        raise Unavailable(f"The provider's {name} is no https address. Ask whoever runs it.")
-                self._known = _Known(about, self._ask("GET", about["jwks_uri"]), now_s + _KEPT_S)
-            return self._known
-
-    def _ask(self, method: str, address: str, **more: Any) -> dict[str, Any]:
-        """One request. An answer that is no JSON object is the provider's fault, a refused code ours."""
+    def _ask(self, address: str, **more: Any) -> dict[str, Any]:
+        """Ask for tokens. An answer that is no JSON object is the provider's fault, a refused code ours."""
         import httpx
 
         try:
             with httpx.Client(timeout=TIMEOUT_S, transport=self._transport) as client:
-                response = client.request(method, address, **more)
+                response = client.post(address, **more)
             said = response.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise Unavailable(
@@ -210,7 +185,7 @@ class Provider:
                 "again, or sign in with a link or a token."
             ) from error
         refused: HeadraceError | None = None
-        if method == "POST" and response.is_client_error:
+        if response.is_client_error:
             why = said.get("error") if isinstance(said, dict) else response.status_code
             refused = Unauthenticated(f"The provider refuses the sign-in ({str(why)[:100]}). {_AGAIN}")
         elif not response.is_success or not isinstance(said, dict):
@@ -218,18 +193,6 @@ class Provider:
         if refused is not None:
             raise refused
         return dict(said)
-
-
-def _named_key(keys: dict[str, Any], header: dict[str, Any]) -> Any:
-    import jwt
-
-    try:
-        usable = jwt.PyJWKSet.from_dict(keys).keys
-    except (jwt.PyJWTError, TypeError, AttributeError, KeyError):
-        return None
-    kid = header.get("kid")
-    found = [key for key in usable if kid is None or key.key_id == kid]
-    return found[0] if len(found) == 1 else None
 
 
 def _library() -> Any:

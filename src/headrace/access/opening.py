@@ -22,7 +22,9 @@ from headrace.access.resources import Resources
 from headrace.access.revocations import Revocations
 from headrace.access.second_factors import SecondFactors
 from headrace.access.signing import Signatures
+from headrace.access.signins import SignIns
 from headrace.access.tokens import Tokens
+from headrace.access.tries import Tries
 from headrace.access.uses import Uses
 from headrace.access.vault import Vault
 from headrace.access.workloads import Workloads
@@ -49,6 +51,7 @@ class Access:
     activity: Activity
     factors: SecondFactors
     links: Links
+    signins: SignIns
     incidents: Incidents
     gatekeeper: Gatekeeper
     privacy: Privacy
@@ -80,14 +83,15 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         grants=store.grants,
         policies=store.policies,
         incidents=store.incidents,
+        waivers=store.waivers,
         epoch=store.epoch,
         clock=clock,
     )
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
-    activity = Activity(uses, store.uses, clock, limits)
+    activity = Activity(uses, store.uses, store.sightings, clock, limits)
     vault = Vault(keys)
-    factors = SecondFactors(store.credentials, store.incidents, store.epoch, vault, clock)
+    factors = SecondFactors(store.credentials, store.incidents, store.expiring, store.epoch, vault, clock)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -107,7 +111,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         keys=signing,
         revocations=revocations,
         tokens=tokens,
-        secrets=Secrets(store.credentials, incidents, revocations, clock),
+        secrets=Secrets(store.credentials, incidents, revocations, Tries(store.expiring, clock), clock),
         refreshing=RefreshTokens(store.credentials, incidents, revocations, clock),
         workloads=Workloads(store.credentials, clock),
         resources=resources,
@@ -117,6 +121,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         factors=factors,
         incidents=incidents,
         links=Links(store.credentials, clock),
+        signins=SignIns(store.expiring, vault, clock),
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
         data_keys=ProjectKeys(keys, store.projects, store.epoch, clock),

@@ -7,8 +7,11 @@ from headrace.core.errors import NotFound
 from headrace.core.identity import MAIN, Grant, Incident, PolicyText, Principal, Resource
 from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, Epoch, PrincipalStore, ProjectStore, RecordStore, ReleaseStore
+from headrace.core.release import Waiver
 
-PLACED = frozenset({"project", "release", "principal", "agent", "grant", "incident", "policy", "workspace"})
+PLACED = frozenset(
+    {"project", "release", "principal", "agent", "grant", "incident", "policy", "waiver", "workspace"}
+)
 """Kinds that belong to a workspace, whoever asks."""
 
 
@@ -33,6 +36,7 @@ class Resources:
         grants: RecordStore[Grant],
         policies: RecordStore[PolicyText],
         incidents: RecordStore[Incident],
+        waivers: RecordStore[Waiver],
         epoch: Epoch,
         clock: Clock,
     ) -> None:
@@ -42,11 +46,18 @@ class Resources:
         self._grants = grants
         self._policies = policies
         self._incidents = incidents
+        self._waivers = waivers
         self._known = Memory(self._find, epoch, clock)
 
     def describe(self, text: str, asker: Principal) -> Resource:
         """The resource ``text`` (``kind:name``) as ``asker`` meets it."""
         return self._known.get((text, asker.workspace))
+
+    def makers(self, author: str) -> tuple[str, ...]:
+        """``author``, who answers for it and who ever did: the work of a service is its owner's work."""
+        found = self._principals.find(author)
+        owners = () if found is None else (found.owner, *found.earlier_owners)
+        return author, *(name for name in owners if name not in (None, author))
 
     def _find(self, asked: tuple[str, str]) -> Resource:
         text, workspace = asked
@@ -72,12 +83,17 @@ class Resources:
                         kind=kind,
                         name=name,
                         workspace=grant.workspace,
-                        authors=(grant.asked_by, grant.subject),
+                        authors=(*self.makers(grant.asked_by), *self.makers(grant.subject)),
                     )
                 case "incident":
                     incident = self._incidents.get(name)
                     return Resource(
                         kind=kind, name=name, workspace=incident.workspace, authors=(incident.subject,)
+                    )
+                case "waiver":
+                    waiver = self._waivers.get(name)
+                    return Resource(
+                        kind=kind, name=name, workspace=waiver.workspace, authors=self.makers(waiver.asked_by)
                     )
                 case "policy":
                     return self._policy(name)
@@ -98,7 +114,7 @@ class Resources:
         subject, _, version = name.partition("@")
         workspace = subject.removeprefix("controls:")
         text = self._policies.find(policy_id(subject, version))
-        authors = () if text is None else self._makers(text.author)
+        authors = () if text is None else self.makers(text.author)
         return Resource(kind="policy", name=name, workspace=workspace, authors=authors)
 
     def _release(self, release_id: str) -> Resource:
@@ -107,17 +123,10 @@ class Resources:
             kind="release",
             name=release_id,
             workspace=self._projects.workspace(release.project),
-            authors=self._makers(release.author),
+            authors=self.makers(release.author),
             risk=release.manifest.risk,
             project=release.project,
         )
-
-    def _makers(self, author: str) -> tuple[str, ...]:
-        """``author``, and who answers for it: the work of one's own service is one's own work."""
-        found = self._principals.find(author)
-        if found is None or found.owner is None or found.owner == author:
-            return (author,)
-        return author, found.owner
 
 
 def policy_id(workspace: str, version: str) -> str:

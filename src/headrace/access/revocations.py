@@ -14,8 +14,8 @@ from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, Epoch, RecordStore
 
 What = Literal["token", "family", "run"]
-_TOKEN_S, _FAMILY_S = 960, 43_200
-"""For how long something may still turn up that has been ended: a token, and a sign-in."""
+_TURNS_UP_S = 43_200
+"""For how long what has been ended may still turn up: a sign-in, or the browser session of a pasted token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,6 @@ class Revocations:
 
     def _add(self, name: str, workspace: str, record_id: str, data: dict[str, str]) -> None:
         now = self._clock.now()
-        longest_s = _FAMILY_S if "family" in data or "before" in data else _TOKEN_S
         self._credentials.add(
             Credential(
                 id=record_id,
@@ -93,7 +92,7 @@ class Revocations:
                 subject=name,
                 kind="token",
                 created_at=now,
-                expires_at=now + timedelta(seconds=longest_s),
+                expires_at=now + timedelta(seconds=_TURNS_UP_S),
                 state="revoked",
                 family=data.get("family", ""),
                 data=data,

@@ -11,7 +11,7 @@ from headrace.access.pending import Pending
 from headrace.access.vault import Vault
 from headrace.core.errors import Conflict, NotFound
 from headrace.core.identity import Credential, Incident, Proof
-from headrace.core.ports import Clock, Epoch, RecordStore
+from headrace.core.ports import Clock, Epoch, ExpiringStore, RecordStore
 
 PROOF_S = 600
 """For how long a second factor counts as fresh."""
@@ -35,14 +35,15 @@ class SecondFactors:
         self,
         credentials: RecordStore[Credential],
         incidents: RecordStore[Incident],
+        expiring: ExpiringStore,
         epoch: Epoch,
         vault: Vault,
         clock: Clock,
     ) -> None:
         self.codes = Codes(credentials, incidents, vault, clock)
         self.passkeys = Passkeys(credentials, incidents, clock)
-        self.keys: Pending[str] = Pending(clock)
-        self.challenges: Pending[bytes] = Pending(clock, ttl_s=300.0)
+        self.keys = Pending(expiring, vault, clock, kind="app-key", value=str)
+        self.challenges = Pending(expiring, vault, clock, kind="challenge", value=bytes, ttl_s=300.0)
         self._credentials = credentials
         self._enrolled = Memory(self._find_enrolled, epoch, clock)
 

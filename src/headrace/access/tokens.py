@@ -59,14 +59,12 @@ class Verified(NamedTuple):
     """What a valid token says.
 
     Attributes:
-        family: the sign-in or the secret that it came of, if any.
         expires_s: when it ends, in epoch seconds.
     """
 
     name: str
     workspace: str
     session: Session
-    family: str | None
     expires_s: int
 
 
@@ -198,9 +196,14 @@ class Tokens:
             raise Unauthenticated(f"The token has been revoked. {_AGAIN}")
         proved = None if claims.proved is None else datetime.fromtimestamp(claims.proved, UTC)
         session = Session(
-            token=claims.jti, run=claims.run, tools=claims.tools, proved_until=proved, proof=claims.proof
+            token=claims.jti,
+            family=claims.fam,
+            run=claims.run,
+            tools=claims.tools,
+            proved_until=proved,
+            proof=claims.proof,
         )
-        return Verified(claims.sub, claims.wsp, session, claims.fam, claims.exp)
+        return Verified(claims.sub, claims.wsp, session, claims.exp)
 
     def _verifiers(self) -> dict[str, VerifyKey]:
         """What the first part of a token may be, and the key that it stands for.

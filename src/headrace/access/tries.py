@@ -1,11 +1,30 @@
-"""How often somebody may guess."""
+"""How often somebody may guess, at all servers together, without shutting out whoever knows the secret."""
 
 from __future__ import annotations
 
-import threading
+from datetime import timedelta
+from math import ceil
+from typing import NamedTuple
 
+import msgspec
+
+from headrace.access.networks import Place
+from headrace.core.canonical import digest_of
 from headrace.core.errors import Unavailable
-from headrace.core.ports import Clock
+from headrace.core.identity import Expiring
+from headrace.core.ports import Clock, ExpiringStore
+
+MOST = 10
+"""Wrong guesses at one name from one address within a window; after these nothing is heard from there."""
+MOST_OVER_ALL = 100
+"""Wrong guesses at one name from everywhere, or from one address at every name. After these nothing is heard
+but from networks that the right secret has come from before."""
+WINDOW_S = 300.0
+_GUESSES, _FAMILIAR = "guesses", "familiar"
+_FAMILIAR_FOR, _FAMILIAR_AGAIN = timedelta(days=30), timedelta(days=29)
+_MAX_WINDOWS = 10_000
+_MAX_ADDRESSES = 1_000
+_ELSEWHERE = ""
 
 
 class TooManyTries(Unavailable):
@@ -16,48 +35,105 @@ class TooManyTries(Unavailable):
         self.retry_after_s = retry_after_s
 
 
-class Tries:
-    """Wrong guesses by name, in this process. A window begins with the first one and ends by itself.
+class _Window(NamedTuple):
+    """Wrong guesses by address, and for how long they count."""
 
-    Args:
-        most: how many wrong guesses a window takes; after these nothing is heard until it ends.
-        max_names: how many names are remembered; beyond that the oldest window is forgotten.
+    by: dict[str, int]
+    left_s: int
+
+    def of(self, address: str) -> int:
+        """How many came from ``address``; beyond a thousand addresses the others count together."""
+        return self.by.get(_slot(self.by, address), 0)
+
+    @property
+    def total(self) -> int:
+        """How many came from everywhere."""
+        return sum(self.by.values())
+
+
+class Tries:
+    """Wrong guesses in windows of five minutes. A window begins with the first one and ends by itself.
+
+    Example::
+
+        tries.check("ci", place)  # raises TooManyTries
+        tries.wrong("ci", place)  # or tries.right("ci", place)
     """
 
-    def __init__(
-        self, clock: Clock, *, most: int = 10, window_s: float = 300.0, max_names: int = 10_000
-    ) -> None:
+    def __init__(self, expiring: ExpiringStore, clock: Clock) -> None:
+        self._expiring = expiring
         self._clock = clock
-        self._most = most
-        self._window_s = window_s
-        self._max_names = max_names
-        self._lock = threading.Lock()
-        self._windows: dict[str, tuple[float, int]] = {}
 
-    def check(self, name: str) -> None:
-        """Return if ``name`` may be guessed for now.
+    def check(self, name: str, place: Place) -> None:
+        """Return if ``name`` may be guessed from there for now.
 
         Raises:
             TooManyTries: it may not.
         """
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            began_s, n_wrong = self._windows.get(name, (now_s, 0))
-        left_s = began_s + self._window_s - now_s
-        if n_wrong >= self._most and left_s > 0:
-            raise TooManyTries(
-                f"{n_wrong} wrong secrets for {name[:80]!r}: none is heard for another {int(left_s) + 1} s.",
-                int(left_s) + 1,
-            )
+        at_name, from_there = self._window(_at(name)), self._window(_from(place))
+        if at_name.of(place.address) >= MOST:
+            raise _too_many(name, at_name)
+        for window in (at_name, from_there):
+            if window.total >= MOST_OVER_ALL and not self._is_familiar(name, place):
+                raise _too_many(name, window)
 
-    def wrong(self, name: str) -> bool:
-        """Count one; whether it was the last that this window takes."""
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            began_s, n_wrong = self._windows.pop(name, (now_s, 0))
-            if now_s - began_s >= self._window_s:
-                began_s, n_wrong = now_s, 0
-            if len(self._windows) >= self._max_names:
-                self._windows.pop(next(iter(self._windows)))
-            self._windows[name] = (began_s, n_wrong + 1)
-        return n_wrong + 1 == self._most
+    def wrong(self, name: str, place: Place) -> bool:
+        """Count one; whether it was the last that a window takes for this name."""
+        here = self._count("name", _at(name), place.address)
+        self._count("address", _from(place), place.address)
+        return here.of(place.address) == MOST or here.total == MOST_OVER_ALL
+
+    def right(self, name: str, place: Place) -> None:
+        """Note that the secret came from this network; written once a day at most."""
+        key, now = _pair(name, place), self._clock.now()
+        known = self._expiring.find(_FAMILIAR, key)
+        if known is None or known.ends_at - now <= _FAMILIAR_AGAIN:
+            kept = Expiring(kind=_FAMILIAR, key=key, subject=name, value="", ends_at=now + _FAMILIAR_FOR)
+            self._expiring.change(_FAMILIAR, key, lambda _: kept, most=_MAX_ADDRESSES)
+
+    def _is_familiar(self, name: str, place: Place) -> bool:
+        return self._expiring.find(_FAMILIAR, _pair(name, place)) is not None
+
+    def _window(self, key: str) -> _Window:
+        return self._read(self._expiring.find(_GUESSES, key))
+
+    def _count(self, subject: str, key: str, address: str) -> _Window:
+        def more(standing: Expiring | None) -> Expiring:
+            by = self._read(standing).by
+            slot = _slot(by, address)
+            ends_at = (
+                self._clock.now() + timedelta(seconds=WINDOW_S) if standing is None else standing.ends_at
+            )
+            value = msgspec.json.encode(by | {slot: by.get(slot, 0) + 1}).decode()
+            return Expiring(kind=_GUESSES, key=key, subject=subject, value=value, ends_at=ends_at)
+
+        return self._read(self._expiring.change(_GUESSES, key, more, most=_MAX_WINDOWS))
+
+    def _read(self, standing: Expiring | None) -> _Window:
+        if standing is None:
+            return _Window({}, 0)
+        left_s = ceil((standing.ends_at - self._clock.now()).total_seconds())
+        return _Window(msgspec.json.decode(standing.value, type=dict[str, int]), left_s)
+
+
+def _at(name: str) -> str:
+    return digest_of(["name", name])
+
+
+def _from(place: Place) -> str:
+    return digest_of(["address", place.address])
+
+
+def _pair(name: str, place: Place) -> str:
+    return digest_of([name, place.network])
+
+
+def _slot(by: dict[str, int], address: str) -> str:
+    return address if address in by or len(by) < _MAX_ADDRESSES else _ELSEWHERE
+
+
+def _too_many(name: str, window: _Window) -> TooManyTries:
+    return TooManyTries(
+        f"Too many wrong secrets for {name[:80]!r}: none is heard from here for another {window.left_s} s.",
+        window.left_s,
+    )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from headrace.access.credentials import DEFAULT_DAYS, GrantRefused, check_days, check_service, is_over
-from headrace.access.providers import ALGORITHMS, ProviderKeys, check_address
+from headrace.access.providers import ALGORITHMS, Providers, check_address
 from headrace.access.tokens import MAX_SKEW_S, MAX_TOKEN_CHARS
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.identity import Credential, Principal
@@ -31,7 +31,7 @@ class Workloads:
     def __init__(self, credentials: RecordStore[Credential], clock: Clock) -> None:
         self._credentials = credentials
         self._clock = clock
-        self._keys = ProviderKeys(clock)
+        self._providers = Providers(clock)
 
     def trust(
         self, service: Principal, *, issuer: str, audience: str, subject: str, days: int = DEFAULT_DAYS
@@ -87,7 +87,7 @@ class Workloads:
         try:
             claims = jwt.decode(
                 assertion,
-                self._keys.find(issuer, header.get("kid")),
+                self._providers.find(issuer, header.get("kid")),
                 algorithms=list(ALGORITHMS),
                 audience=audience,
                 issuer=issuer,

@@ -78,7 +78,7 @@ def verify_release(app: App, me: Principal, text: str) -> Verified:
     Raises:
         Conflict: it is not what was signed.
     """
-    release = find_release(app, text)
+    release = find_release(app, me, text)
     app.gatekeeper.require(me, "project.read", f"release:{release.id}")
     app.signed.package(release)
     return Verified(

@@ -55,18 +55,18 @@ def _opened(text: PolicyText) -> InForce:
 
 def waiver_for(app: App, project: str, rule: str, author: str) -> Waiver | None:
     """A waiver of ``rule`` that holds now for what ``author`` made; none if they agreed to it themselves."""
-    now = app.clock.now()
+    now, makers = app.clock.now(), app.access.resources.makers(author)
     granted = app.store.waivers.list(subject=project, state="granted")
-    return next((w for w in granted if w.rule == rule and holds(w, now, author)), None)
+    return next((w for w in granted if w.rule == rule and holds(w, now, makers)), None)
 
 
 def examined(app: App, facts_of: Facts, author: str) -> Compliance:
     """Hold ``facts_of`` against the rules, with the waivers that hold for what ``author`` makes."""
-    now, prefix = app.clock.now(), "control:"
+    now, prefix, makers = app.clock.now(), "control:", app.access.resources.makers(author)
     waived = {
         waiver.rule.removeprefix(prefix): waiver.id
         for waiver in app.store.waivers.list(subject=facts_of.project.name, state="granted")
-        if waiver.rule.startswith(prefix) and holds(waiver, now, author)
+        if waiver.rule.startswith(prefix) and holds(waiver, now, makers)
     }
     return examine(facts_of, waived)
 

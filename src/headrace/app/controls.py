@@ -6,7 +6,7 @@ A new text needs no new version of Headrace: every live release is judged by it 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headrace.access.policies import Approve, Refuse, Supersede, transition
@@ -95,7 +95,9 @@ def decide(
     found = next((t for t in _texts(app, principal.workspace) if t.version == version), None)
     if found is None:
         raise NotFound(f"The rules have no version {version}. List them: headrace project controls ls")
-    permitted = app.gatekeeper.require(principal, "policy.decide", _resource(principal.workspace, found))
+    makers = app.access.resources.makers(found.author)
+    resource = replace(_resource(found.workspace), authors=makers)
+    permitted = app.gatekeeper.require(principal, "policy.decide", resource)
     if found.state != "waiting":
         raise Conflict(
             f"Version {version} of the rules is {found.state}; only one that waits can be decided. "
@@ -132,9 +134,8 @@ def _texts(app: App, workspace: str) -> list[PolicyText]:
     return sorted(app.store.policies.list(subject=subject_of(workspace)), key=lambda text: text.version)
 
 
-def _resource(workspace: str, text: PolicyText | None = None) -> Resource:
-    authors = () if text is None else (text.author,)
-    return Resource(kind="policy", name=subject_of(workspace), workspace=workspace, authors=authors)
+def _resource(workspace: str) -> Resource:
+    return Resource(kind="policy", name=subject_of(workspace), workspace=workspace)
 
 
 def _named(text: PolicyText) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from headrace.access.credentials import GrantRefused
+from headrace.access.networks import NOWHERE, Place
 from headrace.app.composition import App
 from headrace.app.credentials import hand_out
 from headrace.core.errors import InvalidInput, NotFound, Unauthenticated
@@ -21,10 +22,11 @@ GRANT_TYPES = ("client_credentials", "refresh_token", TOKEN_EXCHANGE)
 
 
 class Client(NamedTuple):
-    """Who asks: a name, and a secret unless it has none."""
+    """Who asks: a name, and a secret unless it has none, and from where."""
 
     id: str
     secret: str | None
+    place: Place = NOWHERE
 
 
 class UnsupportedGrant(InvalidInput):
@@ -94,13 +96,13 @@ def _by_secret(app: App, client: Client | None) -> Granted:
     """No refresh token: whoever has the secret needs none, and it would be one more thing to steal."""
     if client is None or client.secret is None:
         raise GrantRefused("invalid_client", "Send the client's id and secret, in the header or in the form.")
-    record = app.access.secrets.check(client.id, client.secret)
+    record = app.access.secrets.check(client.id, client.secret, client.place)
     return _granted(app, _principal(app, record.subject), family=record.id)
 
 
 def _by_refresh(app: App, text: str, client: Client | None) -> Granted:
     if client is not None and client.secret is not None:
-        app.access.secrets.check(client.id, client.secret)
+        app.access.secrets.check(client.id, client.secret, client.place)
     used = app.access.refreshing.use(text, None if client is None else client.id)
     return _granted(app, _principal(app, used.name), family=used.family, refresh=used.text)
 
@@ -112,7 +114,7 @@ def _by_outside(app: App, form: Mapping[str, str], client: Client | None) -> Gra
             f"The subject_token_type is {kind[:80]!r}. Expected one of {', '.join(OUTSIDE_TYPES)}."
         )
     if client is not None and client.secret is not None:
-        app.access.secrets.check(client.id, client.secret)
+        app.access.secrets.check(client.id, client.secret, client.place)
     trusted = app.access.workloads.check(_field(form, "subject_token"))
     if client is not None and client.id != trusted.subject:
         raise GrantRefused("invalid_grant", "The outside token is trusted for another client.")

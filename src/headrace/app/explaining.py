@@ -134,6 +134,6 @@ def _stopped(app: App, principal: Principal) -> str:
     """Why it may do nothing at all at this moment; empty when it may."""
     if principal.frozen is not None:
         return f"It is frozen: {principal.frozen}."
-    if principal.expires_at is not None and principal.expires_at <= app.clock.now():
+    if principal.has_ended(app.clock.now()):
         return "Its time is over."
     return ""

@@ -79,7 +79,7 @@ def _waivers(app: App, me: Principal) -> Iterator[Waiting]:
     for standing in waivers.waivers(app, me):
         waiver = standing.waiver
         if waiver.state == "asked" and standing.missing:
-            why_not = _why_not(app, me, "waiver.decide", waivers.resource_of(waiver), waiver.asked_by)
+            why_not = _why_not(app, me, "waiver.decide", f"waiver:{waiver.id}", waiver.asked_by)
             if not why_not and any(one["by"] == me.name for one in waiver.decisions):
                 why_not = "you have agreed; somebody else is needed"
             yield Waiting(

@@ -7,11 +7,11 @@ from typing import Literal
 from headrace.access.identities import required_text
 from headrace.access.incidents import FLAGGED, SYSTEM, Step, resource_of
 from headrace.app.composition import App
-from headrace.core.errors import Conflict, NotFound
+from headrace.app.finding import find_one
+from headrace.core.errors import Conflict
 from headrace.core.identity import MAIN, Incident, Principal, Resource
 
 _Kind = Literal["take", "note", "close"]
-_MIN_PREFIX = 6
 
 
 def flag(app: App, me: Principal, name: str, why: str) -> Incident:
@@ -47,17 +47,13 @@ def incidents(app: App, me: Principal, state: str | None = None) -> list[Inciden
 
 def incident(app: App, me: Principal, incident_id: str) -> Incident:
     """One incident by its id, or by the first letters of it. Raises NotFound, Denied."""
-    found = app.store.incidents.find(incident_id)
-    if found is None and len(incident_id) >= _MIN_PREFIX:
-        started = [one for one in incidents(app, me) if one.id.startswith(incident_id)]
-        found = started[0] if len(started) == 1 else None
-    if found is None:
-        raise NotFound(
-            f"There is no incident {incident_id!r}, or several begin so. "
-            "List them with 'headrace access incident ls'."
-        )
-    app.gatekeeper.require(me, "incident.work", resource_of(found))
-    return found
+    return find_one(
+        incidents(app, me),
+        incident_id,
+        lambda one: (one.id,),
+        what="incident",
+        how="headrace access incident ls",
+    )
 
 
 def take(app: App, me: Principal, incident_id: str) -> Incident:

@@ -60,11 +60,7 @@ def whom_to_ask(app: App) -> list[str]:
     return [
         one.name
         for one in app.store.principals.list()
-        if one.kind == "person"
-        and one.workspace == MAIN
-        and "admin" in one.roles
-        and one.frozen is None
-        and (one.expires_at is None or now < one.expires_at)
+        if one.kind == "person" and one.workspace == MAIN and "admin" in one.roles and one.may_act(now)
     ]
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from headrace.access.privacy.fields import FieldRules
+from headrace.app import reading
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
 from headrace.app.deliver import TICK, follow_live, send_decision, stop_rollout
+from headrace.app.finding import find_one
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
 from headrace.core.canonical import digest_of
@@ -149,7 +151,7 @@ def decide(
     """
     if decision not in ("approved", "rejected"):
         raise InvalidInput(f"A decision is 'approved' or 'rejected', got {decision!r}.")
-    release = find_release(app, release_id)
+    release = find_release(app, principal, release_id)
     action = "release.approve" if decision == "approved" else "release.reject"
     permitted = app.gatekeeper.require(principal, action, f"release:{release.id}")
     if decision == "approved":
@@ -307,20 +309,16 @@ def watch_now(app: App, work: Workflows, principal: Principal, project: str) -> 
     return result
 
 
-def find_release(app: App, text: str) -> Release:
-    """The release with this id, or whose id or digest begins or ends with it.
+def find_release(app: App, me: Principal, text: str) -> Release:
+    """The release with this id, or whose id or digest begins with it, among those that ``me`` may read.
 
     Raises:
         NotFound: there is none, or more than one.
     """
-    releases = app.store.releases.list()
-    exact = [release for release in releases if release.id == text]
-    close = exact or [
-        release
-        for release in releases
-        if len(text) >= 4 and (release.id.startswith(text) or release.digest.startswith(text))
-    ]
-    if len(close) != 1:
-        found = "more than one" if close else "no"
-        raise NotFound(f"There is {found} release {text!r}. List them with 'headrace release ls'.")
-    return close[0]
+    return find_one(
+        reading.releases(app, me),
+        text,
+        lambda release: (release.id, release.digest),
+        what="release",
+        how="headrace release ls",
+    )

@@ -213,11 +213,7 @@ def failures(failed: Sequence[Failed]) -> str:
 def _people(app: App, workspace: str) -> list[Principal]:
     """Everybody who may act there at this moment."""
     now = app.clock.now()
-    return [
-        p
-        for p in app.store.principals.list()
-        if p.workspace == workspace and p.frozen is None and (p.expires_at is None or now < p.expires_at)
-    ]
+    return [p for p in app.store.principals.list() if p.workspace == workspace and p.may_act(now)]
 
 
 def _texts(app: App, workspace: str) -> list[PolicyText]:

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from headrace.app.composition import App
-from headrace.core.errors import InvalidInput, NotFound
-from headrace.core.identity import Principal, Resource
+from headrace.app.finding import find_one
+from headrace.core.errors import InvalidInput
+from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.release import Waiver
 from headrace.projects.rules import is_answered
@@ -70,11 +71,12 @@ def decide(
         Denied: it is their own, or their roles may not decide.
         Conflict: they have decided before, or somebody else has ended it meanwhile.
     """
-    waiver = find(app, waiver_id)
-    permitted = app.gatekeeper.require(principal, "waiver.decide", resource_of(waiver))
+    waiver = find(app, principal, waiver_id)
+    resource = app.access.resources.describe(f"waiver:{waiver.id}", principal)
+    permitted = app.gatekeeper.require(principal, "waiver.decide", resource)
     event = Decide(
         by=principal.name,
-        roles=(*principal.roles, *app.access.grants.roles(principal.name, resource_of(waiver))),
+        roles=(*principal.roles, *app.access.grants.roles(principal.name, resource)),
         agree=decision == "approved",
         at=app.clock.now(),
         comment=comment,
@@ -86,7 +88,7 @@ def decide(
 
 def end(app: App, principal: Principal, waiver_id: str, comment: str = "") -> Waiver:
     """Give leave back before its time; whoever may ask for it may."""
-    waiver = find(app, waiver_id)
+    waiver = find(app, principal, waiver_id)
     permitted = app.gatekeeper.require(principal, "waiver.ask", f"project:{waiver.subject}")
     moved = transition(waiver, End(by=principal.name, at=app.clock.now(), comment=comment))
     detail = {"waiver": waiver.id, "comment": comment}
@@ -117,24 +119,11 @@ def waivers(app: App, principal: Principal, project: str | None = None) -> list[
     ]
 
 
-def find(app: App, text: str) -> Waiver:
-    """The waiver with this id, or whose id begins with it.
+def find(app: App, me: Principal, text: str) -> Waiver:
+    """The waiver with this id, or whose id begins with it, among those that ``me`` may read.
 
     Raises:
         NotFound: there is none, or more than one.
     """
-    found = app.store.waivers.find(text)
-    if found is not None:
-        return found
-    close = [one for one in app.store.waivers.list() if len(text) >= 4 and one.id.startswith(text)]
-    if len(close) != 1:
-        raise NotFound(
-            f"There is {'more than one' if close else 'no'} waiver {text!r}. List them: "
-            "headrace project waivers"
-        )
-    return close[0]
-
-
-def resource_of(waiver: Waiver) -> Resource:
-    """The waiver as the rules see it."""
-    return Resource(kind="waiver", name=waiver.id, workspace=waiver.workspace, authors=(waiver.asked_by,))
+    known = [standing.waiver for standing in waivers(app, me)]
+    return find_one(known, text, lambda one: (one.id,), what="waiver", how="headrace project waivers")

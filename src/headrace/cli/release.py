@@ -43,7 +43,7 @@ def list_releases(
 def show(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
     """Show a release with all its evidence."""
     with session(as_name) as s:
-        report = release_report(s.app, s.me, find_release(s.app, release_id).id)
+        report = release_report(s.app, s.me, find_release(s.app, s.me, release_id).id)
     if as_json:
         print_json(report)
     else:

@@ -21,6 +21,7 @@ class Session:
 
     Attributes:
         token: id of the token that speaks for it; a browser's session has one too.
+        family: the sign-in or the secret that its token came of, if any.
         run: the run that an agent's token is bound to.
         tools: the only tools that the token may call; None: it is bound to none in particular.
         began_at: when its owner signed in.
@@ -30,6 +31,7 @@ class Session:
     """
 
     token: str
+    family: str | None = None
     run: str | None = None
     tools: tuple[str, ...] | None = None
     began_at: datetime | None = None
@@ -44,6 +46,7 @@ class Principal:
 
     Attributes:
         owner: the person to call; people answer for themselves.
+        earlier_owners: who answered for it before, and so made what it made then.
         expires_at: from when on it is nobody any more.
         review_by: when somebody has to say again that it is still needed.
         frozen: why it may do nothing for now; None: it may.
@@ -61,7 +64,16 @@ class Principal:
     review_by: datetime | None = None
     frozen: str | None = None
     roles_since: datetime | None = None
+    earlier_owners: tuple[str, ...] = ()
     session: Session | None = None
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def may_act(self, now: datetime) -> bool:
+        """Whether it is still there: neither over nor frozen."""
+        return self.frozen is None and not self.has_ended(now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +154,39 @@ class Use:
     count: int
     first_at: datetime
     last_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """By which token somebody was seen, and from which network: what several servers tell each other.
+
+    Attributes:
+        position: its number in the store; 0 until it is there.
+        source: the process that saw it.
+    """
+
+    principal: str
+    network: str
+    token: str
+    at: datetime
+    source: str
+    position: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiring:
+    """A small value that all processes share until its time is over, such as a browser's session.
+
+    Attributes:
+        key: what it is found by; of a secret its digest.
+        subject: whose it is, if anybody's.
+    """
+
+    kind: str
+    key: str
+    value: str
+    ends_at: datetime
+    subject: str = ""
 
 
 class Changing(Protocol):

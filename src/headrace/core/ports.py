@@ -21,9 +21,11 @@ from headrace.core.identity import (
     Changing,
     Circumstance,
     Decision,
+    Expiring,
     Principal,
     Resource,
     Seal,
+    Sighting,
     Use,
 )
 from headrace.core.project import Project
@@ -298,8 +300,15 @@ class FindingStore(Protocol):
 class PrincipalStore(Protocol):
     """Identities."""
 
-    def save(self, principal: Principal) -> None:
-        """Insert, or replace everything but kind, workspace and first day of the one with this name."""
+    def save(
+        self,
+        principal: Principal,
+        guard: Callable[[Principal | None, Sequence[Principal]], None] | None = None,
+    ) -> None:
+        """Insert, or replace everything but kind, workspace and first day of the one with this name.
+
+        Changes come one after the other, over all processes. ``guard`` is told what stands under the name
+        and who is known at all before it is replaced; what it raises leaves everything as it is."""
 
     def get(self, name: str) -> Principal: ...
 
@@ -419,6 +428,45 @@ class UseStore(Protocol):
 
     def list(self, principal: str | None = None) -> list[Use]:
         """Newest use first."""
+
+
+class ExpiringStore(Protocol):
+    """Values that are over by themselves. What is over is as if it were not there."""
+
+    def find(self, kind: str, key: str) -> Expiring | None: ...
+
+    def take(self, kind: str, key: str) -> Expiring | None:
+        """Find and remove; of several at the same instant one gets it."""
+
+    def change(
+        self,
+        kind: str,
+        key: str,
+        update: Callable[[Expiring | None], Expiring | None],
+        *,
+        most: int | None = None,
+    ) -> Expiring | None:
+        """Replace what is there by what ``update`` makes of it, alone; None removes it.
+
+        Of more than ``most`` of this kind and subject, those that would end first make room."""
+
+    def remove(self, kind: str, subject: str) -> int:
+        """Remove all of somebody's; returns how many there were."""
+
+    def clean(self) -> int:
+        """Delete what is over; returns how many there were."""
+
+
+class SightingStore(Protocol):
+    """Who was seen where, for an hour or so; each process adds its own and reads those of the others."""
+
+    def add(self, sightings: Sequence[Sighting]) -> None: ...
+
+    def since(self, position: int) -> list[Sighting]:
+        """Those after ``position``, in the order in which they came; none is ever added before another."""
+
+    def forget(self, before: datetime) -> int:
+        """Delete those before a moment; returns how many there were."""
 
 
 class Epoch(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -157,10 +157,10 @@ def missing(waiver: Waiver) -> str:
     return f"{more} more {'person' if more == 1 else 'people'}{special}"
 
 
-def holds(waiver: Waiver, at: datetime, author: str) -> bool:
-    """Whether it gives leave at this moment to what ``author`` made: not if they agreed to it themselves."""
+def holds(waiver: Waiver, at: datetime, makers: Collection[str]) -> bool:
+    """Whether it gives leave at this moment to what ``makers`` made: not if one of them agreed to it."""
     return (
         waiver.state == "granted"
         and at < waiver.ends_at
-        and all(one["by"] != author for one in waiver.decisions)
+        and all(one["by"] not in makers for one in waiver.decisions)
     )

@@ -21,6 +21,7 @@ from headrace.core.ports import (
     EventLog,
     EvidenceStore,
     ExecutorStore,
+    ExpiringStore,
     FindingStore,
     ModelStore,
     PrincipalStore,
@@ -30,6 +31,7 @@ from headrace.core.ports import (
     RolloutStore,
     RunStore,
     SealStore,
+    SightingStore,
     SnapshotStore,
     TableStore,
     UseStore,
@@ -42,6 +44,7 @@ from headrace.store._sql.changing import SqlRecords
 from headrace.store._sql.engine import Database, reason
 from headrace.store._sql.evidence import SqlEvidence
 from headrace.store._sql.executors import SqlExecutors
+from headrace.store._sql.expiring import SqlExpiring, SqlSightings
 from headrace.store._sql.findings import SqlFindings
 from headrace.store._sql.migrations import migrate
 from headrace.store._sql.models import SqlModels
@@ -83,6 +86,8 @@ class Store:
     policies: RecordStore[PolicyText]
     waivers: RecordStore[Waiver]
     uses: UseStore
+    expiring: ExpiringStore
+    sightings: SightingStore
     epoch: Epoch
     audit: AuditLog
     seals: SealStore
@@ -177,6 +182,8 @@ def open_store(
         policies=SqlRecords(database, sql.policies, PolicyText, "policy"),
         waivers=SqlRecords(database, sql.waivers, Waiver, "waiver"),
         uses=SqlUses(database),
+        expiring=SqlExpiring(database, clock),
+        sightings=SqlSightings(database),
         epoch=EpochAfterwards(epoch, database.afterwards),
         audit=SqlAudit(database, clock, clean=clean),
         seals=SqlSeals(database),

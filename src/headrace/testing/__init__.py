@@ -46,6 +46,7 @@ from headrace.testing.memory import (  # noqa: E402
     MemoryArtifacts,
     MemoryEpoch,
     MemoryEvents,
+    MemoryExpiring,
     MemoryKeys,
     MemoryRecords,
     MemoryTracker,
@@ -59,6 +60,7 @@ from headrace.testing.suites.epoch import EpochSuite  # noqa: E402
 from headrace.testing.suites.events import EventLogSuite  # noqa: E402
 from headrace.testing.suites.evidence import EvidenceStoreSuite  # noqa: E402
 from headrace.testing.suites.executors import ExecutorStoreSuite  # noqa: E402
+from headrace.testing.suites.expiring import ExpiringStoreSuite, SightingStoreSuite  # noqa: E402
 from headrace.testing.suites.findings import FindingStoreSuite  # noqa: E402
 from headrace.testing.suites.models import ModelStoreSuite  # noqa: E402
 from headrace.testing.suites.policy import PolicySuite  # noqa: E402
@@ -84,11 +86,13 @@ __all__ = [
     "EventLogSuite",
     "EvidenceStoreSuite",
     "ExecutorStoreSuite",
+    "ExpiringStoreSuite",
     "FakeClock",
     "FindingStoreSuite",
     "MemoryArtifacts",
     "MemoryEpoch",
     "MemoryEvents",
+    "MemoryExpiring",
     "MemoryKeys",
     "MemoryRecords",
     "MemoryTracker",
@@ -102,6 +106,7 @@ __all__ = [
     "RunStoreSuite",
     "ScorerSuite",
     "SealStoreSuite",
+    "SightingStoreSuite",
     "SnapshotStoreSuite",
     "TableStoreSuite",
     "TrackerSuite",

@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 from headrace.core.canonical import digest_bytes
 from headrace.core.data import Artifact, ModelVersion, Run
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
-from headrace.core.identity import Changing
-from headrace.core.ports import Segment
+from headrace.core.identity import Changing, Expiring
+from headrace.core.ports import Clock, Segment
 
 _Record = TypeVar("_Record", bound=Changing)
 _SEGMENT = "memory-000001.seg"
@@ -254,6 +254,62 @@ class MemoryRecords(Generic[_Record]):
                 raise Conflict(f"The record {record.id} has changed meanwhile. Look at it again.")
             self._kept[record.id] = record
         return record
+
+
+class MemoryExpiring:
+    """Implements ``ExpiringStore``."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._kept: dict[tuple[str, str], Expiring] = {}
+
+    def find(self, kind: str, key: str) -> Expiring | None:
+        found = self._kept.get((kind, key))
+        return found if found is not None and found.ends_at > self._clock.now() else None
+
+    def take(self, kind: str, key: str) -> Expiring | None:
+        with self._lock:
+            found = self.find(kind, key)
+            self._kept.pop((kind, key), None)
+        return found
+
+    def change(
+        self,
+        kind: str,
+        key: str,
+        update: Callable[[Expiring | None], Expiring | None],
+        *,
+        most: int | None = None,
+    ) -> Expiring | None:
+        with self._lock:
+            changed = update(self.find(kind, key))
+            self._kept.pop((kind, key), None)
+            if changed is not None:
+                self._kept[kind, key] = changed
+                whose = [
+                    one for one in self._kept.values() if (one.kind, one.subject) == (kind, changed.subject)
+                ]
+                others = sorted(
+                    (one for one in whose if one.key != key), key=lambda one: (one.ends_at, one.key)
+                )
+                for one in others[: max(0, len(whose) - most) if most is not None else 0]:
+                    del self._kept[kind, one.key]
+        return changed
+
+    def remove(self, kind: str, subject: str) -> int:
+        with self._lock:
+            found = [at for at, one in self._kept.items() if (one.kind, one.subject) == (kind, subject)]
+            for at in found:
+                del self._kept[at]
+        return len(found)
+
+    def clean(self) -> int:
+        with self._lock:
+            over = [at for at, one in self._kept.items() if one.ends_at <= self._clock.now()]
+            for at in over:
+                del self._kept[at]
+        return len(over)
 
 
 class MemoryEpoch:

@@ -89,6 +89,8 @@ class Background:
         app = self._parts.app
         self._turn("revoking", lambda: revoke_unneeded(app))
         self._turn("setting aside", app.access.revocations.set_aside)
+        self._turn("expiring", app.store.expiring.clean)
+        self._turn("sightings", app.access.activity.forget)
         self._turn("inventory", lambda: tidy(app))
 
     def seal(self) -> None:

@@ -91,16 +91,22 @@ class Identified:
         except (NotFound, Unauthenticated) as error:
             self._sessions.close_all(signed.name)
             raise SessionEnded(f"Your session has ended. {error}") from error
-        began_at = signed.session.began_at
-        if began_at is not None and self._app.access.revocations.reaches(
-            signed.name, began_at.timestamp(), token=signed.session.token
-        ):
-            self._sessions.close_all(signed.name)
+        if self._is_revoked(signed):
+            self._sessions.close(cookie(scope))
             raise SessionEnded("Your session has been revoked. Sign in again.")
         session = replace(signed.session, network=network_of(scope.get("client")))
         here = replace(principal, session=session)
         self._app.access.activity.note(here, SEEN, here.name)
         return here
+
+    def _is_revoked(self, signed: Signed) -> bool:
+        """Whether the session was ended, or the token that it began with."""
+        began_at, reaches = signed.session.began_at, self._app.access.revocations.reaches
+        began_s = 0.0 if began_at is None else began_at.timestamp()
+        return any(
+            reaches(signed.name, began_s, **names)
+            for names in ({"token": signed.session.token}, signed.origin)
+        )
 
     def _session(self, scope: Scope) -> Signed | None:
         awake = header(scope, b"x-headrace-refresh") is None

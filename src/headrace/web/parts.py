@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.access.oidc import Attempt
-from headrace.access.pending import Pending
 from headrace.app.composition import App
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
@@ -15,15 +13,6 @@ from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.web.latency import Latencies
 from headrace.web.sessions import Sessions, Tickets
-
-
-@dataclass(frozen=True, kw_only=True)
-class Begun:
-    """A sign-in at the provider: the digest of its browser's cookie, and where it goes on afterwards."""
-
-    attempt: Attempt
-    browser: bytes
-    target: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +27,6 @@ class Parts:
     handler: Handler
     tickets: Tickets
     sessions: Sessions
-    begun: Pending[Begun]
     latencies: Latencies
 
 
@@ -52,8 +40,7 @@ def assemble(app: App, work: Workflows) -> Parts:
         models=serving.models,
         recorder=serving.recorder,
         handler=serving.handler,
-        tickets=Tickets(app.clock),
-        sessions=Sessions(app.clock),
-        begun=Pending(app.clock, max_kept=10_000),
+        tickets=Tickets(app.store.expiring, app.clock),
+        sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
         latencies=Latencies(),
     )

@@ -1,96 +1,108 @@
-"""Sign-in for browsers: one-time tickets and short sessions, both in memory and kept only as digests."""
+"""Sign-in for browsers: one-time links and short sessions, shared by all servers and kept only as digests."""
 
 from __future__ import annotations
 
-import hmac
 import secrets
-import threading
-from dataclasses import dataclass, replace
-from datetime import datetime
-from hashlib import sha256
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from headrace.core.identity import Proof, Session
-from headrace.core.ports import Clock
+import msgspec
+
+from headrace.access.memory import Memory
+from headrace.core.canonical import digest_bytes
+from headrace.core.identity import Expiring, Proof, Session
+from headrace.core.ports import Clock, Epoch, ExpiringStore
 
 TICKET_S = 600.0
 MAX_AGE_S = 43_200.0
 MAX_IDLE_S = 3_600.0
-_MAX_TICKETS = 100
-_MAX_SESSIONS = 1_000
+_NOTED_S = 60.0
+"""How often at most it is written that a session is in use."""
+_MAX_OF_ONE = 100
+"""How many links, and how many sessions, one identity has at most."""
 _RANDOM_BYTES = 32
+_TICKET, _SESSION = "ticket", "session"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """One ticket or session: whose it is, its moments on the monotonic clock, and what was proved in it."""
+    """One session: whose it is, what was proved in it, and the token that it began with, if any."""
 
-    digest: bytes
     name: str
-    made_s: float
-    used_s: float
     began_at: datetime
+    used_at: datetime
     proved_until: datetime | None = None
     proof: Proof | None = None
+    origin: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ends_at(self) -> datetime:
+        """From when on it is none any more, unless somebody uses it before."""
+        return min(self.began_at + timedelta(seconds=MAX_AGE_S), self.used_at + timedelta(seconds=MAX_IDLE_S))
 
 
 class Signed(NamedTuple):
-    """Who is signed in, and how they have proved it."""
+    """Who is signed in, how they have proved it, and by which token, if they pasted one.
+
+    Attributes:
+        origin: what that token goes by: ``token``, ``family``, ``run``. The session ends with it.
+    """
 
     name: str
     session: Session
+    origin: Mapping[str, str]
 
 
 class Tickets:
-    """Links that sign one person in once, within ten minutes.
+    """Links that sign one person in once, within ten minutes, at whichever server.
 
     Example::
 
         tickets.redeem(tickets.issue("ann"))  # "ann"; None the second time
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, expiring: ExpiringStore, clock: Clock) -> None:
+        self._expiring = expiring
         self._clock = clock
-        self._lock = threading.Lock()
-        self._kept: list[_Kept] = []
 
     def issue(self, name: str) -> str:
         """A new ticket for the identity ``name``: 32 random bytes as URL-safe text."""
-        text, kept = _new(name, self._clock)
-        with self._lock:
-            self._kept = [*self._kept[-(_MAX_TICKETS - 1) :], kept]
+        text = secrets.token_urlsafe(_RANDOM_BYTES)
+        ends_at = self._clock.now() + timedelta(seconds=TICKET_S)
+        kept = Expiring(kind=_TICKET, key=_digest(text), subject=name, value="", ends_at=ends_at)
+        self._expiring.change(_TICKET, kept.key, lambda _: kept, most=_MAX_OF_ONE)
         return text
 
     def redeem(self, ticket: str) -> str | None:
         """The identity that ``ticket`` was issued to; from now on it is worth nothing."""
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            self._kept = [kept for kept in self._kept if now_s - kept.made_s < TICKET_S]
-            found = _match(self._kept, ticket)
-            if found is None:
-                return None
-            self._kept.remove(found)
-            return found.name
+        found = self._expiring.take(_TICKET, _digest(ticket))
+        return None if found is None else found.subject
 
 
 class Sessions:
-    """Who is signed in. A session ends after 12 hours, after an idle hour, or with the process.
+    """Who is signed in, at all servers of one database. A session ends after 12 hours or an idle hour.
 
-    Each process has its own: behind several, a browser has to come back to the same one.
+    What was looked up is remembered until anybody's rights change, for a second at most.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, expiring: ExpiringStore, epoch: Epoch, clock: Clock) -> None:
+        self._expiring = expiring
+        self._epoch = epoch
         self._clock = clock
-        self._lock = threading.Lock()
-        self._kept: dict[bytes, _Kept] = {}
+        self._known = Memory(self._look, epoch, clock)
 
-    def open(self, name: str) -> str:
-        """Begin a session of the identity ``name``; returns the cookie's value."""
-        text, kept = _new(name, self._clock)
-        with self._lock:
-            if len(self._kept) >= _MAX_SESSIONS:
-                self._kept.pop(min(self._kept.values(), key=lambda one: one.used_s).digest)
-            self._kept[kept.digest] = kept
+    def open(self, name: str, token: Session | None = None) -> str:
+        """Begin a session of the identity ``name``; returns the cookie's value.
+
+        Args:
+            token: what the token says that was pasted: the session ends with it.
+        """
+        text, now = secrets.token_urlsafe(_RANDOM_BYTES), self._clock.now()
+        names = {} if token is None else {"token": token.token, "family": token.family, "run": token.run}
+        origin = {what: value for what, value in names.items() if value is not None}
+        self._change(_digest(text), lambda _: _Kept(name=name, began_at=now, used_at=now, origin=origin))
         return text
 
     def find(self, value: str | None, *, awake: bool = True) -> Signed | None:
@@ -101,57 +113,57 @@ class Sessions:
         """
         if not value:
             return None
-        digest, now_s = _digest(value), self._clock.monotonic_s()
-        with self._lock:
-            kept = self._kept.get(digest)
-            if kept is None:
-                return None
-            if now_s - kept.made_s >= MAX_AGE_S or now_s - kept.used_s >= MAX_IDLE_S:
-                del self._kept[digest]
-                return None
-            if awake:
-                self._kept[digest] = replace(kept, used_s=now_s)
+        key, now = _digest(value), self._clock.now()
+        kept = self._known.get(key)
+        if kept is None or now >= kept.ends_at:
+            return None
+        if awake and now - kept.used_at >= timedelta(seconds=_NOTED_S):
+            self._change(key, lambda standing: standing and replace(standing, used_at=now))
+            self._known.forget(key)
         session = Session(
-            token=digest.hex()[:16], began_at=kept.began_at, proved_until=kept.proved_until, proof=kept.proof
+            token=key[:16], began_at=kept.began_at, proved_until=kept.proved_until, proof=kept.proof
         )
-        return Signed(kept.name, session)
+        return Signed(kept.name, session, kept.origin)
 
     def prove(self, value: str | None, until: datetime, proof: Proof) -> bool:
         """Note that a second factor was shown in a session; False if there is no such session."""
-        digest = _digest(value or "")
-        with self._lock:
-            kept = self._kept.get(digest)
-            if kept is not None:
-                self._kept[digest] = replace(kept, proved_until=until, proof=proof)
-        return kept is not None
+        changed = self._change(
+            _digest(value or ""),
+            lambda standing: standing and replace(standing, proved_until=until, proof=proof),
+        )
+        self._epoch.advance()
+        return changed is not None
 
     def close_all(self, name: str) -> int:
         """End every session of the identity ``name``; returns how many there were."""
-        with self._lock:
-            ended = [digest for digest, kept in self._kept.items() if kept.name == name]
-            for digest in ended:
-                del self._kept[digest]
-        return len(ended)
+        n_ended = self._expiring.remove(_SESSION, name)
+        if n_ended:
+            self._epoch.advance()
+        return n_ended
 
     def close(self, value: str | None) -> None:
         """End a session; one that has ended already is no error."""
-        with self._lock:
-            self._kept.pop(_digest(value or ""), None)
+        if value and self._expiring.take(_SESSION, _digest(value)) is not None:
+            self._epoch.advance()
+
+    def _look(self, key: str) -> _Kept | None:
+        found = self._expiring.find(_SESSION, key)
+        return None if found is None else _read(found)
+
+    def _change(self, key: str, update: Callable[[_Kept | None], _Kept | None]) -> Expiring | None:
+        def changed(standing: Expiring | None) -> Expiring | None:
+            kept = update(None if standing is None else _read(standing))
+            if kept is None:
+                return None
+            text = msgspec.json.encode(kept).decode()
+            return Expiring(kind=_SESSION, key=key, subject=kept.name, value=text, ends_at=kept.ends_at)
+
+        return self._expiring.change(_SESSION, key, changed, most=_MAX_OF_ONE)
 
 
-def _new(name: str, clock: Clock) -> tuple[str, _Kept]:
-    text, now_s = secrets.token_urlsafe(_RANDOM_BYTES), clock.monotonic_s()
-    return text, _Kept(digest=_digest(text), name=name, made_s=now_s, used_s=now_s, began_at=clock.now())
+def _read(one: Expiring) -> _Kept:
+    return msgspec.json.decode(one.value, type=_Kept)
 
 
-def _match(all_kept: list[_Kept], text: str) -> _Kept | None:
-    """The entry for ``text``; every entry is compared, so the time taken tells nothing."""
-    digest, found = _digest(text), None
-    for kept in all_kept:
-        if hmac.compare_digest(kept.digest, digest):
-            found = kept
-    return found
-
-
-def _digest(text: str) -> bytes:
-    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+def _digest(text: str) -> str:
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlalchemy import insert, update
@@ -19,10 +20,16 @@ class SqlPrincipals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, principal: Principal) -> None:
+    def save(
+        self,
+        principal: Principal,
+        guard: Callable[[Principal | None, Sequence[Principal]], None] | None = None,
+    ) -> None:
         named = principals.c.name == principal.name
-        with self._database.write("principals", principal.name) as connection:
+        with self._database.write("principals") as connection:
             standing = one(connection, Principal, principals, named)
+            if guard is not None:
+                guard(standing, many(connection, Principal, documents(principals)))
             if standing is None:
                 kept = replace(principal, session=None)
                 connection.execute(insert(principals).values(values(kept, name=principal.name)))

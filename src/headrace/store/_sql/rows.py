@@ -19,6 +19,11 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+def moment(us: int) -> datetime:
+    """The moment that :func:`microseconds` made a number of."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
 def values(record: object, **keys: Any) -> dict[str, Any]:
     """The row for ``record``: its keys and its document."""
     return {**keys, "schema_version": SCHEMA_VERSION, "document": dump(record)}

@@ -187,6 +187,32 @@ uses = Table(
     Index(None, "last_us"),
 )
 
+expiring = Table(
+    "hr_expiring",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    _text("subject"),
+    _moment("ends_us"),
+    _text("value"),
+    Index(None, "kind", "subject", "ends_us"),
+    Index(None, "ends_us"),
+)
+
+sightings = Table(
+    "hr_sightings",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    _text("principal"),
+    _text("network"),
+    _text("token"),
+    _moment("at_us"),
+    _text("source"),
+    Index(None, "at_us"),
+    # Whoever reads on from a number must never meet it again.
+    sqlite_autoincrement=True,
+)
+
 audit = Table(
     "hr_audit",
     metadata,

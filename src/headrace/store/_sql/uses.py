@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Connection
 
 from headrace.core.identity import Use
 from headrace.store._sql.engine import Database
-from headrace.store._sql.rows import microseconds
+from headrace.store._sql.rows import microseconds, moment
 from headrace.store._sql.tables import uses
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqlUses:
@@ -41,8 +38,8 @@ class SqlUses:
                 action=row.action,
                 resource=row.resource,
                 count=row[3],
-                first_at=_moment(row.first_us),
-                last_at=_moment(row.last_us),
+                first_at=moment(row.first_us),
+                last_at=moment(row.last_us),
             )
             for row in rows
         ]
@@ -68,7 +65,3 @@ def _add(connection: Connection, use: Use) -> None:
         "last_us": max(standing.last_us, last_us),
     }
     connection.execute(update(uses).where(key).values(changed))
-
-
-def _moment(us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=us)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from headrace.core.errors import NotFound
+from headrace.core.errors import Conflict, NotFound
+from headrace.core.identity import Principal
 from headrace.core.ports import PrincipalStore
 from headrace.testing.factories import make_principal
 
@@ -37,3 +40,39 @@ class PrincipalStoreSuite:
         assert principals.find("absent") is None
         with pytest.raises(NotFound, match="absent"):
             principals.get("absent")
+
+    def test_a_guard_sees_what_stands_and_may_refuse(self, principals: PrincipalStore) -> None:
+        ada, mia = make_principal(name="ada"), make_principal(name="mia")
+        principals.save(mia)
+        seen: list[tuple[Principal | None, Sequence[Principal]]] = []
+        principals.save(ada, lambda standing, everybody: seen.append((standing, everybody)))
+        principals.save(ada, lambda standing, everybody: seen.append((standing, everybody)))
+        assert seen == [(None, [mia]), (ada, [mia, ada])]
+
+        def refuse(standing: Principal | None, everybody: Sequence[Principal]) -> None:
+            raise Conflict("no")
+
+        with pytest.raises(Conflict, match="no"):
+            principals.save(replace(ada, roles=()), refuse)
+        assert principals.get("ada") == ada
+
+    def test_of_changes_at_the_same_instant_each_guard_sees_those_before(
+        self, principals: PrincipalStore
+    ) -> None:
+        names = [f"p{number}" for number in range(8)]
+        for name in names:
+            principals.save(make_principal(name=name, roles=("admin",)))
+
+        def strip(name: str) -> bool:
+            def keep_one(standing: Principal | None, everybody: Sequence[Principal]) -> None:
+                if not any("admin" in other.roles for other in everybody if other.name != name):
+                    raise Conflict("the last one")
+
+            try:
+                principals.save(make_principal(name=name, roles=("viewer",)), keep_one)
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as threads:
+            assert sorted(threads.map(strip, names)) == [False] + [True] * 7

@@ -50,13 +50,13 @@ def list_releases(
 @router.get("/releases/{release_id}")
 def show_release(release_id: Id, server: Server, me: Me) -> reading.ReleaseReport:
     """One release: manifest, verdicts with their evidence, approvals, rollout."""
-    return reading.release_report(server.app, me, find_release(server.app, release_id).id)
+    return reading.release_report(server.app, me, find_release(server.app, me, release_id).id)
 
 
 @router.get("/releases/{release_id}/difference")
 def show_difference(release_id: Id, server: Server, me: Me) -> Difference:
     """What differs from the release that is live, or that was live when this one was made."""
-    return difference(server.app, me, find_release(server.app, release_id).id)
+    return difference(server.app, me, find_release(server.app, me, release_id).id)
 
 
 @router.post("/releases/{release_id}/approve")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from headrace.access.credentials import GrantRefused
+from headrace.access.networks import place_of
 from headrace.access.tries import TooManyTries
 from headrace.app import credentials
 from headrace.app.exchange import GRANT_TYPES, Client, UnsupportedGrant, exchange, give_back
@@ -91,7 +92,10 @@ def issue(server: Server, request: Request, body: Annotated[bytes, Depends(_body
     authorization = request.headers.get("authorization")
     try:
         form = _form(request.headers.get("content-type", ""), body)
-        granted = exchange(server.app, form, _client(authorization, form))
+        client = _client(authorization, form)
+        if client is not None:
+            client = client._replace(place=place_of(request.scope.get("client")))
+        granted = exchange(server.app, form, client)
     except GrantRefused as error:
         headers = {"www-authenticate": 'Basic realm="headrace"'} if authorization else {}
         status = 401 if error.code == "invalid_client" else 400

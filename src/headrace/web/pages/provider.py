@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
-from hashlib import sha256
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headrace.access.oidc import Provider
+from headrace.access.signins import WAIT_S
 from headrace.app import linking
 from headrace.core.errors import HeadraceError, NotFound, Unauthenticated, Unavailable
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.pages.signin import ask, safe_target, welcome
-from headrace.web.parts import Begun
 from headrace.web.problems import status_of
 
 COOKIE = "headrace_signin"
 _PATH = "/signin/oidc"
-_WAIT_S = 600
 
 
 def begin(request: Request) -> Response:
@@ -30,13 +25,11 @@ def begin(request: Request) -> Response:
         address, attempt = provider.begin(redirect_uri)
     except Unavailable as error:
         return ask(request, status=status_of(error), problem=str(error))
-    secret = secrets.token_urlsafe(32)
-    target = safe_target(request.query_params.get("next", "/"))
-    parts.begun.put(attempt.state, Begun(attempt=attempt, browser=_digest(secret), target=target))
+    sealed = parts.app.access.signins.begin(attempt, safe_target(request.query_params.get("next", "/")))
     response = RedirectResponse(address, 303)
     # Lax: the browser has to send it when the provider sends the person back.
     response.set_cookie(
-        COOKIE, secret, max_age=_WAIT_S, path=_PATH, httponly=True, samesite="lax",
+        COOKIE, sealed, max_age=WAIT_S, path=_PATH, httponly=True, samesite="lax",
         secure=request.url.scheme == "https",
     )  # fmt: skip
     return response
@@ -56,13 +49,7 @@ def finish(request: Request) -> Response:
 def _finish(request: Request, provider: Provider) -> Response:
     parts, said = parts_of(request), request.query_params
     state = said.get("state", "")
-    begun = parts.begun.take(state)
-    mine = _digest(request.cookies.get(COOKIE, ""))
-    if begun is None or not hmac.compare_digest(begun.browser, mine):
-        raise Unauthenticated(
-            "This sign-in was finished already, took more than ten minutes, or began in another browser. "
-            "Start over."
-        )
+    begun = parts.app.access.signins.finish(request.cookies.get(COOKIE, ""), state)
     if "code" not in said:
         why = said.get("error", "no code")[:100]
         raise Unauthenticated(
@@ -85,7 +72,3 @@ def _provider(request: Request) -> Provider:
         )
         raise error
     return provider
-
-
-def _digest(text: str) -> bytes:
-    return sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -46,7 +46,7 @@ class Choice:
 def show(request: Request) -> Response:
     """One release."""
     app, me = parts_of(request).app, principal_of(request.scope)
-    report = reading.release_report(app, me, find_release(app, request.path_params["release_id"]).id)
+    report = reading.release_report(app, me, find_release(app, me, request.path_params["release_id"]).id)
     release = report.release
     judged = [Judged(verdict=v, blocks=blocks(v.evidence)) for v in report.verdicts]
     present = reading.route(app, me, release.project)

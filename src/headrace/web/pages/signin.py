@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headrace.core.errors import NotFound, Unauthenticated
+from headrace.core.identity import Session
 from headrace.web.identity import (
     cookie,
     end_session,
@@ -46,7 +47,9 @@ async def enter(request: Request) -> Response:
         # Its token lives minutes, bound to a run; a session would live hours, bound to nothing.
         why = f"{principal.name!r} is no person. Only people sign in; programs send their token."
         return await run_in_threadpool(ask, request, status=401, problem=why, target=target)
-    return await run_in_threadpool(_signed_in, request, RedirectResponse(target, 303), principal.name)
+    return await run_in_threadpool(
+        _signed_in, request, RedirectResponse(target, 303), principal.name, principal.session
+    )
 
 
 def leave(request: Request) -> Response:
@@ -86,9 +89,9 @@ def safe_target(text: str) -> str:
     return text if here and text.isprintable() and len(text) <= 200 else "/"
 
 
-def _signed_in(request: Request, response: Response, name: str) -> Response:
+def _signed_in(request: Request, response: Response, name: str, token: Session | None = None) -> Response:
     parts = parts_of(request)
     parts.sessions.close(cookie(request.scope))
     parts.app.store.audit.append(name, "session.start", f"principal:{name}", {})
-    set_session(response, parts.sessions.open(name), secure=request.url.scheme == "https")
+    set_session(response, parts.sessions.open(name, token), secure=request.url.scheme == "https")
     return response
