@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from headrace.access.policy import DEFAULT
-from headrace.app import grants, identities, policies
+from headrace.app import grants, identities
 from headrace.app.composition import App
 from headrace.app.operations import decide
+from headrace.app.policies import POLICY
 from headrace.core.errors import Denied, HeadraceError
 from headrace.core.identity import ROLES, Principal, Role
 from headrace.core.release import Release
@@ -117,13 +118,13 @@ class Separation(RuleBasedStateMachine):
     def propose_policy(self, who: str, text: str) -> None:
         """Somebody wants other rules."""
         with refusals():
-            policies.propose(self.app, self._me(who), text)
+            POLICY.propose(self.app, self._me(who), text)
 
     @rule(who=WHO, version=st.integers(1, 3))
     def decide_policy(self, who: str, version: int) -> None:
         """Somebody decides about them."""
         with refusals():
-            policies.decide(self.app, self._me(who), version, "approved")
+            POLICY.decide(self.app, self._me(who), version, "approved")
 
     @invariant()
     def nobody_approved_their_own(self) -> None:
