@@ -12,6 +12,7 @@ from headrace.app.composition import App
 from headrace.app.controls import RULES
 from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Resource
+from headrace.core.release import Waiver
 
 Kind = Literal["release", "grant", "waiver", "policy", "rules"]
 
@@ -81,9 +82,7 @@ def _waivers(app: App, me: Principal) -> Iterator[Waiting]:
     for standing in waivers.waivers(app, me):
         waiver = standing.waiver
         if waiver.state == "asked" and standing.missing:
-            why_not = why_not_decide(app, me, "waiver.decide", waivers.resource_of(waiver), waiver.asked_by)
-            if not why_not and any(one["by"] == me.name for one in waiver.decisions):
-                why_not = "you have agreed; somebody else is needed"
+            why_not = why_not_waiver(app, me, waiver)
             yield Waiting(
                 kind="waiver",
                 id=waiver.id,
@@ -114,6 +113,14 @@ def _texts(app: App, me: Principal) -> Iterator[Waiting]:
                     may_decide=not why_not,
                     why_not=why_not,
                 )
+
+
+def why_not_waiver(app: App, me: Principal, waiver: Waiver) -> str:
+    """Why ``me`` may not decide about a waiver; empty if they may."""
+    why_not = why_not_decide(app, me, "waiver.decide", waivers.resource_of(waiver), waiver.asked_by)
+    if not why_not and any(one["by"] == me.name for one in waiver.decisions):
+        return "you have agreed; somebody else is needed"
+    return why_not
 
 
 def why_not_decide(app: App, me: Principal, action: str, resource: str | Resource, *makers: str) -> str:
