@@ -1,4 +1,4 @@
-"""What governing leaves behind: texts of each state, waivers of each kind, and names as long as they may be."""
+"""What governing leaves behind: texts of each state, waivers of each kind, and the longest names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from headrace.app.policies import POLICY
 from headrace.core.identity import Principal
 from headrace.core.release import Waiver
 from headrace.releases.waivers import Size
+from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
 from tests.web.seed import AUDITOR
 
@@ -26,6 +27,15 @@ VIEWERS_PREDICT = DEFAULT.replace(
     '\n\n@id("developer")',
 )
 NO_GENDER = "forbidden_inputs: [gender, native_language]\n"
+
+
+ADDRESSES = {"/policy": POLICY, "/policy/rules": RULES}
+"""Where the pages of each kind of text are."""
+
+
+def text_of(address: str, number: int) -> str:
+    """A text that can come into force, another for each number."""
+    return f"{DEFAULT}\n// {number}\n" if address == "/policy" else f"forbidden_inputs: [c{number}]\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +60,19 @@ def govern(app: App) -> Governed:
         kind.decide(app, grace, first.version, "rejected", "Say why.")
         second = kind.propose(app, author, live, "Asked for by the works council in its letter of 3 March.")
         kind.decide(app, grace, second.version, "approved", "As agreed.")
-        kind.propose(app, author, waits, "Viewers try models out before they ask for more." if kind is POLICY else "")
+        kind.propose(
+            app, author, waits, "Viewers try models out before they ask for more." if kind is POLICY else ""
+        )
     app.identities.add(
         LONG, ["operator"], actor=AUTHOR, kind="service", owner=AUTHOR, purpose="Scores cars at night. " * 8
     )
-    waiting = _ask(app, author, "control:canary", "medium", "The launch is on Monday, and a canary takes a week.")
+    waiting = _ask(
+        app, author, "control:canary", "medium", "The launch is on Monday, and a canary takes a week."
+    )
     waivers.decide(app, grace, waiting.id, "approved", "For the launch only.")
-    holding = _ask(app, author, "control:documentation", "small", "The description is with the legal department. " * 6)
+    holding = _ask(
+        app, author, "control:documentation", "small", "The description is with the legal department. " * 6
+    )
     waivers.decide(app, grace, holding.id, "approved")
     expired = _ask(app, author, "gate:champion", "medium", "Last winter's storm.")
     for by in (grace, auditor):
@@ -71,3 +87,9 @@ def govern(app: App) -> Governed:
 
 def _ask(app: App, me: Principal, rule: str, size: Size, reason: str) -> Waiver:
     return waivers.ask(app, me, "cars", rule, reason=reason, days=7, size=size)
+
+
+def post(site: Site, path: str, by: str = AUTHOR, **form: str) -> tuple[int, str]:
+    """Status of an answer, and where it leads or what it shows."""
+    answer = site.post(path, by=by, data=form, headers={"accept": "text/html"})
+    return answer.status_code, answer.headers.get("location", answer.text)
