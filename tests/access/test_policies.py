@@ -8,21 +8,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from headrace.access.policies import (
-    Approve,
-    Policies,
-    Refuse,
-    Supersede,
-    check_keys,
-    transition,
-)
+from headrace.access.policies import Policies, check_keys
 from headrace.access.policy import DEFAULT, CedarPolicy
 from headrace.access.resources import policy_id
 from headrace.core.canonical import digest_bytes
-from headrace.core.errors import Conflict, IllegalTransition
+from headrace.core.errors import Conflict
 from headrace.core.identity import PolicyText, Resource
 from headrace.core.ports import Policy
 from headrace.testing import START, PolicySuite, make_principal
@@ -142,29 +133,6 @@ def test_the_newest_live_text_wins_when_a_process_died_before_tidying_up(door: D
     for version in (1, 3, 2):
         _kept(door, make_text(version, CLOSED + f"// {version}", workspace=workspace, state="live"))
     assert _policies(door).in_force(workspace).version == 3
-
-
-def test_a_text_is_decided_once_and_never_by_its_author() -> None:
-    waiting = make_text()
-    live = transition(waiting, Approve(by="vic", at=START))
-    assert (live.state, live.approver, live.revision) == ("live", "vic", 1)
-    assert transition(waiting, Refuse(by="vic", at=START)).state == "refused"
-    assert transition(live, Supersede(at=START)).state == "superseded"
-    with pytest.raises(Conflict, match="is the work of 'ann'"):
-        transition(waiting, Approve(by="ann", at=START))
-
-
-@given(
-    st.sampled_from(["waiting", "live", "superseded", "refused"]),
-    st.sampled_from([Approve(by="vic", at=START), Refuse(by="vic", at=START), Supersede(at=START)]),
-)
-def test_there_are_three_steps_and_no_others(state: str, event: Approve | Refuse | Supersede) -> None:
-    text, decides = make_text(state=state), not isinstance(event, Supersede)
-    if (state == "waiting" and decides) or (state == "live" and not decides):
-        assert transition(text, event).revision == 1
-    else:
-        with pytest.raises(IllegalTransition, match=f"is {state}"):
-            transition(text, event)
 
 
 def test_a_policy_that_locks_everybody_out_is_refused_with_who_is_lost() -> None:

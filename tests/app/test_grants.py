@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from headrace.access.grants import NEVER_BY_GRANT
-from headrace.app import grants, incidents, policies
+from headrace.app import grants, incidents
 from headrace.app import identities as people
 from headrace.app.composition import App, open_app
+from headrace.app.policies import POLICY
 from headrace.core.errors import Conflict, Denied, InvalidInput
 from headrace.core.identity import Grant, Resource
 from tests.app.team import Team, home, new_team
@@ -138,7 +139,7 @@ def test_a_grant_never_leads_to_a_grant_nor_to_any_right_that_would_stay(team: T
     with pytest.raises(Denied, match="access.write"):
         people.add(team.app, team["otto"], "puppet", ["admin"])
     with pytest.raises(Denied, match="policy.propose"):
-        policies.propose(team.app, team["otto"], "")
+        POLICY.propose(team.app, team["otto"], "")
 
 
 def test_whoever_has_no_role_of_their_own_asks_for_nothing(team: Team) -> None:

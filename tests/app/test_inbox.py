@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace.app import grants, policies, waivers
+from headrace.app import grants, waivers
 from headrace.app.composition import App, open_app
 from headrace.app.inbox import inbox
+from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Role
 from headrace.testing import START, FakeClock, make_project, make_release, make_settings
 
@@ -29,7 +30,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         app.store.releases.move(release.id, release.state, "waiting")
         grants.ask(app, ada, "operator", "project:cars", "night shift")
         waivers.ask(app, ada, "cars", "gate:model", reason="The launch.", days=7, size="medium")
-        policies.propose(app, ada, policies.show(app, ada).text + "\n// nothing else\n", "a remark")
+        POLICY.propose(app, ada, POLICY.show(app, ada).text + "\n// nothing else\n", "a remark")
         yield app
 
 

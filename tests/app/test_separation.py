@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from headrace.access.policy import DEFAULT
-from headrace.app import controls, grants, identities, policies, waivers
+from headrace.app import controls, grants, identities, waivers
 from headrace.app.compliance import waiver_for
 from headrace.app.composition import App
+from headrace.app.controls import RULES
 from headrace.app.operations import decide
+from headrace.app.policies import POLICY
 from headrace.core.errors import Denied, HeadraceError
 from headrace.core.identity import ROLES, Principal, Role
 from headrace.core.release import Release
@@ -135,13 +137,13 @@ class Separation(RuleBasedStateMachine):
         """Somebody wants other controls."""
         with refusals():
             text = controls.show(self.app, self._me(who)).text
-            controls.propose(self.app, self._me(who), f"{text}\n# {number}\n")
+            RULES.propose(self.app, self._me(who), f"{text}\n# {number}\n")
 
     @rule(who=WHO, version=st.integers(1, 3))
     def decide_controls(self, who: str, version: int) -> None:
         """Somebody decides about them."""
         with refusals():
-            self._decided(who, controls.decide(self.app, self._me(who), version, "approved").text.author)
+            self._decided(who, RULES.decide(self.app, self._me(who), version, "approved").text.author)
 
     @rule(by=WHO, who=WHO, roles=st.sets(ROLE, min_size=1))
     def give_roles(self, by: str, who: str, roles: set[Role]) -> None:
@@ -169,13 +171,13 @@ class Separation(RuleBasedStateMachine):
     def propose_policy(self, who: str, text: str) -> None:
         """Somebody wants other rules."""
         with refusals():
-            policies.propose(self.app, self._me(who), text)
+            POLICY.propose(self.app, self._me(who), text)
 
     @rule(who=WHO, version=st.integers(1, 3))
     def decide_policy(self, who: str, version: int) -> None:
         """Somebody decides about them."""
         with refusals():
-            self._decided(who, policies.decide(self.app, self._me(who), version, "approved").author)
+            self._decided(who, POLICY.decide(self.app, self._me(who), version, "approved").text.author)
 
     @invariant()
     def nobody_approved_their_own(self) -> None:

@@ -9,48 +9,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from headrace.web.server import Server
-from tests.web.browsing import PHONE, Visit, chrome, visit
+from tests.web.browsing import CONTRAST, PHONE, Visit, chrome, visit
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
 from tests.web.seed import VIEWER
 
 pytestmark = pytest.mark.browser
 PLOTS = '[data-plot="performance"] svg.main-svg >> nth=0', '[data-plot="drift"] svg.main-svg >> nth=0'
-CONTRAST = """
-() => {
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgb = (text) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-    return [r, g, b, a / 255];
-  };
-  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
-  const ground = (node) => {
-    const layers = [];
-    for (let at = node; at; at = at.parentElement) layers.push(rgb(getComputedStyle(at).backgroundColor));
-    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
-  };
-  const light = (colour) => {
-    const part = colour.slice(0, 3).map((value) => {
-      const v = value / 255;
-      return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2];
-  };
-  const poor = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const node = walk.currentNode.parentElement, text = walk.currentNode.data.trim();
-    if (!text || node.closest("script, style, svg") || !node.offsetParent) continue;
-    const below = ground(node), top = over(rgb(getComputedStyle(node).color), below);
-    const [a, b] = [light(top), light(below)].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor.push(`${text.slice(0, 40)}: ${ratio.toFixed(2)}`);
-  }
-  return poor;
-}
-"""
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,17 @@
-"""The policy in force in each workspace, and how one text takes the place of another."""
+"""The policy in force in each workspace, and what a text is checked for before it takes its place."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 
 from headrace.access.examples import Failed, examples_of, failing
 from headrace.access.memory import Memory
 from headrace.access.policy import ACTIONS, ALWAYS, CedarPolicy
+from headrace.access.reviewed_texts import newest_usable
 from headrace.access.rules import check_names, rules_of
-from headrace.core.canonical import digest_bytes
-from headrace.core.errors import Conflict, IllegalTransition, InternalError, InvalidInput
+from headrace.core.errors import Conflict, InternalError
 from headrace.core.identity import (
     PLAIN,
     ROLES,
@@ -40,49 +39,6 @@ class InForce:
 
     version: int
     policy: CedarPolicy
-
-
-@dataclass(frozen=True, kw_only=True)
-class Approve:
-    """Somebody other than the author puts it into force."""
-
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refuse:
-    """It will not come into force."""
-
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Supersede:
-    """A newer one is in force."""
-
-    at: datetime
-
-
-def transition(text: PolicyText, event: Approve | Refuse | Supersede) -> PolicyText:
-    """The text after ``event``; ``revision`` grows by one.
-
-    Raises:
-        Conflict: the author would decide about their own text.
-        IllegalTransition: it was decided already, or is not in force.
-    """
-    if isinstance(event, Approve | Refuse) and text.state == "waiting":
-        if event.by == text.author:
-            raise Conflict(f"Version {text.version} is the work of {event.by!r}: ask somebody else.")
-        decided = replace(text, approver=event.by, revision=text.revision + 1)
-        return replace(decided, state="live" if isinstance(event, Approve) else "refused")
-    if isinstance(event, Supersede) and text.state == "live":
-        return replace(text, state="superseded", revision=text.revision + 1)
-    raise IllegalTransition(
-        f"Version {text.version} of the policy is {text.state}; it cannot {type(event).__name__.lower()}. "
-        "List the versions: headrace access policy ls"
-    )
 
 
 class Policies:
@@ -140,16 +96,16 @@ class Policies:
             return found
 
     def _newest(self, workspace: str, last: InForce | None) -> InForce:
-        for state in ("live", "superseded"):
-            texts = self._texts.list(workspace=workspace, subject=workspace, state=state)
-            for text in sorted(texts, key=lambda text: text.version, reverse=True):
-                if last is not None and last.policy.text == text.text and last.version == text.version:
-                    return last
-                try:
-                    return InForce(version=text.version, policy=_opened(text))
-                except InvalidInput as error:
-                    self._report(text.id, workspace, str(error), text)
-        return InForce(version=0, policy=self._default)
+        def read(text: PolicyText) -> InForce:
+            if last is not None and last.policy.text == text.text and last.version == text.version:
+                return last
+            return InForce(version=text.version, policy=CedarPolicy(text.text))
+
+        def report(text: PolicyText, why: str) -> None:
+            self._report(text.id, workspace, why, text)
+
+        found = newest_usable(self._texts, workspace, workspace, read=read, report=report)
+        return found or InForce(version=0, policy=self._default)
 
     def _report(self, key: str, workspace: str, why: str, text: PolicyText | None = None) -> None:
         if key in self._reported:
@@ -167,12 +123,6 @@ class Policies:
                 evidence={"why": why, "version": None if text is None else text.version},
             )
         )
-
-
-def _opened(text: PolicyText) -> CedarPolicy:
-    if digest_bytes(text.text.encode()) != text.digest:
-        raise InvalidInput(f"Version {text.version} is not what was approved: its digest is another.")
-    return CedarPolicy(text.text)
 
 
 def check_text(text: str, clock: Clock, workspace: str) -> tuple[CedarPolicy, list[Failed]]:

@@ -85,6 +85,15 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
             start = token.end()
 
 
+def _rest(text: str) -> Iterator[tuple[int, str]]:
+    """Line and text of what follows the last statement: one that nothing ends."""
+    ends = [token.end() for token in _TOKEN.finditer(text) if token.group() == ";"]
+    before = _BEFORE.match(text, ends[-1] if ends else 0)
+    begin = len(text) if before is None else before.end()
+    if begin < len(text):
+        yield text.count("\n", 0, begin) + 1, text[begin:]
+
+
 def _read(text: str) -> list[tuple[Rule, dict[str, Any]]]:
     """Each rule, and the same in Cedar's JSON form."""
     import cedarpy
@@ -93,7 +102,7 @@ def _read(text: str) -> list[tuple[Rule, dict[str, Any]]]:
     try:
         found = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as error:
-        raise InvalidInput(_unparsed(error, pieces)) from error
+        raise InvalidInput(_unparsed(error, text, pieces)) from error
     if found["templates"]:
         raise InvalidInput("The policy holds a template (?principal or ?resource). Write the rule out.")
     rules: dict[str, dict[str, Any]] = found["staticPolicies"]
@@ -109,11 +118,11 @@ def _id(parsed: dict[str, Any]) -> str:
     return name
 
 
-def _unparsed(error: ValueError, pieces: list[tuple[int, str]]) -> str:
+def _unparsed(error: ValueError, text: str, pieces: list[tuple[int, str]]) -> str:
     import cedarpy
 
     where = ""
-    for line, piece in pieces:
+    for line, piece in [*pieces, *_rest(text)]:
         try:
             cedarpy.policies_to_json_str(piece)
         except ValueError as first:

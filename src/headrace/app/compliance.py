@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace.access.incidents import Step
+from headrace.access.reviewed_texts import newest_usable
 from headrace.app.composition import App
-from headrace.core.canonical import digest_bytes, digest_of
-from headrace.core.errors import GateFailed, InvalidInput, NotFound
+from headrace.core.canonical import digest_of
+from headrace.core.errors import GateFailed, NotFound
 from headrace.core.identity import Incident, PolicyText, Principal, Resource
 from headrace.core.ids import derived_id
 from headrace.core.project import Column, Project
@@ -29,27 +30,23 @@ def subject_of(workspace: str) -> str:
 
 def in_force(app: App, workspace: str) -> InForce:
     """The rules that hold in a workspace at this moment; Headrace's own where it has none."""
-    for state in ("live", "superseded"):
-        texts = app.store.policies.list(workspace=workspace, subject=subject_of(workspace), state=state)
-        for text in sorted(texts, key=lambda text: text.version, reverse=True):
-            try:
-                return _opened(text)
-            except InvalidInput as error:
-                # Such as a control that this version of Headrace does not know: the text before it holds.
-                app.access.incidents.open(
-                    "rules_broken",
-                    text.author,
-                    workspace,
-                    title=f"Version {text.version} of the rules cannot be used; the one before it holds",
-                    raised_by=SYSTEM,
-                    evidence={"why": str(error), "version": text.version},
-                )
-    return house_rules()
+
+    def report(text: PolicyText, why: str) -> None:
+        # Such as a control that this version of Headrace does not know: the text before it holds.
+        app.access.incidents.open(
+            "rules_broken",
+            text.author,
+            workspace,
+            title=f"Version {text.version} of the rules cannot be used; the one before it holds",
+            raised_by=SYSTEM,
+            evidence={"why": why, "version": text.version},
+        )
+
+    subject = subject_of(workspace)
+    return newest_usable(app.store.policies, workspace, subject, read=_read, report=report) or house_rules()
 
 
-def _opened(text: PolicyText) -> InForce:
-    if digest_bytes(text.text.encode()) != text.digest:
-        raise InvalidInput(f"Version {text.version} is not what was approved: its digest is another.")
+def _read(text: PolicyText) -> InForce:
     return InForce(rules=read_rules(text.text), version=text.version, digest=text.digest, text=text.text)
 
 

@@ -1,4 +1,4 @@
-"""What waits for a person: releases, rights, waivers, policies. The list asks the rule that is checked."""
+"""What waits for a person: releases, rights, waivers, texts. The list asks the rule that is checked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from headrace.app import grants, policies, reading, waivers
+from headrace.app import grants, reading, waivers
 from headrace.app.composition import App
+from headrace.app.controls import RULES
+from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Resource
+from headrace.core.release import Waiver
 
-Kind = Literal["release", "grant", "waiver", "policy"]
+Kind = Literal["release", "grant", "waiver", "policy", "rules"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class Waiting:
     """One thing that somebody has to decide.
 
     Attributes:
-        id: the release, the grant, the waiver, or the version of the policy.
+        id: the release, the grant, the waiver, or the version of the text.
         about: what it would change, in a line.
         why: the reason that was given.
         asked_by: who made it or asked for it, and therefore does not decide.
@@ -39,7 +42,7 @@ class Waiting:
 
 def inbox(app: App, me: Principal) -> list[Waiting]:
     """Everything that waits and that ``me`` may see; what they may decide comes first, then the oldest."""
-    found = [*_releases(app, me), *_grants(app, me), *_waivers(app, me), *_policies(app, me)]
+    found = [*_releases(app, me), *_grants(app, me), *_waivers(app, me), *_texts(app, me)]
     return sorted(found, key=lambda one: (not one.may_decide, one.at))
 
 
@@ -47,7 +50,7 @@ def _releases(app: App, me: Principal) -> Iterator[Waiting]:
     for release in reading.releases(app, me):
         if release.state == "waiting":
             manifest = release.manifest
-            why_not = _why_not(app, me, "release.approve", f"release:{release.id}", release.author)
+            why_not = why_not_decide(app, me, "release.approve", f"release:{release.id}", release.author)
             yield Waiting(
                 kind="release",
                 id=release.id,
@@ -62,7 +65,7 @@ def _releases(app: App, me: Principal) -> Iterator[Waiting]:
 
 def _grants(app: App, me: Principal) -> Iterator[Waiting]:
     for grant in grants.grants(app, me, "asked"):
-        why_not = _why_not(app, me, "grant.decide", f"grant:{grant.id}", grant.asked_by, grant.subject)
+        why_not = why_not_decide(app, me, "grant.decide", f"grant:{grant.id}", grant.asked_by, grant.subject)
         yield Waiting(
             kind="grant",
             id=grant.id,
@@ -79,9 +82,7 @@ def _waivers(app: App, me: Principal) -> Iterator[Waiting]:
     for standing in waivers.waivers(app, me):
         waiver = standing.waiver
         if waiver.state == "asked" and standing.missing:
-            why_not = _why_not(app, me, "waiver.decide", f"waiver:{waiver.id}", waiver.asked_by)
-            if not why_not and any(one["by"] == me.name for one in waiver.decisions):
-                why_not = "you have agreed; somebody else is needed"
+            why_not = why_not_waiver(app, me, waiver)
             yield Waiting(
                 kind="waiver",
                 id=waiver.id,
@@ -94,26 +95,35 @@ def _waivers(app: App, me: Principal) -> Iterator[Waiting]:
             )
 
 
-def _policies(app: App, me: Principal) -> Iterator[Waiting]:
-    if not app.gatekeeper.allows(me, "policy.read", f"policy:{me.workspace}"):
+def _texts(app: App, me: Principal) -> Iterator[Waiting]:
+    if not app.gatekeeper.allows(me, "policy.read", POLICY.resource(me.workspace)):
         return
-    for text in policies.versions(app, me):
-        if text.state == "waiting":
-            resource = f"policy:{text.workspace}@{text.version}"
-            why_not = _why_not(app, me, "policy.decide", resource, text.author)
-            yield Waiting(
-                kind="policy",
-                id=str(text.version),
-                about=f"version {text.version} of the access policy of {text.workspace}",
-                why=text.comment,
-                asked_by=text.author,
-                at=text.at,
-                may_decide=not why_not,
-                why_not=why_not,
-            )
+    for kind, texts, what in (("policy", POLICY, "access policy"), ("rules", RULES, "rules for projects")):
+        for text in texts.versions(app, me):
+            if text.state == "waiting":
+                resource = texts.resource(text.workspace, text.version)
+                why_not = why_not_decide(app, me, "policy.decide", resource, text.author)
+                yield Waiting(
+                    kind=kind,  # type: ignore[arg-type]
+                    id=str(text.version),
+                    about=f"version {text.version} of the {what} of {text.workspace}",
+                    why=text.comment,
+                    asked_by=text.author,
+                    at=text.at,
+                    may_decide=not why_not,
+                    why_not=why_not,
+                )
 
 
-def _why_not(app: App, me: Principal, action: str, resource: str | Resource, *makers: str) -> str:
+def why_not_waiver(app: App, me: Principal, waiver: Waiver) -> str:
+    """Why ``me`` may not decide about a waiver; empty if they may."""
+    why_not = why_not_decide(app, me, "waiver.decide", f"waiver:{waiver.id}", waiver.asked_by)
+    if not why_not and any(one["by"] == me.name for one in waiver.decisions):
+        return "you have agreed; somebody else is needed"
+    return why_not
+
+
+def why_not_decide(app: App, me: Principal, action: str, resource: str | Resource, *makers: str) -> str:
     """Why ``me`` may not decide; empty if they may."""
     keeper = app.gatekeeper
     if keeper.allows(me, action, resource) or keeper.lacks_proof(me, action, resource):

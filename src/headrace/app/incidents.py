@@ -56,6 +56,12 @@ def incident(app: App, me: Principal, incident_id: str) -> Incident:
     )
 
 
+def incidents_about(app: App, me: Principal, name: str) -> list[Incident]:
+    """Incidents about one identity that ``me`` may look into, newest first; none if they look into none."""
+    found = app.store.incidents.list(workspace=me.workspace, subject=name)
+    return [one for one in reversed(found) if app.gatekeeper.allows(me, "incident.work", resource_of(one))]
+
+
 def take(app: App, me: Principal, incident_id: str) -> Incident:
     """Look into an incident. Raises NotFound, Denied, Conflict."""
     return _step(app, me, incident(app, me, incident_id), "take")

@@ -106,17 +106,30 @@ def waivers(app: App, principal: Principal, project: str | None = None) -> list[
     if project is not None:
         app.gatekeeper.require(principal, "project.read", f"project:{project}")
         app.store.projects.get(project)
-    now = app.clock.now()
     return [
-        Standing(
-            waiver=waiver,
-            holds=waiver.state == "granted" and now < waiver.ends_at,
-            missing=missing(waiver) if now < waiver.ends_at else "",
-        )
+        _standing(app, waiver)
         for waiver in app.store.waivers.list(workspace=principal.workspace, subject=project)
         if project is not None
         or app.gatekeeper.allows(principal, "project.read", f"project:{waiver.subject}")
     ]
+
+
+def waiver(app: App, principal: Principal, waiver_id: str) -> Standing:
+    """One waiver by its id, or by how it begins.
+
+    Raises:
+        NotFound: there is none that ``principal`` may read, or more than one.
+    """
+    return _standing(app, find(app, principal, waiver_id))
+
+
+def _standing(app: App, waiver: Waiver) -> Standing:
+    now = app.clock.now()
+    return Standing(
+        waiver=waiver,
+        holds=waiver.state == "granted" and now < waiver.ends_at,
+        missing=missing(waiver) if now < waiver.ends_at else "",
+    )
 
 
 def find(app: App, me: Principal, text: str) -> Waiver:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.access.rules import LARGEST
-from headrace.app import policies
+from headrace.app.policies import POLICY
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import PolicyText
@@ -47,7 +47,7 @@ def show(
 ) -> None:
     """Print a version's text: redirect it into a file, change it, propose it."""
     with session(as_name) as s:
-        shown = policies.show(s.app, s.me, version)
+        shown = POLICY.show(s.app, s.me, version)
     if as_json:
         print_json(shown)
     else:
@@ -58,7 +58,7 @@ def show(
 def list_versions(as_name: As = None, as_json: Json = False) -> None:
     """List all versions, oldest first."""
     with session(as_name) as s:
-        found = policies.versions(s.app, s.me)
+        found = POLICY.versions(s.app, s.me)
     if as_json:
         print_json(found)
         return
@@ -73,7 +73,7 @@ def list_versions(as_name: As = None, as_json: Json = False) -> None:
 def diff(version: Version, as_name: As = None, as_json: Json = False) -> None:
     """What a version would change of the policy in force."""
     with session(as_name) as s:
-        changes = policies.difference(s.app, s.me, version)
+        changes = POLICY.difference(s.app, s.me, version)
     if as_json:
         print_json({"version": version, "diff": changes})
     else:
@@ -85,28 +85,28 @@ def propose(file: File, comment: Comment = "", as_name: As = None, as_json: Json
     """Put a text up for review; it holds once somebody else has approved it."""
     text = read_policy(file)
     with session(as_name) as s:
-        _print(policies.propose(s.app, s.me, text, comment), as_json)
+        _print(POLICY.propose(s.app, s.me, text, comment), as_json)
 
 
 @app.command("approve")
 def approve(version: Version, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
     """Put a waiting version into force, on every process at once; never one's own."""
     with session(as_name) as s:
-        _print(policies.decide(s.app, s.me, version, "approved", comment), as_json)
+        _print(POLICY.decide(s.app, s.me, version, "approved", comment).text, as_json)
 
 
 @app.command("reject")
 def reject(version: Version, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
     """Refuse a waiting version; never one's own."""
     with session(as_name) as s:
-        _print(policies.decide(s.app, s.me, version, "rejected", comment), as_json)
+        _print(POLICY.decide(s.app, s.me, version, "rejected", comment).text, as_json)
 
 
 @app.command("revert")
 def revert(comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
     """Propose the text that was in force before this one."""
     with session(as_name) as s:
-        _print(policies.revert(s.app, s.me, comment), as_json)
+        _print(POLICY.revert(s.app, s.me, comment), as_json)
 
 
 def _print(text: PolicyText, as_json: bool) -> None:

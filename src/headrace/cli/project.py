@@ -9,6 +9,7 @@ import typer
 
 from headrace.app import controls, reading, waivers
 from headrace.app.accountable import accountable
+from headrace.app.controls import RULES
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import GateFailed, InvalidInput, WaitsForPerson
@@ -127,10 +128,20 @@ def unwaive(waiver: Id, comment: Comment = "", as_name: As = None, as_json: Json
 
 
 @rules.command("show")
-def show_rules(as_name: As = None, as_json: Json = False) -> None:
-    """Print the rules in force."""
+def show_rules(
+    version: Annotated[
+        int | None, typer.Argument(min=0, max=2**31, help="The one in force if absent.")
+    ] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print the rules in force, or another version's text."""
     with session(as_name) as s:
-        found = controls.show(s.app, s.me)
+        found = controls.show(s.app, s.me) if version is None else None
+        text = RULES.show(s.app, s.me, version) if version is not None else None
+    if text is not None:
+        print_json(text) if as_json else typer.echo(text.text.rstrip())
+        return
     if as_json:
         print_json(
             {"version": found.version, "digest": found.digest, "rules": found.rules, "text": found.text}
@@ -145,7 +156,7 @@ def show_rules(as_name: As = None, as_json: Json = False) -> None:
 def list_rules(as_name: As = None, as_json: Json = False) -> None:
     """List all versions of the rules."""
     with session(as_name) as s:
-        found = controls.versions(s.app, s.me)
+        found = RULES.versions(s.app, s.me)
     if as_json:
         print_json(found)
         return
@@ -172,7 +183,7 @@ def propose_rules(
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} cannot be read ({error}). Expected a YAML file.") from error
     with session(as_name) as s:
-        proposed = controls.propose(s.app, s.me, text, comment)
+        proposed = RULES.propose(s.app, s.me, text, comment)
     if as_json:
         print_json(proposed)
     else:
@@ -200,7 +211,7 @@ def _decide_rules(
     as_json: bool,
 ) -> None:
     with session(as_name) as s:
-        judged = controls.decide(s.app, s.me, version, decision, comment)
+        judged = RULES.decide(s.app, s.me, version, decision, comment)
     if as_json:
         print_json(judged)
     else:

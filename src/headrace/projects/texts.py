@@ -43,7 +43,7 @@ def read_typed(
         raw = None if node is None else loader.construct_document(node)
         document = json.dumps(raw, default=str)
     except yaml.YAMLError as error:
-        raise InvalidInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+        raise InvalidInput(f"{name} is not YAML: {_unparsed(error)}") from error
     except (ValueError, TypeError, RecursionError) as error:
         # A value that YAML has and JSON has not: a loop of anchors, a date that is none, a key of parts.
         raise InvalidInput(f"{name} cannot be used: {error}. Write plain keys and values.") from error
@@ -56,6 +56,14 @@ def read_typed(
         listed = "\n  ".join(dict.fromkeys(problems))
         raise InvalidInput(f"{name} cannot be used:\n  {listed}\n{next_step}")
     return record
+
+
+def _unparsed(error: yaml.YAMLError) -> str:
+    """Where and why, without the parser's own drawing of the place."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        context = f" {error.context}" if error.context else ""
+        return f"{_where(error.problem_mark)}: {error.problem}{context}"
+    return " ".join(str(error).split())
 
 
 def _validated(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.exceptions import HTTPException
 
 from headrace.web.identity import Asgi, Message, Receive, Scope, Send, header
 from headrace.web.problems import problem
 
 MAX_BODY_BYTES = 8 << 20
+NONE_LARGER: Mapping[str, int] = {}
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -48,15 +51,19 @@ class SecureHeaders:
 class BodyLimit:
     """ASGI wrapper: a body longer than ``max_bytes`` is refused with 413, also one that hides its length."""
 
-    def __init__(self, inner: Asgi, max_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, inner: Asgi, max_bytes: int = MAX_BODY_BYTES, larger: Mapping[str, int] = NONE_LARGER
+    ) -> None:
         self._inner = inner
         self._max_bytes = max_bytes
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the body is too long."""
-        detail = f"The body is longer than {self._max_bytes} bytes. Send it in several requests."
+        max_bytes = self._larger.get(scope["path"], self._max_bytes)
+        detail = f"The body is longer than {max_bytes} bytes. Send it in several requests."
         declared = header(scope, b"content-length") or "0"
-        if declared.isdigit() and int(declared) > self._max_bytes:
+        if declared.isdigit() and int(declared) > max_bytes:
             refusal = problem(413, detail, instance=scope["path"], headers={"connection": "close"})
             await refusal(scope, receive, send)
             return
@@ -66,7 +73,7 @@ class BodyLimit:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self._max_bytes:
+            if size > max_bytes:
                 raise HTTPException(413, detail, {"connection": "close"})
             return message
 

@@ -31,6 +31,7 @@ from headrace.web.mlflow import PREFIX, MlflowDoor, refuse_mlflow
 from headrace.web.mlflow_upstream import Upstream
 from headrace.web.pages.application import OPEN_PATHS, page_application, refuse_page
 from headrace.web.pages.rendering import Renderer
+from headrace.web.pages.texts import LARGER_FORMS
 from headrace.web.parts import Parts, assemble
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Server:
         )
         provider = "" if app.provider is None else urlsplit(app.provider.issuer).netloc
         renderer = Renderer(app.clock, provider)
-        pages = BodyLimit(page_application(parts, renderer), _MAX_FORM_BYTES)
+        pages = BodyLimit(page_application(parts, renderer), _MAX_FORM_BYTES, LARGER_FORMS)
         self._pages = SecureHeaders(
             Identified(
                 pages,

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.access.rules import LARGEST
-from headrace.app import policies
 from headrace.app.explaining import Explanation, Reach, explain, reach
+from headrace.app.policies import POLICY, Tested, try_examples
+from headrace.app.reviewed_texts import Shown
 from headrace.core.identity import PolicyText
 from headrace.web.api.request import Me, Server, Text
 
@@ -46,43 +47,43 @@ class Candidate(BaseModel):
 @router.get("/policies")
 def list_policies(server: Server, me: Me) -> list[PolicyText]:
     """All versions of your workspace's policy, oldest first."""
-    return policies.versions(server.app, me)
+    return POLICY.versions(server.app, me)
 
 
 @router.get("/policies/live")
-def show_live_policy(server: Server, me: Me) -> policies.Shown:
+def show_live_policy(server: Server, me: Me) -> Shown:
     """The version in force."""
-    return policies.show(server.app, me)
+    return POLICY.show(server.app, me)
 
 
 @router.get("/policies/{version}")
-def show_policy(version: Version, server: Server, me: Me) -> policies.Shown:
+def show_policy(version: Version, server: Server, me: Me) -> Shown:
     """One version with its text."""
-    return policies.show(server.app, me, version)
+    return POLICY.show(server.app, me, version)
 
 
 @router.get("/policies/{version}/difference")
 def show_policy_difference(version: Version, server: Server, me: Me) -> str:
     """What it would change of the policy in force, as a unified diff."""
-    return policies.difference(server.app, me, version)
+    return POLICY.difference(server.app, me, version)
 
 
 @router.post("/policies", status_code=201)
 def propose_policy(server: Server, me: Me, body: Proposal) -> PolicyText:
     """Put a text up for review; it holds once somebody else has approved it."""
-    return policies.propose(server.app, me, body.text, body.comment)
+    return POLICY.propose(server.app, me, body.text, body.comment)
 
 
 @router.post("/policies/test")
-def try_policy(server: Server, me: Me, body: Annotated[Candidate | None, Body()] = None) -> policies.Tested:
+def try_policy(server: Server, me: Me, body: Annotated[Candidate | None, Body()] = None) -> Tested:
     """Put a policy's own examples to the test."""
-    return policies.try_examples(server.app, me, None if body is None else body.text)
+    return try_examples(server.app, me, None if body is None else body.text)
 
 
 @router.post("/policies/revert", status_code=201)
 def revert_policy(server: Server, me: Me, body: Annotated[Reason | None, Body()] = None) -> PolicyText:
     """Propose the text that was in force before this one."""
-    return policies.revert(server.app, me, "" if body is None else body.comment)
+    return POLICY.revert(server.app, me, "" if body is None else body.comment)
 
 
 @router.post("/policies/{version}/approve")
@@ -90,7 +91,7 @@ def approve_policy(
     version: Version, server: Server, me: Me, body: Annotated[Reason | None, Body()] = None
 ) -> PolicyText:
     """Put a waiting version into force; never one's own."""
-    return policies.decide(server.app, me, version, "approved", "" if body is None else body.comment)
+    return POLICY.decide(server.app, me, version, "approved", "" if body is None else body.comment).text
 
 
 @router.post("/policies/{version}/reject")
@@ -98,7 +99,7 @@ def reject_policy(
     version: Version, server: Server, me: Me, body: Annotated[Reason | None, Body()] = None
 ) -> PolicyText:
     """Refuse a waiting version; never one's own."""
-    return policies.decide(server.app, me, version, "rejected", "" if body is None else body.comment)
+    return POLICY.decide(server.app, me, version, "rejected", "" if body is None else body.comment).text
 
 
 @router.get("/explain")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.app import controls, waivers
 from headrace.app.accountable import Accountable, accountable
 from headrace.app.compliance import project_compliance
+from headrace.app.reviewed_texts import Decided
 from headrace.core.identity import PolicyText
 from headrace.core.release import Waiver
 from headrace.projects.compliance import Compliance
@@ -52,7 +53,7 @@ class Proposal(BaseModel):
 @router.get("/controls")
 def list_rules(server: Server, me: Me) -> list[PolicyText]:
     """All versions of the rules of your workspace, oldest first."""
-    return controls.versions(server.app, me)
+    return controls.RULES.versions(server.app, me)
 
 
 @router.get("/controls/live")
@@ -64,15 +65,15 @@ def show_rules(server: Server, me: Me) -> InForce:
 @router.post("/controls", status_code=201)
 def propose_rules(server: Server, me: Me, body: Proposal) -> PolicyText:
     """Put rules up for decision."""
-    return controls.propose(server.app, me, body.text, body.comment)
+    return controls.RULES.propose(server.app, me, body.text, body.comment)
 
 
 @router.post("/controls/{version}/decision")
 def decide_rules(
     version: Annotated[int, Path(ge=1, le=2**31)], server: Server, me: Me, body: Opinion
-) -> controls.Judged:
+) -> Decided:
     """Put proposed rules into force, or refuse them; never one's own."""
-    return controls.decide(server.app, me, version, body.decision, body.comment)
+    return controls.RULES.decide(server.app, me, version, body.decision, body.comment)
 
 
 @router.get("/projects/{project}/compliance")

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import grants, identities, inventory
+from headrace.app import grants, identities, incidents, inventory
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form
 from headrace.web.pages.rendering import parts_of, renderer_of
@@ -34,6 +34,8 @@ def show_identity(request: Request) -> Response:
         request,
         "identity.html",
         report=inventory.identity(app, me, name),
+        incidents=incidents.incidents_about(app, me, name),
+        may_audit=keeper.allows(me, "audit.read", "audit:log"),
         may_write=keeper.allows(me, "access.write", resource)
         or keeper.lacks_proof(me, "access.write", resource),
     )

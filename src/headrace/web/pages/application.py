@@ -19,6 +19,7 @@ from headrace.web.pages import (
     approvals,
     audit,
     downloads,
+    explain,
     incidents,
     overview,
     project,
@@ -27,6 +28,8 @@ from headrace.web.pages import (
     security,
     signin,
     status,
+    texts,
+    waivers,
 )
 from headrace.web.pages.rendering import Renderer, parts_of, renderer_of
 from headrace.web.parts import Parts
@@ -65,6 +68,23 @@ _ROUTES = [
     Route("/flag", incidents.flag, methods=["POST"]),
     Route("/approvals", approvals.show),
     Route("/approvals/{kind}/{id}", approvals.settle, methods=["POST"]),
+    *(
+        Route(pages.address + path, handler, methods=[method])
+        for pages in (texts.POLICY_PAGES, texts.RULES_PAGES)
+        for path, handler, method in (
+            ("", pages.show, "GET"),
+            ("/propose", pages.edit, "GET"),
+            ("/propose", pages.propose, "POST"),
+            ("/check", pages.check, "POST"),
+            ("/{version:int}", pages.show_version, "GET"),
+            ("/{version:int}/decision", pages.settle, "POST"),
+        )
+    ),
+    Route("/policy/waivers", waivers.show_all),
+    Route("/policy/waivers", waivers.ask, methods=["POST"]),
+    Route("/policy/waivers/{id}", waivers.show),
+    Route("/policy/waivers/{id}/decision", waivers.settle, methods=["POST"]),
+    Route("/policy/explain", explain.show),
     Route("/audit", audit.show),
     Route("/audit/verify", audit.verify, methods=["POST"]),
     Route("/signin", signin.show),

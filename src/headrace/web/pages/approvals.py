@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import grants, policies, waivers
+from headrace.app import grants, waivers
 from headrace.app.composition import App
 from headrace.app.inbox import inbox
 from headrace.core.errors import InvalidInput, NotFound
@@ -25,12 +25,11 @@ def show(request: Request) -> Response:
     waiting = [
         replace(one, why=cause_of(one.why).text) if one.kind == "release" else one for one in inbox(app, me)
     ]
-    texts = {one.id: policies.difference(app, me, int(one.id)) for one in waiting if one.kind == "policy"}
-    return renderer_of(request).page(request, "approvals.html", waiting=waiting, differences=texts)
+    return renderer_of(request).page(request, "approvals.html", waiting=waiting)
 
 
 async def settle(request: Request) -> Response:
-    """Decide, as the page's buttons say; releases are decided on their own page."""
+    """Decide, as the page's buttons say; releases and texts are decided on their own pages."""
     app, me = parts_of(request).app, principal_of(request.scope)
     decision = (await read_form(request)).get("decision", "")
     await run_in_threadpool(
@@ -47,7 +46,5 @@ def _decide(app: App, me: Principal, kind: str, wanted: str, decision: str) -> N
         grants.decide(app, me, wanted, "approved" if approves else "refused")
     elif kind == "waiver":
         waivers.decide(app, me, wanted, "approved" if approves else "rejected")
-    elif kind == "policy" and wanted.isdecimal() and len(wanted) < 10:
-        policies.decide(app, me, int(wanted), "approved" if approves else "rejected")
     else:
         raise NotFound(f"Nothing called {kind[:40]!r} waits here under {wanted[:40]!r}.")

@@ -111,6 +111,12 @@ def moment_with(now: Callable[[], datetime]) -> Callable[[datetime], Markup]:
     return moment
 
 
+def instant_with(now: Callable[[], datetime]) -> Callable[[str], Markup]:
+    """The same for a moment that is kept as text, in ISO 8601."""
+    moment = moment_with(now)
+    return lambda text: moment(datetime.fromisoformat(text))
+
+
 def window(bounds: tuple[datetime, datetime]) -> Markup:
     """A window in event time: days where it spans days, else minutes."""
     start, end = bounds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from headrace.core.errors import InvalidInput
 
 _MAX_FIELDS = 20
+_MAX_COMMENT = 2000
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -28,3 +30,20 @@ async def read_form(request: Request) -> dict[str, str]:
     except ValueError as error:
         raise InvalidInput(f"The form cannot be read ({error}). Use the page's own form.") from error
     return dict(fields)
+
+
+def read_comment(form: Mapping[str, str]) -> str:
+    """What was written as the comment; without the ends of lines that forms send.
+
+    Raises:
+        InvalidInput: it is too long.
+    """
+    comment = unix_lines(form.get("comment", "")).strip()
+    if len(comment) > _MAX_COMMENT:
+        raise InvalidInput(f"The comment has {len(comment)} characters. Expected at most {_MAX_COMMENT}.")
+    return comment
+
+
+def unix_lines(text: str) -> str:
+    """Forms send every end of line as two characters; a text that nobody changed must stay the same."""
+    return text.replace("\r\n", "\n")

@@ -32,7 +32,14 @@ def show(request: Request) -> Response:
     """One incident: its evidence, and what was found out."""
     app, me = parts_of(request).app, principal_of(request.scope)
     found = incidents.incident(app, me, request.path_params["id"])
-    return renderer_of(request).page(request, "incident.html", incident=found, blocks=blocks(found.evidence))
+    return renderer_of(request).page(
+        request,
+        "incident.html",
+        incident=found,
+        kind=_kind_of(app, found.subject),
+        blocks=blocks(found.evidence),
+        may_audit=app.gatekeeper.allows(me, "audit.read", "audit:log"),
+    )
 
 
 async def step(request: Request) -> Response:
@@ -54,6 +61,14 @@ async def flag(request: Request) -> Response:
 def show_flag(request: Request) -> Response:
     """The form for saying so."""
     return renderer_of(request).page(request, "flag.html", thanks="thanks" in request.query_params)
+
+
+def _kind_of(app: App, subject: str) -> str:
+    """What an incident is about: an identity is named plainly, anything else as ``kind:name``."""
+    kind, colon, _ = subject.partition(":")
+    if colon:
+        return kind
+    return "" if app.store.principals.find(subject) is None else "principal"
 
 
 def _step(app: App, me: Principal, wanted: str, kind: str, text: str) -> None:

@@ -12,17 +12,16 @@ from headrace.app import reading
 from headrace.app.comparing import difference
 from headrace.app.composition import App
 from headrace.app.operations import decide, find_release
-from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Release, Verdict
 from headrace.web.identity import principal_of
 from headrace.web.pages.causes import cause_of
 from headrace.web.pages.evidence import Block, blocks
-from headrace.web.pages.forms import read_form
+from headrace.web.pages.forms import read_comment, read_form
 from headrace.web.pages.rendering import parts_of, renderer_of
 
 LOOK = "canary look"
-_MAX_COMMENT = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +70,9 @@ async def settle(request: Request) -> Response:
     """Approve or reject, as the page's buttons say."""
     parts, me = parts_of(request), principal_of(request.scope)
     form = await read_form(request)
-    comment = form.get("comment", "").strip()
-    if len(comment) > _MAX_COMMENT:
-        raise InvalidInput(f"The comment has {len(comment)} characters. Expected at most {_MAX_COMMENT}.")
     release_id, decision = request.path_params["release_id"], form.get("decision", "")
     release = await run_in_threadpool(
-        decide, parts.app, parts.work, me, release_id, decision, comment.replace("\r\n", "\n")
+        decide, parts.app, parts.work, me, release_id, decision, read_comment(form)
     )
     return RedirectResponse(f"/releases/{release.id}", 303)
 

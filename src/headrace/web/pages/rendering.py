@@ -28,6 +28,7 @@ PLACES: tuple[tuple[str, str, str | None, str], ...] = (
     ("/", "Overview", None, ""),
     ("/approvals", "Approvals", None, ""),
     ("/access", "Access", "access.read", "workspace:{workspace}"),
+    ("/policy", "Policy", "policy.read", "policy:{workspace}"),
     ("/incidents", "Incidents", "incident.work", "incident:all"),
     ("/audit", "Audit", "audit.read", "audit:log"),
 )
@@ -69,6 +70,7 @@ class Renderer:
             subject=formats.subject,
             window=formats.window,
             moment=formats.moment_with(clock.now),
+            instant=formats.instant_with(clock.now),
             plain=plain,
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import segno
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -155,8 +157,25 @@ def _app_page(request: Request, problem: str = "", status: int = 200) -> Respons
         return RedirectResponse("/security", 303)
     groups = [waiting.key[at : at + 4] for at in range(0, len(waiting.key), 4)]
     return renderer_of(request).page(
-        request, "app.html", status, groups=groups, link=waiting.link, problem=problem
+        request,
+        "app.html",
+        status,
+        groups=groups,
+        link=waiting.link,
+        code=qr_code(waiting.link),
+        problem=problem,
     )
+
+
+def qr_code(link: str) -> Markup:
+    """``link`` as an SVG that a phone's camera reads: black on white, also where the page is dark.
+
+    The quiet zone of four modules around it is what ISO/IEC 18004 asks for.
+    """
+    drawn = segno.make_qr(link, error="m").svg_inline(
+        scale=4, border=4, dark="#000", light="#fff", svgclass=None, lineclass=None, omitsize=True
+    )
+    return Markup(drawn)  # noqa: S704 - drawn from modules alone: nothing of the link's text is in it
 
 
 def _in_browser(request: Request) -> Principal:

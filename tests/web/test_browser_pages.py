@@ -1,0 +1,85 @@
+"""Every page there is in a real browser, by what a program can see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from headrace.web.server import Server
+from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
+from tests.web.conftest import Site
+from tests.web.governed import LONG, Governed, govern
+from tests.web.making import AUTHOR
+
+pytestmark = pytest.mark.browser
+EXPLAINED = "/policy/explain?principal=grace&action=release.approve&resource=project:cars"
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    with chrome(chromium) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def governed(site: Site) -> Governed:
+    return govern(site.app)
+
+
+def paths(site: Site, governed: Governed) -> list[str]:
+    """Every page, with what there is on it."""
+    (incident,) = site.app.store.incidents.list()[:1]
+    return [
+        "/", "/projects/flight-delay", "/projects/cars", "/projects/tsa-passengers",
+        *(f"/releases/{one}" for one in (site.seeded.waiting, site.seeded.aborted, site.seeded.canary)),
+        "/approvals", "/access", f"/access/{LONG}", "/access/nightly-scoring",
+        "/incidents", f"/incidents/{incident.id}", "/flag", "/audit", "/audit?text=nothing-of-the-kind",
+        *(f"/policy{path}" for path in ("", "/0", "/1", "/2", "/3", "/propose")),
+        *(f"/policy/rules{path}" for path in ("", "/2", "/3", "/propose")),
+        "/policy/waivers", f"/policy/waivers/{governed.waiting}", f"/policy/waivers/{governed.expired}",
+        "/policy/explain", EXPLAINED, "/security", "/security/prove",
+    ]  # fmt: skip
+
+
+@pytest.mark.requirement("UI-01")
+@pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", PHONE)])
+def test_every_page_can_be_read_and_worked_by_everybody(
+    browser: Browser,
+    site: Site,
+    governed: Governed,
+    listen: Callable[[Server], str],
+    scheme: Literal["light", "dark"],
+    size: tuple[int, int],
+) -> None:
+    tab = visit(browser, site, listen(site.server), by=AUTHOR, scheme=scheme, size=size)
+    faults, titles = {}, set()
+    for path in paths(site, governed):
+        page = tab.open(path)
+        found = [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints]
+        tab.complaints.clear()
+        titles.add(page.title())
+        if found:
+            faults[path] = found
+    assert faults == {}
+    assert all(title.endswith(" · Headrace") for title in titles)
+
+
+def test_a_question_is_answered_with_the_rule_and_leads_to_its_line(
+    browser: Browser, site: Site, governed: Governed, listen: Callable[[Server], str]
+) -> None:
+    tab = visit(browser, site, listen(site.server), by=AUTHOR)
+    page = tab.open("/access/grace")
+    page.get_by_role("link", name="What it may").click()
+    expect(page.get_by_label("Identity")).to_have_value("grace")
+    page.get_by_label("Action").select_option("release.approve")
+    page.get_by_label("On").fill("project:cars")
+    page.get_by_label("On").press("Enter")
+    expect(page.get_by_role("heading", level=2)).to_contain_text("grace may release.approve on project:cars")
+    page.get_by_role("link", name="validator, line").click()
+    expect(page.locator(".code li:target")).to_contain_text('@id("validator")')
+    expect(page.locator(".code li:target")).to_be_in_viewport()
+    assert tab.complaints == []
