@@ -108,7 +108,7 @@ class Numeric(StubModel):
         {"mileage": np.array([1.0, 2.0]), "year": np.array([2015.0, 2017.0])},
         [Column(name="mileage", role="numeric"), Column(name="year", role="numeric")],
     )
-    inputs = (Spec("mileage", "number"), Spec("year", "number"))
+    inputs: Sequence[Spec] = (Spec("mileage", "number"), Spec("year", "number"))
 
     def score(self, columns: Columns) -> dict[str, Any]:
         return {"predict": super().score(columns)["predict"] + np.nan_to_num(columns["year"]) / 1000.0}

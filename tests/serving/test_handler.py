@@ -14,7 +14,8 @@ from headrace.core.project import PrivacySpec
 from headrace.core.record import Prediction
 from headrace.core.release import Route
 from headrace.serving.handler import INLINE_ROWS
-from tests.serving.scene import ROW, ROWS, Classifier, Forecaster, Scene, StubModel
+from headrace.serving.inputs import Matrix
+from tests.serving.scene import ROW, ROWS, Classifier, Forecaster, Numeric, Scene, StubModel
 
 Stage = Callable[..., Scene]
 
@@ -263,3 +264,87 @@ def test_it_is_ready_once_routes_are_known(scene: Scene) -> None:
     assert [loaded.release_id for loaded in asyncio.run(scene.handler.describe("cars"))] == ["r1"]
     assert scene.handler.version("r1") == "1"
     assert scene.handler.version("gone") == "gone"
+
+
+@pytest.mark.requirement("SRV-05")
+def test_what_the_model_does_not_expect_is_refused_and_counted_by_who_sent_it(scene: Scene) -> None:
+    other = scene.person("billing", "operator")
+    for principal, values in (
+        (scene.caller, {}),
+        (other, {**ROW, "mileage": ["x"]}),
+        (other, {"colour": [1]}),
+    ):
+        with pytest.raises(InvalidInput):
+            asyncio.run(scene.handler.predict("cars", values, principal=principal))
+    assert scene.handler.refused() == {("cars", "caller"): 1, ("cars", "billing"): 2}
+    assert scene.handler.counts() == {}
+    assert scene.predictions() == []
+
+
+def test_values_without_names_are_those_of_the_live_model_whoever_answers(stage: Stage) -> None:
+    class Turned(Numeric):
+        """A canary that takes the same inputs in another order."""
+
+        inputs = Numeric.inputs[::-1]
+
+    scene = stage(live=Numeric(), canary=Turned(bias=100.0))
+    matrix = Matrix([[10.0, 20.0], [2000.0, 3000.0]])
+    scene.weigh(1.0)
+    answer = asyncio.run(scene.handler.predict("cars", matrix, principal=scene.caller))
+    assert (answer.arm, answer.outputs["predict"]) == ("canary", [112.0, 123.0])
+    assert answer.columns["mileage"] == [10.0, 20.0]
+    # Who asks for a version has read about that version.
+    answer = asyncio.run(scene.handler.predict("cars", matrix, principal=scene.caller, version="2"))
+    assert answer.columns["year"] == [10.0, 20.0]
+    with pytest.raises(InvalidInput, match="Expected 2, in this order: mileage, year"):
+        asyncio.run(scene.handler.predict("cars", Matrix([[1.0]]), principal=scene.caller))
+
+
+def test_inputs_that_the_model_computes_may_be_left_out_of_rows_without_names(stage: Stage) -> None:
+    scene = stage(live=Forecaster())
+    answer = asyncio.run(scene.handler.predict("cars", Matrix([["2020-03-01"]]), principal=scene.caller))
+    assert answer.columns["lag_7"] == [5.0]
+
+
+def test_too_many_rows_are_refused(scene: Scene) -> None:
+    rows = {name: column * 100_001 for name, column in ROW.items()}
+    with pytest.raises(InvalidInput, match="100001 rows. Expected at most 100000"):
+        _predict(scene, rows)
+
+
+def test_a_tally_has_counts_and_durations(stage: Stage) -> None:
+    class Slow(StubModel):
+        def score_row(self, values: Any) -> Any:
+            scene.clock.advance(0.25)
+            return super().score_row(values)
+
+    scene = stage(live=Slow())
+    assert scene.handler.tally("r1").answered == 0
+    _predict(scene)
+    tally = scene.handler.tally("r1")
+    assert (tally.answered, tally.rows, tally.failed, tally.last_at) == (1, 1, 0, scene.predictions()[0].at)
+    assert (tally.infer_ms, tally.queue_ms, tally.answered_ms) == (250.0, 0.0, 250.0)
+
+
+def test_the_index_says_why_a_model_cannot_answer(stage: Stage) -> None:
+    scene = stage(canary=StubModel(), refreshed=False)
+    scene.routes.refresh()
+    waiting = scene.handler.index(scene.caller)
+    assert [(one.release_id, one.ready) for one in waiting] == [("r1", False), ("r2", False)]
+    assert "loaded when it is asked for" in waiting[0].reason
+    del scene.shelf.models["r2"]
+    scene.models.keep(["r1", "r2"])
+    good, broken = scene.handler.index(scene.caller)
+    assert (good.version, good.ready, good.reason) == ("1", True, "")
+    assert (broken.ready, "The package is damaged" in broken.reason) == (False, True)
+
+
+def test_who_operates_a_model_can_have_it_tried_again_at_once(stage: Stage) -> None:
+    scene = stage()
+    model = scene.shelf.models.pop("r1")
+    scene.models.keep([])
+    with pytest.raises(Unavailable):
+        asyncio.run(scene.handler.reload(scene.caller, "cars"))
+    scene.shelf.models["r1"] = model
+    asyncio.run(scene.handler.reload(scene.caller, "cars"))
+    assert scene.handler.index(scene.caller)[0].ready

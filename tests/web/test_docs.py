@@ -18,6 +18,7 @@ def test_every_route_is_in_the_reference_and_no_other(site: Site, project_root: 
 def test_every_metric_is_in_the_reference_and_no_other(site: Site, project_root: Path) -> None:
     page = (project_root / "docs/reference/api.md").read_text(encoding="utf-8")
     assert site.post("/api/v1/predict/cars", json={"records": [{"mileage": 1.0, "model": "a3"}]}).is_success
+    assert site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0}}).status_code == 400
     exposed = set(re.findall(r"^# TYPE (\S+) ", site.get("/metrics").text, re.MULTILINE))
     assert set(re.findall(r"`(headrace_[a-z_]+)`", page)) == exposed
 

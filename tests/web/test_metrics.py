@@ -27,12 +27,14 @@ def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
     for _ in range(3):
         body = {"records": [{"mileage": 1.0, "model": "a3"}], "key": "k"}
         assert site.post("/api/v1/predict/cars", json=body).status_code == 200
+    assert site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0}}).status_code == 400
     assert site.get("/v2/models/cars").status_code == 200
     assert site.get("/v2/models/made-up").status_code == 404
     response = site.get("/metrics", by=VIEWER)
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found = _parsed(response.text)
     assert sum(found["headrace_predictions_total"].values()) == 3
+    assert found["headrace_prediction_refusals_total"] == {'{project="cars",principal="ada"}': 1}
     assert sum(found["headrace_log_records_total"].values()) == 3
     assert any(site.seeded.live in labels for labels in found["headrace_live_release_info"])
     assert list(found["headrace_canary_weight"].values()) == [0.1]
@@ -43,7 +45,7 @@ def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
     counts = found["headrace_request_duration_seconds_count"]
     assert counts['{part="infer",project="cars"}'] == 1
     assert counts['{part="infer",project=""}'] == 1  # a name that is made up makes no series
-    assert counts['{part="api",project=""}'] == 3
+    assert counts['{part="api",project=""}'] == 4
 
 
 def test_every_metric_has_help_and_type_once(site: Site) -> None:

@@ -38,6 +38,13 @@ class Counts(NamedTuple):
     failed: int
 
 
+class Sender(NamedTuple):
+    """Who asked, about which project."""
+
+    project: str
+    principal: str
+
+
 class Indexed(NamedTuple):
     """One model of the index; ``reason`` says why it cannot answer."""
 
@@ -85,6 +92,7 @@ class Handler:
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
         self._tallies: dict[str, Tally] = {}
+        self._refused: dict[Sender, int] = {}
 
     async def predict(
         self,
@@ -134,7 +142,10 @@ class Handler:
             n_rows = count_rows(loaded, values)
             _check_request(loaded, outputs, keys, n_rows)
             scored = await self._scored(loaded, values, n_rows)
-        except UserError:
+        except UserError as error:
+            if isinstance(error, InvalidInput):
+                sender = Sender(project, principal.name)
+                self._refused[sender] = self._refused.get(sender, 0) + 1
             raise
         except Exception as error:
             # Boundary: a model is user code. Its failure is evidence about its release.
@@ -235,6 +246,10 @@ class Handler:
     def counts(self) -> dict[str, Counts]:
         """By release id: what this process answered and what failed since it started."""
         return {name: Counts(tally.answered, tally.failed) for name, tally in self._tallies.items()}
+
+    def refused(self) -> dict[Sender, int]:
+        """Requests that were not what the model expects since this process started, by who sent them."""
+        return dict(self._refused)
 
     def tally(self, release_id: str) -> Tally:
         """Counts and durations of a release since this process started; all zero when nobody asked it."""

@@ -58,6 +58,14 @@ def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
     yield _Family(
         "headrace_prediction_failures_total", "counter", "Valid requests that the model failed.", failed
     )
+    refused = [
+        _Sample({"project": sender.project, "principal": sender.principal}, count)
+        for sender, count in parts.handler.refused().items()
+        if sender.project in visible
+    ]
+    yield _Family(
+        "headrace_prediction_refusals_total", "counter", "Requests that the model does not expect.", refused
+    )
     logged = [
         _Sample({"project": stream.rpartition("/")[0], "kind": stream.rpartition("/")[2]}, count)
         for stream, count in parts.handler.logged().items()
