@@ -17,7 +17,7 @@ from headrace.testing.suites.scorer import ScorerSuite
 from headrace.training.archives import pack_files, unpack_files
 from headrace.training.baselines import ColumnModel, ConstantModel
 from headrace.training.convert import to_onnx
-from headrace.training.package import InputSpec, OnnxScorer, PackageInfo, build_package, load_scorer
+from headrace.training.package import InputSpec, PackageScorer, PackageInfo, build_package, load_scorer
 from tests.training.examples import series, table
 
 SPECS = [
@@ -195,7 +195,7 @@ def test_a_model_that_refuses_gaps_keeps_refusing_them() -> None:
     assert scorer.score_row([1.0, 2015.0, None])["predict"] == pytest.approx(columns["y"].mean())
 
 
-def _forecaster() -> OnnxScorer:
+def _forecaster() -> PackageScorer:
     known = series(30)
     history = History(known["date"], known["y"])
     columns = history.features(known["date"], (7, 14), 7)
@@ -259,7 +259,7 @@ def test_other_tasks_have_nothing_to_complete_or_observe() -> None:
     assert scorer.history is None
 
 
-class TestOnnxScorer(ScorerSuite):
+class TestPackageScorer(ScorerSuite):
     """What every loaded model promises."""
 
     @pytest.fixture(params=["", "text", "numbers", "booleans", "days"])
@@ -267,7 +267,7 @@ class TestOnnxScorer(ScorerSuite):
         return str(request.param)
 
     @pytest.fixture
-    def scorer(self, kind: str) -> OnnxScorer:
+    def scorer(self, kind: str) -> PackageScorer:
         return _forecaster() if kind == "days" else load_scorer(_package(kind))
 
     @pytest.fixture

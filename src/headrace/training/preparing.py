@@ -51,6 +51,7 @@ class Preparation:
         refuses = frozenset(plan.get("refuses", ()))
         self._refuses_missing = "missing" in refuses
         self._refuses_infinite = "infinite" in refuses or "large" in refuses
+        self._refuses_large = "large" in refuses
         self._largest = FLOAT32 if "large" in refuses else float("inf")
         numbers, tables = [], []
         for place, one in enumerate(plan["inputs"]):
@@ -89,14 +90,24 @@ class Preparation:
             row[at] = step(nan if value is None else float(value))
         for table in self._tables:
             table.write(row, values[table.place])
-        total = sum(row)
-        if total - total != 0.0:  # NaN or infinite: something in it is
-            self._check(np.array([row]))
-        elif total > self._largest or total < -self._largest:
-            self._check(np.array([row]))
-        elif self._largest != float("inf") and (max(row) > FLOAT32 or min(row) < -FLOAT32):
-            self._check(np.array([row]))
+        self.check_row(row)
         return row
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether what comes out is what goes in; only what is refused remains to be looked at."""
+        return (
+            not self._tables
+            and self.width == len(self.names)
+            and all(place == at and not steps for place, at, steps, _ in self._numbers)
+        )
+
+    def check_row(self, row: list[float]) -> None:
+        """Look at a prepared row. Raises Refused for what the model takes not."""
+        total = sum(row)
+        if total - total == 0.0 and (not self._refuses_large or max(row) <= FLOAT32 >= -min(row)):
+            return  # the usual case: neither NaN nor infinity is in it
+        self.check(np.array([row]))
 
     def matrix(self, columns: Sequence[Any]) -> Any:
         """Many rows, one array ``(n_rows,)`` per input in the order of :attr:`names`, as float64
@@ -112,10 +123,11 @@ class Preparation:
             out[:, at] = apply_steps(_floats(columns[place], self.names[place]), steps)
         for table in self._tables:
             table.write_all(out, columns[table.place])
-        self._check(out)
+        self.check(out)
         return out
 
-    def _check(self, out: Any) -> None:
+    def check(self, out: Any) -> None:
+        """Look at prepared rows ``(n_rows, width)``. Raises Refused for what the model takes not."""
         if self._refuses_missing and np.isnan(out).any():
             raise Refused(f"{self._of(np.isnan(out))} is missing, which this model refuses")
         if self._refuses_infinite:
