@@ -129,12 +129,12 @@ class Preparation:
     def check(self, out: Any) -> None:
         """Look at prepared rows ``(n_rows, width)``. Raises Refused for what the model takes not."""
         if self._refuses_missing and np.isnan(out).any():
-            raise Refused(f"{self._of(np.isnan(out))} is missing, which this model refuses")
+            raise Refused(f"{self._of(np.isnan(out))} holds a missing value, which this model refuses")
         if self._refuses_infinite:
             with np.errstate(invalid="ignore"):
                 large = np.isinf(out) | (np.abs(out) > self._largest)
             if large.any():
-                raise Refused(f"{self._of(large)} is too large, which this model refuses")
+                raise Refused(f"{self._of(large)} holds too large a number, which this model refuses")
 
     def _of(self, found: Any) -> str:
         """The input that the first offending output belongs to."""
@@ -176,7 +176,7 @@ class _Table:
             pass
         if value is None or (isinstance(value, float | np.floating) and isnan(value)):
             if self._missing is None:
-                raise Refused(f"Column {self._name!r} is missing, which this model refuses")
+                raise Refused(f"Column {self._name!r} holds a missing value, which this model refuses")
             return self._missing
         if isinstance(value, str) and value.strip() in self._writes:
             return self._writes[value.strip()]
