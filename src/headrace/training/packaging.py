@@ -22,7 +22,7 @@ from headrace.core.ports import Clock, Columns
 from headrace.core.project import Column
 from headrace.data.encoding import Encoding
 from headrace.data.history import History
-from headrace.training.compiling import Compiled, Unreadable, compile_pipeline
+from headrace.training.compiling import Compiled, compile_pipeline
 from headrace.training.convert import Unconvertible, kind_of_model, to_onnx
 from headrace.training.original import Original
 from headrace.training.package import PackageInfo, PackageScorer, build_package, load_scorer
@@ -155,7 +155,7 @@ def _ways(estimator: Any, material: Material, passed_over: list[str], *, raw: bo
     compiled: Compiled | None = None
     try:
         compiled = _compiled(estimator, inputs, raw=raw)
-    except Unreadable as error:
+    except (ValueError, TypeError, AttributeError, LookupError) as error:  # Unreadable, or not as we know it
         passed_over.append(f"{kind_of_model(estimator)} cannot be read: {error}")
     if compiled is None and not raw:
         compiled = _unread(estimator, material.encoding)
