@@ -147,4 +147,4 @@ def packed(info: PackageInfo, encoding: Encoding, model: Any, history: History |
     """The package of an estimator of encoded features that converts."""
     compiled = compile_pipeline(model, [(name, "number") for name in encoding.columns])
     graph = to_onnx(compiled.estimator, n_features=compiled.plan["width"], task=info.task)
-    return build_package(info, encoding, compiled.plan, graph, history)
+    return build_package(info, encoding, graph, history, plan=compiled.plan)

@@ -94,7 +94,8 @@ def test_labels_keep_their_type(labels: str) -> None:
 
 def _rebuilt(package: bytes) -> bytes:
     files, scorer = unpack_files(package, ""), load_scorer(package)
-    return build_package(scorer.info, scorer.encoding, json.loads(files["plan.json"]), files["model.onnx"])
+    plan = json.loads(files["plan.json"])
+    return build_package(scorer.info, scorer.encoding, files["model.onnx"], plan=plan)
 
 
 VALUES = st.tuples(
@@ -199,14 +200,18 @@ def test_a_model_that_refuses_gaps_keeps_refusing_them() -> None:
     assert np.isfinite(scorer.score_row([1.0, 2015.0, None])["predict"])
 
 
-def _forecaster() -> PackageScorer:
+def _forecasting() -> bytes:
     known = series(30)
     history = History(known["date"], known["y"])
     columns = history.features(known["date"], (7, 14), 7)
     encoding = Encoding.fit(columns, list(feature_columns((7, 14))))
     model = ColumnModel(encoding.columns.index("lag_7")).fit(encoding.encode(columns), known["y"])
     info = _info("forecasting", time="date", lags_days=(7, 14), horizon_days=7)
-    return load_scorer(packed(info, encoding, model, history))
+    return packed(info, encoding, model, history)
+
+
+def _forecaster() -> PackageScorer:
+    return load_scorer(_forecasting())
 
 
 def _days(*texts: str) -> np.ndarray[Any, Any]:

@@ -229,13 +229,25 @@ class _Hunt:
 
     def together(self) -> Iterator[Table]:
         """Ordinary rows in which some inputs at once are at an edge, missing or never seen."""
-        edges = {spec.name: edges_of(self._table[spec.name], spec) for spec in self._specs}
+        edges = {spec.name: self._answered(spec) for spec in self._specs}
         table = self._rows(self._random.integers(0, self._n, _CHUNK))
         share = min(0.5, 3 / len(edges))
         for name, values in edges.items():
             for row in np.flatnonzero(self._random.random(_CHUNK) < share).tolist():
-                table[name][row] = values[int(self._random.integers(len(values)))]
+                if values:
+                    table[name][row] = values[int(self._random.integers(len(values)))]
         yield table
+
+    def _answered(self, spec: Column) -> list[Any]:
+        """The edges of one input that the package answers by themselves: rows that are refused for one of them
+        would hide the others."""
+        kept = []
+        for value in edges_of(self._table[spec.name], spec):
+            row = self._rows(np.array([0]))
+            row[spec.name][0] = value
+            if ask_each(self._package, row):
+                kept.append(value)
+        return kept
 
     def between(self) -> Iterator[Table]:
         """By bisection: the two sides of places where the original's answer changes."""

@@ -83,26 +83,35 @@ class InputSpec(NamedTuple):
 def build_package(
     info: PackageInfo,
     encoding: Encoding,
-    plan: Mapping[str, Any] | None,
     model: bytes,
     history: History | None = None,
+    *,
+    plan: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The zip of one package: the same arguments always give the same bytes.
 
     Args:
-        plan: what :class:`headrace.training.preparing.Preparation` takes; none for an untouched pipeline.
         model: the ONNX graph, or the pickled estimator or pipeline.
+        plan: what :class:`headrace.training.preparing.Preparation` takes; without one the model takes the
+            encoded features as they are.
     """
     files = {
         "package.json": canonical_json(info),
         "encoding.json": canonical_json(encoding.to_dict()),
         _FILES[info.engine]: model,
     }
-    if plan is not None:
-        files["plan.json"] = canonical_json(dict(plan))
+    if info.engine != "untouched":
+        files["plan.json"] = canonical_json(dict(plan or _as_it_is(encoding)))
     if history is not None:
         files["history.npz"] = pack_arrays({"times": history.times, "values": history.values})
     return pack_files(files)
+
+
+def _as_it_is(encoding: Encoding) -> dict[str, Any]:
+    inputs = [
+        {"name": name, "numbers": [{"at": at, "steps": []}]} for at, name in enumerate(encoding.columns)
+    ]
+    return {"width": len(inputs), "inputs": inputs}
 
 
 def load_scorer(package: bytes | Path, isolation: Isolation = _ISOLATION) -> PackageScorer:

@@ -27,7 +27,7 @@ from headrace.training.convert import Unconvertible, kind_of_model, to_onnx
 from headrace.training.original import Original
 from headrace.training.package import PackageInfo, PackageScorer, build_package, load_scorer
 from headrace.training.preparing import FLOAT32, apply_steps
-from headrace.training.tables import to_frame
+from headrace.training.tables import column_names, to_frame
 from headrace.training.trees import Trees, read_trees
 
 _BISECTIONS = 400
@@ -70,7 +70,7 @@ class _Way(NamedTuple):
 
 def asked_raw(estimator: Any, encoding: Encoding, columns: Columns) -> bool:
     """Whether the estimator was fitted on the raw columns, by name, and not on their encoded features."""
-    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    names = column_names(estimator)
     if not names or not set(names) <= set(encoding.columns):
         return False
     few = {name: values[:3] for name, values in columns.items()}
@@ -86,7 +86,7 @@ def asked_raw(estimator: Any, encoding: Encoding, columns: Columns) -> bool:
 def asker(original: Original, estimator: Any, encoding: Encoding, *, raw: bool) -> Callable[[Columns], Any]:
     """Asks the original for raw columns, which it gets as it was fitted, in double precision."""
     if raw:
-        names = [str(name) for name in estimator.feature_names_in_]
+        names = column_names(estimator)
         return lambda columns: original.answers(to_frame(columns, names))
     return lambda columns: original.answers(encoding.encode(columns).astype(np.float64))
 
@@ -109,7 +109,7 @@ def make_package(
     passed_over: list[str] = []
     last: Packaged | None = None
     for way in _ways(estimator, material, passed_over, raw=raw):
-        package = build_package(way.info, material.encoding, way.plan, way.model, material.history)
+        package = build_package(way.info, material.encoding, way.model, material.history, plan=way.plan)
         scorer = load_scorer(package)
         found = search(
             ask,
@@ -173,7 +173,7 @@ def _ways(estimator: Any, material: Material, passed_over: list[str], *, raw: bo
         except InvalidInput as error:
             passed_over.append(str(error))
     if raw:
-        names = tuple(str(name) for name in estimator.feature_names_in_)
+        names = tuple(column_names(estimator))
         untouched = replace(takes, engine="untouched", columns=names)
         yield _Way(untouched, None, pickled(estimator, kind_of_model(estimator)), None)
 
@@ -183,7 +183,7 @@ def _compiled(estimator: Any, inputs: list[tuple[str, str]], *, raw: bool) -> Co
     if not raw:
         return compile_pipeline(estimator, inputs)
     kinds = dict(inputs)
-    names = [str(name) for name in estimator.feature_names_in_]
+    names = column_names(estimator)
     compiled = compile_pipeline(estimator, [(name, kinds[name]) for name in names])
     read = {one["name"]: one for one in compiled.plan["inputs"]}
     ordered = [read.get(name, {"name": name, "numbers": [], "tables": []}) for name, _ in inputs]

@@ -18,7 +18,8 @@ Step = tuple[Any, ...]
 """One operation on a number: its name, then its constants.
 
 ``fill v`` where missing; ``affine c s`` is ``(x - c) / s``; ``scaled f o`` is ``x * f + o``; ``clip lo hi``;
-``missing`` is 1 or 0; ``above t`` is 1 or 0; ``bins edges`` counts the edges that are not above.
+``missing`` is 1 or 0; ``above t`` is 1 or 0; ``bins edges`` counts the edges that are not above; ``single`` rounds
+to float32, and what is beyond it counts as missing.
 """
 
 FLOAT32 = 3.4028234663852886e38
@@ -243,6 +244,11 @@ def _clip(x: float, low: float, high: float) -> float:
     return x if isnan(x) else min(max(x, low), high)
 
 
+def _single(x: Any) -> Any:
+    """Numbers rounded to float32, still as float64."""
+    return np.where(np.abs(x) <= FLOAT32, x, nan).astype(np.float32).astype(np.float64)
+
+
 _VECTOR: dict[str, Callable[..., Any]] = {
     "fill": lambda x, value: np.where(np.isnan(x), value, x),
     "affine": lambda x, centre, scale: (x - centre) / scale,
@@ -250,6 +256,7 @@ _VECTOR: dict[str, Callable[..., Any]] = {
     "clip": np.clip,
     "missing": lambda x: np.isnan(x).astype(np.float64),
     "above": lambda x, threshold: (x > threshold).astype(np.float64),
+    "single": _single,
     "bins": lambda x, edges: np.searchsorted(edges, x, side="right").astype(np.float64),
 }
 _SCALAR: dict[str, Callable[..., float]] = {
@@ -259,5 +266,6 @@ _SCALAR: dict[str, Callable[..., float]] = {
     "clip": _clip,
     "missing": lambda x: float(isnan(x)),
     "above": lambda x, threshold: float(x > threshold),
+    "single": lambda x: float(_single(x)),
     "bins": lambda x, edges: float(len(edges) if not isfinite(x) and x != -np.inf else bisect_right(edges, x)),
 }

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def column_names(estimator: Any) -> list[str]:
+    """The columns that an estimator was fitted on by name; empty where it was fitted on an array."""
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    # LightGBM names the columns of an array itself.
+    return [] if names == [f"Column_{place}" for place in range(len(names))] else names
+
+
 def to_frame(columns: Columns, names: Sequence[str]) -> pd.DataFrame:
     """A pandas frame of ``names``: numbers as float64, text without spaces around it, NaN for what is missing.
 

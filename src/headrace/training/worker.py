@@ -34,6 +34,7 @@ from headrace.training.original import Original
 from headrace.training.packaging import Material, asked_raw, asker, make_package
 from headrace.training.registered import WHERE, load_registered
 from headrace.training.source import write_table
+from headrace.training.tables import column_names
 
 _log = logging.getLogger(__name__)
 _clock = SystemClock()
@@ -105,6 +106,12 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         estimator, job.info.task, len(job.info.classes), definition.folder, where, job.info.classes
     )
     raw = asked_raw(estimator, encoding, columns)
+    named = column_names(estimator)
+    if job.model and not raw and named and named != list(encoding.columns):
+        raise InvalidInput(
+            f"The registered model was fitted on {named[:20]} and does not take them as they come. Expected "
+            f"the project's inputs in their order, as numbers: {list(encoding.columns)[:20]}."
+        )
     ask = asker(original, estimator, encoding, raw=raw)
     test = ask(read_file(Path(job.test))) if job.test else original.answers(np.empty((0, 0)))
     lap("predict")
