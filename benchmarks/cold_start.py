@@ -3,9 +3,9 @@
     python benchmarks/cold_start.py
     python benchmarks/cold_start.py --json
 
-The model is a pipeline over raw columns: imputer, scaler, one-hot encoder, and 200 boosted trees. A process is
-started that loads its package and answers one row; the time is from its start to the answer, the best of five
-and the median, and the memory is what it holds then. Another process loads a hundred packages and answers one
+The model is a pipeline over raw columns: imputer, scaler, one-hot encoder, and 200 boosted trees. A process
+is started that loads its package and answers one row; the time is from its start to the answer, the best of
+five and the median, and the memory is what it holds then. Another process loads a hundred packages and answers one
 row with each in turn, so that every model's trees come from memory and not from a cache. What that does to a
 request is measured by ``benchmarks/serving.py``: a request takes many times as long as the model in it.
 """
@@ -106,6 +106,7 @@ def started(rounds: int, *packages: Path) -> tuple[float, dict[str, Any]]:
 
 
 def main() -> None:
+    """Measure, and say which bars hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -117,5 +117,7 @@ def test_an_embedded_version_answers_as_its_package_does_and_leaves_on_the_recor
     assert list(load(folder).predict(values)["predict"]) == expected
     with pytest.raises(Conflict, match="is there already"):
         export_embedded(app, me, name, tmp_path / "out")
-    (entry, *_) = [e for e in app.store.audit.list() if e.action == "model.export" and "form" in e.detail][-1:]
+    (entry, *_) = [e for e in app.store.audit.list() if e.action == "model.export" and "form" in e.detail][
+        -1:
+    ]
     assert (entry.actor, entry.detail["form"]) == (AUTHOR, "embedded")

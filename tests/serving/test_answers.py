@@ -54,7 +54,12 @@ def test_the_answer_to_a_table_that_is_none_is_named(fault: str) -> None:
 def test_numbers_labels_and_probabilities_are_answers() -> None:
     for value in (1.5, 3, True, "audi", [0.25, 0.75]):
         check_row({"predict": value}, ["predict"])
-    for values in (np.zeros(2), np.zeros((2, 3)), np.array(["a", "b"], dtype=object), np.array([True, False])):
+    for values in (
+        np.zeros(2),
+        np.zeros((2, 3)),
+        np.array(["a", "b"], dtype=object),
+        np.array([True, False]),
+    ):
         check_rows({"predict": values}, ["predict"], 2)
 
 

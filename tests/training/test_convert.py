@@ -275,7 +275,10 @@ def test_linear_models_are_equal_in_double_precision(name: str) -> None:
 
     X = features(200, gaps=False) / np.float32(1e5)
     if name == "LDA":
-        model, task = discriminant_analysis.LinearDiscriminantAnalysis().fit(X, target(X, 3)), "classification"
+        model, task = (
+            discriminant_analysis.LinearDiscriminantAnalysis().fit(X, target(X, 3)),
+            "classification",
+        )
     else:
         model, task = getattr(linear_model, name)().fit(X, np.abs(target(X, 0)) + 0.1), "regression"
     rows = X.astype(np.float64)

@@ -37,7 +37,8 @@ model = load(sys.argv[1])
 columns = json.load(sys.stdin)
 answer = model.predict(columns)
 row = model.predict_row({name: values[0] for name, values in columns.items()})
-print(json.dumps({"table": {k: v if isinstance(v, list) else v.tolist() for k, v in answer.items()}, "row": row}))
+table = {name: values if isinstance(values, list) else values.tolist() for name, values in answer.items()}
+print(json.dumps({"table": table, "row": row}))
 """
 
 
@@ -65,7 +66,9 @@ def test_an_exported_model_gives_the_answers_of_its_package_without_headrace(
     kind: str, tmp_path: Path
 ) -> None:
     if kind == "raw":
-        package = packaged(fitted(boosting("classification"), task="classification"), "classification")[0].package
+        package = packaged(fitted(boosting("classification"), task="classification"), "classification")[
+            0
+        ].package
         columns = inputs(cars(40, seed=3))
         columns["fuel"][:2] = ["steam", " gas"]
     else:

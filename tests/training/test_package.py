@@ -16,7 +16,7 @@ from headrace.data.history import History, feature_columns
 from headrace.testing.suites.scorer import ScorerSuite
 from headrace.training.archives import pack_files, unpack_files
 from headrace.training.baselines import ColumnModel
-from headrace.training.package import InputSpec, PackageScorer, PackageInfo, build_package, load_scorer
+from headrace.training.package import InputSpec, PackageInfo, PackageScorer, build_package, load_scorer
 from tests.training.examples import packed, series, table
 
 SPECS = [

@@ -162,12 +162,12 @@ def test_the_search_finds_the_rows_that_a_float32_graph_gets_wrong_and_ours_pass
 @pytest.mark.parametrize("kind", ["histogram", "nearest"])
 def test_an_estimator_that_does_not_convert_answers_by_itself_behind_the_same_preparation(kind: str) -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.neighbors import KNeighborsRegressor
-
-    from sklearn.preprocessing import StandardScaler
-    from tests.training.test_compiling import numbers_only
     from sklearn.impute import SimpleImputer
+    from sklearn.neighbors import KNeighborsRegressor
     from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from tests.training.test_compiling import numbers_only
 
     if kind == "histogram":
         model = fitted(HistGradientBoostingRegressor(max_iter=10))

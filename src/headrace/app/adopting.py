@@ -27,7 +27,7 @@ def adopt(app: App, work: Workflows, me: Principal, project: str, uri: str) -> s
     app.gatekeeper.require(me, "project.run", f"project:{project}")
     cause = f"registered in MLflow: {named.model} version {named.version}"
     build_id = f"build:{project}:mlflow:{named.model}:{named.version}"
-    return _started(app, work, me, project, uri, build_id, cause)
+    return _started(app, work, me, project, uri, build_id=build_id, cause=cause)
 
 
 def adopt_folder(app: App, work: Workflows, me: Principal, project: str, folder: Path) -> str:
@@ -43,11 +43,12 @@ def adopt_folder(app: App, work: Workflows, me: Principal, project: str, folder:
     app.store.projects.path(project)
     brought = keep_folder(app, me.name, project, folder)
     build_id = f"build:{project}:folder:{brought.digest[:16]}"
-    return _started(app, work, me, project, str(brought), build_id, f"brought as a folder: {brought.name}")
+    cause = f"brought as a folder: {brought.name}"
+    return _started(app, work, me, project, str(brought), build_id=build_id, cause=cause)
 
 
 def _started(
-    app: App, work: Workflows, me: Principal, project: str, uri: str, build_id: str, cause: str
+    app: App, work: Workflows, me: Principal, project: str, uri: str, *, build_id: str, cause: str
 ) -> str:
     folder = app.store.projects.path(project)
     if not Path(folder).is_dir():

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from headrace.checks.columns import missing
 from headrace.checks.equivalence import (
-    NEVER_SEEN,
     Equivalence,
-    edges_of,
     compare_outputs,
+    edges_of,
     probes,
     row_differences,
     spread_of,
@@ -69,6 +68,10 @@ class Search:
     spread: float | None = None
 
 
+def unheard(stage: str, n_rows: int) -> None:
+    """Progress that nobody asked for."""
+
+
 def search(
     original: Ask,
     package: Ask,
@@ -79,14 +82,14 @@ def search(
     clock: Clock,
     seed: int = 0,
     thresholds: Mapping[str, NDArray[np.float64]] | None = None,
-    budget: Budget = Budget(),  # noqa: B008 - frozen
-    progress: Callable[[str, int], None] = lambda stage, n_rows: None,
+    budget: Budget = Budget(),
+    progress: Callable[[str, int], None] = unheard,
 ) -> Search:
     """Ask both models for what they might disagree on.
 
     Args:
-        original, package: give ``predict`` (numbers or positions of classes) and perhaps ``probability`` for a
-            table of raw columns; they raise where they refuse a row.
+        original, package: give ``predict`` (numbers or positions of classes) and perhaps ``probability``
+            for a table of raw columns; they raise where they refuse a row.
         columns: the training rows.
         thresholds: by input, raw values at which the original is known to part; their neighbours are asked.
         progress: is told how many rows of a stage were asked.
@@ -94,7 +97,10 @@ def search(
     Raises:
         InvalidInput: there are no rows.
     """
-    hunt = _Hunt(original, package, columns, specs, tolerance, clock, seed, budget, progress)
+    hunt = _Hunt(
+        original, package, columns, specs, tolerance=tolerance, clock=clock, seed=seed, budget=budget,
+        progress=progress,
+    )  # fmt: skip
     hunt.stage("edges", [probes(columns, specs, seed)], keep=True)
     hunt.stage("training", hunt.sample())
     hunt.stage("thresholds", hunt.at_thresholds(thresholds or {}), keep=True)
@@ -143,6 +149,7 @@ class _Hunt:
         package: Ask,
         columns: Mapping[str, Any],
         specs: Sequence[Column],
+        *,
         tolerance: float,
         clock: Clock,
         seed: int,
@@ -239,8 +246,8 @@ class _Hunt:
         yield table
 
     def _answered(self, spec: Column) -> list[Any]:
-        """The edges of one input that the package answers by themselves: rows that are refused for one of them
-        would hide the others."""
+        """The edges of one input that the package answers by themselves: rows that are refused for one of
+        them would hide the others."""
         kept = []
         for value in edges_of(self._table[spec.name], spec):
             row = self._rows(np.array([0]))
@@ -277,7 +284,13 @@ class _Hunt:
                 break
             same = (_key(ask_each(self._original, self._with(rows, inputs, middle))) == before).all(axis=1)
             low, high = np.where(same, middle, low), np.where(same, high, middle)
-        for values in (low, high, low.astype(np.float32), high.astype(np.float32), np.nextafter(low, -np.inf)):
+        for values in (
+            low,
+            high,
+            low.astype(np.float32),
+            high.astype(np.float32),
+            np.nextafter(low, -np.inf),
+        ):
             yield self._with(rows, inputs, values.astype(np.float64))
 
     def _with(self, rows: Table, inputs: Sequence[str], values: NDArray[Any]) -> Table:
@@ -326,12 +339,15 @@ def neighbours(values: NDArray[np.float64]) -> NDArray[np.float64]:
             np.nextafter(single, np.float32(np.inf)),
         ]
     every = np.unique(np.concatenate([one.astype(np.float64) for one in near]))
-    return every[np.isfinite(every)]
+    numbers: NDArray[np.float64] = every[np.isfinite(every)]
+    return numbers
 
 
 def _key(outputs: Outputs) -> NDArray[np.float64]:
     """What tells one answer from another, ``(n_rows, k)``."""
-    numbers = np.asarray(outputs.get("probability", outputs["predict"]), dtype=np.float64)
+    numbers: NDArray[np.float64] = np.asarray(
+        outputs.get("probability", outputs["predict"]), dtype=np.float64
+    )
     return numbers.reshape(len(numbers), -1)
 
 
@@ -355,5 +371,3 @@ def _stacked(parts: list[Outputs]) -> Outputs:
 def _plain(value: Any) -> Any:
     plain = value.item() if isinstance(value, np.generic) else value
     return None if missing(np.array([value], dtype=object))[0] else plain
-
-

@@ -142,7 +142,7 @@ def _chosen(columns: Any, names: list[Any]) -> list[int]:
             raise Unreadable("ColumnTransformer selects by a range of names")
         return list(range(len(names)))[columns]
     if np.isscalar(columns):
-        return [range(len(names))[int(columns)]]
+        return [range(len(names))[int(np.asarray(columns))]]
     listed = np.asarray(columns)
     if listed.dtype.kind == "b":
         return [int(index) for index in np.flatnonzero(listed)]
@@ -168,11 +168,11 @@ def _imputer(transformer: Any, symbols: _Symbols) -> _Symbols:
     if missing is not None and not (isinstance(missing, float) and isnan(missing)):
         raise Unreadable(f"SimpleImputer takes {missing!r} for missing")
     out: _Symbols = []
-    for symbol, value in zip(symbols, transformer.statistics_, strict=True):
-        if isinstance(value, float) and isnan(value):
-            if not transformer.keep_empty_features:
-                continue  # a column without any value is dropped
-            value = 0.0
+    for symbol, learnt in zip(symbols, transformer.statistics_, strict=True):
+        is_empty = isinstance(learnt, float) and isnan(learnt)
+        if is_empty and not transformer.keep_empty_features:
+            continue  # a column without any value is dropped
+        value = 0.0 if is_empty else learnt
         if isinstance(symbol, _Text):
             out.append(replace(symbol, fill=symbol.fill if symbol.fill is not None else str(value)))
         else:
@@ -250,8 +250,8 @@ def _encoder(encoder: Any, symbols: _Symbols) -> _Symbols:
     for place, symbol in enumerate(symbols):
         domain, rows = _domain(encoder, symbol, known[place], usual, place)
         varies = (rows != rows[0]).any(axis=0) & ~np.isnan(rows).all(axis=0)
-        for column in np.flatnonzero(varies):
-            out[int(column)] = _Cells(domain, rows[:, column])
+        for varying in np.flatnonzero(varies).tolist():
+            out[varying] = _Cells(domain, rows[:, varying])
         constant = constant or _Cells(domain, rows[:, 0])
     for column, found in enumerate(out):
         if found is None and constant is not None:

@@ -59,8 +59,8 @@ def to_onnx(estimator: Any, *, n_features: int, task: Task) -> bytes:
     fitted = getattr(estimator, "n_features_in_", n_features)
     if fitted != n_features:
         raise InvalidInput(
-            f"{kind_of_model(estimator)} was fitted on {fitted} features, but data.X has {n_features}. Fit on "
-            "the whole of data.X; select columns inside a scikit-learn Pipeline or with 'ignored' in "
+            f"{kind_of_model(estimator)} was fitted on {fitted} features, but data.X has {n_features}. Fit "
+            "on the whole of data.X; select columns inside a scikit-learn Pipeline or with 'ignored' in "
             "headrace.yaml."
         )
     model = _converted(estimator, n_features, classifies=task == "classification")

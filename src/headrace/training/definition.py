@@ -64,7 +64,8 @@ class TrainingData:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """``columns`` as a pandas frame, for a pipeline that prepares raw columns itself; a new one each time.
+        """``columns`` as a pandas frame, for a pipeline that prepares raw columns itself; a new one each
+        time.
 
         Raises:
             InvalidInput: pandas is not installed.

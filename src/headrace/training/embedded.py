@@ -1,4 +1,8 @@
-"""A model of Headrace in a program of one's own: ``load(folder).predict({"year": [2017], "fuel": ["Petrol"]})``.
+"""A model of Headrace in a program of one's own.
+
+Example::
+
+    load(folder).predict({"year": [2017], "fuel": ["Petrol"]})
 
 It needs numpy and onnxruntime, and nothing of Headrace. What it answers is what the server answers.
 """

@@ -67,7 +67,7 @@ def loader_text() -> str:
 
 
 def encoding_plan(encoding: Encoding) -> dict[str, Any]:
-    """An encoding as what :class:`headrace.training.preparing.Preparation` takes; the same numbers come out."""
+    """An encoding as a plan of :mod:`headrace.training.preparing`; the same numbers come out."""
     inputs: list[dict[str, Any]] = []
     for at, column in enumerate(encoding.inputs):
         if column.role == "numeric":

@@ -52,11 +52,13 @@ class OnnxEngine:
         self._bound = bound
 
     def ask(self, rows: Floats) -> Floats:
+        """As :meth:`Engine.ask`."""
         out = self._session.run([self._wanted], {_INPUT: rows.astype(self._row.dtype, copy=False)})[0]
         answer = np.asarray(out, dtype=np.float64)
         return answer if self._classifies else answer.reshape(len(rows))
 
     def ask_row(self, row: list[float]) -> Any:
+        """As :meth:`Engine.ask_row`."""
         with self._lock:
             self._row[0] = row
             self._session.run_with_iobinding(self._bound)
@@ -78,9 +80,11 @@ class NativeEngine:
         self._classifies = classifies
 
     def ask(self, rows: Floats) -> Floats:
+        """As :meth:`Engine.ask`."""
         return ask_estimator(self._estimator, rows, classifies=self._classifies)
 
     def ask_row(self, row: list[float]) -> Any:
+        """As :meth:`Engine.ask_row`."""
         answer = self.ask(np.array([row], dtype=np.float64))[0]
         return answer.tolist() if self._classifies else float(answer)
 

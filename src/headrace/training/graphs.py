@@ -83,7 +83,9 @@ def trees_model(trees: Trees, n_features: int, *, classifies: bool) -> ModelProt
     # One list of members after the other, parted by NaN.
     members = [value for some in trees.members for value in (*some, float("nan"))]
     choices = (
-        {"membership_values": tensor("members", TensorProto.DOUBLE, [len(members)], members)} if members else {}
+        {"membership_values": tensor("members", TensorProto.DOUBLE, [len(members)], members)}
+        if members
+        else {}
     )
     sums = graph.add(
         "TreeEnsemble",
@@ -143,7 +145,10 @@ def _ended(
     else:
         graph.add("Identity", sums, output=PROBABILITY)
     graph.add("ArgMax", PROBABILITY, axis=1, keepdims=0, output=PREDICT)
-    outputs = {PREDICT: (TensorProto.INT64, [None]), PROBABILITY: (double, [None, n_outputs])}
+    outputs: dict[str, tuple[int, list[Any]]] = {
+        PREDICT: (TensorProto.INT64, [None]),
+        PROBABILITY: (double, [None, n_outputs]),
+    }
     return graph.finish(n_features, outputs, double)
 
 
@@ -167,7 +172,7 @@ def baseline_model(estimator: ConstantModel | ColumnModel, n_features: int) -> M
     graph.add("Expand", graph.constant(estimator.prior_[None, :]), shape, output=PROBABILITY)
     value = helper.make_tensor("value", TensorProto.INT64, [1], [winner])
     graph.add("ConstantOfShape", length, value=value, output=PREDICT)
-    outputs = {
+    outputs: dict[str, tuple[int, list[Any]]] = {
         PREDICT: (TensorProto.INT64, [None]),
         PROBABILITY: (double, [None, len(estimator.prior_)]),
     }

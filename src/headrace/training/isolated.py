@@ -155,7 +155,15 @@ class _Child:
         self._answers, answers = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "headrace.training.answering", str(file), str(answers), str(life)],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "headrace.training.answering",
+                    str(file),
+                    str(answers),
+                    str(life),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -25,8 +25,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         params: arguments of the trainer or the source.
         output: where files are left.
         life: descriptor of a pipe that closes when the parent ends.
-        inputs: an ``.npz`` file with ``y`` of the training rows and, for forecasting, ``times`` and ``values``
-            of the history.
+        inputs: an ``.npz`` file with ``y`` of the training rows and, for forecasting, ``times`` and
+            ``values`` of the history.
         train, test: Parquet files with the raw inputs of those rows.
         columns: the inputs with their roles.
         tolerance: how far the package may answer from the original.

@@ -60,8 +60,10 @@ class Original:
             self._check_classes()
 
     def answers(self, X: Any) -> Answers:
-        """To rows as an array ``(n_rows, n_features)`` or a data frame: ``predict`` ``(n_rows,)``, for classification positions of classes, and then also
-        ``probability`` ``(n_rows, n_classes)``.
+        """To rows as an array ``(n_rows, n_features)`` or a data frame.
+
+        ``predict`` is ``(n_rows,)``, for classification positions of classes, and then there is also
+        ``probability``, ``(n_rows, n_classes)``.
 
         Raises:
             UserCodeError: the estimator raised, or answered in another form.

@@ -1,9 +1,9 @@
 """The deployable artefact: one deterministic zip that answers without the code that trained it.
 
-It holds ``package.json`` (what it is), ``encoding.json`` (what training saw of each input), ``plan.json`` (the
-fitted preparation, as data) and ``model.onnx``; a model that does not convert is ``model.pkl`` instead. For
-forecasting ``history.npz`` has the values known when it was made. Loading a converted one needs numpy and ONNX
-Runtime only.
+It holds ``package.json`` (what it is), ``encoding.json`` (what training saw of each input), ``plan.json``
+(the fitted preparation, as data) and ``model.onnx``; a model that does not convert is ``model.pkl`` instead.
+For forecasting ``history.npz`` has the values known when it was made. Loading a converted one needs numpy
+and ONNX Runtime only.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class PackageInfo:
         time, lags_days, horizon_days: forecasting only: how further inputs follow from a moment.
         engine: ``onnx``; ``native``, where the estimator's own ``predict`` stands behind the preparation; or
             ``untouched``, where the whole pipeline answers raw rows in a process of its own.
-        takes: what the preparation, or the untouched pipeline, was fitted on: the ``features`` of the encoding
-            or the ``raw`` values.
+        takes: what the preparation, or the untouched pipeline, was fitted on: the ``features`` of the
+            encoding or the ``raw`` values.
         columns: of an untouched pipeline, in its order.
     """
 
@@ -200,16 +200,13 @@ class Prepared:
         try:
             if self._raw:
                 checked = self._encoding.check(columns)
-                rows: NDArray[np.float64] = self._preparation.matrix(
-                    [checked[name] for name in self._encoding.columns]
-                )
-                return rows
+                arrays = [checked[name] for name in self._encoding.columns]
+                return np.asarray(self._preparation.matrix(arrays))
             features = self._encoding.encode(columns).astype(np.float64)
             if self._direct:
                 self._preparation.check(features)
                 return features
-            rows = self._preparation.matrix(list(features.T))
-            return rows
+            return np.asarray(self._preparation.matrix(list(features.T)))
         except Refused as error:
             raise InvalidInput(f"{error}.") from None
 

@@ -1,7 +1,7 @@
 """From a fitted estimator to a package that was searched for disagreement before anybody relies on it.
 
-What computes exactly and fast is tried first; what a search tells apart from the original is left for the next
-best way. The last one is the estimator itself.
+What computes exactly and fast is tried first; what a search tells apart from the original is left for the
+next best way. The last one is the estimator itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.loading import pickled
 from headrace.checks.metrics import Outputs
-from headrace.checks.searching import Budget, Search, search
+from headrace.checks.searching import Budget, Search, search, unheard
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Clock, Columns
 from headrace.core.project import Column
@@ -31,6 +31,7 @@ from headrace.training.tables import column_names, to_frame
 from headrace.training.trees import Trees, read_trees
 
 _BISECTIONS = 400
+_BUDGET = Budget()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +99,8 @@ def make_package(
     clock: Clock,
     *,
     raw: bool,
-    budget: Budget = Budget(),  # noqa: B008 - frozen
-    progress: Callable[[str, int], None] = lambda stage, n_rows: None,
+    budget: Budget = _BUDGET,
+    progress: Callable[[str, int], None] = unheard,
 ) -> Packaged:
     """The fastest package on which the search finds no difference beyond the tolerance.
 
@@ -148,7 +149,7 @@ def _scoring(scorer: PackageScorer) -> Callable[[Columns], Outputs]:
 
 def _ways(estimator: Any, material: Material, passed_over: list[str], *, raw: bool) -> Iterator[_Way]:
     info, task = material.info, material.info.task
-    inputs = [
+    inputs: list[tuple[str, str]] = [
         (column.name, column.kind if raw else "number") for column in material.encoding.inputs
     ]
     takes = replace(info, takes="raw" if raw else "features")
@@ -212,7 +213,9 @@ def _raw_thresholds(way: _Way) -> dict[str, NDArray[np.float64]]:
     for one in way.plan["inputs"]:
         for number in one["numbers"]:
             if number["at"] in known:
-                values = _last_below(known[number["at"]], number["steps"], single=way.info.takes == "features")
+                values = _last_below(
+                    known[number["at"]], number["steps"], single=way.info.takes == "features"
+                )
                 found.setdefault(one["name"], []).append(values)
     return {name: np.unique(np.concatenate(values)) for name, values in found.items()}
 
@@ -232,4 +235,3 @@ def _last_below(
         below = (prepared(middle) > thresholds) if falls else (prepared(middle) <= thresholds)
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return low
-

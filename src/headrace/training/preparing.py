@@ -18,8 +18,8 @@ Step = tuple[Any, ...]
 """One operation on a number: its name, then its constants.
 
 ``fill v`` where missing; ``affine c s`` is ``(x - c) / s``; ``scaled f o`` is ``x * f + o``; ``clip lo hi``;
-``missing`` is 1 or 0; ``above t`` is 1 or 0; ``bins edges`` counts the edges that are not above; ``single`` rounds
-to float32, and what is beyond it counts as missing.
+``missing`` is 1 or 0; ``above t`` is 1 or 0; ``bins edges`` counts the edges that are not above; ``single``
+rounds to float32, and what is beyond it counts as missing.
 """
 
 FLOAT32 = 3.4028234663852886e38
@@ -61,8 +61,13 @@ class Preparation:
                 numbers.append((place, int(number["at"]), steps))
             tables += [_Table(place, one["name"], table) for table in one.get("tables", ())]
         self._numbers = [(place, at, steps, _scalar(steps)) for place, at, steps in numbers]
-        self._quick = [(place, at, *_folded(steps)) for place, at, steps in numbers if _folded(steps)]
-        self._slow = [(place, at, f) for place, at, steps, f in self._numbers if not _folded(steps)]
+        self._quick, self._slow = [], []
+        for place, at, steps, scalar in self._numbers:
+            folded = _folded(steps)
+            if folded is None:
+                self._slow.append((place, at, scalar))
+            else:
+                self._quick.append((place, at, *folded))
         self._tables = tables
         self._empty = [0.0] * self.width
         for table in tables:
@@ -267,5 +272,7 @@ _SCALAR: dict[str, Callable[..., float]] = {
     "missing": lambda x: float(isnan(x)),
     "above": lambda x, threshold: float(x > threshold),
     "single": lambda x: float(_single(x)),
-    "bins": lambda x, edges: float(len(edges) if not isfinite(x) and x != -np.inf else bisect_right(edges, x)),
+    "bins": lambda x, edges: float(
+        len(edges) if not isfinite(x) and x != -np.inf else bisect_right(edges, x)
+    ),
 }

@@ -40,10 +40,9 @@ class Proof:
 def prove_package(store: Store, run: Run) -> Proof:
     """Load a run's package, let it answer raw rows, and compare with the original estimator's answers.
 
-    The rows are the test rows and those that the search for a disagreement kept as evidence, the worst it found
-    among them. For forecasting the package
-    must also compute from its own history the lags that training used. What cannot be measured is an
-    ``error``, never a pass.
+    The rows are the test rows and those that the search for a disagreement kept as evidence, the worst it
+    found among them. For forecasting the package must also compute from its own history the lags that
+    training used. What cannot be measured is an ``error``, never a pass.
     """
     try:
         return _prove(store, run)
@@ -68,19 +67,20 @@ def compare_answers(
 
     Args:
         classes: classification: the labels that the original's codes stand for.
-
         spread: of the original's predictions, by which differences are measured; see
             :func:`headrace.checks.equivalence.compare_outputs`.
 
     Rows that the original refused are NaN in ``original``; the package has to refuse them too, one by one.
     """
-    position = {label: float(code) for code, label in enumerate(classes)}
+    position: dict[Any, float] = {label: float(code) for code, label in enumerate(classes)}
 
     def ask(rows: Columns) -> dict[str, Any]:
         answers = scorer.score(rows)
         if scorer.classes is not None:
             # By the training set's classes, not the package's own: that its labels are right is part of it.
-            answers["predict"] = np.array([position.get(label, -1.0) for label in labels_of(answers["predict"])])
+            answers["predict"] = np.array(
+                [position.get(label, -1.0) for label in labels_of(answers["predict"])]
+            )
         return answers
 
     answers = ask_each(ask, columns) or {name: np.full_like(v, np.nan) for name, v in original.items()}

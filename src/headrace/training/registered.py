@@ -1,6 +1,7 @@
 """The estimator of a model that was made elsewhere: scanned before it is loaded, in the worker.
 
-It is a folder that MLflow 2 or 3 has written (``MLmodel``), or one that MLServer serves (``model-settings.json``).
+It is a folder that MLflow 2 or 3 has written (``MLmodel``), or one that MLServer serves
+(``model-settings.json``).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def column_names(estimator: Any) -> list[str]:
 
 
 def to_frame(columns: Columns, names: Sequence[str]) -> pd.DataFrame:
-    """A pandas frame of ``names``: numbers as float64, text without spaces around it, NaN for what is missing.
+    """A pandas frame of ``names``: float64, text without spaces around it, and NaN for what is missing.
 
     Raises:
         InvalidInput: pandas is not installed.
