@@ -5,9 +5,8 @@
 
 The model is a pipeline over raw columns: imputer, scaler, one-hot encoder, and 200 boosted trees. A process
 is started that loads its package and answers one row; the time is from its start to the answer, the best of
-five and the median, and the memory is what it holds then. Another process loads a hundred packages and answers one
-row with each in turn, so that every model's trees come from memory and not from a cache. What that does to a
-request is measured by ``benchmarks/serving.py``: a request takes many times as long as the model in it.
+five and the median, and the memory is what it holds then. Another process loads a hundred packages and
+answers one row with each in turn, so that every model's trees come from memory and not from a cache.
 """
 
 from __future__ import annotations

@@ -94,8 +94,7 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         columns={name: values.copy() for name, values in columns.items()},
     )
     lap("load")
-    random.seed(job.seed)
-    np.random.seed(job.seed)  # noqa: NPY002 - user code may draw from the global generator
+    _seed(job.seed)
     if job.model:
         estimator, where = load_registered(Path(job.model), encoding.columns), WHERE
     else:
@@ -106,14 +105,10 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         estimator, job.info.task, len(job.info.classes), definition.folder, where, job.info.classes
     )
     raw = asked_raw(estimator, encoding, columns)
-    named = column_names(estimator)
-    if job.model and not raw and named and named != list(encoding.columns):
-        raise InvalidInput(
-            f"The registered model was fitted on {named[:20]} and does not take them as they come. Expected "
-            f"the project's inputs in their order, as numbers: {list(encoding.columns)[:20]}."
-        )
+    if job.model and not raw:
+        _check_names(column_names(estimator), list(encoding.columns))
     ask = asker(original, estimator, encoding, raw=raw)
-    test = ask(read_file(Path(job.test))) if job.test else original.answers(np.empty((0, 0)))
+    test = ask(read_file(Path(job.test)))
     lap("predict")
     material = Material(
         info=job.info,
@@ -135,6 +130,19 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         "estimator": original.description(),
         "search": _searched(made.search, made.passed_over),
     }
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - user code may draw from the global generator
+
+
+def _check_names(named: list[str], inputs: list[str]) -> None:
+    if named and named != inputs:
+        raise InvalidInput(
+            f"The registered model was fitted on {named[:20]} and does not take them as they come. Expected "
+            f"the project's inputs in their order, as numbers: {inputs[:20]}."
+        )
 
 
 def _say(stage: str, n_rows: int) -> None:
