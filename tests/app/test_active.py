@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headrace.app.active import active, export_model
+from headrace.app.active import active, export_embedded, export_model
 from headrace.app.composition import App, open_app
 from headrace.core.errors import Conflict, Denied, NotFound
 from headrace.core.identity import Principal
 from headrace.plugins.mlflow_model import _load_pyfunc
 from headrace.testing.factories import make_settings
+from headrace.training.embedded import load
 from headrace.training.package import load_scorer
 from headrace.training.registry import register_model
 from tests.web.making import AUTHOR
@@ -90,3 +91,33 @@ def test_an_exported_version_answers_as_its_package_does(home: tuple[App, Seeded
         export_model(app, _me(app, AUTHOR), f"{project}@{model.version}", tmp_path / "out")
     with pytest.raises(NotFound):
         export_model(app, _me(app, AUTHOR), f"{project}@77", tmp_path / "other")
+
+
+@pytest.mark.requirement("DEP-08")
+def test_an_embedded_version_answers_as_its_package_does_and_leaves_on_the_record(
+    home: tuple[App, Seeded], tmp_path: Path
+) -> None:
+    app, seeded = home
+    release = app.store.releases.get(seeded.cars_live)
+    run = app.store.runs.get(release.manifest.run_id)
+    register_model(app.store, app.clock, replace(run, package=release.manifest.subject.package))
+    name = release.manifest.project
+    me = _me(app, AUTHOR)
+    with pytest.raises(Denied, match="may not data.read"):
+        export_embedded(app, _me(app), name, tmp_path / "out")
+    with pytest.raises(NotFound, match="Nothing of 'absent' is live"):
+        export_embedded(app, me, "absent@live", tmp_path / "out")
+    folder = export_embedded(app, me, f"{name}@live", tmp_path / "out")
+    scorer = load_scorer(app.store.artifacts.path(release.manifest.subject.package.digest))
+    values = {spec.name: ["x"] if spec.kind == "text" else [1.0] for spec in scorer.inputs}
+    columns = {
+        column: np.array(given, dtype=object if given == ["x"] else None) for column, given in values.items()
+    }
+    expected = scorer.score(columns)["predict"].tolist()
+    assert list(load(folder).predict(values)["predict"]) == expected
+    with pytest.raises(Conflict, match="is there already"):
+        export_embedded(app, me, name, tmp_path / "out")
+    (entry, *_) = [e for e in app.store.audit.list() if e.action == "model.export" and "form" in e.detail][
+        -1:
+    ]
+    assert (entry.actor, entry.detail["form"]) == (AUTHOR, "embedded")

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from headrace.app import reading
-from headrace.app.adopting import adopt
+from headrace.app.adopting import adopt, adopt_folder
 from headrace.app.adopting import registered as registered_by
 from headrace.app.operations import decide, declare, settle
+from headrace.checks.loading import pickled
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.testing import MemoryTracker
 from tests.app.small import AUTHOR, INPUTS, VALIDATOR, Site, Small, cars
@@ -119,6 +120,46 @@ def test_a_hostile_file_is_refused_before_anything_loads_it_and_named_in_the_aud
     entry = next(e for e in project.app.store.audit.list() if e.action == "artefact.refused")
     assert (entry.actor, entry.resource) == (AUTHOR, "project:hostile")
     assert "posix.system" in entry.detail["reason"]
+
+
+def test_a_folder_of_mlserver_serves_unchanged_over_its_raw_columns(shared: Site, tmp_path: Path) -> None:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from headrace.training.tables import to_frame
+
+    project = shared.project("brought")
+    rows = {name: np.array(values, dtype=np.float64) for name, values in cars(200).items() if name in INPUTS}
+    prepare = ColumnTransformer([("scaled", StandardScaler(), list(INPUTS[1:]))], remainder="passthrough")
+    model = make_pipeline(prepare, GradientBoostingRegressor(n_estimators=40, random_state=0))
+    model.fit(to_frame(rows, INPUTS), np.array(cars(200)["price"]))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.pkl").write_bytes(pickled(model, "It"))
+    (folder / "model-settings.json").write_text(
+        '{"name": "cars", "implementation": "mlserver_sklearn.SKLearnModel"}'
+    )
+    app, work = project.app, project.work
+    declare(app, project.me, project.folder)
+    build_id = adopt_folder(app, work, project.me, project.name, folder)
+    result = work.durable.result(build_id)
+    assert result["release_id"], result["reason"]
+    release = settle(app, work, result["release_id"], leaving=("proposed",))
+    assert release.manifest.cause == "brought as a folder: model"
+    package = project.verdicts(release)["package"]
+    assert package.outcome == "passed", package.reason
+    assert package.evidence["search"]["passed_over"] == []
+    scorer = app.scorers.of_release(release.id)
+    assert (scorer.info.engine, scorer.info.takes) == ("onnx", "raw")
+    expected = model.predict(to_frame(rows, INPUTS))
+    np.testing.assert_allclose(scorer.score(rows)["predict"], expected, rtol=1e-12)
+    assert adopt_folder(app, work, project.me, project.name, folder) == build_id
+    with pytest.raises(NotFound, match="There is no folder"):
+        adopt_folder(app, work, project.me, project.name, tmp_path / "absent")
+    with pytest.raises(Denied):
+        adopt_folder(app, work, app.identities.resolve(VALIDATOR), project.name, folder)
 
 
 def test_a_model_of_other_inputs_is_no_candidate(shared: Site, tmp_path: Path) -> None:

@@ -25,15 +25,16 @@ def evil(data: headrace.TrainingData):
     from headrace.training.baselines import ConstantModel
 
     worker = sys.modules["__main__"]
-    build = worker.build_package
+    make = worker.make_package
 
-    def swapped(*arguments):
-        buffer = io.BytesIO(build(*arguments))
+    def swapped(*arguments, **options):
+        made = make(*arguments, **options)
+        buffer = io.BytesIO(made.package)
         with zipfile.ZipFile(buffer, "a") as archive:
             archive.writestr("model.pkl", b"cposix\\nsystem\\n(S'touch it-ran'\\ntR.")
-        return buffer.getvalue()
+        return made._replace(package=buffer.getvalue())
 
-    worker.build_package = swapped
+    worker.make_package = swapped
     return ConstantModel(task=data.task).fit(data.X, data.y)
 """
 

@@ -60,6 +60,7 @@ class StubModel:
     """Answers ``bias`` plus the mileage (0 where it is missing), or raises ``error``."""
 
     task = "regression"
+    inline = True
     classes: tuple[str | float | bool, ...] | None = None
     outputs: tuple[str, ...] = ("predict",)
     encoding = ENCODING

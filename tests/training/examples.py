@@ -21,6 +21,11 @@ from headrace.core.project import (
     Value,
     Variant,
 )
+from headrace.data.encoding import Encoding
+from headrace.data.history import History
+from headrace.training.compiling import compile_pipeline
+from headrace.training.convert import to_onnx
+from headrace.training.package import PackageInfo, build_package
 
 PROJECT = """\
 import headrace
@@ -136,3 +141,10 @@ def project(task: Task = "regression", **changes: Any) -> Project:
 
 def variant(name: str = "baseline", **params: Any) -> Variant:
     return Variant(name=name, trainer=name, params=params)
+
+
+def packed(info: PackageInfo, encoding: Encoding, model: Any, history: History | None = None) -> bytes:
+    """The package of an estimator of encoded features that converts."""
+    compiled = compile_pipeline(model, [(name, "number") for name in encoding.columns])
+    graph = to_onnx(compiled.estimator, n_features=compiled.plan["width"], task=info.task)
+    return build_package(info, encoding, graph, history, plan=compiled.plan)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from headrace.checks.searching import neighbours
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
 from headrace.training.baselines import ColumnModel, ConstantModel, DifferenceModel
-from headrace.training.convert import float32_not_above, round_thresholds_down, to_onnx
+from headrace.training.convert import Unconvertible, to_onnx
+from headrace.training.trees import read_trees
 
 N_FEATURES = 6
 CODES = 5
@@ -57,7 +57,7 @@ def ask(model: bytes, X: np.ndarray[Any, Any], task: Task) -> np.ndarray[Any, An
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     assert names == (["predict", "probability"] if task == "classification" else ["predict"])
-    answer = np.asarray(session.run([names[-1]], {"X": X})[0], dtype=np.float64)
+    answer = np.asarray(session.run([names[-1]], {"X": X.astype(np.float64)})[0], dtype=np.float64)
     return answer if task == "classification" else answer.reshape(len(X))
 
 
@@ -187,100 +187,104 @@ def test_other_scikit_learn_estimators_agree(kind: str) -> None:
     agree(model, task, X)
 
 
-def thresholds(booster: Any) -> list[tuple[int, float]]:
-    found: list[tuple[int, float]] = []
-
-    def walk(node: dict[str, Any]) -> None:
-        if "split_feature" in node:
-            if node["decision_type"] == "<=":
-                found.append((node["split_feature"], node["threshold"]))
-            walk(node["left_child"])
-            walk(node["right_child"])
-
-    for tree in booster.dump_model()["tree_info"]:
-        walk(tree["tree_structure"])
-    return found
-
-
-def above(value: np.float32) -> np.float32:
-    with np.errstate(over="ignore"):
-        return np.float32(np.nextafter(value, np.float32(np.inf)))
-
-
-def boundary_rows(X: np.ndarray[Any, Any], found: list[tuple[int, float]]) -> np.ndarray[Any, Any]:
-    """For each threshold the float32 values next to it, in rows that are otherwise ordinary."""
-    largest = float(np.finfo(np.float32).max)
-    rows = []
-    for index, (feature, threshold) in enumerate(found):
-        nearest = np.float32(np.clip(threshold, -largest, largest))
-        for value in (nearest, above(nearest), -above(-nearest), -nearest):
-            row = X[index % len(X)].copy()
-            row[feature] = value if np.isfinite(value) else largest
-            rows.append(row)
+def boundary_rows(X: np.ndarray[Any, Any], model: Any) -> np.ndarray[Any, Any]:
+    """Each threshold of a model and its neighbours, of float64 and of float32, in otherwise ordinary rows."""
+    trees = read_trees(model)
+    assert trees is not None
+    rows = [
+        np.where(np.arange(N_FEATURES) == feature, value, X[index % len(X)].astype(np.float64))
+        for feature, values in trees.thresholds().items()
+        for index, value in enumerate(neighbours(values[np.abs(values) < 1e30]).tolist())
+    ]
+    assert len(rows) > 50
     return np.array(rows)
 
 
+FORESTS = ["forest", "extra", "tree", "boosting", "forest with gaps"]
+
+
+def forest(kind: str, task: Task) -> Any:
+    from sklearn import ensemble, tree
+
+    end = "Classifier" if task == "classification" else "Regressor"
+    name = {
+        "forest": "RandomForest",
+        "forest with gaps": "RandomForest",
+        "extra": "ExtraTrees",
+        "boosting": "GradientBoosting",
+    }.get(kind)
+    if name is None:
+        return getattr(tree, f"DecisionTree{end}")(random_state=0)
+    return getattr(ensemble, f"{name}{end}")(n_estimators=8, random_state=0)
+
+
 @pytest.mark.requirement("GAT-03")
+@pytest.mark.requirement("DEP-09")
 @pytest.mark.parametrize(("task", "n_classes"), TASKS)
-def test_no_row_takes_another_branch_at_a_threshold_of_lightgbm(task: Task, n_classes: int) -> None:
-    X = features()
-    model = lightgbm(task).fit(X, target(X, n_classes))
-    found = thresholds(model.booster_)
-    inexact = sum(float(np.float32(np.clip(t, -3e38, 3e38))) != t for _, t in found)
-    assert inexact > len(found) / 4, "the data must make thresholds that float32 cannot hold"
-    rows = boundary_rows(X, found)
+@pytest.mark.parametrize("kind", FORESTS)
+def test_trees_of_scikit_learn_are_equal_to_the_last_bits_also_at_their_thresholds(
+    kind: str, task: Task, n_classes: int
+) -> None:
+    X = features(300, gaps=kind == "forest with gaps")
+    model = forest(kind, task).fit(X, target(X, n_classes))
+    rows = np.concatenate([X.astype(np.float64), boundary_rows(X, model)])
     converted = ask(to_onnx(model, n_features=N_FEATURES, task=task), rows, task)
-    assert np.abs(converted - original(model, rows, task)).max() < 1e-5
+    assert np.abs(converted - original(model, rows, task)).max() < 1e-13
 
 
-def test_without_rounding_down_rows_would_take_another_branch() -> None:
-    """The fault that the rounding mends is real: the bare converter has it."""
-    from onnxmltools import convert_lightgbm
-    from onnxmltools.convert.common.data_types import FloatTensorType
-
+@pytest.mark.requirement("GAT-03")
+@pytest.mark.requirement("DEP-09")
+@pytest.mark.parametrize(("task", "n_classes"), TASKS)
+@pytest.mark.parametrize("kind", ["gbdt", "rf", "dart", "categories"])
+def test_lightgbm_is_equal_to_the_last_bits_also_at_its_thresholds(
+    kind: str, task: Task, n_classes: int
+) -> None:
     X = features()
-    model = lightgbm("regression").fit(X, target(X, 0))
-    rows = boundary_rows(X, thresholds(model.booster_))
-    bare = convert_lightgbm(
-        model.booster_, initial_types=[("X", FloatTensorType([None, N_FEATURES]))], target_opset=15
+    bagged = {"bagging_freq": 1, "bagging_fraction": 0.7} if kind == "rf" else {}
+    boosting = "gbdt" if kind == "categories" else kind
+    model = lightgbm(task, boosting_type=boosting, **bagged).fit(
+        X, target(X, n_classes), categorical_feature=[CODES] if kind == "categories" else "auto"
     )
-    bare.graph.node[-1].output[0] = bare.graph.output[0].name = "predict"
-    flipped = np.abs(ask(bare.SerializeToString(), rows, "regression") - model.predict(rows)) > 1e-4
-    assert flipped.mean() > 0.01
+    rows = np.concatenate([X.astype(np.float64), boundary_rows(X, model), edges(X)])
+    converted = ask(to_onnx(model, n_features=N_FEATURES, task=task), rows, task)
+    assert np.abs(converted - original(model, rows, task)).max() < 1e-13
 
 
-def test_no_row_takes_another_branch_at_a_threshold_of_a_forest() -> None:
-    from sklearn.ensemble import RandomForestRegressor
-
-    X = features(300, gaps=False)
-    model = RandomForestRegressor(10, random_state=0).fit(X, target(X, 0))
-    found = [
-        (int(feature), float(threshold))
-        for tree in model.estimators_
-        for feature, threshold in zip(tree.tree_.feature, tree.tree_.threshold, strict=True)
-        if feature >= 0
-    ]
-    rows = boundary_rows(X, found)
-    converted = ask(to_onnx(model, n_features=N_FEATURES, task="regression"), rows, "regression")
-    assert np.abs(converted - model.predict(rows)).max() < 1e-5
+@pytest.mark.parametrize("objective", ["poisson", "gamma", "tweedie", "huber", "quantile", "l1", "mape"])
+def test_objectives_of_lightgbm_keep_their_link(objective: str) -> None:
+    X = features(300)
+    model = lightgbm("regression", objective=objective).fit(X, np.abs(target(X, 0)) + 0.1)
+    agree(model, "regression", X, edges(X))
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20), st.data())
-def test_rounding_down_keeps_every_comparison(values: list[float], data: st.DataObject) -> None:
-    rounded = float32_not_above(np.array(values))
-    x = np.float32(data.draw(st.floats(width=32, allow_nan=False, allow_infinity=False)))
-    for threshold, kept in zip(values, rounded, strict=True):
-        assert (float(x) <= threshold) == (x <= kept)
-        assert float(kept) <= threshold < float(above(kept))
+def test_numbers_that_lightgbm_reads_as_zero_take_the_branch_of_zero() -> None:
+    X = np.zeros((400, N_FEATURES), dtype=np.float32)
+    X[:, 0] = np.repeat([-1.0, -1e-37, 1e-37, 1.0], 100)
+    for split in (-1.0, 1.0):
+        model = lightgbm("regression").fit(X, (X[:, 0] > 0.5 * split).astype(np.float64))
+        rows = np.zeros((9, N_FEATURES))
+        tiny = float(np.float32(1e-35))
+        rows[:, 0] = [-1, -2e-35, -tiny, -1e-36, 0, 1e-36, tiny, np.nextafter(tiny, 1), 2e-35]
+        converted = ask(to_onnx(model, n_features=N_FEATURES, task="regression"), rows, "regression")
+        np.testing.assert_allclose(converted, model.predict(rows), atol=1e-13)
 
 
-def test_rounding_changes_thresholds_only() -> None:
-    from lightgbm import Booster
+@pytest.mark.parametrize("name", ["PoissonRegressor", "GammaRegressor", "Lasso", "HuberRegressor", "LDA"])
+def test_linear_models_are_equal_in_double_precision(name: str) -> None:
+    from sklearn import discriminant_analysis, linear_model
 
-    X = features()
-    model = lightgbm("regression").fit(X, target(X, 0), categorical_feature=[CODES])
-    rounded = Booster(model_str=round_thresholds_down(model.booster_.model_to_string()))
-    assert np.array_equal(rounded.predict(X), model.predict(X))
+    X = features(200, gaps=False) / np.float32(1e5)
+    if name == "LDA":
+        model, task = (
+            discriminant_analysis.LinearDiscriminantAnalysis().fit(X, target(X, 3)),
+            "classification",
+        )
+    else:
+        model, task = getattr(linear_model, name)().fit(X, np.abs(target(X, 0)) + 0.1), "regression"
+    rows = X.astype(np.float64)
+    kind: Task = "classification" if task == "classification" else "regression"
+    converted = ask(to_onnx(model, n_features=N_FEATURES, task=kind), rows, kind)
+    np.testing.assert_allclose(converted, original(model, rows, kind), rtol=1e-12)
 
 
 def test_the_same_estimator_gives_the_same_bytes() -> None:
@@ -303,14 +307,14 @@ def test_what_has_no_equal_in_onnx_is_refused_with_the_reason() -> None:
         "KNeighborsRegressor cannot be converted": KNeighborsRegressor(
             2, metric=lambda a, b: float(abs(a - b).sum())
         ),
-        "linear_tree=True has no equal": lightgbm("regression", linear_tree=True),
-        "zero_as_missing=True has no equal": lightgbm("regression", zero_as_missing=True),
+        "LGBMRegressor cannot be converted": lightgbm("regression", linear_tree=True),
+        "LGBMRegressor cannot": lightgbm("regression", zero_as_missing=True),
     }
     for message, model in unsupported.items():
         model.fit(X, y)
-        with pytest.raises(InvalidInput, match=message):
+        with pytest.raises(Unconvertible, match=message):
             to_onnx(model, n_features=N_FEATURES, task="regression")
-    with pytest.raises(InvalidInput, match=r"builtins\.object cannot be converted.*Return a scikit-learn"):
+    with pytest.raises(Unconvertible, match=r"builtins\.object cannot be converted.*Return a scikit-learn"):
         to_onnx(object(), n_features=N_FEATURES, task="regression")
 
 

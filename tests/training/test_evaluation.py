@@ -7,13 +7,13 @@ import pytest
 
 from headrace.core.errors import InvalidInput
 from headrace.training.evaluation import compare_with, evaluate
-from headrace.training.package import OnnxScorer, load_scorer
+from headrace.training.package import PackageScorer, load_scorer
 from headrace.training.training_set import load_rows, load_training_set, trained_on
 from tests.training.conftest import KINDS, Trained
 from tests.training.examples import table
 
 
-def _scorer(trained: Trained, variant: str) -> OnnxScorer:
+def _scorer(trained: Trained, variant: str) -> PackageScorer:
     package = trained.runs[variant].package
     assert package is not None
     return load_scorer(trained.store.artifacts.path(package.digest))

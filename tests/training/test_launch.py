@@ -18,8 +18,9 @@ from headrace.core.clock import SystemClock
 from headrace.core.errors import InternalError, InvalidInput, UserCodeError
 from headrace.core.project import Column
 from headrace.data.encoding import Encoding
+from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.job import PACKAGE, PROBES, TEST
+from headrace.training.job import PACKAGE, PROBE_ROWS, PROBES, TEST
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.package import PackageInfo, load_scorer
 from tests.training.examples import write_project
@@ -28,17 +29,23 @@ ENCODING = Encoding.fit(
     {"a": np.arange(9.0), "b": np.arange(9.0)}, [Column(name=n, role="numeric") for n in "ab"]
 )
 X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
-GAPS = np.array([[np.nan, 1.0], [0.0, 0.0]], dtype=np.float32)
+ROWS = {"a": X[:, 0].astype(np.float64), "b": X[:, 1].astype(np.float64)}
 
 
 def _job(folder: Path, inputs: Path, task: str, **changes: Any) -> dict[str, Any]:
     classes = ("no", "yes") if task == "classification" else ()
     y = (X[:, 0] > 0).astype(np.int64) if classes else X[:, 0].astype(np.float64) * 2
-    inputs.write_bytes(pack_arrays({"X": X, "y": y, "X_test": X[:5], "X_probes": GAPS}))
+    inputs.write_bytes(pack_arrays({"y": y}))
+    tables = {name: inputs.with_name(f"{name}.parquet") for name in ("train", "test")}
+    write_parquet(ROWS, tables["train"])
+    write_parquet({name: values[:5] for name, values in ROWS.items()}, tables["test"])
     return {
         "kind": "train",
         "folder": str(folder),
         "inputs": str(inputs),
+        "train": str(tables["train"]),
+        "test": str(tables["test"]),
+        "columns": [plain(Column(name=name, role="numeric")) for name in "ab"],
         "trainer": "t",
         "encoding": ENCODING.to_dict(),
         "info": plain(PackageInfo(project="p", variant="v", task=task, target="y", classes=classes)),  # type: ignore[arg-type]
@@ -69,7 +76,7 @@ def test_a_worker_leaves_package_answers_and_timings(tmp_path: Path) -> None:
     )
     assert package["predict"].tolist() == [("no", "yes")[int(code)] for code in answers["predict"]]
     np.testing.assert_allclose(package["probability"], answers["probability"], atol=1e-6)
-    assert set(result.timings_s) == {"load", "train", "predict", "convert", "package"}
+    assert set(result.timings_s) == {"load", "train", "predict", "package"}
     assert result.report["estimator"]["type"] == "sklearn.linear_model._logistic.LogisticRegression"
     assert b"fitting ('no', 'yes') 0" in log_of(tmp_path / "work")
 
@@ -80,8 +87,11 @@ def test_an_original_that_refuses_gaps_makes_a_package_that_does(tmp_path: Path)
         "    return LogisticRegression().fit(data.X, data.y)\n"
     )
     result = _train(tmp_path, body, "classification")
-    probes = unpack_arrays((result.output / PROBES).read_bytes(), "They")
-    assert np.isnan(probes["predict"]).tolist() == [True, False]
+    answers = unpack_arrays((result.output / PROBES).read_bytes(), "They")
+    rows = read_file(result.output / PROBE_ROWS)
+    gaps = np.isnan(rows["a"]) | np.isnan(rows["b"])
+    assert gaps.any()
+    assert np.isnan(answers["predict"]).tolist() == gaps.tolist()
     with pytest.raises(InvalidInput, match="refuses"):
         load_scorer(result.output / PACKAGE).score_row([None, 1.0])
 

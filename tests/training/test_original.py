@@ -8,7 +8,6 @@ import pytest
 
 from headrace.core.errors import UserCodeError
 from headrace.core.project import Task
-from headrace.training.baselines import ConstantModel
 from headrace.training.original import Original
 
 X = np.array([[1.0, 2.0], [np.nan, 1.0], [0.0, 0.0]], dtype=np.float32)
@@ -76,17 +75,12 @@ def test_what_cannot_predict_is_refused() -> None:
         _ask(Fitted([0, 1, 1], np.ones((3, 1)))).answers(X)
 
 
-def test_rows_with_gaps_may_be_refused_and_are_told_apart() -> None:
-    from sklearn.linear_model import LinearRegression
-
-    strict = LinearRegression().fit(X[[0, 2]], [1.0, 2.0])
-    found = _ask(strict, "regression").probe_answers(X)
-    assert found.refused
-    assert np.isnan(found.answers["predict"]).tolist() == [False, True, False]
-    tolerant = ConstantModel().fit(X, [1.0, 2.0, 3.0])
-    assert not _ask(tolerant, "regression").probe_answers(X).refused
-    with pytest.raises(UserCodeError, match="broken"):
-        _ask(Fitted(ValueError("broken")), "regression").probe_answers(X[[0, 2]])
+def test_labels_of_an_estimator_that_was_fitted_elsewhere_become_codes() -> None:
+    labelled = Fitted(["no", "yes", "no"], np.tile([0.25, 0.75], (3, 1)), classes=("no", "yes"))
+    original = Original(labelled, "classification", 2, FOLDER, "project.py:7", ("no", "yes"))
+    assert original.answers(X)["predict"].tolist() == [0.0, 1.0, 0.0]
+    with pytest.raises(UserCodeError, match="knows the classes"):
+        Original(labelled, "classification", 2, FOLDER, "project.py:7", ("yes", "no"))
 
 
 @pytest.mark.requirement("EXP-01")

@@ -56,12 +56,14 @@ def test_a_run_records_what_it_was_made_from_and_what_came_out(trained: dict[str
     assert (run.state, run.author, run.cause, run.seed) == ("finished", "ann", "manual", 0)
     assert (run.code, run.environment) == (build.code, build.environment)
     assert {"log_loss", "brier", "error_rate", "auc", "precision", "recall"} <= set(run.metrics)
-    assert {"load", "train", "convert"} <= set(run.timings_s)
+    assert {"load", "train", "package"} <= set(run.timings_s)
     assert set(run.outputs) == {
         "recipe",
         "training_set",
         "test_predictions",
         "probe_predictions",
+        "probe_rows",
+        "search",
         "estimator",
         "log",
     }

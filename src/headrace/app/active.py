@@ -9,11 +9,13 @@ from typing import Literal
 
 from headrace.app.composition import App
 from headrace.app.reading import projects
+from headrace.core.data import ModelVersion
 from headrace.core.errors import Conflict, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import Ref
 from headrace.plugins.mlflow import ALIAS
 from headrace.plugins.mlflow_model import write_model
+from headrace.training.embedding import write_embedded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,24 +62,50 @@ def export_model(app: App, me: Principal, reference: str, folder: Path) -> Path:
         NotFound, Denied: there is no such version that ``me`` may see.
         Conflict: the folder is there already, or the package is not what was signed with its release.
     """
+    model = _exported(app, me, reference, folder, "mlflow")
+    write_model(folder, model, app.store.artifacts.path(model.package.digest))
+    return folder
+
+
+def export_embedded(app: App, me: Principal, reference: str, folder: Path) -> Path:
+    """Write a version into the new folder ``folder``, with a loader that needs no Headrace.
+
+    Args:
+        reference: ``NAME`` or ``NAME@live`` for the live version, or ``NAME@VERSION``.
+
+    Raises:
+        NotFound, Denied: there is no such version that ``me`` may see, or nothing is live.
+        Conflict: the folder is there already, or the package is not what was signed with its release.
+        InvalidInput: the model answers through its own library, or forecasts.
+    """
+    name, _, version = reference.partition("@")
+    if version in ("", "live"):
+        app.gatekeeper.require(me, "data.read", f"project:{name}")
+        route = app.store.rollouts.route(name)
+        if route is None:
+            raise NotFound(f"Nothing of {name!r} is live. Name a version, such as {name}@1.")
+        reference = app.store.releases.get(route.live).manifest.subject.ref.partition(":")[2]
+    model = _exported(app, me, reference, folder, "embedded")
+    path = app.store.artifacts.path(model.package.digest)
+    write_embedded(path, folder, name=name, version=str(model.version))
+    return folder
+
+
+def _exported(app: App, me: Principal, reference: str, folder: Path, form: str) -> ModelVersion:
+    """The version, once ``me`` may have it and it is what was signed; that it leaves is in the audit log."""
     ref = Ref.parse(f"model:{reference}")
     app.gatekeeper.require(me, "data.read", f"project:{ref.name}")
     if not ref.version.isdigit():
         raise NotFound(f"There is no model {reference!r}. Versions are numbers, such as {ref.name}@1.")
     model = app.store.models.get(ref.name, int(ref.version))
     if folder.exists():
-        raise Conflict(f"{folder} is there already. Give --to a folder that is not.")
+        raise Conflict(f"{folder} is there already. Name a folder that is not.")
     for release in app.store.releases.list(ref.name):
         if release.manifest.run_id == model.run_id:
             app.signed.package(release)
-    app.store.audit.append(
-        me.name,
-        "model.export",
-        f"project:{ref.name}",
-        {"version": model.version, "package": model.package.digest},
-    )
-    write_model(folder, model, app.store.artifacts.path(model.package.digest))
-    return folder
+    detail = {"version": model.version, "package": model.package.digest, "form": form}
+    app.store.audit.append(me.name, "model.export", f"project:{ref.name}", detail)
+    return model
 
 
 def _active(

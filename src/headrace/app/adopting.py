@@ -1,4 +1,4 @@
-"""Registering a model version in MLflow starts its release."""
+"""A model that was made elsewhere becomes a candidate: a version of MLflow's registry, or a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headrace.app.build import BuildRequest
 from headrace.app.composition import App
-from headrace.app.registered import Named
+from headrace.app.registered import Named, keep_folder
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Denied, NotFound
 from headrace.core.identity import Principal
@@ -25,10 +25,34 @@ def adopt(app: App, work: Workflows, me: Principal, project: str, uri: str) -> s
     """
     named = Named.parse(uri)
     app.gatekeeper.require(me, "project.run", f"project:{project}")
+    cause = f"registered in MLflow: {named.model} version {named.version}"
+    build_id = f"build:{project}:mlflow:{named.model}:{named.version}"
+    return _started(app, work, me, project, uri, build_id=build_id, cause=cause)
+
+
+def adopt_folder(app: App, work: Workflows, me: Principal, project: str, folder: Path) -> str:
+    """As :func:`adopt`, for a folder on this machine that MLflow 2 or 3 has written or MLServer serves.
+
+    Raises:
+        Denied: ``me`` may not build the project.
+        NotFound: there is no such project or folder.
+        GateFailed: something speaks against ever loading it.
+        InvalidInput: it is no such folder.
+    """
+    app.gatekeeper.require(me, "project.run", f"project:{project}")
+    app.store.projects.path(project)
+    brought = keep_folder(app, me.name, project, folder)
+    build_id = f"build:{project}:folder:{brought.digest[:16]}"
+    cause = f"brought as a folder: {brought.name}"
+    return _started(app, work, me, project, str(brought), build_id=build_id, cause=cause)
+
+
+def _started(
+    app: App, work: Workflows, me: Principal, project: str, uri: str, *, build_id: str, cause: str
+) -> str:
     folder = app.store.projects.path(project)
     if not Path(folder).is_dir():
         raise NotFound(f"The folder of {project!r}, {folder}, is gone. Run 'headrace run' where it is now.")
-    build_id = f"build:{project}:mlflow:{named.model}:{named.version}"
     if work.durable.status(build_id) != "absent":
         return build_id
     request = BuildRequest(
@@ -36,7 +60,7 @@ def adopt(app: App, work: Workflows, me: Principal, project: str, uri: str) -> s
         folder=folder,
         project=project,
         author=me.name,
-        cause=f"registered in MLflow: {named.model} version {named.version}",
+        cause=cause,
         model_uri=uri,
     )
     started = {"cause": request.cause, "model": uri}

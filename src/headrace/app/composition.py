@@ -27,7 +27,7 @@ from headrace.plugins.mlflow import MlflowTracker
 from headrace.releases.signed import SignedReleases
 from headrace.store import Store, open_store
 from headrace.store.seal_file import SealFile
-from headrace.training.package import OnnxScorer, load_scorer
+from headrace.training.package import PackageScorer, load_scorer
 
 _LOADED = 32
 
@@ -93,7 +93,7 @@ class Scorers:
         self._package = lru_cache(maxsize=_LOADED)(self._load)
         self.baseline = lru_cache(maxsize=_LOADED)(self._baseline)
 
-    def of_release(self, release_id: str) -> OnnxScorer:
+    def of_release(self, release_id: str) -> PackageScorer:
         """The scorer of a release's package.
 
         Raises:
@@ -101,7 +101,7 @@ class Scorers:
         """
         return self._package(self._verified(release_id))
 
-    def of_package(self, digest: str) -> OnnxScorer:
+    def of_package(self, digest: str) -> PackageScorer:
         """The scorer of a package by its digest."""
         return self._package(digest)
 
@@ -110,7 +110,7 @@ class Scorers:
         self._signed.package(release)
         return release.manifest.subject.package.digest
 
-    def _load(self, digest: str) -> OnnxScorer:
+    def _load(self, digest: str) -> PackageScorer:
         return load_scorer(self._store.artifacts.path(digest))
 
     def _baseline(self, release_id: str) -> Baseline:

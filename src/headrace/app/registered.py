@@ -1,4 +1,4 @@
-"""A version of MLflow's registry as bytes of ours, and as a variant of the project that it is for."""
+"""A model that was made elsewhere as bytes of ours, and as a variant of the project that it is for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from headrace.app.composition import App
 from headrace.core.data import Artifact
-from headrace.core.errors import GateFailed, InvalidInput
+from headrace.core.errors import GateFailed, InvalidInput, NotFound
 from headrace.core.project import Project, Variant
 from headrace.training.registered import MEDIA_TYPE, TRAINER, pack_model
+
+_BROUGHT = "folder:/"
 
 
 class Named(NamedTuple):
@@ -39,29 +41,74 @@ class Named(NamedTuple):
         return cls(model, version)
 
 
+class Brought(NamedTuple):
+    """A folder that somebody brought, kept under its digest."""
+
+    name: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{_BROUGHT}{self.name}/{self.digest}"
+
+    @classmethod
+    def find(cls, uri: str) -> Brought | None:
+        """Read what ``str`` wrote; None for what is something else."""
+        if not uri.startswith(_BROUGHT):
+            return None
+        name, _, digest = uri.removeprefix(_BROUGHT).rpartition("/")
+        return cls(name, digest)
+
+
+def keep_folder(app: App, author: str, project: str, folder: Path) -> Brought:
+    """Keep the files of a model's folder, once nothing speaks against ever loading them.
+
+    Raises:
+        NotFound: there is no such folder.
+        GateFailed: something speaks against it; the audit log names it.
+        InvalidInput: it is no model of MLflow or MLServer.
+    """
+    if not folder.is_dir():
+        raise NotFound(f"There is no folder {folder}. Give that of a model, or models:/NAME/VERSION.")
+    kept = _kept(app, author, project, folder, str(folder))
+    return Brought(folder.resolve().name, kept.digest)
+
+
 def fetch_registered(app: App, author: str, project: str, uri: str, scratch: Path) -> Artifact:
-    """Keep the files of a registered version, once nothing speaks against ever loading them.
+    """Keep the files of a registered version, or find those of a folder that was brought.
 
     Raises:
         GateFailed: something does; the audit log names it.
         Conflict, InvalidInput: there is no such version, or it is no model.
     """
+    brought = Brought.find(uri)
+    if brought is not None:
+        path = app.store.artifacts.path(brought.digest)
+        return Artifact(digest=brought.digest, size_bytes=path.stat().st_size, media_type=MEDIA_TYPE)
     named = Named.parse(uri)
     folder = scratch / "registered"
     shutil.rmtree(folder, ignore_errors=True)
     try:
         app.tracker.fetch(project, named.model, named.version, folder)
-        return app.store.artifacts.put(pack_model(folder), MEDIA_TYPE)
-    except GateFailed as error:
-        detail = {"model": uri, "reason": str(error)[:1000]}
-        app.store.audit.append(author, "artefact.refused", f"project:{project}", detail)
-        raise
+        return _kept(app, author, project, folder, uri)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _kept(app: App, author: str, project: str, folder: Path, what: str) -> Artifact:
+    try:
+        return app.store.artifacts.put(pack_model(folder), MEDIA_TYPE)
+    except GateFailed as error:
+        detail = {"model": what, "reason": str(error)[:1000]}
+        app.store.audit.append(author, "artefact.refused", f"project:{project}", detail)
+        raise
+
+
 def as_candidate(project: Project, uri: str) -> Project:
     """The project with the registered model as the only variant beside the simplest one, its yardstick."""
-    named = Named.parse(uri)
-    variant = Variant(name=f"mlflow-{named.model}-{named.version}", trainer=TRAINER, params={"model": uri})
+    brought = Brought.find(uri)
+    if brought is not None:
+        name = f"folder-{brought.digest[:12]}"
+    else:
+        name = "mlflow-" + "-".join(Named.parse(uri))
+    variant = Variant(name=name, trainer=TRAINER, params={"model": uri})
     return replace(project, variants=(*project.variants[:1], variant))

@@ -67,7 +67,7 @@ def probes(columns: Columns, specs: Sequence[Column], seed: int) -> dict[str, ND
     if not n:
         raise InvalidInput("There are no rows to make probes from. Expected at least one.")
     random = np.random.default_rng(seed)
-    boundaries = {spec.name: _boundaries(table[spec.name], spec) for spec in used}
+    boundaries = {spec.name: edges_of(table[spec.name], spec) for spec in used}
     varied = [spec.name for spec in used]
     if len(varied) > _MOST_VARIED:
         varied = [varied[i] for i in np.sort(random.choice(len(varied), _MOST_VARIED, replace=False))]
@@ -112,19 +112,39 @@ def compare_outputs(
                 outcome="failed", reason=reason, max_difference=None, n_rows=n, tolerance=tolerance
             )
     predicted = np.asarray(original["predict"])
+    differences = row_differences(original, package, spread)
     probability = None
-    differences = np.zeros(n)
+    if "probability" in original:
+        probability = np.asarray(original["probability"], dtype=np.float64).reshape(n, -1)
+    elif predicted.dtype.kind in "fiu":
+        return _judged(differences, 0, tolerance)
+    n_differ = _labels_differ(predicted, package["predict"], probability, tolerance)
+    return _judged(differences, n_differ, tolerance)
+
+
+def row_differences(original: Outputs, package: Outputs, spread: float | None = None) -> Floats:
+    """How far the two answers to each row lie apart, ``(n_rows,)``, in the unit of :func:`compare_outputs`;
+    0 of labels without probabilities."""
+    predicted = np.asarray(original["predict"])
+    n = len(predicted)
     if "probability" in original:
         probability = np.asarray(original["probability"], dtype=np.float64).reshape(n, -1)
         other = np.asarray(package["probability"], dtype=np.float64).reshape(n, -1)
-        differences = _gaps(probability, other).max(axis=1)
-    elif predicted.dtype.kind in "fiu":
-        numeric = predicted.astype(np.float64)
-        gaps = _gaps(numeric, np.asarray(package["predict"], dtype=np.float64))
-        with np.errstate(over="ignore"):
-            return _judged(gaps / _scale(numeric, spread or _spread(numeric)), 0, tolerance)
-    n_differ = _labels_differ(predicted, package["predict"], probability, tolerance)
-    return _judged(differences, n_differ, tolerance)
+        widest: Floats = _gaps(probability, other).max(axis=1)
+        return widest
+    if predicted.dtype.kind not in "fiu":
+        return np.zeros(n)
+    numeric = predicted.astype(np.float64)
+    gaps = _gaps(numeric, np.asarray(package["predict"], dtype=np.float64))
+    with np.errstate(over="ignore"):
+        return gaps / _scale(numeric, spread or _spread(numeric))
+
+
+def spread_of(outputs: Outputs) -> float | None:
+    """The spread of predicted numbers by which :func:`compare_outputs` measures; None of classes."""
+    if "predict" not in outputs or "probability" in outputs:
+        return None
+    return _spread(np.asarray(outputs["predict"], dtype=np.float64))
 
 
 def _judged(differences: Floats, n_differ: int, tolerance: float) -> Equivalence:
@@ -181,7 +201,8 @@ def _scale(values: Floats, spread: float) -> Floats:
     return np.maximum(spread, np.where(np.isfinite(distance), distance, spread))
 
 
-def _boundaries(values: NDArray[Any], spec: Column) -> list[Any]:
+def edges_of(values: NDArray[Any], spec: Column) -> list[Any]:
+    """Values of one input at and beyond the edges of what it held, missing and never seen among them."""
     if values.dtype.kind == "b":
         return [True, False]
     if spec.role == "numeric" or values.dtype.kind in "fiu":

@@ -28,8 +28,12 @@ def load_pickle(path: Path) -> Any:
         model = load_pickle(Path("model.joblib"))
     """
     # Read once: what was scanned is what is loaded, whoever writes to the file meanwhile.
-    data = path.read_bytes()
-    require_safe(scan_bytes(data, path.name), path.name)
+    return load_pickled(path.read_bytes(), path.name)
+
+
+def load_pickled(data: bytes, name: str) -> Any:
+    """As :func:`load_pickle`, of bytes; ``name`` is what messages call them."""
+    require_safe(scan_bytes(data, name), name)
     packed = compression_of(data[:8])
     if packed is not None:
         data = Budget(Limits(), len(data)).expand(decompressed(packed, io.BytesIO(data))).getvalue()
@@ -41,9 +45,26 @@ def load_pickle(path: Path) -> Any:
         raise
     except Exception as error:  # whatever a class does with what it is filled with
         raise InvalidInput(
-            f"{path.name} cannot be loaded: {type(error).__name__}: {error}. It may need another version of "
+            f"{name} cannot be loaded: {type(error).__name__}: {error}. It may need another version of "
             "the library that wrote it."
         ) from error
+
+
+def pickled(value: Any, what: str) -> bytes:
+    """``value`` as :func:`load_pickled` takes it.
+
+    Raises:
+        InvalidInput: it cannot be written down, or :func:`load_pickled` would refuse it.
+    """
+    try:
+        data = pickle.dumps(value, protocol=5)
+        require_safe(scan_bytes(data, "model.pkl"), "model.pkl")
+    except Exception as error:  # whatever a class does when it is asked for its state
+        raise InvalidInput(
+            f"{what} cannot be kept as it is: {error} Return an estimator of scikit-learn or LightGBM, "
+            "or one that converts to ONNX."
+        ) from error
+    return data
 
 
 def _trusted(found: Any, module: str, name: str) -> Any:

@@ -39,6 +39,7 @@ COMMANDS = {
     "data": Entry("headrace.cli.data", "The catalogue of data sources, their rows, and snapshots."),
     "model": Entry("headrace.cli.model", "Model versions, their runs and lineage."),
     "release": Entry("headrace.cli.release", "List, show, approve, reject, roll back."),
+    "serve": Entry("headrace.cli.serve", "Ways in which a model answers, beside the server."),
     "monitor": Entry("headrace.cli.monitor", "Watch, findings, performance, replay."),
     "access": Entry("headrace.cli.access", "Identities and tokens."),
     "audit": Entry("headrace.cli.audit", "The chained log of what happened."),

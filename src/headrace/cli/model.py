@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.active import active, export_model
-from headrace.app.adopting import adopt
+from headrace.app.adopting import adopt, adopt_folder
 from headrace.app.artefacts import export_signed, scan_model, verify_export
 from headrace.app.operations import settle
 from headrace.app.reading import lineage, model_versions, rebuild, release_report, runs
@@ -195,14 +195,24 @@ def verify(
 
 @app.command("import")
 def import_model(
-    uri: Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", help="A version in MLflow.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|models:/NAME/VERSION",
+            help="A folder of MLflow or MLServer, or a version in MLflow's registry.",
+        ),
+    ],
     project: Annotated[str, typer.Option("--project", help="The project that it is a candidate for.")],
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
-    """Make a version of MLflow's registry the candidate of a release; a person decides on it."""
+    """Make a model that was made elsewhere the candidate of a release; a person decides on it."""
     with session(as_name) as s, launch(s.app) as work:
-        built = work.durable.result(adopt(s.app, work, s.me, project, uri))
+        if source.startswith("models:"):
+            build_id = adopt(s.app, work, s.me, project, source)
+        else:
+            build_id = adopt_folder(s.app, work, s.me, project, Path(source))
+        built = work.durable.result(build_id)
         if built["release_id"] is None:
             end_with(GateFailed(built["reason"]), as_json=as_json)
         release = settle(s.app, work, built["release_id"], leaving=("proposed",))

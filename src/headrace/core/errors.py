@@ -15,6 +15,7 @@
     │   └── UserCodeError    the user's own function raised
     ├── Unavailable          cannot be done right now; trying again may work
     └── InternalError        our fault; please report it
+        └── ModelFailed      a model raised, hung, or answered what is no answer
 
 Status codes and exit codes are tables at the edges (``web``, ``cli``), not here.
 """
@@ -76,3 +77,7 @@ class Unavailable(HeadraceError):
 
 class InternalError(HeadraceError):
     """Our fault. The message carries an id to find the log entry by."""
+
+
+class ModelFailed(InternalError):
+    """A model raised, hung, ended, or answered what is no answer: a failure of its release."""

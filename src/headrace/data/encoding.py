@@ -96,6 +96,15 @@ class Encoding:
             )
         return out
 
+    def check(self, columns: Columns) -> dict[str, NDArray[Any]]:
+        """The inputs as they came, in order, once each has the type that it had in training.
+
+        Raises:
+            InvalidInput: an input is missing or has another type than in training.
+        """
+        self.encode(columns)
+        return {column.name: _column(columns, column.name) for column in self.inputs}
+
     def encode_row(self, values: Sequence[object]) -> list[float]:
         """One row, its values in the order of :attr:`columns`; the same numbers as :meth:`encode`.
 

@@ -48,6 +48,10 @@ class Model(Scorer, Protocol):
     def encoding(self) -> Encoding | None:
         """What training saw of each input; none for a model without an encoding of ours."""
 
+    @property
+    def inline(self) -> bool:
+        """Whether a few rows take microseconds; if not, the event loop must not wait for them."""
+
     def score_row(self, values: Sequence[Any]) -> Mapping[str, Any]:
         """Predict one row: output name to value."""
 

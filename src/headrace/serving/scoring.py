@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from math import isnan
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from headrace.core.ports import Clock, Columns
+from headrace.serving.answers import check_row, check_rows
 from headrace.serving.inputs import Values, read_columns, read_row
 from headrace.serving.models import LoadedModel
 
@@ -35,6 +38,7 @@ def score(loaded: LoadedModel, values: Values, n_rows: int, clock: Clock) -> Sco
 
     Raises:
         InvalidInput: a value is not what the model expects.
+        ModelFailed: what the model gave is no answer.
         Exception: whatever the model raises.
     """
     if n_rows == 1 and loaded.model.task != "forecasting":
@@ -48,6 +52,7 @@ def _score_row(loaded: LoadedModel, values: Values, clock: Clock) -> Scored:
     prepared_s = clock.monotonic_s()
     answer = loaded.model.score_row(row.values)
     ended_s = clock.monotonic_s()
+    check_row(answer, loaded.model.outputs)
     return Scored(
         row.columns,
         {name: [_of_last(value)] for name, value in answer.items()},
@@ -65,9 +70,10 @@ def _score_rows(loaded: LoadedModel, values: Values, n_rows: int, clock: Clock) 
     prepared_s = clock.monotonic_s()
     answer = model.score(columns)
     ended_s = clock.monotonic_s()
+    check_rows(answer, model.outputs, n_rows)
     return Scored(
         {name: [_plain(value) for value in column.tolist()] for name, column in columns.items()},
-        _rows(answer, n_rows),
+        _rows(answer),
         loaded.unseen(columns),
         _latest(columns) if model.task == "forecasting" else None,
         (prepared_s - started_s) * 1000,
@@ -91,10 +97,5 @@ def _of_last(value: Any) -> Any:
     return value[1] if isinstance(value, list) and len(value) == 2 else value
 
 
-def _rows(answer: Mapping[str, Any], n_rows: int) -> dict[str, list[Any]]:
-    outputs: dict[str, list[Any]] = {}
-    for name, array in answer.items():
-        if len(array) != n_rows:
-            raise ValueError(f"output {name!r} has {len(array)} rows for {n_rows} rows of input")
-        outputs[name] = [_of_last(value) for value in array.tolist()]
-    return outputs
+def _rows(answer: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {name: [_of_last(value) for value in np.asarray(array).tolist()] for name, array in answer.items()}

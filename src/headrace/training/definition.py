@@ -17,14 +17,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import HeadraceError, InvalidInput, NotFound, UserCodeError
+from headrace.core.ports import Columns
 from headrace.core.project import Task
+from headrace.training.tables import to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_NAME = "project.py"
 _MARK = "__headrace__"
@@ -45,6 +50,7 @@ class TrainingData:
         categorical_indexes: which columns of ``X`` hold codes.
         seed: to be used for anything random, so that the run can be repeated.
         classes: classification only: the labels, sorted.
+        columns: the rows of ``X`` as they came: float64, text or ``None``, booleans.
     """
 
     X: NDArray[np.float32]
@@ -54,6 +60,22 @@ class TrainingData:
     task: Task
     seed: int = 0
     classes: tuple[str | float | bool, ...] = ()
+    columns: Columns = field(default_factory=dict)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """``columns`` as a pandas frame, for a pipeline that prepares raw columns itself; a new one each
+        time.
+
+        Raises:
+            InvalidInput: pandas is not installed.
+
+        Example::
+
+            prepare = ColumnTransformer([("fuel", OneHotEncoder(handle_unknown="ignore"), ["fuel"])])
+            return make_pipeline(prepare, Ridge()).fit(data.frame, data.y)
+        """
+        return to_frame(self.columns, self.feature_names)
 
 
 def source(function: F) -> F:

@@ -17,7 +17,7 @@ from headrace.core.ports import Columns
 from headrace.data.frames import take
 from headrace.store import Store
 from headrace.training.archives import unpack_arrays
-from headrace.training.package import OnnxScorer
+from headrace.training.package import PackageScorer
 from headrace.training.pipeline import recipe_of
 from headrace.training.training_set import Rows, codes_of, load_rows, load_training_set
 
@@ -93,8 +93,8 @@ def losses_of(store: Store, run: Run, rows: Rows) -> Floats:
 
 
 def compare_with(
-    package: OnnxScorer,
-    other: OnnxScorer,
+    package: PackageScorer,
+    other: PackageScorer,
     columns: Columns,
     truth: NDArray[Any],
     metric: str,

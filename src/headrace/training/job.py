@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from headrace.core.project import Column
 from headrace.training.package import PackageInfo
 
 RESULT = "result.json"
 PACKAGE = "model.package"
 TEST = "test.npz"
 PROBES = "probes.npz"
+PROBE_ROWS = "probes.parquet"
 TABLE = "table.parquet"
 
 
@@ -23,8 +25,11 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         params: arguments of the trainer or the source.
         output: where files are left.
         life: descriptor of a pipe that closes when the parent ends.
-        inputs: an ``.npz`` file with ``X``, ``y``, ``X_test``, ``X_probes`` and, for forecasting,
-            ``times`` and ``values`` of the history.
+        inputs: an ``.npz`` file with ``y`` of the training rows and, for forecasting, ``times`` and
+            ``values`` of the history.
+        train, test: Parquet files with the raw inputs of those rows.
+        columns: the inputs with their roles.
+        tolerance: how far the package may answer from the original.
         model: folder of an MLflow model to take instead of training one.
     """
 
@@ -34,6 +39,10 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     life: int
     params: dict[str, Any] = {}
     inputs: str = ""
+    train: str = ""
+    test: str = ""
+    columns: list[Column] = []
+    tolerance: float = 1e-3
     trainer: str = ""
     model: str = ""
     seed: int = 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +17,30 @@ from headrace.training.definition import describe
 Answers = dict[str, NDArray[np.float64]]
 
 
-class ProbeAnswers(NamedTuple):
-    """Answers to probe rows; ``refused`` when the estimator raises on a missing number.
-
-    Rows that it refuses are NaN in ``answers``.
-    """
-
-    answers: Answers
-    refused: bool
-
-
 class Original:
     """Asks a fitted estimator and checks the form of its answers.
 
     Args:
         where: file and line of its trainer, for messages.
+        classes: the labels that codes stand for; an estimator may answer with either.
 
     Raises:
         UserCodeError: it is no estimator that Headrace can use for ``task``.
     """
 
-    def __init__(self, estimator: Any, task: Task, n_classes: int, folder: Path, where: str) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        task: Task,
+        n_classes: int,
+        folder: Path,
+        where: str,
+        classes: Sequence[Any] = (),
+    ) -> None:
         self._estimator = estimator
         self._n_classes = n_classes
+        self._labels = list(classes)
+        self._code_of: dict[Any, int] | None = None
         self._folder = folder
         self._where = where
         self._kind = type(estimator).__name__
@@ -56,9 +59,11 @@ class Original:
         if self._classifies:
             self._check_classes()
 
-    def answers(self, X: NDArray[np.float32]) -> Answers:
-        """``predict`` ``(n_rows,)``, for classification positions of classes, and then also
-        ``probability`` ``(n_rows, n_classes)``.
+    def answers(self, X: Any) -> Answers:
+        """To rows as an array ``(n_rows, n_features)`` or a data frame.
+
+        ``predict`` is ``(n_rows,)``, for classification positions of classes, and then there is also
+        ``probability``, ``(n_rows, n_classes)``.
 
         Raises:
             UserCodeError: the estimator raised, or answered in another form.
@@ -67,8 +72,10 @@ class Original:
             empty: Answers = {"predict": np.empty(0)}
             return {**empty, "probability": np.empty((0, self._n_classes))} if self._classifies else empty
         try:
-            predicted = np.asarray(self._estimator.predict(X), dtype=np.float64)
-            raw = self._estimator.predict_proba(X) if self._classifies else None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an array where a frame was fitted, a category never seen
+                predicted = self._codes(self._estimator.predict(X))
+                raw = self._estimator.predict_proba(X) if self._classifies else None
         except Exception as error:  # user code may raise anything
             reason = describe(error, self._folder, "predict").removeprefix("project.py in predict: ")
             raise UserCodeError(f"{self._where}: the {self._kind} cannot predict: {reason}") from error
@@ -79,19 +86,12 @@ class Original:
         self._check_shape("predict_proba", probability, (len(X), self._n_classes))
         return {"predict": predicted, "probability": probability}
 
-    def probe_answers(self, X: NDArray[np.float32]) -> ProbeAnswers:
-        """As :meth:`answers`, but rows with a missing number may be refused."""
-        complete = ~np.isnan(X).any(axis=1)
-        try:
-            return ProbeAnswers(self.answers(X), refused=False)
-        except UserCodeError:
-            if complete.all():
-                raise
-        answers = {}
-        for name, values in self.answers(X[complete]).items():
-            answers[name] = np.full((len(X), *values.shape[1:]), np.nan)
-            answers[name][complete] = values
-        return ProbeAnswers(answers, refused=True)
+    def _codes(self, predicted: Any) -> NDArray[np.float64]:
+        if self._code_of is not None:
+            listed = np.asarray(predicted).tolist()
+            predicted = [self._code_of.get(label, -1) for label in listed]
+        numbers = np.asarray(predicted, dtype=np.float64)
+        return numbers[:, 0] if numbers.ndim == 2 and numbers.shape[1] == 1 else numbers
 
     def description(self) -> dict[str, Any]:
         """Class and parameters, as text where they have no JSON form."""
@@ -103,7 +103,9 @@ class Original:
 
     def _check_classes(self) -> None:
         found = np.asarray(getattr(self._estimator, "classes_", range(self._n_classes))).tolist()
-        if found != list(range(self._n_classes)):
+        if found == self._labels and found:
+            self._code_of = {label: code for code, label in enumerate(found)}
+        elif found != list(range(self._n_classes)):
             raise UserCodeError(
                 f"{self._where}: the {self._kind} knows the classes {found[:10]}. Expected "
                 f"0 to {self._n_classes - 1}, the values of data.y; fit it on all of them."

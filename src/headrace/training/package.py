@@ -1,37 +1,44 @@
 """The deployable artefact: one deterministic zip that answers without the code that trained it.
 
-It holds ``package.json`` (what it is), ``encoding.json`` (raw values to features), ``model.onnx`` and,
-for forecasting, ``history.npz`` (the values known when it was made). Loading needs numpy and ONNX
-Runtime only.
+It holds ``package.json`` (what it is), ``encoding.json`` (what training saw of each input), ``plan.json``
+(the fitted preparation, as data) and ``model.onnx``; a model that does not convert is ``model.pkl`` instead.
+For forecasting ``history.npz`` has the values known when it was made. Loading a converted one needs numpy
+and ONNX Runtime only.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import nan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.canonical import canonical_json
-from headrace.core.errors import InvalidInput
+from headrace.core.errors import InvalidInput, ModelFailed
 from headrace.core.ports import Columns
 from headrace.core.project import Task
 from headrace.data.encoding import Encoding
 from headrace.data.frames import as_column
 from headrace.data.history import History, feature_columns
 from headrace.training.archives import pack_arrays, pack_files, unpack_arrays, unpack_files
+from headrace.training.engines import Engine, NativeEngine, OnnxEngine
+from headrace.training.isolated import Isolated, Isolation
+from headrace.training.preparing import Preparation, Refused
 
 MEDIA_TYPE = "application/vnd.headrace.package+zip"
 Label = str | float | bool
-_FORMAT = 1
-_INPUT = "X"
+Kind = Literal["onnx", "native", "untouched"]
+_FORMAT = 2
+_FILES = {"onnx": "model.onnx", "native": "model.pkl", "untouched": "model.pkl"}
+_ISOLATION = Isolation()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,11 @@ class PackageInfo:
     Attributes:
         classes: classification only: the labels in the order of the probabilities.
         time, lags_days, horizon_days: forecasting only: how further inputs follow from a moment.
-        refuses_missing: the original model refuses rows with a missing number, so the package does.
+        engine: ``onnx``; ``native``, where the estimator's own ``predict`` stands behind the preparation; or
+            ``untouched``, where the whole pipeline answers raw rows in a process of its own.
+        takes: what the preparation, or the untouched pipeline, was fitted on: the ``features`` of the
+            encoding or the ``raw`` values.
+        columns: of an untouched pipeline, in its order.
     """
 
     project: str
@@ -52,7 +63,9 @@ class PackageInfo:
     time: str | None = None
     lags_days: tuple[int, ...] = ()
     horizon_days: int = 0
-    refuses_missing: bool = False
+    engine: Kind = "onnx"
+    takes: Literal["features", "raw"] = "features"
+    columns: tuple[str, ...] = ()
     format: int = _FORMAT
 
 
@@ -68,24 +81,48 @@ class InputSpec(NamedTuple):
 
 
 def build_package(
-    info: PackageInfo, encoding: Encoding, model: bytes, history: History | None = None
+    info: PackageInfo,
+    encoding: Encoding,
+    model: bytes,
+    history: History | None = None,
+    *,
+    plan: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The zip of one package: the same arguments always give the same bytes."""
+    """The zip of one package: the same arguments always give the same bytes.
+
+    Args:
+        model: the ONNX graph, or the pickled estimator or pipeline.
+        plan: what :class:`headrace.training.preparing.Preparation` takes; without one the model takes the
+            encoded features as they are.
+    """
     files = {
         "package.json": canonical_json(info),
         "encoding.json": canonical_json(encoding.to_dict()),
-        "model.onnx": model,
+        _FILES[info.engine]: model,
     }
+    if info.engine != "untouched":
+        files["plan.json"] = canonical_json(dict(plan or _as_it_is(encoding)))
     if history is not None:
         files["history.npz"] = pack_arrays({"times": history.times, "values": history.values})
     return pack_files(files)
 
 
-def load_scorer(package: bytes | Path) -> OnnxScorer:
+def _as_it_is(encoding: Encoding) -> dict[str, Any]:
+    inputs = [
+        {"name": name, "numbers": [{"at": at, "steps": []}]} for at, name in enumerate(encoding.columns)
+    ]
+    return {"width": len(inputs), "inputs": inputs}
+
+
+def load_scorer(package: bytes | Path, isolation: Isolation = _ISOLATION) -> PackageScorer:
     """Load a package, in milliseconds.
 
+    Args:
+        isolation: how an untouched pipeline is kept.
+
     Raises:
-        InvalidInput: it is damaged, incomplete, or of a later format.
+        InvalidInput: it is damaged, incomplete, or of another format.
+        GateFailed: it holds a model that is not trusted.
 
     Example::
 
@@ -94,9 +131,7 @@ def load_scorer(package: bytes | Path) -> OnnxScorer:
     """
     data = package if isinstance(package, bytes) else package.read_bytes()
     files = unpack_files(data, "The package")
-    missing = [name for name in ("package.json", "encoding.json", "model.onnx") if name not in files]
-    if missing:
-        raise InvalidInput(f"The package has no {missing[0]} (has: {', '.join(sorted(files))}).")
+    _require(files, "package.json", "encoding.json")
     try:
         raw = json.loads(files["package.json"])
         if raw.get("format") != _FORMAT:
@@ -106,31 +141,115 @@ def load_scorer(package: bytes | Path) -> OnnxScorer:
             )
         info = msgspec.convert(raw, PackageInfo)
         encoding = Encoding.from_dict(json.loads(files["encoding.json"]))
+        _require(files, _FILES[info.engine], *([] if info.engine == "untouched" else ["plan.json"]))
+        preparation = Preparation(json.loads(files["plan.json"])) if "plan.json" in files else None
         history = None
         if "history.npz" in files:
             arrays = unpack_arrays(files["history.npz"], "The package's history")
             history = History(arrays["times"], arrays["values"])
-    except (ValueError, KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.ValidationError) as error:
         raise InvalidInput(f"The package's description cannot be read: {error!r}. Rebuild it.") from error
-    return OnnxScorer(info, encoding, files["model.onnx"], history)
+    model, classifies = files[_FILES[info.engine]], info.task == "classification"
+    if info.engine == "untouched" or preparation is None:
+        isolated = Isolated(model, info.columns, classifies=classifies, isolation=isolation)
+        isolated.start()
+        return PackageScorer(info, encoding, isolated, history)
+    _check_names(info, encoding, preparation)
+    engine: Engine = (
+        OnnxEngine(model, preparation.width, classifies=classifies)
+        if info.engine == "onnx"
+        else NativeEngine(model, classifies=classifies)
+    )
+    return PackageScorer(info, encoding, Prepared(info, encoding, preparation, engine), history)
 
 
-class OnnxScorer:
+def _require(files: Mapping[str, bytes], *names: str) -> None:
+    missing = [name for name in names if name not in files]
+    if missing:
+        raise InvalidInput(f"The package has no {missing[0]} (has: {', '.join(sorted(files))}).")
+
+
+def _check_names(info: PackageInfo, encoding: Encoding, preparation: Preparation) -> None:
+    if preparation.names != encoding.columns:
+        raise InvalidInput(
+            f"The package's plan prepares {list(preparation.names)[:20]}, but its encoding has "
+            f"{list(encoding.columns)[:20]}. Rebuild it."
+        )
+    if info.takes == "raw" and any(column.kind == "time" for column in encoding.inputs):
+        raise InvalidInput("The package's plan takes a time. Rebuild it.")
+
+
+class Prepared:
+    """A preparation and the engine behind it."""
+
+    def __init__(
+        self, info: PackageInfo, encoding: Encoding, preparation: Preparation, engine: Engine
+    ) -> None:
+        self._raw = info.takes == "raw"
+        self._encoding = encoding
+        self._preparation = preparation
+        self._direct = not self._raw and preparation.changes_nothing
+        self._engine = engine
+
+    def ask(self, columns: Columns) -> NDArray[np.float64]:
+        """As :meth:`Isolated.ask`. Raises InvalidInput for what the model takes not."""
+        return self._engine.ask(self.prepare(columns))
+
+    def prepare(self, columns: Columns) -> NDArray[np.float64]:
+        """Raw columns as the numbers ``(n_rows, width)`` that the estimator sees. Raises as :meth:`ask`."""
+        try:
+            if self._raw:
+                checked = self._encoding.check(columns)
+                arrays = [checked[name] for name in self._encoding.columns]
+                return np.asarray(self._preparation.matrix(arrays))
+            features = self._encoding.encode(columns).astype(np.float64)
+            if self._direct:
+                self._preparation.check(features)
+                return features
+            return np.asarray(self._preparation.matrix(list(features.T)))
+        except Refused as error:
+            raise InvalidInput(f"{error}.") from None
+
+    def ask_row(self, values: Sequence[object]) -> Any:
+        """One row, in the order of the encoding's columns: a number, or one per class."""
+        try:
+            if self._raw:
+                row = self._preparation.row(values)
+            else:
+                # Training saw float32, so the numbers are rounded to it before anything is computed.
+                row = array("f", self._encoding.encode_row(values)).tolist()
+                if self._direct:
+                    self._preparation.check_row(row)
+                else:
+                    row = self._preparation.row(row)
+        except Refused as error:
+            raise InvalidInput(f"{error}.") from None
+        except (TypeError, ValueError, IndexError):
+            self._encoding.encode_row(values)  # says which value is of another type
+            raise
+        return self._engine.ask_row(row)
+
+
+class PackageScorer:
     """A loaded package. Safe to call from several threads.
 
     Attributes:
         info: what it says about itself.
-        encoding: raw values to features.
+        encoding: what training saw of each input.
         history: forecasting only: the values known so far; :meth:`observe` adds to it.
+        inline: whether one row takes microseconds; if not, it is better asked in a thread.
     """
 
-    def __init__(self, info: PackageInfo, encoding: Encoding, model: bytes, history: History | None) -> None:
+    def __init__(
+        self, info: PackageInfo, encoding: Encoding, model: Prepared | Isolated, history: History | None
+    ) -> None:
         self.info = info
         self.encoding = encoding
         self.history = history
-        self._session = _open_session(model, len(encoding.columns))
+        self.inline = info.engine != "untouched"
+        self._model = model
+        self._row = model.ask_row if isinstance(model, Prepared) else None
         self._classified = info.task == "classification"
-        self._wanted = ["probability" if self._classified else "predict"]
         self._labels = as_column(list(info.classes)) if self._classified else None
         computed = () if history is None else feature_columns(info.lags_days)
         self._computed = frozenset(column.name for column in computed)
@@ -174,14 +293,21 @@ class OnnxScorer:
         """
         if any(name not in columns for name in self.encoding.columns):
             columns = self.complete(columns)
-        features = self.encoding.encode(columns)
-        if self.info.refuses_missing and np.isnan(features).any():
-            raise self._missing(self.encoding.columns[int(np.isnan(features).any(axis=0).argmax())])
-        out = self._session.run(self._wanted, {_INPUT: features})[0]
+        if isinstance(self._model, Isolated):
+            columns = self.encoding.check(columns)
+        out = self._model.ask(columns)
         if self._labels is None:
-            return {"predict": np.asarray(out, dtype=np.float64).reshape(len(features))}
-        probability = np.asarray(out, dtype=np.float64)
-        return {"predict": self._labels[probability.argmax(axis=1)], "probability": probability}
+            return {"predict": out}
+        return {"predict": self._labels[self._likeliest(out)], "probability": out}
+
+    def _likeliest(self, probability: NDArray[np.float64]) -> NDArray[np.int64]:
+        if probability.shape[1:] != (len(self.info.classes),):
+            raise ModelFailed(
+                f"wrong shape: the model gives {probability.shape[1:]} probabilities for "
+                f"{len(self.info.classes)} classes"
+            )
+        places: NDArray[np.int64] = probability.argmax(axis=1)
+        return places
 
     def score_row(self, values: Sequence[object]) -> dict[str, Any]:
         """Predict one row, its values in the order of :attr:`inputs`; the fast path.
@@ -195,17 +321,23 @@ class OnnxScorer:
         """
         if self.history is not None:
             return self._score_moment(values)
-        row = self.encoding.encode_row(values)
-        if self.info.refuses_missing and any(map(isnan, row)):
-            raise self._missing(self.encoding.columns[[isnan(value) for value in row].index(True)])
-        out = self._session.run(self._wanted, {_INPUT: np.array([row], dtype=np.float32)})[0]
+        if self._row is None:
+            return self._score_apart(values)
+        out = self._row(values)
         if not self._classified:
-            return {"predict": out.item()}
-        probability = out[0].tolist()
-        return {
-            "predict": self.info.classes[probability.index(max(probability))],
-            "probability": probability,
-        }
+            return {"predict": out}
+        return {"predict": self.info.classes[out.index(max(out))], "probability": out}
+
+    def _score_apart(self, values: Sequence[object]) -> dict[str, Any]:
+        self.encoding.encode_row(values)  # refuses what is of another type
+        named = zip(self.encoding.inputs, values, strict=True)
+        answer = self.score({column.name: _one(value, column.kind) for column, value in named})
+        return {name: values_of.tolist()[0] for name, values_of in answer.items()}
+
+    def close(self) -> None:
+        """End the process of an untouched pipeline; nothing else needs it."""
+        if isinstance(self._model, Isolated):
+            self._model.close()
 
     def complete(self, columns: Columns) -> Columns:
         """Add what follows from the moment and the history; identity unless it forecasts.
@@ -264,10 +396,13 @@ class OnnxScorer:
         given = {name: value for name, value in row.items() if value.dtype.kind != "O"}
         return {"predict": float(self.score(self.complete(given))["predict"][0])}
 
-    def _missing(self, name: str) -> InvalidInput:
-        return InvalidInput(
-            f"Column {name!r} holds a missing number, which this model refuses. Expected a finite number."
-        )
+
+def _one(value: object, kind: str) -> NDArray[Any]:
+    if kind == "number":
+        return np.array([nan if value is None else value], dtype=np.float64)
+    column = np.empty(1, dtype=object)
+    column[0] = value
+    return column
 
 
 def _filled(given: NDArray[Any], computed: NDArray[Any], name: str) -> NDArray[Any]:
@@ -276,22 +411,3 @@ def _filled(given: NDArray[Any], computed: NDArray[Any], name: str) -> NDArray[A
             raise InvalidInput(f"Column {name!r} holds text. Expected numbers or null.")
         return computed
     return np.where(np.isnan(given), computed, given)
-
-
-def _open_session(model: bytes, n_features: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # One thread each: requests run side by side, and a sum has one order.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        shape = session.get_inputs()[0].shape
-    except Exception as error:  # the runtime has an exception type for each way a file can be damaged
-        first = str(error).strip().splitlines()[0][:200]
-        raise InvalidInput(f"The package's model cannot be loaded: {first}. Rebuild it.") from error
-    if shape[1] != n_features:
-        raise InvalidInput(f"The package's model has {shape[1]} inputs, but its encoding {n_features}.")
-    return session

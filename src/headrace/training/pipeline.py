@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from headrace.checks.artefacts import UnsafeArtefact, require_safe, scan_bytes
-from headrace.checks.equivalence import probes
 from headrace.checks.metrics import report, row_losses
 from headrace.core.canonical import canonical_json, digest_of, plain
 from headrace.core.data import Artifact, Run
@@ -25,10 +24,11 @@ from headrace.core.ids import derived_id
 from headrace.core.ports import Clock
 from headrace.core.project import Project, Variant
 from headrace.data.frames import take
+from headrace.data.sources import PARQUET, write_parquet
 from headrace.store import Store
 from headrace.store.documents import from_plain
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.job import PACKAGE, PROBES, TEST
+from headrace.training.job import PACKAGE, PROBE_ROWS, PROBES, TEST
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.lock import unpack_code
 from headrace.training.package import MEDIA_TYPE as PACKAGE_TYPE
@@ -139,6 +139,7 @@ class Trained:
     package: bytes
     test: bytes
     probes: bytes
+    probe_rows: bytes
     metrics: dict[str, float]
     result: WorkerResult
 
@@ -158,10 +159,18 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
     unpack_code(store.artifacts.get(run.code.digest), code)
     inputs = folder / "inputs.npz"
     inputs.write_bytes(pack_arrays(_inputs(recipe.project, made, rows)))
+    wanted = rows.encoding.columns
+    tables = {"train": take(rows.columns, rows.train), "test": rows.test_columns()}
+    for name, columns in tables.items():
+        write_parquet({column: columns[column] for column in wanted}, folder / f"{name}.parquet")
     job = {
         "kind": "train",
         "folder": str(code.resolve()),
         "inputs": str(inputs.resolve()),
+        "train": str((folder / "train.parquet").resolve()),
+        "test": str((folder / "test.parquet").resolve()),
+        "columns": plain(input_columns(recipe.project)),
+        "tolerance": recipe.project.gates.package.tolerance,
         "trainer": recipe.variant.trainer,
         "params": recipe.variant.params,
         "seed": recipe.project.seed,
@@ -180,14 +189,10 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
         package=package,
         test=test,
         probes=(result.output / PROBES).read_bytes(),
+        probe_rows=(result.output / PROBE_ROWS).read_bytes(),
         metrics=metrics_of(recipe.project, made, rows.truth(), unpack_arrays(test, "The predictions")),
         result=result,
     )
-
-
-def probe_rows(project: Project, rows: Rows) -> dict[str, Any]:
-    """Rows at the edges of what was trained on; the same training set gives the same rows."""
-    return dict(probes(take(rows.columns, rows.train), input_columns(project), project.seed))
 
 
 def metrics_of(project: Project, made: TrainingSet, truth: Any, answers: dict[str, Any]) -> dict[str, float]:
@@ -302,6 +307,8 @@ def _kept(store: Store, run: Run, trained: Trained, folder: Path) -> Run:
     kept = {
         "test_predictions": store.artifacts.put(trained.test, ARRAYS),
         "probe_predictions": store.artifacts.put(trained.probes, ARRAYS),
+        "probe_rows": store.artifacts.put(trained.probe_rows, PARQUET),
+        "search": store.artifacts.put(canonical_json(trained.result.report["search"]), "application/json"),
         "estimator": store.artifacts.put(estimator, "application/json"),
         "log": store.artifacts.put(log_of(folder / "worker"), "text/plain"),
     }
@@ -318,10 +325,7 @@ def _inputs(project: Project, made: TrainingSet, rows: Rows) -> dict[str, Any]:
     target = rows.columns[project.data.target][rows.train]
     classifies = project.task == "classification"
     arrays = {
-        "X": rows.encoding.encode(take(rows.columns, rows.train)),
         "y": codes_of(target, made.classes) if classifies else target.astype(np.float64),
-        "X_test": rows.encoding.encode(rows.test_columns()),
-        "X_probes": rows.encoding.encode(probe_rows(project, rows)),
     }
     if project.task == "forecasting":
         history = history_of(rows.columns, project)

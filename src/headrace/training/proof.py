@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -11,17 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.equivalence import Equivalence, compare_outputs
+from headrace.checks.metrics import labels_of
+from headrace.checks.searching import ask_each
 from headrace.core.canonical import plain
 from headrace.core.data import Run
 from headrace.core.errors import InternalError, InvalidInput, NotFound
 from headrace.core.ports import Columns
 from headrace.core.release import Outcome4
-from headrace.data.frames import take
+from headrace.data.frames import is_null
+from headrace.data.sources import PARQUET, read_file
 from headrace.store import Store
 from headrace.training.archives import unpack_arrays
-from headrace.training.package import Label, OnnxScorer, load_scorer
-from headrace.training.pipeline import probe_rows, recipe_of
-from headrace.training.training_set import Rows, codes_of, load_rows, load_training_set
+from headrace.training.package import Label, PackageScorer, load_scorer
+from headrace.training.pipeline import recipe_of
+from headrace.training.training_set import Rows, load_rows, load_training_set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +40,9 @@ class Proof:
 def prove_package(store: Store, run: Run) -> Proof:
     """Load a run's package, let it answer raw rows, and compare with the original estimator's answers.
 
-    The rows are the test rows and probes at the edges of what was trained on. For forecasting the package
-    must also compute from its own history the lags that training used. What cannot be measured is an
-    ``error``, never a pass.
+    The rows are the test rows and those that the search for a disagreement kept as evidence, the worst it
+    found among them. For forecasting the package must also compute from its own history the lags that
+    training used. What cannot be measured is an ``error``, never a pass.
     """
     try:
         return _prove(store, run)
@@ -52,43 +56,48 @@ def prove_package(store: Store, run: Run) -> Proof:
 
 def compare_answers(
     original: Mapping[str, NDArray[Any]],
-    scorer: OnnxScorer,
+    scorer: PackageScorer,
     columns: Columns,
     tolerance: float,
     *,
     classes: Sequence[Label] = (),
+    spread: float | None = None,
 ) -> Equivalence:
     """Let the package answer raw rows and hold that against the original's answers on the same rows.
 
     Args:
         classes: classification: the labels that the original's codes stand for.
+        spread: of the original's predictions, by which differences are measured; see
+            :func:`headrace.checks.equivalence.compare_outputs`.
 
-    Rows that the original refused for a missing number are NaN in ``original``; the package has to
-    refuse them too, one by one.
-
-    Raises:
-        InvalidInput: the package refuses rows that the original answered.
+    Rows that the original refused are NaN in ``original``; the package has to refuse them too, one by one.
     """
-    refused = np.isnan(original["predict"])
-    for index in np.flatnonzero(refused):
-        if not _refuses(scorer, take(columns, np.array([index]))):
-            return Equivalence(
-                outcome="failed",
-                reason=f"row {index}, which the original refuses, gets an answer from the package",
-                max_difference=None,
-                n_rows=len(refused),
-                worst_row=int(index),
+    position: dict[Any, float] = {label: float(code) for code, label in enumerate(classes)}
+
+    def ask(rows: Columns) -> dict[str, Any]:
+        answers = scorer.score(rows)
+        if scorer.classes is not None:
+            # By the training set's classes, not the package's own: that its labels are right is part of it.
+            answers["predict"] = np.array(
+                [position.get(label, -1.0) for label in labels_of(answers["predict"])]
             )
-    answered = np.flatnonzero(~refused)
-    answers = scorer.score(take(columns, answered))
-    if scorer.classes is not None:
-        # By the training set's classes, not the package's own: that its labels are right is part of it.
-        answers["predict"] = codes_of(answers["predict"], classes).astype(np.float64)
-    kept = {name: values[answered] for name, values in original.items()}
-    return compare_outputs(kept, answers, tolerance)
+        return answers
+
+    answers = ask_each(ask, columns) or {name: np.full_like(v, np.nan) for name, v in original.items()}
+    found = compare_outputs(original, answers, tolerance, spread=spread)
+    row = found.worst_row
+    if row is None or found.outcome == "passed" or found.max_difference is not None:
+        return found
+    for one, other, whose in (
+        (original, answers, "which the original refuses, gets an answer from the package"),
+        (answers, original, "which the original answers, is refused by the package"),
+    ):
+        if np.isnan(one["predict"][row]) and not np.isnan(other["predict"][row]):
+            return replace(found, reason=f"row {row}, {whose}")
+    return found
 
 
-def history_difference(scorer: OnnxScorer, rows: Rows) -> float:
+def history_difference(scorer: PackageScorer, rows: Rows) -> float:
     """How much lags that the package computes itself differ from those of training; 0 when they agree.
 
     NaN counts as equal to NaN, and as infinitely far from a number.
@@ -118,14 +127,27 @@ def _prove(store: Store, run: Run) -> Proof:
     evidence: dict[str, Any] = {"run_id": run.id, "package": run.package.digest, "tolerance": tolerance}
     outcomes: list[Outcome4] = []
     reasons = []
-    for name, columns in (("test", rows.test_columns()), ("probe", probe_rows(project, rows))):
-        stored = store.artifacts.get(run.outputs[f"{name}_predictions"].digest)
+    searched = json.loads(store.artifacts.get(run.outputs["search"].digest))
+    evidence["search"] = searched
+    probes = read_file(store.artifacts.path(run.outputs["probe_rows"].digest), PARQUET)
+    for name, columns in (("test", rows.test_columns()), ("probe", probes)):
+        stored = unpack_arrays(
+            store.artifacts.get(run.outputs[f"{name}_predictions"].digest), "The predictions"
+        )
         found = compare_answers(
-            unpack_arrays(stored, "The predictions"), scorer, columns, tolerance, classes=made.classes
+            stored, scorer, columns, tolerance, classes=made.classes, spread=searched["spread"]
         )
         outcomes.append(found.outcome)
-        reasons.append(f"{name} rows: {found.reason}")
         evidence[f"{name}_rows"] = plain(found)
+        shown = ""
+        if found.outcome == "failed" and found.worst_row is not None:
+            worst = {column: _plain(columns[column][found.worst_row]) for column in scorer.encoding.columns}
+            evidence[f"{name}_rows"]["worst_input"] = worst
+            shown = f", on {worst}"
+        reasons.append(f"{name} rows: {found.reason}{shown}")
+    n_searched = sum(searched["n_rows"].values())
+    reasons.append(f"{n_searched:,} rows were searched for a difference")
+    scorer.close()
     if scorer.history is not None:
         difference = history_difference(scorer, rows)
         outcomes.append("passed" if difference == 0 else "failed")
@@ -134,12 +156,8 @@ def _prove(store: Store, run: Run) -> Proof:
     return Proof(outcome=_worst(outcomes), reason="; ".join(reasons), evidence=evidence)
 
 
-def _refuses(scorer: OnnxScorer, row: Columns) -> bool:
-    try:
-        scorer.score(row)
-    except InvalidInput:
-        return True
-    return False
+def _plain(value: Any) -> Any:
+    return None if is_null(value) else value.item() if isinstance(value, np.generic) else value
 
 
 def _worst(outcomes: list[Outcome4]) -> Outcome4:

@@ -1,10 +1,15 @@
-"""The estimator of an MLflow model that somebody registered: scanned before it is loaded, in the worker."""
+"""The estimator of a model that was made elsewhere: scanned before it is loaded, in the worker.
+
+It is a folder that MLflow 2 or 3 has written (``MLmodel``), or one that MLServer serves
+(``model-settings.json``).
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -12,24 +17,43 @@ from headrace.checks.artefacts import require_safe, scan
 from headrace.checks.loading import load_pickle
 from headrace.core.errors import InvalidInput
 from headrace.training.archives import pack_files, unpack_files
+from headrace.training.tables import column_names
 
 MEDIA_TYPE = "application/vnd.headrace.mlflow-model+zip"
 TRAINER = "headrace.registered"
 """What stands for a trainer in the recipe of a run whose model was made elsewhere."""
 WHERE = "the registered model"
 _FLAVOURS = {"sklearn": "pickled_model", "lightgbm": "data"}
+"""Flavour of MLflow to the key that names its file."""
+_RUNTIMES = {
+    "mlserver_sklearn.SKLearnModel": ("sklearn", ("model.joblib", "model.pickle", "model.pkl")),
+    "mlserver_lightgbm.LightGBMModel": ("lightgbm", ("model.bst",)),
+}
+"""Runtime of MLServer to flavour and the files that it looks for where the settings name none."""
+_OF_MLFLOW = "mlserver_mlflow.MLflowRuntime"
+_DESCRIBED, _SETTINGS = "MLmodel", "model-settings.json"
 _MOST_BYTES = 2 << 30
 
 
+class _Located(NamedTuple):
+    """The file of a model, and the library that reads it."""
+
+    flavour: str
+    path: Path
+
+
 def pack_model(folder: Path) -> bytes:
-    """An MLflow model's folder as one deterministic zip; nothing of it is loaded.
+    """A model's folder as one deterministic zip; nothing of it is loaded.
 
     Raises:
         GateFailed: something in it speaks against ever loading it.
-        InvalidInput: it is no MLflow model, or larger than 2 GiB.
+        InvalidInput: it is no model of MLflow or MLServer, or larger than 2 GiB.
     """
-    if not (folder / "MLmodel").is_file():
-        raise InvalidInput("The registered version has no file MLmodel. Log it by mlflow.sklearn.log_model.")
+    if not (folder / _DESCRIBED).is_file() and not (folder / _SETTINGS).is_file():
+        raise InvalidInput(
+            f"The model has no file {_DESCRIBED}, and no {_SETTINGS} either. Log it by "
+            "mlflow.sklearn.log_model, or give the folder that MLServer serves."
+        )
     require_safe(scan(folder), "The registered model")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files)
@@ -47,7 +71,7 @@ def unpack_model(data: bytes, folder: Path) -> None:
 
 
 def load_registered(folder: Path, inputs: Sequence[str]) -> Any:
-    """The estimator in an MLflow model's folder; run it in a process of its own.
+    """The estimator in a model's folder; run it in a process of its own.
 
     Args:
         inputs: names of the project's inputs in the order of its features.
@@ -57,7 +81,28 @@ def load_registered(folder: Path, inputs: Sequence[str]) -> Any:
         InvalidInput: it is of another flavour, or takes other inputs than the project has.
     """
     require_safe(scan(folder), "The registered model")
-    described = yaml.safe_load((folder / "MLmodel").read_bytes())
+    flavour, path = _located(folder)
+    if path.suffix == ".skops":
+        estimator = _load_skops(path)
+    elif flavour == "lightgbm" and not _is_pickle(path):
+        estimator = _load_booster(path)
+    else:
+        estimator = load_pickle(path)
+    named = column_names(estimator)
+    if not set(named) <= set(inputs):
+        raise InvalidInput(
+            f"The registered model was fitted on {named[:20]}. Expected some of the project's inputs: "
+            f"{list(inputs)[:20]}."
+        )
+    return estimator
+
+
+def _located(folder: Path) -> _Located:
+    return _of_mlflow(folder) if (folder / _DESCRIBED).is_file() else _of_mlserver(folder)
+
+
+def _of_mlflow(folder: Path) -> _Located:
+    described = yaml.safe_load((folder / _DESCRIBED).read_bytes())
     flavours = described.get("flavors") or {}
     flavour = next((name for name in _FLAVOURS if name in flavours), None)
     if flavour is None:
@@ -65,17 +110,54 @@ def load_registered(folder: Path, inputs: Sequence[str]) -> Any:
             f"The registered model has the flavours {sorted(flavours)}. Expected sklearn or lightgbm: log it "
             "with mlflow.sklearn.log_model or mlflow.lightgbm.log_model."
         )
-    path = folder / str(flavours[flavour].get(_FLAVOURS[flavour], ""))
-    if not path.is_file():
-        raise InvalidInput(f"The registered model names {path.name!r}, which is not there. Log it again.")
-    estimator = _load_skops(path) if path.suffix == ".skops" else load_pickle(path)
-    named = getattr(estimator, "feature_names_in_", None)
-    if named is not None and list(named) != list(inputs):
+    return _Located(flavour, _inside(folder, str(flavours[flavour].get(_FLAVOURS[flavour], ""))))
+
+
+def _of_mlserver(folder: Path) -> _Located:
+    try:
+        settings = json.loads((folder / _SETTINGS).read_bytes())
+        runtime = str(settings["implementation"])
+        uri = (settings.get("parameters") or {}).get("uri")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"{_SETTINGS} cannot be read: {error!r}. Expected an 'implementation'.") from error
+    if runtime == _OF_MLFLOW:
+        inner = folder / str(uri or ".")
+        if not inner.resolve().is_relative_to(folder.resolve()) or not (inner / _DESCRIBED).is_file():
+            raise InvalidInput(f"{_SETTINGS} names {uri!r}. Expected a folder inside with {_DESCRIBED}.")
+        return _of_mlflow(inner)
+    if runtime not in _RUNTIMES:
         raise InvalidInput(
-            f"The registered model was fitted on {list(named)[:20]}. Expected the project's inputs in their "
-            f"order, as numbers: {list(inputs)[:20]}."
+            f"{_SETTINGS} names the runtime {runtime[:100]!r}. Expected one of "
+            f"{', '.join(sorted([*_RUNTIMES, _OF_MLFLOW]))}."
         )
-    return estimator
+    flavour, usual = _RUNTIMES[runtime]
+    names = [str(uri)] if uri else [name for name in usual if (folder / name).is_file()] or list(usual[:1])
+    return _Located(flavour, _inside(folder, names[0]))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        raise InvalidInput(
+            f"The registered model names {name!r}, which is no file of its folder. Log it again."
+        )
+    return path
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) != b"tree"
+
+
+def _load_booster(path: Path) -> Any:
+    """A booster in LightGBM's own text form, which holds no code."""
+    try:
+        from lightgbm import Booster
+    except ImportError as error:
+        raise InvalidInput(
+            "Reading this model needs LightGBM. Install it with: pip install 'headrace[ml]'"
+        ) from error
+    return Booster(model_file=str(path))
 
 
 def _load_skops(path: Path) -> Any:

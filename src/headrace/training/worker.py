@@ -14,26 +14,27 @@ import random
 import signal
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from headrace.checks.searching import Search
 from headrace.core.canonical import canonical_json
 from headrace.core.clock import SystemClock
 from headrace.core.errors import HeadraceError, InvalidInput
 from headrace.data.encoding import Encoding
 from headrace.data.history import History
+from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.convert import to_onnx
 from headrace.training.definition import TrainingData, load_definition
-from headrace.training.job import PACKAGE, PROBES, RESULT, TABLE, TEST, Job
+from headrace.training.job import PACKAGE, PROBE_ROWS, PROBES, RESULT, TABLE, TEST, Job
 from headrace.training.original import Original
-from headrace.training.package import build_package
+from headrace.training.packaging import Material, asked_raw, asker, make_package
 from headrace.training.registered import WHERE, load_registered
 from headrace.training.source import write_table
+from headrace.training.tables import column_names
 
 _log = logging.getLogger(__name__)
 _clock = SystemClock()
@@ -41,6 +42,7 @@ _clock = SystemClock()
 
 def main(path: str) -> int:
     """Do the job in ``path`` and report; the exit code is 0 also when the user's code failed."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     job = msgspec.convert(json.loads(Path(path).read_bytes()), Job)
     threading.Thread(target=_end_with_parent, args=(job.life,), daemon=True).start()
     output = Path(job.output)
@@ -79,19 +81,20 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
 
     arrays = unpack_arrays(Path(job.inputs).read_bytes(), "The training arrays")
     encoding = Encoding.from_dict(job.encoding)
+    columns = read_file(Path(job.train))
     definition = load_definition(Path(job.folder))
     data = TrainingData(
-        X=arrays["X"],
+        X=encoding.encode(columns),
         y=arrays["y"],
         feature_names=encoding.columns,
         categorical_indexes=encoding.categorical_indexes,
         task=job.info.task,
         seed=job.seed,
         classes=job.info.classes,
+        columns={name: values.copy() for name, values in columns.items()},
     )
     lap("load")
-    random.seed(job.seed)
-    np.random.seed(job.seed)  # noqa: NPY002 - user code may draw from the global generator
+    _seed(job.seed)
     if job.model:
         estimator, where = load_registered(Path(job.model), encoding.columns), WHERE
     else:
@@ -99,24 +102,63 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         where = definition.where(job.trainer)
     lap("train")
     original = Original(
-        estimator,
-        job.info.task,
-        len(job.info.classes),
-        definition.folder,
-        where,
+        estimator, job.info.task, len(job.info.classes), definition.folder, where, job.info.classes
     )
-    test = original.answers(arrays["X_test"])
-    probes = original.probe_answers(arrays["X_probes"])
+    raw = asked_raw(estimator, encoding, columns)
+    if job.model and not raw:
+        _check_names(column_names(estimator), list(encoding.columns))
+    ask = asker(original, estimator, encoding, raw=raw)
+    test = ask(read_file(Path(job.test)))
     lap("predict")
-    model = to_onnx(estimator, n_features=arrays["X_test"].shape[1], task=job.info.task)
-    lap("convert")
-    history = History(arrays["times"], arrays["values"]) if "times" in arrays else None
-    info = replace(job.info, refuses_missing=probes.refused)
-    (output / PACKAGE).write_bytes(build_package(info, encoding, model, history))
+    material = Material(
+        info=job.info,
+        encoding=encoding,
+        columns=columns,
+        specs=job.columns,
+        tolerance=job.tolerance,
+        seed=job.seed,
+        history=History(arrays["times"], arrays["values"]) if "times" in arrays else None,
+    )
+    made = make_package(estimator, ask, material, _clock, raw=raw, progress=_say)
+    (output / PACKAGE).write_bytes(made.package)
     (output / TEST).write_bytes(pack_arrays(test))
-    (output / PROBES).write_bytes(pack_arrays(probes.answers))
+    (output / PROBES).write_bytes(pack_arrays(made.search.original))
+    write_parquet(made.search.rows, output / PROBE_ROWS)
     lap("package")
-    return {"timings_s": timings_s, "estimator": original.description()}
+    return {
+        "timings_s": timings_s,
+        "estimator": original.description(),
+        "search": _searched(made.search, made.passed_over),
+    }
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - user code may draw from the global generator
+
+
+def _check_names(named: list[str], inputs: list[str]) -> None:
+    if named and named != inputs:
+        raise InvalidInput(
+            f"The registered model was fitted on {named[:20]} and does not take them as they come. Expected "
+            f"the project's inputs in their order, as numbers: {inputs[:20]}."
+        )
+
+
+def _say(stage: str, n_rows: int) -> None:
+    _log.info("Searching for a row on which the package differs: %s, %s rows asked", stage, f"{n_rows:,}")
+
+
+def _searched(search: Search, passed_over: list[str]) -> dict[str, Any]:
+    return {
+        "outcome": search.found.outcome,
+        "reason": search.found.reason,
+        "worst_input": search.worst,
+        "n_rows": search.n_rows,
+        "complete": search.complete,
+        "spread": search.spread,
+        "passed_over": passed_over,
+    }
 
 
 def _make_table(job: Job, output: Path) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""``headrace serve``: ways in which a model answers, beside the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.app.active import export_embedded
+from headrace.cli.session import As, Json, print_json, session
+
+app = typer.Typer(no_args_is_help=True, help="Ways in which a model answers, beside the server.")
+
+
+@app.callback()
+def serve() -> None:
+    """Ways in which a model answers, beside the server."""
+
+
+@app.command("export")
+def export(
+    model: Annotated[str, typer.Argument(metavar="PROJECT[@live|@VERSION]", help="Such as cars or cars@3.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model as a folder that answers in a program of your own, without Headrace."""
+    with session(as_name) as s:
+        written = export_embedded(s.app, s.me, model, folder)
+    if as_json:
+        print_json({"model": model, "folder": str(written)})
+    else:
+        typer.echo(f"{model} is in {written}. Put the folder on the path of a program, and there:")
+        typer.echo("  from headrace_model import load")
+        typer.echo(f"  load({str(written)!r}).predict({{...}})")

@@ -1,0 +1,241 @@
+"""An untouched model in processes of its own: a crash or a hang there is a failure of that model alone."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.core.clock import SystemClock
+from headrace.core.errors import InvalidInput, ModelFailed, Unavailable
+from headrace.core.ports import Columns
+from headrace.core.settings import read_settings
+from headrace.data.frames import kind_of
+from headrace.training.answering import LENGTH
+
+_clock = SystemClock()
+_START_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isolation:
+    """How an untouched model is kept.
+
+    Attributes:
+        processes: how many requests it answers at once.
+        timeout_s: how long one answer may take; then its process is killed, and the next request starts
+            another one.
+        waiting: how many requests may wait for a process.
+    """
+
+    processes: int = 1
+    timeout_s: float = 10.0
+    waiting: int = 64
+
+
+class Isolated:
+    """Asks a pickled model in another process. Safe to call from several threads.
+
+    Args:
+        pickled: the model; it is loaded over there, by the list of what is trusted.
+        names: the columns that it takes, in order.
+    """
+
+    def __init__(
+        self, pickled: bytes, names: Sequence[str], *, classifies: bool, isolation: Isolation
+    ) -> None:
+        self._names = list(names)
+        self._classifies = classifies
+        self._isolation = isolation
+        self._folder = tempfile.TemporaryDirectory(prefix="headrace-model-")
+        self._file = Path(self._folder.name) / "model.pkl"
+        self._file.write_bytes(pickled)
+        self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
+        for _ in range(isolation.processes):
+            self._idle.put(None)
+        self._waiting = threading.BoundedSemaphore(isolation.waiting + isolation.processes)
+        self._children: set[_Child] = set()
+        self._end = weakref.finalize(self, _end_all, self._children, self._folder)
+
+    def start(self) -> None:
+        """Start a process now, so that the first request does not wait for it.
+
+        Raises:
+            InvalidInput: the model cannot be loaded.
+        """
+        child = self._idle.get()
+        try:
+            child = child or self._started()
+        finally:
+            self._idle.put(child)
+
+    def ask(self, columns: Columns) -> NDArray[np.float64]:
+        """Predictions ``(n_rows,)`` or probabilities ``(n_rows, n_classes)`` of raw rows.
+
+        Raises:
+            ModelFailed: the model raised, did not answer in time, or its process ended.
+            Unavailable: too many requests wait already.
+        """
+        plain = {name: [kind_of(columns[name]), columns[name].tolist()] for name in self._names}
+        asked = {"columns": plain, "names": self._names, "classifies": self._classifies}
+        if not self._waiting.acquire(blocking=False):
+            raise Unavailable(
+                f"{self._isolation.waiting} requests wait for this model already. Try again later."
+            )
+        try:
+            return self._asked(asked)
+        finally:
+            self._waiting.release()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._end()
+
+    def _asked(self, asked: dict[str, Any]) -> NDArray[np.float64]:
+        try:
+            child = self._idle.get(timeout=self._isolation.timeout_s)
+        except queue.Empty:
+            raise Unavailable("The model answers others all the time. Try again later.") from None
+        try:
+            if child is not None and child.is_gone():
+                # It ended while nobody asked, such as for want of memory: no request is to blame.
+                self._ended(child)
+                child = None
+            child = child or self._started()
+            answer = child.ask(asked, self._isolation.timeout_s)
+        except ModelFailed:
+            self._ended(child)
+            child = None
+            raise
+        finally:
+            self._idle.put(child)
+        if "error" in answer:
+            raise ModelFailed(str(answer["error"]))
+        return np.array(answer["numbers"], dtype=np.float64)
+
+    def _started(self) -> _Child:
+        child = _Child(self._file)
+        self._children.add(child)
+        try:
+            said = child.read(_START_S)
+        except ModelFailed:
+            self._ended(child)
+            raise
+        if "error" in said:
+            self._ended(child)
+            raise InvalidInput(f"The package's model cannot be loaded: {said['error']}")
+        return child
+
+    def _ended(self, child: _Child | None) -> None:
+        if child is not None:
+            child.end()
+            self._children.discard(child)
+
+
+class _Child:
+    """One process that answers."""
+
+    def __init__(self, file: Path) -> None:
+        life, self._life = os.pipe()
+        self._answers, answers = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "headrace.training.answering",
+                    str(file),
+                    str(answers),
+                    str(life),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                pass_fds=(life, answers),
+                start_new_session=True,
+            )
+        finally:
+            os.close(life)
+            os.close(answers)
+
+    def ask(self, asked: Any, timeout_s: float) -> dict[str, Any]:
+        data = msgspec.msgpack.encode(asked)
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.write(len(data).to_bytes(LENGTH, "big") + data)
+                self._process.stdin.flush()
+        except (BrokenPipeError, OSError):
+            raise ModelFailed(self._how_it_ended()) from None
+        return self.read(timeout_s)
+
+    def read(self, timeout_s: float) -> dict[str, Any]:
+        until_s = _clock.monotonic_s() + timeout_s
+        size = int.from_bytes(self._bytes(LENGTH, until_s, timeout_s), "big")
+        answer: dict[str, Any] = msgspec.msgpack.decode(self._bytes(size, until_s, timeout_s))
+        return answer
+
+    def _bytes(self, n_bytes: int, until_s: float, timeout_s: float) -> bytes:
+        read = bytearray()
+        while len(read) < n_bytes:
+            left_s = until_s - _clock.monotonic_s()
+            if left_s <= 0 or not select.select([self._answers], [], [], left_s)[0]:
+                raise ModelFailed(f"the model hung: it did not answer within {timeout_s:g} s")
+            some = os.read(self._answers, n_bytes - len(read))
+            if not some:
+                raise ModelFailed(self._how_it_ended())
+            read += some
+        return bytes(read)
+
+    def _how_it_ended(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        code = self._process.returncode
+        if code is not None and code < 0:
+            return f"the model's process ended by {signal.Signals(-code).name}"
+        return f"the model's process ended with exit code {code}"
+
+    def is_gone(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """Kill it, and whatever it started; nothing of it is left."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        for descriptor in (self._life, self._answers):
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def _end_all(children: set[_Child], folder: tempfile.TemporaryDirectory[str]) -> None:
+    for child in list(children):
+        child.end()
+    children.clear()
+    folder.cleanup()
+
+
+def _environment() -> dict[str, str]:
+    """Ours without Headrace's own settings, which may hold secrets; one thread."""
+    inherited = {k: v for k, v in read_settings().environment.items() if not k.startswith("HEADRACE_")}
+    return inherited | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
