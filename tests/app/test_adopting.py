@@ -172,6 +172,36 @@ def test_a_model_of_other_inputs_is_no_candidate(shared: Site, tmp_path: Path) -
     assert "no registered version '77'" in absent["reason"]
 
 
+@pytest.mark.requirement("REG-08")
+def test_a_version_whose_build_failed_says_so_and_is_tried_again_when_asked(
+    shared: Site, tmp_path: Path
+) -> None:
+    project = shared.project("again")
+    uri = registered(project, "1", tmp_path / "absent")
+    tracker = project.app.tracker
+    assert isinstance(tracker, MemoryTracker)
+    assert adopted(project, f"models:/{project.name}/9")["release_id"] is None
+    tracker.files[project.name, "1"] = save(tmp_path / "few", fitted(("year", "mileage")))
+    first = adopt(project.app, project.work, project.me, project.name, uri)
+    reason = project.work.durable.result(first)["reason"]
+    assert tracker.tags[project.name, "1"] == {"headrace.release": "none", "headrace.reason": reason}
+    (glance,) = [p for p in reading.overview(project.app, project.me).projects if p.name == project.name]
+    assert glance.last_finding is not None
+    assert glance.last_finding.title.startswith("again version 1 of MLflow became no release: ")
+
+    # Asked again, with what was wrong mended: a new attempt, by the same person, for the same version.
+    tracker.files[project.name, "1"] = save(tmp_path / "whole", fitted())
+    second = adopt(project.app, project.work, project.me, project.name, uri)
+    assert second != first
+    assert adopt(project.app, project.work, project.me, project.name, uri) == second
+    release_id = project.work.durable.result(second)["release_id"]
+    assert release_id
+    assert tracker.tags[project.name, "1"]["headrace.release"] == release_id
+    assert adopt(project.app, project.work, project.me, project.name, uri) == second
+    settled = settle(project.app, project.work, release_id, leaving=("proposed",))
+    assert (settled.author, settled.manifest.params["model"]) == (AUTHOR, uri)
+
+
 def test_only_whoever_may_build_the_project_adopts(shared: Site) -> None:
     project = shared.project("rights")
     declare(project.app, project.me, project.folder)

@@ -285,15 +285,15 @@ def test_nobody_decides_what_their_own_service_asked_for(app: App) -> None:
     heir, free = team.add("heir", "validator"), team.add("free", "validator", "admin")
     ask = waivers.ask(app, ci, team.project, "gate:champion", reason="r", days=1, size="medium")
     grant = grants.ask(app, team["root"], "operator", f"project:{team.project}", "r", subject=ci.name)
-    policy = policies.propose(app, ci, DEFAULT + "// another\n")
-    rules = controls.propose(app, ci, f"{controls.show(app, team['val']).text}\n# another\n")
+    policy = POLICY.propose(app, ci, DEFAULT + "// another\n")
+    rules = RULES.propose(app, ci, f"{controls.show(app, team['val']).text}\n# another\n")
 
     def decisions(me: Principal) -> list[Callable[[], object]]:
         return [
             lambda: waivers.decide(app, me, ask.id, "approved"),
             lambda: grants.decide(app, me, grant.id, "approved"),
-            lambda: policies.decide(app, me, policy.version, "approved"),
-            lambda: controls.decide(app, me, rules.version, "approved"),
+            lambda: POLICY.decide(app, me, policy.version, "approved"),
+            lambda: RULES.decide(app, me, rules.version, "approved"),
         ]
 
     for attempt in decisions(owner):

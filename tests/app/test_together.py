@@ -15,9 +15,11 @@ import pytest
 import sqlalchemy
 
 from headrace.access.incidents import Step
-from headrace.app import controls, credentials, grants, identities, linking, policies, waivers
+from headrace.app import credentials, grants, identities, linking, waivers
 from headrace.app.composition import App, open_app
+from headrace.app.controls import RULES
 from headrace.app.operations import decide, declare, roll_back
+from headrace.app.policies import POLICY
 from headrace.core.errors import Conflict, NotFound
 from headrace.core.identity import MAIN, Principal
 from headrace.core.ids import new_id
@@ -170,18 +172,18 @@ def _waived(home: Home) -> Act:
 
 def _policy_proposed(home: Home) -> Act:
     text = home.app.policies.in_force(MAIN).policy.text + f"\n// {home.fresh('note')}\n"
-    return lambda: policies.propose(home.app, home["dev"], text)
+    return lambda: POLICY.propose(home.app, home["dev"], text)
 
 
 def _policy_decided(home: Home) -> Act:
     text = home.app.policies.in_force(MAIN).policy.text + f"\n// {home.fresh('note')}\n"
-    version = policies.propose(home.app, home["dev"], text).version
-    return lambda: policies.decide(home.app, home["other"], version, "approved")
+    version = POLICY.propose(home.app, home["dev"], text).version
+    return lambda: POLICY.decide(home.app, home["other"], version, "approved")
 
 
 def _controls_decided(home: Home) -> Act:
-    version = controls.propose(home.app, home["dev"], f"forbidden_inputs: [{home.fresh('x')}]\n").version
-    return lambda: controls.decide(home.app, home["val"], version, "approved")
+    version = RULES.propose(home.app, home["dev"], f"forbidden_inputs: [{home.fresh('x')}]\n").version
+    return lambda: RULES.decide(home.app, home["val"], version, "approved")
 
 
 def _incident_raised(home: Home) -> Act:

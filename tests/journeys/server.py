@@ -24,21 +24,28 @@ def free_port() -> int:
 @contextmanager
 def serving(shell: Shell, *options: str) -> Iterator[str]:
     """``headrace up`` with further ``options`` until the block ends; its address."""
+    with served(shell, *options) as said:
+        yield said["url"]
+
+
+@contextmanager
+def served(shell: Shell, *options: str) -> Iterator[dict[str, str]]:
+    """``headrace up`` until the block ends; what it says of itself, ``url`` and ``sign_in`` among it."""
     for _ in range(3):
         port = free_port()
         process = shell.start(["up", "--json", "--port", str(port), *options])
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said.startswith("{"), said + process.stdout.read()
-        url = str(json.loads(said)["url"])
-        if _answers(url, process):
+        about: dict[str, str] = json.loads(said)
+        if _answers(about["url"], process):
             break
         # Another test's process may have taken the port in the meantime: the server has said so and ended.
         process.communicate(timeout=30)
     else:
         raise AssertionError("The server ended three times before it answered.")
     try:
-        yield url
+        yield about
     finally:
         process.terminate()
         process.communicate(timeout=30)

@@ -12,15 +12,18 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from headrace.app.composition import open_app
+from headrace.app.operations import declare
 from headrace.core.clock import SystemClock
 from headrace.core.settings import read_settings
 from headrace.data.sources import read_file
 from headrace.training.package import load_scorer
 from tests.journeys.conftest import Shell
-from tests.journeys.server import serving
+from tests.journeys.server import served
 from tests.journeys.tables import write_cars
+from tests.web.browsing import chrome
 
 pytestmark = [
     pytest.mark.journey,
@@ -30,10 +33,11 @@ pytestmark = [
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """A project that is live, and a server that people of two workspaces reach."""
+    """A project that is live, one that has nothing live yet, and a server that two workspaces reach."""
 
     shell: Shell
     url: str
+    sign_in: str
     become: Callable[[str], None]
     token: Callable[[str], str]
 
@@ -50,9 +54,14 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     project = Shell(home=shell.home, folder=folder / "cars")
     ran = project("run")
     assert ran.code == 4, ran.err + ran.out
+    made = shell(
+        "init", "vans", "--data", "cars.csv", "--target", "price", "--time", "sold", "--key", "car_id"
+    )
+    assert made.code == 0, made.err
     environment = {"HEADRACE_HOME": str(shell.home), "HEADRACE_USER": "ann"}
     with open_app(read_settings(environment)) as app, pytest.MonkeyPatch.context() as patch:
-        app.identities.add("dev", ["developer"], actor="ann")
+        declare(app, app.me(), folder / "vans")
+        app.identities.add("dev", ["developer", "validator"], actor="ann")
         app.identities.add("vera", ["validator"], actor="ann")
         app.identities.add("bea", ["developer", "admin"], actor="ann", workspace="team-b")
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -61,7 +70,8 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         def token(name: str) -> str:
             return app.tokens.issue(app.identities.resolve(name))
 
-        with serving(project) as url:
+        with served(project) as said:
+            url = said["url"]
             (waiting,) = app.store.releases.list("cars")
             release, bearer = waiting.id, {"authorization": f"Bearer {token('vera')}"}
             decided = httpx.post(
@@ -69,9 +79,11 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             )
             assert decided.json()["state"] == "live", decided.text
             patch.setenv("MLFLOW_TRACKING_URI", f"{url}/mlflow")
+            assert _pids(shell.home) == [], "nothing of MLflow's server runs before somebody asks for it"
             yield Team(
                 shell=project,
                 url=url,
+                sign_in=said["sign_in"],
                 become=lambda name: patch.setenv("MLFLOW_TRACKING_TOKEN", token(name)),
                 token=token,
             )
@@ -85,7 +97,6 @@ def test_an_unchanged_client_logs_and_registers_and_moves_nothing(team: Team, tm
     from mlflow import MlflowClient
     from sklearn.linear_model import LinearRegression
 
-    assert _pids(team) == [], "nothing of MLflow's server runs before somebody asks for it"
     team.become("dev")
     client = MlflowClient(f"{team.url}/mlflow", f"{team.url}/mlflow")
     champion = _champion(client)
@@ -119,17 +130,162 @@ def test_an_unchanged_client_logs_and_registers_and_moves_nothing(team: Team, tm
     assert_another_workspace_sees_nothing(team, client, champion, run)
 
     # The version that was registered went through the gates: it takes fuel for a number, and is worse for it.
-    release = _release_of(team, "models:/cars/2")
+    release = _release_of(team, "cars", "models:/cars/2")
     assert release["state"] == "refused"
     assert release["reason"].startswith("champion: mae against model:cars@1")
     assert release["author"] == "dev"
 
     # A server that dies is started again.
-    (pid,) = _pids(team)
+    (pid,) = _pids(team.shell.home)
     os.kill(pid, signal.SIGKILL)
     team.become("dev")
     assert client.get_run(run.info.run_id).data.metrics == {"mae": 3.5}
-    assert _pids(team) not in ([], [pid])
+    assert _pids(team.shell.home) not in ([], [pid])
+
+
+@pytest.mark.requirement("REG-08")
+@pytest.mark.requirement("GOV-02")
+@pytest.mark.requirement("REG-02")
+def test_a_registered_model_goes_live_by_a_release_that_somebody_else_approves(
+    team: Team, tmp_path: Path
+) -> None:
+    import mlflow
+    from lightgbm import LGBMRegressor
+    from mlflow import MlflowClient
+
+    # A notebook as it is: fitted on the older rows alone, logged and registered in one call.
+    team.become("dev")
+    mlflow.set_tracking_uri(f"{team.url}/mlflow")
+    mlflow.set_experiment("vans by hand")
+    exported = team.shell("model", "export", "cars@1", "--to", str(tmp_path / "cars"))
+    assert exported.code == 0, exported.err
+    rows = read_file(team.shell.folder / "data" / "cars.csv")
+    X = load_scorer(tmp_path / "cars" / "model.package").encoding.encode(rows)
+    y = np.asarray(rows["price"], dtype=np.float64)
+    older = np.argsort(np.asarray(rows["sold"]).astype(str))[: int(0.6 * len(y))]
+    with mlflow.start_run():
+        mlflow.log_params({"n_estimators": 200})
+        model = LGBMRegressor(n_estimators=200, verbosity=-1).fit(X[older], y[older])
+        mlflow.lightgbm.log_model(
+            model, name="model", registered_model_name="vans", pip_requirements=["lightgbm"]
+        )
+
+    # It is scanned, evaluated and put through the gates, and waits; whoever made it cannot decide on it.
+    release = _release_of(team, "vans", "models:/vans/1")
+    assert release["state"] == "waiting", release["reason"]
+    assert release["author"] == "dev"
+    assert release["manifest"]["cause"] == "registered in MLflow: vans version 1"
+    client = MlflowClient(f"{team.url}/mlflow", f"{team.url}/mlflow")
+    verdicts = _asked(team, "dev", "GET", f"/api/v1/releases/{release['id']}").json()["verdicts"]
+    outcomes = {verdict["gate"]: verdict["outcome"] for verdict in verdicts}
+    assert outcomes["baseline"] == "passed", "it beats the simplest variant"
+    assert outcomes["package"] == "passed"
+    own = _asked(team, "dev", "POST", f"/api/v1/releases/{release['id']}/approve")
+    assert own.status_code == 403
+    assert "own work" in own.json()["detail"]
+
+    # Somebody else approves: the alias follows, onto the version that Headrace itself has registered.
+    decided = _asked(team, "vera", "POST", f"/api/v1/releases/{release['id']}/approve")
+    assert decided.json()["state"] == "live", decided.text
+    champion = _champion(client, "vans")
+    assert champion.tags["headrace.package"] == release["manifest"]["subject"]["package"]["digest"]
+    assert _tag(client, "headrace.release") == release["id"]
+    active = team.shell("model", "active", "--json").json
+    (vans,) = [one for one in active if one["project"] == "vans"]
+    assert (vans["mlflow_version"], vans["mlflow_alias"]) == (champion.version, "champion")
+    assert vans["approved_by"] == ["vera"]
+
+    for name in ("dev", "ann", "bea"):
+        assert_no_endpoint_moves_the_champion(team, name, champion.version)
+    team.become("dev")
+    still = client.get_model_version_by_alias("vans", "champion")
+    assert (still.version, still.source, still.current_stage) == (champion.version, champion.source, "None")
+    assert [model.name for model in client.search_registered_models()] == ["cars", "vans"]
+
+
+@pytest.mark.browser
+@pytest.mark.requirement("MCP-06")
+def test_mlflows_own_pages_show_the_experiments_of_ones_own_workspace(team: Team, chromium: Path) -> None:
+    for name, experiment in (("dev", "seen by us"), ("bea", "seen by them")):
+        made = _asked(
+            team, name, "POST", "/mlflow/api/2.0/mlflow/experiments/create", json={"name": experiment}
+        )
+        assert made.status_code == 200, made.text
+    complaints: list[str] = []
+    with chrome(chromium) as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.on("request", lambda asked: asked.url.startswith(team.url) or complaints.append(asked.url))
+        page.goto(team.sign_in)
+        page.wait_for_url(f"{team.url}/")
+        page.goto(f"{team.url}/mlflow/#/experiments")
+        expect(page.get_by_text("seen by us")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("seen by them")).to_have_count(0)
+        page.goto(f"{team.url}/mlflow/#/models")
+        expect(page.get_by_role("link", name="cars", exact=True)).to_be_visible(timeout=60_000)
+        page.screenshot(path="/tmp/mlf/models.png")
+        page.goto(f"{team.url}/mlflow/#/experiments")
+        page.wait_for_timeout(3000)
+        page.screenshot(path="/tmp/mlf/experiments.png")
+    Path("/tmp/mlf/complaints").write_text("\n".join(complaints))
+    assert complaints == []
+
+
+def assert_no_endpoint_moves_the_champion(team: Team, name: str, version: str) -> None:
+    """By every way to say it that MLflow, an older MLflow, a catalogue or a proxy might understand."""
+    alias = {"name": "vans", "alias": "champion", "version": "1"}
+    one = {"name": "vans", "version": version}
+    prompt = {"key": "mlflow.prompt.is_prompt", "value": "true"}
+    staged = {**one, "stage": "Production", "archive_existing_versions": True}
+    ways: list[tuple[str, str, dict[str, Any]]] = [
+        *[("POST", path.replace("@", "registered-models/alias"), alias) for path in PATHS],
+        ("DELETE", "/api/2.0/mlflow/registered-models/alias", {"name": "vans", "alias": "champion"}),
+        ("DELETE", "/ajax-api/2.0/mlflow/registered-models/alias", {"name": "vans", "alias": "CHAMPION"}),
+        ("POST", "/api/2.0/mlflow/registered-models/alias", {**alias, "alias": "Champion"}),
+        ("POST", "/api/2.0/mlflow/registered-models/alias", {**alias, "alias": " champion"}),
+        ("POST", "/api/2.0/mlflow/model-versions/transition-stage", staged),
+        ("POST", "/api/2.0/preview/mlflow/model-versions/transition-stage", staged),
+        ("DELETE", "/api/2.0/mlflow/model-versions/delete", one),
+        ("DELETE", "/api/2.0/mlflow/model-versions/delete", {**one, "version": f"0{version}"}),
+        ("DELETE", "/api/2.0/mlflow/registered-models/delete", {"name": "vans"}),
+        ("POST", "/api/2.0/mlflow/registered-models/rename", {"name": "vans", "new_name": "gone"}),
+        ("POST", "/api/2.0/mlflow/registered-models/rename", {"name": "vans", "newName": "gone"}),
+        ("PATCH", "/api/2.0/mlflow/registered-models/update", {"name": "vans", "aliases": [alias]}),
+        ("POST", "/api/2.0/mlflow/registered-models/set-tag", {"name": "vans", **prompt}),
+        ("POST", "/api/2.0/mlflow/model-versions/create", {**alias, "source": "/etc", "tags": [prompt]}),
+        ("POST", "/graphql", {"query": 'mutation { setRegisteredModelAlias(name: "vans") { name } }'}),
+        ("POST", "/api/2.1/unity-catalog/models/vans/aliases/champion", alias),
+        ("PUT", "/api/2.0/mlflow/unity-catalog/registered-models/alias", alias),
+        ("POST", "/api/2.0/mlflow/unity-catalog/prompts/vans/aliases", alias),
+    ]
+    for method, path, body in ways:
+        answer = _asked(team, name, method, f"/mlflow{path}", json=body)
+        elsewhere = name == "bea" and answer.status_code == 404  # her workspace has no such model
+        passed = path == "/graphql" or path.endswith("/update")  # MLflow itself has no such thing there
+        assert passed or elsewhere or answer.status_code in (400, 403), (method, path, answer.text)
+    override = {"x-http-method-override": "POST", "x-method-override": "DELETE"}
+    at = "/mlflow/api/2.0/mlflow/registered-models/alias?name=vans&alias=champion&version=1"
+    _asked(team, name, "GET", at, headers=override)
+
+
+PATHS = (
+    "/api/2.0/mlflow/@", "/ajax-api/2.0/mlflow/@", "/api/2.0/preview/mlflow/@", "/api/3.0/mlflow/@",
+    "/API/2.0/mlflow/@", "//api/2.0/mlflow/@", "/api/2.0//mlflow/@", "/api/2.0/mlflow/./@",
+    "/api/2.0/mlflow/x/../@", "/api/2.0/mlflow/@/", "/api/2.0/mlflow/%2e/@", "/api%2F2.0/mlflow/@",
+    "/api/2.0/mlflow/%2572egistered-models/alias", "/mlflow/api/2.0/mlflow/@", "/api/2.0/mlflow/@;x=1",
+    "/api/2.0/mlflow/@%00", "/api/2.0/mlflow/databricks-uc/@",
+)  # fmt: skip
+"""Addresses of one endpoint, of which MLflow serves two; @ is the endpoint."""
+
+
+def _asked(team: Team, name: str, method: str, path: str, **more: Any) -> httpx.Response:
+    """One request of somebody, its path as it stands."""
+    headers = {"authorization": f"Bearer {team.token(name)}"} | more.pop("headers", {})
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        url = httpx.URL(team.url)
+        request = client.build_request(method, url.copy_with(raw_path=path.encode()), headers=headers, **more)
+        return client.send(request)
 
 
 def assert_nobody_moves_the_champion(team: Team, client: Any, champion: Any) -> None:
@@ -174,7 +330,7 @@ def assert_another_workspace_sees_nothing(team: Team, client: Any, champion: Any
             hidden()
 
 
-def _champion(client: Any) -> Any:
+def _champion(client: Any, project: str = "cars") -> Any:
     """The live version; the alias is set right after the release is live."""
     from mlflow.exceptions import RestException
 
@@ -182,20 +338,30 @@ def _champion(client: Any) -> Any:
     deadline_s = clock.monotonic_s() + 30
     while True:
         try:
-            return client.get_model_version_by_alias("cars", "champion")
+            return client.get_model_version_by_alias(project, "champion")
         except RestException:
             assert clock.monotonic_s() < deadline_s, "the alias does not follow the live release"
             clock.sleep(0.2)
 
 
-def _release_of(team: Team, uri: str) -> dict[str, Any]:
+def _tag(client: Any, name: str) -> str:
+    """A tag of the version that came from the notebook; it is set when the build has ended."""
+    clock = SystemClock()
+    deadline_s = clock.monotonic_s() + 30
+    while name not in (tags := client.get_model_version("vans", "1").tags):
+        assert clock.monotonic_s() < deadline_s, f"the version does not say {name}: {tags}"
+        clock.sleep(0.2)
+    return str(tags[name])
+
+
+def _release_of(team: Team, project: str, uri: str) -> dict[str, Any]:
     """The release of a registered version, once its gates have passed or refused it."""
     clock = SystemClock()
     deadline_s = clock.monotonic_s() + 60
     headers = {"authorization": f"Bearer {team.token('ann')}"}
     with httpx.Client(base_url=team.url, headers=headers, trust_env=False, timeout=30) as client:
         while clock.monotonic_s() < deadline_s:
-            found = client.get("/api/v1/releases?project=cars").json()
+            found = client.get(f"/api/v1/releases?project={project}").json()
             mine = [r for r in found if r["manifest"]["params"].get("model") == uri]
             if mine and mine[0]["state"] != "proposed":
                 return dict(mine[0])
@@ -203,7 +369,7 @@ def _release_of(team: Team, uri: str) -> dict[str, Any]:
     raise AssertionError(f"there is no release of {uri}: {found}")
 
 
-def _pids(team: Team) -> list[int]:
+def _pids(home: Path) -> list[int]:
     """Processes of MLflow's server over this home."""
     found = []
     for folder in Path("/proc").iterdir():
@@ -212,6 +378,6 @@ def _pids(team: Team) -> list[int]:
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"headrace.plugins.mlflow_server" in command and str(team.shell.home).encode() in command:
+            if b"headrace.plugins.mlflow_server" in command and str(home).encode() in command:
                 found.append(int(folder.name))
     return found

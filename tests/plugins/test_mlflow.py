@@ -302,3 +302,23 @@ def test_files_are_fetched_from_mlflows_own_folder_alone(url: str, tmp_path: Pat
             tracker.fetch("cars", "cars", str(made.version), tmp_path / "copy")
     with pytest.raises(Conflict, match="not found"):
         tracker.fetch("cars", "cars", "77", tmp_path / "copy")
+
+
+@pytest.mark.requirement("MCP-06")
+def test_a_version_that_names_the_files_of_another_workspace_is_not_fetched(
+    url: str, package: Path, tmp_path: Path
+) -> None:
+    tracker = MlflowTracker(url, lambda project: "north" if project == "vans" else "main")
+    tracker.log_run(run_named())
+    tracker.log_run(run_named("run-2", "vans"))
+    theirs = {}
+    for project, run_id in (("cars", "run-1"), ("vans", "run-2")):
+        tracker.register(model_of(run_id, project=project), package)
+        theirs[project] = next((tmp_path / "mlflow").glob(f"workspaces/*/headrace/{project}/1-*"))
+    for project, other in (("cars", "vans"), ("vans", "cars")):
+        place = theirs[other].relative_to(tmp_path / "mlflow").as_posix()
+        with tracker._session(project) as client:
+            made = client.create_model_version(project, f"mlflow-artifacts:/{place}", await_creation_for=0)
+        with pytest.raises(Conflict, match="no folder of its artefacts"):
+            tracker.fetch(project, project, str(made.version), tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()

@@ -164,6 +164,8 @@ def test_clients_are_told_of_one_mlflow_theirs(door: Door) -> None:
         ("vic", "DELETE", "/api/2.0/mlflow-artifacts/artifacts/1/a.txt", 403),
         ("vic", "POST", "/v1/traces", 403),
         ("dev", "POST", "/v1/traces", 200),
+        ("dev", "GET", "/api/2.0/mlflow-artifacts/artifacts?path=workspaces/team-b", 403),
+        ("bea", "GET", "/api/2.0/mlflow-artifacts/artifacts?path=workspaces/team-b", 200),
         ("dev", "PUT", "/api/2.0/mlflow-artifacts/artifacts/1/a.txt", 200),
         ("dev", "POST", f"{API}webhooks", 403),
         ("root", "POST", "/api/3.0/mlflow/gateway/secrets/create", 403),
@@ -184,7 +186,9 @@ def test_reading_needs_a_role_writing_another_and_the_rest_is_closed(
         assert error["message"]
 
 
-MOVES = [
+PROMPT = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+NO_PROMPT = [{"key": "mlflow.prompt.is_prompt", "value": "false"}]
+MOVES: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "registered-models/alias", {"name": "cars", "alias": "champion", "version": "1"}),
     ("POST", "registered-models/alias", {"name": "cars", "alias": "Champion", "version": "1"}),
     ("POST", "registered-models/alias", {"name": "any", "alias": "live", "version": "1"}),
@@ -198,6 +202,11 @@ MOVES = [
     ("DELETE", "registered-models/delete", {"name": "cars"}),
     ("DELETE", "model-versions/delete", {"name": "cars", "version": LIVE}),
     ("DELETE", "model-versions/delete", {"name": "cars", "version": f"0{LIVE}"}),
+    # MLflow's prompts are registered models by another tag.
+    ("POST", "registered-models/create", {"name": "cars", "tags": PROMPT}),
+    ("POST", "registered-models/set-tag", {"name": "cars", **PROMPT[0]}),
+    ("DELETE", "registered-models/delete-tag", {"name": "cars", "key": PROMPT[0]["key"]}),
+    ("POST", "model-versions/create", {"name": "cars", "source": "dummy-source", "tags": PROMPT}),
 ]
 
 
@@ -205,7 +214,7 @@ MOVES = [
 @pytest.mark.parametrize("prefix", ["/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/"])
 @pytest.mark.parametrize(("method", "path", "body"), MOVES)
 def test_nobody_moves_what_production_follows(
-    door: Door, prefix: str, method: str, path: str, body: dict[str, str]
+    door: Door, prefix: str, method: str, path: str, body: dict[str, Any]
 ) -> None:
     before = len(door.app.store.audit.list(limit=100_000))
     answer = door.ask(method, prefix + path, by="root", json=body)
@@ -231,10 +240,12 @@ def test_nobody_moves_what_production_follows(
         ("POST", "model-versions/transition-stage", {"name": "any", "version": "1", "stage": "Archived"}),
         ("POST", "model-versions/create", {"name": "cars", "source": "runs:/r/model", "run_id": "r"}),
         ("POST", "model-versions/create", {"name": "any", "source": "models:/m-1"}),
+        ("POST", "model-versions/create", {"name": "any", "source": "dummy-source", "tags": PROMPT}),
+        ("POST", "registered-models/create", {"name": "any", "tags": PROMPT}),
     ],
 )
 def test_what_production_does_not_follow_is_for_whoever_may_write(
-    door: Door, method: str, path: str, body: dict[str, str]
+    door: Door, method: str, path: str, body: dict[str, Any]
 ) -> None:
     assert door.ask(method, API + path, json=body).status_code == 200
     assert json.loads(door.passed().content) == body
@@ -293,6 +304,14 @@ def test_another_spelling_of_the_path_is_refused_or_read_as_mlflow_does(door: Do
         ("POST", "model-versions/create", {"name": "cars", "source": "file:///etc"}),
         ("POST", "model-versions/create", {"name": "cars", "source": "/etc"}),
         ("POST", "model-versions/create", {"name": "cars", "source": "http://host/x"}),
+        ("POST", "model-versions/create", {"name": "any", "source": "file:///etc", "tags": PROMPT}),
+        ("POST", "model-versions/create", {"name": "any", "source": "runs:/r/model", "tags": PROMPT}),
+        ("POST", "model-versions/create", {"name": "any", "source": "file:///etc", "tags": NO_PROMPT}),
+        (
+            "POST",
+            "traces/link-prompts",
+            {"trace_id": "t", "tags": {"mlflow.trace.archiveLocation": "file:///"}},
+        ),
     ],
 )
 def test_what_headrace_or_mlflow_goes_by_is_not_for_clients(
@@ -309,7 +328,7 @@ def test_the_packages_that_headrace_registered_are_not_for_clients(door: Door, m
     path = f"/api/2.0/mlflow-artifacts/artifacts/{at}headrace/cars/1/model.onnx"
     assert door.ask(method, path, content=b"").status_code == 403
     assert not door.seen
-    assert door.ask("GET", path).status_code == 200
+    assert door.ask("GET", path).status_code == (403 if "team-b" in at else 200)
 
 
 def test_an_upload_passes_through_as_it_is(door: Door) -> None:

@@ -44,7 +44,7 @@ def test_both_prefixes_are_one_route() -> None:
         ("GET", "/static-files/static/js/main.js", "read"),
         ("GET", "/ajax-api/2.0/mlflow/logged-models/m-1", "read"),
         ("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/run/artifacts/a b.txt", "upload"),
-        ("POST", "/v1/traces", "upload"),
+        ("POST", "/v1/traces", "spans"),
         ("POST", "/api/2.0/mlflow/webhooks/w/test", "closed"),
         ("POST", "/api/3.0/mlflow/gateway/secrets/create", "closed"),
     ],

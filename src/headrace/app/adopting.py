@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headrace.app.build import BuildRequest
 from headrace.app.composition import App
+from headrace.app.durable import Durable
 from headrace.app.registered import Named, keep_folder
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Denied, NotFound
@@ -17,7 +18,7 @@ def adopt(app: App, work: Workflows, me: Principal, project: str, uri: str) -> s
     """Start the release of ``models:/NAME/VERSION`` as a candidate of ``project``; returns the build's id.
 
     The build fetches the model, evaluates it on the project's test rows, and hands it to a person. Asking for
-    the same version again starts nothing new.
+    the same version again starts nothing new, unless the build before has ended without a release.
 
     Raises:
         Denied: ``me`` may not build the project.
@@ -53,7 +54,8 @@ def _started(
     folder = app.store.projects.path(project)
     if not Path(folder).is_dir():
         raise NotFound(f"The folder of {project!r}, {folder}, is gone. Run 'headrace run' where it is now.")
-    if work.durable.status(build_id) != "absent":
+    build_id, absent = _attempt(work.durable, build_id)
+    if not absent:
         return build_id
     request = BuildRequest(
         build_id=build_id,
@@ -67,6 +69,19 @@ def _started(
     app.store.audit.append(me.name, "build.start", f"project:{project}", started)
     work.durable.start("build", build_id, to_plain(request))
     return build_id
+
+
+def _attempt(durable: Durable, first: str) -> tuple[str, bool]:
+    """The attempt that counts, and whether it is still to be started: the one after the last that failed."""
+    build_id, number = first, 1
+    while True:
+        status = durable.status(build_id)
+        if status == "absent":
+            return build_id, True
+        if status == "unfinished" or (status == "finished" and durable.result(build_id)["release_id"]):
+            return build_id, False
+        number += 1
+        build_id = f"{first}.{number}"
 
 
 def registered(app: App, work: Workflows, me: Principal, model: str, version: str) -> tuple[str, str]:

@@ -18,10 +18,10 @@ from headrace.app.alerts import close_alert
 from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.app.gating import Gating
-from headrace.app.registered import as_candidate, fetch_registered
+from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import gather
 from headrace.core.data import Artifact, Run, Snapshot
-from headrace.core.errors import HeadraceError, UserError
+from headrace.core.errors import HeadraceError, Unavailable, UserError
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Verdict
@@ -110,8 +110,11 @@ class Builds:
             state |= step("release", self._release, state)
             self._durable.child("deliver", f"deliver:{state['release_id']}", state["release_id"])
             return step("close", self._close, state)
-        except UserError as error:
-            # What a step says of the user's own data or code is the build's result, not a crash of ours.
+        except (UserError, Unavailable) as error:
+            if isinstance(error, Unavailable) and request.model_uri is None:
+                raise
+            # What a step says of the user's own data or code is the build's result, not a crash of ours; so
+            # is a registry that does not answer, to whoever has registered something and is not waiting.
             stopped = {"stopped": str(error), "kind": type(error).__name__, "release_id": None}
             return step("close", self._close, plain_request | stopped)
 
@@ -273,6 +276,8 @@ class Builds:
                 close_alert(self._store, alert, state["author"], "its build has ended")
         shutil.rmtree(self._scratch(state["build_id"]), ignore_errors=True)
         release_id = state.get("release_id")
+        if state.get("model_uri"):
+            say_what_became(self._app, state, release_id)
         judged_id = derived_id("release", state["build_id"])
         verdicts: list[Verdict] = self._store.evidence.verdicts(judged_id)
         return {

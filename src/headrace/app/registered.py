@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headrace.app.composition import App
 from headrace.core.data import Artifact
-from headrace.core.errors import GateFailed, InvalidInput, NotFound
+from headrace.core.errors import GateFailed, HeadraceError, InvalidInput, NotFound
+from headrace.core.ids import derived_id
 from headrace.core.project import Project, Variant
+from headrace.core.record import Finding
 from headrace.training.registered import MEDIA_TYPE, TRAINER, pack_model
 
+_log = logging.getLogger(__name__)
 _BROUGHT = "folder:/"
+_LONGEST = 300
 
 
 class Named(NamedTuple):
@@ -101,6 +107,47 @@ def _kept(app: App, author: str, project: str, folder: Path, what: str) -> Artif
         detail = {"model": what, "reason": str(error)[:1000]}
         app.store.audit.append(author, "artefact.refused", f"project:{project}", detail)
         raise
+
+
+def say_what_became(app: App, build: Mapping[str, Any], release_id: str | None) -> None:
+    """Say where people look whether a model that was brought has become a release: on the project, and on
+    the version, where MLflow has it.
+
+    Args:
+        build: the plain request of its build, with ``stopped``, why it ended, where it did.
+    """
+    reason, brought = str(build.get("stopped") or ""), Brought.find(build["model_uri"])
+    named = None if brought else Named.parse(build["model_uri"])
+    what = (
+        f"{named.model} version {named.version} of MLflow"
+        if named
+        else f"The folder {brought and brought.name}"
+    )
+    if release_id is None:
+        now = app.clock.now()
+        finding = Finding(
+            id=derived_id("finding", build["build_id"]),
+            project=build["project"],
+            kind="registration",
+            release_id="",
+            title=f"{what} became no release: {reason}"[:_LONGEST],
+            window=(now, now),
+            evidence={"model": build["model_uri"], "registered by": build["author"]},
+            size=0.0,
+            at=now,
+        )
+        app.store.findings.add(finding)
+    if named is None:
+        return
+    tags = {
+        "headrace.release": release_id or "none",
+        "headrace.reason": reason or "handed over to its release",
+    }
+    try:
+        app.tracker.annotate(build["project"], named.model, named.version, tags)
+    except HeadraceError as error:
+        # The record is ours; what MLflow shows is a convenience, and it may be MLflow that failed.
+        _log.warning("%s is not marked in MLflow: %s", build["model_uri"], error)
 
 
 def as_candidate(project: Project, uri: str) -> Project:

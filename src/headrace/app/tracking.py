@@ -16,7 +16,7 @@ FOLLOWED_ALIASES = frozenset({"champion", "live", "production"})
 FOLLOWED_STAGES = frozenset({"production", "staging"})
 """The stages that aliases replaced; the same holds for them."""
 
-Change = Literal["none", "alias", "stage", "rename", "delete", "delete_version"]
+Change = Literal["none", "alias", "stage", "rename", "delete", "delete_version", "prompt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,8 @@ class Wish:
     Attributes:
         writes: whether it changes anything.
         name: the registered model or experiment that it names, if any.
-        change: what of the registered model it changes that production might follow.
+        change: what of the registered model it changes that production might follow; ``prompt``: whether
+            MLflow takes it for a model.
         value: the alias, stage, new name or version that it changes it to.
     """
 
@@ -78,7 +79,7 @@ def _moves(app: App, me: Principal, wish: Wish, project: str | None) -> bool:
             return project is not None or value in FOLLOWED_STAGES
         case "rename":
             return project is not None or _project(app, me, wish.value) is not None
-        case "delete":
+        case "delete" | "prompt":
             return project is not None
         case "delete_version":
             return project is not None and _ours(app, project, value)

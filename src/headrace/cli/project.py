@@ -137,7 +137,7 @@ def show_rules(
 ) -> None:
     """Print the rules in force, or another version's text."""
     with session(as_name) as s:
-        found = controls.show(s.app, s.me) if version is None else None
+        found = controls.show(s.app, s.me)
         text = RULES.show(s.app, s.me, version) if version is not None else None
     if text is not None:
         print_json(text) if as_json else typer.echo(text.text.rstrip())

@@ -493,6 +493,11 @@ class Tracker(Protocol):
 
         Raises Conflict when there is no such version."""
 
+    def annotate(self, project: str, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a registered version of ``model``, in the project's workspace.
+
+        Raises Conflict when there is no such version."""
+
     def set_live(self, project: str, registry_version: str) -> None:
         """Point the alias that production follows at this version."""
 

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -154,12 +154,23 @@ class MlflowTracker:
             place = _place_of(client, str(client.get_model_version(model, version).source))
             root = artifact_folder(self._url).resolve()
             found = (root / place.removeprefix(_ARTIFACTS).lstrip("/")).resolve()
-            if not place.startswith(_ARTIFACTS) or not found.is_relative_to(root) or not found.is_dir():
+            if not place.startswith(_ARTIFACTS) or not self._is_of(project, found) or not found.is_dir():
                 raise Conflict(
                     f"MLflow keeps {model} version {version} at {place[:200]!r}, which is no folder of its "
                     "artefacts. Log the model through /mlflow, then register it."
                 )
             shutil.copytree(found, folder, symlinks=True, dirs_exist_ok=True)
+
+    def annotate(self, project: str, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a registered version.
+
+        Raises:
+            Conflict: MLflow has no such version.
+            Unavailable: MLflow does not answer.
+        """
+        with self._session(project) as client:
+            for name, value in tags.items():
+                client.set_model_version_tag(model, version, name, value[:_LONGEST_TAG])
 
     def set_live(self, project: str, registry_version: str) -> None:
         """Point the alias ``champion`` at this version.
@@ -170,6 +181,14 @@ class MlflowTracker:
         """
         with self._session(project) as client:
             client.set_registered_model_alias(project, ALIAS, registry_version)
+
+    def _is_of(self, project: str, folder: Path) -> bool:
+        """Whether a resolved folder lies among the artefacts of the project's own workspace."""
+        root = artifact_folder(self._url).resolve()
+        name = workspace_name(self._workspace_of(project))
+        # What was logged before there were workspaces lies beside them, and is the first one's.
+        apart = name == _DEFAULT and not folder.is_relative_to(root / "workspaces")
+        return folder.is_relative_to(root / "workspaces" / name) or (apart and folder.is_relative_to(root))
 
     def _keep(self, client: MlflowClient, model: ModelVersion, package: Path, tracking_id: str | None) -> str:
         """Put the version's folder where MLflow finds it; returns its address."""

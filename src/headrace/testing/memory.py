@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -176,12 +176,14 @@ class MemoryTracker:
         runs: tracking id to the run that was logged.
         live: project to the registry version that is live.
         files: model and version to the folder that somebody has registered.
+        tags: model and version to the tags that were set.
     """
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.live: dict[str, str] = {}
         self.files: dict[tuple[str, str], Path] = {}
+        self.tags: dict[tuple[str, str], dict[str, str]] = {}
         self._numbers: dict[tuple[str, str], str] = {}
 
     def log_run(self, run: Run) -> str:
@@ -200,6 +202,12 @@ class MemoryTracker:
         if (model, version) not in self.files:
             raise Conflict(f"Model {model!r} has no registered version {version!r}.")
         shutil.copytree(self.files[model, version], folder, dirs_exist_ok=True)
+
+    def annotate(self, project: str, model: str, version: str, tags: Mapping[str, str]) -> None:
+        ours = {(name, number) for (name, _), number in self._numbers.items()}
+        if (model, version) not in ours | self.files.keys():
+            raise Conflict(f"Model {model!r} has no registered version {version!r}.")
+        self.tags.setdefault((model, version), {}).update(tags)
 
     def set_live(self, project: str, registry_version: str) -> None:
         if registry_version not in {n for (p, _), n in self._numbers.items() if p == project}:

@@ -24,8 +24,11 @@ from headrace.core.errors import (
     Unavailable,
 )
 from headrace.core.identity import Principal
+from headrace.plugins.mlflow import workspace_name
+from headrace.plugins.mlflow_spans import spans_as_json, unpacked
 from headrace.web.guards import MAX_BODY_BYTES
 from headrace.web.identity import Message, Receive, Refuse, Scope, Send, header, principal_of
+from headrace.web.mlflow_kept import PLACES
 from headrace.web.mlflow_requests import creates_version, read_body, wish_of
 from headrace.web.mlflow_routes import Route, find_route
 from headrace.web.mlflow_upstream import Sent, Upstream
@@ -34,6 +37,7 @@ from headrace.web.problems import shown_message, status_of
 _log = logging.getLogger(__name__)
 Registered = Callable[[Principal, str, str], tuple[str, str]]
 PREFIX = "/mlflow"
+_PROTOBUF = "application/x-protobuf"
 _PATH = "/:@!$&'()*+,;=~-._"
 _PASSED_IN = (
     "accept",
@@ -72,6 +76,7 @@ class _Read(NamedTuple):
     query: str
     fields: dict[str, Any]
     body: bytes
+    media_type: str = "application/json"
 
 
 class MlflowDoor:
@@ -96,7 +101,8 @@ class MlflowDoor:
         try:
             me = principal_of(scope)
             read = await self._read(scope, receive, path)
-            await run_in_threadpool(admit, self._app, me, wish_of(read.route, path, read.fields))
+            wish = wish_of(read.route, path, read.fields, workspace_name(me.workspace))
+            await run_in_threadpool(admit, self._app, me, wish)
             answer = await self._upstream.send(self._sent(scope, receive, read), me.workspace)
             follows = await self._follows(me, read, answer)
         except HeadraceError as error:
@@ -129,12 +135,19 @@ class MlflowDoor:
                 "What is served: docs, 'Use MLflow through Headrace'."
             )
         query = scope["query_string"].decode("latin-1")
-        if route.kind == "upload":
-            return _Read(route, path, query, {}, b"")
-        asked = dict(reversed(parse_qsl(query, keep_blank_values=True)))  # MLflow takes the first
-        if route.method == "GET":
+        pairs = parse_qsl(query, keep_blank_values=True)
+        for place in PLACES:
+            if sum(name == place for name, _ in pairs) > 1:
+                raise InvalidInput(f"{place} is given more than once. Expected one.")
+        asked = dict(reversed(pairs))  # MLflow takes the first
+        if route.kind == "upload" or route.method == "GET":
             return _Read(route, path, query, asked, b"")
-        fields = read_body(await _body(receive))
+        body = await _body(receive)
+        if route.kind == "spans":
+            body = unpacked(body, (header(scope, b"content-encoding") or "").lower(), MAX_BODY_BYTES)
+            if (header(scope, b"content-type") or "").partition(";")[0].strip() == _PROTOBUF:
+                return _Read(route, path, "", spans_as_json(body), body, _PROTOBUF)
+        fields = read_body(body)
         # A query beside a body would be a second place to say something in.
         return _Read(route, path, "", fields, json.dumps(fields).encode())
 
@@ -145,7 +158,7 @@ class MlflowDoor:
         headers = {"accept-encoding": "identity"}
         headers |= {n: value for n in _PASSED_IN if (value := header(scope, n.encode())) is not None}
         if read.route.kind != "upload":
-            headers["content-type"] = "application/json"
+            headers["content-type"] = read.media_type
             return Sent(scope["method"], url, headers, read.body)
         for name in ("content-length", "content-encoding"):
             value = header(scope, name.encode())

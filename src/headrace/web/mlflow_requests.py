@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from headrace.app.tracking import Change, Wish
 from headrace.core.errors import Denied, InvalidInput
+from headrace.web.mlflow_kept import (
+    PROMPT,
+    keys,
+    refuse_keys,
+    refuse_odd_places,
+    refuse_place,
+    refuse_source,
+)
 from headrace.web.mlflow_routes import Route
 
 _REGISTRY = "/api/2.0/mlflow/"
 _CREATE_VERSION = f"{_REGISTRY}model-versions/create"
-_KEPT = "headrace/"
-_ARTIFACTS = "/mlflow-artifacts/artifacts/"
-_SOURCES = frozenset({"runs", "models", "mlflow-artifacts"})
-_PROMPT = "mlflow.prompt.is_prompt"
+_ARTIFACTS = "/mlflow-artifacts/artifacts"
 
 
 class _Changes(NamedTuple):
@@ -54,24 +58,28 @@ def read_body(body: bytes) -> dict[str, Any]:
     return found
 
 
-def wish_of(route: Route, path: str, fields: Mapping[str, Any]) -> Wish:
+def wish_of(route: Route, path: str, fields: Mapping[str, Any], workspace: str) -> Wish:
     """What a request wants.
 
     Args:
-        fields: its JSON, or its query where it only reads.
+        fields: its JSON, or its query where it has none.
+        workspace: MLflow's name of the workspace of whoever asks.
 
     Raises:
         InvalidInput: a field that decides has another form or another spelling than MlflowClient gives it.
         Denied: it writes what only Headrace writes, or names a place that MLflow must not look at.
     """
-    writes = route.kind in ("write", "upload")
+    writes = route.kind not in ("read", "closed")
+    refuse_odd_places(fields)
+    if _ARTIFACTS in route.pattern:
+        refuse_place(_place_of(path, fields), workspace, writes=writes)
     named = route.pattern.startswith(_NAMED)
     name = _text(fields, "name") or _text(fields, "experiment_name") if named else ""
     if not writes:
         return Wish(writes=False, name=name or None)
-    _refuse_ours(route, path, fields)
+    refuse_keys(fields, path if route.pattern.endswith("/tags/{}") else "")
     if route.pattern == _CREATE_VERSION:
-        _refuse_source(fields)
+        refuse_source(_text(fields, "source"), fields.get("tags"))
     if route.pattern == f"{_REGISTRY}experiments/create" and _text(fields, "artifact_location"):
         raise Denied(
             "An experiment cannot choose where its artefacts are kept: whoever reads them goes through "
@@ -79,7 +87,8 @@ def wish_of(route: Route, path: str, fields: Mapping[str, Any]) -> Wish:
         )
     changes = _CHANGES.get((route.method, route.pattern))
     if changes is None:
-        return Wish(writes=True, name=name or None)
+        prompt: Change = "prompt" if PROMPT in keys(fields) else "none"
+        return Wish(writes=True, name=name or None, change=prompt)
     # MLflow also takes newName for new_name: what was judged must be what it reads.
     odd = sorted(key for key in fields if key != key.lower())
     if odd:
@@ -94,47 +103,14 @@ def creates_version(route: Route) -> bool:
     return route.pattern == _CREATE_VERSION
 
 
+def _place_of(path: str, fields: Mapping[str, Any]) -> str:
+    """Where in the store of artefacts a request reads or writes: its path says so, or its query."""
+    _, _, place = path.partition(_ARTIFACTS)
+    return place.removeprefix("/") or _text(fields, "path")
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str):
         raise InvalidInput(f"{name} is {str(value)[:80]!r}. Expected text.")
     return value
-
-
-def _refuse_ours(route: Route, path: str, fields: Mapping[str, Any]) -> None:
-    """Tags and artefacts by which Headrace finds its own, and where MLflow finds a trace's files."""
-    _, _, artifact = path.partition(_ARTIFACTS)
-    inside = artifact.removeprefix("workspaces/").partition("/")[2] if "workspaces/" in artifact else artifact
-    if inside.casefold().startswith(_KEPT) or artifact.casefold().startswith(_KEPT):
-        raise Denied(f"Artefacts below {_KEPT} are Headrace's record of what it proved. Choose another path.")
-    in_path = [path.rpartition("/")[2]] if route.pattern.endswith("/tags/{}") else []
-    for key in [*_keys(fields), *in_path]:
-        if key.casefold().startswith("headrace.") or key == "mlflow.artifactLocation":
-            raise Denied(f"The key {key[:80]!r} is set by Headrace alone. Choose another one.")
-
-
-def _keys(value: Any) -> Iterator[str]:
-    """Every name in a JSON document: of members, and what lists of tags call ``key``."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, list):
-            waiting.extend(one)
-        elif isinstance(one, Mapping):
-            yield from one
-            waiting.extend(one.values())
-            if isinstance(one.get("key"), str):
-                yield one["key"]
-
-
-def _refuse_source(fields: Mapping[str, Any]) -> None:
-    tags = fields.get("tags") or []
-    prompt = isinstance(tags, list) and any(
-        isinstance(tag, dict) and tag.get("key") == _PROMPT for tag in tags
-    )
-    source = _text(fields, "source")
-    if not prompt and urlsplit(source).scheme not in _SOURCES:
-        raise Denied(
-            f"The source {source[:120]!r} is not in this registry's keeping. Log the model first, then "
-            "register runs:/RUN/PATH or models:/ID."
-        )

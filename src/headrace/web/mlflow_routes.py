@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Kind = Literal["read", "write", "upload", "closed"]
+Kind = Literal["read", "write", "spans", "upload", "closed"]
 _TABLE = Path(__file__).with_suffix(".txt")
 _AJAX = re.compile("^/ajax-api/")
 # What MLflow's own routing would not take as written, or might take as something else.

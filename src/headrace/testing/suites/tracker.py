@@ -53,3 +53,14 @@ class TrackerSuite:
         tracker.log_run(make_run())
         with pytest.raises(Conflict):
             tracker.fetch("cars", "cars", "77", tmp_path / "absent")
+
+    def test_a_registered_version_can_be_annotated_again_and_again(
+        self, tracker: Tracker, package: Path
+    ) -> None:
+        run = make_run()
+        tracker.log_run(run)
+        number = tracker.register(make_model(run_id=run.id), package)
+        for reason in ("not yet", "a" * 6000, "not yet\nwith more"):
+            tracker.annotate("cars", "cars", number, {"headrace.reason": reason})
+        with pytest.raises(Conflict):
+            tracker.annotate("cars", "cars", "77", {"headrace.reason": "absent"})

@@ -31,7 +31,7 @@ def show(request: Request) -> Response:
     """One waiver: who asked, why, who has agreed, and the decision on it."""
     app, me = parts_of(request).app, principal_of(request.scope)
     standing = waivers.waiver(app, me, request.path_params["id"])
-    resource = waivers.resource_of(standing.waiver)
+    resource = f"waiver:{standing.waiver.id}"
     return renderer_of(request).page(
         request,
         "waiver.html",
