@@ -138,10 +138,10 @@ def show_rules(
 ) -> None:
     """Print the rules in force, or another version's text."""
     with session(as_name) as s:
-        found = controls.show(s.app, s.me) if version is None else None
-        text = RULES.show(s.app, s.me, version) if version is not None else None
-    if text is not None:
-        print_json(text) if as_json else typer.echo(text.text.rstrip())
+        found = controls.show(s.app, s.me)
+        other = None if version is None else RULES.show(s.app, s.me, version)
+    if other is not None:
+        print_json(other) if as_json else typer.echo(other.text.rstrip())
         return
     if as_json:
         print_json(
