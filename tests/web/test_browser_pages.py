@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
+from headrace.core.identity import ROLES, Principal
 from headrace.web.server import Server
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import Site
@@ -66,6 +67,35 @@ def test_every_page_can_be_read_and_worked_by_everybody(
             faults[path] = found
     assert faults == {}
     assert all(title.endswith(" · Headrace") for title in titles)
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("dark", DESK), ("light", PHONE)])
+def test_pages_with_nothing_on_them_say_what_will_be_there(
+    browser: Browser,
+    site: Site,
+    listen: Callable[[Server], str],
+    scheme: Literal["light", "dark"],
+    size: tuple[int, int],
+) -> None:
+    nora = Principal(
+        name="nora", kind="person", roles=ROLES, created_at=site.app.clock.now(), workspace="north"
+    )
+    site.app.store.principals.save(nora)
+    site.app.store.epoch.advance()
+    tab = visit(browser, site, listen(site.server), by="nora", scheme=scheme, size=size)
+    for path, said in {
+        "/": "No project yet",
+        "/approvals": "Nothing waits",
+        "/access": "Every role was needed",
+        "/policy": "Nothing was ever proposed here",
+        "/policy/rules": "Nothing was ever proposed here",
+        "/policy/waivers": "No project deviates from a rule",
+        "/incidents": "Nothing to look into",
+        "/audit": "Audit",
+    }.items():
+        page = tab.open(path)
+        expect(page.locator("main")).to_contain_text(said)
+        assert [path, *page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == [path]
 
 
 def test_a_question_is_answered_with_the_rule_and_leads_to_its_line(
