@@ -128,11 +128,8 @@ class Handler:
         if not self._gatekeeper.allows(principal, "predict", _resource(project)):
             await self.require(principal, "predict", project)
         _check_texts(key, request_id, version, keys)
-        now = self._clock.now()
-        prediction_id = new_id(now)
-        choice = self._choose(project, key or prediction_id, version)
-        started_s = self._clock.monotonic_s()
-        asked = _Asked(prediction_id, project, choice, principal.name, now, request_id, started_s)
+        asked = self._ask(project, key, version, principal, request_id)
+        choice = asked.choice
         rules = self._rules_of(project)
         values: Values = {}
         n_rows = 0
@@ -158,13 +155,13 @@ class Handler:
             raise await self._fail(asked, n_rows, error, text) from error
         scored_s = self._clock.monotonic_s()
         prediction = Prediction(
-            id=prediction_id,
+            id=asked.id,
             project=project,
             release_id=choice.release_id,
             arm=choice.arm,
             principal=principal.name,
-            at=now,
-            event_time=event_time or scored.latest or now,
+            at=asked.at,
+            event_time=event_time or scored.latest or asked.at,
             n_rows=n_rows,
             columns=scored.columns,
             outputs=scored.outputs,
@@ -272,6 +269,16 @@ class Handler:
     def ready(self) -> bool:
         """Whether routes are known and answers can be stored."""
         return self._routes.age_s() is not None and self._recorder.healthy()
+
+    def _ask(
+        self, project: str, key: str | None, version: str | None, principal: Principal, request_id: str | None
+    ) -> _Asked:
+        """Give a request its id, its release and its moment."""
+        now = self._clock.now()
+        prediction_id = new_id(now)
+        choice = self._choose(project, key or prediction_id, version)
+        started_s = self._clock.monotonic_s()
+        return _Asked(prediction_id, project, choice, principal.name, now, request_id, started_s)
 
     async def _load(self, release_id: str) -> LoadedModel:
         return await asyncio.to_thread(self._models.get, release_id)
