@@ -125,7 +125,7 @@ def our_app(settings: Settings) -> InferenceApp:
     refresh()
     settle()
     threading.Thread(target=keep_fresh, daemon=True).start()
-    handler = Handler(routes, models, Recorder(store.events), clock, access.gatekeeper, access.privacy.rules)
+    handler = Handler(routes, models, Recorder(store.events, clock), clock, access.gatekeeper, access.privacy.rules)
     return InferenceApp(handler, access.gatekeeper)
 
 

@@ -31,7 +31,7 @@ def main(home: Path) -> None:
     routes.refresh()
     models = LoadedModels(lambda _: StubModel(), clock)
     gatekeeper = open_access(store, home / "keys", clock, CedarPolicy()).gatekeeper
-    recorder = Recorder(store.events)
+    recorder = Recorder(store.events, clock)
     rules = FieldRules(make_project(), b"key")
     app = InferenceApp(Handler(routes, models, recorder, clock, gatekeeper, lambda _: rules), gatekeeper)
     with socket.create_server(("127.0.0.1", 0)) as listener:

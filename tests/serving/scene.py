@@ -199,7 +199,7 @@ class Scene:
         self.models = LoadedModels(
             self.shelf.load, self.clock, version_of=lambda release_id: release_id.removeprefix("r")
         )
-        self.recorder = Recorder(self.events)
+        self.recorder = Recorder(self.events, self.clock)
         self.project = make_project()
         self.handler = Handler(
             self.routes,

@@ -10,6 +10,7 @@ import pytest
 from headrace.core.errors import Unavailable
 from headrace.core.ports import Segment
 from headrace.serving.recorder import Recorder
+from headrace.testing.clock import FakeClock
 from headrace.testing.memory import MemoryEvents
 
 
@@ -44,7 +45,7 @@ def slow() -> Iterator[SlowEvents]:
 @pytest.mark.requirement("SRV-06")
 def test_what_was_acknowledged_is_in_the_log_in_order() -> None:
     events = MemoryEvents()
-    recorder = Recorder(events)
+    recorder = Recorder(events, FakeClock())
 
     async def write() -> None:
         for index in range(20):
@@ -58,7 +59,7 @@ def test_what_was_acknowledged_is_in_the_log_in_order() -> None:
 
 
 def test_nothing_is_acknowledged_before_it_is_written(slow: SlowEvents) -> None:
-    recorder = Recorder(slow)
+    recorder = Recorder(slow, FakeClock())
 
     async def write() -> None:
         task = asyncio.create_task(recorder.record("cars", b"x"))
@@ -73,7 +74,7 @@ def test_nothing_is_acknowledged_before_it_is_written(slow: SlowEvents) -> None:
 
 
 def test_those_who_wait_share_one_write(slow: SlowEvents) -> None:
-    recorder = Recorder(slow)
+    recorder = Recorder(slow, FakeClock())
 
     async def write() -> None:
         first = asyncio.create_task(recorder.record("cars", b"first"))
@@ -91,7 +92,7 @@ def test_those_who_wait_share_one_write(slow: SlowEvents) -> None:
 def test_what_arrives_together_is_written_together() -> None:
     events = SlowEvents()
     events.pass_on.set()
-    recorder = Recorder(events)
+    recorder = Recorder(events, FakeClock())
 
     async def write() -> None:
         await asyncio.gather(*(recorder.record("cars", b"%d" % i) for i in range(50)))
@@ -103,7 +104,7 @@ def test_what_arrives_together_is_written_together() -> None:
 
 def test_a_full_disk_fails_all_who_wait_and_acknowledges_nobody() -> None:
     events = MemoryEvents()
-    recorder = Recorder(events)
+    recorder = Recorder(events, FakeClock())
 
     async def write() -> None:
         await recorder.record("cars", b"kept")
@@ -132,7 +133,7 @@ def test_one_stream_that_fails_does_not_fail_another() -> None:
                 raise OSError("refused")
             super().append(stream, records)
 
-    recorder = Recorder(Picky())
+    recorder = Recorder(Picky(), FakeClock())
 
     async def write() -> None:
         bad, good = await asyncio.gather(
@@ -146,7 +147,7 @@ def test_one_stream_that_fails_does_not_fail_another() -> None:
 
 
 def test_too_many_waiting_are_refused_at_once(slow: SlowEvents) -> None:
-    recorder = Recorder(slow, max_waiting=3)
+    recorder = Recorder(slow, FakeClock(), max_waiting=3)
 
     async def write() -> None:
         tasks = [asyncio.create_task(recorder.record("cars", b"0"))]
@@ -164,7 +165,7 @@ def test_too_many_waiting_are_refused_at_once(slow: SlowEvents) -> None:
 
 
 def test_a_caller_who_gave_up_does_not_trouble_the_others(slow: SlowEvents) -> None:
-    recorder = Recorder(slow)
+    recorder = Recorder(slow, FakeClock())
 
     async def write() -> None:
         tasks = [asyncio.create_task(recorder.record("cars", b"%d" % i)) for i in range(3)]
@@ -180,7 +181,7 @@ def test_a_caller_who_gave_up_does_not_trouble_the_others(slow: SlowEvents) -> N
 
 def test_threads_and_loops_may_share_a_recorder() -> None:
     events = MemoryEvents()
-    recorder = Recorder(events)
+    recorder = Recorder(events, FakeClock())
 
     def in_thread(index: int) -> None:
         recorder.record_blocking("cars", b"thread-%d" % index)
@@ -199,7 +200,7 @@ def test_threads_and_loops_may_share_a_recorder() -> None:
 
 
 def test_closing_writes_what_waits_and_refuses_what_comes_later(slow: SlowEvents) -> None:
-    recorder = Recorder(slow)
+    recorder = Recorder(slow, FakeClock())
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(recorder.record_blocking, "cars", b"first")
         assert slow.entered.wait(10)
@@ -214,6 +215,6 @@ def test_closing_writes_what_waits_and_refuses_what_comes_later(slow: SlowEvents
 
 
 def test_closing_twice_or_unused_is_fine() -> None:
-    recorder = Recorder(MemoryEvents())
+    recorder = Recorder(MemoryEvents(), FakeClock())
     recorder.close()
     recorder.close()

@@ -35,7 +35,7 @@ def serving_of(app: App) -> Serving:
         return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version
 
     models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
-    recorder = Recorder(app.store.events)
+    recorder = Recorder(app.store.events, app.clock)
     handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, app.access.privacy.rules)
     return Serving(routes=routes, models=models, recorder=recorder, handler=handler)
 

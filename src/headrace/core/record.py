@@ -17,6 +17,7 @@ class Prediction:
         event_time: when the thing predicted happened or will happen; the request may say.
         keys: business keys of the rows, by which labels can be joined.
         unseen: inputs that hold a category which training never saw; none is the usual case.
+        trace_id: of the trace that the request belongs to (W3C trace context), if it named one.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Prediction:
     prepare_ms: float = 0.0
     infer_ms: float = 0.0
     unseen: list[str] | None = None
+    trace_id: str | None = None
 
     @property
     def confidence(self) -> list[float] | None:

@@ -117,6 +117,11 @@ _decoder = msgspec.json.Decoder(_Request)
 _encoder = msgspec.json.Encoder()
 
 
+def read_request(body: bytes) -> _Request:
+    """The request as it is written, in JSON only. Raises ValueError for what is none."""
+    return _decoder.decode(body)
+
+
 def decode_infer(body: bytes, header_bytes: int | None = None) -> InferCall:
     """Read an infer request: one tensor per input, or one for all of them.
 

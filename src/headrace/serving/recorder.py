@@ -1,4 +1,4 @@
-"""Group commit: everybody who waits for durability shares one write."""
+"""Group commit: everybody who waits for durability shares one write, and what need not wait goes with it."""
 
 from __future__ import annotations
 
@@ -6,43 +6,70 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 from headrace.core.errors import Unavailable
-from headrace.core.ports import EventLog
+from headrace.core.ports import Clock, EventLog
 
 _log = logging.getLogger(__name__)
 MAX_WAITING = 10_000
+WINDOW_S = 1.0
+"""Best effort: the most that can be lost, in time. What waits longer means that the disk does not keep up."""
+_TOGETHER_S = 0.02
+"""Best effort: for how long answers gather, so that the writer disturbs the event loop seldom."""
+_TOGETHER = 512
+
+Done = Callable[[str | None], None]
+"""Called on the event loop once a group is durable (None), or was not stored (why)."""
 
 
 class _Waiting(NamedTuple):
+    """Records of one stream; ``loop`` runs ``done``. Without them nobody waits."""
+
     stream: str
-    payload: bytes
-    done: asyncio.Future[None] | Future[None]
+    payloads: Sequence[bytes]
+    since_s: float
+    done: Done | None = None
+    loop: asyncio.AbstractEventLoop | None = None
 
 
 class Recorder:
-    """Writes events so that they survive ``kill -9`` before anybody is told that they were written.
+    """Writes events so that they survive ``kill -9``.
 
     One thread drains everything that waits into one append per stream. While it writes, the next
     group gathers; so the cost of a disk flush is shared by as many as arrive during one.
 
     Args:
         max_waiting: records that may wait; beyond it callers are refused at once.
+        on_lost: told of each stream with answers that were given and could not be stored, and how many.
 
     Example::
 
-        await recorder.record("cars", encode_prediction(prediction))
+        await recorder.record("cars", encode_prediction(prediction))  # returns once it is durable
+        recorder.note("cars", [encode_prediction(prediction)])  # returns at once
     """
 
-    def __init__(self, events: EventLog, *, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(
+        self,
+        events: EventLog,
+        clock: Clock,
+        *,
+        max_waiting: int = MAX_WAITING,
+        on_lost: Callable[[str, int], None] = lambda _stream, _n_records: None,
+    ) -> None:
         self._events = events
+        self._clock = clock
         self._max_waiting = max_waiting
+        self._on_lost = on_lost
         self._changed = threading.Condition()
         self._queue: list[_Waiting] = []
-        self._kicked: set[asyncio.AbstractEventLoop] = set()
+        self._n_waiting = 0
+        self._writing_since_s: float | None = None
+        self._kicked: set[tuple[asyncio.AbstractEventLoop, bool]] = set()
         self._logged: dict[str, int] = {}
+        self._lost: dict[str, int] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
         self._failing = False
@@ -53,26 +80,63 @@ class Recorder:
         Raises:
             Unavailable: it was not stored: the disk refused, too many wait, or the recorder is closed.
         """
+        waits: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(refusal: str | None) -> None:
+            if not waits.done():
+                waits.set_result(None) if refusal is None else waits.set_exception(Unavailable(refusal))
+
+        self.submit(project, [payload], done, kind=kind)
+        await waits
+
+    def submit(
+        self, project: str, payloads: Sequence[bytes], done: Done, *, kind: str = "predictions"
+    ) -> None:
+        """As :meth:`record`, for several records at once: ``done`` is called when they are durable, or not.
+
+        Raises:
+            Unavailable: too many wait, or the recorder is closed.
+        """
         loop = asyncio.get_running_loop()
-        done = loop.create_future()
-        self._add(_Waiting(f"{project}/{kind}", payload, done))
-        if loop not in self._kicked:
-            # The writer is woken once per turn of the loop, so that requests which arrived together
-            # are written together.
-            self._kicked.add(loop)
-            loop.call_soon(self._kick, loop)
-        await done
+        self._add(_Waiting(f"{project}/{kind}", payloads, self._clock.monotonic_s(), done, loop))
+        # The writer is woken once per turn of the loop, so that requests which arrived together are
+        # written together.
+        self._kick_by(loop, 0.0)
+
+    def note(self, project: str, payloads: Sequence[bytes]) -> None:
+        """Add answers that are given before they are stored: at most ``WINDOW_S`` of them can be lost.
+
+        Raises:
+            Unavailable: the disk refuses or does not keep up, too many wait, or the recorder is closed.
+        """
+        now_s = self._clock.monotonic_s()
+        since_s = self._writing_since_s
+        if self._failing or (since_s is not None and now_s - since_s > WINDOW_S):
+            raise Unavailable(
+                "The prediction log does not keep up, and answers must not be lost. Try again later; a full "
+                "or slow disk is the usual cause."
+            )
+        self._add(_Waiting(f"{project}/predictions", payloads, now_s))
+        self._kick_by(asyncio.get_running_loop(), _TOGETHER_S if self._n_waiting < _TOGETHER else 0.0)
 
     def record_blocking(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """As :meth:`record`, for a thread; never call it on an event loop."""
-        done: Future[None] = Future()
-        self._add(_Waiting(f"{project}/{kind}", payload, done))
+        waits: Future[None] = Future()
+
+        def done(refusal: str | None) -> None:
+            waits.set_result(None) if refusal is None else waits.set_exception(Unavailable(refusal))
+
+        self._add(_Waiting(f"{project}/{kind}", [payload], self._clock.monotonic_s(), done))
         self._wake()
-        done.result()
+        waits.result()
 
     def logged(self) -> dict[str, int]:
         """Records made durable by this process, by stream."""
         return dict(self._logged)
+
+    def lost(self) -> dict[str, int]:
+        """Answers of this process that were given and could not be stored, by stream."""
+        return dict(self._lost)
 
     def healthy(self) -> bool:
         """Whether the last write succeeded and the next one will be accepted."""
@@ -92,15 +156,26 @@ class Recorder:
         with self._changed:
             if self._closing:
                 raise Unavailable("The prediction log is closed: this server is shutting down. Try again.")
-            if len(self._queue) >= self._max_waiting:
+            if self._n_waiting + len(waiting.payloads) > self._max_waiting:
                 raise Unavailable(
                     f"{self._max_waiting} answers wait to be stored and none more is accepted. "
                     "Try again later; a slow or failing disk is the usual cause."
                 )
             self._queue.append(waiting)
+            self._n_waiting += len(waiting.payloads)
 
-    def _kick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._kicked.discard(loop)
+    def _kick_by(self, loop: asyncio.AbstractEventLoop, after_s: float) -> None:
+        """Wake the writer once, at the end of this turn of the loop or a little later."""
+        kick = (loop, after_s > 0)
+        if kick not in self._kicked:
+            self._kicked.add(kick)
+            if after_s:
+                loop.call_later(after_s, self._kick, kick)
+            else:
+                loop.call_soon(self._kick, kick)
+
+    def _kick(self, kick: tuple[asyncio.AbstractEventLoop, bool]) -> None:
+        self._kicked.discard(kick)
         self._wake()
 
     def _wake(self) -> None:
@@ -117,49 +192,61 @@ class Recorder:
                     if self._closing:
                         return
                     self._changed.wait()
-                batch, self._queue = self._queue, []
+                batch, self._queue, self._n_waiting = self._queue, [], 0
+                self._writing_since_s = batch[0].since_s
             self._write(batch)
+            self._writing_since_s = None
 
     def _write(self, batch: list[_Waiting]) -> None:
         streams: dict[str, list[_Waiting]] = {}
         for waiting in batch:
             streams.setdefault(waiting.stream, []).append(waiting)
         for stream, group in streams.items():
+            payloads = [payload for waiting in group for payload in waiting.payloads]
             refusal: str | None = None
             try:
-                self._events.append(stream, [waiting.payload for waiting in group])
+                self._events.append(stream, payloads)
             except Exception as cause:  # noqa: BLE001
                 # Boundary: whatever went wrong, everybody who waits must learn that nothing was stored.
-                _log.exception("%d records of %s were not stored", len(group), stream)
+                _log.exception("%d records of %s were not stored", len(payloads), stream)
                 refusal = (
                     f"The answer could not be stored ({cause}), so it is not given. "
                     "Try again later; a full disk is the usual cause."
                 )
+                self._lose(stream, group)
             else:
-                self._logged[stream] = self._logged.get(stream, 0) + len(group)
+                self._logged[stream] = self._logged.get(stream, 0) + len(payloads)
             self._failing = refusal is not None
             _tell(group, refusal)
+
+    def _lose(self, stream: str, group: list[_Waiting]) -> None:
+        """Answers that were given already are gone: never without saying so."""
+        n_lost = sum(len(waiting.payloads) for waiting in group if waiting.done is None)
+        if n_lost:
+            self._lost[stream] = self._lost.get(stream, 0) + n_lost
+            try:
+                self._on_lost(stream, n_lost)
+            except Exception:  # noqa: BLE001
+                # Boundary: it is somebody else's work, and the store may be what fails.
+                _log.exception("Nobody could be told of %d lost answers of %s", n_lost, stream)
 
 
 def _tell(group: list[_Waiting], refusal: str | None) -> None:
     """Wake those who wait; one call per event loop, however many wait there."""
-    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[Done]] = {}
     for waiting in group:
-        if isinstance(waiting.done, asyncio.Future):
-            loops.setdefault(waiting.done.get_loop(), []).append(waiting.done)
+        if waiting.done is None:
+            continue
+        if waiting.loop is None:
+            waiting.done(refusal)
         else:
-            _resolve([waiting.done], refusal)
-    for loop, futures in loops.items():
+            loops.setdefault(waiting.loop, []).append(waiting.done)
+    for loop, dones in loops.items():
         # A loop that has been closed has nobody left to tell.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, futures, refusal)
+            loop.call_soon_threadsafe(_call, dones, refusal)
 
 
-def _resolve(futures: list[asyncio.Future[None]] | list[Future[None]], refusal: str | None) -> None:
-    for future in futures:
-        if future.done():
-            continue
-        if refusal is None:
-            future.set_result(None)
-        else:
-            future.set_exception(Unavailable(refusal))
+def _call(dones: list[Done], refusal: str | None) -> None:
+    for done in dones:
+        done(refusal)

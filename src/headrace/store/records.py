@@ -2,11 +2,16 @@
 
 Readers ignore fields they do not know, and fields with a default may be absent: a newer version may
 add such a field, and logs written before stay readable.
+
+The answer to a single row, which is most of them, has a shorter form: an array instead of a map, in which
+everything that is the same for all answers of a release and a principal is encoded once.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,13 +25,109 @@ _outcome = msgspec.msgpack.Decoder(Outcome)
 _failure = msgspec.msgpack.Decoder(Failure)
 
 
+class Common(NamedTuple):
+    """What many answers to single rows have in common; ``inputs`` and ``outputs`` are names, in order."""
+
+    project: str
+    release_id: str
+    arm: Literal["live", "canary"]
+    principal: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class _RowHead(msgspec.Struct, array_like=True, frozen=True):
+    project: str
+    release_id: str
+    arm: Literal["live", "canary"]
+    principal: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+class _Row(msgspec.Struct, array_like=True, gc=False):
+    head: msgspec.Raw
+    id: str
+    at_us: int
+    values: Sequence[Any]
+    outputs: Sequence[Any]
+    prepare_ms: float
+    infer_ms: float
+    unseen: list[str] | None = None
+    trace_id: str | None = None
+
+
+class _RowRead(_Row):
+    head: _RowHead
+
+
+_row = msgspec.msgpack.Decoder(_RowRead)
+_FIRST_ARRAY, _LAST_ARRAY = 0x90, 0x9F
+
+
+def encode_common(common: Common) -> msgspec.Raw:
+    """What :func:`encode_row` wants first; made once for many answers."""
+    return msgspec.Raw(_encoder.encode(tuple(common)))
+
+
+def encode_row(
+    common: msgspec.Raw,
+    prediction_id: str,
+    at_us: int,
+    values: Sequence[Any],
+    outputs: Sequence[Any],
+    *,
+    prepare_ms: float,
+    infer_ms: float,
+    unseen: list[str] | None = None,
+    trace_id: str | None = None,
+) -> bytes:
+    """One record of a stream ``<project>/predictions`` that answers a single row, whose event is the request itself.
+
+    Args:
+        at_us: when, in microseconds since 1970.
+        values: of the inputs, in the order of their names; None for a gap.
+        outputs: of the outputs, in the order of theirs.
+    """
+    return _encoder.encode(
+        _Row(common, prediction_id, at_us, values, outputs, prepare_ms, infer_ms, unseen, trace_id)
+    )
+
+
+def _of_row(row: _RowRead) -> Prediction:
+    at = datetime.fromtimestamp(row.at_us / 1e6, UTC)
+    head = row.head
+    return Prediction(
+        id=row.id,
+        project=head.project,
+        release_id=head.release_id,
+        arm=head.arm,
+        principal=head.principal,
+        at=at,
+        event_time=at,
+        n_rows=1,
+        columns={name: [value] for name, value in zip(head.inputs, row.values, strict=True)},
+        outputs={name: [value] for name, value in zip(head.outputs, row.outputs, strict=True)},
+        prepare_ms=row.prepare_ms,
+        infer_ms=row.infer_ms,
+        unseen=row.unseen,
+        trace_id=row.trace_id,
+    )
+
+
 def encode_prediction(prediction: Prediction) -> bytes:
     """One record of a stream ``<project>/predictions``. NaN and infinity are kept as they are."""
     return _encoder.encode(prediction)
 
 
 def decode_prediction(record: bytes) -> Prediction:
-    """Undo :func:`encode_prediction`; times come back in UTC. Raises InternalError on other bytes."""
+    """Undo :func:`encode_prediction` or :func:`encode_row`; times come back in UTC.
+
+    Raises:
+        InternalError: on other bytes.
+    """
+    if record[:1] and _FIRST_ARRAY <= record[0] <= _LAST_ARRAY:
+        return _of_row(_decode(_row, record))
     return _decode(_prediction, record)
 
 

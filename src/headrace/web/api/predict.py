@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace.core.errors import InvalidInput
+from headrace.serving.record_form import Answer, answer_of
 from headrace.web.api.monitors import Moment
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -58,29 +57,6 @@ class Rows(BaseModel):
         return columns_of(self.records or [self.record or {}])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The answer, which is in the durable log.
-
-    Attributes:
-        subjects: row ids, to send labels for.
-        predictions: output name to value, one object per row, with ``confidence`` where there is one.
-        unseen: inputs that hold a category which training never saw.
-        prepare_ms, infer_ms: reading the rows, and the model's part.
-    """
-
-    id: str
-    project: str
-    release: str
-    version: str
-    arm: str
-    subjects: list[str]
-    predictions: list[dict[str, Any]]
-    unseen: list[str]
-    prepare_ms: float
-    infer_ms: float
-
-
 @router.post("/predict/{project}")
 async def predict(project: Name, server: Server, me: Me, body: Rows) -> Answer:
     """Predict one row or several; answers once the prediction is durable."""
@@ -93,25 +69,7 @@ async def predict(project: Name, server: Server, me: Me, body: Rows) -> Answer:
         event_time=body.event_time,
         version=body.version,
     )
-    names = list(answered.answers)
-    rows = zip(*answered.answers.values(), strict=True)
-    return Answer(
-        id=answered.id,
-        project=project,
-        release=answered.release_id,
-        version=server.handler.version(answered.release_id),
-        arm=answered.arm,
-        subjects=[f"{answered.id}:{row}" for row in range(answered.n_rows)],
-        predictions=[dict(zip(names, map(_plain, row), strict=True)) for row in rows],
-        unseen=answered.unseen or [],
-        prepare_ms=answered.prepare_ms,
-        infer_ms=answered.infer_ms,
-    )
-
-
-def _plain(value: Any) -> Any:
-    """NaN and infinity, which JSON has no form for, are null."""
-    return None if isinstance(value, float) and not isfinite(value) else value
+    return answer_of(answered, server.handler.version(answered.release_id))
 
 
 def columns_of(records: list[dict[str, Value]]) -> dict[str, list[Value]]:

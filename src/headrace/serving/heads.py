@@ -1,0 +1,129 @@
+"""The heads of requests that can be answered quickly: read once, then known by their bytes.
+
+A client that keeps its connection sends the same head again and again. Whatever is not plain - another method,
+a transfer encoding, a compressed or binary body, a query - is none of these and takes the ordinary way.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+import httptools
+
+Form = Literal["tensors", "record"]
+"""How the row is written: as tensors of the Open Inference Protocol, or as one record of ``/api/v1/predict``."""
+MAX_BODY_BYTES = 64 << 10
+_MAX_HEAD_BYTES = 16 << 10
+_MAX_KNOWN = 4096
+_PATHS: tuple[tuple[Form, re.Pattern[bytes]], ...] = (
+    ("tensors", re.compile(rb"/v2/models/([a-z][a-z0-9_-]{0,62})/infer")),
+    ("record", re.compile(rb"/api/v1/predict/([a-z][a-z0-9_-]{0,62})")),
+)
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_OTHER_WAYS = frozenset(
+    (
+        b"transfer-encoding",
+        b"content-encoding",
+        b"expect",
+        b"upgrade",
+        b"inference-header-content-length",
+        b"cookie",
+        b"origin",
+    )
+)
+"""Headers that the ordinary way knows how to take. Repeated headers are too much for this one as well."""
+
+
+class Head(NamedTuple):
+    """What a head says.
+
+    Attributes:
+        authorization: the header as it came.
+        body_bytes: how long the body is.
+        trace_id: of W3C's ``traceparent``, if there is one.
+    """
+
+    form: Form
+    project: str
+    authorization: str
+    body_bytes: int
+    trace_id: str | None
+
+
+class Heads:
+    """Reads heads, and remembers what it has read.
+
+    Example::
+
+        head = heads.find(data[: data.index(b"\\r\\n\\r\\n") + 4])
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head | None] = {}
+
+    def find(self, data: bytes) -> Head | None:
+        """What the bytes of a whole head say; None: it is for the ordinary way."""
+        try:
+            return self._known[data]
+        except KeyError:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known = {}
+            found = self._known[data] = _read(data) if len(data) <= _MAX_HEAD_BYTES else None
+            return found
+
+
+class _Reader:
+    """Collects what the parser finds; its names are the parser's."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.is_repeated = False
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        name = name.lower()
+        self.is_repeated = self.is_repeated or name in self.headers
+        self.headers[name] = value
+
+
+def _read(data: bytes) -> Head | None:
+    reader = _Reader()
+    parser = httptools.HttpRequestParser(reader)
+    try:
+        parser.feed_data(data)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    headers = reader.headers
+    length = headers.get(b"content-length", b"")
+    if (
+        parser.get_method() != b"POST"
+        or parser.get_http_version() != "1.1"
+        or reader.is_repeated
+        or not _OTHER_WAYS.isdisjoint(headers)
+        or not length.isdigit()
+        or not 0 < int(length) <= MAX_BODY_BYTES
+        or b"authorization" not in headers
+        or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+    ):
+        return None
+    for form, pattern in _PATHS:
+        if match := pattern.fullmatch(reader.url):
+            if form == "record" and not headers.get(b"content-type", b"").lower().startswith(
+                b"application/json"
+            ):
+                return None
+            trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
+            return Head(
+                form,
+                match[1].decode(),
+                headers[b"authorization"].decode("latin-1"),
+                int(length),
+                trace[1].decode() if trace else None,
+            )
+    return None
