@@ -128,8 +128,12 @@ class Gatekeeper:
                 f"another. Get a new one: headrace access token --as {principal.name}."
             )
         speaking = self._speaking(principal, verified.session, network)
-        self._activity.note(speaking, SEEN, speaking.name)
+        self.seen(speaking)
         return speaking
+
+    def seen(self, principal: Principal) -> None:
+        """Somebody speaks again whose credential was found good a moment ago."""
+        self._activity.note(principal, SEEN, principal.name)
 
     def _speaking(self, principal: Principal, session: Session, network: str) -> Principal:
         """``principal`` with its session; made once for each as long as nothing has changed."""

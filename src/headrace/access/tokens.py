@@ -202,6 +202,7 @@ class Tokens:
             tools=claims.tools,
             proved_until=proved,
             proof=claims.proof,
+            expires_s=claims.exp,
         )
         return Verified(claims.sub, claims.wsp, session, claims.exp)
 

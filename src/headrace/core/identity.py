@@ -28,6 +28,7 @@ class Session:
         proved_until: until when a second factor counts as fresh.
         proof: by which kind of second factor it was proved; None: by an unnamed one.
         network: where the request comes from, as :func:`headrace.access.networks.network_of` says it.
+        expires_s: when the token ends, in epoch seconds; None: it has no end of its own.
     """
 
     token: str
@@ -38,6 +39,7 @@ class Session:
     proved_until: datetime | None = None
     proof: Proof | None = None
     network: str = ""
+    expires_s: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -268,6 +268,14 @@ class Governance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServingSpec:
+    """How answers are given: once they are ``stored``, or at once (``best_effort``), when a process that dies
+    may take those of the last second with it."""
+
+    durability: Literal["stored", "best_effort"] = "stored"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A project as declared. ``approval`` is who decides: nobody (automatic) or a person."""
 
@@ -287,3 +295,4 @@ class Project:
     triggers: tuple[Trigger, ...] = ()
     governance: Governance = Governance()
     privacy: PrivacySpec = PrivacySpec()
+    serving: ServingSpec = ServingSpec()

@@ -171,9 +171,31 @@ class Handler:
             infer_ms=scored.infer_ms,
             unseen=scored.unseen,
         )
-        await self._recorder.record(project, encode_prediction(rules.prediction(prediction)))
+        payload = encode_prediction(rules.prediction(prediction))
+        if rules.project.serving.durability == "best_effort" and self._recorder.healthy():
+            self._recorder.note(project, [payload])
+        else:
+            await self._recorder.record(project, payload)
         self._count(asked, n_rows, scored, scored_s)
         return prediction
+
+    def count_rows(
+        self, release_id: str, at: datetime, n_rows: int, prepare_ms: float, infer_ms: float, took_s: float
+    ) -> None:
+        """Count single rows that were answered together.
+
+        Args:
+            prepare_ms: reading them, one after the other.
+            infer_ms: the model's part, which each of them waited for; ``took_s``: all of it, likewise.
+        """
+        tally = self._tallies.setdefault(release_id, Tally())
+        tally.last_at = at
+        tally.answered += n_rows
+        tally.rows += n_rows
+        tally.prepare_ms += prepare_ms
+        tally.infer_ms += infer_ms * n_rows
+        tally.record_ms += max(took_s * 1000 - infer_ms, 0.0) * n_rows
+        tally.answered_ms += took_s * 1000 * n_rows + prepare_ms
 
     async def require(self, principal: Principal, action: str, project: str) -> None:
         """As the gatekeeper's; a refusal, which writes to the audit log, does not block the event loop."""

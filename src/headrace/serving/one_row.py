@@ -52,7 +52,9 @@ class OneRow:
         self._numbers = tuple(place for place, (_, kind) in enumerate(loaded.kinds) if kind == "number")
         self._record = _record_decoder(loaded.kinds)
         self._texts = {
-            "tensors": _Text(lambda sample: oip.encode_infer(sample, loaded.version).body, project, loaded, arm),
+            "tensors": _Text(
+                lambda sample: oip.encode_infer(sample, loaded.version).body, project, loaded, arm
+            ),
             "record": _Text(lambda sample: encode_answer(sample, loaded.version), project, loaded, arm),
         }
 
@@ -101,7 +103,12 @@ class OneRow:
     def _tensors(self, body: bytes) -> Sequence[Any] | None:
         request = oip.read_request(body)
         inputs = request.inputs
-        if request.id is not None or request.parameters or request.outputs or len(inputs) != len(self._expected):
+        if (
+            request.id is not None
+            or request.parameters
+            or request.outputs
+            or len(inputs) != len(self._expected)
+        ):
             return None
         values = []
         for tensor, (name, classes) in zip(inputs, self._expected, strict=True):
@@ -128,7 +135,7 @@ def _record_decoder(kinds: Sequence[tuple[str, str]]) -> Callable[[bytes], Seque
     ]
     row = msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
     request = msgspec.defstruct("Request", [("record", row)], forbid_unknown_fields=True, gc=False)
-    decode = msgspec.json.Decoder(request).decode
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(request).decode
     plain = msgspec.structs.astuple
 
     def read(body: bytes) -> Sequence[Any]:
@@ -174,7 +181,9 @@ class _Text:
         literal = [part.replace("%", "%%") for part in re.split(marks, text)]
         self._text = "%b".join(literal).encode()
         order = [place for place in self._places if place >= 0]
-        assert order == sorted(order) and len(order) == len(wanted), "the encoder changed the order of outputs"
+        assert order == sorted(order) and len(order) == len(wanted), (
+            "the encoder changed the order of outputs"
+        )
 
     @staticmethod
     def _place(mark: str, wanted: Sequence[str]) -> int:

@@ -37,8 +37,15 @@ class RouteTable:
 
     def refresh(self) -> None:
         """Read all routes; the table keeps the ones it has if the store cannot be read."""
-        self._routes = {route.project: route for route in self._rollouts.routes()}
+        found = {route.project: route for route in self._rollouts.routes()}
+        if found != self._routes:
+            self._routes = found
         self._refreshed_s = self._clock.monotonic_s()
+
+    @property
+    def edition(self) -> object:
+        """Another object whenever the routes may be others."""
+        return self._routes
 
     def age_s(self) -> float | None:
         """Seconds since the routes were read; none before the first time."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from headrace.core.errors import InternalError
 from headrace.core.record import Failure, Outcome, Prediction
 
 _T = TypeVar("_T")
+_Head = TypeVar("_Head")
 _encoder = msgspec.msgpack.Encoder()
 _prediction = msgspec.msgpack.Decoder(Prediction)
 _outcome = msgspec.msgpack.Decoder(Outcome)
@@ -45,8 +46,8 @@ class _RowHead(msgspec.Struct, array_like=True, frozen=True):
     outputs: list[str]
 
 
-class _Row(msgspec.Struct, array_like=True, gc=False):
-    head: msgspec.Raw
+class _Row(msgspec.Struct, Generic[_Head], array_like=True, gc=False):
+    head: _Head
     id: str
     at_us: int
     values: Sequence[Any]
@@ -57,11 +58,7 @@ class _Row(msgspec.Struct, array_like=True, gc=False):
     trace_id: str | None = None
 
 
-class _RowRead(_Row):
-    head: _RowHead
-
-
-_row = msgspec.msgpack.Decoder(_RowRead)
+_row = msgspec.msgpack.Decoder(_Row[_RowHead])
 _FIRST_ARRAY, _LAST_ARRAY = 0x90, 0x9F
 
 
@@ -94,7 +91,7 @@ def encode_row(
     )
 
 
-def _of_row(row: _RowRead) -> Prediction:
+def _of_row(row: _Row[_RowHead]) -> Prediction:
     at = datetime.fromtimestamp(row.at_us / 1e6, UTC)
     head = row.head
     return Prediction(

@@ -92,6 +92,11 @@ class FieldRules:
         }
         self._keys = handling_of(project, key_of(project))
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether an answer without business keys is written down as it is."""
+        return not self._columns
+
     def prediction(self, prediction: Prediction) -> Prediction:
         """The answer as it may be written down; the very same one where there is nothing to change."""
         changed = self._columns.keys() & prediction.columns.keys()

@@ -1,0 +1,288 @@
+"""HTTP for the requests that come most: one row, in a plain request, on a connection that stays.
+
+Everything else on the same connection - other addresses, other forms, and whatever is wrong - goes, byte for byte
+and from the beginning of a message, to uvicorn's own protocol and so to the ASGI application: there errors are
+worded, and there nothing was changed. The two never work on one message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, NamedTuple
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.memory import Fresh
+from headrace.access.networks import network_of
+from headrace.core.errors import HeadraceError
+from headrace.core.identity import Principal
+from headrace.core.ports import Clock, Epoch
+from headrace.serving.heads import MAX_BODY_BYTES, Head, Heads
+from headrace.serving.microbatch import Asked, Lane, MicroBatches
+
+SLOWEST_S = 30.0
+"""How long a client may take to send the rest of a request that it has begun."""
+_MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
+_END = b"\r\n\r\n"
+
+
+class _Known(NamedTuple):
+    """What a head that came before on this connection came to, and of which moment that is."""
+
+    data: bytes
+    head: Head
+    principal: Principal
+    lane: Lane | None
+    moment: object
+    edition: object
+
+
+class Scoring:
+    """What the connections of one server share.
+
+    Args:
+        headers: sent with answers to records, beside those that every answer has.
+
+    Example::
+
+        uvicorn.run(server, http=scoring.protocol, loop="uvloop")
+    """
+
+    def __init__(
+        self,
+        batches: MicroBatches,
+        gatekeeper: Gatekeeper,
+        epoch: Epoch,
+        clock: Clock,
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        self.batches = batches
+        self.heads = Heads()
+        self.clock = clock
+        self.seen = gatekeeper.seen
+        self.extra = {"tensors": b"", "record": b"".join(b"%b: %b\r\n" % header for header in headers)}
+        self._gatekeeper = gatekeeper
+        self._fresh: Fresh[str, None] = Fresh(epoch, clock)
+
+    @property
+    def protocol(self) -> Any:
+        """What uvicorn makes of each connection."""
+        return partial(ScoringProtocol, self)
+
+    @property
+    def moment(self) -> object:
+        """Another object as soon as anybody's rights may have changed."""
+        return self._fresh.now()
+
+    def admit(self, head: Head, network: str) -> Principal | None:
+        """Who asks, if they may; None: the ordinary way says why not."""
+        try:
+            principal = self._gatekeeper.authenticate(head.authorization, network)
+            allowed = self._gatekeeper.allows(principal, "predict", f"project:{head.project}")
+        except HeadraceError:
+            return None
+        return principal if allowed else None
+
+    def find_lane(self, head: Head, principal: Principal) -> Lane | None:
+        """Where its rows go; None: the ordinary way knows."""
+        try:
+            return self.batches.lane(head.project, principal)
+        except HeadraceError:
+            return None
+
+
+class ScoringProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, scoring: Scoring, **of_uvicorn: Any) -> None:
+        super().__init__(**of_uvicorn)
+        self._scoring = scoring
+        self._network = ""
+        self._known: _Known | None = None
+        self._inside = False  # the parent's parser is within a message
+        self._busy = False  # a row of ours waits for its answer
+        self._leaving = False
+        self._held = b""
+        self._used_s = 0.0
+        self._idle: asyncio.TimerHandle | None = None
+        self._slow: asyncio.TimerHandle | None = None
+        self._defaults: tuple[object, bytes] = (None, b"")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As uvicorn's; the client's network is looked up once."""
+        super().connection_made(transport)
+        self._network = network_of(self.client)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn's; nothing of ours is left waiting for this client."""
+        self._held = b""
+        for timer in (self._idle, self._slow):
+            if timer is not None:
+                timer.cancel()
+        self._idle = self._slow = None
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """The parent begins to read a message."""
+        self._inside = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """The parent has read one to its end: the next bytes begin another one."""
+        self._inside = False
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Close once what is under way has been answered."""
+        if self._busy:
+            self._leaving = True
+        else:
+            super().shutdown()
+
+    @property
+    def _answering(self) -> bool:
+        """Whether the application is at work on a message of the parent's."""
+        cycle: Any = self.cycle  # None before the first message, whatever its type says
+        return cycle is not None and not cycle.response_complete
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes in whatever pieces they come."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        if self._busy:
+            self._hold(data)
+        elif self._inside or self._answering:
+            super().data_received(data)
+        else:
+            self._begin(data)
+
+    def _begin(self, data: bytes) -> None:
+        """``data`` begins a message."""
+        end = data.find(_END) + len(_END)
+        known, scoring = self._known, self._scoring
+        if known is not None and data.startswith(known.data):
+            head: Head | None = known.head
+            end = len(known.data)
+        elif end < len(_END) or self.flow.write_paused:
+            head = None
+        else:
+            known, head = None, scoring.heads.find(data[:end])
+        if head is None:
+            self._hand_over(data)
+            return
+        size = end + head.body_bytes
+        if len(data) < size:
+            self._wait_for_rest(data)
+            return
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        self._unset_keepalive_if_required()
+        known = self._admitted(known, data[:end], head)
+        if known is None:
+            self._hand_over(data)
+            return
+        started_s = scoring.clock.monotonic_s()
+        lane = known.lane or scoring.find_lane(head, known.principal)
+        values = None if lane is None else lane.one.read(head.form, data[end:size])
+        if lane is None or values is None:
+            self._hand_over(data)
+            return
+        self._busy, self._held = True, data[size:]
+        scoring.seen(known.principal)
+        prepare_ms = (scoring.clock.monotonic_s() - started_s) * 1000
+        give_up = partial(self._give_up, data[:size])
+        scoring.batches.add(lane, Asked(values, head, prepare_ms, self._answer, give_up))
+
+    def _admitted(self, known: _Known | None, data: bytes, head: Head) -> _Known | None:
+        """Who asks and where it goes: as the last time, if nothing can have changed since."""
+        scoring = self._scoring
+        moment = scoring.moment
+        if known is not None and known.moment is moment and known.edition is scoring.batches.edition:
+            ends_s = known.principal.session.expires_s if known.principal.session else None
+            if ends_s is None or scoring.clock.now().timestamp() < ends_s:
+                return known
+        principal = scoring.admit(head, self._network)
+        if principal is None:
+            self._known = None
+            return None
+        edition = scoring.batches.edition
+        lane = scoring.find_lane(head, principal)
+        fixed = lane if lane is not None and scoring.batches.is_fixed(head.project) else None
+        self._known = _Known(data, head, principal, fixed, moment, edition)
+        return self._known
+
+    def _answer(self, body: bytes, recorded: bytes) -> None:
+        self._busy = False
+        if self.transport.is_closing():
+            return
+        known = self._known
+        extra = self._scoring.extra[known.head.form] if known is not None else b""
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\nheadrace-record: %b\r\n%bcontent-length: %d"
+            b"\r\n\r\n%b" % (self._default_headers(), recorded, extra, len(body), body)
+        )
+        self.server_state.total_requests += 1
+        if self._leaving:
+            self.transport.close()
+            return
+        self._used_s = self._scoring.clock.monotonic_s()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+        self._go_on()
+
+    def _give_up(self, data: bytes) -> None:
+        """The ordinary way answers what was ours, and what came after it."""
+        self._busy = False
+        if self.transport.is_closing():
+            return
+        data, self._held = data + self._held, b""
+        self.flow.resume_reading()
+        self._hand_over(data)
+        if self._leaving:
+            super().shutdown()
+
+    def _go_on(self) -> None:
+        """What came while a row was being answered."""
+        if self._held:
+            data, self._held = self._held, b""
+            self.flow.resume_reading()
+            self._begin(data)
+
+    def _hand_over(self, data: bytes) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+        self._known = None
+        super().data_received(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > _MAX_HELD_BYTES:
+            self.flow.pause_reading()
+
+    def _wait_for_rest(self, data: bytes) -> None:
+        self._held = data
+        if self._slow is None:
+            self._slow = self.loop.call_later(SLOWEST_S, self.transport.close)
+
+    def _close_if_idle(self) -> None:
+        """One timer for many answers: moved on instead of made anew."""
+        self._idle = None
+        left_s = self._used_s + self.timeout_keep_alive - self._scoring.clock.monotonic_s()
+        if self._busy or self._inside or self._answering:
+            left_s = self.timeout_keep_alive
+        if left_s > 0:
+            self._idle = self.loop.call_later(left_s, self._close_if_idle)
+        elif not self._held and not self.transport.is_closing():
+            self.transport.close()
+
+    def _default_headers(self) -> bytes:
+        """Uvicorn's own, such as the date; it makes another list each second."""
+        current = self.server_state.default_headers
+        if self._defaults[0] is not current:
+            self._defaults = (current, b"".join(b"%b: %b\r\n" % header for header in current))
+        return self._defaults[1]

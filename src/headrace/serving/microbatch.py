@@ -1,0 +1,260 @@
+"""Rows that arrived together are scored together: what one turn of the event loop brings, and never a timer.
+
+A row that comes alone is scored alone, at once. So batching helps where there is traffic and costs nothing where
+there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headrace.access.privacy.fields import FieldRules
+from headrace.core.errors import Unavailable
+from headrace.core.identity import Principal
+from headrace.core.ids import new_ids
+from headrace.core.ports import Clock, Columns
+from headrace.core.release import Route
+from headrace.serving.answers import check_row, check_rows
+from headrace.serving.handler import Handler
+from headrace.serving.heads import Head
+from headrace.serving.models import LoadedModel, LoadedModels
+from headrace.serving.one_row import OneRow
+from headrace.serving.recorder import WINDOW_S, Recorder
+from headrace.serving.routes import Choice, RouteTable
+from headrace.store.records import Common, decode_prediction, encode_common, encode_prediction, encode_row
+
+_log = logging.getLogger(__name__)
+_ROWS_AT_ONCE = 64
+_MAX_LANES = 1_000
+STORED, BEST_EFFORT = b"stored", b"best-effort; window=%g" % WINDOW_S
+"""How an answer is recorded, as its header says it; the window is in seconds."""
+_ALONE = 4
+"""Up to so many rows are scored faster one by one: a table of them has to be made first."""
+
+
+class Asked(NamedTuple):
+    """One row that waits for its answer.
+
+    Attributes:
+        answer: given the body and how it is recorded, once the project's durability allows it.
+        give_up: called instead of it when anything is in the way: the ordinary way answers, or says why not.
+    """
+
+    values: Sequence[Any]
+    head: Head
+    prepare_ms: float
+    answer: Callable[[bytes, bytes], None]
+    give_up: Callable[[], None]
+
+
+class Lane:
+    """What is the same for all rows of one principal to one release: prepared once."""
+
+    def __init__(self, one: OneRow, choice: Choice, project: str, principal: str) -> None:
+        loaded = one.loaded
+        self.one = one
+        self.choice = choice
+        self.project = project
+        names = tuple(name for name, _ in loaded.kinds)
+        self.outputs = tuple(loaded.model.outputs)
+        common = Common(project, choice.release_id, choice.arm, principal, names, self.outputs)
+        self.common = encode_common(common)
+        self.asked: list[Asked] = []
+
+
+class MicroBatches:
+    """Takes rows from connections of one event loop, and answers them at the end of its turn.
+
+    Args:
+        rules_of: project to what may be written down of its answers, and how durably.
+        observe: told the project, how long its answers took in seconds, and how many they were.
+
+    Example::
+
+        lane = batches.lane(head.project, principal)
+        batches.add(lane, asked)
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        routes: RouteTable,
+        models: LoadedModels,
+        recorder: Recorder,
+        clock: Clock,
+        rules_of: Callable[[str], FieldRules],
+        observe: Callable[[str, float, int], None] = lambda _project, _duration_s, _n_requests: None,
+    ) -> None:
+        self._handler = handler
+        self._routes = routes
+        self._models = models
+        self._recorder = recorder
+        self._clock = clock
+        self._rules_of = rules_of
+        self._observe = observe
+        self._lanes: dict[tuple[str, str, str, str], Lane | None] = {}
+        self._rows: dict[tuple[str, str, str], OneRow] = {}
+        self._waiting: list[Lane] = []
+
+    def is_fixed(self, project: str) -> bool:
+        """Whether all rows of the project go the same way, as long as the routes are of this edition."""
+        return self._routes.get(project).canary is None
+
+    @property
+    def edition(self) -> object:
+        """Another object whenever rows may have to go another way."""
+        return self._routes.edition
+
+    def lane(self, project: str, principal: Principal) -> Lane | None:
+        """Where a row of ``principal`` goes; None: this project is for the ordinary way.
+
+        Raises:
+            NotFound: nothing of the project is live.
+        """
+        route = self._routes.get(project)
+        choice = self._choice(route)
+        key = (project, choice.release_id, choice.arm, principal.name)
+        lane = self._lanes.get(key)
+        loaded = self._models.find(choice.release_id)
+        if loaded is None:
+            return None
+        if lane is None or lane.one.loaded is not loaded:
+            if not OneRow.can(loaded):
+                return None
+            if len(self._lanes) >= _MAX_LANES:
+                self._lanes = {}
+            lane = self._lanes[key] = Lane(
+                self._one(project, choice, loaded), choice, project, principal.name
+            )
+        return lane
+
+    def add(self, lane: Lane, asked: Asked) -> None:
+        """Let a row wait for the end of this turn of the loop."""
+        if not lane.asked:
+            if not self._waiting:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._waiting.append(lane)
+        lane.asked.append(asked)
+
+    def _choice(self, route: Route) -> Choice:
+        """As the ordinary way chooses for whoever names no key: each request is drawn anew."""
+        if route.canary is None or route.canary_weight <= 0.0:
+            return Choice(route.live, "live")
+        return self._routes.choose(route, new_ids(self._clock.now(), 1)[0])
+
+    def _one(self, project: str, choice: Choice, loaded: LoadedModel) -> OneRow:
+        key = (project, choice.release_id, choice.arm)
+        one = self._rows.get(key)
+        if one is None or one.loaded is not loaded:
+            if len(self._rows) >= _MAX_LANES:
+                self._rows = {}
+            one = self._rows[key] = OneRow(project, loaded, choice.arm)
+        return one
+
+    def _flush(self) -> None:
+        lanes, self._waiting = self._waiting, []
+        for lane in lanes:
+            asked, lane.asked = lane.asked, []
+            for start in range(0, len(asked), _ROWS_AT_ONCE):
+                self._answer(lane, asked[start : start + _ROWS_AT_ONCE])
+
+    def _answer(self, lane: Lane, asked: list[Asked]) -> None:
+        started_s = self._clock.monotonic_s()
+        try:
+            outputs = _score(lane, [one.values for one in asked])
+        except Exception:  # noqa: BLE001
+            # Boundary: a model is user code. Each row is asked again alone, where its failure is recorded.
+            _log.debug("A batch of release %s failed", lane.choice.release_id, exc_info=True)
+            _give_up(asked)
+            return
+        infer_ms = (self._clock.monotonic_s() - started_s) * 1000
+        now = self._clock.now()
+        ids = new_ids(now, len(asked))
+        rules = self._rules_of(lane.project)
+        at_us = round(now.timestamp() * 1e6)
+        payloads = [
+            encode_row(
+                lane.common,
+                prediction_id,
+                at_us,
+                one.values,
+                row,
+                prepare_ms=one.prepare_ms,
+                infer_ms=infer_ms,
+                trace_id=one.head.trace_id,
+            )
+            for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
+        ]
+        if not rules.keeps_all:
+            payloads = [_permitted(rules, payload) for payload in payloads]
+
+        def send(recorded: bytes) -> None:
+            write = lane.one.write
+            for one, row, prediction_id in zip(asked, outputs, ids, strict=True):
+                one.answer(write(one.head.form, prediction_id, row, one.prepare_ms, infer_ms), recorded)
+            took_s = self._clock.monotonic_s() - started_s
+            n_rows = len(asked)
+            prepare_ms = sum(one.prepare_ms for one in asked)
+            self._handler.count_rows(lane.choice.release_id, now, n_rows, prepare_ms, infer_ms, took_s)
+            self._observe(lane.project, took_s, n_rows)
+
+        def done(refusal: str | None) -> None:
+            send(STORED) if refusal is None else _give_up(asked)
+
+        try:
+            if rules.project.serving.durability == "best_effort" and self._recorder.healthy():
+                self._recorder.note(lane.project, payloads)
+                send(BEST_EFFORT)
+            else:
+                self._recorder.submit(lane.project, payloads, done)
+        except Unavailable:
+            _give_up(asked)
+
+
+def _give_up(asked: list[Asked]) -> None:
+    for one in asked:
+        one.give_up()
+
+
+def _permitted(rules: FieldRules, payload: bytes) -> bytes:
+    """The record as it may be written down."""
+    return encode_prediction(rules.prediction(decode_prediction(payload)))
+
+
+def _score(lane: Lane, rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The outputs of each row, in the order of the model's outputs; of two probabilities, the last class's."""
+    loaded, names = lane.one.loaded, lane.outputs
+    complete = lane.one.complete
+    if len(rows) <= _ALONE:
+        found: list[Sequence[Any]] = []
+        for row in rows:
+            answer = loaded.model.score_row(complete(row))
+            check_row(answer, names)
+            found.append([_of_last(answer[name]) for name in names])
+        return found
+    table = loaded.model.score(_columns(loaded, [complete(row) for row in rows]))
+    check_rows(table, names, len(rows))
+    outputs = [[_of_last(value) for value in table[name].tolist()] for name in names]
+    return list(zip(*outputs, strict=True))
+
+
+def _columns(loaded: LoadedModel, rows: list[Sequence[Any]]) -> Columns:
+    columns = {}
+    for (name, kind), values in zip(loaded.kinds, zip(*rows, strict=True), strict=True):
+        if kind == "number":
+            columns[name] = np.array(values, dtype=np.float64)
+        elif kind == "boolean" and None not in values:
+            columns[name] = np.array(values, dtype=np.bool_)
+        else:
+            columns[name] = column = np.empty(len(values), dtype=object)
+            column[:] = values
+    return columns
+
+
+def _of_last(value: Any) -> Any:
+    return value[1] if value.__class__ is list and len(value) == 2 else value
