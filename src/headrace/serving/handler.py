@@ -142,7 +142,7 @@ class Handler:
                 values = columns
             n_rows = count_rows(loaded, values)
             _check_request(loaded, outputs, keys, n_rows)
-            if n_rows <= INLINE_ROWS:
+            if n_rows <= INLINE_ROWS and loaded.model.inline:
                 scored = score(loaded, values, n_rows, self._clock)
             else:
                 scored = await asyncio.to_thread(score, loaded, values, n_rows, self._clock)

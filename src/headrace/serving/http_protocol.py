@@ -23,7 +23,6 @@ from headrace.serving.heads import MAX_BODY_BYTES, Head, Heads
 from headrace.serving.microbatch import Asked, Lane, MicroBatches
 
 SLOWEST_S = 30.0
-"""How long a client may take to send the rest of a request that it has begun."""
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _END = b"\r\n\r\n"
 
@@ -44,6 +43,7 @@ class Scoring:
 
     Args:
         headers: sent with answers to records, beside those that every answer has.
+        slowest_s: how long a client may take to send the rest of a request that it has begun.
 
     Example::
 
@@ -58,10 +58,12 @@ class Scoring:
         clock: Clock,
         *,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        slowest_s: float = SLOWEST_S,
     ) -> None:
         self.batches = batches
         self.heads = Heads()
         self.clock = clock
+        self.slowest_s = slowest_s
         self.seen = gatekeeper.seen
         self.extra = {"tensors": b"", "record": b"".join(b"%b: %b\r\n" % header for header in headers)}
         self._gatekeeper = gatekeeper
@@ -267,7 +269,7 @@ class ScoringProtocol(HttpToolsProtocol):
     def _wait_for_rest(self, data: bytes) -> None:
         self._held = data
         if self._slow is None:
-            self._slow = self.loop.call_later(SLOWEST_S, self.transport.close)
+            self._slow = self.loop.call_later(self._scoring.slowest_s, self.transport.close)
 
     def _close_if_idle(self) -> None:
         """One timer for many answers: moved on instead of made anew."""
