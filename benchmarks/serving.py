@@ -81,7 +81,7 @@ def build_model() -> bytes:
 
 
 class Way(NamedTuple):
-    """One way of asking one of the servers; ``bar``: of the empty application's requests for the same time."""
+    """One way of asking one of the servers; ``bar``: of the empty one's requests for the same time."""
 
     server: str
     project: str
@@ -369,19 +369,20 @@ def show(result: dict[str, Any]) -> None:
     ways = result["ways"]
     empty = ways["empty ASGI application"]
     print(
-        f"{'':26}{'req/s':>9}{'per CPU s':>11}{'of empty':>10}{'bar':>6}{'p50 ms':>8}{'p99 ms':>8}{'failed':>8}"
+        f"{'':26}{'req/s':>9}{'per CPU s':>11}{'of empty':>10}{'bar':>6}"
+        f"{'p50 ms':>8}{'p99 ms':>8}{'failed':>8}"
     )
     for name, row in ways.items():
         bar = WAYS[name].bar
         print(
-            f"{name:26}{row['per_s']:9,.0f}{row['per_cpu_s']:11,.0f}{row['per_cpu_s'] / empty['per_cpu_s']:10.2f}"
-            f"{'' if bar is None else f'{bar:.2f}':>6}{row['p50_ms']:8.2f}{row['p99_ms']:8.2f}{row['failed']:8}"
+            f"{name:26}{row['per_s']:9,.0f}{row['per_cpu_s']:11,.0f}"
+            f"{row['per_cpu_s'] / empty['per_cpu_s']:10.2f}{'' if bar is None else f'{bar:.2f}':>6}"
+            f"{row['p50_ms']:8.2f}{row['p99_ms']:8.2f}{row['failed']:8}"
         )
     best, bare = ways["records, best effort"], ways["records, not recorded"]
     few, few_empty = ways["records, 16 connections"], ways["empty, 16 connections"]
-    print(
-        f"stored answers per best-effort ones: {ways['records, stored']['per_s'] / best['per_s']:.2f} (bar 0.50)"
-    )
+    stored = ways["records, stored"]["per_s"] / best["per_s"]
+    print(f"stored answers per best-effort ones: {stored:.2f} (bar 0.50)")
     print(
         f"the record costs {1 - best['per_cpu_s'] / bare['per_cpu_s']:.0%} of the throughput (bar 10 %), "
         f"p99 {best['p99_ms'] / bare['p99_ms']:.2f} times (bar 1.5)"

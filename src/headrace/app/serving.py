@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.app.composition import App
 from headrace.core.errors import Conflict
 from headrace.core.ids import Ref
 from headrace.serving.handler import Handler
+from headrace.serving.http_protocol import Scoring
+from headrace.serving.microbatch import MicroBatches
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
@@ -25,19 +28,49 @@ class Serving:
     models: LoadedModels
     recorder: Recorder
     handler: Handler
+    scoring: Scoring
 
 
-def serving_of(app: App) -> Serving:
-    """Connect the parts; nothing is started or read yet."""
+def serving_of(
+    app: App,
+    *,
+    observe: Callable[[str, float, int], None] = lambda _project, _duration_s, _n_requests: None,
+    record_headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Serving:
+    """Connect the parts; nothing is started or read yet.
+
+    Args:
+        observe: told the project, how long answers to plain rows took in seconds, and how many they were.
+        record_headers: sent with answers to records.
+    """
     routes = RouteTable(app.store.rollouts, app.clock)
 
     def version_of(release_id: str) -> str:
         return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version
 
     models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
-    recorder = Recorder(app.store.events, app.clock)
-    handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, app.access.privacy.rules)
-    return Serving(routes=routes, models=models, recorder=recorder, handler=handler)
+    recorder = Recorder(app.store.events, app.clock, on_lost=_raise_lost(app))
+    rules_of = app.access.privacy.rules
+    handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, rules_of)
+    batches = MicroBatches(handler, routes, models, recorder, app.clock, rules_of=rules_of, observe=observe)
+    scoring = Scoring(batches, app.gatekeeper, app.store.epoch, app.clock, headers=record_headers)
+    return Serving(routes=routes, models=models, recorder=recorder, handler=handler, scoring=scoring)
+
+
+def _raise_lost(app: App) -> Callable[[str, int], None]:
+    """Answers that were given and could not be stored are an incident, until somebody has closed it."""
+
+    def tell(stream: str, n_records: int) -> None:
+        project = stream.partition("/")[0]
+        app.access.incidents.open(
+            "answers_lost",
+            project,
+            app.store.projects.workspace(project),
+            title=f"Answers of {project} were given and could not be recorded",
+            evidence={"first": n_records, "see": "headrace_answers_lost_total"},
+        )
+
+    return tell
 
 
 def reserve_home(app: App, address: str) -> None:

@@ -59,7 +59,7 @@ def up(
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=server.parts.scoring.protocol,
         access_log=False,
         log_level="warning",
         server_header=False,

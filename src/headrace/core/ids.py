@@ -42,10 +42,8 @@ def new_ids(now: datetime, count: int) -> list[str]:
             ms = at >> 12
             text = f"{ms:012x}"
             prefix = f"{text[:8]}-{text[8:]}-7"
-        end = place + 4
-        found.append(
-            f"{prefix}{at & 0xFFF:03x}-{_VARIANT[random[place]]}{random[place + 1 : end]}-{random[end : end + 12]}"
-        )
+        variant, rest = _VARIANT[random[place]], random[place + 1 : place + 16]
+        found.append(f"{prefix}{at & 0xFFF:03x}-{variant}{rest[:3]}-{rest[3:]}")
     return found
 
 

@@ -112,10 +112,11 @@ class InferenceApp:
             outputs=call.outputs,
         )
         encoded = oip.encode_infer(prediction, self._handler.version(prediction.release_id), call)
+        recorded = (b"headrace-record", self._handler.recorded(name))
         if encoded.header_bytes is None:
-            return Answer(200, encoded.body)
+            return Answer(200, encoded.body, headers=(recorded,))
         length = (b"inference-header-content-length", b"%d" % encoded.header_bytes)
-        return Answer(200, encoded.body, _RAW, (length,))
+        return Answer(200, encoded.body, _RAW, (recorded, length))
 
     async def _about(self, scope: Scope, me: Principal, name: str, rest: list[str]) -> Answer:
         """What there is to read about one model: metadata, readiness, configuration, statistics."""

@@ -19,7 +19,7 @@ from headrace.core.record import Failure, Prediction
 from headrace.core.release import Route
 from headrace.serving.inputs import Matrix, Values, count_rows, named
 from headrace.serving.models import LoadedModel, LoadedModels
-from headrace.serving.recorder import Recorder
+from headrace.serving.recorder import BEST_EFFORT, STORED, Recorder
 from headrace.serving.routes import Choice, RouteTable
 from headrace.serving.scoring import Scored, score
 from headrace.serving.statistics import Tally
@@ -171,11 +171,7 @@ class Handler:
             infer_ms=scored.infer_ms,
             unseen=scored.unseen,
         )
-        payload = encode_prediction(rules.prediction(prediction))
-        if rules.project.serving.durability == "best_effort" and self._recorder.healthy():
-            self._recorder.note(project, [payload])
-        else:
-            await self._recorder.record(project, payload)
+        await self._record(rules, prediction)
         self._count(asked, n_rows, scored, scored_s)
         return prediction
 
@@ -196,6 +192,11 @@ class Handler:
         tally.infer_ms += infer_ms * n_rows
         tally.record_ms += max(took_s * 1000 - infer_ms, 0.0) * n_rows
         tally.answered_ms += took_s * 1000 * n_rows + prepare_ms
+
+    def recorded(self, project: str) -> bytes:
+        """How answers of ``project`` are recorded at this moment, as their header says it."""
+        durability = self._rules_of(project).project.serving.durability
+        return BEST_EFFORT if durability == "best_effort" and self._recorder.healthy() else STORED
 
     async def require(self, principal: Principal, action: str, project: str) -> None:
         """As the gatekeeper's; a refusal, which writes to the audit log, does not block the event loop."""
@@ -304,6 +305,13 @@ class Handler:
 
     async def _load(self, release_id: str) -> LoadedModel:
         return await asyncio.to_thread(self._models.get, release_id)
+
+    async def _record(self, rules: FieldRules, prediction: Prediction) -> None:
+        payload = encode_prediction(rules.prediction(prediction))
+        if self.recorded(prediction.project) == BEST_EFFORT:
+            self._recorder.note(prediction.project, [payload])
+        else:
+            await self._recorder.record(prediction.project, payload)
 
     async def _by_name(self, matrix: Matrix, asked: _Asked, version: str | None) -> Values:
         """By the names of the model that metadata describes: the version asked for, else the live one."""

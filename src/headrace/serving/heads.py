@@ -1,7 +1,7 @@
 """The heads of requests that can be answered quickly: read once, then known by their bytes.
 
-A client that keeps its connection sends the same head again and again. Whatever is not plain - another method,
-a transfer encoding, a compressed or binary body, a query - is none of these and takes the ordinary way.
+A client that keeps its connection sends the same head again and again. Whatever is not plain - another
+method, a transfer encoding, a compressed or binary body, a query - takes the ordinary way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import httptools
 
 Form = Literal["tensors", "record"]
-"""How the row is written: as tensors of the Open Inference Protocol, or as one record of ``/api/v1/predict``."""
+"""How the row is written: in tensors of the Open Inference Protocol, or a record of ``/api/v1/predict``."""
 MAX_BODY_BYTES = 64 << 10
 _MAX_HEAD_BYTES = 16 << 10
 _MAX_KNOWN = 4096
@@ -52,12 +52,7 @@ class Head(NamedTuple):
 
 
 class Heads:
-    """Reads heads, and remembers what it has read.
-
-    Example::
-
-        head = heads.find(data[: data.index(b"\\r\\n\\r\\n") + 4])
-    """
+    """Reads heads, and remembers what it has read."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head | None] = {}

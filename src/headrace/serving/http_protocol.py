@@ -1,8 +1,8 @@
 """HTTP for the requests that come most: one row, in a plain request, on a connection that stays.
 
-Everything else on the same connection - other addresses, other forms, and whatever is wrong - goes, byte for byte
-and from the beginning of a message, to uvicorn's own protocol and so to the ASGI application: there errors are
-worded, and there nothing was changed. The two never work on one message.
+Everything else on the same connection - other addresses, other forms, and whatever is wrong - goes, byte for
+byte and from the beginning of a message, to uvicorn's own protocol and so to the ASGI application: errors are
+worded in one place. The two never work on one message.
 """
 
 from __future__ import annotations
@@ -224,8 +224,9 @@ class ScoringProtocol(HttpToolsProtocol):
         known = self._known
         extra = self._scoring.extra[known.head.form] if known is not None else b""
         self.transport.write(
-            b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\nheadrace-record: %b\r\n%bcontent-length: %d"
-            b"\r\n\r\n%b" % (self._default_headers(), recorded, extra, len(body), body)
+            b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\n"
+            b"headrace-record: %b\r\n%bcontent-length: %d\r\n\r\n%b"
+            % (self._default_headers(), recorded, extra, len(body), body)
         )
         self.server_state.total_requests += 1
         if self._leaving:

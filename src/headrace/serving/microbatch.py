@@ -1,7 +1,7 @@
 """Rows that arrived together are scored together: what one turn of the event loop brings, and never a timer.
 
-A row that comes alone is scored alone, at once. So batching helps where there is traffic and costs nothing where
-there is none.
+A row that comes alone is scored alone, at once. So batching helps where there is traffic and costs nothing
+where there is none.
 """
 
 from __future__ import annotations
@@ -24,15 +24,13 @@ from headrace.serving.handler import Handler
 from headrace.serving.heads import Head
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.one_row import OneRow
-from headrace.serving.recorder import WINDOW_S, Recorder
+from headrace.serving.recorder import BEST_EFFORT, STORED, Recorder
 from headrace.serving.routes import Choice, RouteTable
 from headrace.store.records import Common, decode_prediction, encode_common, encode_prediction, encode_row
 
 _log = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 64
 _MAX_LANES = 1_000
-STORED, BEST_EFFORT = b"stored", b"best-effort; window=%g" % WINDOW_S
-"""How an answer is recorded, as its header says it; the window is in seconds."""
 _ALONE = 4
 """Up to so many rows are scored faster one by one: a table of them has to be made first."""
 
@@ -87,6 +85,7 @@ class MicroBatches:
         models: LoadedModels,
         recorder: Recorder,
         clock: Clock,
+        *,
         rules_of: Callable[[str], FieldRules],
         observe: Callable[[str, float, int], None] = lambda _project, _duration_s, _n_requests: None,
     ) -> None:
@@ -227,7 +226,7 @@ def _permitted(rules: FieldRules, payload: bytes) -> bytes:
 
 
 def _score(lane: Lane, rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
-    """The outputs of each row, in the order of the model's outputs; of two probabilities, the last class's."""
+    """The outputs of each row, in the model's order; of two probabilities, the last class's."""
     loaded, names = lane.one.loaded, lane.outputs
     complete = lane.one.complete
     if len(rows) <= _ALONE:

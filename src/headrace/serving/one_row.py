@@ -1,7 +1,7 @@
 """Requests for one row: read by a type that is made of the model's inputs, answered from a prepared text.
 
-What is not plain - a gap in the names, another order of tensors, parameters - reads as None and is left to the
-ordinary way, which takes it or says what is wrong with it.
+What is not plain - a gap in the names, another order of tensors, parameters - reads as None and is left to
+the ordinary way, which takes it or says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class OneRow:
 
     @staticmethod
     def can(loaded: LoadedModel) -> bool:
-        """Whether a model's rows can be answered in this way: it takes microseconds, and nothing but values."""
+        """Whether a model's rows can be answered in this way: in microseconds, from nothing but values."""
         classes = loaded.model.classes
         return (
             loaded.model.inline
@@ -181,9 +181,7 @@ class _Text:
         literal = [part.replace("%", "%%") for part in re.split(marks, text)]
         self._text = "%b".join(literal).encode()
         order = [place for place in self._places if place >= 0]
-        assert order == sorted(order) and len(order) == len(wanted), (
-            "the encoder changed the order of outputs"
-        )
+        assert (order, len(order)) == (sorted(order), len(wanted)), "the encoder changed the order of outputs"
 
     @staticmethod
     def _place(mark: str, wanted: Sequence[str]) -> int:

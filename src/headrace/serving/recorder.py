@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 MAX_WAITING = 10_000
 WINDOW_S = 1.0
 """Best effort: the most that can be lost, in time. What waits longer means that the disk does not keep up."""
+STORED, BEST_EFFORT = b"stored", b"best-effort; window=%g" % WINDOW_S
+"""How an answer is recorded, as its header says it; the window is in seconds."""
 _TOGETHER_S = 0.02
 """Best effort: for how long answers gather, so that the writer disturbs the event loop seldom."""
 _TOGETHER = 512

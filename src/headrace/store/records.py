@@ -79,7 +79,7 @@ def encode_row(
     unseen: list[str] | None = None,
     trace_id: str | None = None,
 ) -> bytes:
-    """One record of a stream ``<project>/predictions`` that answers a single row, whose event is the request itself.
+    """One record of a stream ``<project>/predictions`` for a single row; its event is the request itself.
 
     Args:
         at_us: when, in microseconds since 1970.

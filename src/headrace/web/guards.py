@@ -26,6 +26,8 @@ _PAGES = {
     b"cross-origin-opener-policy": b"same-origin",
     b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
 }
+SECURE_HEADERS = tuple((_ALWAYS | _PAGES | {b"cache-control": b"no-store"}).items())
+"""What :class:`SecureHeaders` adds."""
 
 
 class SecureHeaders:
@@ -40,8 +42,7 @@ class SecureHeaders:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name for name, _ in message["headers"]}
-                wanted = _ALWAYS | _PAGES | {b"cache-control": b"no-store"}
-                added = [(name, value) for name, value in wanted.items() if name not in present]
+                added = [(name, value) for name, value in SECURE_HEADERS if name not in present]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 

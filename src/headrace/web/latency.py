@@ -30,13 +30,13 @@ class Latencies:
     def __init__(self) -> None:
         self._series: dict[Timed, Histogram] = {}
 
-    def observe(self, series: Timed, duration_s: float) -> None:
-        """Count one request."""
+    def observe(self, series: Timed, duration_s: float, n_requests: int = 1) -> None:
+        """Count requests, each of which took so long."""
         histogram = self._series.get(series)
         if histogram is None:
             histogram = self._series[series] = Histogram()
-        histogram.counts[bisect_left(BOUNDS_S, duration_s)] += 1
-        histogram.sum_s += duration_s
+        histogram.counts[bisect_left(BOUNDS_S, duration_s)] += n_requests
+        histogram.sum_s += duration_s * n_requests
 
     def series(self) -> dict[Timed, Histogram]:
         """All series so far; a copy of the dictionary."""

@@ -72,6 +72,12 @@ def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         if stream.rpartition("/")[0] in visible
     ]
     yield _Family("headrace_log_records_total", "counter", "Records made durable since the start.", logged)
+    lost = [
+        _Sample({"project": stream.rpartition("/")[0]}, count)
+        for stream, count in parts.recorder.lost().items()
+        if stream.rpartition("/")[0] in visible
+    ]
+    yield _Family("headrace_answers_lost_total", "counter", "Answers given that could not be recorded.", lost)
 
 
 def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:

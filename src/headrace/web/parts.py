@@ -8,10 +8,12 @@ from headrace.app.composition import App
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
 from headrace.serving.handler import Handler
+from headrace.serving.http_protocol import Scoring
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
-from headrace.web.latency import Latencies
+from headrace.web.guards import SECURE_HEADERS
+from headrace.web.latency import Latencies, Timed
 from headrace.web.sessions import Sessions, Tickets
 
 
@@ -25,6 +27,7 @@ class Parts:
     models: LoadedModels
     recorder: Recorder
     handler: Handler
+    scoring: Scoring
     tickets: Tickets
     sessions: Sessions
     latencies: Latencies
@@ -32,7 +35,12 @@ class Parts:
 
 def assemble(app: App, work: Workflows) -> Parts:
     """Connect the parts; nothing is started or read yet."""
-    serving = serving_of(app)
+    latencies = Latencies()
+
+    def observe(project: str, duration_s: float, n_requests: int) -> None:
+        latencies.observe(Timed("infer", project), duration_s, n_requests)
+
+    serving = serving_of(app, observe=observe, record_headers=SECURE_HEADERS)
     return Parts(
         app=app,
         work=work,
@@ -40,7 +48,8 @@ def assemble(app: App, work: Workflows) -> Parts:
         models=serving.models,
         recorder=serving.recorder,
         handler=serving.handler,
+        scoring=serving.scoring,
         tickets=Tickets(app.store.expiring, app.clock),
         sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
-        latencies=Latencies(),
+        latencies=latencies,
     )

@@ -175,7 +175,7 @@ def build_server(
         with open_app(read_settings()) as app, launch(app, role="server") as work:
             server = build_server(app, work)
             print("http://127.0.0.1:8000" + server.new_ticket(app.me()))
-            uvicorn.run(server, loop="uvloop", http="httptools")
+            uvicorn.run(server, loop="uvloop", http=server.parts.scoring.protocol)
     """
     return Server(assemble(app, work), mlflow=mlflow, on_close=on_close)
 
