@@ -20,7 +20,7 @@ from headrace.core.project import Column
 from headrace.data.encoding import Encoding
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.job import PACKAGE, PROBE_ROWS, PROBES, TEST
+from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, TEST
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.package import PackageInfo, load_scorer
 from tests.training.examples import write_project
@@ -88,7 +88,7 @@ def test_an_original_that_refuses_gaps_makes_a_package_that_does(tmp_path: Path)
     )
     result = _train(tmp_path, body, "classification")
     answers = unpack_arrays((result.output / PROBES).read_bytes(), "They")
-    rows = read_file(result.output / PROBE_ROWS)
+    rows = read_file(result.output / PROBE_TABLE)
     gaps = np.isnan(rows["a"]) | np.isnan(rows["b"])
     assert gaps.any()
     assert np.isnan(answers["predict"]).tolist() == gaps.tolist()

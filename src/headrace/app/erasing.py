@@ -26,6 +26,7 @@ from headrace.monitoring.ingest import ingest, outcomes_table, predictions_table
 from headrace.store.columns import quoted
 from headrace.store.disk import locked, make_folder
 from headrace.store.records import decode_outcome, decode_prediction, encode_prediction
+from headrace.training.pipeline import PROBE_ROWS
 
 _PASSES = 5
 
@@ -161,6 +162,7 @@ class _Erasing:
             held = self._held(snapshot)
             if held is None:
                 continue
+            self._forget_probes(snapshot)
             self._store.snapshots.erase(without_rows(snapshot, ~held, self._store.tables))
             self.done.snapshots.append(
                 Affected(snapshot=snapshot.id, rows=int(held.sum()), models=self._models(snapshot))
@@ -168,6 +170,12 @@ class _Erasing:
         left = self._store.snapshots.list(self._project.name)
         for table in {snapshot.table for snapshot in left}:
             self._store.tables.forget(table, [s.table_version for s in left if s.table == table])
+
+    def _forget_probes(self, snapshot: Snapshot) -> None:
+        """Rows that a search for disagreement kept are made from training rows, and so from the subject's."""
+        for run in self._store.runs.list(self._project.name):
+            if run.snapshot_id == snapshot.id and PROBE_ROWS in run.outputs:
+                self._store.artifacts.remove(run.outputs[PROBE_ROWS].digest)
 
     def archives(self, *, remove: bool) -> None:
         """Raw originals that hold the subject."""
