@@ -96,6 +96,27 @@ def test_an_original_that_refuses_gaps_makes_a_package_that_does(tmp_path: Path)
         load_scorer(result.output / PACKAGE).score_row([None, 1.0])
 
 
+def test_a_trainer_may_fit_a_pipeline_on_the_raw_frame(tmp_path: Path) -> None:
+    body = (
+        "    from sklearn.compose import ColumnTransformer\n"
+        "    from sklearn.preprocessing import StandardScaler\n"
+        "    from sklearn.tree import DecisionTreeRegressor\n"
+        "    from sklearn.pipeline import make_pipeline\n"
+        "    assert list(data.frame.columns) == ['a', 'b']\n"
+        "    scaled = ColumnTransformer([('s', StandardScaler(), ['b'])], remainder='passthrough')\n"
+        "    return make_pipeline(scaled, DecisionTreeRegressor()).fit(data.frame, data.y)\n"
+    )
+    result = _train(tmp_path, body)
+    scorer = load_scorer(result.output / PACKAGE)
+    assert (scorer.info.engine, scorer.info.takes) == ("onnx", "raw")
+    searched = result.report["search"]
+    assert (searched["outcome"], searched["passed_over"], searched["complete"]) == ("passed", [], True)
+    assert searched["n_rows"]["thresholds"] > 0
+    test = unpack_arrays((result.output / TEST).read_bytes(), "They")
+    rows = {name: values[:5] for name, values in ROWS.items()}
+    np.testing.assert_allclose(scorer.score(rows)["predict"], test["predict"], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
