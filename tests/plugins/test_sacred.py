@@ -26,14 +26,14 @@ def write_runs(folder: Path) -> Path:
         experiment.observers.append(FileStorageObserver(str(folder)))
         experiment.add_config({"alpha": 0.5, "model": {"depth": 3, "kind": "tree"}, "seed": 7})
 
-        @experiment.main
+        @experiment.main  # type: ignore[untyped-decorator]
         def train(_run: Any, alpha: float) -> float:
             for step in range(3):
                 _run.log_scalar("loss", alpha / (step + 1), step)
             _run.log_scalar("gap", math.nan, 0)
             return 0.25
 
-        @experiment.command
+        @experiment.command  # type: ignore[untyped-decorator]
         def fail() -> None:
             raise ValueError("no such street")
 
