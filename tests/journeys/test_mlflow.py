@@ -223,7 +223,7 @@ def test_mlflows_own_pages_show_the_experiments_of_ones_own_workspace(team: Team
 
     with chrome(chromium) as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.on("pageerror", errors.append)
+        page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 - playwright needs a function
         page.on("response", answered)
         page.goto(team.sign_in)
         page.wait_for_url(f"{team.url}/")
@@ -322,7 +322,7 @@ def assert_another_workspace_sees_nothing(team: Team, client: Any, champion: Any
     # Another workspace sees and touches nothing of it.
     team.become("bea")
     assert client.search_registered_models() == []
-    assert client.search_experiments() == []
+    assert {one.name for one in client.search_experiments()} <= {"seen by them"}
     assert client.search_runs([run.info.experiment_id]) == []
     attempts: tuple[Callable[[], Any], ...] = (
         lambda: client.get_run(run.info.run_id),
