@@ -234,8 +234,13 @@ def test_mlflows_own_pages_show_the_experiments_of_ones_own_workspace(team: Team
         expect(page.get_by_role("link", name="cars", exact=True)).to_be_visible(timeout=60_000)
     assert errors == []
     assert [url for url in asked if not url.startswith((team.url, "data:", "blob:"))] == []
-    closed = [find_route(*request) for request in refused]
-    assert all(route is not None and route.kind == "closed" for route in closed), "what is served works"
+    # MLflow asks for more than it serves; what it serves and we do not close works.
+    assert [request for request in refused if _is_open(*request)] == []
+
+
+def _is_open(method: str, path: str) -> bool:
+    route = find_route(method, path)
+    return route is not None and route.kind != "closed"
 
 
 def assert_no_endpoint_moves_the_champion(team: Team, name: str, version: str) -> None:
@@ -332,7 +337,7 @@ def assert_another_workspace_sees_nothing(team: Team, client: Any, champion: Any
         lambda: mlflow.artifacts.load_text(f"{run.info.artifact_uri}/notes/seen it.txt"),
     )
     for hidden in attempts:
-        with pytest.raises(Exception, match="not found|400 Client Error|does not exist|No such"):
+        with pytest.raises(Exception, match="not found|40[03] Client Error|does not exist|No such"):
             hidden()
 
 
