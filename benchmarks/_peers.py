@@ -1,14 +1,14 @@
 """The servers that others use for the same model, each with its best settings, to be measured beside ours.
 
-One scikit-learn pipeline (ten columns through a ColumnTransformer, then 200 boosted trees) is written once, and
-served by:
+One scikit-learn pipeline (ten columns through a ColumnTransformer, then 200 boosted trees) is written once,
+and served by:
 
 - MLflow's own scoring server;
-- MLServer, alone and with its adaptive batching (a batch of up to 64 within 2 ms was its best of five settings);
+- MLServer, alone and with its adaptive batching (up to 64 within 2 ms was its best of five settings);
 - a FastAPI application as one writes it by hand: a pydantic model of the row, ONNX Runtime, nothing recorded.
 
-MLServer needs an environment of its own, which is made on first use in the folder ``HEADRACE_BENCH`` (default:
-``~/.cache/headrace-bench``); the others run in this one.
+MLServer needs an environment of its own, which is made on first use in the folder ``HEADRACE_BENCH``
+(default: ``~/.cache/headrace-bench``); the others run in this one.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def _await_ready(url: str, process: subprocess.Popen[bytes], peer: Peer) -> None
     deadline_s = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline_s and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  loopback only
+            with urllib.request.urlopen(url, timeout=5):  # loopback only
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
