@@ -48,6 +48,9 @@ class DiesAfterAppend:
     def replace(self, table: str, columns: Columns) -> int:
         return self._tables.replace(table, columns)
 
+    def compact(self, table: str) -> int:
+        return self._tables.compact(table)
+
     def query(
         self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any] = ()
     ) -> dict[str, Any]:

@@ -294,7 +294,7 @@ def test_rows_that_come_together_are_scored_together(tmp_path: Path) -> None:
 def loop_is_busy(live: Live) -> None:
     """Keep the server's loop from its sockets for a moment."""
     [connection] = list(live.server.server_state.connections)[:1]
-    connection.loop.call_soon_threadsafe(time.sleep, 0.1)  # type: ignore[union-attr]
+    connection.loop.call_soon_threadsafe(time.sleep, 0.1)
     time.sleep(0.02)
 
 
@@ -410,5 +410,5 @@ def test_both_forms_of_the_record_are_read_back(live: Live) -> None:
 
 
 async def _ordinary(scene: Scene) -> None:
-    row = {"mileage": [12.5], "model": ["a4"], "leased": [True]}
+    row: dict[str, list[Any]] = {"mileage": [12.5], "model": ["a4"], "leased": [True]}
     await scene.handler.predict("cars", row, principal=scene.caller)

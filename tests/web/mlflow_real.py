@@ -68,7 +68,8 @@ def real_door(app: App) -> Iterator[Real]:
     def page(_: Any, error: Any) -> Any:
         return problem_of(error, instance="page", now=app.clock.now())
 
-    asgi = Identified(door, app, Sessions(app.clock), cookie_writes=True, refuse=refuse_mlflow(door, page))
+    sessions = Sessions(app.store.expiring, app.store.epoch, app.clock)
+    asgi = Identified(door, app, sessions, cookie_writes=True, refuse=refuse_mlflow(door, page))
     with asyncio.Runner() as runner:
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=asgi), base_url="http://testserver", timeout=120
