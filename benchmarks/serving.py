@@ -43,9 +43,9 @@ from headrace.core.settings import Settings, read_settings
 from headrace.data.encoding import Encoding
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.handler import Handler
-from headrace.serving.http_protocol import Scoring
 from headrace.serving.microbatch import MicroBatches
 from headrace.serving.models import LoadedModels
+from headrace.serving.plain_rows import PlainRows, Scoring
 from headrace.serving.process import settle
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
@@ -53,6 +53,7 @@ from headrace.store import open_store
 from headrace.testing.factories import make_project
 from headrace.training.convert import to_onnx
 from headrace.training.package import PackageInfo, build_package, load_scorer
+from headrace.web.http_protocol import protocol_of
 
 DURABILITIES = {"bench": "best_effort", "bench-stored": "stored"}
 N_COLUMNS = 10
@@ -96,7 +97,7 @@ WAYS = {
     "records, stored": Way("ours", "bench-stored", "record", bar=0.40),
     "records, not recorded": Way("forgetful", "bench", "record"),
     "tensors, best effort": Way("ours", "bench", "tensors", bar=0.60),
-    "behind plain uvicorn": Way("plain", "bench", "tensors", bar=0.45),
+    "records, plain uvicorn": Way("plain", "bench", "record", bar=0.45),
     "empty, 16 connections": Way("empty", "bench", "record", 16),
     "records, 16 connections": Way("ours", "bench", "record", 16),
 }
@@ -149,7 +150,7 @@ RECORDERS: dict[str, type[Recorder]] = {"forgetful": Forgetful}
 class Ours(NamedTuple):
     """The application, and the protocol that it is best served by."""
 
-    app: InferenceApp
+    app: PlainRows
     scoring: Scoring
 
 
@@ -178,7 +179,7 @@ def ours(settings: Settings, recorder_of: type[Recorder] = Recorder) -> Ours:
     handler = Handler(*parts, access.gatekeeper, access.privacy.rules)
     batches = MicroBatches(handler, *parts, rules_of=access.privacy.rules)
     scoring = Scoring(batches, access.gatekeeper, store.epoch, clock)
-    return Ours(InferenceApp(handler, access.gatekeeper), scoring)
+    return Ours(PlainRows(InferenceApp(handler, access.gatekeeper), scoring), scoring)
 
 
 async def empty_app(_scope: Any, receive: Any, send: Any) -> None:
@@ -203,7 +204,7 @@ def serve(kind: str, home: Path) -> None:
     config = uvicorn.Config(
         empty_app if made is None else made.app,
         loop="uvloop",
-        http="httptools" if made is None or kind == "plain" else made.scoring.protocol,
+        http="httptools" if made is None or kind == "plain" else protocol_of(made.scoring),
         access_log=False,
         lifespan="off",
         log_level="warning",

@@ -9,9 +9,9 @@ from headrace.app.composition import App
 from headrace.core.errors import Conflict
 from headrace.core.ids import Ref
 from headrace.serving.handler import Handler
-from headrace.serving.http_protocol import Scoring
 from headrace.serving.microbatch import MicroBatches
 from headrace.serving.models import LoadedModels
+from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.store.disk import hold

@@ -59,7 +59,7 @@ def up(
         host=host,
         port=port,
         loop="uvloop",
-        http=server.parts.scoring.protocol,
+        http=server.protocol,
         access_log=False,
         log_level="warning",
         server_header=False,

@@ -7,19 +7,23 @@ method, a transfer encoding, a compressed or binary body, a query - takes the or
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import httptools
+
+from headrace.core.ids import NAME_PATTERN
 
 Form = Literal["tensors", "record"]
 """How the row is written: in tensors of the Open Inference Protocol, or a record of ``/api/v1/predict``."""
 MAX_BODY_BYTES = 64 << 10
 _MAX_HEAD_BYTES = 16 << 10
 _MAX_KNOWN = 4096
-_PATHS: tuple[tuple[Form, re.Pattern[bytes]], ...] = (
-    ("tensors", re.compile(rb"/v2/models/([a-z][a-z0-9_-]{0,62})/infer")),
-    ("record", re.compile(rb"/api/v1/predict/([a-z][a-z0-9_-]{0,62})")),
+_PATHS: tuple[tuple[Form, str, str], ...] = (
+    ("tensors", "/v2/models/", "/infer"),
+    ("record", "/api/v1/predict/", ""),
 )
+"""Form, and what stands before and after the project's name."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _OTHER_WAYS = frozenset(
     (
@@ -68,6 +72,44 @@ class Heads:
             return found
 
 
+def plain_head(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Head | None:
+    """The head of a ``POST`` that somebody else has parsed, names in lower case."""
+    form, project = _form(path)
+    if form is None:
+        return None
+    found = dict(headers)
+    length = found.get(b"content-length", b"")
+    if (
+        b"authorization" not in found
+        or not _OTHER_WAYS.isdisjoint(found)
+        or not length.isdigit()
+        or not 0 < int(length) <= MAX_BODY_BYTES
+        or not _takes(form, found)
+    ):
+        return None
+    trace_id = _trace_id(found.get(b"traceparent", b""))
+    return Head(form, project, found[b"authorization"].decode("latin-1"), int(length), trace_id)
+
+
+def _form(path: str) -> tuple[Form | None, str]:
+    for form, before, after in _PATHS:
+        if path.startswith(before) and path.endswith(after):
+            name = path[len(before) : len(path) - len(after)]
+            if NAME_PATTERN.fullmatch(name):
+                return form, name
+    return None, ""
+
+
+def _takes(form: Form, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the type of the body is what the address expects; tensors are read whatever they are called."""
+    return form == "tensors" or headers.get(b"content-type", b"").lower().startswith(b"application/json")
+
+
+def _trace_id(parent: bytes) -> str | None:
+    match = _TRACEPARENT.fullmatch(parent)
+    return match[1].decode() if match else None
+
+
 class _Reader:
     """Collects what the parser finds; its names are the parser's."""
 
@@ -107,18 +149,8 @@ def _read(data: bytes) -> Head | None:
         or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
     ):
         return None
-    for form, pattern in _PATHS:
-        if match := pattern.fullmatch(reader.url):
-            if form == "record" and not headers.get(b"content-type", b"").lower().startswith(
-                b"application/json"
-            ):
-                return None
-            trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
-            return Head(
-                form,
-                match[1].decode(),
-                headers[b"authorization"].decode("latin-1"),
-                int(length),
-                trace[1].decode() if trace else None,
-            )
-    return None
+    form, project = _form(reader.url.decode("latin-1"))
+    if form is None or not _takes(form, headers):
+        return None
+    authorization = headers[b"authorization"].decode("latin-1")
+    return Head(form, project, authorization, int(length), _trace_id(headers.get(b"traceparent", b"")))

@@ -8,8 +8,8 @@ from headrace.app.composition import App
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
 from headrace.serving.handler import Handler
-from headrace.serving.http_protocol import Scoring
 from headrace.serving.models import LoadedModels
+from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.web.guards import SECURE_HEADERS

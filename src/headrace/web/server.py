@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -20,11 +21,13 @@ from headrace.core.settings import Settings, read_settings
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.grpc_server import GrpcServer, start_grpc
 from headrace.serving.invocations import BELOW, PATHS, InvocationsApp
+from headrace.serving.plain_rows import PlainRows
 from headrace.serving.process import settle
 from headrace.web.api import tokens
 from headrace.web.api.application import api_application
 from headrace.web.background import Background
 from headrace.web.guards import MAX_BODY_BYTES, BodyLimit, SecureHeaders
+from headrace.web.http_protocol import protocol_of
 from headrace.web.identity import Identified, Receive, Scope, Send
 from headrace.web.latency import Timed
 from headrace.web.mlflow import PREFIX, MlflowDoor, refuse_mlflow
@@ -63,6 +66,7 @@ class Server:
         self._on_close = on_close
         self._background = Background(parts)
         self._inference = InferenceApp(parts.handler, app.gatekeeper)
+        self._plain_rows = PlainRows(self._others, parts.scoring)
         self._invocations = InvocationsApp(parts.handler, app.gatekeeper)
         api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
         self._api = SecureHeaders(
@@ -86,6 +90,11 @@ class Server:
         refuse = refuse_mlflow(door, refuse_page(renderer))
         self._mlflow = SecureHeaders(Identified(door, app, parts.sessions, cookie_writes=True, refuse=refuse))
 
+    @property
+    def protocol(self) -> Any:
+        """For uvicorn's ``http``: plain rows are answered before they become ASGI."""
+        return protocol_of(self.parts.scoring)
+
     def new_ticket(self, principal: Principal) -> str:
         """A path that signs ``principal`` in once, within ten minutes: ``/signin?ticket=...``."""
         return f"/signin?ticket={self.parts.tickets.issue(principal.name)}"
@@ -93,14 +102,14 @@ class Server:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or begin and end with the process."""
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._plain_rows(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _others(self, scope: Scope, receive: Receive, send: Send) -> None:
         clock, path = self.parts.app.clock, scope["path"]
         started_s = clock.monotonic_s()
         if path.startswith("/v2/") or path == "/v2":
@@ -175,7 +184,7 @@ def build_server(
         with open_app(read_settings()) as app, launch(app, role="server") as work:
             server = build_server(app, work)
             print("http://127.0.0.1:8000" + server.new_ticket(app.me()))
-            uvicorn.run(server, loop="uvloop", http=server.parts.scoring.protocol)
+            uvicorn.run(server, loop="uvloop", http=server.protocol)
     """
     return Server(assemble(app, work), mlflow=mlflow, on_close=on_close)
 

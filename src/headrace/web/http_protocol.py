@@ -8,21 +8,18 @@ worded in one place. The two never work on one message.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headrace.access.gatekeeper import Gatekeeper
-from headrace.access.memory import Fresh
 from headrace.access.networks import network_of
-from headrace.core.errors import HeadraceError
 from headrace.core.identity import Principal
-from headrace.core.ports import Clock, Epoch
-from headrace.serving.heads import MAX_BODY_BYTES, Head, Heads
-from headrace.serving.microbatch import Asked, Lane, MicroBatches
+from headrace.serving.heads import MAX_BODY_BYTES, Head
+from headrace.serving.microbatch import Asked, Lane
+from headrace.serving.plain_rows import Scoring
 
-SLOWEST_S = 30.0
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _END = b"\r\n\r\n"
 
@@ -38,62 +35,14 @@ class _Known(NamedTuple):
     edition: object
 
 
-class Scoring:
-    """What the connections of one server share.
-
-    Args:
-        headers: sent with answers to records, beside those that every answer has.
-        slowest_s: how long a client may take to send the rest of a request that it has begun.
+def protocol_of(scoring: Scoring) -> Any:
+    """What uvicorn makes of each connection.
 
     Example::
 
-        uvicorn.run(server, http=scoring.protocol, loop="uvloop")
+        uvicorn.run(server, http=protocol_of(scoring), loop="uvloop")
     """
-
-    def __init__(
-        self,
-        batches: MicroBatches,
-        gatekeeper: Gatekeeper,
-        epoch: Epoch,
-        clock: Clock,
-        *,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
-        slowest_s: float = SLOWEST_S,
-    ) -> None:
-        self.batches = batches
-        self.heads = Heads()
-        self.clock = clock
-        self.slowest_s = slowest_s
-        self.seen = gatekeeper.seen
-        self.extra = {"tensors": b"", "record": b"".join(b"%b: %b\r\n" % header for header in headers)}
-        self._gatekeeper = gatekeeper
-        self._fresh: Fresh[str, None] = Fresh(epoch, clock)
-
-    @property
-    def protocol(self) -> Any:
-        """What uvicorn makes of each connection."""
-        return partial(ScoringProtocol, self)
-
-    @property
-    def moment(self) -> object:
-        """Another object as soon as anybody's rights may have changed."""
-        return self._fresh.now()
-
-    def admit(self, head: Head, network: str) -> Principal | None:
-        """Who asks, if they may; None: the ordinary way says why not."""
-        try:
-            principal = self._gatekeeper.authenticate(head.authorization, network)
-            allowed = self._gatekeeper.allows(principal, "predict", f"project:{head.project}")
-        except HeadraceError:
-            return None
-        return principal if allowed else None
-
-    def find_lane(self, head: Head, principal: Principal) -> Lane | None:
-        """Where its rows go; None: the ordinary way knows."""
-        try:
-            return self.batches.lane(head.project, principal)
-        except HeadraceError:
-            return None
+    return partial(ScoringProtocol, scoring)
 
 
 class ScoringProtocol(HttpToolsProtocol):
@@ -102,6 +51,7 @@ class ScoringProtocol(HttpToolsProtocol):
     def __init__(self, scoring: Scoring, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
         self._scoring = scoring
+        self._extra = {form: _lines(headers) for form, headers in scoring.headers.items()}
         self._network = ""
         self._known: _Known | None = None
         self._inside = False  # the parent's parser is within a message
@@ -203,10 +153,13 @@ class ScoringProtocol(HttpToolsProtocol):
         """Who asks and where it goes: as the last time, if nothing can have changed since."""
         scoring = self._scoring
         moment = scoring.moment
-        if known is not None and known.moment is moment and known.edition is scoring.batches.edition:
-            ends_s = known.principal.session.expires_s if known.principal.session else None
-            if ends_s is None or scoring.clock.now().timestamp() < ends_s:
-                return known
+        if (
+            known is not None
+            and known.moment is moment
+            and known.edition is scoring.batches.edition
+            and not scoring.has_ended(known.principal)
+        ):
+            return known
         principal = scoring.admit(head, self._network)
         if principal is None:
             self._known = None
@@ -222,7 +175,7 @@ class ScoringProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         known = self._known
-        extra = self._scoring.extra[known.head.form] if known is not None else b""
+        extra = self._extra[known.head.form] if known is not None else b""
         self.transport.write(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\n"
             b"headrace-record: %b\r\n%bcontent-length: %d\r\n\r\n%b"
@@ -287,5 +240,9 @@ class ScoringProtocol(HttpToolsProtocol):
         """Uvicorn's own, such as the date; it makes another list each second."""
         current = self.server_state.default_headers
         if self._defaults[0] is not current:
-            self._defaults = (current, b"".join(b"%b: %b\r\n" % header for header in current))
+            self._defaults = (current, _lines(current))
         return self._defaults[1]
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
