@@ -24,7 +24,7 @@ import yaml
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _END = "--- the block has ended:"
-_PORT = "8000"
+_PORT, _GRPC_PORT = "8000", "8001"
 _MAY_END_WITH = (0, 4)  # done, or waits for a person
 _LOOSE = re.compile(
     r"(?P<any>\.\.\.)|(?P<id>\b[0-9a-f]{8}-[0-9a-f]{4}[0-9a-f-]*|\b[0-9a-f]{64}\b)"
@@ -53,10 +53,14 @@ class Reader:
     Args:
         folder: where the shell begins.
         port: stands in for the pages' 8000.
+        grpc_port: stands in for their 8001; without it the server has no gRPC.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], port: int) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], port: int, grpc_port: int | None = None
+    ) -> None:
         self._port = str(port)
+        self._grpc_port = grpc_port
         self._environment = dict(environment)
         self._folder = folder
         self._server: subprocess.Popen[str] | None = None
@@ -93,18 +97,23 @@ class Reader:
     def serve(self) -> str:
         """Start the server; returns the line that it prints once it is up."""
         assert self._server is None, "one server is enough"
-        self._server = self._open(["headrace", "up", "--port", self._port])
+        options = [] if self._grpc_port is None else ["--grpc-port", str(self._grpc_port)]
+        self._server = self._open(["headrace", "up", "--port", self._port, *options])
         assert self._server.stdout is not None
         return self._server.stdout.readline()
 
     def _type(self, block: Block, where: str) -> str:
         if block.text.strip() == "headrace up":
             return self.serve()
-        text = block.text.replace(f":{_PORT}", f":{self._port}")
+        text = self._ported(block.text)
         text = re.sub(r"(headrace monitor replay .*)", rf"\1 --url http://127.0.0.1:{self._port}", text)
         printed, code = self._run(text)
         assert code in _MAY_END_WITH, f"{where} ended with {code}:\n{printed}{self._obituary()}"
         return printed
+
+    def _ported(self, text: str) -> str:
+        text = text.replace(f":{_PORT}", f":{self._port}")
+        return text.replace(f":{_GRPC_PORT}", f":{self._grpc_port}") if self._grpc_port else text
 
     def _obituary(self) -> str:
         """What the server said when it ended, if it has."""
@@ -127,13 +136,13 @@ class Reader:
         raise AssertionError(f"The shell ended in the middle of a block:\n{text}\n{''.join(lines)}")
 
     def _compare(self, block: Block, printed: str, where: str) -> None:
-        wanted = block.text.replace(f":{_PORT}", f":{self._port}")
+        wanted = self._ported(block.text)
         assert says(wanted, printed), f"{where} says\n{wanted}\nbut it printed\n{printed}"
 
     def _save(self, block: Block) -> None:
         name, _, code = block.text.partition("\n")
         with (self._folder / name.removeprefix("# ").strip()).open("a", encoding="utf-8") as file:
-            file.write(code)
+            file.write(self._ported(code))
 
     def _declare(self, block: Block) -> None:
         path = self._folder / "headrace.yaml"

@@ -113,10 +113,13 @@ def test_boolean_and_text_targets_are_answered(live: Live) -> None:
     assert kinds == {"größe": "FP64", "flag": "BOOL", "select": "BYTES"}
     before = live.answered("flags")
     one = live.ann.post(INFER, json={"inputs": FLAG}).json()
-    predicted, probability = (output["data"] for output in one["outputs"])
+    predicted, probability, confidence = (output["data"] for output in one["outputs"])
     assert predicted == [True]
     assert 0.9 < probability[0] <= 1
-    assert one["parameters"] == {"release": live.releases["flags"], "arm": "live"}
+    assert confidence == probability
+    answered = one["parameters"]
+    assert (answered["release"], answered["arm"]) == (live.releases["flags"], "live")
+    assert answered["infer_ms"] > 0
     nulls = [tensor("größe", "FP64", None), tensor("flag", "BOOL", None), tensor("select", "BYTES", None)]
     assert live.ann.post(INFER, json={"inputs": nulls}).status_code == 200
 
@@ -124,7 +127,8 @@ def test_boolean_and_text_targets_are_answered(live: Live) -> None:
         "/v2/models/grades/infer",
         json={"inputs": [tensor("a", "FP64", 2.0, -2.0), tensor("b", "FP64", 1.0, -1.0)]},
     ).json()
-    grades, shares = graded["outputs"]
+    grades, shares, sure = graded["outputs"]
+    assert sure["data"] == [max(shares["data"][:3]), max(shares["data"][3:])]
     assert grades["data"] == ["high", "low"]
     assert (shares["shape"], sum(shares["data"])) == ([2, 3], pytest.approx(2.0))
     assert live.answered("flags") == before + 2
@@ -272,7 +276,7 @@ def test_the_api_explains_what_is_wrong(live: Live) -> None:
         ({"records": [record, {"größe": 0.5}]}, 400, "Expected the same names in every record"),
         ({"records": [record | {"größe": [1]}]}, 422, "records.0.größe"),
         ({"records": []}, 422, "at least 1 item"),
-        ({}, 422, "Field required"),
+        ({}, 422, "exactly one of record, records and columns is expected"),
     ):
         refused = live.ann.post(url, json=body)
         assert refused.status_code == status, refused.text

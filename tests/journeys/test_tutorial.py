@@ -51,11 +51,12 @@ class Finished(NamedTuple):
     n_run: int
 
     @contextmanager
-    def read_on(self, folder: str) -> Iterator[Reader]:
+    def read_on(self, folder: str, grpc_port: int | None = None) -> Iterator[Reader]:
         """Somebody who has just finished the tutorial, with the server up, in this folder."""
         shutil.rmtree(self.place)
         shutil.copytree(self.copy, self.place)  # in its old place: a home knows its projects' folders
-        with Reader(self.place / folder, environment(self.place / "home"), free_port()) as follower:
+        home = environment(self.place / "home")
+        with Reader(self.place / folder, home, free_port(), grpc_port) as follower:
             follower.serve()
             yield follower
 
@@ -95,6 +96,13 @@ def test_the_tutorial_does_what_it_says(finished: Finished) -> None:
 def test_a_how_to_page_goes_on_from_there(finished: Finished, page: str) -> None:
     with finished.read_on("work/deliveries") as follower:
         assert follower.follow(DOCS / "how-to" / f"{page}.md") >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("DEP-07", "DEP-08")
+def test_the_page_on_calling_models_does_what_it_says(finished: Finished) -> None:
+    with finished.read_on("work/deliveries", grpc_port=free_port()) as follower:
+        assert follower.follow(DOCS / "how-to" / "call-a-model.md") >= 8
 
 
 def test_the_page_on_services_does_what_it_says(reader: Reader) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from headrace.serving.metadata import model_config, model_metadata, server_metadata, statistics
 from headrace.serving.models import LoadedModel, LoadedModels
-from headrace.serving.statistics import Stopwatch, Tally
+from headrace.serving.statistics import Tally
 from headrace.testing.clock import START, FakeClock
 from tests.serving.scene import Classifier, Forecaster, Numeric, StubModel
 
@@ -77,11 +77,6 @@ def test_durations_are_counted_apart() -> None:
         "compute_output": {"count": 2, "ns": 1_500_000},
     }
     assert statistics("cars", "3", Tally())["last_inference"] == 0
-
-
-def test_a_stopwatch_measures_laps_and_all_of_them() -> None:
-    watch = Stopwatch(10.0)
-    assert (watch.lap_ms(10.5), watch.lap_ms(12.5), watch.total_ms()) == (500.0, 2000.0, 2500.0)
 
 
 def test_the_server_names_its_extensions() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def test_every_form_says_the_same() -> None:
     assert _read(inputs={"mileage": [[1.5], [None]], "model": [["a3"], ["a4"]]}) == COLUMNS
     matrix = Matrix([COLUMNS["mileage"], COLUMNS["model"]])
     assert _read(instances=ROWS) == _read(inputs=ROWS) == matrix
-    assert read_csv(b"mileage,model\r\n1.5,a3\r\n,a4\r\n").values == COLUMNS
+    assert read_csv(b"mileage,model\r\n1.5,a3\r\n,a4\r\n", {}).values == COLUMNS
 
 
 def test_one_row_may_come_without_lists() -> None:
@@ -53,7 +54,7 @@ def test_params_say_who_asks_and_when() -> None:
 
 
 def test_csv_columns_have_the_type_of_all_their_cells() -> None:
-    call = read_csv(b'\xef\xbb\xbfn,t,b,m,g\n1,"a, b",true,1,\n2e3,,False,x,NA\n')
+    call = read_csv(b'\xef\xbb\xbfn,t,b,m,g\n1,"a, b",true,1,\n2e3,,False,x,NA\n', {})
     assert call.values == {
         "n": [1.0, 2000.0],
         "t": ["a, b", None],
@@ -112,16 +113,23 @@ def test_what_is_no_payload_is_explained(body: bytes, message: str) -> None:
 )
 def test_what_is_no_table_is_explained(body: bytes, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        read_csv(body)
+        read_csv(body, {})
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(alphabet='a1",\n\r \x00', max_size=60).map(str.encode)))
 def test_no_bytes_do_harm(body: bytes) -> None:
-    for read in (read_json, read_csv):
+    for read in (read_json, partial(read_csv, kinds={"a": "text"})):
         try:
             read(body)
         except InvalidInput:
             continue
+
+
+def test_text_that_looks_like_numbers_stays_text_where_the_model_expects_text() -> None:
+    assert read_csv(b"zip,n\n007,7\n,8\n", {"zip": "text", "n": "number"}).values == {
+        "zip": ["007", None],
+        "n": [7.0, 8.0],
+    }
 
 
 _JSON = st.recursive(

@@ -22,7 +22,7 @@ from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import Choice, RouteTable
 from headrace.serving.scoring import Scored, score
-from headrace.serving.statistics import Stopwatch, Tally
+from headrace.serving.statistics import Tally
 from headrace.store.records import encode_failure, encode_prediction
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class _Asked(NamedTuple):
     principal: str
     at: datetime
     request_id: str | None
-    watch: Stopwatch
+    started_s: float
 
 
 class Handler:
@@ -128,38 +128,40 @@ class Handler:
         if not self._gatekeeper.allows(principal, "predict", _resource(project)):
             await self.require(principal, "predict", project)
         _check_texts(key, request_id, version, keys)
-        now = self._clock.now()
-        prediction_id = new_id(now)
-        choice = self._choose(project, key or prediction_id, version)
-        watch = Stopwatch(self._clock.monotonic_s())
-        asked = _Asked(prediction_id, project, choice, principal.name, now, request_id, watch)
+        asked = self._ask(project, key, version, principal, request_id)
+        choice = asked.choice
         rules = self._rules_of(project)
         values: Values = {}
         n_rows = 0
         try:
-            loaded = await self._loaded(choice.release_id)
-            values = await self._by_name(columns, project, choice.release_id if version else None)
+            # What is usual is not awaited: each coroutine would cost as much as a check of a value.
+            loaded = self._models.find(choice.release_id) or await self._load(choice.release_id)
+            if isinstance(columns, Matrix):
+                values = await self._by_name(columns, asked, version)
+            else:
+                values = columns
             n_rows = count_rows(loaded, values)
             _check_request(loaded, outputs, keys, n_rows)
-            scored = await self._scored(loaded, values, n_rows)
+            if n_rows <= INLINE_ROWS:
+                scored = score(loaded, values, n_rows, self._clock)
+            else:
+                scored = await asyncio.to_thread(score, loaded, values, n_rows, self._clock)
         except UserError as error:
-            if isinstance(error, InvalidInput):
-                sender = Sender(project, principal.name)
-                self._refused[sender] = self._refused.get(sender, 0) + 1
+            self._note_refusal(error, project, principal)
             raise
         except Exception as error:
             # Boundary: a model is user code. Its failure is evidence about its release.
             text = rules.text(f"{type(error).__name__}: {error}", values, keys)
             raise await self._fail(asked, n_rows, error, text) from error
-        scored_ms = watch.lap_ms(self._clock.monotonic_s())
+        scored_s = self._clock.monotonic_s()
         prediction = Prediction(
-            id=prediction_id,
+            id=asked.id,
             project=project,
             release_id=choice.release_id,
             arm=choice.arm,
             principal=principal.name,
-            at=now,
-            event_time=event_time or scored.latest or now,
+            at=asked.at,
+            event_time=event_time or scored.latest or asked.at,
             n_rows=n_rows,
             columns=scored.columns,
             outputs=scored.outputs,
@@ -170,7 +172,7 @@ class Handler:
             unseen=scored.unseen,
         )
         await self._recorder.record(project, encode_prediction(rules.prediction(prediction)))
-        self._count(asked, n_rows, scored, scored_ms)
+        self._count(asked, n_rows, scored, scored_s)
         return prediction
 
     async def require(self, principal: Principal, action: str, project: str) -> None:
@@ -268,34 +270,44 @@ class Handler:
         """Whether routes are known and answers can be stored."""
         return self._routes.age_s() is not None and self._recorder.healthy()
 
-    async def _loaded(self, release_id: str) -> LoadedModel:
-        loaded = self._models.find(release_id)
-        return await asyncio.to_thread(self._models.get, release_id) if loaded is None else loaded
+    def _ask(
+        self, project: str, key: str | None, version: str | None, principal: Principal, request_id: str | None
+    ) -> _Asked:
+        """Give a request its id, its release and its moment."""
+        now = self._clock.now()
+        prediction_id = new_id(now)
+        choice = self._choose(project, key or prediction_id, version)
+        started_s = self._clock.monotonic_s()
+        return _Asked(prediction_id, project, choice, principal.name, now, request_id, started_s)
 
-    async def _by_name(self, columns: Values | Matrix, project: str, asked_id: str | None) -> Values:
-        """A matrix by the names of the model that metadata describes: the one asked for, else the live."""
-        if not isinstance(columns, Matrix):
-            return columns
-        described = asked_id or self._routes.get(project).live
-        return named(columns, (await self._loaded(described)).inputs)
+    async def _load(self, release_id: str) -> LoadedModel:
+        return await asyncio.to_thread(self._models.get, release_id)
 
-    async def _scored(self, loaded: LoadedModel, values: Values, n_rows: int) -> Scored:
-        if n_rows <= INLINE_ROWS:
-            return score(loaded, values, n_rows, self._clock)
-        return await asyncio.to_thread(score, loaded, values, n_rows, self._clock)
+    async def _by_name(self, matrix: Matrix, asked: _Asked, version: str | None) -> Values:
+        """By the names of the model that metadata describes: the version asked for, else the live one."""
+        described = asked.choice.release_id if version else self._routes.get(asked.project).live
+        return named(matrix, (self._models.find(described) or await self._load(described)).inputs)
 
-    def _count(self, asked: _Asked, n_rows: int, scored: Scored, scored_ms: float) -> None:
+    def _note_refusal(self, error: UserError, project: str, principal: Principal) -> None:
+        if isinstance(error, InvalidInput):
+            sender = Sender(project, principal.name)
+            self._refused[sender] = self._refused.get(sender, 0) + 1
+
+    def _count(self, asked: _Asked, n_rows: int, scored: Scored, scored_s: float) -> None:
+        ended_s = self._clock.monotonic_s()
         tally = self._tally(asked)
         tally.answered += 1
         tally.rows += n_rows
-        tally.queue_ms += max(scored_ms - scored.prepare_ms - scored.infer_ms, 0.0)
+        tally.queue_ms += max((scored_s - asked.started_s) * 1000 - scored.prepare_ms - scored.infer_ms, 0.0)
         tally.prepare_ms += scored.prepare_ms
         tally.infer_ms += scored.infer_ms
-        tally.record_ms += asked.watch.lap_ms(self._clock.monotonic_s())
-        tally.answered_ms += asked.watch.total_ms()
+        tally.record_ms += (ended_s - scored_s) * 1000
+        tally.answered_ms += (ended_s - asked.started_s) * 1000
 
     def _tally(self, asked: _Asked) -> Tally:
-        tally = self._tallies.setdefault(asked.choice.release_id, Tally())
+        tally = self._tallies.get(asked.choice.release_id)
+        if tally is None:
+            tally = self._tallies[asked.choice.release_id] = Tally()
         tally.last_at = asked.at
         return tally
 
@@ -336,10 +348,9 @@ class Handler:
             error=text[:1000],
             request_id=asked.request_id,
         )
-        asked.watch.lap_ms(self._clock.monotonic_s())
         tally = self._tally(asked)
         tally.failed += 1
-        tally.failed_ms += asked.watch.total_ms()
+        tally.failed_ms += (self._clock.monotonic_s() - asked.started_s) * 1000
         # Where it broke, but not with which values: those are only in the error's own text.
         where = "".join(traceback.format_tb(error.__traceback__))
         _log.error("Release %s failed on %s: %s\n%s", release_id, failure.id, failure.error, where)

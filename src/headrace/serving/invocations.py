@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib.metadata import version
 
 import msgspec
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.networks import network_of
+from headrace.core.identity import Principal
 from headrace.serving.handler import Handler
-from headrace.serving.mlflow_forms import InvocationCall, encode_answer, read_csv, read_json
+from headrace.serving.mlflow_forms import encode_answer, read_csv, read_json
 from headrace.serving.wire import (
     INLINE_BYTES,
     MAX_BODY_BYTES,
@@ -79,11 +81,10 @@ class InvocationsApp:
             raise Refused(
                 404, f"{path[:200]!r} names no model, and this server has several: /invocations/MODEL."
             )
+        media_type = _media_type(headers.media_type)
         body = await read_body(headers, receive, self._max_body_bytes)
-        if len(body) <= INLINE_BYTES:
-            call = _read(headers.media_type, body)
-        else:
-            call = await asyncio.to_thread(_read, headers.media_type, body)
+        read = partial(read_csv, kinds=await self._kinds(me, name)) if media_type == _CSV else read_json
+        call = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
         prediction = await self._handler.predict(
             name,
             call.values,
@@ -95,16 +96,17 @@ class InvocationsApp:
         )
         return Answer(200, encode_answer(prediction, self._handler.version(prediction.release_id)))
 
+    async def _kinds(self, me: Principal, name: str) -> dict[str, str]:
+        """What the live model's inputs are, by name: CSV does not say whether 007 is a number."""
+        await self._handler.require(me, "predict", name)
+        return dict((await self._handler.describe(name))[0].kinds)
 
-def _read(media_type: str, body: bytes) -> InvocationCall:
-    kind, *parameters = (part.strip() for part in media_type.lower().split(";"))
+
+def _media_type(header: str) -> str:
+    kind, *parameters = (part.strip() for part in header.lower().split(";"))
     for parameter in parameters:
         if parameter.replace('"', "") not in ("charset=utf-8", "charset=utf8", ""):
-            raise Refused(
-                415, f"The content type is {media_type[:80]!r}. Expected no parameter but charset=utf-8."
-            )
-    if kind == _JSON:
-        return read_json(body)
-    if kind == _CSV:
-        return read_csv(body)
-    raise Refused(415, f"The content type is {media_type[:80]!r}. Expected {_JSON} or {_CSV}.")
+            raise Refused(415, f"The content type is {header[:80]!r}. Expected charset=utf-8.")
+    if kind not in (_JSON, _CSV):
+        raise Refused(415, f"The content type is {header[:80]!r}. Expected {_JSON} or {_CSV}.")
+    return kind

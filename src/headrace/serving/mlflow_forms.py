@@ -80,10 +80,12 @@ def read_json(body: bytes) -> InvocationCall:
     return InvocationCall(values, params.key, params.keys, moment, params.version)
 
 
-def read_csv(body: bytes) -> InvocationCall:
-    """Read CSV with headings: numbers, ``true`` and ``false`` are read as such; an empty cell is a gap.
+def read_csv(body: bytes, kinds: Mapping[str, str]) -> InvocationCall:
+    """Read CSV with headings; an empty cell, and what pandas takes for one, is a gap.
 
-    A column is numbers, or true and false, when all its cells are; it is text otherwise.
+    Args:
+        kinds: input name to kind. A column of text stays text, even if it looks like numbers; any other is
+            numbers, or true and false, when all its cells are.
 
     Raises:
         InvalidInput: it is no such table.
@@ -101,7 +103,9 @@ def read_csv(body: bytes) -> InvocationCall:
             raise InvalidInput(
                 f"Row {index} of the CSV has {len(row)} cells. Expected {len(names)}, one per heading."
             )
-    columns = (_typed([row[place] for row in rows[1:]]) for place in range(len(names)))
+    columns = (
+        _typed([row[place] for row in rows[1:]], kinds.get(name, "")) for place, name in enumerate(names)
+    )
     return InvocationCall(_unique(names, columns))
 
 
@@ -218,7 +222,9 @@ def _unique(names: list[str], columns: Iterable[list[Any]]) -> Columns:
     return found
 
 
-def _typed(cells: list[str]) -> list[Any]:
+def _typed(cells: list[str], kind: str) -> list[Any]:
+    if kind == "text":
+        return [None if cell in _GAPS else cell for cell in cells]
     present = [cell for cell in cells if cell not in _GAPS]
     if present and all(cell.lower() in _BOOLEANS for cell in present):
         return [None if cell in _GAPS else _BOOLEANS[cell.lower()] for cell in cells]

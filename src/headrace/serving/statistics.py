@@ -31,26 +31,3 @@ class Tally:
     infer_ms: float = 0.0
     record_ms: float = 0.0
     last_at: datetime | None = None
-
-
-class Stopwatch:
-    """Milliseconds between moments of one request.
-
-    Args:
-        started_s: the monotonic second at which the request came.
-    """
-
-    __slots__ = ("_at_s", "_started_s")
-
-    def __init__(self, started_s: float) -> None:
-        self._started_s = self._at_s = started_s
-
-    def lap_ms(self, now_s: float) -> float:
-        """Since the last lap."""
-        lap_ms = (now_s - self._at_s) * 1000
-        self._at_s = now_s
-        return lap_ms
-
-    def total_ms(self) -> float:
-        """From the start to the last lap."""
-        return (self._at_s - self._started_s) * 1000

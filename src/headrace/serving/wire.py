@@ -126,31 +126,23 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
 
 def read_headers(scope: Scope) -> Headers:
     """Pick the few that matter in one pass; ASGI gives names in lower case."""
-    found: dict[bytes, str] = {}
+    authorization: str | None = None
+    header_length: str | None = None
+    length = encoding = accepted = media_type = ""
     for name, value in scope["headers"]:
-        if name in _WANTED:
-            found[name] = value.decode("latin-1")
-    get = found.get
-    return Headers(
-        get(b"authorization"),
-        get(b"content-length", ""),
-        get(b"content-encoding", "").strip().lower(),
-        get(b"accept-encoding", "").lower(),
-        get(b"content-type", "").strip(),
-        get(b"inference-header-content-length"),
-    )
-
-
-_WANTED = frozenset(
-    (
-        b"authorization",
-        b"content-length",
-        b"content-encoding",
-        b"accept-encoding",
-        b"content-type",
-        b"inference-header-content-length",
-    )
-)
+        if name == b"authorization":
+            authorization = value.decode("latin-1")
+        elif name == b"content-length":
+            length = value.decode("latin-1")
+        elif name == b"content-type":
+            media_type = value.decode("latin-1").strip()
+        elif name == b"content-encoding":
+            encoding = value.decode("latin-1").strip().lower()
+        elif name == b"accept-encoding":
+            accepted = value.decode("latin-1").lower()
+        elif name == b"inference-header-content-length":
+            header_length = value.decode("latin-1")
+    return Headers(authorization, length, encoding, accepted, media_type, header_length)
 
 
 async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
