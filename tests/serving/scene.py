@@ -22,6 +22,7 @@ from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
+from headrace.serving.shadows import Shadows
 from headrace.store.records import decode_failure, decode_prediction
 from headrace.testing.factories import make_project
 from headrace.testing.memory import MemoryEvents
@@ -180,7 +181,7 @@ class Shelf:
 
 
 class Scene:
-    """A project ``cars`` with a live release ``r1`` and a canary ``r2`` that gets no traffic yet."""
+    """A project ``cars`` with a live release ``r1`` and a canary ``r2`` that is a shadow as yet."""
 
     def __init__(
         self,
@@ -201,18 +202,27 @@ class Scene:
         )
         self.recorder = Recorder(self.events)
         self.project = make_project()
+        self.shadows = Shadows(self.models, self.events, self.clock, self.rules_of)
         self.handler = Handler(
             self.routes,
             self.models,
             self.recorder,
             self.clock,
             self.door.gatekeeper,
-            lambda _: FieldRules(self.project, b"key"),
+            self.rules_of,
+            shadows=self.shadows,
         )
         self.app = InferenceApp(self.handler, self.door.gatekeeper, max_body_bytes=200_000)
         self.caller = self.person("caller", "operator")
         if refreshed:
             self.refresh()
+
+    def rules_of(self, _project: str) -> FieldRules:
+        return FieldRules(self.project, b"key")
+
+    def close(self) -> None:
+        self.shadows.close()
+        self.recorder.close()
 
     def person(self, name: str, *roles: str) -> Principal:
         return self.door.gatekeeper.authenticate(self.door.enter(name, *roles))
@@ -227,6 +237,9 @@ class Scene:
 
     def predictions(self) -> list[Prediction]:
         return [decode_prediction(record) for record in self._records("cars/predictions")]
+
+    def said_in_shadow(self) -> list[Prediction]:
+        return [decode_prediction(record) for record in self._records("cars/shadows")]
 
     def failures(self) -> list[Failure]:
         return [decode_failure(record) for record in self._records("cars/failures")]

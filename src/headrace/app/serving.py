@@ -11,6 +11,7 @@ from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
+from headrace.serving.shadows import Shadows
 from headrace.store.disk import hold
 
 SERVER = "server"
@@ -24,6 +25,7 @@ class Serving:
     routes: RouteTable
     models: LoadedModels
     recorder: Recorder
+    shadows: Shadows
     handler: Handler
 
 
@@ -36,8 +38,10 @@ def serving_of(app: App) -> Serving:
 
     models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
     recorder = Recorder(app.store.events)
-    handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, app.access.privacy.rules)
-    return Serving(routes=routes, models=models, recorder=recorder, handler=handler)
+    rules_of = app.access.privacy.rules
+    shadows = Shadows(models, app.store.events, app.clock, rules_of)
+    handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, rules_of, shadows=shadows)
+    return Serving(routes=routes, models=models, recorder=recorder, shadows=shadows, handler=handler)
 
 
 def reserve_home(app: App, address: str) -> None:

@@ -13,6 +13,15 @@ from headrace.web.latency import BOUNDS_S, Histogram
 from headrace.web.parts import Parts
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_COMPARED = {
+    "asked": "Requests that a shadow was asked since the server started.",
+    "failed": "Of those, requests that it could not answer.",
+    "skipped": "Requests that a shadow was not asked, because it did not keep up.",
+    "rows": "Rows that a shadow and the live release both answered.",
+    "same": "Of those, rows that they answered alike.",
+    "difference": "Absolute difference between the two, summed over those rows; another label counts 1.",
+}
+"""What is shown of each comparison with a shadow."""
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -31,7 +40,12 @@ class _Family(NamedTuple):
 def exposition(parts: Parts, me: Principal) -> str:
     """Everything about the projects that ``me`` may see."""
     visible = [project.name for project in reading.projects(parts.app, me)]
-    families = [*_server(parts), *_answers(parts, set(visible)), *_models(parts, me, visible)]
+    families = [
+        *_server(parts),
+        *_answers(parts, set(visible)),
+        *_shadows(parts, set(visible)),
+        *_models(parts, me, visible),
+    ]
     lines = [line for family in families for line in _lines(family)]
     lines += _histograms(parts, set(visible))
     return "\n".join(lines) + "\n"
@@ -72,6 +86,17 @@ def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         if stream.rpartition("/")[0] in visible
     ]
     yield _Family("headrace_log_records_total", "counter", "Records made durable since the start.", logged)
+
+
+def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:
+    shown = []
+    for release_id, comparison in parts.shadows.comparisons().items():
+        project = parts.app.store.releases.get(release_id).project
+        if project in visible:
+            shown.append(({"project": project, "release": release_id}, comparison))
+    for name, help_text in _COMPARED.items():
+        samples = [_Sample(labels, getattr(comparison, name)) for labels, comparison in shown]
+        yield _Family(f"headrace_shadow_{name}_total", "counter", help_text, samples)
 
 
 def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:

@@ -11,6 +11,7 @@ from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
+from headrace.serving.shadows import Shadows
 from headrace.web.latency import Latencies
 from headrace.web.sessions import Sessions, Tickets
 
@@ -24,6 +25,7 @@ class Parts:
     routes: RouteTable
     models: LoadedModels
     recorder: Recorder
+    shadows: Shadows
     handler: Handler
     tickets: Tickets
     sessions: Sessions
@@ -39,6 +41,7 @@ def assemble(app: App, work: Workflows) -> Parts:
         routes=serving.routes,
         models=serving.models,
         recorder=serving.recorder,
+        shadows=serving.shadows,
         handler=serving.handler,
         tickets=Tickets(app.store.expiring, app.clock),
         sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
