@@ -34,7 +34,7 @@ def shared(tmp_path: Path) -> Shared:
     return Shared(tmp_path)
 
 
-@pytest.mark.requirement("IDN-01")
+@pytest.mark.requirement("MCP-03")
 def test_a_sign_in_begun_at_one_process_is_finished_once_at_another(shared: Shared) -> None:
     one, other = shared.signins(), shared.signins()
     cookie = one.begin(ATTEMPT, "/security")

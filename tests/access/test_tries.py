@@ -35,7 +35,7 @@ def _is_heard(tries: Tries, name: str, place: Place) -> bool:
     return True
 
 
-@pytest.mark.requirement("MCP-03")
+@pytest.mark.requirement("MCP-04")
 def test_after_the_last_guess_nothing_is_heard_from_there_until_the_window_ends() -> None:
     shared = Shared()
     one, other = shared.tries(), shared.tries()
@@ -52,7 +52,7 @@ def test_after_the_last_guess_nothing_is_heard_from_there_until_the_window_ends(
     assert one.wrong("bot", HERE) is False
 
 
-@pytest.mark.requirement("MCP-03")
+@pytest.mark.requirement("MCP-04")
 def test_a_strangers_guesses_do_not_shut_out_who_knows_the_secret() -> None:
     tries = Shared().tries()
     for _ in range(MOST):

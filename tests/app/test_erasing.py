@@ -36,6 +36,7 @@ from headrace.testing import (
     make_run,
     make_settings,
 )
+from headrace.training.pipeline import PROBE_ROWS
 from headrace.training.rebuild import rebuild_run
 
 JANE, BOB = "47110815", "47120815"
@@ -254,13 +255,17 @@ def test_a_snapshot_loses_the_subject_and_says_so(kept: Kept) -> None:
     old, new = kept.snapshot(47110815.0, 47120815.0), kept.snapshot(47120815.0, 47130815.0, 47110815.0)
     other = kept.snapshot(47120815.0)
     store = kept.app.store
-    run = make_run(project="people", snapshot_id=new.id)
+    probes, elsewhere = (store.artifacts.put(name, "text/plain") for name in (b"of new", b"of other"))
+    run = make_run(project="people", snapshot_id=new.id, outputs={PROBE_ROWS: probes})
     store.runs.save(run)
+    store.runs.save(make_run(project="people", snapshot_id=other.id, outputs={PROBE_ROWS: elsewhere}))
     model = store.models.add(make_model(project="people", run_id=run.id))
     done = kept.erase()
     assert [(one.snapshot, one.rows) for one in done.snapshots] == [(old.id, 1), (new.id, 1)]
     assert done.snapshots[1].models == [f"people@{model.version}"]
     assert done.archives == [old.raw.digest, new.raw.digest]
+    assert not store.artifacts.has(probes.digest), "rows made from the subject's are gone too"
+    assert store.artifacts.has(elsewhere.digest)
     left = [
         load_snapshot(store.snapshots.get(s.id), store.tables)["person"].tolist() for s in (old, new, other)
     ]

@@ -6,6 +6,7 @@ import pytest
 
 from headrace.app import grants, waivers
 from headrace.app.composition import App, open_app
+from headrace.app.controls import RULES
 from headrace.app.inbox import inbox
 from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Role
@@ -64,3 +65,15 @@ def test_whoever_has_agreed_is_not_asked_again(app: App) -> None:
     waivers.decide(app, validator, waiver.id, "approved")
     (again,) = [one for one in inbox(app, validator) if one.kind == "waiver"]
     assert (again.may_decide, again.why_not) == (False, "you have agreed; somebody else is needed")
+
+
+@pytest.mark.requirement("GOV-17")
+def test_rules_that_wait_are_shown_until_they_are_decided(app: App) -> None:
+    ada, val = app.identities.resolve("ada"), _join(app, "val", "validator")
+    made = RULES.propose(app, ada, "forbidden_inputs: [gender]\n", "as decided in March")
+    (one,) = (one for one in inbox(app, val) if one.kind == "rules")
+    assert (one.id, one.why, one.may_decide) == (str(made.version), "as decided in March", True)
+    (mine,) = (one for one in inbox(app, ada) if one.kind == "rules")
+    assert mine.why_not == "yours: somebody else decides"
+    RULES.decide(app, val, made.version, "rejected")
+    assert all(one.kind != "rules" for one in inbox(app, val))

@@ -276,7 +276,6 @@ def _ci(team: Team, owner: Principal) -> Principal:
 
 
 @pytest.mark.requirement("GOV-02")
-@pytest.mark.requirement("IDN-05")
 def test_nobody_decides_what_their_own_service_asked_for(app: App) -> None:
     """A waiver, a role for a while, a policy and the controls: refused to the owner, and to who it was."""
     team = new_team(app)

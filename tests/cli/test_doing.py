@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from headrace.app.composition import open_app
+from headrace.app.operations import declare
+from headrace.testing import make_settings
 from tests.cli.conftest import Cli
+from tests.plugins.test_tensorboard import write_run
 
 TABLE = "id,year,price\n" + "".join(f"{i},{2000 + i % 20},{1000 + 37 * (i % 20) + i}\n" for i in range(60))
 
@@ -166,3 +170,20 @@ def test_what_is_printed_as_json_is_one_document(made: Cli) -> None:
         ("access", "user", "ls"),
     ):
         assert json.loads(made(*arguments, "--json").out) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("EXP-06")
+@pytest.mark.filterwarnings("ignore")  # MLflow's own code, on the newest of everything
+def test_runs_of_another_tool_are_imported_once_and_listed_with_the_project_s_own(made: Cli) -> None:
+    with open_app(make_settings(made.home, user=made.user)) as app:
+        declare(app, app.me(), Path("cars"))
+    write_run(Path("events") / "first")
+    wanted = "model", "import-runs", "events", "--project", "cars"
+    first, again = made(*wanted), made(*wanted, "--json")
+    assert first.code == 0, first.error
+    assert [line.split()[-1] for line in first.out.splitlines()] == ["IMPORTED", "now", "now"]
+    assert [one["new"] for one in again.json] == [False, False]
+    assert "first/tuned" in made("model", "runs", "cars").out
+    nothing = made("model", "import-runs", "cars", "--project", "cars")
+    assert (nothing.code, "holds no run that has ended" in nothing.error) == (2, True)

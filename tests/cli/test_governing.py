@@ -69,6 +69,12 @@ def test_check_holds_the_project_against_the_rules_of_its_workspace(
     assert cli("project", "controls", "approve", "1", "--as", "vic").code == 0
     assert cli("project", "controls", "ls", "--json").json[0]["state"] == "live"
     assert cli("project", "controls", "show").out.startswith("# version 1")
+    assert cli("project", "controls", "show", "1").out == "forbidden_inputs: [YEAR]\n"
+    assert cli("project", "controls", "show", "0", "--json").json["state"] == "superseded"
+    assert "-forbidden_inputs: [YEAR]" in cli("project", "controls", "diff", "0").out
+    assert cli("project", "controls", "diff", "1").out == "Nothing.\n"
+    back = cli("project", "controls", "revert", "--json").json
+    assert (back["version"], back["comment"]) == (2, "back to version 0, the default")
     monkeypatch.chdir("cars")
     checked = cli("check")
     assert checked.code == 3

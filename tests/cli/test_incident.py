@@ -23,7 +23,7 @@ def test_anybody_flags_and_somebody_looks_into_it(staffed: Cli) -> None:
     known = raised.json["id"]
     assert known in staffed(*incident, "ls", "--as", "grace").out
     assert staffed(*incident, "ls").out == "Nothing suspicious that is open.\n", "ada is the one flagged"
-    assert "It is about you" in staffed(*incident, "show", known).error
+    assert "There is no incident" in staffed(*incident, "show", known).error, "it is about them"
     assert "may not incident.work" in staffed(*incident, "ls", "--as", "vera").error
 
     assert staffed(*incident, "take", known[:13], "--as", "grace").out.endswith("investigating, by grace.\n")

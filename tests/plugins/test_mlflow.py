@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace.core.data import Artifact, ModelVersion, Run
+from headrace.core.data import Artifact, ModelVersion, Point, Run
 from headrace.core.errors import Conflict, InvalidInput, Unavailable
 from headrace.plugins.mlflow import MlflowTracker, workspace_name
 from headrace.testing.suites.tracker import TrackerSuite
@@ -127,6 +128,20 @@ def test_what_an_interrupted_attempt_left_is_completed(url: str) -> None:
     assert MlflowTracker(url).log_run(run_named()) == left.info.run_id
     assert client.get_run(left.info.run_id).data.metrics["mae"] == 1.5
     assert client.get_run(left.info.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.requirement("EXP-06")
+def test_metrics_arrive_by_step_under_names_that_mlflow_takes(url: str) -> None:
+    points = [Point(step=step, at=NOW, value=1.0 / (step + 1)) for step in range(3)]
+    run = run_named(metrics={"acc@5": 0.3, "other": 1.0}, params={"lr#1": 0.1, "../up": 2})
+    series = {"acc@5": points, "loss//train": points, "nan": [Point(step=0, at=NOW, value=math.nan)]}
+    tracking_id = MlflowTracker(url).log_run(run, series)
+    client = _client(url)
+    history = client.get_metric_history(tracking_id, "acc_5")
+    assert [(one.step, round(one.value, 4)) for one in history] == [(0, 1.0), (1, 0.5), (2, 0.3333)]
+    logged = client.get_run(tracking_id).data
+    assert {"acc_5", "loss_/train", "nan", "other"} <= set(logged.metrics)
+    assert logged.params["lr_1"] == "0.1"
 
 
 def test_a_failed_run_arrives_with_its_error(url: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from math import isnan
 from typing import Any
 
 import pytest
@@ -205,14 +204,20 @@ def test_a_model_is_loaded_when_a_route_is_newer_than_the_last_round(scene: Scen
     assert _predict(scene).outputs == {"predict": [21.5]}
 
 
-def test_not_a_number_is_kept_in_the_log(stage: Stage) -> None:
+@pytest.mark.parametrize(("value", "what"), [("nan", "not a number"), ("inf", "infinite")])
+def test_what_is_no_number_is_a_failure_of_the_release_and_no_answer(
+    stage: Stage, value: str, what: str
+) -> None:
     class Lost(StubModel):
         def score_row(self, values: Any) -> dict[str, Any]:
-            return {"predict": float("nan")}
+            return {"predict": float(value)}
 
     scene = stage(live=Lost())
-    _predict(scene)
-    assert isnan(scene.predictions()[0].outputs["predict"][0])
+    with pytest.raises(InternalError, match=r"release r1 could not answer \(ModelFailed\)"):
+        _predict(scene)
+    assert scene.failures()[0].error == f"ModelFailed: {what}: output 'predict' is {value}"
+    assert scene.handler.counts() == {"r1": (0, 1)}
+    assert scene.predictions() == []
 
 
 def test_what_cannot_be_stored_is_not_answered(scene: Scene) -> None:

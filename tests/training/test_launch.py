@@ -20,7 +20,7 @@ from headrace.core.project import Column
 from headrace.data.encoding import Encoding
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.job import PACKAGE, PROBE_ROWS, PROBES, TEST
+from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, TEST
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.package import PackageInfo, load_scorer
 from tests.training.examples import write_project
@@ -88,12 +88,33 @@ def test_an_original_that_refuses_gaps_makes_a_package_that_does(tmp_path: Path)
     )
     result = _train(tmp_path, body, "classification")
     answers = unpack_arrays((result.output / PROBES).read_bytes(), "They")
-    rows = read_file(result.output / PROBE_ROWS)
+    rows = read_file(result.output / PROBE_TABLE)
     gaps = np.isnan(rows["a"]) | np.isnan(rows["b"])
     assert gaps.any()
     assert np.isnan(answers["predict"]).tolist() == gaps.tolist()
     with pytest.raises(InvalidInput, match="refuses"):
         load_scorer(result.output / PACKAGE).score_row([None, 1.0])
+
+
+def test_a_trainer_may_fit_a_pipeline_on_the_raw_frame(tmp_path: Path) -> None:
+    body = (
+        "    from sklearn.compose import ColumnTransformer\n"
+        "    from sklearn.preprocessing import StandardScaler\n"
+        "    from sklearn.tree import DecisionTreeRegressor\n"
+        "    from sklearn.pipeline import make_pipeline\n"
+        "    assert list(data.frame.columns) == ['a', 'b']\n"
+        "    scaled = ColumnTransformer([('s', StandardScaler(), ['b'])], remainder='passthrough')\n"
+        "    return make_pipeline(scaled, DecisionTreeRegressor()).fit(data.frame, data.y)\n"
+    )
+    result = _train(tmp_path, body)
+    scorer = load_scorer(result.output / PACKAGE)
+    assert (scorer.info.engine, scorer.info.takes) == ("onnx", "raw")
+    searched = result.report["search"]
+    assert (searched["outcome"], searched["passed_over"], searched["complete"]) == ("passed", [], True)
+    assert searched["n_rows"]["thresholds"] > 0
+    test = unpack_arrays((result.output / TEST).read_bytes(), "They")
+    rows = {name: values[:5] for name, values in ROWS.items()}
+    np.testing.assert_allclose(scorer.score(rows)["predict"], test["predict"], rtol=1e-12)
 
 
 @pytest.mark.parametrize(

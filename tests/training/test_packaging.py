@@ -12,9 +12,9 @@ import pytest
 
 from headrace.checks.searching import Budget, search
 from headrace.core.clock import SystemClock
-from headrace.core.errors import InvalidInput, UserCodeError
+from headrace.core.errors import GateFailed, InvalidInput, UserCodeError
 from headrace.core.project import Task
-from headrace.training.archives import unpack_files
+from headrace.training.archives import pack_files, unpack_files
 from headrace.training.original import Original
 from headrace.training.package import PackageScorer, load_scorer
 from headrace.training.packaging import Packaged, asked_raw, asker, make_package
@@ -186,6 +186,20 @@ def test_an_estimator_that_does_not_convert_answers_by_itself_behind_the_same_pr
     np.testing.assert_allclose([scorer.score_row(row)["predict"] for row in rows_of(fresh)], expected)
 
 
+def test_a_kept_estimator_that_is_damaged_or_exchanged_is_not_loaded(tmp_path: Path) -> None:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    files = unpack_files(packaged(fitted(HistGradientBoostingRegressor(max_iter=3)))[0].package, "")
+    marker = tmp_path / "ran"
+    bomb = f"cposix\nsystem\n(Vtouch {marker}\ntR.".encode()
+    for content in (bomb, files["model.pkl"][:-100], b""):
+        with pytest.raises((GateFailed, InvalidInput), match=r"model\.pkl"):
+            load_scorer(pack_files(files | {"model.pkl": content}))
+    assert not marker.exists()
+    with pytest.raises(InvalidInput, match=r"has no model\.pkl"):
+        load_scorer(pack_files({name: data for name, data in files.items() if name != "model.pkl"}))
+
+
 def test_a_pipeline_that_cannot_be_read_answers_untouched_in_a_process_of_its_own() -> None:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import Ridge
@@ -238,8 +252,6 @@ def test_a_pipeline_over_encoded_features_is_compiled_too() -> None:
 def test_a_plan_that_was_changed_is_told_from_the_original() -> None:
     found, scorer, ask = packaged(fitted(boosting("regression")))
     files = unpack_files(found.package, "")
-    from headrace.training.archives import pack_files
-
     plan = json.loads(files["plan.json"])
     (scaled,) = [n for n in plan["inputs"][1]["numbers"] if n["steps"][-1][0] == "affine"]
     scaled["steps"][-1][1] += 0.6

@@ -10,10 +10,12 @@ import pytest
 
 from headrace.core.canonical import canonical_json
 from headrace.core.data import Run
+from headrace.core.project import PrivacySpec
 from headrace.data.history import History
 from headrace.store import Store
 from headrace.training.archives import pack_arrays, pack_files, unpack_arrays, unpack_files
 from headrace.training.package import MEDIA_TYPE, load_scorer
+from headrace.training.pipeline import recipe_of
 from headrace.training.proof import compare_answers, history_difference, prove_package
 from headrace.training.training_set import load_rows, load_training_set
 from tests.training.conftest import KINDS, Trained
@@ -67,6 +69,24 @@ def test_a_changed_threshold_or_leaf_is_caught(trained: dict[str, Trained]) -> N
         assert "the largest difference is" in proof.reason
         assert set(proof.evidence["probe_rows"]["worst_input"]) == {"size", "year", "fuel"}
         assert ", on {'size': " in proof.reason
+
+
+def test_values_of_people_are_not_shown_in_the_reason(trained: dict[str, Trained]) -> None:
+    store, _, _, _, runs = trained["numbers"]
+    run = runs["lightgbm"]
+    recipe = recipe_of(store, run)
+    privacy = PrivacySpec(basis="consent", fields={"year": "drop"})
+    people = replace(recipe, project=replace(recipe.project, privacy=privacy))
+    kept = store.artifacts.put(canonical_json(people), "application/json")
+    files = _files(store, run)
+    plan = json.loads(files["plan.json"])
+    plan["inputs"][0]["numbers"][0]["steps"] = [["affine", 1.0, 1.0]]
+    changed = _with_files(store, run, plan_json=canonical_json(plan))
+    proof = prove_package(store, replace(changed, outputs=run.outputs | {"recipe": kept}))
+    assert proof.outcome == "failed"
+    worst = proof.evidence["probe_rows"]["worst_input"]
+    assert (worst["year"], worst["fuel"]) == ("<year>", "<fuel>")
+    assert worst["size"] is None or isinstance(worst["size"], float)
 
 
 @pytest.mark.requirement("GAT-03")

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from headrace.core.data import Artifact, ModelVersion, Run
+from headrace.core.data import Artifact, ModelVersion, Point, Run
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import ArtifactStore
 from headrace.testing.clock import FakeClock
@@ -20,7 +21,8 @@ class Notebook:
         self.runs: list[str] = []
         self.packages: list[bytes] = []
 
-    def log_run(self, run: Run) -> str:
+    def log_run(self, run: Run, series: Mapping[str, Sequence[Point]] | None = None) -> str:
+        assert series is None
         self.runs.append(run.id)
         return f"tracked-{run.id}"
 
@@ -30,6 +32,9 @@ class Notebook:
 
     def fetch(self, project: str, model: str, version: str, folder: Path) -> None:
         raise AssertionError("nothing is fetched here")
+
+    def annotate(self, project: str, model: str, version: str, tags: Mapping[str, str]) -> None:
+        raise AssertionError("publishing a model says nothing of it")
 
     def set_live(self, project: str, registry_version: str) -> None:
         raise AssertionError("publishing a model does not make it live")

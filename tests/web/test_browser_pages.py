@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
+from headrace.core.identity import ROLES, Principal
 from headrace.web.server import Server
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import Site
@@ -68,6 +69,35 @@ def test_every_page_can_be_read_and_worked_by_everybody(
     assert all(title.endswith(" · Headrace") for title in titles)
 
 
+@pytest.mark.parametrize(("scheme", "size"), [("dark", DESK), ("light", PHONE)])
+def test_pages_with_nothing_on_them_say_what_will_be_there(
+    browser: Browser,
+    site: Site,
+    listen: Callable[[Server], str],
+    scheme: Literal["light", "dark"],
+    size: tuple[int, int],
+) -> None:
+    nora = Principal(
+        name="nora", kind="person", roles=ROLES, created_at=site.app.clock.now(), workspace="north"
+    )
+    site.app.store.principals.save(nora)
+    site.app.store.epoch.advance()
+    tab = visit(browser, site, listen(site.server), by="nora", scheme=scheme, size=size)
+    for path, said in {
+        "/": "No project yet",
+        "/approvals": "Nothing waits",
+        "/access": "Every role was needed",
+        "/policy": "Nothing was ever proposed here",
+        "/policy/rules": "Nothing was ever proposed here",
+        "/policy/waivers": "No project deviates from a rule",
+        "/incidents": "Nothing to look into",
+        "/audit": "Audit",
+    }.items():
+        page = tab.open(path)
+        expect(page.locator("main")).to_contain_text(said)
+        assert [path, *page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == [path]
+
+
 def test_a_question_is_answered_with_the_rule_and_leads_to_its_line(
     browser: Browser, site: Site, governed: Governed, listen: Callable[[Server], str]
 ) -> None:
@@ -76,8 +106,8 @@ def test_a_question_is_answered_with_the_rule_and_leads_to_its_line(
     page.get_by_role("link", name="What it may").click()
     expect(page.get_by_label("Identity")).to_have_value("grace")
     page.get_by_label("Action").select_option("release.approve")
-    page.get_by_label("On").fill("project:cars")
-    page.get_by_label("On").press("Enter")
+    page.get_by_label("Resource").fill("project:cars")
+    page.get_by_label("Resource").press("Enter")
     expect(page.get_by_role("heading", level=2)).to_contain_text("grace may release.approve on project:cars")
     page.get_by_role("link", name="validator, line").click()
     expect(page.locator(".code li:target")).to_contain_text('@id("validator")')

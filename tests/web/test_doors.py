@@ -137,6 +137,7 @@ def strangers(site: Site) -> list[Principal]:
 def test_the_table_is_not_empty(site: Site) -> None:
     paths = {path for _, path in routes(site)}
     assert {"/", "/audit", "/api/v1/projects", "/v2/models/cars/infer", "/metrics"} <= paths
+    assert {"/policy/rules/1/decision", "/policy/check", "/policy/waivers/some"} <= paths
 
 
 @pytest.mark.requirement("MCP-05")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import pyotp
 import pytest
 
+from headrace.web.pages.security import qr_code
 from tests.web.conftest import Site
 from tests.web.governed import ADDRESSES, VIEWERS_PREDICT, post, text_of
 from tests.web.making import AUTHOR, VALIDATOR
@@ -87,7 +90,10 @@ def test_an_authenticator_app_is_set_up_by_a_picture_or_by_typing(own_site: Site
     page = grace.get("/security/app").text
     assert 'role="img" aria-label="QR code' in page
     assert '<path fill="#fff"' in page, "black on white in the dark too"
-    assert 'aria-label="Key"' in page
+    key = "".join(re.findall(r"<code>([A-Z2-7]{4})</code>", page))
+    link = pyotp.TOTP(key).provisioning_uri(name=VALIDATOR, issuer_name="Headrace")
+    assert qr_code(link) in page
+    assert qr_code(link.replace(key[:4], "AAAA")) not in page
     assert 'style="' not in page
 
 

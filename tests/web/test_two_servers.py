@@ -124,7 +124,6 @@ def _at_once(*acts: Callable[[], _T]) -> list[_T | HeadraceError]:
         return list(threads.map(run, acts))
 
 
-@pytest.mark.requirement("IDN-01")
 @pytest.mark.requirement("MCP-04")
 def test_a_browser_is_signed_in_at_both_and_signed_out_at_both(pair: Pair) -> None:
     pair.people("ann")
@@ -142,7 +141,7 @@ def test_a_browser_is_signed_in_at_both_and_signed_out_at_both(pair: Pair) -> No
         assert [pair.at(n, "GET", "/security", cookie).status_code for n in (0, 1)] == [401, 401]
 
 
-@pytest.mark.requirement("IDN-01")
+@pytest.mark.requirement("MCP-03")
 def test_a_session_ends_by_itself_at_both(pair: Pair) -> None:
     pair.people("ann")
     idle, used = pair.signed_in(0, "ann"), pair.signed_in(0, "ann")
@@ -158,7 +157,7 @@ def test_a_session_ends_by_itself_at_both(pair: Pair) -> None:
     assert store.clean() == 0
 
 
-@pytest.mark.requirement("IDN-01")
+@pytest.mark.requirement("MCP-03")
 def test_a_link_signs_one_browser_in_whoever_comes_first(pair: Pair) -> None:
     pair.people("ann")
     for _ in range(3):
@@ -196,7 +195,7 @@ def test_a_session_ends_with_the_sign_in_that_its_token_came_of(pair: Pair) -> N
     assert pair.at(0, "GET", "/security", cookie).status_code == 401
 
 
-@pytest.mark.requirement("IDN-02")
+@pytest.mark.requirement("MCP-08")
 def test_a_second_factor_begun_at_one_is_finished_at_the_other(pair: Pair) -> None:
     import pyotp
 
@@ -254,7 +253,8 @@ def _kinds(pair: Pair) -> set[str]:
 
 
 @pytest.mark.requirement("IDN-07")
-@pytest.mark.requirement("MCP-05")
+@pytest.mark.requirement("IDN-08")
+@pytest.mark.requirement("MCP-04")
 @pytest.mark.parametrize(
     ("steps", "kinds"),
     [
@@ -282,7 +282,7 @@ def test_what_is_odd_at_two_servers_together_is_found(
     assert standing == ["closed"] * len(kinds), "what was found is not found again by who begins anew"
 
 
-@pytest.mark.requirement("MCP-05")
+@pytest.mark.requirement("MCP-04")
 def test_who_begins_anew_knows_where_a_token_was(pair: Pair) -> None:
     pair.people("ann", "bob")
     _seen(pair.apps[0], HERE, "t")
@@ -297,7 +297,6 @@ def test_who_begins_anew_knows_where_a_token_was(pair: Pair) -> None:
     assert pair.apps[0].store.sightings.since(0) == []
 
 
-@pytest.mark.requirement("IDN-05")
 def test_the_last_two_administrators_do_not_take_each_other_away_at_one_instant(pair: Pair) -> None:
     pair.people("ann", "bob")
     one, other = (app.identities for app in pair.apps)
@@ -312,7 +311,6 @@ def test_the_last_two_administrators_do_not_take_each_other_away_at_one_instant(
         one.unfreeze(frozen[0], actor="x")
 
 
-@pytest.mark.requirement("IDN-05")
 def test_of_two_changes_of_one_identity_at_one_instant_none_is_lost(pair: Pair) -> None:
     pair.people("ann", "bob")
     pair.apps[0].identities.add("eve", ["developer"], actor="ann")

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from headrace.access.incidents import Incidents
 from headrace.access.vault import Vault
 from headrace.core.errors import Conflict, Denied, InvalidInput
-from headrace.core.identity import Credential, Incident, Principal
-from headrace.core.ids import derived_id, new_id
+from headrace.core.identity import Credential, Principal
+from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, RecordStore
 
 STEP_S = 30
@@ -33,7 +34,7 @@ class Codes:
     def __init__(
         self,
         credentials: RecordStore[Credential],
-        incidents: RecordStore[Incident],
+        incidents: Incidents,
         vault: Vault,
         clock: Clock,
     ) -> None:
@@ -118,17 +119,13 @@ class Codes:
             raise Denied(f"That code is wrong. Tries left: {MAX_WRONG - wrong}.")
         until = now + timedelta(seconds=LOCK_S)
         self._change(app, wrong=0, locked_until=until.isoformat())
-        self._incidents.add(
-            Incident(
-                id=new_id(now),
-                workspace=app.workspace,
-                subject=app.subject,
-                kind="code_guessing",
-                title=f"{MAX_WRONG} wrong codes in a row for {app.subject!r}",
-                raised_by="rule:second-factor",
-                at=now,
-                evidence={"credential": app.id, "locked_until": until.isoformat()},
-            )
+        self._incidents.open(
+            "code_guessing",
+            app.subject,
+            app.workspace,
+            title=f"{MAX_WRONG} wrong codes in a row for {app.subject!r}",
+            raised_by="rule:second-factor",
+            evidence={"credential": app.id, "locked_until": until.isoformat()},
         )
         raise Denied(_locked(until))
 

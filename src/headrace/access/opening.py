@@ -90,8 +90,9 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
     activity = Activity(uses, store.uses, store.sightings, clock, limits)
+    incidents = Incidents(store.incidents, store.audit, clock)
     vault = Vault(keys)
-    factors = SecondFactors(store.credentials, store.incidents, store.expiring, store.epoch, vault, clock)
+    factors = SecondFactors(store.credentials, incidents, store.expiring, store.epoch, vault, clock)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -105,7 +106,6 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         epoch=store.epoch,
         clock=clock,
     )
-    incidents = Incidents(store.incidents, store.audit, clock)
     return Access(
         identities=identities,
         keys=signing,

@@ -10,9 +10,10 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from headrace.access.incidents import Incidents
 from headrace.core.errors import Conflict, Denied, InvalidInput
-from headrace.core.identity import Credential, Incident, Principal
-from headrace.core.ids import derived_id, new_id
+from headrace.core.identity import Credential, Principal
+from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, RecordStore
 
 MAX_PASSKEYS = 10
@@ -65,9 +66,7 @@ class Passkeys:
         passkeys.check("ann", site, asked.challenge, answer)  # what her browser made of asked.options
     """
 
-    def __init__(
-        self, credentials: RecordStore[Credential], incidents: RecordStore[Incident], clock: Clock
-    ) -> None:
+    def __init__(self, credentials: RecordStore[Credential], incidents: Incidents, clock: Clock) -> None:
         self._credentials = credentials
         self._incidents = incidents
         self._clock = clock
@@ -188,18 +187,13 @@ class Passkeys:
         return [one for one in self._credentials.list(subject=name, state="live") if one.kind == "passkey"]
 
     def _report_copy(self, used: Credential, count: int) -> None:
-        now = self._clock.now()
-        self._incidents.add(
-            Incident(
-                id=new_id(now),
-                workspace=used.workspace,
-                subject=used.subject,
-                kind="passkey_copied",
-                title=f"A passkey of {used.subject!r} may have been copied: its counter went back",
-                raised_by="rule:second-factor",
-                at=now,
-                evidence={"credential": used.id, "count": count, "known": used.data["count"]},
-            )
+        self._incidents.open(
+            "passkey_copied",
+            used.subject,
+            used.workspace,
+            title=f"A passkey of {used.subject!r} may have been copied: its counter went back",
+            raised_by="rule:second-factor",
+            evidence={"credential": used.id, "count": count, "known": used.data["count"]},
         )
         raise Denied(
             "The counter of this passkey went back: there may be a copy of it. Use another one, and have "

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headrace.access.codes import Codes
+from headrace.access.incidents import Incidents
 from headrace.access.memory import Memory
 from headrace.access.passkeys import Passkeys
 from headrace.access.pending import Pending
 from headrace.access.vault import Vault
 from headrace.core.errors import Conflict, NotFound
-from headrace.core.identity import Credential, Incident, Proof
+from headrace.core.identity import Credential, Proof
 from headrace.core.ports import Clock, Epoch, ExpiringStore, RecordStore
 
 PROOF_S = 600
@@ -34,7 +35,7 @@ class SecondFactors:
     def __init__(
         self,
         credentials: RecordStore[Credential],
-        incidents: RecordStore[Incident],
+        incidents: Incidents,
         expiring: ExpiringStore,
         epoch: Epoch,
         vault: Vault,

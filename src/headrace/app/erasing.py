@@ -29,6 +29,7 @@ from headrace.monitoring.ingest import (
 )
 from headrace.store.columns import quoted
 from headrace.store.records import decode_outcome, decode_prediction, encode_prediction
+from headrace.training.pipeline import PROBE_ROWS
 
 _PASSES = 5
 
@@ -155,12 +156,19 @@ class Subject:
             held = self._held(snapshot)
             if held is None:
                 continue
+            self._forget_probes(snapshot)
             self._store.snapshots.erase(without_rows(snapshot, ~held, self._store.tables))
             done.append(Affected(snapshot=snapshot.id, rows=int(held.sum()), models=self._models(snapshot)))
         left = self._store.snapshots.list(self._project.name)
         for table in {snapshot.table for snapshot in left}:
             self._store.tables.forget(table, [s.table_version for s in left if s.table == table])
         return done
+
+    def _forget_probes(self, snapshot: Snapshot) -> None:
+        """Rows that a search for disagreement kept are made from training rows, and so from the subject's."""
+        for run in self._store.runs.list(self._project.name):
+            if run.snapshot_id == snapshot.id and PROBE_ROWS in run.outputs:
+                self._store.artifacts.remove(run.outputs[PROBE_ROWS].digest)
 
     def archives(self) -> Archives:
         """Raw originals that hold the subject."""

@@ -10,6 +10,7 @@ import typer
 from headrace.app.active import active, export_model
 from headrace.app.adopting import adopt, adopt_folder
 from headrace.app.artefacts import export_signed, scan_model, verify_export
+from headrace.app.importing import import_runs
 from headrace.app.operations import settle
 from headrace.app.reading import lineage, model_versions, rebuild, release_report, runs
 from headrace.app.workflows import launch
@@ -222,3 +223,32 @@ def import_model(
     else:
         print_release(report)
     finish(release, as_json=as_json)
+
+
+@app.command("import-runs")
+def import_other_runs(
+    folder: Annotated[Path, typer.Argument(help="What Sacred or a TensorBoard writer has written to.")],
+    project: Annotated[str, typer.Option("--project", help="The project that the runs belong to.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Record runs that were logged with Sacred or for TensorBoard, each once."""
+    with session(as_name) as s:
+        found = import_runs(s.app, s.me, project, folder)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("RUN", "VARIANT", "STATE", "METRICS", "IMPORTED"),
+        [
+            (
+                one.run.id,
+                one.run.variant,
+                one.run.state,
+                ", ".join(f"{name} {value:.4g}" for name, value in one.run.metrics.items()),
+                "now" if one.new else "before",
+            )
+            for one in found
+        ],
+        empty="",
+    )

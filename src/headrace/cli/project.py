@@ -13,6 +13,7 @@ from headrace.app.controls import RULES
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import GateFailed, InvalidInput, WaitsForPerson
+from headrace.core.identity import PolicyText
 from headrace.core.release import Waiver
 from headrace.projects.charter import project_schema
 from headrace.releases.waivers import Size, missing
@@ -138,9 +139,9 @@ def show_rules(
     """Print the rules in force, or another version's text."""
     with session(as_name) as s:
         found = controls.show(s.app, s.me)
-        text = RULES.show(s.app, s.me, version) if version is not None else None
-    if text is not None:
-        print_json(text) if as_json else typer.echo(text.text.rstrip())
+        other = None if version is None else RULES.show(s.app, s.me, version)
+    if other is not None:
+        print_json(other) if as_json else typer.echo(other.text.rstrip())
         return
     if as_json:
         print_json(
@@ -170,6 +171,25 @@ def list_rules(as_name: As = None, as_json: Json = False) -> None:
     )
 
 
+@rules.command("diff")
+def diff_rules(version: Version, as_name: As = None, as_json: Json = False) -> None:
+    """What a version would change of the rules in force."""
+    with session(as_name) as s:
+        changes = RULES.difference(s.app, s.me, version)
+    if as_json:
+        print_json({"version": version, "diff": changes})
+    else:
+        typer.echo(changes or "Nothing.", nl=not changes)
+
+
+@rules.command("revert")
+def revert_rules(comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
+    """Propose the rules that were in force before these."""
+    with session(as_name) as s:
+        proposed = RULES.revert(s.app, s.me, comment)
+    _proposed(proposed, as_json)
+
+
 @rules.command("propose")
 def propose_rules(
     file: Annotated[Path, typer.Argument(help="YAML file with the rules.")],
@@ -184,11 +204,7 @@ def propose_rules(
         raise InvalidInput(f"{file} cannot be read ({error}). Expected a YAML file.") from error
     with session(as_name) as s:
         proposed = RULES.propose(s.app, s.me, text, comment)
-    if as_json:
-        print_json(proposed)
-    else:
-        typer.echo(f"Version {proposed.version} waits for somebody other than {proposed.author!r}.")
-        typer.echo(f"Next: headrace project controls approve {proposed.version} --as NAME")
+    _proposed(proposed, as_json)
 
 
 @rules.command("approve")
@@ -201,6 +217,14 @@ def approve_rules(version: Version, comment: Comment = "", as_name: As = None, a
 def reject_rules(version: Version, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
     """Refuse proposed rules."""
     _decide_rules(version, "rejected", comment, as_name, as_json)
+
+
+def _proposed(text: PolicyText, as_json: bool) -> None:
+    if as_json:
+        print_json(text)
+    else:
+        typer.echo(f"Version {text.version} waits for somebody other than {text.author!r}.")
+        typer.echo(f"Next: headrace project controls approve {text.version} --as NAME")
 
 
 def _decide_rules(

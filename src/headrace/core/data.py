@@ -97,6 +97,15 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Point:
+    """One value of a metric while a run was under way; ``value`` may be NaN, as training gives it."""
+
+    step: int
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelVersion:
     """An immutable numbered model; ``registry_version`` is its number in MLflow."""
 

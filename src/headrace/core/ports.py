@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from headrace.core.data import Artifact, ModelVersion, Run, RunState, Snapshot
+from headrace.core.data import Artifact, ModelVersion, Point, Run, RunState, Snapshot
 from headrace.core.identity import (
     MAIN,
     PLAIN,
@@ -482,8 +482,10 @@ class Epoch(Protocol):
 class Tracker(Protocol):
     """The experiment tracker and model registry that users already have."""
 
-    def log_run(self, run: Run) -> str:
-        """Record a finished run with parameters and metrics; the same run gives the same id."""
+    def log_run(self, run: Run, series: Mapping[str, Sequence[Point]] | None = None) -> str:
+        """Record a finished run with parameters and metrics; the same run gives the same id.
+
+        ``series`` has the values of metrics by step, where they are known, instead of the last ones."""
 
     def register(self, model: ModelVersion, package: Path) -> str:
         """Register a version; the same run gives the same number."""

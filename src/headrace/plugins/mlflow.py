@@ -13,14 +13,14 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.core.data import ModelVersion, Run
+from headrace.core.data import ModelVersion, Point, Run
 from headrace.core.errors import Conflict, InvalidInput, Unavailable
 from headrace.core.identity import MAIN
 from headrace.plugins.mlflow_model import write_model
@@ -47,6 +47,7 @@ _RETRIES = 2
 _TIMEOUT_S = 20
 _DEFAULT = "default"
 _FITTING = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
+_UNFIT = re.compile(r"[^\w\-. :/]|^/+|/(?=/)|(?<![^/])\.+(?=/|$)")
 _TAKEN = frozenset({_DEFAULT, "workspaces", "api", "ajax-api", "static-files"})
 _HASHED = "headrace-"
 
@@ -73,8 +74,11 @@ class MlflowTracker:
         self._lock = threading.RLock()
         self._connected: MlflowClient | None = None
 
-    def log_run(self, run: Run) -> str:
+    def log_run(self, run: Run, series: Mapping[str, Sequence[Point]] | None = None) -> str:
         """Record an ended run with its parameters, metrics and lineage; returns MLflow's id of it.
+
+        Args:
+            series: values of metrics by step, where they are known, instead of the last ones.
 
         Raises:
             InvalidInput: the run is still under way.
@@ -96,7 +100,7 @@ class MlflowTracker:
                 )
             tracking_id = str(known.info.run_id)
             ended_ms = _milliseconds(run.finished_at or run.started_at)
-            _log_values(client, tracking_id, run, ended_ms)
+            _log_values(client, tracking_id, run, series or {}, ended_ms)
             client.set_terminated(
                 tracking_id, "FINISHED" if run.state == "finished" else "FAILED", end_time=ended_ms
             )
@@ -366,7 +370,9 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _log_values(client: MlflowClient, tracking_id: str, run: Run, at_ms: int) -> None:
+def _log_values(
+    client: MlflowClient, tracking_id: str, run: Run, series: Mapping[str, Sequence[Point]], at_ms: int
+) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     tags = {
@@ -383,8 +389,14 @@ def _log_values(client: MlflowClient, tracking_id: str, run: Run, at_ms: int) ->
     }
     params = {"variant": run.variant, "seed": run.seed} | run.params
     timings = {f"time_{name}_s": value for name, value in run.timings_s.items()}
-    metrics = [Metric(name, value, at_ms, 0) for name, value in {**run.metrics, **timings}.items()]
-    entries = [Param(name, str(value)[:_LONGEST_PARAM]) for name, value in params.items()]
+    last = {name: value for name, value in {**run.metrics, **timings}.items() if name not in series}
+    metrics = [Metric(_fitting(name), value, at_ms, 0) for name, value in last.items()]
+    metrics += [
+        Metric(_fitting(name), point.value, _milliseconds(point.at), point.step)
+        for name, points in series.items()
+        for point in points
+    ]
+    entries = [Param(_fitting(name), str(value)[:_LONGEST_PARAM]) for name, value in params.items()]
     client.log_batch(
         tracking_id, tags=[RunTag(name, value[:_LONGEST_TAG]) for name, value in tags.items() if value]
     )
@@ -392,6 +404,11 @@ def _log_values(client: MlflowClient, tracking_id: str, run: Run, at_ms: int) ->
         client.log_batch(tracking_id, params=entries[start : start + _MOST_PARAMS])
     for start in range(0, len(metrics), _MOST_METRICS):
         client.log_batch(tracking_id, metrics=metrics[start : start + _MOST_METRICS])
+
+
+def _fitting(name: str) -> str:
+    """The name of a parameter or metric as MLflow takes it."""
+    return _UNFIT.sub("_", name)
 
 
 def _milliseconds(moment: datetime) -> int:

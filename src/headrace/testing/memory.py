@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from headrace.core.canonical import digest_bytes
-from headrace.core.data import Artifact, ModelVersion, Run
+from headrace.core.data import Artifact, ModelVersion, Point, Run
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Changing, Expiring
 from headrace.core.ports import Clock, Segment
@@ -174,6 +174,7 @@ class MemoryTracker:
 
     Attributes:
         runs: tracking id to the run that was logged.
+        series: tracking id to what was logged by step.
         live: project to the registry version that is live.
         files: model and version to the folder that somebody has registered.
         tags: model and version to the tags that were set.
@@ -181,15 +182,17 @@ class MemoryTracker:
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
+        self.series: dict[str, dict[str, Sequence[Point]]] = {}
         self.live: dict[str, str] = {}
         self.files: dict[tuple[str, str], Path] = {}
         self.tags: dict[tuple[str, str], dict[str, str]] = {}
         self._numbers: dict[tuple[str, str], str] = {}
 
-    def log_run(self, run: Run) -> str:
+    def log_run(self, run: Run, series: Mapping[str, Sequence[Point]] | None = None) -> str:
         if run.state == "running":
             raise InvalidInput(f"Run {run.id!r} is still running. Log it when it has ended.")
         self.runs.setdefault(f"tracked-{run.id}", run)
+        self.series.setdefault(f"tracked-{run.id}", dict(series or {}))
         return f"tracked-{run.id}"
 
     def register(self, model: ModelVersion, package: Path) -> str:

@@ -13,7 +13,7 @@ RESULT = "result.json"
 PACKAGE = "model.package"
 TEST = "test.npz"
 PROBES = "probes.npz"
-PROBE_ROWS = "probes.parquet"
+PROBE_TABLE = "probes.parquet"
 TABLE = "table.parquet"
 
 

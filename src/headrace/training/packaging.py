@@ -128,7 +128,7 @@ def make_package(
         last = Packaged(package, found, passed_over)
         if found.found.outcome == "passed":
             return last
-        passed_over.append(f"{way.info.engine} differs: {found.found.reason}, on {found.worst}")
+        passed_over.append(f"{way.info.engine} differs: {found.found.reason}")
     if last is None:
         raise InvalidInput(". ".join(passed_over))
     return last

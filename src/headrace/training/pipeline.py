@@ -28,7 +28,7 @@ from headrace.data.sources import PARQUET, write_parquet
 from headrace.store import Store
 from headrace.store.documents import from_plain
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.job import PACKAGE, PROBE_ROWS, PROBES, TEST
+from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, TEST
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.lock import unpack_code
 from headrace.training.package import MEDIA_TYPE as PACKAGE_TYPE
@@ -48,6 +48,8 @@ from headrace.training.training_set import (
 RECIPE = "application/vnd.headrace.recipe+json"
 _FORMAT = 1
 TIMEOUT_S = 3600.0
+PROBE_ROWS = "probe_rows"
+"""The output of a run that holds raw rows; an erasure removes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +191,7 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
         package=package,
         test=test,
         probes=(result.output / PROBES).read_bytes(),
-        probe_rows=(result.output / PROBE_ROWS).read_bytes(),
+        probe_rows=(result.output / PROBE_TABLE).read_bytes(),
         metrics=metrics_of(recipe.project, made, rows.truth(), unpack_arrays(test, "The predictions")),
         result=result,
     )
@@ -307,7 +309,7 @@ def _kept(store: Store, run: Run, trained: Trained, folder: Path) -> Run:
     kept = {
         "test_predictions": store.artifacts.put(trained.test, ARRAYS),
         "probe_predictions": store.artifacts.put(trained.probes, ARRAYS),
-        "probe_rows": store.artifacts.put(trained.probe_rows, PARQUET),
+        PROBE_ROWS: store.artifacts.put(trained.probe_rows, PARQUET),
         "search": store.artifacts.put(canonical_json(trained.result.report["search"]), "application/json"),
         "estimator": store.artifacts.put(estimator, "application/json"),
         "log": store.artifacts.put(log_of(folder / "worker"), "text/plain"),

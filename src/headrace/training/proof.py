@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.access.privacy.fields import handling_of
 from headrace.checks.equivalence import Equivalence, compare_outputs
 from headrace.checks.metrics import labels_of
 from headrace.checks.searching import ask_each
@@ -18,14 +19,15 @@ from headrace.core.canonical import plain
 from headrace.core.data import Run
 from headrace.core.errors import InternalError, InvalidInput, NotFound
 from headrace.core.ports import Columns
+from headrace.core.project import Project
 from headrace.core.release import Outcome4
 from headrace.data.frames import is_null
 from headrace.data.sources import PARQUET, read_file
 from headrace.store import Store
 from headrace.training.archives import unpack_arrays
 from headrace.training.package import Label, PackageScorer, load_scorer
-from headrace.training.pipeline import recipe_of
-from headrace.training.training_set import Rows, load_rows, load_training_set
+from headrace.training.pipeline import PROBE_ROWS, recipe_of
+from headrace.training.training_set import Rows, input_columns, load_rows, load_training_set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +131,7 @@ def _prove(store: Store, run: Run) -> Proof:
     reasons = []
     searched = json.loads(store.artifacts.get(run.outputs["search"].digest))
     evidence["search"] = searched
-    probes = read_file(store.artifacts.path(run.outputs["probe_rows"].digest), PARQUET)
+    probes = read_file(store.artifacts.path(run.outputs[PROBE_ROWS].digest), PARQUET)
     for name, columns in (("test", rows.test_columns()), ("probe", probes)):
         stored = unpack_arrays(
             store.artifacts.get(run.outputs[f"{name}_predictions"].digest), "The predictions"
@@ -141,7 +143,7 @@ def _prove(store: Store, run: Run) -> Proof:
         evidence[f"{name}_rows"] = plain(found)
         shown = ""
         if found.outcome == "failed" and found.worst_row is not None:
-            worst = {column: _plain(columns[column][found.worst_row]) for column in scorer.encoding.columns}
+            worst = _shown(project, columns, found.worst_row)
             evidence[f"{name}_rows"]["worst_input"] = worst
             shown = f", on {worst}"
         reasons.append(f"{name} rows: {found.reason}{shown}")
@@ -154,6 +156,15 @@ def _prove(store: Store, run: Run) -> Proof:
         reasons.append(f"lags from its own history differ by {difference:.3g}")
         evidence["history_difference"] = difference if isfinite(difference) else None
     return Proof(outcome=_worst(outcomes), reason="; ".join(reasons), evidence=evidence)
+
+
+def _shown(project: Project, columns: Columns, row: int) -> dict[str, Any]:
+    """One row of the inputs, as far as their values may be written down."""
+    return {
+        name: _plain(values[row]) if handling_of(project, name) == "keep" else f"<{name}>"
+        for name, values in columns.items()
+        if name in {column.name for column in input_columns(project)}
+    }
 
 
 def _plain(value: Any) -> Any:

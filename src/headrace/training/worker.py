@@ -29,7 +29,7 @@ from headrace.data.history import History
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
 from headrace.training.definition import TrainingData, load_definition
-from headrace.training.job import PACKAGE, PROBE_ROWS, PROBES, RESULT, TABLE, TEST, Job
+from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, RESULT, TABLE, TEST, Job
 from headrace.training.original import Original
 from headrace.training.packaging import Material, asked_raw, asker, make_package
 from headrace.training.registered import WHERE, load_registered
@@ -123,7 +123,7 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
     (output / PACKAGE).write_bytes(made.package)
     (output / TEST).write_bytes(pack_arrays(test))
     (output / PROBES).write_bytes(pack_arrays(made.search.original))
-    write_parquet(made.search.rows, output / PROBE_ROWS)
+    write_parquet(made.search.rows, output / PROBE_TABLE)
     lap("package")
     return {
         "timings_s": timings_s,
@@ -153,7 +153,6 @@ def _searched(search: Search, passed_over: list[str]) -> dict[str, Any]:
     return {
         "outcome": search.found.outcome,
         "reason": search.found.reason,
-        "worst_input": search.worst,
         "n_rows": search.n_rows,
         "complete": search.complete,
         "spread": search.spread,

@@ -71,6 +71,7 @@ def test_a_window_is_a_day_or_a_minute_by_its_length() -> None:
     hour = (START, START + timedelta(hours=1))
     week = (datetime(2013, 5, 2, tzinfo=UTC), datetime(2013, 5, 9, tzinfo=UTC))
     assert ">2026-01-01 00:00 to 01:00</time>" in window(hour)
+    assert ">2026-01-01 00:00</time>" in window((hour[0], hour[0]))
     assert ">2013-05-02 to 05-09</time>" in window(week)
     assert ">2025-12-30 to 2026-01-06</time>" in window((START - timedelta(2), START + timedelta(5)))
     assert "event time" in window(week)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
+from headrace.core.data import Point
 from headrace.core.errors import Conflict
 from headrace.core.ports import Tracker
 from headrace.testing.factories import make_model, make_run
@@ -27,6 +29,12 @@ class TrackerSuite:
         assert first
         assert tracker.log_run(run) == first
         assert tracker.log_run(make_run()) != first
+
+    def test_a_run_is_logged_with_its_metrics_by_step(self, tracker: Tracker) -> None:
+        run = make_run()
+        points = [Point(step=step, at=run.started_at, value=1.0 / (step + 1)) for step in range(3)]
+        first = tracker.log_run(run, {"loss": [*points, Point(step=3, at=run.started_at, value=math.nan)]})
+        assert tracker.log_run(run, {"loss": points}) == first
 
     def test_a_failed_run_is_logged_too(self, tracker: Tracker) -> None:
         assert tracker.log_run(make_run(state="failed"))

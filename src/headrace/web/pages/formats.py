@@ -118,8 +118,12 @@ def instant_with(now: Callable[[], datetime]) -> Callable[[str], Markup]:
 
 
 def window(bounds: tuple[datetime, datetime]) -> Markup:
-    """A window in event time: days where it spans days, else minutes."""
+    """A window in event time: days where it spans days, else minutes; a moment where it spans nothing."""
     start, end = bounds
+    if start == end:
+        return Markup('<time datetime="{}">{}</time>').format(
+            start.isoformat(timespec="seconds"), f"{start:%Y-%m-%d %H:%M}"
+        )
     if end - start >= timedelta(days=1):
         first, last = f"{start:%Y-%m-%d}", f"{end:%m-%d}" if start.year == end.year else f"{end:%Y-%m-%d}"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -42,6 +43,19 @@ def read_comment(form: Mapping[str, str]) -> str:
     if len(comment) > _MAX_COMMENT:
         raise InvalidInput(f"The comment has {len(comment)} characters. Expected at most {_MAX_COMMENT}.")
     return comment
+
+
+def read_decision(form: Mapping[str, str]) -> Literal["approved", "rejected"]:
+    """Which of the two buttons was pressed.
+
+    Raises:
+        InvalidInput: neither.
+    """
+    match form.get("decision", ""):
+        case "approved" | "rejected" as decision:
+            return decision
+        case other:
+            raise InvalidInput(f"A decision is 'approved' or 'rejected', got {other[:40]!r}.")
 
 
 def unix_lines(text: str) -> str:

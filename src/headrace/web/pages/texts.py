@@ -23,7 +23,7 @@ from headrace.projects.controls import CONTROLS, read_rules
 from headrace.projects.risk import TIERS
 from headrace.web.identity import principal_of
 from headrace.web.pages.differences import changes
-from headrace.web.pages.forms import read_comment, read_form, unix_lines
+from headrace.web.pages.forms import read_comment, read_decision, read_form, unix_lines
 from headrace.web.pages.rendering import parts_of, renderer_of
 
 _LINE = re.compile(r"\bline (\d{1,6})\b", re.IGNORECASE)
@@ -139,9 +139,7 @@ class TextPages:
     async def settle(self, request: Request) -> Response:
         """Approve or reject, as the page's buttons say."""
         app, me, form = parts_of(request).app, principal_of(request.scope), await read_form(request)
-        decision, version = form.get("decision", ""), request.path_params["version"]
-        if decision not in ("approved", "rejected"):
-            raise InvalidInput(f"A decision is 'approved' or 'rejected', got {decision[:40]!r}.")
+        decision, version = read_decision(form), request.path_params["version"]
         await run_in_threadpool(self.texts.decide, app, me, version, decision, read_comment(form))
         return RedirectResponse(f"{self.address}/{version}", 303)
 
