@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headrace.access.privacy.fields import FieldRules
+from headrace.checks.profiles import Profile
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Columns
@@ -18,6 +19,7 @@ from headrace.core.record import Failure, Prediction
 from headrace.core.release import Rollout, Route
 from headrace.data.encoding import Encoding
 from headrace.serving.asgi import InferenceApp
+from headrace.serving.distributions import Distributions, Reference
 from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
@@ -33,14 +35,12 @@ TRAINED = {
     "model": np.array(["a3", "a4", "a3"], dtype=object),
     "leased": np.array([True, False, True]),
 }
-ENCODING = Encoding.fit(
-    TRAINED,
-    [
-        Column(name="mileage", role="numeric"),
-        Column(name="model", role="categorical"),
-        Column(name="leased", role="categorical"),
-    ],
-)
+COLUMNS = [
+    Column(name="mileage", role="numeric"),
+    Column(name="model", role="categorical"),
+    Column(name="leased", role="categorical"),
+]
+ENCODING = Encoding.fit(TRAINED, COLUMNS)
 ROW: dict[str, list[Any]] = {"mileage": [12.5], "model": ["a4"], "leased": [True]}
 ROWS: dict[str, list[Any]] = {
     "mileage": [1, None, 3.5],
@@ -203,6 +203,9 @@ class Scene:
         self.recorder = Recorder(self.events)
         self.project = make_project()
         self.shadows = Shadows(self.models, self.events, self.clock, self.rules_of)
+        profile = Profile.fit(TRAINED, COLUMNS).features
+        reference = Reference(profile, profile["mileage"])
+        self.distributions = Distributions(lambda _: reference, self.models)
         self.handler = Handler(
             self.routes,
             self.models,
@@ -211,6 +214,7 @@ class Scene:
             self.door.gatekeeper,
             self.rules_of,
             shadows=self.shadows,
+            distributions=self.distributions,
         )
         self.app = InferenceApp(self.handler, self.door.gatekeeper, max_body_bytes=200_000)
         self.caller = self.person("caller", "operator")

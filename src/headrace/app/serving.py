@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from headrace.app.composition import App
 from headrace.core.errors import Conflict
 from headrace.core.ids import Ref
+from headrace.serving.distributions import Distributions, Reference
 from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
@@ -26,6 +27,7 @@ class Serving:
     models: LoadedModels
     recorder: Recorder
     shadows: Shadows
+    distributions: Distributions
     handler: Handler
 
 
@@ -40,8 +42,30 @@ def serving_of(app: App) -> Serving:
     recorder = Recorder(app.store.events)
     rules_of = app.access.privacy.rules
     shadows = Shadows(models, app.store.events, app.clock, rules_of)
-    handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, rules_of, shadows=shadows)
-    return Serving(routes=routes, models=models, recorder=recorder, shadows=shadows, handler=handler)
+
+    def reference_of(release_id: str) -> Reference:
+        baseline = app.scorers.baseline(release_id)
+        return Reference(baseline.inputs.features, next(iter(baseline.outputs.features.values()), None))
+
+    distributions = Distributions(reference_of, models)
+    handler = Handler(
+        routes,
+        models,
+        recorder,
+        app.clock,
+        app.gatekeeper,
+        rules_of,
+        shadows=shadows,
+        distributions=distributions,
+    )
+    return Serving(
+        routes=routes,
+        models=models,
+        recorder=recorder,
+        shadows=shadows,
+        distributions=distributions,
+        handler=handler,
+    )
 
 
 def reserve_home(app: App, address: str) -> None:

@@ -17,6 +17,7 @@ from headrace.core.ids import new_id
 from headrace.core.ports import Clock
 from headrace.core.record import Arm, Failure, Prediction
 from headrace.core.release import Route
+from headrace.serving.distributions import Distributions
 from headrace.serving.inputs import Matrix, Values, count_rows, named
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.recorder import Recorder
@@ -72,6 +73,7 @@ class Handler:
     Args:
         rules_of: project to what may be written down of its answers; the caller gets all of them.
         shadows: asks releases that are on trial without traffic; none is asked without it.
+        distributions: counts what is asked and answered; nothing is counted without it.
 
     Example::
 
@@ -88,6 +90,7 @@ class Handler:
         rules_of: Callable[[str], FieldRules],
         *,
         shadows: Shadows | None = None,
+        distributions: Distributions | None = None,
     ) -> None:
         self._routes = routes
         self._models = models
@@ -96,6 +99,7 @@ class Handler:
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
         self._shadows = shadows
+        self._distributions = distributions
         self._tallies: dict[str, Tally] = {}
         self._refused: dict[Sender, int] = {}
 
@@ -308,6 +312,8 @@ class Handler:
         tally.infer_ms += scored.infer_ms
         tally.record_ms += (ended_s - scored_s) * 1000
         tally.answered_ms += (ended_s - asked.started_s) * 1000
+        if self._distributions is not None:
+            self._distributions.note(asked.choice.release_id, scored.columns, scored.outputs, n_rows)
 
     def _offer(self, asked: _Asked, answered: Prediction, values: Values) -> None:
         if asked.choice.shadow is not None and self._shadows is not None:

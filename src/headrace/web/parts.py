@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from headrace.app.composition import App
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
+from headrace.serving.distributions import Distributions
 from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
@@ -26,6 +27,7 @@ class Parts:
     models: LoadedModels
     recorder: Recorder
     shadows: Shadows
+    distributions: Distributions
     handler: Handler
     tickets: Tickets
     sessions: Sessions
@@ -42,6 +44,7 @@ def assemble(app: App, work: Workflows) -> Parts:
         models=serving.models,
         recorder=serving.recorder,
         shadows=serving.shadows,
+        distributions=serving.distributions,
         handler=serving.handler,
         tickets=Tickets(app.store.expiring, app.clock),
         sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
