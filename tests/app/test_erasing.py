@@ -43,6 +43,7 @@ JANE, BOB = "47110815", "47120815"
 REASON = "asked by the subject"
 STREAMS: dict[str, Callable[[bytes], Prediction | Outcome]] = {
     "people/predictions": decode_prediction,
+    "people/shadows": decode_prediction,
     "people/outcomes": decode_outcome,
 }
 
@@ -69,6 +70,11 @@ class Kept:
         made = self.app.access.privacy.rules("people").prediction(asked)
         self.app.store.events.append("people/predictions", [encode_prediction(made)])
         return made
+
+    def shadowed(self, answered: Prediction) -> None:
+        """What a shadow said to the same request."""
+        said = replace(answered, arm="shadow", release_id="on-trial")
+        self.app.store.events.append("people/shadows", [encode_prediction(said)])
 
     def told(self, subject: str, at: Any = START) -> None:
         """A label, under the key that answers have."""
@@ -108,7 +114,7 @@ class Kept:
 
     def rows(self, table: str) -> list[str]:
         found = self.app.store.tables.query("SELECT * FROM t", {"t": (f"people/{table}", None)})
-        return sorted(map(str, found["key" if table == "predictions" else "subject"]))
+        return sorted(map(str, found["subject" if table == "outcomes" else "key"]))
 
     def on_disk(self, text: str) -> list[str]:
         """Files of the store that hold ``text``, compressed columns aside."""
@@ -213,6 +219,20 @@ def test_one_subject_is_removed_everywhere_and_the_others_stay(kept: Kept) -> No
     assert len(kept.rows("predictions")) == 2, "nothing comes back"
     again = kept.erase()
     assert (again.events, again.rows, again.snapshots) == (0, 0, [])
+
+
+@pytest.mark.requirement("PRV-02")
+def test_what_a_shadow_said_is_removed_too(kept: Kept) -> None:
+    both = kept.answered(BOB, JANE)
+    for made in (both, kept.answered(JANE)):
+        kept.shadowed(made)
+    kept.ingest()
+    assert len(kept.rows("shadows")) == 3
+    kept.erase()
+    bob = kept.app.access.privacy.rules("people").subject(BOB)
+    assert kept.rows("shadows") == kept.rows("predictions") == [bob]
+    assert [r.keys for r in kept.records() if isinstance(r, Prediction)] == [[bob, ""], [bob, ""]]
+    assert kept.on_disk(JANE) == []
 
 
 @pytest.mark.requirement("PRV-02")
@@ -401,7 +421,7 @@ def test_who_may_not_erase_erases_nothing(kept: Kept) -> None:
 @pytest.mark.requirement("PRV-02")
 @pytest.mark.parametrize("kept", ["keep"], indirect=True)
 def test_what_is_older_than_allowed_is_deleted_everywhere(kept: Kept) -> None:
-    kept.answered("aged")
+    kept.shadowed(kept.answered("aged"))
     kept.told("aged")
     kept.clock.advance(timedelta(days=20).total_seconds())
     kept.answered("young", at=kept.clock.now())
@@ -410,11 +430,12 @@ def test_what_is_older_than_allowed_is_deleted_everywhere(kept: Kept) -> None:
     n_entries = len(kept.app.store.audit.list())
     kept.clock.advance(timedelta(days=11).total_seconds())
     done = retain(kept.app, kept.me, "people")
-    assert (done.events, done.rows) == (2, 2)
+    assert (done.events, done.rows) == (3, 3)
     assert kept.rows("predictions") == kept.rows("outcomes") == ["young"]
+    assert kept.rows("shadows") == []
     assert len(kept.records()) == 2
     assert kept.on_disk("aged") == []
     (entry,) = kept.app.store.audit.list()[n_entries:]
-    assert (entry.action, entry.detail["events"], entry.detail["rows"]) == ("data.retain", 2, 2)
+    assert (entry.action, entry.detail["events"], entry.detail["rows"]) == ("data.retain", 3, 3)
     assert delete_old(kept.app, "people").events == 0
     assert len(kept.app.store.audit.list()) == n_entries + 1, "nothing happened, nothing to tell"

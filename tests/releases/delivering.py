@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 from headrace.core.ids import new_id
 from headrace.core.ports import Scorer
 from headrace.core.project import Column, DataSpec, ModelGate, Project, RolloutSpec
+from headrace.core.record import Prediction
 from headrace.core.release import Release, Rollout, Route
-from headrace.monitoring.ingest import outcome_rows, outcomes_table, prediction_rows, predictions_table
+from headrace.monitoring.ingest import (
+    outcome_rows,
+    outcomes_table,
+    prediction_rows,
+    predictions_table,
+    shadows_table,
+)
 from headrace.releases import delivery
 from headrace.store import Store, open_store
 from headrace.store.records import encode_failure
@@ -92,8 +99,11 @@ class Scene:
         assert rollout.state == "promoted", rollout.reason
         return delivery.finish(self.store, release.id)
 
-    def answered(self, release: Release, n_rows: int, *, labelled: bool = True) -> NDArray[np.float64]:
-        """One request per row, answered by ``release``; the truth is ``good`` with a little noise."""
+    def answered(
+        self, release: Release, n_rows: int, *, labelled: bool = True, shadow: Release | None = None
+    ) -> NDArray[np.float64]:
+        """One request per row, answered by ``release``; the truth is ``good`` with a little noise. A shadow
+        is asked the same, and answers with the input that it was made for."""
         truth = self.random.normal(100, 10, n_rows)
         made = []
         for row, value in enumerate(truth):
@@ -110,6 +120,13 @@ class Scene:
                 )
             )  # fmt: skip
         self.store.tables.append(predictions_table(PROJECT), prediction_rows(made, frozenset(INPUTS)))
+        if shadow is not None:
+            model = self.models[shadow.id]
+            said = [
+                replace(one, release_id=shadow.id, arm="shadow", outputs=_plain(model.score(_arrays(one))))
+                for one in made
+            ]
+            self.store.tables.append(shadows_table(PROJECT), prediction_rows(said, frozenset(INPUTS)))
         if labelled:
             self.told({f"{p.id}:0": float(v) for p, v in zip(made, truth, strict=True)})
         return truth
@@ -152,6 +169,14 @@ class Scene:
             [store.evidence.verdicts(release.id) for release in releases],
             [store.evidence.approvals(release.id) for release in releases],
         ]
+
+
+def _arrays(prediction: Prediction) -> dict[str, Any]:
+    return {name: np.array(values) for name, values in prediction.columns.items()}
+
+
+def _plain(outputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: values.tolist() for name, values in outputs.items()}
 
 
 def scene(home: Path, **rollout: Any) -> Scene:

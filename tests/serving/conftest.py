@@ -20,7 +20,7 @@ def stage(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
 
     yield make
     for scene in made:
-        scene.recorder.close()
+        scene.close()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class GrpcListening:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
         self._loop.close()
-        self.scene.recorder.close()
+        self.scene.close()
 
 
 class Server:
@@ -60,7 +60,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
         self._thread.join(20)
-        self.scene.recorder.close()
+        self.scene.close()
 
     def client(self, *roles: str, **headers: str) -> httpx.Client:
         given = {"authorization": self.scene.door.enter("-".join(roles), *roles)} if roles else {}

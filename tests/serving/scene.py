@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headrace.access.privacy.fields import FieldRules
+from headrace.checks.profiles import Profile
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Columns
@@ -18,10 +19,12 @@ from headrace.core.record import Failure, Prediction
 from headrace.core.release import Rollout, Route
 from headrace.data.encoding import Encoding
 from headrace.serving.asgi import InferenceApp
+from headrace.serving.distributions import Distributions, Reference
 from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
+from headrace.serving.shadows import Shadows
 from headrace.store.records import decode_failure, decode_prediction
 from headrace.testing.factories import make_project
 from headrace.testing.memory import MemoryEvents
@@ -32,14 +35,12 @@ TRAINED = {
     "model": np.array(["a3", "a4", "a3"], dtype=object),
     "leased": np.array([True, False, True]),
 }
-ENCODING = Encoding.fit(
-    TRAINED,
-    [
-        Column(name="mileage", role="numeric"),
-        Column(name="model", role="categorical"),
-        Column(name="leased", role="categorical"),
-    ],
-)
+COLUMNS = [
+    Column(name="mileage", role="numeric"),
+    Column(name="model", role="categorical"),
+    Column(name="leased", role="categorical"),
+]
+ENCODING = Encoding.fit(TRAINED, COLUMNS)
 ROW: dict[str, list[Any]] = {"mileage": [12.5], "model": ["a4"], "leased": [True]}
 ROWS: dict[str, list[Any]] = {
     "mileage": [1, None, 3.5],
@@ -180,7 +181,7 @@ class Shelf:
 
 
 class Scene:
-    """A project ``cars`` with a live release ``r1`` and a canary ``r2`` that gets no traffic yet."""
+    """A project ``cars`` with a live release ``r1`` and a canary ``r2`` that is a shadow as yet."""
 
     def __init__(
         self,
@@ -201,18 +202,31 @@ class Scene:
         )
         self.recorder = Recorder(self.events, self.clock)
         self.project = make_project()
+        self.shadows = Shadows(self.models, self.events, self.clock, self.rules_of)
+        profile = Profile.fit(TRAINED, COLUMNS).features
+        reference = Reference(profile, profile["mileage"])
+        self.distributions = Distributions(lambda _: reference, self.models)
         self.handler = Handler(
             self.routes,
             self.models,
             self.recorder,
             self.clock,
             self.door.gatekeeper,
-            lambda _: FieldRules(self.project, b"key"),
+            self.rules_of,
+            shadows=self.shadows,
+            distributions=self.distributions,
         )
         self.app = InferenceApp(self.handler, self.door.gatekeeper, max_body_bytes=200_000)
         self.caller = self.person("caller", "operator")
         if refreshed:
             self.refresh()
+
+    def rules_of(self, _project: str) -> FieldRules:
+        return FieldRules(self.project, b"key")
+
+    def close(self) -> None:
+        self.shadows.close()
+        self.recorder.close()
 
     def person(self, name: str, *roles: str) -> Principal:
         return self.door.gatekeeper.authenticate(self.door.enter(name, *roles))
@@ -227,6 +241,9 @@ class Scene:
 
     def predictions(self) -> list[Prediction]:
         return [decode_prediction(record) for record in self._records("cars/predictions")]
+
+    def said_in_shadow(self) -> list[Prediction]:
+        return [decode_prediction(record) for record in self._records("cars/shadows")]
 
     def failures(self) -> list[Failure]:
         return [decode_failure(record) for record in self._records("cars/failures")]

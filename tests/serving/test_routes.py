@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from headrace.core.errors import NotFound, Unavailable
 from headrace.core.release import Route
-from headrace.serving.routes import RouteTable, place
+from headrace.serving.routes import Choice, RouteTable, place
 from headrace.testing.clock import FakeClock
 from tests.serving.scene import MemoryRollouts
 
@@ -40,9 +40,9 @@ def test_a_key_always_meets_the_same_release(key: str, weight: float) -> None:
 @given(key=_KEYS)
 def test_no_weight_is_no_traffic_and_full_weight_is_all(key: str) -> None:
     table = _table()
-    assert table.choose(_route(0.0), key) == ("old", "live")
-    assert table.choose(_route(1.0), key) == ("new", "canary")
-    assert table.choose(Route(project="cars", live="old"), key) == ("old", "live")
+    assert table.choose(_route(0.0), key) == Choice("old", "live", shadow="new")
+    assert table.choose(_route(1.0), key) == Choice("new", "canary")
+    assert table.choose(Route(project="cars", live="old"), key) == Choice("old", "live")
 
 
 @pytest.mark.requirement("DEP-02")

@@ -17,13 +17,16 @@ from headrace.plugins.mlflow import ALIAS
 from headrace.plugins.mlflow_model import write_model
 from headrace.training.embedding import write_embedded
 
+Environment = Literal["production", "canary", "shadow"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Active:
     """A version that answers requests.
 
     Attributes:
-        environment: ``production`` answers; ``canary`` answers the share that is on trial.
+        environment: ``production`` answers; ``canary`` answers the share that is on trial; ``shadow`` is
+            asked for the record only.
         share_percent: of the requests, as the route stands.
         mlflow_version, mlflow_alias: where MLflow has it; the alias follows what production answers by.
         since: when its rollout got to where it is.
@@ -31,7 +34,7 @@ class Active:
     """
 
     project: str
-    environment: Literal["production", "canary"]
+    environment: Environment
     version: str
     release_id: str
     share_percent: float
@@ -51,7 +54,8 @@ def active(app: App, me: Principal) -> list[Active]:
         share = 100 * route.canary_weight if route.canary else 0.0
         found.append(_active(app, project.name, "production", route.live, 100 - share))
         if route.canary is not None:
-            found.append(_active(app, project.name, "canary", route.canary, share))
+            environment: Environment = "shadow" if route.shadow else "canary"
+            found.append(_active(app, project.name, environment, route.canary, share))
     return found
 
 
@@ -108,9 +112,7 @@ def _exported(app: App, me: Principal, reference: str, folder: Path, form: str) 
     return model
 
 
-def _active(
-    app: App, project: str, environment: Literal["production", "canary"], release_id: str, share: float
-) -> Active:
+def _active(app: App, project: str, environment: Environment, release_id: str, share: float) -> Active:
     release = app.store.releases.get(release_id)
     run_id = release.manifest.run_id
     numbers = [m.registry_version for m in app.store.models.list(project) if m.run_id == run_id]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from headrace.app.composition import App
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.identity import Principal
-from headrace.monitoring.ingest import outcomes_table, predictions_table
+from headrace.monitoring.ingest import record_tables
 from headrace.store.encrypted import table_key
 
-STREAMS = ("predictions", "outcomes", "failures")
+STREAMS = ("predictions", "shadows", "outcomes", "failures")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def encrypt(app: App, principal: Principal, project: str) -> Encryption:
     app.store.audit.append(principal.name, "data.encrypt", f"project:{name}", {"key": key})
     for stream in STREAMS:
         app.store.events.rewrite(f"{name}/{stream}", lambda record: record)
-    for table in (predictions_table(name), outcomes_table(name)):
+    for table in record_tables(name):
         if app.store.tables.version(table) is not None:
             app.store.tables.compact(table)
             app.store.tables.forget(table)
@@ -107,7 +107,7 @@ def unreadable(app: App) -> dict[str, str]:
             for stream in STREAMS:
                 for segment in app.store.events.segments(f"{project.name}/{stream}"):
                     app.store.events.read(f"{project.name}/{stream}", segment.name, 0, 1)
-            for table in (predictions_table(project.name), outcomes_table(project.name)):
+            for table in record_tables(project.name):
                 if app.store.tables.version(table) is not None:
                     app.store.tables.query("SELECT count(*) FROM t", {"t": (table, None)})
         except HeadraceError as error:

@@ -20,7 +20,13 @@ from headrace.core.project import Project
 from headrace.core.record import Prediction
 from headrace.data.snapshots import load_snapshot, without_rows
 from headrace.data.sources import read_file
-from headrace.monitoring.ingest import ingest, outcomes_table, predictions_table
+from headrace.monitoring.ingest import (
+    ingest,
+    outcomes_table,
+    predictions_table,
+    record_tables,
+    shadows_table,
+)
 from headrace.store.columns import quoted
 from headrace.store.records import decode_outcome, decode_prediction, encode_prediction
 from headrace.training.pipeline import PROBE_ROWS
@@ -98,6 +104,9 @@ class Subject:
         self._project = project
         self._key = key
         self._names = frozenset({key, hash_of(app, project.name, key)})
+        # Of the tables and of the streams that they are made of. Shadows first: a killed erasure finds the
+        # rest through the answers.
+        self._answers = (shadows_table(project.name), predictions_table(project.name))
 
     def find(self) -> Found:
         """What is there now."""
@@ -107,8 +116,8 @@ class Subject:
             for snapshot in self._store.snapshots.list(self._project.name)
             if (held := self._held(snapshot)) is not None
         ]
-        predictions, outcomes = self._counts()
-        return Found(answers=predictions, outcomes=outcomes, snapshots=snapshots)
+        answers, outcomes = self._counts()
+        return Found(answers=answers, outcomes=outcomes, snapshots=snapshots)
 
     def answers(self) -> Removed:
         """Take it out of the record. Outcomes first: those by row id are found through the answers.
@@ -125,8 +134,9 @@ class Subject:
             gone = self._names | rows
             events += self._store.events.rewrite(f"{name}/outcomes", partial(_without_outcome, gone))
             n_rows += self._store.tables.remove(outcomes_table(name), condition, values)
-            events += self._store.events.rewrite(f"{name}/predictions", self._without_answer)
-            n_rows += self._store.tables.remove(predictions_table(name), *self._answer_condition())
+            for answers in self._answers:
+                events += self._store.events.rewrite(answers, self._without_answer)
+                n_rows += self._store.tables.remove(answers, *self._answer_condition(answers))
             self._ingest()
             if not any(self._counts()):
                 break
@@ -135,7 +145,7 @@ class Subject:
                 f"Answers about the subject keep arriving at {name!r}. Stop asking: the erasure is tried "
                 "again within the hour, or when it is ordered again."
             )
-        for table in (outcomes_table(name), predictions_table(name)):
+        for table in record_tables(name):
             self._store.tables.forget(table)
         return Removed(events=events, rows=n_rows)
 
@@ -200,7 +210,7 @@ class Subject:
     def _counts(self) -> tuple[int, int]:
         name = self._project.name
         return (
-            self._count(predictions_table(name), *self._answer_condition()),
+            sum(self._count(table, *self._answer_condition(table)) for table in self._answers),
             self._count(outcomes_table(name), *self._outcome_condition(self._rows())),
         )
 
@@ -215,16 +225,16 @@ class Subject:
         table = predictions_table(self._project.name)
         if self._store.tables.version(table) is None:
             return frozenset()
-        condition, values = self._answer_condition()
+        condition, values = self._answer_condition(table)
         found = self._store.tables.query(
             f"SELECT subject FROM t WHERE {condition}", {"t": (table, None)}, values
         )
         return frozenset(found["subject"])
 
-    def _answer_condition(self) -> tuple[str, list[str]]:
+    def _answer_condition(self, table: str) -> tuple[str, list[str]]:
         names = sorted(self._names)
         conditions, values = [f'"key" IN ({_marks(names)})'], list(names)
-        table, column = predictions_table(self._project.name), f"in_{self._project.data.key or KEY}"
+        column = f"in_{self._project.data.key or KEY}"
         if self._store.tables.version(table) is not None:
             known = self._store.tables.query("SELECT * FROM t LIMIT 0", {"t": (table, None)})
             if column in known:

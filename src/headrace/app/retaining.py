@@ -10,12 +10,13 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.core.identity import Principal
 from headrace.core.record import Failure, Outcome, Prediction
-from headrace.monitoring.ingest import ingest, outcomes_table, predictions_table
+from headrace.monitoring.ingest import ingest, record_tables
 from headrace.store.records import decode_failure, decode_outcome, decode_prediction
 
 SYSTEM = "system:privacy"
 _STREAMS: dict[str, Callable[[bytes], Prediction | Outcome | Failure]] = {
     "predictions": decode_prediction,
+    "shadows": decode_prediction,
     "outcomes": decode_outcome,
     "failures": decode_failure,
 }
@@ -49,7 +50,7 @@ def delete_old(app: App, name: str, actor: str = SYSTEM) -> Retention:
     before = app.clock.now() - timedelta(days=project.privacy.retention_days)
     ingest(name, store.events, store.tables, numeric=numeric_inputs(store, project))
     old = {stream: _n_old(app, f"{name}/{stream}", decode, before) for stream, decode in _STREAMS.items()}
-    tables = (predictions_table(name), outcomes_table(name))
+    tables = record_tables(name)
     rows = {table: _n_old_rows(app, table, before) for table in tables}
     if any(old.values()) or any(rows.values()):
         detail = {"before": before.isoformat(), "events": sum(old.values()), "rows": sum(rows.values())}

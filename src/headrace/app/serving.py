@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from headrace.app.composition import App
 from headrace.core.errors import Conflict
 from headrace.core.ids import Ref
+from headrace.serving.distributions import Distributions, Reference
 from headrace.serving.handler import Handler
 from headrace.serving.microbatch import MicroBatches
 from headrace.serving.models import LoadedModels
 from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
+from headrace.serving.shadows import Shadows
 from headrace.store.disk import hold
 
 SERVER = "server"
@@ -27,6 +29,8 @@ class Serving:
     routes: RouteTable
     models: LoadedModels
     recorder: Recorder
+    shadows: Shadows
+    distributions: Distributions
     handler: Handler
     scoring: Scoring
 
@@ -51,10 +55,42 @@ def serving_of(
     models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
     recorder = Recorder(app.store.events, app.clock, on_lost=_raise_lost(app))
     rules_of = app.access.privacy.rules
-    handler = Handler(routes, models, recorder, app.clock, app.gatekeeper, rules_of)
-    batches = MicroBatches(handler, routes, models, recorder, app.clock, rules_of=rules_of, observe=observe)
-    scoring = Scoring(batches, app.gatekeeper, app.store.epoch, app.clock, headers=record_headers)
-    return Serving(routes=routes, models=models, recorder=recorder, handler=handler, scoring=scoring)
+    shadows = Shadows(models, app.store.events, app.clock, rules_of)
+
+    def reference_of(release_id: str) -> Reference:
+        baseline = app.scorers.baseline(release_id)
+        return Reference(baseline.inputs.features, next(iter(baseline.outputs.features.values()), None))
+
+    distributions = Distributions(reference_of, models)
+    handler = Handler(
+        routes,
+        models,
+        recorder,
+        app.clock,
+        app.gatekeeper,
+        rules_of,
+        shadows=shadows,
+        distributions=distributions,
+    )
+    batches = MicroBatches(
+        handler,
+        routes,
+        models,
+        recorder,
+        app.clock,
+        rules_of=rules_of,
+        distributions=distributions,
+        observe=observe,
+    )
+    return Serving(
+        routes=routes,
+        models=models,
+        recorder=recorder,
+        shadows=shadows,
+        distributions=distributions,
+        handler=handler,
+        scoring=Scoring(batches, app.gatekeeper, app.store.epoch, app.clock, headers=record_headers),
+    )
 
 
 def _raise_lost(app: App) -> Callable[[str, int], None]:

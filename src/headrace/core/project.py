@@ -131,7 +131,8 @@ class RolloutSpec:
     """How a release goes live.
 
     Attributes:
-        steps: shares of traffic in percent, growing; promotion follows the last.
+        steps: shares of traffic in percent, growing; promotion follows the last. At 0 the candidate is a
+            shadow: it is asked what the champion is asked, and its answers are only recorded and compared.
         min_requests: answers by the candidate before a step may end.
         min_labels: labelled rows before quality is judged; 0 judges without labels.
         max_error_rate: share of failed answers that the candidate may have.

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+Arm = Literal["live", "canary", "shadow"]
+"""In which part a release was asked. What a shadow says is recorded and given to nobody."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -23,7 +26,7 @@ class Prediction:
     id: str
     project: str
     release_id: str
-    arm: Literal["live", "canary"]
+    arm: Arm
     principal: str
     at: datetime
     event_time: datetime
@@ -62,7 +65,7 @@ class Failure:
     id: str
     project: str
     release_id: str
-    arm: Literal["live", "canary"]
+    arm: Arm
     principal: str
     at: datetime
     n_rows: int

@@ -186,6 +186,11 @@ class Route:
     canary_weight: float = 0.0
     revision: int = 0
 
+    @property
+    def shadow(self) -> str | None:
+        """A canary without a share: it is asked what the live release is asked, for the record only."""
+        return self.canary if self.canary_weight <= 0.0 else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Waiver:

@@ -21,13 +21,23 @@ def predictions_table(project: str) -> str:
     return f"{project}/predictions"
 
 
+def shadows_table(project: str) -> str:
+    """Name of the table of what shadow releases said, in the form of the answers, whose ids it has."""
+    return f"{project}/shadows"
+
+
 def outcomes_table(project: str) -> str:
     """Name of the table of what turned out to be true."""
     return f"{project}/outcomes"
 
 
+def record_tables(project: str) -> tuple[str, ...]:
+    """Names of all tables that are made of the event log; each has its stream's name."""
+    return predictions_table(project), shadows_table(project), outcomes_table(project)
+
+
 def ingest(project: str, events: EventLog, tables: TableStore, *, numeric: frozenset[str]) -> int:
-    """Bring both tables up to date with the event log; returns how many rows were added.
+    """Bring the tables up to date with the event log; returns how many rows were added.
 
     A segment's position is stored in the same commit as its rows, so a repeat adds nothing. A column keeps
     the kind that its table knows it by, also after a project has changed it: no record may block the rest.
@@ -36,21 +46,18 @@ def ingest(project: str, events: EventLog, tables: TableStore, *, numeric: froze
         numeric: input columns that hold numbers, also where a batch happens to hold only nulls.
     """
     added = 0
-    for stream, table in (
-        (f"{project}/predictions", predictions_table(project)),
-        (f"{project}/outcomes", outcomes_table(project)),
-    ):
-        for segment in events.segments(stream):
-            writer = f"{stream}/{segment.name}"
+    for table in record_tables(project):
+        for segment in events.segments(table):
+            writer = f"{table}/{segment.name}"
             position = tables.position(table, writer)
             while position < segment.size_bytes:
-                records, after = events.read(stream, segment.name, position, BATCH)
+                records, after = events.read(table, segment.name, position, BATCH)
                 if not records:
                     break
-                if stream.endswith("/predictions"):
-                    columns = prediction_rows([decode_prediction(r) for r in records], numeric)
-                else:
+                if table == outcomes_table(project):
                     columns = outcome_rows([decode_outcome(r) for r in records])
+                else:
+                    columns = prediction_rows([decode_prediction(r) for r in records], numeric)
                 columns = _as_stored(columns, table, tables)
                 tables.append(table, columns, transaction=Transaction(writer, after))
                 added += len(columns["subject"])

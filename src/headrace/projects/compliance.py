@@ -175,7 +175,8 @@ def _documentation(facts: Facts) -> Result:
 def _canary(facts: Facts) -> Result:
     steps = facts.project.rollout.steps
     if steps and steps[0] < 100:
-        return Result("met", f"the first step is {steps[0]} % of the traffic")
+        first = f"{steps[0]} % of the traffic" if steps[0] else "a shadow, without traffic"
+        return Result("met", f"the first step is {first}")
     return Result("not met", "all traffic at once", "set rollout.steps, such as [10, 50]")
 
 

@@ -68,7 +68,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
         _item(
             "rollout",
             True,
-            f"canary at {', '.join(f'{s} %' for s in project.rollout.steps) or 'no steps'}",
+            _steps(project.rollout.steps),
         ),
     ]
     if folder is not None:
@@ -91,6 +91,12 @@ def _privacy(project: Project) -> str:
         f"{said}; {', '.join(altered)} not kept as they come: no drift of them is watched, no canary is "
         "judged by labels, no answer is learnt from"
     )
+
+
+def _steps(steps: tuple[int, ...]) -> str:
+    shares = ", ".join(f"{step} %" for step in steps if step)
+    canary = f"canary at {shares or 'no steps'}"
+    return canary if 0 not in steps else f"shadow, then {canary}"
 
 
 def _item(name: str, ticked: bool, detail: str, next_step: str = "") -> Item:

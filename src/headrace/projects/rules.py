@@ -119,8 +119,9 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
         text = f"{project.gates.model.metric!r} is no loss for {project.task} {known}"
         yield _at("gates", "model", "metric", text=text)
     steps = project.rollout.steps
-    if any(not 0 < step <= 100 for step in steps) or list(steps) != sorted(set(steps)):
-        yield _at("rollout", "steps", text="expected growing percentages, such as [10, 50]")
+    if any(not 0 <= step <= 100 for step in steps) or list(steps) != sorted(set(steps)):
+        text = "expected growing percentages, such as [10, 50], or [0, 10, 50] to begin as a shadow"
+        yield _at("rollout", "steps", text=text)
 
 
 def _names(project: Project) -> Iterator[BrokenRule]:

@@ -18,13 +18,14 @@ from headrace.core.ids import derived_id
 from headrace.core.ports import Scorer
 from headrace.core.project import Project
 from headrace.core.release import Approval, Release, Rollout, Route, Verdict
-from headrace.monitoring.ingest import predictions_table
+from headrace.monitoring.ingest import predictions_table, shadows_table
 from headrace.monitoring.joining import Labelled, labelled_rows
 from headrace.monitoring.windows import as_utc, watermark
 from headrace.releases.gates import verdict
 from headrace.releases.rollout import Begin, Event, Judgement, Look, Observation, judge, route_of, transition
 from headrace.releases.states import ReleaseEvent, next_state
 from headrace.store import Store
+from headrace.store.columns import quoted
 from headrace.store.records import decode_failure
 
 _FAILURES = 10_000
@@ -195,16 +196,15 @@ def finish(store: Store, release_id: str, *, by: str = SYSTEM) -> Release:
 
 
 def traffic(store: Store, rollout: Rollout) -> Traffic:
-    """The candidate's requests in the present step, from the durable record."""
-    answers = predictions_table(rollout.project)
+    """The candidate's requests in the present step, from the durable record; a shadow's count too."""
     answered = 0
-    if store.tables.version(answers) is not None:
+    for table in _answers(store, rollout.project):
         rows = store.tables.query(
             'select count(distinct prediction_id) as n from p where release_id = ? and "at" >= ?',
-            {"p": (answers, None)},
+            {"p": (table, None)},
             [rollout.release_id, rollout.step_started_at.replace(tzinfo=None)],
         )
-        answered = int(rows["n"][0])
+        answered += int(rows["n"][0])
     failed = 0
     stream = f"{rollout.project}/failures"
     for segment in store.events.segments(stream):
@@ -260,15 +260,50 @@ def _losses(metric: str, labelled: Labelled, scorer: Scorer) -> np.ndarray:
 
 
 def canary_began(store: Store, rollout: Rollout) -> datetime | None:
-    """Event time of the first row that the candidate answered; None before it answered any."""
-    table = predictions_table(rollout.project)
-    if store.tables.version(table) is None:
-        return None
+    """Event time of the first row that the candidate answered, if only as a shadow; None before that."""
+    found = []
+    for table in _answers(store, rollout.project):
+        sql = "select min(event_time) as t from p where release_id = ?"
+        first = store.tables.query(sql, {"p": (table, None)}, [rollout.release_id])["t"]
+        found += [as_utc(first[0])] if len(first) and not np.isnat(first[0]) else []
+    return min(found, default=None)
+
+
+def agreement(store: Store, rollout: Rollout) -> dict[str, Any]:
+    """How far the candidate, as a shadow, agreed with what callers were answered: empty before it was one.
+
+    ``shadow_rows`` were answered by both and ``same`` of them alike; ``apart`` is the mean absolute
+    difference of numbers.
+    """
+    tables = _answers(store, rollout.project)
+    if len(tables) < 2:
+        return {}
+    answers, shadows = tables
+    known = store.tables.query("select * from s limit 0", {"s": (shadows, None)})
+    output = next((name for name in known if name.startswith("out_")), None)
+    answered = store.tables.query("select * from p limit 0", {"p": (answers, None)})
+    if output is None or output not in answered:
+        return {}
+    column = quoted(output)
+    is_number = known[output].dtype.kind == answered[output].dtype.kind == "f"
+    gap = f"avg(abs(s.{column} - p.{column}))" if is_number else "null"
     rows = store.tables.query(
-        "select min(event_time) as t from p where release_id = ?", {"p": (table, None)}, [rollout.release_id]
+        f"select count(*) as n, count(*) filter (s.{column} is not distinct from p.{column}) as same, "
+        f"{gap} as gap from s join p using (prediction_id, row) where s.release_id = ?",
+        {"p": (answers, None), "s": (shadows, None)},
+        [rollout.release_id],
     )
-    first = rows["t"]
-    return as_utc(first[0]) if len(first) and not np.isnat(first[0]) else None
+    n_rows = int(rows["n"][0])
+    if not n_rows:
+        return {}
+    apart = {"apart": float(rows["gap"][0])} if is_number else {}
+    return {"shadow_rows": n_rows, "same": int(rows["same"][0]), **apart}
+
+
+def _answers(store: Store, project: str) -> list[str]:
+    """The tables that hold answers of a candidate, as far as they are there: to callers, then as a shadow."""
+    tables = (predictions_table(project), shadows_table(project))
+    return [table for table in tables if store.tables.version(table) is not None]
 
 
 def look(store: Store, project: Project, release_id: str, load: LoadScorer, at: datetime) -> Verdict:
@@ -291,6 +326,7 @@ def look(store: Store, project: Project, release_id: str, load: LoadScorer, at: 
         "difference": None if seen.difference is None else list(seen.difference),
         "champion_loss": seen.champion_loss,
         "margin": project.gates.model.margin,
+        **agreement(store, rollout),
     }
     return verdict(release_id, f"canary look {rollout.looks + 1}", outcome, reason, evidence=evidence, at=at)
 

@@ -55,7 +55,9 @@ def transition(rollout: Rollout, event: Event) -> Rollout:
         if rollout.champion_id is None or not rollout.steps:
             reason = "first release: nothing to compare with" if rollout.champion_id is None else "no canary"
             return _moved(rollout, event.at, state="promoted", step=len(rollout.steps), reason=reason)
-        return _moved(rollout, event.at, state="canary", step=0, reason=f"{rollout.steps[0]} % of traffic")
+        share = rollout.steps[0]
+        reason = f"{share} % of traffic" if share else "a shadow: asked for the record, without traffic"
+        return _moved(rollout, event.at, state="canary", step=0, reason=reason)
     if isinstance(event, Look) and rollout.state == "canary":
         return _after_look(rollout, event)
     raise IllegalTransition(

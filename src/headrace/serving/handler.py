@@ -7,7 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
@@ -15,13 +15,15 @@ from headrace.core.errors import Conflict, InternalError, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
-from headrace.core.record import Failure, Prediction
+from headrace.core.record import Arm, Failure, Prediction
 from headrace.core.release import Route
+from headrace.serving.distributions import Distributions
 from headrace.serving.inputs import Matrix, Values, count_rows, named
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.recorder import BEST_EFFORT, STORED, Recorder
 from headrace.serving.routes import Choice, RouteTable
 from headrace.serving.scoring import Scored, score
+from headrace.serving.shadows import Shadows
 from headrace.serving.statistics import Tally
 from headrace.store.records import encode_failure, encode_prediction
 
@@ -70,6 +72,8 @@ class Handler:
 
     Args:
         rules_of: project to what may be written down of its answers; the caller gets all of them.
+        shadows: asks releases that are on trial without traffic; none is asked without it.
+        distributions: counts what is asked and answered; nothing is counted without it.
 
     Example::
 
@@ -84,6 +88,9 @@ class Handler:
         clock: Clock,
         gatekeeper: Gatekeeper,
         rules_of: Callable[[str], FieldRules],
+        *,
+        shadows: Shadows | None = None,
+        distributions: Distributions | None = None,
     ) -> None:
         self._routes = routes
         self._models = models
@@ -91,6 +98,8 @@ class Handler:
         self._clock = clock
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
+        self._shadows = shadows
+        self._distributions = distributions
         self._tallies: dict[str, Tally] = {}
         self._refused: dict[Sender, int] = {}
 
@@ -129,13 +138,12 @@ class Handler:
             await self.require(principal, "predict", project)
         _check_texts(key, request_id, version, keys)
         asked = self._ask(project, key, version, principal, request_id)
-        choice = asked.choice
         rules = self._rules_of(project)
         values: Values = {}
         n_rows = 0
         try:
             # What is usual is not awaited: each coroutine would cost as much as a check of a value.
-            loaded = self._models.find(choice.release_id) or await self._load(choice.release_id)
+            loaded = self._models.find(asked.choice.release_id) or await self._load(asked.choice.release_id)
             if isinstance(columns, Matrix):
                 values = await self._by_name(columns, asked, version)
             else:
@@ -157,8 +165,8 @@ class Handler:
         prediction = Prediction(
             id=asked.id,
             project=project,
-            release_id=choice.release_id,
-            arm=choice.arm,
+            release_id=asked.choice.release_id,
+            arm=asked.choice.arm,
             principal=principal.name,
             at=asked.at,
             event_time=event_time or scored.latest or asked.at,
@@ -173,6 +181,7 @@ class Handler:
         )
         await self._record(rules, prediction)
         self._count(asked, n_rows, scored, scored_s)
+        self._offer(asked, prediction, values)
         return prediction
 
     def count_rows(
@@ -333,6 +342,12 @@ class Handler:
         tally.infer_ms += scored.infer_ms
         tally.record_ms += (ended_s - scored_s) * 1000
         tally.answered_ms += (ended_s - asked.started_s) * 1000
+        if self._distributions is not None:
+            self._distributions.note(asked.choice.release_id, scored.columns, scored.outputs, n_rows)
+
+    def _offer(self, asked: _Asked, answered: Prediction, values: Values) -> None:
+        if asked.choice.shadow is not None and self._shadows is not None:
+            self._shadows.offer(asked.choice.shadow, answered, values)
 
     def _tally(self, asked: _Asked) -> Tally:
         tally = self._tallies.get(asked.choice.release_id)
@@ -347,7 +362,7 @@ class Handler:
 
     def _named(self, route: Route, version: str) -> Choice:
         """The arm that ``version`` names, by release id or by the version of a model in memory."""
-        arms: list[tuple[str | None, Literal["live", "canary"]]] = [
+        arms: list[tuple[str | None, Arm]] = [
             (route.live, "live"),
             (route.canary, "canary"),
         ]

@@ -20,6 +20,7 @@ from headrace.core.ids import new_ids
 from headrace.core.ports import Clock, Columns
 from headrace.core.release import Route
 from headrace.serving.answers import check_row, check_rows
+from headrace.serving.distributions import Distributions
 from headrace.serving.handler import Handler
 from headrace.serving.heads import Head
 from headrace.serving.models import LoadedModel, LoadedModels
@@ -70,6 +71,7 @@ class MicroBatches:
 
     Args:
         rules_of: project to what may be written down of its answers, and how durably.
+        distributions: counts what is asked and answered; nothing is counted without it.
         observe: told the project, how long its answers took in seconds, and how many they were.
 
     Example::
@@ -87,6 +89,7 @@ class MicroBatches:
         clock: Clock,
         *,
         rules_of: Callable[[str], FieldRules],
+        distributions: Distributions | None = None,
         observe: Callable[[str, float, int], None] = lambda _project, _duration_s, _n_requests: None,
     ) -> None:
         self._handler = handler
@@ -95,6 +98,7 @@ class MicroBatches:
         self._recorder = recorder
         self._clock = clock
         self._rules_of = rules_of
+        self._distributions = distributions
         self._observe = observe
         self._lanes: dict[tuple[str, str, str, str], Lane | None] = {}
         self._rows: dict[tuple[str, str, str], OneRow] = {}
@@ -120,7 +124,7 @@ class MicroBatches:
         key = (project, choice.release_id, choice.arm, principal.name)
         lane = self._lanes.get(key)
         loaded = self._models.find(choice.release_id)
-        if loaded is None:
+        if loaded is None or choice.shadow is not None:
             return None
         if lane is None or lane.one.loaded is not loaded:
             if not OneRow.can(loaded):
@@ -143,7 +147,7 @@ class MicroBatches:
     def _choice(self, route: Route) -> Choice:
         """As the ordinary way chooses for whoever names no key: each request is drawn anew."""
         if route.canary is None or route.canary_weight <= 0.0:
-            return Choice(route.live, "live")
+            return self._routes.choose(route, "")
         return self._routes.choose(route, new_ids(self._clock.now(), 1)[0])
 
     def _one(self, project: str, choice: Choice, loaded: LoadedModel) -> OneRow:
@@ -201,6 +205,9 @@ class MicroBatches:
             prepare_ms = sum(one.prepare_ms for one in asked)
             self._handler.count_rows(lane.choice.release_id, now, n_rows, prepare_ms, infer_ms, took_s)
             self._observe(lane.project, took_s, n_rows)
+            if self._distributions is not None:
+                rows = [one.values for one in asked]
+                self._distributions.note_rows(lane.choice.release_id, rows, [row[0] for row in outputs])
 
         def done(refusal: str | None) -> None:
             send(STORED) if refusal is None else _give_up(asked)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from headrace.core.errors import NotFound
 from headrace.core.ports import Clock, RolloutStore
+from headrace.core.record import Arm
 from headrace.core.release import Route
 
 
 class Choice(NamedTuple):
-    """The release that answers, and in which part."""
+    """The release that answers, and in which part; ``shadow`` is asked too, once the answer is given."""
 
     release_id: str
-    arm: Literal["live", "canary"]
+    arm: Arm
+    shadow: str | None = None
 
 
 class RouteTable:
@@ -80,7 +82,7 @@ class RouteTable:
         A key's place in [0, 1) does not depend on the route, so a growing canary only gains keys.
         """
         if route.canary is None or route.canary_weight <= 0.0:
-            return Choice(route.live, "live")
+            return Choice(route.live, "live", route.shadow)
         if place(route.project, key) < route.canary_weight:
             return Choice(route.canary, "canary")
         return Choice(route.live, "live")

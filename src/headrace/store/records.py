@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from headrace.core.errors import InternalError
-from headrace.core.record import Failure, Outcome, Prediction
+from headrace.core.record import Arm, Failure, Outcome, Prediction
 
 _T = TypeVar("_T")
 _Head = TypeVar("_Head")
@@ -31,7 +31,7 @@ class Common(NamedTuple):
 
     project: str
     release_id: str
-    arm: Literal["live", "canary"]
+    arm: Arm
     principal: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -40,7 +40,7 @@ class Common(NamedTuple):
 class _RowHead(msgspec.Struct, array_like=True, frozen=True):
     project: str
     release_id: str
-    arm: Literal["live", "canary"]
+    arm: Arm
     principal: str
     inputs: list[str]
     outputs: list[str]

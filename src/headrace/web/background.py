@@ -61,9 +61,11 @@ class Background:
         self._turn("last seal", self._parts.app.seals.seal)
 
     def refresh(self) -> None:
-        """Read the routes, load what they name, forget the rest."""
+        """Read the routes, load what they name, forget the rest; count what was asked."""
         self._parts.routes.refresh()
-        self._parts.models.keep(self._parts.routes.release_ids())
+        named = self._parts.routes.release_ids()
+        self._parts.models.keep(named)
+        self._parts.distributions.keep(named)
 
     def watch(self) -> list[str]:
         """Start a round of watching for each project that answers and is not being watched right now; see to

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
+from headrace.access.privacy.fields import handling_of
 from headrace.app import reading
+from headrace.checks.profiles import OTHER
 from headrace.core.identity import Principal
 from headrace.core.release import Measurement
-from headrace.web.latency import BOUNDS_S, Histogram
+from headrace.web.latency import BOUNDS_S
 from headrace.web.parts import Parts
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_MOST_CATEGORIES = 20
+_COMPARED = {
+    "asked": "Requests that a shadow was asked since the server started.",
+    "failed": "Of those, requests that it could not answer.",
+    "skipped": "Requests that a shadow was not asked, because it did not keep up.",
+    "rows": "Rows that a shadow and the live release both answered.",
+    "same": "Of those, rows that they answered alike.",
+    "difference": "Absolute difference between the two, summed over those rows; another label counts 1.",
+}
+"""What is shown of each comparison with a shadow."""
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -31,9 +43,15 @@ class _Family(NamedTuple):
 def exposition(parts: Parts, me: Principal) -> str:
     """Everything about the projects that ``me`` may see."""
     visible = [project.name for project in reading.projects(parts.app, me)]
-    families = [*_server(parts), *_answers(parts, set(visible)), *_models(parts, me, visible)]
+    families = [
+        *_server(parts),
+        *_answers(parts, set(visible)),
+        *_shadows(parts, set(visible)),
+        *_models(parts, me, visible),
+    ]
     lines = [line for family in families for line in _lines(family)]
     lines += _histograms(parts, set(visible))
+    lines += _distributions(parts, set(visible))
     return "\n".join(lines) + "\n"
 
 
@@ -78,6 +96,17 @@ def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         if stream.rpartition("/")[0] in visible
     ]
     yield _Family("headrace_answers_lost_total", "counter", "Answers given that could not be recorded.", lost)
+
+
+def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:
+    shown = []
+    for release_id, comparison in parts.shadows.comparisons().items():
+        project = parts.app.store.releases.get(release_id).project
+        if project in visible:
+            shown.append(({"project": project, "release": release_id}, comparison))
+    for name, help_text in _COMPARED.items():
+        samples = [_Sample(labels, getattr(comparison, name)) for labels, comparison in shown]
+        yield _Family(f"headrace_shadow_{name}_total", "counter", help_text, samples)
 
 
 def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
@@ -139,15 +168,52 @@ def _histograms(parts: Parts, visible: set[str]) -> Iterator[str]:
         yield f"# HELP {name} From the first byte read to the last byte written."
         yield f"# TYPE {name} histogram"
     for key, histogram in shown.items():
-        yield from _histogram(name, dict(key._asdict()), histogram)
+        yield from _histogram(name, dict(key._asdict()), BOUNDS_S, histogram.counts, histogram.sum_s)
 
 
-def _histogram(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[str]:
+def _distributions(parts: Parts, visible: set[str]) -> Iterator[str]:
+    """Inputs and predictions in the bins of training: of what may be written down as it is, and no other."""
+    name = "headrace_value"
+    categories, missing = [], []
+    numbers: list[str] = []
+    for release_id, found in parts.distributions.all().items():
+        project = parts.app.store.releases.get(release_id).project
+        if project not in visible:
+            continue
+        declared = parts.app.store.projects.get(project)
+        for one in found:
+            if one.kind == "input" and handling_of(declared, one.name) != "keep":
+                continue
+            labels = {"project": project, "release": release_id, "kind": one.kind, "name": one.name}
+            missing.append(_Sample(labels, one.missing))
+            shown = most_frequent(one.categories)
+            categories += [_Sample({**labels, "category": name}, count) for name, count in shown.items()]
+            if one.edges:
+                numbers += _histogram(name, labels, one.edges, one.counts, one.total)
+    if numbers:
+        yield f"# HELP {name} Values of inputs and predictions since the start, in the bins of training."
+        yield f"# TYPE {name} histogram"
+        yield from numbers
+    counted = "Rows by category since the server started."
+    yield from _lines(_Family(f"{name}_category_total", "counter", counted, categories))
+    yield from _lines(_Family(f"{name}_missing_total", "counter", "Rows without a value.", missing))
+
+
+def most_frequent(categories: Mapping[str, int]) -> dict[str, int]:
+    """Those that were the most frequent in training, which come first; all others are one."""
+    names = [name for name in categories if name != OTHER][:_MOST_CATEGORIES]
+    shown = {name: categories[name] for name in names}
+    return shown if not categories else {**shown, OTHER: sum(categories.values()) - sum(shown.values())}
+
+
+def _histogram(
+    name: str, labels: dict[str, str], bounds: Sequence[float], counts: Sequence[int], summed: float
+) -> Iterator[str]:
     total = 0
-    for bound, count in zip((*BOUNDS_S, float("inf")), histogram.counts, strict=True):
+    for bound, count in zip((*bounds, float("inf")), counts, strict=True):
         total += count
         yield f"{name}_bucket{_labels({**labels, 'le': _number(bound)})} {total}"
-    yield f"{name}_sum{_labels(labels)} {_number(histogram.sum_s)}"
+    yield f"{name}_sum{_labels(labels)} {_number(summed)}"
     yield f"{name}_count{_labels(labels)} {total}"
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from headrace.app.composition import App
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
+from headrace.serving.distributions import Distributions
 from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModels
 from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
+from headrace.serving.shadows import Shadows
 from headrace.web.guards import SECURE_HEADERS
 from headrace.web.latency import Latencies, Timed
 from headrace.web.sessions import Sessions, Tickets
@@ -26,6 +28,8 @@ class Parts:
     routes: RouteTable
     models: LoadedModels
     recorder: Recorder
+    shadows: Shadows
+    distributions: Distributions
     handler: Handler
     scoring: Scoring
     tickets: Tickets
@@ -47,6 +51,8 @@ def assemble(app: App, work: Workflows) -> Parts:
         routes=serving.routes,
         models=serving.models,
         recorder=serving.recorder,
+        shadows=serving.shadows,
+        distributions=serving.distributions,
         handler=serving.handler,
         scoring=serving.scoring,
         tickets=Tickets(app.store.expiring, app.clock),

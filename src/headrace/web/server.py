@@ -165,6 +165,7 @@ class Server:
     def _close(self) -> None:
         """In this order: no new work, what waits is written, then the stores."""
         self._background.stop()
+        self.parts.shadows.close()
         self.parts.recorder.close()
         if self._on_close is not None:
             self._on_close()

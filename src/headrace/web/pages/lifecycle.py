@@ -92,8 +92,10 @@ def _roll_out(facts: Facts) -> Stage:
     if newest is None or newest.state not in _PAST_APPROVAL:
         return Stage("roll out", "next", "")
     if newest.state in ("approved", "rolling_out"):
-        share = percent(route.canary_weight) if route and route.canary == newest.id else "0 %"
-        return Stage("roll out", "now", f"canary at {share}")
+        if route is None or route.canary != newest.id:
+            return Stage("roll out", "now", "canary at 0 %")
+        detail = "shadow" if route.shadow else f"canary at {percent(route.canary_weight)}"
+        return Stage("roll out", "now", detail)
     if newest.state in ("aborted", "rolled_back"):
         return Stage("roll out", "stopped", f"{subject(newest.manifest.subject.ref)} {words(newest.state)}")
     return Stage("roll out", "done", "promoted")
