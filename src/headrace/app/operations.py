@@ -48,6 +48,7 @@ def declare(app: App, principal: Principal, folder: Path) -> Project:
     """Read the project in ``folder`` and make it known."""
     project = load_project(folder)
     app.gatekeeper.require(principal, "project.run", _declared(app, principal, project.name))
+    app.access.privacy.redactor(project)  # what is not installed is said now, not with the first answer
     app.store.projects.save(project, str(folder.resolve()), principal.workspace)
     app.store.epoch.advance()
     return project
