@@ -48,6 +48,7 @@ def presidio() -> Recogniser:
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 
     engine = _nlp_engine()
+    engine.load()
     registry = RecognizerRegistry(supported_languages=[_LANGUAGE])
     registry.load_predefined_recognizers(languages=[_LANGUAGE], nlp_engine=engine)
     registry.remove_recognizer("EmailRecognizer")
