@@ -53,6 +53,9 @@ class DiesAfterAppend:
     ) -> dict[str, Any]:
         return self._tables.query(sql, tables, parameters)
 
+    def compact(self, table: str) -> int:
+        return self._tables.compact(table)
+
     def remove(self, table: str, where: str, parameters: Sequence[Any] = ()) -> int:
         return self._tables.remove(table, where, parameters)
 

@@ -9,13 +9,15 @@ import pytest
 
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Credential
-from headrace.core.ports import ArtifactStore, EventLog, Tracker
+from headrace.core.ports import ArtifactStore, DataKeys, EventLog, Tracker
 from headrace.testing import (
     START,
     ArtifactStoreSuite,
+    DataKeysSuite,
     EventLogSuite,
     MemoryArtifacts,
     MemoryEvents,
+    MemoryKeys,
     MemoryRecords,
     MemoryTracker,
     RecordStoreSuite,
@@ -23,6 +25,12 @@ from headrace.testing import (
     make_model,
     make_run,
 )
+
+
+class TestMemoryKeys(DataKeysSuite):
+    @pytest.fixture
+    def keys(self) -> DataKeys:
+        return MemoryKeys()
 
 
 class TestMemoryArtifacts(ArtifactStoreSuite):

@@ -84,16 +84,7 @@ def open_access(
     signing = Keys(keys, store.epoch, clock)
     revocations = Revocations(store.credentials, store.epoch, clock)
     tokens = Tokens(signing, revocations, store.epoch, clock)
-    resources = Resources(
-        projects=store.projects,
-        releases=store.releases,
-        principals=store.principals,
-        grants=store.grants,
-        policies=store.policies,
-        incidents=store.incidents,
-        epoch=store.epoch,
-        clock=clock,
-    )
+    resources = _resources(store, clock)
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
     activity = Activity(uses, store.uses, clock, limits)
@@ -132,4 +123,17 @@ def open_access(
         data_keys=ProjectKeys(keys, store.projects, store.epoch, clock),
         vault=vault,
         privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock, recognisers),
+    )
+
+
+def _resources(store: Store, clock: Clock) -> Resources:
+    return Resources(
+        projects=store.projects,
+        releases=store.releases,
+        principals=store.principals,
+        grants=store.grants,
+        policies=store.policies,
+        incidents=store.incidents,
+        epoch=store.epoch,
+        clock=clock,
     )
