@@ -46,7 +46,7 @@ def _found(distributions: Distributions) -> dict[str, Distribution]:
 @pytest.mark.requirement("MON-06")
 def test_rows_are_counted_in_the_bins_of_training() -> None:
     distributions = _distributions()
-    rows = [[9.0, "a3", True], [10.0, "a4 ", False], [31.0, "tt", None], [None, None, True]]
+    rows: list[list[Any]] = [[9.0, "a3", True], [10.0, "a4 ", False], [31.0, "tt", None], [None, None, True]]
     distributions.note_rows("r1", rows, [12.0, 12.0, 99.0, 1.0])
     found = _found(distributions)
     mileage = found["mileage"]
@@ -92,7 +92,11 @@ def test_numbers_fall_into_the_bins_that_the_profile_says(values: list[float | N
 @pytest.mark.parametrize("n_rows", [1, FOLD_ROWS - 1, FOLD_ROWS, FOLD_ROWS + 1, 5_000])
 def test_long_requests_are_counted_as_short_ones(n_rows: int) -> None:
     distributions = _distributions()
-    columns = {"mileage": [15.0] * n_rows, "model": ["a3"] * n_rows, "leased": [True] * n_rows}
+    columns: dict[str, list[Any]] = {
+        "mileage": [15.0] * n_rows,
+        "model": ["a3"] * n_rows,
+        "leased": [True] * n_rows,
+    }
     distributions.note("r1", columns, {"predict": [25.0] * n_rows}, n_rows)
     found = _found(distributions)
     assert (found["mileage"].counts[2], found["model"].categories["a3"]) == (n_rows, n_rows)
