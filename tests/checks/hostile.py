@@ -229,7 +229,7 @@ def _disguised_and_joblib(bomb_bytes: int) -> dict[str, bytes]:
         "pickle.onnx": RUNS,
         "pickle.json": RUNS,
         "model.bin": RUNS,
-        "gzip.pkl.gz": gzip.compress(RUNS),
+        "gzip.pkl.gz": gzip.compress(RUNS, mtime=0),
         "behind_array.joblib": _joblib([np.arange(1000.0), Runs()]),
         "behind_two.joblib": _joblib({"a": np.ones((3, 4), order="F"), "b": np.array(["x"]), "c": Runs()}),
         "in_estimator.joblib": _joblib(_fitted(coef_=np.arange(2.0), payload=Runs())),

@@ -194,5 +194,5 @@ def export(real: Real, form: str, spans: dict[str, Any], experiment: str) -> htt
         )
         body, headers["content-type"] = message.SerializeToString(), "application/x-protobuf"
     if form == "gzip":
-        body, headers["content-encoding"] = gzip.compress(body), "gzip"
+        body, headers["content-encoding"] = gzip.compress(body, mtime=0), "gzip"
     return real.ask("bea", "POST", "/v1/traces", content=body, headers=headers)
