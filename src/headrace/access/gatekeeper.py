@@ -166,15 +166,21 @@ class Gatekeeper:
         """
         if arguments or not granted or not isinstance(resource, str):
             return self._decide(principal, action, resource, arguments, granted=granted)[0]
+        return self._remembered(principal, action, resource).decision
+
+    def stands_until(self, principal: Principal, action: str, resource: str) -> datetime | None:
+        """When a grant or a proof ends that the decision rests on; None: nothing ends by itself."""
+        return self._remembered(principal, action, resource).until
+
+    def _remembered(self, principal: Principal, action: str, resource: str) -> _Decided:
         decided = self._decided.now()
         # By the object, which is the same for all requests of a session: hashing all it says takes longer.
         asked = (id(principal), action, resource)
         known = decided.get(asked)
         if known is not None and known.principal is principal and not known.over(self._clock):
-            return known.decision
-        decision, until = self._decide(principal, action, resource, arguments)
-        decided[asked] = _Decided(principal, decision, until)
-        return decision
+            return known
+        found = decided[asked] = _Decided(principal, *self._decide(principal, action, resource, NOTHING))
+        return found
 
     def _decide(
         self,

@@ -27,6 +27,13 @@ class Answered(NamedTuple):
     recorded: bytes
 
 
+class Admitted(NamedTuple):
+    """Who may ask; not from ``ends_s`` on, in seconds since 1970."""
+
+    principal: Principal
+    ends_s: float | None
+
+
 class Scoring:
     """Who may have rows answered quickly, and by which way.
 
@@ -56,46 +63,50 @@ class Scoring:
         self.seen = gatekeeper.seen
         self.headers: dict[Form, tuple[tuple[bytes, bytes], ...]] = {"tensors": (), "record": headers}
         self._gatekeeper = gatekeeper
-        self._fresh: Fresh[tuple[str, str, str], Principal] = Fresh(epoch, clock)
+        self._fresh: Fresh[tuple[str, str, str], Admitted] = Fresh(epoch, clock)
 
     @property
     def moment(self) -> object:
         """Another object as soon as anybody's rights may have changed."""
         return self._fresh.now()
 
-    def admit(self, head: Head, network: str) -> Principal | None:
+    def admit(self, head: Head, network: str) -> Admitted | None:
         """Who asks, if they may; None: the ordinary way says why not. The same for as long as nobody's rights
-        have changed, and not beyond the end of the token."""
+        have changed, and not beyond the end of the token, nor of a grant that it takes."""
         kept, asked = self._fresh.now(), (head.authorization, head.project, network)
         known = kept.get(asked)
         if known is not None and not self.has_ended(known):
             return known
+        resource = f"project:{head.project}"
         try:
             principal = self._gatekeeper.authenticate(head.authorization, network)
-            allowed = self._gatekeeper.allows(principal, "predict", f"project:{head.project}")
+            if not self._gatekeeper.allows(principal, "predict", resource):
+                return None
+            until = self._gatekeeper.stands_until(principal, "predict", resource)
         except HeadraceError:
             return None
-        if not allowed:
-            return None
-        kept[asked] = principal
-        return principal
+        ends = [] if until is None else [until.timestamp()]
+        if principal.session is not None and principal.session.expires_s is not None:
+            ends.append(principal.session.expires_s)
+        admitted = Admitted(principal, min(ends, default=None))
+        kept[asked] = admitted
+        return admitted
 
-    def has_ended(self, principal: Principal) -> bool:
-        """Whether the token that ``principal`` speaks by is over."""
-        ends_s = principal.session.expires_s if principal.session else None
-        return ends_s is not None and self.clock.now().timestamp() >= ends_s
+    def has_ended(self, admitted: Admitted) -> bool:
+        """Whether the token or the grant is over."""
+        return admitted.ends_s is not None and self.clock.now().timestamp() >= admitted.ends_s
 
     async def answer(self, head: Head, network: str, body: bytes) -> Answered | None:
         """Answer a row for a server that has a protocol of its own; None: the ordinary way has to."""
-        principal = self.admit(head, network)
-        lane = None if principal is None else self.find_lane(head, principal)
-        if principal is None or lane is None:
+        admitted = self.admit(head, network)
+        lane = None if admitted is None else self.find_lane(head, admitted.principal)
+        if admitted is None or lane is None:
             return None
         started_s = self.clock.monotonic_s()
         values = lane.one.read(head.form, body)
         if values is None:
             return None
-        self.seen(principal)
+        self.seen(admitted.principal)
         waits: asyncio.Future[Answered | None] = asyncio.get_running_loop().create_future()
 
         def done(answered: Answered | None) -> None:

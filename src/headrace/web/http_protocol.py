@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.access.networks import network_of
-from headrace.core.identity import Principal
 from headrace.serving.heads import MAX_BODY_BYTES, Head
 from headrace.serving.microbatch import Asked, Lane
-from headrace.serving.plain_rows import Scoring
+from headrace.serving.plain_rows import Admitted, Scoring
 
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _END = b"\r\n\r\n"
+_SAME = 4
+"""So many fields of a head say who asks and where it goes; the others may differ."""
 
 
 class _Known(NamedTuple):
@@ -29,7 +30,7 @@ class _Known(NamedTuple):
 
     data: bytes
     head: Head
-    principal: Principal
+    admitted: Admitted
     lane: Lane | None
     moment: object
     edition: object
@@ -87,6 +88,17 @@ class ScoringProtocol(HttpToolsProtocol):
         self._inside = False
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """The application has answered: the connection was used a moment ago."""
+        self._used_s = self._scoring.clock.monotonic_s()
+        super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        """The client reads again, and so do we."""
+        super().resume_writing()
+        if not (self._busy or self._inside or self._answering):
+            self._go_on()
+
     def shutdown(self) -> None:
         """Close once what is under way has been answered."""
         if self._busy:
@@ -113,15 +125,22 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def _begin(self, data: bytes) -> None:
         """``data`` begins a message."""
+        if self.flow.write_paused:
+            # Whoever does not read answers is not read either: they would fill the memory.
+            self._held = data
+            self.flow.pause_reading()
+            return
         end = data.find(_END) + len(_END)
         known, scoring = self._known, self._scoring
         if known is not None and data.startswith(known.data):
             head: Head | None = known.head
             end = len(known.data)
-        elif end < len(_END) or self.flow.write_paused:
+        elif end < len(_END):
             head = None
         else:
-            known, head = None, scoring.heads.find(data[:end])
+            head = scoring.heads.find(data[:end])
+            if known is not None and (head is None or head[:_SAME] != known.head[:_SAME]):
+                known = None
         if head is None:
             self._hand_over(data)
             return
@@ -138,13 +157,13 @@ class ScoringProtocol(HttpToolsProtocol):
             self._hand_over(data)
             return
         started_s = scoring.clock.monotonic_s()
-        lane = known.lane or scoring.find_lane(head, known.principal)
+        lane = known.lane or scoring.find_lane(head, known.admitted.principal)
         values = None if lane is None else lane.one.read(head.form, data[end:size])
         if lane is None or values is None:
             self._hand_over(data)
             return
         self._busy, self._held = True, data[size:]
-        scoring.seen(known.principal)
+        scoring.seen(known.admitted.principal)
         prepare_ms = (scoring.clock.monotonic_s() - started_s) * 1000
         give_up = partial(self._give_up, data[:size])
         scoring.batches.add(lane, Asked(values, head, prepare_ms, self._answer, give_up))
@@ -157,17 +176,17 @@ class ScoringProtocol(HttpToolsProtocol):
             known is not None
             and known.moment is moment
             and known.edition is scoring.batches.edition
-            and not scoring.has_ended(known.principal)
+            and not scoring.has_ended(known.admitted)
         ):
             return known
-        principal = scoring.admit(head, self._network)
-        if principal is None:
+        admitted = scoring.admit(head, self._network)
+        if admitted is None:
             self._known = None
             return None
         edition = scoring.batches.edition
-        lane = scoring.find_lane(head, principal)
+        lane = scoring.find_lane(head, admitted.principal)
         fixed = lane if lane is not None and scoring.batches.is_fixed(head.project) else None
-        self._known = _Known(data, head, principal, fixed, moment, edition)
+        self._known = _Known(data, head, admitted, fixed, moment, edition)
         return self._known
 
     def _answer(self, body: bytes, recorded: bytes) -> None:
@@ -222,6 +241,7 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def _wait_for_rest(self, data: bytes) -> None:
         self._held = data
+        self._unset_keepalive_if_required()
         if self._slow is None:
             self._slow = self.loop.call_later(self._scoring.slowest_s, self.transport.close)
 
