@@ -399,7 +399,7 @@ def test_who_may_not_erase_erases_nothing(kept: Kept) -> None:
 
 
 @pytest.mark.requirement("PRV-02")
-@pytest.mark.parametrize("kept", ["keep"], indirect=True)
+@pytest.mark.parametrize("kept", ["keep", "encrypted"], indirect=True)
 def test_what_is_older_than_allowed_is_deleted_everywhere(kept: Kept) -> None:
     kept.answered("aged")
     kept.told("aged")

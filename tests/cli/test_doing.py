@@ -83,6 +83,20 @@ def test_an_unticked_item_fails_the_check(made: Cli, monkeypatch: pytest.MonkeyP
     assert (as_json.code, as_json.json["missing_trainers"]) == (3, ["unheard"])
 
 
+@pytest.mark.requirement("PRV-08")
+def test_a_missing_basis_is_named_once(made: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("cars")
+    charter = Path("headrace.yaml")
+    charter.write_text(charter.read_text().replace("basis: not_personal", "basis: null"))
+    ended = made("check")
+    assert ended.code == 3
+    assert ended.error == (
+        "The flight check is not complete: lawful-basis: nobody says why the data may be used."
+    )
+    assert ended.out.count("basis") == 2, "the control, and what to do about it"
+    assert ended.out.count("next: ") == 1
+
+
 def test_check_and_run_want_a_project(cli: Cli) -> None:
     ended = cli("check")
     assert ended.code == 2

@@ -57,7 +57,7 @@ def files_with(folder: Path, text: str) -> list[Path]:
 
 @pytest.mark.requirement("PRV-02")
 def test_killed_in_every_step_it_goes_on_by_itself(people: Shell) -> None:
-    """The command that ordered it dies; then each server does, one step further, until one may go on."""
+    """The command that ordered it dies; then each server does, one step further, until it is done."""
     ordered = ("data", "erase", "people", "--subject", JANE, "--reason", "ticket 88")
     assert run_killed_at(people, 1, *ordered) == -signal.SIGKILL
     (order,) = (people.home / "erasing").iterdir()
@@ -68,7 +68,7 @@ def test_killed_in_every_step_it_goes_on_by_itself(people: Shell) -> None:
         assert kills < MOST_STEPS
         # The step that was killed comes again and is recorded; the one after it dies.
         kills += died_at(people, 2, order)
-    assert kills >= STEPS
+    assert kills >= STEPS - 1, "the last step takes the order away, which ends the wait for its kill"
     with serving(people):
         pass
     assert kept_of(people) == [BOB, BOB]

@@ -48,13 +48,13 @@ class DiesAfterAppend:
     def replace(self, table: str, columns: Columns) -> int:
         return self._tables.replace(table, columns)
 
-    def compact(self, table: str) -> int:
-        return self._tables.compact(table)
-
     def query(
         self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any] = ()
     ) -> dict[str, Any]:
         return self._tables.query(sql, tables, parameters)
+
+    def compact(self, table: str) -> int:
+        return self._tables.compact(table)
 
     def remove(self, table: str, where: str, parameters: Sequence[Any] = ()) -> int:
         return self._tables.remove(table, where, parameters)

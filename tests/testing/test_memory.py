@@ -9,16 +9,18 @@ import pytest
 
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Credential
-from headrace.core.ports import ArtifactStore, EventLog, ExpiringStore, Tracker
+from headrace.core.ports import ArtifactStore, DataKeys, EventLog, ExpiringStore, Tracker
 from headrace.testing import (
     START,
     ArtifactStoreSuite,
+    DataKeysSuite,
     EventLogSuite,
     ExpiringStoreSuite,
     FakeClock,
     MemoryArtifacts,
     MemoryEvents,
     MemoryExpiring,
+    MemoryKeys,
     MemoryRecords,
     MemoryTracker,
     RecordStoreSuite,
@@ -26,6 +28,12 @@ from headrace.testing import (
     make_model,
     make_run,
 )
+
+
+class TestMemoryKeys(DataKeysSuite):
+    @pytest.fixture
+    def keys(self) -> DataKeys:
+        return MemoryKeys()
 
 
 class TestMemoryArtifacts(ArtifactStoreSuite):

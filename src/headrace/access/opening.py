@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from headrace.access.links import Links
 from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
+from headrace.access.privacy.redacting import Recogniser
 from headrace.access.refresh import RefreshTokens
 from headrace.access.resources import Resources
 from headrace.access.revocations import Revocations
@@ -32,6 +34,7 @@ from headrace.core.ports import Clock, Policy
 from headrace.store import Store
 
 _USUAL = Limits()
+_NONE: Mapping[str, Callable[[], Recogniser]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +63,20 @@ class Access:
     signatures: Signatures
 
 
-def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: Limits = _USUAL) -> Access:
+def open_access(
+    store: Store,
+    keys: Path,
+    clock: Clock,
+    policy: Policy,
+    limits: Limits = _USUAL,
+    recognisers: Mapping[str, Callable[[], Recogniser]] = _NONE,
+) -> Access:
     """Connect the parts; nothing is read or written yet.
 
     Args:
         keys: folder of the signing keys and the workspaces' secrets.
         limits: from when on something is out of the ordinary.
+        recognisers: makes those that come from plug-ins, by name.
 
     Example::
 
@@ -76,17 +87,7 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
     signing = Keys(keys, store.epoch, clock)
     revocations = Revocations(store.credentials, store.epoch, clock)
     tokens = Tokens(signing, revocations, store.epoch, clock)
-    resources = Resources(
-        projects=store.projects,
-        releases=store.releases,
-        principals=store.principals,
-        grants=store.grants,
-        policies=store.policies,
-        incidents=store.incidents,
-        waivers=store.waivers,
-        epoch=store.epoch,
-        clock=clock,
-    )
+    resources = _resources(store, clock)
     grants = Grants(store.grants, store.epoch, clock)
     uses = Uses(store.uses, clock)
     activity = Activity(uses, store.uses, store.sightings, clock, limits)
@@ -126,5 +127,19 @@ def open_access(store: Store, keys: Path, clock: Clock, policy: Policy, limits: 
         signatures=Signatures(keys),
         data_keys=ProjectKeys(keys, store.projects, store.epoch, clock),
         vault=vault,
-        privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock),
+        privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock, recognisers),
+    )
+
+
+def _resources(store: Store, clock: Clock) -> Resources:
+    return Resources(
+        projects=store.projects,
+        releases=store.releases,
+        principals=store.principals,
+        grants=store.grants,
+        policies=store.policies,
+        incidents=store.incidents,
+        waivers=store.waivers,
+        epoch=store.epoch,
+        clock=clock,
     )

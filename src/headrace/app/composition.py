@@ -24,6 +24,7 @@ from headrace.core.ports import Clock, Tracker
 from headrace.core.settings import Settings
 from headrace.monitoring.baseline import Baseline
 from headrace.plugins.mlflow import MlflowTracker
+from headrace.plugins.presidio import presidio
 from headrace.releases.signed import SignedReleases
 from headrace.store import Store, open_store
 from headrace.store.seal_file import SealFile
@@ -145,7 +146,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
     )
     policies = Policies(store.policies, store.incidents, store.epoch, clock)
     limits = Limits(spend_per_hour=settings.spend_per_hour)
-    access = open_access(store, keys, clock, policies, limits)
+    access = open_access(store, keys, clock, policies, limits, {"presidio": presidio})
     signed = SignedReleases(store, access.signatures, access.incidents)
     return App(
         settings=settings,

@@ -51,6 +51,7 @@ def declare(app: App, principal: Principal, folder: Path) -> Project:
     """Read the project in ``folder`` and make it known."""
     project = load_project(folder)
     permitted = app.gatekeeper.require(principal, "project.run", _declared(app, principal, project.name))
+    app.access.privacy.redactor(project)  # what is not installed is said now, not with the first answer
     path, charter = str(folder.resolve()), digest_of(project)
     with app.store.transaction():
         known = {one.name: digest_of(one) for one in app.store.projects.list()}

@@ -25,7 +25,13 @@ def check(as_name: As = None, as_json: Json = False) -> None:
     project = load_project(folder)
     with session(as_name) as s:
         compliance = check_project(s.app, s.me, project)
-    items = flight_check(project, folder)
+    named = {one.control for one in compliance.violations}
+    # A missing basis is also a control of every tier, and once is enough.
+    items = [
+        item
+        for item in flight_check(project, folder)
+        if item.ticked or (item.name, "lawful-basis" in named) != ("privacy", True)
+    ]
     missing_trainers = {v.trainer for v in project.variants} - set(load_definition(folder).trainers)
     if as_json:
         print_json({"items": items, "missing_trainers": sorted(missing_trainers), "compliance": compliance})

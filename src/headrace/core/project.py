@@ -21,6 +21,7 @@ Basis = Literal[
     "legitimate_interests",
 ]
 Handling = Literal["keep", "redact", "mask", "hash", "drop"]
+Recognisers = Literal["builtin", "presidio"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 """The loss that a task is judged by unless the project says otherwise."""
 
@@ -196,6 +197,7 @@ class PrivacySpec:
         fields: input or key column to how its values are written into the record of answers.
         encrypt: whether answers, labels and tables are encrypted on disk; unset, where the data is about
             people.
+        recognisers: what looks for values to redact; ``presidio`` needs the extra ``[privacy]``.
     """
 
     basis: Basis | None = None
@@ -203,6 +205,7 @@ class PrivacySpec:
     retention_days: int = 365
     fields: dict[str, Handling] = field(default_factory=dict)
     encrypt: bool | None = None
+    recognisers: tuple[Recognisers, ...] = ("builtin",)
 
     @property
     def encrypted(self) -> bool:

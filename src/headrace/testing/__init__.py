@@ -56,6 +56,7 @@ from headrace.testing.suites.artifacts import ArtifactStoreSuite  # noqa: E402
 from headrace.testing.suites.audit import AuditLogSuite  # noqa: E402
 from headrace.testing.suites.changing import RecordStoreSuite  # noqa: E402
 from headrace.testing.suites.clock import ClockSuite  # noqa: E402
+from headrace.testing.suites.data_keys import DataKeysSuite  # noqa: E402
 from headrace.testing.suites.epoch import EpochSuite  # noqa: E402
 from headrace.testing.suites.events import EventLogSuite  # noqa: E402
 from headrace.testing.suites.evidence import EvidenceStoreSuite  # noqa: E402
@@ -81,6 +82,7 @@ __all__ = [
     "ArtifactStoreSuite",
     "AuditLogSuite",
     "ClockSuite",
+    "DataKeysSuite",
     "EchoModel",
     "EpochSuite",
     "EventLogSuite",

@@ -7,7 +7,7 @@ import pytest
 from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.core.errors import NotFound, Unavailable
 from headrace.core.project import PrivacySpec, Project
-from headrace.testing import FakeClock, MemoryEpoch, make_project
+from headrace.testing import DataKeysSuite, FakeClock, MemoryEpoch, make_project
 
 ID_DIGITS = 16
 
@@ -41,6 +41,10 @@ def keys_of(folder: Path, declared: Declared, epoch: MemoryEpoch) -> ProjectKeys
 @pytest.fixture
 def keys(tmp_path: Path, declared: Declared, epoch: MemoryEpoch) -> ProjectKeys:
     return keys_of(tmp_path, declared, epoch)
+
+
+class TestProjectKeys(DataKeysSuite):
+    pass
 
 
 @pytest.mark.requirement("PRV-02")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.access.privacy.recognisers import mask
+from headrace.access.privacy.redacting import Redactor
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Handling, Project
 from headrace.core.record import Prediction
@@ -76,15 +77,17 @@ class FieldRules:
 
     Args:
         key: the workspace's key for hashes.
+        redact: takes out of a text what is recognised in it.
 
     Example::
 
         recorded = rules.prediction(prediction)
     """
 
-    def __init__(self, project: Project, key: bytes) -> None:
+    def __init__(self, project: Project, key: bytes, redact: Redactor = mask) -> None:
         self.project = project
         self._key = key
+        self._redact = redact
         named = [column.name for column in project.data.columns]
         forms = {name: handling_of(project, name) for name in (*named, *project.privacy.fields)}
         self._columns: dict[str, Callable[[Any], Any] | None] = {
@@ -128,7 +131,7 @@ class FieldRules:
     def text(self, text: str, columns: Mapping[str, Sequence[Any]], keys: Sequence[str] | None) -> str:
         """An error's text without the values that may not be written down, and without what is recognised."""
         hidden = {
-            name: columns.get(name, ()) for name, form in self._columns.items() if form is not _redacted
+            name: columns.get(name, ()) for name, form in self._columns.items() if form != self._redacted
         }
         if self._keys != "keep":
             hidden[key_of(self.project)] = keys or ()
@@ -138,11 +141,11 @@ class FieldRules:
         for value in sorted(filter(None, found), key=len, reverse=True):
             name = found[value].replace("\\", "")
             text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"<{name}>", text)
-        return mask(text)
+        return self._redact(text)
 
     def remark(self, text: str) -> str:
         """Free text that somebody gives as a rating or a reason."""
-        return mask(text) if self.project.privacy.personal else text
+        return self._redact(text) if self.project.privacy.personal else text
 
     def hashed(self, value: Any) -> Any:
         """HMAC-SHA-256 of the value as text, its first half in hexadecimal; nothing stays nothing.
@@ -158,13 +161,12 @@ class FieldRules:
         forms: dict[Handling, Callable[[Any], Any]] = {
             "hash": self.hashed,
             "mask": masked,
-            "redact": _redacted,
+            "redact": self._redacted,
         }
         return forms.get(handling)
 
-
-def _redacted(value: Any) -> Any:
-    return mask(value) if isinstance(value, str) else value
+    def _redacted(self, value: Any) -> Any:
+        return self._redact(value) if isinstance(value, str) else value
 
 
 def key_text(value: Any) -> str:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from headrace.access.memory import Memory
 from headrace.access.privacy.fields import FieldRules
 from headrace.access.privacy.keys import WorkspaceKeys
+from headrace.access.privacy.recognisers import mask
+from headrace.access.privacy.redacting import Recogniser, Redactor, builtin, redactor
 from headrace.core.ports import Clock, Epoch, ProjectStore
+from headrace.core.project import Project
+
+_NONE: Mapping[str, Callable[[], Recogniser]] = {}
 
 
 class Privacy:
     """Finds a project's rules; a project that is declared anew is followed at once.
+
+    Args:
+        plugins: makes further recognisers, by the name that projects ask for them.
 
     Example::
 
         privacy.rules("cars").prediction(prediction)
     """
 
-    def __init__(self, projects: ProjectStore, keys: WorkspaceKeys, epoch: Epoch, clock: Clock) -> None:
+    def __init__(
+        self,
+        projects: ProjectStore,
+        keys: WorkspaceKeys,
+        epoch: Epoch,
+        clock: Clock,
+        plugins: Mapping[str, Callable[[], Recogniser]] = _NONE,
+    ) -> None:
         self._projects = projects
         self.keys = keys
+        self._plugins = plugins
         self._known = Memory(self._find, epoch, clock)
 
     def rules(self, project: str) -> FieldRules:
@@ -26,10 +44,20 @@ class Privacy:
 
         Raises:
             NotFound: there is no such project.
-            Unavailable: the workspace's key file cannot be used.
+            Unavailable: the workspace's key file cannot be used, or a recogniser is not installed.
         """
         return self._known.get(project)
 
     def _find(self, name: str) -> FieldRules:
         key = self.keys.key(self._projects.workspace(name), "hash")
-        return FieldRules(self._projects.get(name), key)
+        project = self._projects.get(name)
+        return FieldRules(project, key, self.redactor(project))
+
+    def redactor(self, project: Project) -> Redactor:
+        """What takes recognised values out of the texts of ``project``; Headrace's own recognisers always do.
+
+        Raises:
+            Unavailable: a recogniser is not installed; the message has the command.
+        """
+        others = [name for name in project.privacy.recognisers if name in self._plugins]
+        return redactor([builtin, *(self._plugins[name]() for name in others)]) if others else mask
