@@ -121,11 +121,11 @@ def request(way: Way, token: str) -> bytes:
     return head.encode() + body
 
 
-def prepare(settings: Settings) -> str:
-    """Fill a home with one identity and two live routes; returns a token."""
+def prepare(settings: Settings, package_bytes: bytes | None = None) -> str:
+    """Fill a home with one identity and two live routes; returns a token. The model is ours unless given."""
     clock = SystemClock()
     store = open_store(settings, clock)
-    package = store.artifacts.put(build_model(), "application/zip")
+    package = store.artifacts.put(package_bytes or build_model(), "application/zip")
     access = open_access(store, settings.home / "keys", clock, CedarPolicy())
     principal = access.identities.add("bench", ["operator"], actor="bench")
     for name, durability in DURABILITIES.items():
