@@ -2,7 +2,8 @@
 
 Servers run on one core: ours in several ways, and an empty ASGI application that shows what the HTTP server
 alone allows. Clients on the other core keep 64 connections busy, or 16. Every one of our requests passes the
-token check, the policy, the route and a LightGBM model of 200 trees on 10 columns, and is recorded.
+token check, the policy, the route and a LightGBM model of 200 trees on 10 columns, is recorded within a trace
+of its own, and counted in the bins of training.
 
     python benchmarks/serving.py             # 5 runs of 3 s each, interleaved
     python benchmarks/serving.py --json
@@ -20,6 +21,7 @@ import json
 import logging
 import os
 import platform
+import secrets
 import signal
 import subprocess
 import sys
@@ -29,6 +31,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,12 +39,14 @@ import numpy as np
 
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
+from headrace.checks.profiles import NumericProfile, Profile
 from headrace.core.clock import SystemClock
 from headrace.core.project import Column, ServingSpec
 from headrace.core.release import Route
 from headrace.core.settings import Settings, read_settings
 from headrace.data.encoding import Encoding
 from headrace.serving.asgi import InferenceApp
+from headrace.serving.distributions import Distributions, Reference
 from headrace.serving.handler import Handler
 from headrace.serving.microbatch import MicroBatches
 from headrace.serving.models import LoadedModels
@@ -62,10 +67,17 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 _OK = b"HTTP/1.1 200"
 
 
-def build_model() -> bytes:
-    """A package: LightGBM regression, 200 trees, 8 numeric and 2 categorical inputs."""
-    from lightgbm import LGBMRegressor
+class Rows(NamedTuple):
+    """What the model is trained on."""
 
+    columns: dict[str, Any]
+    specs: list[Column]
+    encoding: Encoding
+    target: Any
+
+
+def training_rows() -> Rows:
+    """8 numeric and 2 categorical inputs."""
     generator = np.random.default_rng(0)
     n_rows = 5_000
     columns: dict[str, Any] = {f"n{i}": generator.normal(size=n_rows) for i in range(N_COLUMNS - 2)}
@@ -75,6 +87,15 @@ def build_model() -> bytes:
     encoding = Encoding.fit(columns, specs)
     features = encoding.encode(columns)
     target = features[:, 0] * 3 + np.sin(features[:, 1] * 4) + features[:, 8] + generator.normal(size=n_rows)
+    return Rows(columns, specs, encoding, target)
+
+
+def build_model() -> bytes:
+    """A package: LightGBM regression with 200 trees."""
+    from lightgbm import LGBMRegressor
+
+    columns, _, encoding, target = training_rows()
+    features = encoding.encode(columns)
     trees = LGBMRegressor(n_estimators=N_TREES, num_threads=1, verbose=-1, random_state=0)
     trees.fit(features, target, categorical_feature=list(encoding.categorical_indexes))
     info = PackageInfo(project="bench", variant="lightgbm", task="regression", target="y")
@@ -138,7 +159,7 @@ def prepare(settings: Settings, package_bytes: bytes | None = None) -> str:
 
 
 class Forgetful(Recorder):
-    """Keeps nothing: what the record costs is the difference."""
+    """Keeps nothing, and nothing is counted with it: what record and counts cost is the difference."""
 
     def note(self, project: str, payloads: Sequence[bytes]) -> None:
         """Drop them."""
@@ -162,9 +183,15 @@ def ours(settings: Settings, recorder_of: type[Recorder] = Recorder) -> Ours:
     models = LoadedModels(lambda digest: load_scorer(store.artifacts.path(digest)), clock)
     access = open_access(store, settings.home / "keys", clock, CedarPolicy())
 
+    rows = training_rows()
+    reference = Reference(Profile.fit(rows.columns, rows.specs).features, NumericProfile.fit(rows.target))
+    counted = None if recorder_of is Forgetful else Distributions(lambda _: reference, models)
+
     def refresh() -> None:
         routes.refresh()
         models.keep(routes.release_ids())
+        if counted is not None:
+            counted.keep(routes.release_ids())
 
     def keep_fresh() -> None:
         while True:
@@ -176,8 +203,8 @@ def ours(settings: Settings, recorder_of: type[Recorder] = Recorder) -> Ours:
     threading.Thread(target=keep_fresh, daemon=True).start()
     recorder = recorder_of(store.events, clock)
     parts = (routes, models, recorder, clock)
-    handler = Handler(*parts, access.gatekeeper, access.privacy.rules)
-    batches = MicroBatches(handler, *parts, rules_of=access.privacy.rules)
+    handler = Handler(*parts, access.gatekeeper, access.privacy.rules, distributions=counted)
+    batches = MicroBatches(handler, *parts, rules_of=access.privacy.rules, distributions=counted)
     scoring = Scoring(batches, access.gatekeeper, store.epoch, clock)
     return Ours(PlainRows(InferenceApp(handler, access.gatekeeper), scoring), scoring)
 
@@ -258,7 +285,7 @@ class _Client(asyncio.Protocol):
     """One keep-alive connection: the next request leaves when the answer is complete."""
 
     def __init__(self, request: bytes, load: Load, until_s: float, ended: asyncio.Future[None]) -> None:
-        self._request = request
+        self._requests = cycle(traced(request))
         self._load = load
         self._until_s = until_s
         self._ended = ended
@@ -299,7 +326,14 @@ class _Client(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent_s = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
+
+
+def traced(request: bytes, n_traces: int = 32) -> list[bytes]:
+    """The same request within several traces, as callers with tracing send it: each head is another one."""
+    line, _, rest = request.partition(b"\r\n")
+    parents = [f"traceparent: 00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01" for _ in range(n_traces)]
+    return [b"%b\r\n%b\r\n%b" % (line, parent.encode(), rest) for parent in parents]
 
 
 async def drive(port: int, sent: bytes, connections: int, seconds: float) -> Load:
