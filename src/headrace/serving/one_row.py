@@ -74,7 +74,7 @@ class OneRow:
         """The row's values in the model's order, None for a gap; or None: the body is not plain."""
         try:
             values = self._tensors(body) if form == "tensors" else self._record(body)
-        except (ValueError, RecursionError):
+        except (ValueError, OverflowError, RecursionError):
             return None
         if values is None:
             return None
