@@ -253,6 +253,6 @@ def _call(dones: list[Done], refusal: str | None) -> None:
     for done in dones:
         try:
             done(refusal)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # Boundary: those who wait share no more than a write; what fails for one is told to the others.
             _log.exception("An answer that was stored, or refused, could not be passed on")

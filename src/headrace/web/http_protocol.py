@@ -210,7 +210,7 @@ class ScoringProtocol(HttpToolsProtocol):
                 self.flow.resume_reading()
             try:
                 self._begin(data)
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # Boundary: answers to others come after this one, and must not be lost with this connection.
                 _log.exception("A connection is given up")
                 self.transport.abort()
