@@ -8,6 +8,7 @@ worded in one place. The two never work on one message.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from headrace.serving.heads import MAX_BODY_BYTES, Head
 from headrace.serving.microbatch import Asked, Lane
 from headrace.serving.plain_rows import Admitted, Scoring
 
+_log = logging.getLogger(__name__)
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _END = b"\r\n\r\n"
 _SAME = 4
@@ -144,6 +146,7 @@ class ScoringProtocol(HttpToolsProtocol):
         if head is None:
             self._hand_over(data)
             return
+        self._unset_keepalive_if_required()
         size = end + head.body_bytes
         if len(data) < size:
             self._wait_for_rest(data)
@@ -151,7 +154,6 @@ class ScoringProtocol(HttpToolsProtocol):
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
-        self._unset_keepalive_if_required()
         known = self._admitted(known, data[:end], head)
         if known is None:
             self._hand_over(data)
@@ -215,7 +217,6 @@ class ScoringProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         data, self._held = data + self._held, b""
-        self.flow.resume_reading()
         self._hand_over(data)
         if self._leaving:
             super().shutdown()
@@ -224,14 +225,21 @@ class ScoringProtocol(HttpToolsProtocol):
         """What came while a row was being answered."""
         if self._held:
             data, self._held = self._held, b""
-            self.flow.resume_reading()
-            self._begin(data)
+            if len(data) <= _MAX_HELD_BYTES:
+                self.flow.resume_reading()
+            try:
+                self._begin(data)
+            except Exception:  # noqa: BLE001
+                # Boundary: answers to others come after this one, and must not be lost with this connection.
+                _log.exception("A connection is given up")
+                self.transport.abort()
 
     def _hand_over(self, data: bytes) -> None:
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
         self._known = None
+        self.flow.resume_reading()
         super().data_received(data)
 
     def _hold(self, data: bytes) -> None:
