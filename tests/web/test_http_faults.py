@@ -399,3 +399,20 @@ def test_a_head_is_known_again_whatever_its_trace() -> None:
     assert heads.find(head.format("x-request-id: 7\r\n").encode()) == plain
     two = f"traceparent: 00-{1:032x}-b7ad6b7169203331-01\r\n"
     assert heads.find(head.format(two + two).encode()) is None
+
+
+def test_a_connection_knows_a_head_again_whatever_its_trace(lines: Lines) -> None:
+    n = f"content-length: {len(BODY)}"
+    traces = [f"{number:032x}" for number in range(1, 5)]
+    requests = [lines.request(f"traceparent: 00-{trace}-b7ad6b7169203331-01", n) for trace in traces]
+    odd = lines.request(f"traceparent: 00-{'z' * 32}-b7ad6b7169203331-01", n)
+
+    async def run() -> None:
+        line = lines.connect(quick=True)
+        await line.feed([*requests, odd, lines.request(n), requests[0]], wait=True)
+        assert _statuses(line) == [200] * 7
+
+    before = len(lines.scene.predictions())
+    asyncio.run(run())
+    found = [prediction.trace_id for prediction in lines.scene.predictions()[before:]]
+    assert found == [*traces, None, None, traces[0]]

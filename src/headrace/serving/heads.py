@@ -27,6 +27,8 @@ _VARYING = re.compile(
 )
 """Lines by which each request of a client is another one."""
 _MOST_VARYING = 3
+_TRACE_LINE = re.compile(rb"\r\n[Tt]raceparent: ?")
+_TRACE_BYTES = 55
 _PATHS: tuple[tuple[Form, str, str], ...] = (
     ("tensors", "/v2/models/", "/infer"),
     ("record", "/api/v1/predict/", ""),
@@ -63,6 +65,43 @@ class Head(NamedTuple):
     authorization: str
     body_bytes: int
     trace_id: str | None
+
+
+class Pattern(NamedTuple):
+    """A head of which only the trace may differ: the bytes before its value and after it, if it has one.
+
+    Example::
+
+        found = Pattern.of(data, head).match(another)
+    """
+
+    head: Head
+    before: bytes
+    after: bytes | None
+
+    @classmethod
+    def of(cls, data: bytes, head: Head) -> Pattern:
+        """The pattern of a whole head and what it says."""
+        line = _TRACE_LINE.search(data) if head.trace_id is not None else None
+        if line is None:
+            return cls(head, data, None)
+        return cls(head, data[: line.end()], data[line.end() + _TRACE_BYTES :])
+
+    def match(self, data: bytes) -> tuple[Head, int] | None:
+        """What ``data`` begins with and where that ends, if it begins with a head like this one."""
+        head, before, after = self
+        if not data.startswith(before):
+            return None
+        at = len(before)
+        if after is None:
+            return head, at
+        if not data.startswith(after, at + _TRACE_BYTES):
+            return None
+        trace = _TRACEPARENT.fullmatch(data, at, at + _TRACE_BYTES)
+        if trace is None:
+            return None
+        traced = Head(head.form, head.project, head.authorization, head.body_bytes, trace[1].decode())
+        return traced, at + _TRACE_BYTES + len(after)
 
 
 class Heads:

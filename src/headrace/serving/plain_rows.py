@@ -28,7 +28,7 @@ class Answered(NamedTuple):
 
 
 class Admitted(NamedTuple):
-    """Who may ask; not from ``ends_s`` on, in seconds since 1970."""
+    """Who may ask; not from ``ends_s`` on, by the monotonic clock."""
 
     principal: Principal
     ends_s: float | None
@@ -85,16 +85,17 @@ class Scoring:
             until = self._gatekeeper.stands_until(principal, "predict", resource)
         except HeadraceError:
             return None
-        ends = [] if until is None else [until.timestamp()]
+        now = self.clock.now()
+        left_s = [] if until is None else [(until - now).total_seconds()]
         if principal.session is not None and principal.session.expires_s is not None:
-            ends.append(principal.session.expires_s)
-        admitted = Admitted(principal, min(ends, default=None))
+            left_s.append(principal.session.expires_s - now.timestamp())
+        admitted = Admitted(principal, self.clock.monotonic_s() + min(left_s) if left_s else None)
         kept[asked] = admitted
         return admitted
 
     def has_ended(self, admitted: Admitted) -> bool:
         """Whether the token or the grant is over."""
-        return admitted.ends_s is not None and self.clock.now().timestamp() >= admitted.ends_s
+        return admitted.ends_s is not None and self.clock.monotonic_s() >= admitted.ends_s
 
     async def answer(self, head: Head, network: str, body: bytes) -> Answered | None:
         """Answer a row for a server that has a protocol of its own; None: the ordinary way has to."""

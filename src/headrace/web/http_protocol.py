@@ -16,22 +16,19 @@ from typing import Any, NamedTuple
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.access.networks import network_of
-from headrace.serving.heads import MAX_BODY_BYTES, Head
+from headrace.serving.heads import MAX_BODY_BYTES, Head, Pattern
 from headrace.serving.microbatch import Asked, Lane
 from headrace.serving.plain_rows import Admitted, Scoring
 
 _log = logging.getLogger(__name__)
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _END = b"\r\n\r\n"
-_SAME = 4
-"""So many fields of a head say who asks and where it goes; the others may differ."""
 
 
 class _Known(NamedTuple):
     """What a head that came before on this connection came to, and of which moment that is."""
 
-    data: bytes
-    head: Head
+    pattern: Pattern
     admitted: Admitted
     lane: Lane | None
     moment: object
@@ -132,21 +129,15 @@ class ScoringProtocol(HttpToolsProtocol):
             self._held = data
             self.flow.pause_reading()
             return
-        end = data.find(_END) + len(_END)
         known, scoring = self._known, self._scoring
-        if known is not None and data.startswith(known.data):
-            head: Head | None = known.head
-            end = len(known.data)
-        elif end < len(_END):
-            head = None
-        else:
-            head = scoring.heads.find(data[:end])
-            if known is not None and (head is None or head[:_SAME] != known.head[:_SAME]):
-                known = None
-        if head is None:
+        found = known.pattern.match(data) if known is not None else None
+        if found is None:
+            known, found = None, self._find(data)
+        if found is None:
             self._hand_over(data)
             return
         self._unset_keepalive_if_required()
+        head, end = found
         size = end + head.body_bytes
         if len(data) < size:
             self._wait_for_rest(data)
@@ -170,6 +161,12 @@ class ScoringProtocol(HttpToolsProtocol):
         give_up = partial(self._give_up, data[:size])
         scoring.batches.add(lane, Asked(values, head, prepare_ms, self._answer, give_up))
 
+    def _find(self, data: bytes) -> tuple[Head, int] | None:
+        """The head that ``data`` begins with, and where it ends; None: it is for the ordinary way."""
+        end = data.find(_END) + len(_END)
+        head = self._scoring.heads.find(data[:end]) if end >= len(_END) else None
+        return None if head is None else (head, end)
+
     def _admitted(self, known: _Known | None, data: bytes, head: Head) -> _Known | None:
         """Who asks and where it goes: as the last time, if nothing can have changed since."""
         scoring = self._scoring
@@ -188,7 +185,7 @@ class ScoringProtocol(HttpToolsProtocol):
         edition = scoring.batches.edition
         lane = scoring.find_lane(head, admitted.principal)
         fixed = lane if lane is not None and scoring.batches.is_fixed(head.project) else None
-        self._known = _Known(data, head, admitted, fixed, moment, edition)
+        self._known = _Known(Pattern.of(data, head), admitted, fixed, moment, edition)
         return self._known
 
     def _answer(self, body: bytes, recorded: bytes) -> None:
@@ -196,7 +193,7 @@ class ScoringProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         known = self._known
-        extra = self._extra[known.head.form] if known is not None else b""
+        extra = self._extra[known.pattern.head.form] if known is not None else b""
         self.transport.write(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\n"
             b"headrace-record: %b\r\n%bcontent-length: %d\r\n\r\n%b"
