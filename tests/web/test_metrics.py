@@ -25,20 +25,20 @@ def _parsed(text: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
+def test_what_the_server_and_its_models_do_is_exposed(own_site: Site) -> None:
     for _ in range(3):
         body = {"records": [{"mileage": 1.0, "model": "a3"}], "key": "k"}
-        assert site.post("/api/v1/predict/cars", json=body).status_code == 200
-    assert site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0}}).status_code == 400
-    assert site.get("/v2/models/cars").status_code == 200
-    assert site.get("/v2/models/made-up").status_code == 404
-    response = site.get("/metrics", by=VIEWER)
+        assert own_site.post("/api/v1/predict/cars", json=body).status_code == 200
+    assert own_site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0}}).status_code == 400
+    assert own_site.get("/v2/models/cars").status_code == 200
+    assert own_site.get("/v2/models/made-up").status_code == 404
+    response = own_site.get("/metrics", by=VIEWER)
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found = _parsed(response.text)
     assert sum(found["headrace_predictions_total"].values()) == 3
     assert found["headrace_prediction_refusals_total"] == {'{project="cars",principal="ada"}': 1}
     assert sum(found["headrace_log_records_total"].values()) == 3
-    assert any(site.seeded.live in labels for labels in found["headrace_live_release_info"])
+    assert any(own_site.seeded.live in labels for labels in found["headrace_live_release_info"])
     assert list(found["headrace_canary_weight"].values()) == [0.1]
     assert found["headrace_open_alerts"]['{project="flight-delay",action="automatic"}'] == 1
     assert len(found["headrace_drift_psi"]) == 12
@@ -53,12 +53,11 @@ def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
 @pytest.mark.requirement("MON-06")
 @pytest.mark.requirement("MON-26")
 def test_values_are_exposed_in_the_bins_of_training(own_site: Site) -> None:
-    site = own_site
-    site.server.parts.distributions.keep([site.seeded.cars_live, site.seeded.canary])
+    own_site.server.parts.distributions.keep([own_site.seeded.cars_live, own_site.seeded.canary])
     for mileage, model in ((2_000.0, "a3"), (None, "a3"), (1e6, "made up")):
         body = {"records": [{"mileage": mileage, "model": model}], "key": "k"}
-        assert site.post("/api/v1/predict/cars", json=body).status_code == 200
-    found = _parsed(site.get("/metrics", by=VIEWER).text)
+        assert own_site.post("/api/v1/predict/cars", json=body).status_code == 200
+    found = _parsed(own_site.get("/metrics", by=VIEWER).text)
     inputs = 'kind="input",name='
     buckets = {k: v for k, v in found["headrace_value_bucket"].items() if f'{inputs}"mileage"' in k}
     assert sum(v for k, v in buckets.items() if 'le="+Inf"' in k) == 2
@@ -74,15 +73,14 @@ def test_values_are_exposed_in_the_bins_of_training(own_site: Site) -> None:
 
 @pytest.mark.requirement("PRV-07")
 def test_what_may_not_be_written_down_is_not_exposed(own_site: Site) -> None:
-    site = own_site
-    projects = site.app.store.projects
+    projects = own_site.app.store.projects
     declared = projects.get("cars")
     hidden = replace(declared, privacy=replace(declared.privacy, fields={"model": "hash"}))
     projects.save(hidden, projects.path("cars"))
-    site.server.parts.distributions.keep([site.seeded.cars_live, site.seeded.canary])
+    own_site.server.parts.distributions.keep([own_site.seeded.cars_live, own_site.seeded.canary])
     body = {"records": [{"mileage": 1.0, "model": "a3"}], "key": "k"}
-    assert site.post("/api/v1/predict/cars", json=body).status_code == 200
-    text = site.get("/metrics", by=VIEWER).text
+    assert own_site.post("/api/v1/predict/cars", json=body).status_code == 200
+    text = own_site.get("/metrics", by=VIEWER).text
     of_cars = [line for line in text.splitlines() if 'project="cars"' in line and "kind=" in line]
     assert any('name="mileage"' in line for line in of_cars)
     assert not any('name="model"' in line for line in of_cars)
@@ -95,8 +93,8 @@ def test_of_many_categories_the_frequent_ones_are_shown() -> None:
     assert most_frequent({}) == {}
 
 
-def test_every_metric_has_help_and_type_once(site: Site) -> None:
-    text = site.get("/metrics").text
+def test_every_metric_has_help_and_type_once(own_site: Site) -> None:
+    text = own_site.get("/metrics").text
     helped = re.findall(r"^# HELP (\S+) .+$", text, re.MULTILINE)
     typed = re.findall(r"^# TYPE (\S+) (?:counter|gauge|histogram)$", text, re.MULTILINE)
     assert helped == typed
