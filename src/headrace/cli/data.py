@@ -12,7 +12,11 @@ from headrace.app.retaining import retain as retain_project
 from headrace.app.workflows import launch
 from headrace.cli.session import As, Json, print_json, print_table, session
 
-app = typer.Typer(no_args_is_help=True, help="The catalogue of data sources, their rows, and snapshots.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="The catalogue of data sources, their rows, and snapshots.",
+)
 
 
 @app.command("ls")
