@@ -33,6 +33,7 @@ EXPECTED = {
     "UserError": 400,
     "Unavailable": 503,
     "InternalError": 500,
+    "ModelFailed": 500,
     "HeadraceError": 500,
 }
 
@@ -104,6 +105,13 @@ def test_a_wrong_shape_names_the_place_and_survives_any_input() -> None:
     assert "1 more" in first["detail"]
     second = json.loads(bytes(problem_of_shape(found[1:], instance="/").body))
     assert second["got"] == "nothing"
+
+
+def test_a_body_that_does_not_say_it_is_json_is_told_which_header_to_send() -> None:
+    found = [{"loc": ("body",), "msg": "Input should be an object", "type": "x", "input": b'{"record": {}}'}]
+    told = json.loads(bytes(problem_of_shape(found, instance="/").body))
+    assert told["next"] == "Send the header 'Content-Type: application/json'."
+    assert "record" not in told["detail"]
 
 
 def test_a_message_without_parts_is_what() -> None:
