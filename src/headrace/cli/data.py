@@ -65,7 +65,7 @@ def catalogue(
                 one.n_snapshots,
                 f"{one.fresh_at:%Y-%m-%d %H:%M}" if one.fresh_at else "never",
                 one.basis,
-                one.documentation[:80],
+                one.documentation,
             )
             for one in found
         ],
