@@ -118,6 +118,9 @@ def test_health_follows_the_live_release_not_the_ones_before(app: App, seeded: S
     assert reading.project_report(app, me, name).glance.health == "idle"
     app.store.rollouts.set_route(make_route(project=name, live=seeded.cars_live, revision=0))
     assert reading.project_report(app, me, name).glance.health == "unmeasured"
+    few = make_measurement(project=name, release_id=seeded.cars_live, window=window, n_rows=1)
+    app.store.evidence.measure([few])
+    assert reading.project_report(app, me, name).glance.health == "unmeasured", "one label says nothing"
     app.store.evidence.measure([make_measurement(project=name, release_id=seeded.cars_live, window=window)])
     assert reading.project_report(app, me, name).glance.health == "healthy"
     app.store.findings.add(make_finding(project=name, release_id="earlier", kind="performance"))

@@ -60,6 +60,14 @@ def test_every_command_explains_itself(cli: Cli, path: tuple[str, ...]) -> None:
     assert not cli.home.exists(), "asking for help makes no home"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_described_as_it_is_listed_and_installs_nothing(cli: Cli, name: str) -> None:
+    shown = " ".join(cli(name, "--help").out.split())
+    assert "--install-completion" not in shown
+    if any(path[0] == name and len(path) > 1 for path in ALL if path):
+        assert COMMANDS[name].help in shown
+
+
 @pytest.mark.parametrize("path", [p for p in ALL if p and (*p, "ls") not in ALL], ids=" ".join)
 def test_every_command_that_does_something_can_print_json(cli: Cli, path: tuple[str, ...]) -> None:
     is_group = any(other[: len(path)] == path and len(other) > len(path) for other in ALL)

@@ -50,6 +50,8 @@ def test_roles_follow_the_rules() -> None:
             same=words(["x"] * N),
             other_day=np.array(["2020-01-01", "2020-01-02"] * 150, dtype="datetime64[us]"),
             unnamed_1=np.arange(float(N)),
+            listing=np.arange(1, N + 1),
+            every_other=np.arange(0, 2 * N, 2),
         ),
         target="y",
         time="day",
@@ -68,6 +70,8 @@ def test_roles_follow_the_rules() -> None:
         "same": "ignored",
         "other_day": "ignored",
         "unnamed_1": "ignored",
+        "listing": "ignored",
+        "every_other": "numeric",
     }
     assert why(found)["prose"] == "text with 300 different values in 300 rows"
     assert why(found)["empty"] == "no value in any row"

@@ -9,6 +9,7 @@ import pytest
 
 from headrace.app.composition import open_app
 from headrace.app.workflows import launch
+from headrace.testing import START, make_finding
 from headrace.testing.factories import make_settings
 from headrace.web.server import build_server
 from tests.web.conftest import Site
@@ -139,3 +140,18 @@ def test_a_frozen_identity_can_do_nothing_until_it_is_unfrozen(own_site: Site) -
     assert refused.status_code == 403
     assert own_site.post("/access/vera/unfreeze", headers=html).status_code == 303
     assert asked() == 200
+
+
+@pytest.mark.requirement("REG-08")
+def test_a_registered_model_that_became_no_release_is_said_where_people_look(own_site: Site) -> None:
+    title = "cars version 3 of MLflow became no release: The registered model names 'model.pkl'"
+    finding = make_finding(
+        project="cars", kind="registration", release_id="", title=title, feature=None, size=0.0,
+        window=(START, START), evidence={"model": "models:/cars/3", "registered by": "dev"},
+    )  # fmt: skip
+    own_site.app.store.findings.add(finding)
+    for path in ("/", "/projects/cars"):
+        page = own_site.page(path)
+        assert page.status_code == 200
+        assert "cars version 3 of MLflow became no release" in page.text
+    assert 'href="/releases/"' not in page.text

@@ -13,20 +13,20 @@ from tests.web.samples import samples
 from tests.web.seed import VIEWER
 
 
-def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
+def test_what_the_server_and_its_models_do_is_exposed(own_site: Site) -> None:
     for _ in range(3):
         body = {"records": [{"mileage": 1.0, "model": "a3"}], "key": "k"}
-        assert site.post("/api/v1/predict/cars", json=body).status_code == 200
-    assert site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0}}).status_code == 400
-    assert site.get("/v2/models/cars").status_code == 200
-    assert site.get("/v2/models/made-up").status_code == 404
-    response = site.get("/metrics", by=VIEWER)
+        assert own_site.post("/api/v1/predict/cars", json=body).status_code == 200
+    assert own_site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0}}).status_code == 400
+    assert own_site.get("/v2/models/cars").status_code == 200
+    assert own_site.get("/v2/models/made-up").status_code == 404
+    response = own_site.get("/metrics", by=VIEWER)
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found = samples(response.text)
     assert sum(found["headrace_predictions_total"].values()) == 3
     assert found["headrace_prediction_refusals_total"] == {'{project="cars",principal="ada"}': 1}
     assert sum(found["headrace_log_records_total"].values()) == 3
-    assert any(site.seeded.live in labels for labels in found["headrace_live_release_info"])
+    assert any(own_site.seeded.live in labels for labels in found["headrace_live_release_info"])
     assert list(found["headrace_canary_weight"].values()) == [0.1]
     assert found["headrace_open_alerts"]['{project="flight-delay",action="automatic"}'] == 1
     assert len(found["headrace_drift_psi"]) == 12
@@ -45,8 +45,8 @@ def test_of_many_categories_the_frequent_ones_are_shown() -> None:
     assert most_frequent({}) == {}
 
 
-def test_every_metric_has_help_and_type_once(site: Site) -> None:
-    text = site.get("/metrics").text
+def test_every_metric_has_help_and_type_once(own_site: Site) -> None:
+    text = own_site.get("/metrics").text
     helped = re.findall(r"^# HELP (\S+) .+$", text, re.MULTILINE)
     typed = re.findall(r"^# TYPE (\S+) (?:counter|gauge|histogram)$", text, re.MULTILINE)
     assert helped == typed

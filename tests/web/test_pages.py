@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from headrace.testing import START, make_finding
 from headrace.web.guards import CONTENT_POLICY
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR

@@ -107,5 +107,12 @@ def test_a_wrong_shape_names_the_place_and_survives_any_input() -> None:
     assert second["got"] == "nothing"
 
 
+def test_a_body_that_does_not_say_it_is_json_is_told_which_header_to_send() -> None:
+    found = [{"loc": ("body",), "msg": "Input should be an object", "type": "x", "input": b'{"record": {}}'}]
+    told = json.loads(bytes(problem_of_shape(found, instance="/").body))
+    assert told["next"] == "Send the header 'Content-Type: application/json'."
+    assert "record" not in told["detail"]
+
+
 def test_a_message_without_parts_is_what() -> None:
     assert parts_of("It is broken") == {"what": "It is broken"}

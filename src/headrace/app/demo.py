@@ -183,7 +183,7 @@ class Demonstration:
             Line(
                 step="approve",
                 what=f"{author.name}, the author, is refused",
-                evidence=f"HTTP 403: {answer.json().get('detail', '')}"[:90],
+                evidence=f"HTTP 403: {answer.json().get('next', '')}",
             )
         )
 

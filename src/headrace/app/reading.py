@@ -11,7 +11,7 @@ from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import Ref
-from headrace.core.project import Project
+from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
 from headrace.monitoring.ingest import predictions_table
@@ -265,14 +265,14 @@ def _glance(app: App, me: Principal, name: str) -> Glance:
     live = None if present is None else present.live
     losses = [m for m in performance(app, me, name) if live is not None and m.release_id == live]
     about = {finding.id: finding.release_id for finding in found}
-    ratio = app.store.projects.get(name).monitors.loss_ratio
+    monitors = app.store.projects.get(name).monitors
     return Glance(
         name=name,
         live=None if live is None else _subject(app, live),
         live_id=live,
         canary=None if present is None or present.canary is None else _subject(app, present.canary),
         waiting=[r.id for r in app.store.releases.list(name) if r.state == "waiting"],
-        health=_health([f for f in found if f.release_id == live], losses, ratio) if live else "idle",
+        health=_health([f for f in found if f.release_id == live], losses, monitors) if live else "idle",
         loss=losses[-1] if losses else None,
         last_finding=found[-1] if found else None,
         open_alerts=sum(
@@ -282,22 +282,22 @@ def _glance(app: App, me: Principal, name: str) -> Glance:
     )
 
 
-def _health(found: list[Finding], losses: list[Measurement], ratio: float) -> Health:
+def _health(found: list[Finding], losses: list[Measurement], monitors: MonitorSpec) -> Health:
     """The gravest finding about the live release. A loss that has recovered since is no longer grave.
 
     Args:
         found: findings about the live release.
         losses: its loss by window.
-        ratio: of the reference loss, from which performance counts as degraded.
+        monitors: from which ratio on performance counts as degraded, and how many labels say anything.
     """
     worse = [finding.window[0] for finding in found if finding.kind == "performance"]
     since = [m for m in losses if worse and m.window is not None and m.window[0] >= min(worse)]
     reference = next((m.detail["reference"] for m in since if m.detail.get("reference")), None)
-    if worse and (reference is None or _mean(since) >= ratio * reference):
+    if worse and (reference is None or _mean(since) >= monitors.loss_ratio * reference):
         return "degraded"
     if any(finding.kind in ("data_drift", "prediction_drift") for finding in found):
         return "drifting"
-    return "healthy" if losses else "unmeasured"
+    return "healthy" if sum(m.n_rows for m in losses) >= monitors.min_rows else "unmeasured"
 
 
 def _mean(losses: list[Measurement]) -> float:

@@ -6,7 +6,7 @@ import typer
 
 from headrace.cli import explain, factor, grant, incident, inventory, policy, secret, tokens, user
 
-app = typer.Typer(no_args_is_help=True, help="Identities, tokens, policy and grants.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Identities, tokens, policy and grants.")
 app.add_typer(user.app, name="user")
 user.app.command("link")(factor.link)
 user.app.command("unlink")(factor.unlink)

@@ -13,7 +13,9 @@ from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import InternalError
 from headrace.store.seal_file import read_seals
 
-app = typer.Typer(no_args_is_help=True, help="The chained and sealed log of what happened.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="The chained and sealed log of what happened."
+)
 keys = typer.Typer(no_args_is_help=True, help="The keys that sign seals.")
 app.add_typer(keys, name="keys")
 

@@ -12,7 +12,11 @@ from headrace.app.retaining import retain as retain_project
 from headrace.app.workflows import launch
 from headrace.cli.session import As, Json, print_json, print_table, session
 
-app = typer.Typer(no_args_is_help=True, help="The catalogue of data sources, their rows, and snapshots.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="The catalogue of data sources, their rows, and snapshots.",
+)
 
 
 @app.command("ls")
@@ -61,7 +65,7 @@ def catalogue(
                 one.n_snapshots,
                 f"{one.fresh_at:%Y-%m-%d %H:%M}" if one.fresh_at else "never",
                 one.basis,
-                one.documentation[:80],
+                one.documentation,
             )
             for one in found
         ],

@@ -28,7 +28,7 @@ def demo(
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
-        console=console,
+        console=console, disable=not console.is_terminal,
     )  # fmt: skip
     with bar, Demonstration(port=port, days=days, once=once, tell=_Teller(bar)) as demonstration:
         report = demonstration.run()
@@ -44,7 +44,7 @@ def demo(
 
 
 class _Teller:
-    """Shows what the demonstration says as progress bars."""
+    """Shows what the demonstration says as progress bars; in a file, when a step begins and when it ends."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -52,6 +52,8 @@ class _Teller:
 
     def __call__(self, step: str, note: str = "", share: float | None = None) -> None:
         """One line per step; ``share`` between 0 and 1 where it is known."""
+        if self._bar.disable and (step not in self._tasks or share == 1.0):
+            typer.echo(f"{step}: {note}", err=True)
         if step not in self._tasks:
             self._tasks[step] = self._bar.add_task(step, total=1.0, note=note)
         self._bar.update(self._tasks[step], completed=share or 0.0, note=note)

@@ -41,9 +41,9 @@ COMMANDS = {
     "release": Entry("headrace.cli.release", "List, show, approve, reject, roll back."),
     "serve": Entry("headrace.cli.serve", "Ways in which a model answers, beside the server."),
     "monitor": Entry("headrace.cli.monitor", "Watch, findings, performance, replay."),
-    "access": Entry("headrace.cli.access", "Identities and tokens."),
-    "audit": Entry("headrace.cli.audit", "The chained log of what happened."),
-    "project": Entry("headrace.cli.project", "Projects known here, and the charter's schema."),
+    "access": Entry("headrace.cli.access", "Identities, tokens, policy and grants."),
+    "audit": Entry("headrace.cli.audit", "The chained and sealed log of what happened."),
+    "project": Entry("headrace.cli.project", "Projects known here, waivers, rules, the charter's schema."),
 }
 
 

@@ -13,7 +13,7 @@ from headrace.app.workflows import launch
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, session
 
-app = typer.Typer(no_args_is_help=True, help="Watch, findings, performance, replay.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Watch, findings, performance, replay.")
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 

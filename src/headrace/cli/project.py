@@ -18,7 +18,11 @@ from headrace.core.release import Waiver
 from headrace.projects.charter import project_schema
 from headrace.releases.waivers import Size, missing
 
-app = typer.Typer(no_args_is_help=True, help="Projects known here, waivers, rules, the charter's schema.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Projects known here, waivers, rules, the charter's schema.",
+)
 rules = typer.Typer(no_args_is_help=True, help="Rules that every project of the workspace inherits.")
 app.add_typer(rules, name="controls")
 Version = Annotated[int, typer.Argument(help="Number of the version, as 'controls ls' shows it.")]

@@ -15,7 +15,7 @@ from headrace.cli.run import print_release
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, session
 from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
 
-app = typer.Typer(no_args_is_help=True, help="List, show, approve, reject, roll back.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, approve, reject, roll back.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, or its first letters.")]
 Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 

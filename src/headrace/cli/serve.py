@@ -10,7 +10,9 @@ import typer
 from headrace.app.active import export_embedded
 from headrace.cli.session import As, Json, print_json, session
 
-app = typer.Typer(no_args_is_help=True, help="Ways in which a model answers, beside the server.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Ways in which a model answers, beside the server."
+)
 
 
 @app.callback()

@@ -19,6 +19,7 @@ from headrace.data.csv_files import UNNAMED
 from headrace.data.frames import is_null, kind_of, n_rows, nulls
 
 FEWEST_ROWS = 10
+FEWEST_COUNTED = 200
 MOST_CATEGORIES = 200
 MOST_CLASSES = 20
 _SOURCE = "project.py"
@@ -235,6 +236,13 @@ def _forecast_inputs(columns: Columns, target: str, time: str | None) -> tuple[C
     return tuple(Column(name=n, role="ignored", why=why) for n in columns if n not in (target, time))
 
 
+def _counts_rows(values: NDArray[Any]) -> bool:
+    """Whether each value is one more than the one before. In a small table it may be a year, which counts."""
+    return (
+        kind_of(values) == "number" and len(values) >= FEWEST_COUNTED and bool((np.diff(values) == 1).all())
+    )
+
+
 def _input(values: NDArray[Any], name: str, used_as: str | None) -> Column:
     if used_as is not None:
         return Column(name=name, role="ignored", why=used_as)
@@ -246,7 +254,9 @@ def _input(values: NDArray[Any], name: str, used_as: str | None) -> Column:
     if distinct == 1:
         return Column(name=name, role="ignored", why="the same value in every row")
     if re.fullmatch(UNNAMED.format(r"\d+"), name):
-        return Column(name=name, role="ignored", why="has no name in the file; is it a row number?")
+        return Column(name=name, role="ignored", why="has no name in the file; it may be a row number")
+    if _counts_rows(values):
+        return Column(name=name, role="ignored", why="counts the rows one by one, as a row number does")
     if kind == "number":
         return Column(name=name, role="numeric")
     if kind == "boolean":

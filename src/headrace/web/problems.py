@@ -61,6 +61,10 @@ _EXTRA: dict[int, dict[str, str]] = {401: {"www-authenticate": "Bearer"}, 503: {
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _GOT = re.compile(r"\bgot (.+?)(?:[.;,]\s|[.;,]?$)")
 _SHOWN = 200
+_NOT_JSON = (
+    "The body was not read: its Content-Type does not say that it is JSON. Expected application/json. "
+    "Send the header 'Content-Type: application/json'."
+)
 
 
 def status_of(error: HeadraceError) -> int:
@@ -114,6 +118,8 @@ def problem_of(error: HeadraceError, *, instance: str, now: datetime) -> JSONRes
 def problem_of_shape(errors: Sequence[Mapping[str, Any]], *, instance: str) -> JSONResponse:
     """The problem document of a body or query that the parser refused; the first error is spelt out."""
     first = errors[0]
+    if first["loc"] == ("body",) and isinstance(first.get("input"), bytes):
+        return problem(422, _NOT_JSON, instance=instance, kind="Shape")
     where = ".".join(str(part) for part in first["loc"]) or "body"
     message = str(first["msg"]).removeprefix("Value error, ")
     got = "nothing" if first["type"] == "missing" else _short(first.get("input"))

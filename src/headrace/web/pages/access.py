@@ -30,10 +30,15 @@ def show_identity(request: Request) -> Response:
     app, me = parts_of(request).app, principal_of(request.scope)
     name = request.path_params["name"]
     keeper, resource = app.gatekeeper, f"principal:{name}"
+    report = inventory.identity(app, me, name)
+    never_used: dict[tuple[str, ...], list[str]] = {}  # one line for all resources with the same actions
+    for reach in report.never_used:
+        never_used.setdefault(reach.actions, []).append(reach.resource)
     return renderer_of(request).page(
         request,
         "identity.html",
-        report=inventory.identity(app, me, name),
+        report=report,
+        never_used=never_used,
         incidents=incidents.incidents_about(app, me, name),
         may_audit=keeper.allows(me, "audit.read", "audit:log"),
         may_write=keeper.allows(me, "access.write", resource)

@@ -30,6 +30,15 @@ def number(value: Any) -> str:
     return str(value)
 
 
+def counted(count: int, noun: str) -> str:
+    """How many there are of what ``noun`` names.
+
+    >>> counted(1, "label"), counted(1200, "label")
+    ('1 label', '1,200 labels')
+    """
+    return f"{number(count)} {noun if count == 1 else noun + 's'}"
+
+
 def _decimal(value: float) -> str:
     size = abs(value)
     if size >= 1e12 or 0 < size < 1e-4:

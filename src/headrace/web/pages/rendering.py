@@ -63,6 +63,7 @@ class Renderer:
         )
         self._environment.filters.update(
             number=formats.number,
+            counted=formats.counted,
             signed=formats.signed,
             percent=formats.percent,
             words=formats.words,

@@ -85,11 +85,8 @@ def _ask(app: App, me: Principal, form: dict[str, str]) -> Waiver:
 def _page(request: Request, form: dict[str, str], error: HeadraceError | None = None) -> Response:
     app, me = parts_of(request).app, principal_of(request.scope)
     found = waivers.waivers(app, me)
-    projects = [
-        project.name
-        for project in reading.projects(app, me)
-        if app.gatekeeper.allows(me, "waiver.ask", f"project:{project.name}")
-    ]
+    known = [project.name for project in reading.projects(app, me)]
+    projects = [name for name in known if app.gatekeeper.allows(me, "waiver.ask", f"project:{name}")]
     waiting = [one for one in found if one.missing]
     over = [one for one in found if not one.missing and not one.holds]
     return renderer_of(request).page(
@@ -99,6 +96,7 @@ def _page(request: Request, form: dict[str, str], error: HeadraceError | None = 
         waiting=_by_project(waiting),
         holding=_by_project([one for one in found if one.holds]),
         over=_by_project(over[::-1]),
+        known=known,
         projects=projects,
         rules=LEAST,
         max_days=MAX_DAYS,
