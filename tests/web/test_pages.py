@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headrace.testing import START, make_finding
 from headrace.web.guards import CONTENT_POLICY
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
