@@ -15,6 +15,8 @@ from headrace.store.disk import locked
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+_LAST = "last.json"
+
 
 class PublicKey(NamedTuple):
     """A key that verifies.
@@ -100,6 +102,27 @@ class KeyRing:
             self._keep_public(self._key())
             write_key(self._file, new_pem())
         return kid_of(self._key().public_key())
+
+    def keep(self, statement: bytes) -> None:
+        """Remember, where the key is, what was signed last.
+
+        Raises:
+            InvalidInput: the folder of the keys cannot be written.
+        """
+        try:
+            write_key(self._folder / self._what / _LAST, statement)
+        except OSError as error:
+            raise InvalidInput(
+                f"{self._folder} cannot hold what was signed last ({error.strerror}). "
+                "Make it writable for this user."
+            ) from error
+
+    def kept(self) -> bytes | None:
+        """What was signed last, as far as it was remembered."""
+        try:
+            return (self._folder / self._what / _LAST).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def _key(self) -> Ed25519PrivateKey:
         then = f"and put back its public half in {self._what!r}: what it has signed stays valid by that"

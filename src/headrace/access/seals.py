@@ -16,6 +16,7 @@ from headrace.core.canonical import canonical_json, digest_of, plain
 from headrace.core.errors import InternalError
 from headrace.core.identity import Seal
 from headrace.core.ports import AuditLog, Clock, Head, SealStore
+from headrace.store.documents import SCHEMA_VERSION, load
 from headrace.store.seal_file import SealFile
 
 MOST_ENTRIES = 1_000
@@ -79,7 +80,9 @@ class Seals:
             Unavailable: the file of seals cannot be written.
         """
         with self._file.locked():
-            last = self._reconciled()
+            last, known = self._reconciled(), self._known()
+            if known is not None and known != last and known.number >= _number(last):
+                raise _tampered(_forgotten(known))
             after = Head(0, "") if last is None else Head(last.sequence, last.hash)
             if self._audit.head() == after:
                 return last
@@ -95,6 +98,7 @@ class Seals:
             # The file first: a seal that is in the database alone was taken out of the file.
             self._file.append(made)
             self._store.add(made)
+            self._ring.keep(canonical_json(made))
             return made
 
     def check(self, copy: Sequence[Seal] = ()) -> Sealed:
@@ -116,6 +120,8 @@ class Seals:
                 key = self._ring.verify(seals[-1].signature, _message(seals[-1]))
             except BadSignature as error:
                 problem = f"seal {seals[-1].number} was forged: {error}."
+        if problem is None and (known := self._known()) is not None and known not in seals:
+            problem = _forgotten(known)
         if problem:
             raise _tampered(problem)
         head = self._audit.verify({seal.sequence: seal.hash for seal in seals})
@@ -143,6 +149,11 @@ class Seals:
             raise _tampered(problem or "the seals in the database are not those in the file.")
         return standing
 
+    def _known(self) -> Seal | None:
+        """The newest seal as it was remembered beside the key; a killed process may have made one more."""
+        kept = self._ring.kept()
+        return None if kept is None else load(Seal, kept.decode(), SCHEMA_VERSION)
+
     def _file_only(self, standing: Seal | None, kept: Seal) -> None:
         previous = "" if standing is None else digest_of(standing)
         try:
@@ -160,6 +171,10 @@ def _number(seal: Seal | None) -> int:
 def _message(seal: Seal) -> bytes:
     said = {name: value for name, value in plain(seal).items() if name != "signature"}
     return canonical_json(said | {"signed": "headrace audit seal 1"})
+
+
+def _forgotten(known: Seal) -> str:
+    return f"seal {known.number}, which was made with the key of this home, is gone from database and file."
 
 
 def _tampered(problem: str) -> InternalError:
