@@ -237,7 +237,7 @@ def _forecast_inputs(columns: Columns, target: str, time: str | None) -> tuple[C
 
 
 def _counts_rows(values: NDArray[Any]) -> bool:
-    """Whether each value is one more than the one before; in a small table that may be a year, which tells."""
+    """Whether each value is one more than the one before; in a small table that may be a year."""
     is_long = kind_of(values) == "number" and len(values) >= FEWEST_COUNTED
     return is_long and bool((np.diff(values) == 1).all())
 
