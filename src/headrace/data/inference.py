@@ -237,10 +237,9 @@ def _forecast_inputs(columns: Columns, target: str, time: str | None) -> tuple[C
 
 
 def _counts_rows(values: NDArray[Any]) -> bool:
-    """Whether each value is one more than the one before. In a small table it may be a year, which counts."""
-    return (
-        kind_of(values) == "number" and len(values) >= FEWEST_COUNTED and bool((np.diff(values) == 1).all())
-    )
+    """Whether each value is one more than the one before; in a small table that may be a year."""
+    is_long = kind_of(values) == "number" and len(values) >= FEWEST_COUNTED
+    return is_long and bool((np.diff(values) == 1).all())
 
 
 def _input(values: NDArray[Any], name: str, used_as: str | None) -> Column:
