@@ -84,6 +84,7 @@ TABLE = {
     "UserCodeError": 2,
     "Unavailable": 1,
     "InternalError": 1,
+    "ModelFailed": 1,
     "HeadraceError": 1,
 }
 

@@ -72,7 +72,7 @@ def _running(home: Path, root: Path) -> Iterator[tuple[subprocess.Popen[bytes], 
             process.kill()
 
 
-async def _ask(port: int, request: bytes, answered: list[str], until_s: float) -> None:
+async def _ask(port: int, request: bytes, answered: asyncio.Queue[str], until_s: float) -> None:
     """One connection: asks again and again, notes each id that was answered, until cut off."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -84,7 +84,7 @@ async def _ask(port: int, request: bytes, answered: list[str], until_s: float) -
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             assert head.startswith(b"http/1.1 200"), head
             length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
-            answered.append(json.loads(await reader.readexactly(length))["id"])
+            answered.put_nowait(json.loads(await reader.readexactly(length))["id"])
     except (ConnectionError, asyncio.IncompleteReadError):
         return
     finally:
@@ -93,8 +93,11 @@ async def _ask(port: int, request: bytes, answered: list[str], until_s: float) -
             await writer.wait_closed()
 
 
-async def _load(port: int, token: str, seconds: float, process: subprocess.Popen[bytes] | None) -> list[str]:
-    """Busy connections for ``seconds``, then ``kill -9`` of ``process`` while they are busy."""
+async def _load(
+    port: int, token: str, seconds: float, kill: tuple[subprocess.Popen[bytes], int] | None = None
+) -> list[str]:
+    """Busy connections for ``seconds``; with ``kill``: until the process has answered this often, then for
+    ``seconds``, then ``kill -9`` while they are busy. So a slow machine is not killed before it answers."""
     datatypes = {"mileage": "FP64", "model": "BYTES", "leased": "BOOL"}
     tensors = [
         {"name": name, "shape": [1], "datatype": datatypes[name], "data": values}
@@ -105,16 +108,20 @@ async def _load(port: int, token: str, seconds: float, process: subprocess.Popen
         f"POST /v2/models/cars/infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
-    answered: list[str] = []
-    until_s = time.monotonic() + (seconds if process is None else DEADLINE_S)
+    answered: asyncio.Queue[str] = asyncio.Queue()
+    ids: list[str] = []
+    until_s = time.monotonic() + (seconds if kill is None else DEADLINE_S)
     asking = [
         asyncio.create_task(_ask(port, head.encode() + body, answered, until_s)) for _ in range(CONNECTIONS)
     ]
-    if process is not None:
+    if kill is not None:
+        process, n_answers = kill
+        async with asyncio.timeout(DEADLINE_S):
+            ids += [await answered.get() for _ in range(n_answers)]
         await asyncio.sleep(seconds)
         process.send_signal(signal.SIGKILL)
     await asyncio.gather(*asking)
-    return answered
+    return ids + [answered.get_nowait() for _ in range(answered.qsize())]
 
 
 @pytest.mark.slow
@@ -127,7 +134,8 @@ def test_what_was_answered_survives_kill_9_under_load(home: Path, project_root: 
     token = _token(home)
     for kill in range(KILLS):
         with _running(home, project_root) as (process, port):
-            answered += asyncio.run(_load(port, token, float(generator.uniform(0.05, 0.4)), process))
+            n_answers, later_s = int(generator.integers(20, 200)), float(generator.uniform(0.0, 0.01))
+            answered += asyncio.run(_load(port, token, later_s, (process, n_answers)))
         logged = _logged(home)
         assert set(answered) <= set(logged)
         assert len(logged) == len(set(logged))
@@ -141,7 +149,7 @@ def test_what_was_answered_survives_kill_9_under_load(home: Path, project_root: 
 @pytest.mark.requirement("SRV-06")
 def test_an_orderly_end_leaves_exactly_what_was_answered(home: Path, project_root: Path) -> None:
     with _running(home, project_root) as (process, port):
-        answered = asyncio.run(_load(port, _token(home), 0.5, None))
+        answered = asyncio.run(_load(port, _token(home), 0.5))
         process.send_signal(signal.SIGTERM)
         process.wait(DEADLINE_S)
     assert sorted(answered) == sorted(_logged(home))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
+from headrace.testing import make_prediction
 from tests.web.conftest import Site
 
 
@@ -19,8 +21,18 @@ def test_every_metric_is_in_the_reference_and_no_other(site: Site, project_root:
     page = (project_root / "docs/reference/api.md").read_text(encoding="utf-8")
     assert site.post("/api/v1/predict/cars", json={"records": [{"mileage": 1.0, "model": "a3"}]}).is_success
     assert site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0}}).status_code == 400
+    _ask_a_shadow(site)
     exposed = set(re.findall(r"^# TYPE (\S+) ", site.get("/metrics").text, re.MULTILINE))
     assert set(re.findall(r"`(headrace_[a-z_]+)`", page)) == exposed
+
+
+def _ask_a_shadow(site: Site) -> None:
+    shadows, answered = site.server.parts.shadows, make_prediction(project="cars")
+    shadows.offer(site.seeded.canary, answered, answered.columns)
+    until_s = time.monotonic() + 20
+    while not shadows.comparisons():
+        assert time.monotonic() < until_s, "the shadow was not asked"
+        time.sleep(0.005)
 
 
 def test_every_operation_says_what_it_does(site: Site) -> None:

@@ -249,6 +249,7 @@ def test_an_ambiguous_length_is_never_taken_here(live: Live, head: str) -> None:
         ({"body": b'{"inputs": 1}'}, 400),
         ({"body": BODY.replace(b"mileage", b"milage")}, 400),
         ({"body": BODY.replace(b"12.5", b"1e999")}, 400),
+        ({"body": BODY.replace(b"12.5", b"9" * 400)}, 400),
         ({"body": BODY[:-1]}, 400),
         ({"path": "/v2/models/cars/infer?x=1"}, 200),
     ],
@@ -344,6 +345,37 @@ def test_a_full_disk_is_never_silent(tmp_path: Path, durability: str) -> None:
         live.scene.events.failing = None
         assert live.ask(live.request())[0][0] == 200
     assert len(live.scene.predictions()) == 1
+
+
+def test_a_row_that_follows_another_does_not_take_the_answers_of_others(live: Live) -> None:
+    """What is wrong with the next row of one connection is seen while a batch of many is being answered."""
+    links = [live.connect() for _ in range(3)]
+    free = threading.Event()
+    live.loop.call_soon_threadsafe(free.wait, 10)
+    links[0].sendall(live.request() + live.request(BODY.replace(b"12.5", b"9" * 400)))
+    for link in links[1:]:
+        link.sendall(live.request())
+    free.set()
+    assert [read_answers(link, 1)[0][0] for link in links] == [200, 200, 200]
+    for link in links:
+        link.close()
+
+
+@pytest.mark.slow
+def test_whoever_does_not_read_the_answers_is_asked_to_wait(live: Live) -> None:
+    """Neither what is asked on one connection nor what is answered gathers without end."""
+    with closing(socket.socket()) as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", live.port))
+        link.settimeout(0.5)
+        rows = live.request() * 60_000
+        with pytest.raises(TimeoutError):
+            link.sendall(rows)
+
+
+def test_a_client_behind_a_proxy_is_who_the_proxy_says(live: Live) -> None:
+    assert live.ask(live.request(x_forwarded_for="93.184.216.34"))[0][0] == 200
+    assert live.handed == ["/v2/models/cars/infer"]
 
 
 def test_a_client_that_does_not_go_on_is_left(live: Live) -> None:

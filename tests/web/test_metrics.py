@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -10,19 +9,8 @@ from headrace.testing.factories import make_measurement
 from headrace.web.latency import BOUNDS_S, Latencies, Timed
 from headrace.web.metrics import most_frequent, newest_shifts
 from tests.web.conftest import Site
+from tests.web.samples import samples
 from tests.web.seed import VIEWER
-
-LINE = re.compile(r'^([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (\S+)$')
-
-
-def _parsed(text: str) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            match = LINE.match(line)
-            assert match, line
-            found.setdefault(match[1], {})[match[2] or ""] = float(match[3])
-    return found
 
 
 def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
@@ -34,7 +22,7 @@ def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
     assert site.get("/v2/models/made-up").status_code == 404
     response = site.get("/metrics", by=VIEWER)
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    found = _parsed(response.text)
+    found = samples(response.text)
     assert sum(found["headrace_predictions_total"].values()) == 3
     assert found["headrace_prediction_refusals_total"] == {'{project="cars",principal="ada"}': 1}
     assert sum(found["headrace_log_records_total"].values()) == 3
@@ -48,44 +36,6 @@ def test_what_the_server_and_its_models_do_is_exposed(site: Site) -> None:
     assert counts['{part="infer",project="cars"}'] == 1
     assert counts['{part="infer",project=""}'] == 1  # a name that is made up makes no series
     assert counts['{part="api",project=""}'] == 4
-
-
-@pytest.mark.requirement("MON-06")
-@pytest.mark.requirement("MON-26")
-def test_values_are_exposed_in_the_bins_of_training(own_site: Site) -> None:
-    site = own_site
-    site.server.parts.distributions.keep([site.seeded.cars_live, site.seeded.canary])
-    for mileage, model in ((2_000.0, "a3"), (None, "a3"), (1e6, "made up")):
-        body = {"records": [{"mileage": mileage, "model": model}], "key": "k"}
-        assert site.post("/api/v1/predict/cars", json=body).status_code == 200
-    found = _parsed(site.get("/metrics", by=VIEWER).text)
-    inputs = 'kind="input",name='
-    buckets = {k: v for k, v in found["headrace_value_bucket"].items() if f'{inputs}"mileage"' in k}
-    assert sum(v for k, v in buckets.items() if 'le="+Inf"' in k) == 2
-    assert max(v for k, v in buckets.items() if 'le="+Inf"' not in k) == 1
-    assert sum(v for k, v in found["headrace_value_sum"].items() if f'{inputs}"mileage"' in k) == 1_002_000
-    missing = found["headrace_value_missing_total"]
-    assert sum(v for k, v in missing.items() if f'{inputs}"mileage"' in k) == 1
-    categories = {k: v for k, v in found["headrace_value_category_total"].items() if v}
-    assert sum(v for k, v in categories.items() if 'category="a3"' in k) == 2
-    assert sum(v for k, v in categories.items() if 'category="(other)"' in k) == 1
-    assert not any("made up" in k for k in categories), "what callers write is no name of a series"
-
-
-@pytest.mark.requirement("PRV-07")
-def test_what_may_not_be_written_down_is_not_exposed(own_site: Site) -> None:
-    site = own_site
-    projects = site.app.store.projects
-    declared = projects.get("cars")
-    hidden = replace(declared, privacy=replace(declared.privacy, fields={"model": "hash"}))
-    projects.save(hidden, projects.path("cars"))
-    site.server.parts.distributions.keep([site.seeded.cars_live, site.seeded.canary])
-    body = {"records": [{"mileage": 1.0, "model": "a3"}], "key": "k"}
-    assert site.post("/api/v1/predict/cars", json=body).status_code == 200
-    text = site.get("/metrics", by=VIEWER).text
-    of_cars = [line for line in text.splitlines() if 'project="cars"' in line and "kind=" in line]
-    assert any('name="mileage"' in line for line in of_cars)
-    assert not any('name="model"' in line for line in of_cars)
 
 
 def test_of_many_categories_the_frequent_ones_are_shown() -> None:

@@ -346,8 +346,8 @@ def test_the_access_page_lists_everybody_and_what_is_left_to_mend(site: Site) ->
 
 def test_incidents_are_for_those_who_look_into_them(site: Site) -> None:
     listed = site.page("/incidents", by=AUDITOR).text
-    assert "vera finds something about nightly-scoring suspicious" in listed
-    (address,) = re.findall(r'href="(/incidents/[^"]+)"', listed)
+    title = "vera finds something about nightly-scoring suspicious"
+    (address,) = re.findall(rf'href="(/incidents/[^"]+)"[^>]*>{title}<', listed)
     shown = site.page(address, by=AUDITOR).text
     assert "It asked for releases at noon" in shown
     assert site.page(address, by=VIEWER).status_code == 403
@@ -356,15 +356,15 @@ def test_incidents_are_for_those_who_look_into_them(site: Site) -> None:
 
 
 @pytest.mark.requirement("REG-08")
-def test_a_registered_model_that_became_no_release_is_said_where_people_look(own_site: Site) -> None:
+def test_a_registered_model_that_became_no_release_is_said_where_people_look(site: Site) -> None:
     title = "cars version 3 of MLflow became no release: The registered model names 'model.pkl'"
     finding = make_finding(
         project="cars", kind="registration", release_id="", title=title, feature=None, size=0.0,
         window=(START, START), evidence={"model": "models:/cars/3", "registered by": "dev"},
     )  # fmt: skip
-    own_site.app.store.findings.add(finding)
+    site.app.store.findings.add(finding)
     for path in ("/", "/projects/cars"):
-        page = own_site.page(path)
+        page = site.page(path)
         assert page.status_code == 200
         assert "cars version 3 of MLflow became no release" in page.text
     assert 'href="/releases/"' not in page.text

@@ -33,6 +33,7 @@ EXPECTED = {
     "UserError": 400,
     "Unavailable": 503,
     "InternalError": 500,
+    "ModelFailed": 500,
     "HeadraceError": 500,
 }
 

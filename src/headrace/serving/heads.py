@@ -47,6 +47,8 @@ _OTHER_WAYS = frozenset(
     )
 )
 """Headers that the ordinary way knows how to take. Repeated headers are too much for this one as well."""
+_OF_PROXIES = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"forwarded"))
+"""Whoever parses the whole request says whether the proxy is trusted, and so who the client is."""
 
 
 class Head(NamedTuple):
@@ -212,6 +214,7 @@ def _read(data: bytes) -> Head | None:
         or parser.get_http_version() != "1.1"
         or reader.is_repeated
         or not _OTHER_WAYS.isdisjoint(headers)
+        or not _OF_PROXIES.isdisjoint(headers)
         or not length.isdigit()
         or not 0 < int(length) <= MAX_BODY_BYTES
         or b"authorization" not in headers

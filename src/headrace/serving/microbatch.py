@@ -170,14 +170,18 @@ class MicroBatches:
         started_s = self._clock.monotonic_s()
         try:
             outputs = _score(lane, [one.values for one in asked])
+            infer_ms = (self._clock.monotonic_s() - started_s) * 1000
+            now = self._clock.now()
+            ids = new_ids(now, len(asked))
+            bodies = [
+                lane.one.write(one.head.form, prediction_id, row, one.prepare_ms, infer_ms)
+                for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
+            ]
         except Exception:  # noqa: BLE001
             # Boundary: a model is user code. Each row is asked again alone, where its failure is recorded.
             _log.debug("A batch of release %s failed", lane.choice.release_id, exc_info=True)
             _give_up(asked)
             return
-        infer_ms = (self._clock.monotonic_s() - started_s) * 1000
-        now = self._clock.now()
-        ids = new_ids(now, len(asked))
         rules = self._rules_of(lane.project)
         at_us = round(now.timestamp() * 1e6)
         payloads = [
@@ -197,9 +201,8 @@ class MicroBatches:
             payloads = [_permitted(rules, payload) for payload in payloads]
 
         def send(recorded: bytes) -> None:
-            write = lane.one.write
-            for one, row, prediction_id in zip(asked, outputs, ids, strict=True):
-                one.answer(write(one.head.form, prediction_id, row, one.prepare_ms, infer_ms), recorded)
+            for one, body in zip(asked, bodies, strict=True):
+                one.answer(body, recorded)
             took_s = self._clock.monotonic_s() - started_s
             n_rows = len(asked)
             prepare_ms = sum(one.prepare_ms for one in asked)

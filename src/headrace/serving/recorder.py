@@ -251,4 +251,8 @@ def _tell(group: list[_Waiting], refusal: str | None) -> None:
 
 def _call(dones: list[Done], refusal: str | None) -> None:
     for done in dones:
-        done(refusal)
+        try:
+            done(refusal)
+        except Exception:  # noqa: BLE001
+            # Boundary: those who wait share no more than a write; what fails for one is told to the others.
+            _log.exception("An answer that was stored, or refused, could not be passed on")

@@ -8,6 +8,7 @@ worded in one place. The two never work on one message.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from headrace.serving.heads import MAX_BODY_BYTES, Head, Pattern
 from headrace.serving.microbatch import Asked, Lane
 from headrace.serving.plain_rows import Admitted, Scoring
 
+_log = logging.getLogger(__name__)
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _END = b"\r\n\r\n"
 
@@ -90,12 +92,6 @@ class ScoringProtocol(HttpToolsProtocol):
         self._used_s = self._scoring.clock.monotonic_s()
         super().on_response_complete()
 
-    def resume_writing(self) -> None:
-        """The client reads again, and so do we."""
-        super().resume_writing()
-        if not (self._busy or self._inside or self._answering):
-            self._go_on()
-
     def shutdown(self) -> None:
         """Close once what is under way has been answered."""
         if self._busy:
@@ -122,19 +118,16 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def _begin(self, data: bytes) -> None:
         """``data`` begins a message."""
-        if self.flow.write_paused:
-            # Whoever does not read answers is not read either: they would fill the memory.
-            self._held = data
-            self.flow.pause_reading()
-            return
         known, scoring = self._known, self._scoring
         found = known.pattern.match(data) if known is not None else None
         if found is None:
             known, found = None, self._find(data)
-        if found is None:
+        if found is None or self.flow.write_paused:
+            # Whoever does not read what is answered is asked to wait, which the ordinary way knows how to do.
             self._hand_over(data)
             return
         head, end = found
+        self._unset_keepalive_if_required()
         size = end + head.body_bytes
         if len(data) < size:
             self._wait_for_rest(data)
@@ -142,7 +135,6 @@ class ScoringProtocol(HttpToolsProtocol):
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
-        self._unset_keepalive_if_required()
         known = self._admitted(known, data[:end], head)
         if known is None:
             self._hand_over(data)
@@ -212,7 +204,6 @@ class ScoringProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         data, self._held = data + self._held, b""
-        self.flow.resume_reading()
         self._hand_over(data)
         if self._leaving:
             super().shutdown()
@@ -221,14 +212,21 @@ class ScoringProtocol(HttpToolsProtocol):
         """What came while a row was being answered."""
         if self._held:
             data, self._held = self._held, b""
-            self.flow.resume_reading()
-            self._begin(data)
+            if len(data) <= _MAX_HELD_BYTES:
+                self.flow.resume_reading()
+            try:
+                self._begin(data)
+            except Exception:  # noqa: BLE001
+                # Boundary: answers to others come after this one, and must not be lost with this connection.
+                _log.exception("A connection is given up")
+                self.transport.abort()
 
     def _hand_over(self, data: bytes) -> None:
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
         self._known = None
+        self.flow.resume_reading()
         super().data_received(data)
 
     def _hold(self, data: bytes) -> None:
@@ -238,7 +236,6 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def _wait_for_rest(self, data: bytes) -> None:
         self._held = data
-        self._unset_keepalive_if_required()
         if self._slow is None:
             self._slow = self.loop.call_later(self._scoring.slowest_s, self.transport.close)
 
