@@ -92,12 +92,6 @@ class ScoringProtocol(HttpToolsProtocol):
         self._used_s = self._scoring.clock.monotonic_s()
         super().on_response_complete()
 
-    def resume_writing(self) -> None:
-        """The client reads again, and so do we."""
-        super().resume_writing()
-        if not (self._busy or self._inside or self._answering):
-            self._go_on()
-
     def shutdown(self) -> None:
         """Close once what is under way has been answered."""
         if self._busy:
@@ -124,20 +118,16 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def _begin(self, data: bytes) -> None:
         """``data`` begins a message."""
-        if self.flow.write_paused:
-            # Whoever does not read answers is not read either: they would fill the memory.
-            self._held = data
-            self.flow.pause_reading()
-            return
         known, scoring = self._known, self._scoring
         found = known.pattern.match(data) if known is not None else None
         if found is None:
             known, found = None, self._find(data)
-        if found is None:
+        if found is None or self.flow.write_paused:
+            # Whoever does not read what is answered is asked to wait, which the ordinary way knows how to do.
             self._hand_over(data)
             return
-        self._unset_keepalive_if_required()
         head, end = found
+        self._unset_keepalive_if_required()
         size = end + head.body_bytes
         if len(data) < size:
             self._wait_for_rest(data)
@@ -246,7 +236,6 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def _wait_for_rest(self, data: bytes) -> None:
         self._held = data
-        self._unset_keepalive_if_required()
         if self._slow is None:
             self._slow = self.loop.call_later(self._scoring.slowest_s, self.transport.close)
 
