@@ -360,7 +360,7 @@ def test_a_right_for_a_while_ends_on_time(lines: Lines) -> None:
 
     async def run() -> None:
         line = lines.connect(quick=True)
-        for wait_s in (0.0, 0.2, 0.1):
+        for wait_s in (0.0, 0.2, 0.2):
             scene.clock.advance(wait_s)
             await line.feed([lines.request(token=token)], wait=True)
         assert _statuses(line) == [200, 200, 403]
