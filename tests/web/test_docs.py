@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -29,10 +30,10 @@ def test_every_metric_is_in_the_reference_and_no_other(site: Site, project_root:
 def _ask_a_shadow(site: Site) -> None:
     shadows, answered = site.server.parts.shadows, make_prediction(project="cars")
     shadows.offer(site.seeded.canary, answered, answered.columns)
-    until_s = time.monotonic() + 20
+    until_s, looked = time.monotonic() + 20, threading.Event()
     while not shadows.comparisons():
         assert time.monotonic() < until_s, "the shadow was not asked"
-        time.sleep(0.005)
+        looked.wait(0.005)
 
 
 def test_every_operation_says_what_it_does(site: Site) -> None:
