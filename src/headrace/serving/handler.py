@@ -134,8 +134,10 @@ class Handler:
             Unavailable: the model cannot be loaded, or the answer cannot be stored.
             InternalError: the model raised; the failure is recorded and counted.
         """
-        if not self._gatekeeper.allows(principal, "predict", _resource(project)):
+        resource = _resource(project)
+        if not self._gatekeeper.allows(principal, "predict", resource):
             await self.require(principal, "predict", project)
+        self._gatekeeper.used(principal, "predict", resource)
         _check_texts(key, request_id, version, keys)
         asked = self._ask(project, key, version, principal, request_id)
         rules = self._rules_of(project)

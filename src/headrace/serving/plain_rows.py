@@ -53,7 +53,6 @@ class Scoring:
         self.heads = Heads()
         self.clock = clock
         self.slowest_s = slowest_s
-        self.seen = gatekeeper.seen
         self.headers: dict[Form, tuple[tuple[bytes, bytes], ...]] = {"tensors": (), "record": headers}
         self._gatekeeper = gatekeeper
         self._fresh: Fresh[tuple[str, str, str], Principal] = Fresh(epoch, clock)
@@ -80,6 +79,11 @@ class Scoring:
         kept[asked] = principal
         return principal
 
+    def note(self, principal: Principal, project: str) -> None:
+        """Somebody asks again, by a right that was looked up before."""
+        self._gatekeeper.seen(principal)
+        self._gatekeeper.used(principal, "predict", f"project:{project}")
+
     def has_ended(self, principal: Principal) -> bool:
         """Whether the token that ``principal`` speaks by is over."""
         ends_s = principal.session.expires_s if principal.session else None
@@ -95,7 +99,7 @@ class Scoring:
         values = lane.one.read(head.form, body)
         if values is None:
             return None
-        self.seen(principal)
+        self.note(principal, head.project)
         waits: asyncio.Future[Answered | None] = asyncio.get_running_loop().create_future()
 
         def done(answered: Answered | None) -> None:
