@@ -146,10 +146,7 @@ class Handler:
         try:
             # What is usual is not awaited: each coroutine would cost as much as a check of a value.
             loaded = self._models.find(asked.choice.release_id) or await self._load(asked.choice.release_id)
-            if isinstance(columns, Matrix):
-                values = await self._by_name(columns, asked, version)
-            else:
-                values = columns
+            values = await self._by_name(columns, asked, version) if isinstance(columns, Matrix) else columns
             n_rows = count_rows(loaded, values)
             _check_request(loaded, outputs, keys, n_rows)
             if n_rows <= INLINE_ROWS and loaded.model.inline:
