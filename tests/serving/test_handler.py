@@ -39,6 +39,14 @@ def test_an_answer_is_in_the_log_with_its_inputs_and_its_release(scene: Scene) -
     assert scene.handler.logged() == {"cars/predictions": 1}
 
 
+def test_an_answer_is_a_use_of_the_right_to_predict(scene: Scene) -> None:
+    _predict(scene)
+    _predict(scene, principal=scene.caller)
+    scene.door.access.uses.flush()
+    [use] = [one for one in scene.door.store.uses.list() if one.action == "predict"]
+    assert (use.principal, use.resource, use.count) == ("caller", "project:cars", 2)
+
+
 def test_many_rows_are_one_answer(scene: Scene) -> None:
     answer = _predict(scene, ROWS)
     assert answer.outputs == {"predict": [1.0, 0.0, 3.5]}

@@ -175,6 +175,15 @@ def test_a_plain_row_is_answered_without_the_application_and_recorded(live: Live
     assert (prediction.principal, prediction.release_id, prediction.arm) == ("caller", "r1", "live")
 
 
+def test_each_row_counts_as_a_use_of_the_right_to_predict(live: Live) -> None:
+    live.ask(live.request(), live.request(), answers=2)
+    live.ask(live.request())
+    door = live.scene.door
+    door.access.uses.flush()
+    [use] = [one for one in door.store.uses.list() if one.action == "predict"]
+    assert (use.principal, use.resource, use.count) == ("caller", "project:cars", 3)
+
+
 def test_the_answer_is_what_the_application_would_have_said(live: Live) -> None:
     [(_, _, quick)] = live.ask(live.request())
     [(_, _, ordinary)] = live.ask(live.request(expect=""))

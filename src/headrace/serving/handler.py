@@ -134,8 +134,10 @@ class Handler:
             Unavailable: the model cannot be loaded, or the answer cannot be stored.
             InternalError: the model raised; the failure is recorded and counted.
         """
-        if not self._gatekeeper.allows(principal, "predict", _resource(project)):
+        resource = _resource(project)
+        if not self._gatekeeper.allows(principal, "predict", resource):
             await self.require(principal, "predict", project)
+        self._gatekeeper.used(principal, "predict", resource)
         _check_texts(key, request_id, version, keys)
         asked = self._ask(project, key, version, principal, request_id)
         rules = self._rules_of(project)
@@ -144,10 +146,7 @@ class Handler:
         try:
             # What is usual is not awaited: each coroutine would cost as much as a check of a value.
             loaded = self._models.find(asked.choice.release_id) or await self._load(asked.choice.release_id)
-            if isinstance(columns, Matrix):
-                values = await self._by_name(columns, asked, version)
-            else:
-                values = columns
+            values = await self._by_name(columns, asked, version) if isinstance(columns, Matrix) else columns
             n_rows = count_rows(loaded, values)
             _check_request(loaded, outputs, keys, n_rows)
             if n_rows <= INLINE_ROWS and loaded.model.inline:

@@ -60,7 +60,6 @@ class Scoring:
         self.heads = Heads()
         self.clock = clock
         self.slowest_s = slowest_s
-        self.seen = gatekeeper.seen
         self.headers: dict[Form, tuple[tuple[bytes, bytes], ...]] = {"tensors": (), "record": headers}
         self._gatekeeper = gatekeeper
         self._fresh: Fresh[tuple[str, str, str], Admitted] = Fresh(epoch, clock)
@@ -93,6 +92,11 @@ class Scoring:
         kept[asked] = admitted
         return admitted
 
+    def note(self, principal: Principal, project: str) -> None:
+        """Somebody asks again, by a right that was looked up before."""
+        self._gatekeeper.seen(principal)
+        self._gatekeeper.used(principal, "predict", f"project:{project}")
+
     def has_ended(self, admitted: Admitted) -> bool:
         """Whether the token or the grant is over."""
         return admitted.ends_s is not None and self.clock.monotonic_s() >= admitted.ends_s
@@ -107,7 +111,7 @@ class Scoring:
         values = lane.one.read(head.form, body)
         if values is None:
             return None
-        self.seen(admitted.principal)
+        self.note(admitted.principal, head.project)
         waits: asyncio.Future[Answered | None] = asyncio.get_running_loop().create_future()
 
         def done(answered: Answered | None) -> None:

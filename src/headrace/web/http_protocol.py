@@ -146,7 +146,7 @@ class ScoringProtocol(HttpToolsProtocol):
             self._hand_over(data)
             return
         self._busy, self._held = True, data[size:]
-        scoring.seen(known.admitted.principal)
+        scoring.note(known.admitted.principal, head.project)
         prepare_ms = (scoring.clock.monotonic_s() - started_s) * 1000
         give_up = partial(self._give_up, data[:size])
         scoring.batches.add(lane, Asked(values, head, prepare_ms, self._answer, give_up))
