@@ -149,7 +149,7 @@ def test_what_was_answered_survives_kill_9_under_load(home: Path, project_root: 
 @pytest.mark.requirement("SRV-06")
 def test_an_orderly_end_leaves_exactly_what_was_answered(home: Path, project_root: Path) -> None:
     with _running(home, project_root) as (process, port):
-        answered = asyncio.run(_load(port, _token(home), 0.5))
+        answered = asyncio.run(_load(port, _token(home), 2.0))
         process.send_signal(signal.SIGTERM)
         process.wait(DEADLINE_S)
     assert sorted(answered) == sorted(_logged(home))
