@@ -187,7 +187,7 @@ def test_two_thousand_columns_go_to_a_release(shell: Shell) -> None:
     lines = [",".join([*names, "y"]), *(",".join(map(str, [*row, round(row[0] * 3, 3)])) for row in rows)]
     wide.write_text("\n".join(lines) + "\n")
     inside = init(shell, "wide", wide, "y")
-    ran = inside("run", "--json")
+    ran = inside("run", "--json", timeout_s=400)
     assert_clear(ran, ran.code)
     assert ran.code in {GATE_FAILED, WAITS}  # 80 rows of 2,000 columns may well be too few to beat the mean
     assert {v["gate"]: v["outcome"] for v in ran.json["verdicts"]}["package"] == "passed"

@@ -33,6 +33,7 @@ Table = dict[str, NDArray[Any]]
 Ask = Callable[[Mapping[str, Any]], Outputs]
 _CHUNK = 2_000
 _MOST_VARIED = 100
+_CELLS = 4_000_000
 _KEPT = 2_000
 _WORST = 50
 _PAIRS = 400
@@ -225,8 +226,10 @@ class _Hunt:
         if not places:
             return
         chosen = self._random.permutation(len(places))
-        rounds = max(1, min(4, self._budget.n_rows // len(places)))
-        wanted = np.tile(chosen, rounds)[: self._budget.n_rows]
+        # Rows of very many inputs are long: they are fewer, so that a stage stays a matter of seconds.
+        most = min(self._budget.n_rows, max(_CHUNK, _CELLS // len(self._specs)))
+        rounds = max(1, min(4, most // len(places)))
+        wanted = np.tile(chosen, rounds)[:most]
         for start in range(0, len(wanted), _CHUNK):
             part = wanted[start : start + _CHUNK]
             table = self._rows(self._random.integers(0, self._n, len(part)))
