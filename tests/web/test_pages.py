@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from headrace.testing import START, make_finding
 from headrace.web.guards import CONTENT_POLICY
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
@@ -353,18 +352,3 @@ def test_incidents_are_for_those_who_look_into_them(site: Site) -> None:
     assert site.page(address, by=VIEWER).status_code == 403
     assert site.page("/incidents/nothing", by=AUDITOR).status_code == 404
     assert "Something looks wrong?" in site.page("/flag", by=VIEWER).text
-
-
-@pytest.mark.requirement("REG-08")
-def test_a_registered_model_that_became_no_release_is_said_where_people_look(site: Site) -> None:
-    title = "cars version 3 of MLflow became no release: The registered model names 'model.pkl'"
-    finding = make_finding(
-        project="cars", kind="registration", release_id="", title=title, feature=None, size=0.0,
-        window=(START, START), evidence={"model": "models:/cars/3", "registered by": "dev"},
-    )  # fmt: skip
-    site.app.store.findings.add(finding)
-    for path in ("/", "/projects/cars"):
-        page = site.page(path)
-        assert page.status_code == 200
-        assert "cars version 3 of MLflow became no release" in page.text
-    assert 'href="/releases/"' not in page.text
