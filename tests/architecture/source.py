@@ -7,6 +7,7 @@ import io
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,10 @@ def read(path: Path, root: Path = ROOT) -> Source:
 def python_files(*folders: str, root: Path = ROOT) -> list[Source]:
     """Every Python file below these folders of the repository, in order of name."""
     paths = [path for folder in folders for path in (root / folder).rglob("*.py")]
-    return [read(path, root) for path in sorted(paths)]
+    return [_read_once(path, root) for path in sorted(paths)]
+
+
+_read_once = cache(read)
 
 
 def expect_none(problems: list[str]) -> None:

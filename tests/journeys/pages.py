@@ -28,7 +28,8 @@ _PORT, _GRPC_PORT = "8000", "8001"
 _MAY_END_WITH = (0, 4)  # done, or waits for a person
 _LOOSE = re.compile(
     r"(?P<any>\.\.\.)|(?P<id>\b[0-9a-f]{8}-[0-9a-f]{4}[0-9a-f-]*|\b[0-9a-f]{64}\b)"
-    r"|(?P<number>(?<![\w.])-?\d+(?:\.\d+(?:e-\d+)?|e-\d+)(?![\w]|\.\d))|(?P<space>\s+)"
+    r"|(?P<number>(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+(?:e-\d+)?|e-\d+))(?![\w]|\.\d))"
+    r"|(?P<space>\s+)"
 )
 
 
@@ -167,8 +168,8 @@ def says(wanted: str, printed: str) -> bool:
 
     def pattern(found: re.Match[str]) -> str:
         if found.lastgroup == "number":
-            numbers.append(float(found[0]))
-        return {"any": ".*?", "id": "[0-9a-f-]+", "number": r"(-?[\d.]+(?:e-?\d+)?)", "space": r"\s+"}[
+            numbers.append(_number(found[0]))
+        return {"any": ".*?", "id": "[0-9a-f-]+", "number": r"(-?[\d.,]+(?:e-?\d+)?)", "space": r"\s+"}[
             str(found.lastgroup)
         ]
 
@@ -179,8 +180,12 @@ def says(wanted: str, printed: str) -> bool:
     same = re.fullmatch("".join([*parts, re.escape(wanted.strip()[end:])]), printed.strip(), re.DOTALL)
     if same is None:
         return False
-    got = [float(number) for number in same.groups()]
+    got = [_number(text) for text in same.groups()]
     return all(math.isclose(a, b, rel_tol=0.05, abs_tol=0.005) for a, b in zip(numbers, got, strict=True))
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", ""))
 
 
 def _merged(present: Any, change: Any) -> Any:
