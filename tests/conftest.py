@@ -24,7 +24,8 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 _MADE_ONCE = set(
-    "asked counted desk door drawn empty lines live opened sealed seeded server shared site team two written".split()
+    "asked counted desk door drawn empty lines live opened sealed seeded server shared site team two "
+    "written".split()
 )
 """Fixtures of a module that take seconds to make."""
 
