@@ -32,7 +32,7 @@ def test_a_policy_is_changed_by_two_and_taken_back(staffed: Cli, file: Path) -> 
     file.write_text(before + RULE.format(name="viewers-see-traces", action="trace.read"))
     policy = ("access", "policy")
     proposed = staffed(*policy, "propose", str(file), "--comment", "asked for by support")
-    assert proposed.out.startswith("Version 1 waits for somebody else to approve it.")
+    assert proposed.out.startswith("Version 1 waits for somebody other than 'ada'.")
     assert '+@id("viewers-see-traces")' in staffed(*policy, "diff", "1").out
     own = staffed(*policy, "approve", "1")
     assert (own.code, "Nobody can decide on their own work" in own.error) == (2, True)

@@ -10,7 +10,7 @@ import typer
 from headrace.app import policies
 from headrace.app.explaining import explain, reach
 from headrace.cli.exits import GATE_FAILED
-from headrace.cli.policy import read_policy
+from headrace.cli.reviewed_texts import read_text
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.errors import GateFailed
 
@@ -23,7 +23,7 @@ def try_examples(
     as_json: Json = False,
 ) -> None:
     """Put a policy's own examples to the test; ends with 3 when one fails."""
-    text = None if file is None else read_policy(file)
+    text = None if file is None else read_text(file, "policy")
     with session(as_name) as s:
         tested = policies.try_examples(s.app, s.me, text)
     if as_json:

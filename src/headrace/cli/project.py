@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,9 +10,9 @@ from headrace.app import controls, reading, waivers
 from headrace.app.accountable import accountable
 from headrace.app.controls import RULES
 from headrace.cli.exits import end_with
+from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, session
-from headrace.core.errors import GateFailed, InvalidInput, WaitsForPerson
-from headrace.core.identity import PolicyText
+from headrace.core.errors import WaitsForPerson
 from headrace.core.release import Waiver
 from headrace.projects.charter import project_schema
 from headrace.releases.waivers import Size, missing
@@ -25,7 +24,6 @@ app = typer.Typer(
 )
 rules = typer.Typer(no_args_is_help=True, help="Rules that every project of the workspace inherits.")
 app.add_typer(rules, name="controls")
-Version = Annotated[int, typer.Argument(help="Number of the version, as 'controls ls' shows it.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The waiver's id, or its first letters.")]
 Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 
@@ -133,13 +131,7 @@ def unwaive(waiver: Id, comment: Comment = "", as_name: As = None, as_json: Json
 
 
 @rules.command("show")
-def show_rules(
-    version: Annotated[
-        int | None, typer.Argument(min=0, max=2**31, help="The one in force if absent.")
-    ] = None,
-    as_name: As = None,
-    as_json: Json = False,
-) -> None:
+def show_rules(version: OneVersion = None, as_name: As = None, as_json: Json = False) -> None:
     """Print the rules in force, or another version's text."""
     with session(as_name) as s:
         found = controls.show(s.app, s.me)
@@ -157,102 +149,12 @@ def show_rules(
     typer.echo(found.text.rstrip())
 
 
-@rules.command("ls")
-def list_rules(as_name: As = None, as_json: Json = False) -> None:
-    """List all versions of the rules."""
-    with session(as_name) as s:
-        found = RULES.versions(s.app, s.me)
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ("VERSION", "STATE", "AUTHOR", "APPROVER", "AT", "DIGEST", "COMMENT"),
-        [
-            (t.version, t.state, t.author, t.approver, f"{t.at:%Y-%m-%d %H:%M}", t.digest[:12], t.comment)
-            for t in found
-        ],
-        empty="Headrace's own rules are in force. Propose others: headrace project controls propose FILE",
-    )
-
-
-@rules.command("diff")
-def diff_rules(version: Version, as_name: As = None, as_json: Json = False) -> None:
-    """What a version would change of the rules in force."""
-    with session(as_name) as s:
-        changes = RULES.difference(s.app, s.me, version)
-    if as_json:
-        print_json({"version": version, "diff": changes})
-    else:
-        typer.echo(changes or "Nothing.", nl=not changes)
-
-
-@rules.command("revert")
-def revert_rules(comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
-    """Propose the rules that were in force before these."""
-    with session(as_name) as s:
-        proposed = RULES.revert(s.app, s.me, comment)
-    _proposed(proposed, as_json)
-
-
-@rules.command("propose")
-def propose_rules(
-    file: Annotated[Path, typer.Argument(help="YAML file with the rules.")],
-    comment: Comment = "",
-    as_name: As = None,
-    as_json: Json = False,
-) -> None:
-    """Put rules up for decision; they hold for nobody until somebody else has approved them."""
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read ({error}). Expected a YAML file.") from error
-    with session(as_name) as s:
-        proposed = RULES.propose(s.app, s.me, text, comment)
-    _proposed(proposed, as_json)
-
-
-@rules.command("approve")
-def approve_rules(version: Version, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
-    """Put proposed rules into force; never one's own. Every live release is judged by them at once."""
-    _decide_rules(version, "approved", comment, as_name, as_json)
-
-
-@rules.command("reject")
-def reject_rules(version: Version, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
-    """Refuse proposed rules."""
-    _decide_rules(version, "rejected", comment, as_name, as_json)
-
-
-def _proposed(text: PolicyText, as_json: bool) -> None:
-    if as_json:
-        print_json(text)
-    else:
-        typer.echo(f"Version {text.version} waits for somebody other than {text.author!r}.")
-        typer.echo(f"Next: headrace project controls approve {text.version} --as NAME")
-
-
-def _decide_rules(
-    version: int,
-    decision: Literal["approved", "rejected"],
-    comment: str,
-    as_name: str | None,
-    as_json: bool,
-) -> None:
-    with session(as_name) as s:
-        judged = RULES.decide(s.app, s.me, version, decision, comment)
-    if as_json:
-        print_json(judged)
-    else:
-        typer.echo(f"Version {judged.text.version} is {judged.text.state}.")
-    if judged.violating:
-        listed = ", ".join(judged.violating)
-        end_with(
-            GateFailed(
-                f"They are in force. The live releases of {listed} do not keep them, and an incident is "
-                "open for each. List them: headrace access incident ls"
-            ),
-            as_json=as_json,
-        )
+add_looking(
+    rules,
+    RULES,
+    empty="Headrace's own rules are in force. Propose others: headrace project controls propose FILE",
+)
+add_changing(rules, RULES, kind="text of rules")
 
 
 def _settle(
