@@ -55,9 +55,9 @@ def test_the_log_is_exported_as_lines_and_goes_on(busy: Cli) -> None:
     events = [json.loads(line) for line in lines]
     assert [event["metadata"]["sequence"] for event in events] == list(range(1, len(events) + 1))
     assert {event["class_uid"] for event in events} == {3004}
-    assert f"{len(events)} entries added to log.jsonl." in busy("audit", "export", "--out", "log.jsonl").out
+    assert f"{len(events)} entries added to log.jsonl." in busy("audit", "export", "--to", "log.jsonl").out
     assert busy("access", "user", "add", "vera", "--role", "viewer").code == 0
-    assert busy("audit", "export", "--out", "log.jsonl", "--json").json["entries"] == 1
+    assert busy("audit", "export", "--to", "log.jsonl", "--json").json["entries"] == 1
     assert len(Path("log.jsonl").read_text().splitlines()) == len(events) + 1
     assert busy("audit", "export", "--until", "2020-01-01").out == ""
     rest = busy("audit", "export", "--after", str(len(events)), "--since", "2020-01-01T00:00").out

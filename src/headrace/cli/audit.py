@@ -94,9 +94,9 @@ def seal(as_name: As = None, as_json: Json = False) -> None:
 
 @app.command("export")
 def export(
-    out: Annotated[
+    to: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Add to this file, from where it ends, not to the output."),
+        typer.Option("--to", metavar="FILE", help="Add to this file, from where it ends, not to the output."),
     ] = None,
     after: Annotated[int, typer.Option(min=0, metavar="N", help="Only entries beyond this number.")] = 0,
     since: _Moment = None,
@@ -106,17 +106,17 @@ def export(
 ) -> None:
     """Write the log as JSON Lines in the field names of OCSF, oldest first."""
     with session(as_name) as s:
-        begin = after if out is None else max(after, exporting.exported_until(out))
+        begin = after if to is None else max(after, exporting.exported_until(to))
         entries = auditing.follow(s.app, s.me, after=begin, since=_utc(since), until=_utc(until))
-        if out is None:
+        if to is None:
             for entry in entries:
                 typer.echo(exporting.line(entry), nl=False)
             return
-        n_written = exporting.append_lines(out, entries)
+        n_written = exporting.append_lines(to, entries)
     if as_json:
-        print_json({"file": str(out), "entries": n_written})
+        print_json({"file": str(to), "entries": n_written})
     else:
-        typer.echo(f"{n_written} entries added to {out}.")
+        typer.echo(f"{n_written} entries added to {to}.")
 
 
 @keys.command("ls")

@@ -161,13 +161,15 @@ def scan(
 @app.command("sign")
 def sign(
     model: NameAtVersion,
-    out: Annotated[Path, typer.Option(help="A new folder for the model and its signature.")],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FOLDER", help="A new folder for the model and its signature.")
+    ],
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """Write a released version into a folder, signed in the OpenSSF format."""
     with session(as_name) as s:
-        written = export_signed(s.app, s.me, model, out)
+        written = export_signed(s.app, s.me, model, to)
     if as_json:
         print_json(written)
     else:

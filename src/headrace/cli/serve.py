@@ -23,13 +23,13 @@ def serve() -> None:
 @app.command("export")
 def export(
     model: Annotated[str, typer.Argument(metavar="PROJECT[@live|@VERSION]", help="Such as cars or cars@3.")],
-    folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A folder that is not there yet.")],
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """Write a model as a folder that answers in a program of your own, without Headrace."""
     with session(as_name) as s:
-        written = export_embedded(s.app, s.me, model, folder)
+        written = export_embedded(s.app, s.me, model, to)
     if as_json:
         print_json({"model": model, "folder": str(written)})
     else:
