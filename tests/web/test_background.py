@@ -54,7 +54,7 @@ def test_a_store_that_fails_does_not_end_the_threads(site: Site) -> None:
 
     store = replace(site.app.store, rollouts=Rollouts())  # type: ignore[arg-type]
     app = replace(site.app, store=store)
-    routes = type(site.server.parts.routes)(Rollouts(), site.app.clock)  # type: ignore[arg-type]
+    routes = type(site.server.parts.routes)(Rollouts(), site.app.clock)
     background = Background(
         replace(site.server.parts, app=app, routes=routes), refresh_s=0.001, watch_s=0.001
     )
@@ -69,7 +69,7 @@ def test_a_route_that_names_no_release_leaves_the_others_alone(site: Site) -> No
         def routes(self) -> list[Route]:
             return [make_route(project="cars", live=site.seeded.cars_live), make_route(project="odd")]
 
-    routes = type(site.server.parts.routes)(Rollouts(), site.app.clock)  # type: ignore[arg-type]
+    routes = type(site.server.parts.routes)(Rollouts(), site.app.clock)
     background = Background(replace(site.server.parts, routes=routes))
     background.refresh()
     assert site.server.parts.models.find(site.seeded.cars_live) is not None

@@ -14,7 +14,7 @@ from headrace.serving.microbatch import MicroBatches
 from headrace.serving.models import LoadedModels
 from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
-from headrace.serving.routes import RouteTable
+from headrace.serving.routes import Routes, RouteTable
 from headrace.serving.shadows import Shadows
 from headrace.store.disk import hold
 
@@ -38,16 +38,18 @@ class Serving:
 def serving_of(
     app: App,
     *,
+    source: Routes | None = None,
     observe: Callable[[str, float, int], None] = lambda _project, _duration_s, _n_requests: None,
     record_headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Serving:
     """Connect the parts; nothing is started or read yet.
 
     Args:
+        source: where routes are read from; the store, unless given.
         observe: told the project, how long answers to plain rows took in seconds, and how many they were.
         record_headers: sent with answers to records.
     """
-    routes = RouteTable(app.store.rollouts, app.clock)
+    routes = RouteTable(source or app.store.rollouts, app.clock)
 
     def version_of(release_id: str) -> str:
         return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version

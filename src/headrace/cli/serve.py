@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.active import export_embedded
+from headrace.cli.load_test import load
 from headrace.cli.session import As, Json, print_json, session
 
 app = typer.Typer(
@@ -18,6 +19,9 @@ app = typer.Typer(
 @app.callback()
 def serve() -> None:
     """Ways in which a model answers, beside the server."""
+
+
+app.command("test")(load)
 
 
 @app.command("export")

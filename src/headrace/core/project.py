@@ -272,11 +272,31 @@ class Governance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServiceLevel:
+    """What callers may rely on.
+
+    Attributes:
+        p99_ms: time within which 99 of 100 requests are answered.
+        requests_per_s: up to so many requests per second, at which the rest holds.
+        availability: share of valid requests that are answered.
+    """
+
+    p99_ms: float
+    requests_per_s: float
+    availability: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServingSpec:
     """How answers are given: once they are ``stored``, or at once (``best_effort``), when a process that dies
-    may take those of the last second with it."""
+    may take those of the last second with it.
+
+    Attributes:
+        level: what callers may rely on; nothing is promised without it.
+    """
 
     durability: Literal["stored", "best_effort"] = "stored"
+    level: ServiceLevel | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,11 @@ _LIMITS = (
     _Limit(loc=("monitors", "min_rows")),
     _Limit(loc=("privacy", "retention_days"), low=1),
 )
+_LEVEL_LIMITS = (
+    _Limit(loc=("p99_ms",), open=True),
+    _Limit(loc=("requests_per_s",), open=True),
+    _Limit(loc=("availability",), high=1, open=True),
+)
 _TRIGGER_LIMITS = (
     _Limit(loc=("min_labels",)),
     _Limit(loc=("every_s",), open=True),
@@ -252,6 +257,8 @@ def _numbers(project: Project) -> Iterator[BrokenRule]:
     for index, trigger in enumerate(project.triggers):
         for limit in _TRIGGER_LIMITS:
             yield from _limited(limit, trigger, ("triggers", index))
+    for limit in _LEVEL_LIMITS if project.serving.level is not None else ():
+        yield from _limited(limit, project.serving.level, ("serving", "level"))
     most = project.gates.model.max_loss
     if most is not None and not isfinite(most):
         yield _at("gates", "model", "max_loss", text=f"gates.model.max_loss is {most}: expected a number")

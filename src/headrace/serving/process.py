@@ -1,10 +1,58 @@
-"""How a process that answers requests is best set up."""
+"""How a process that answers requests is best set up, and what it uses of the machine."""
 
 from __future__ import annotations
 
 import gc
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import NamedTuple
 
 _YOUNG_OBJECTS = 50_000
+_STATM = Path("/proc/self/statm")
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+class Usage(NamedTuple):
+    """What this process has used so far.
+
+    Attributes:
+        cpu_s: processor time, in user code and in the system's for it.
+        memory_bytes: resident now.
+        n_cpus: processors that it may use at once; a container's share counts, so it may be a fraction.
+    """
+
+    cpu_s: float
+    memory_bytes: int
+    n_cpus: float
+
+
+def usage() -> Usage:
+    """What this process uses, as the system counts it (``getrusage``, ``/proc/self/statm``).
+
+    >>> usage().cpu_s > 0
+    True
+    """
+    times = resource.getrusage(resource.RUSAGE_SELF)
+    return Usage(times.ru_utime + times.ru_stime, _resident_bytes(times.ru_maxrss), _usable_cpus())
+
+
+def _resident_bytes(most: int) -> int:
+    """Resident now; where the system does not say, the most there ever was."""
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except OSError:
+        return most * (1 if sys.platform == "darwin" else 1024)
+
+
+def _usable_cpus() -> float:
+    n_cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        quota, period = _QUOTA.read_text(encoding="ascii").split()[:2]
+    except (OSError, ValueError):
+        return n_cpus
+    return n_cpus if quota == "max" else min(n_cpus, int(quota) / int(period))
 
 
 def settle() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from headrace.core.errors import NotFound
-from headrace.core.ports import Clock, RolloutStore
+from headrace.core.ports import Clock
 from headrace.core.record import Arm
 from headrace.core.release import Route
 
@@ -17,6 +17,13 @@ class Choice(NamedTuple):
     release_id: str
     arm: Arm
     shadow: str | None = None
+
+
+class Routes(Protocol):
+    """Where routes are read from."""
+
+    def routes(self) -> list[Route]:
+        """Every route."""
 
 
 class RouteTable:
@@ -31,15 +38,15 @@ class RouteTable:
         table.choose(table.get("cars"), "customer-7")
     """
 
-    def __init__(self, rollouts: RolloutStore, clock: Clock) -> None:
-        self._rollouts = rollouts
+    def __init__(self, source: Routes, clock: Clock) -> None:
+        self._source = source
         self._clock = clock
         self._routes: dict[str, Route] = {}
         self._refreshed_s: float | None = None
 
     def refresh(self) -> None:
         """Read all routes; the table keeps the ones it has if the store cannot be read."""
-        found = {route.project: route for route in self._rollouts.routes()}
+        found = {route.project: route for route in self._source.routes()}
         if found != self._routes:
             self._routes = found
         self._refreshed_s = self._clock.monotonic_s()
