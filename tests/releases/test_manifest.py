@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.access.privacy.charters import terms_of
 from headrace.core.canonical import digest_of
-from headrace.core.project import Column, MonitorSpec, Owner, PackageGate, Project, RolloutSpec, Value
+from headrace.core.project import (
+    Column,
+    MonitorSpec,
+    Owner,
+    PackageGate,
+    PrivacySpec,
+    Project,
+    RolloutSpec,
+    Value,
+)
 from headrace.core.release import Manifest, Release
 from headrace.releases.manifest import checks_of, propose
 from headrace.testing import (
@@ -135,6 +145,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "checks": st.just(checks_of(make_project(rollout=RolloutSpec(steps=())))),
     "guardrails": st.lists(texts, max_size=2).map(tuple), "owner": texts, "contact": texts, "risk": texts,
     "kpi": texts, "approval": texts, "cause": texts, "parent": st.none() | texts, "author": texts,
+    "terms": st.none()
+    | st.integers(1, 9).map(lambda n: terms_of(make_project(privacy=PrivacySpec(retention_days=n)))),
 }  # fmt: skip
 
 

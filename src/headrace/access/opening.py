@@ -15,6 +15,7 @@ from headrace.access.identities import Identities
 from headrace.access.incidents import Incidents
 from headrace.access.keys import Keys
 from headrace.access.links import Links
+from headrace.access.privacy.charters import Charters
 from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
@@ -57,6 +58,7 @@ class Access:
     signins: SignIns
     incidents: Incidents
     gatekeeper: Gatekeeper
+    charters: Charters
     privacy: Privacy
     data_keys: ProjectKeys
     vault: Vault
@@ -94,6 +96,7 @@ def open_access(
     incidents = Incidents(store.incidents, store.audit, clock)
     vault = Vault(keys)
     factors = SecondFactors(store.credentials, incidents, store.expiring, store.epoch, vault, clock)
+    charters = Charters(store.projects, store.releases, store.rollouts)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -125,9 +128,10 @@ def open_access(
         signins=SignIns(store.expiring, vault, clock),
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
-        data_keys=ProjectKeys(keys, store.projects, store.epoch, clock),
+        data_keys=ProjectKeys(keys, charters.in_force, store.epoch, clock),
         vault=vault,
-        privacy=Privacy(store.projects, WorkspaceKeys(keys), store.epoch, clock, recognisers),
+        charters=charters,
+        privacy=Privacy(store.projects, charters, WorkspaceKeys(keys), store.epoch, clock, recognisers),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
+from headrace.access.privacy.fields import handling_of
 from headrace.app.composition import App
 from headrace.core.data import Snapshot
 from headrace.core.errors import InvalidInput, NotFound
@@ -39,7 +40,7 @@ class Source:
         location: where the newest snapshot is kept: table and version; None before the first build.
         fresh_at: when the newest snapshot was taken.
         raw: digest of the bytes as they came.
-        basis: why the data may be used.
+        basis: why the data may be used; like ``retention_days`` and each field's ``kept``, as it holds.
     """
 
     name: str
@@ -123,15 +124,16 @@ def read_rows(app: App, principal: Principal, name: str, limit: int = 20) -> Row
 def _source(app: App, project: Project) -> Source:
     snapshots = app.store.snapshots.list(project.name)
     newest = snapshots[-1] if snapshots else None
+    held = app.access.charters.in_force(project.name)
     return Source(
         name=project.name,
         owner=project.owner.name,
         contact=project.owner.contact,
         documentation=project.data.documentation,
         source=project.data.source,
-        basis=project.privacy.basis,
-        retention_days=project.privacy.retention_days,
-        fields=_fields(project, newest),
+        basis=held.privacy.basis,
+        retention_days=held.privacy.retention_days,
+        fields=_fields(held, newest),
         n_rows=0 if newest is None else newest.n_rows,
         n_snapshots=len(snapshots),
         fresh_at=None if newest is None else newest.created_at,
@@ -152,7 +154,7 @@ def _fields(project: Project, newest: Snapshot | None) -> list[Field]:
             name=name,
             use=uses.get(name, "unused"),
             kind=kinds.get(name),
-            kept=project.privacy.fields.get(name, "keep"),
+            kept=handling_of(project, name),
             why=whys.get(name, ""),
         )
         for name in dict.fromkeys((*kinds, *uses))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace.access.incidents import Step
+from headrace.access.privacy import charters
 from headrace.access.reviewed_texts import newest_usable
 from headrace.app.composition import App
 from headrace.core.canonical import digest_of
@@ -216,10 +217,11 @@ def _facts(app: App, project: Project, commit: str | None, parent: str | None) -
 
 
 def _as_released(project: Project, manifest: Manifest) -> Project:
-    """The charter of today with the risk, approval and inputs of the release."""
+    """The charter of today with the risk, approval and inputs of the release, and what it answers under."""
     inputs = tuple(Column(name=name, role="numeric") for name in manifest.features)
     changes: dict[str, Any] = {"risk": manifest.risk, "approval": manifest.approval}
-    return replace(project, data=replace(project.data, columns=inputs), **changes)
+    terms = () if manifest.terms is None else (manifest.terms,)
+    return replace(charters.in_force(project, terms), data=replace(project.data, columns=inputs), **changes)
 
 
 def _refusal(what: str, project: str, found: Compliance) -> str:

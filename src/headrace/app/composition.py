@@ -13,6 +13,7 @@ from headrace.access.key_ring import KeyRing
 from headrace.access.oidc import Provider
 from headrace.access.opening import Access, open_access
 from headrace.access.policies import Policies
+from headrace.access.privacy.charters import Charters
 from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.access.privacy.logs import cleaned, mask_logs
 from headrace.access.seals import Seals
@@ -142,7 +143,9 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         settings,
         clock,
         clean=cleaned,
-        keys=lambda projects, epoch: ProjectKeys(keys, projects, epoch, clock),
+        keys=lambda projects, releases, rollouts, epoch: ProjectKeys(
+            keys, Charters(projects, releases, rollouts).in_force, epoch, clock
+        ),
     )
     policies = Policies(store.policies, store.incidents, store.epoch, clock)
     limits = Limits(spend_per_hour=settings.spend_per_hour)

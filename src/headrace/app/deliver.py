@@ -142,7 +142,7 @@ class Deliveries:
         return release.state
 
     def _project(self, release_id: str) -> Project:
-        return self._store.projects.get(self._store.releases.get(release_id).project)
+        return self._app.access.charters.in_force(self._store.releases.get(release_id).project)
 
     def _note(self, action: str, release_id: str, detail: dict[str, Any]) -> None:
         self._store.audit.append(SYSTEM, action, f"release:{release_id}", detail)

@@ -49,7 +49,9 @@ def examine(app: App) -> list[Examined]:
         detail, healthy = str(error), False
     found.append(Examined(name="audit", healthy=healthy, detail=detail))
     ill = unreadable(app)
-    sealed = sum(project.privacy.encrypted for project in app.store.projects.list())
+    sealed = sum(
+        app.access.charters.in_force(one.name).privacy.encrypted for one in app.store.projects.list()
+    )
     said = "; ".join(f"{name}: {reason}" for name, reason in ill.items())
     found.append(
         Examined(

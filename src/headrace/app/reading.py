@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from headrace.access.privacy.charters import Waiting
 from headrace.app.compliance import approvals_needed, latest_verdict
 from headrace.app.composition import App
 from headrace.core.data import ModelVersion, Run
@@ -32,7 +33,12 @@ class Quorum:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseReport:
-    """A release with everything it was judged on; ``compliance`` is what that gate said last."""
+    """A release with everything it was judged on.
+
+    Attributes:
+        compliance: what that gate said last.
+        loosens: rules of privacy and durability that hold until it answers, and are looser in it.
+    """
 
     release: Release
     verdicts: list[Verdict]
@@ -40,6 +46,7 @@ class ReleaseReport:
     rollout: Rollout | None
     quorum: Quorum
     compliance: Verdict | None
+    loosens: list[Waiting] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +143,7 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         rollout=_rollout(app, release_id),
         quorum=quorum(app, me, release),
         compliance=latest_verdict(app, release_id),
+        loosens=app.access.charters.loosened_by(release) if release.state in ON_ITS_WAY else [],
     )
 
 

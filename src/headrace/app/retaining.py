@@ -46,7 +46,7 @@ def retain(app: App, principal: Principal, project: str) -> Retention:
 def delete_old(app: App, name: str, actor: str = SYSTEM) -> Retention:
     """The same for whoever needs no permission. Repeating it deletes what has become too old since."""
     store = app.store
-    project = store.projects.get(name)
+    project = app.access.charters.in_force(name)
     before = app.clock.now() - timedelta(days=project.privacy.retention_days)
     ingest(name, store.events, store.tables, numeric=numeric_inputs(store, project))
     old = {stream: _n_old(app, f"{name}/{stream}", decode, before) for stream, decode in _STREAMS.items()}

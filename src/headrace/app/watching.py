@@ -76,7 +76,7 @@ class Watching:
 
     def _watcher(self, name: str) -> Watcher:
         return Watcher(
-            project=self._store.projects.get(name),
+            project=self._app.access.charters.in_force(name),
             tables=self._store.tables,
             evidence=self._store.evidence,
             baseline_of=self._app.scorers.baseline,

@@ -25,6 +25,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
     project = load_project(folder)
     with session(as_name) as s:
         compliance = check_project(s.app, s.me, project)
+        waiting = s.app.access.charters.waiting(project)
     named = {one.control for one in compliance.violations}
     # A missing basis is also a control of every tier, and once is enough.
     items = [
@@ -34,13 +35,22 @@ def check(as_name: As = None, as_json: Json = False) -> None:
     ]
     missing_trainers = {v.trainer for v in project.variants} - set(load_definition(folder).trainers)
     if as_json:
-        print_json({"items": items, "missing_trainers": sorted(missing_trainers), "compliance": compliance})
+        print_json(
+            {
+                "items": items,
+                "missing_trainers": sorted(missing_trainers),
+                "compliance": compliance,
+                "waiting": waiting,
+            }
+        )
     else:
         for item in items:
             typer.echo(f"  {'ok ' if item.ticked else '-- '} {item.name:<14} {item.detail}")
             if item.next_step:
                 typer.echo(f"      next: {item.next_step}")
         print_compliance(compliance)
+        for one in waiting:
+            typer.echo(f"  waits for approval: {one}")
     problems = [item.name for item in items if not item.ticked]
     if missing_trainers:
         problems.append(f"trainers missing in project.py: {', '.join(sorted(missing_trainers))}")

@@ -81,6 +81,8 @@ def print_release(report: Any) -> None:
     typer.echo(f"  tested   {evaluation}")
     for verdict in report.verdicts:
         typer.echo(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
+    for one in report.loosens:
+        typer.echo(f"  {'loosens':<12} {one}")
     if release.state == "waiting" and report.quorum.needed > 1:
         typer.echo(f"  {report.quorum.given} of {report.quorum.needed} approvals")
     for approval in report.approvals:

@@ -15,6 +15,9 @@ from typing import Any
 
 from headrace.core.errors import InvalidInput
 
+ADDED: Mapping[str, bool] = {"added": True}
+"""Metadata of a field that older digests do not cover: it is left out where it is None."""
+
 
 def plain(value: object) -> Any:
     """Reduce dataclasses, tuples and times to JSON's own types.
@@ -27,7 +30,8 @@ def plain(value: object) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {f.name: plain(one) for f, one in fields if one is not None or "added" not in f.metadata}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):

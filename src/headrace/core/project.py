@@ -300,6 +300,21 @@ class ServingSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a release answers under: how its answers are kept, and how surely.
+
+    Attributes:
+        privacy: with every input's handling written out.
+        key: the column of the business key, if the project names one; ``keys``: how business keys are kept.
+    """
+
+    privacy: PrivacySpec
+    serving: ServingSpec
+    key: str | None
+    keys: Handling
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A project as declared. ``approval`` is who decides: nobody (automatic) or a person."""
 

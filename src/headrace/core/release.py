@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from headrace.core.canonical import ADDED
 from headrace.core.data import Artifact
+from headrace.core.project import Terms
 
 Outcome4 = Literal["passed", "failed", "inconclusive", "error"]
 ReleaseState = Literal[
@@ -93,6 +95,7 @@ class Manifest:
         baseline: what monitoring compares with: profiles and losses of the training data.
         checks: gates with their limits as they stood.
         parent: id of the release that was live when this one was made.
+        terms: what it answers under while it is live; none in a release from before there were any.
     """
 
     project: str
@@ -117,6 +120,7 @@ class Manifest:
     cause: str
     parent: str | None
     author: str
+    terms: Terms | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

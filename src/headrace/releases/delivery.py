@@ -170,6 +170,8 @@ def apply(store: Store, release_id: str, event: Event, *, by: str = SYSTEM) -> R
                 detail |= {"live": route.live, "canary": route.canary, "canary_weight": route.canary_weight}
             store.audit.append(by, "rollout.move", f"release:{release_id}", detail)
         store.rollouts.save(rollout, route)
+        if route is not None:
+            store.epoch.advance()  # other rules may hold for what is kept: at once
     return rollout
 
 
@@ -372,6 +374,7 @@ def roll_back(store: Store, project: str, *, by: str = SYSTEM) -> tuple[Release,
             store.rollouts.set_route(Route(project=project, live=champion, revision=route.revision + 1))
             detail = {"from": route.live, "to": champion}
             store.audit.append(by, "route.move", f"project:{project}", detail)
+            store.epoch.advance()
         restored = move(store, champion, "restore", f"rolled back from {outgoing}", by=by)
         return move(store, outgoing, "roll_back", "rolled back on request", by=by), restored
 

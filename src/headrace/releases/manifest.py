@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 
+from headrace.access.privacy.charters import terms_of
 from headrace.core.canonical import digest_of
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
 from headrace.core.ids import derived_id
@@ -59,6 +60,7 @@ def propose(
         cause=run.cause,
         parent=parent,
         author=run.author,
+        terms=terms_of(project),
     )
     return Release(
         id=derived_id("release", run.build_id),

@@ -118,7 +118,7 @@ def open_store(
     clock: Clock,
     *,
     clean: Callable[[Any], Any] = lambda detail: detail,
-    keys: Callable[[ProjectStore, Epoch], DataKeys] | None = None,
+    keys: Callable[[ProjectStore, ReleaseStore, RolloutStore, Epoch], DataKeys] | None = None,
 ) -> Store:
     """Open the store, creating the home (readable by its owner only) and the tables where they are absent.
 
@@ -157,7 +157,8 @@ def open_store(
     storage = settings.storage_path
     epoch = SharedEpoch(settings.home / "access.epoch")
     projects = SqlProjects(database)
-    data_keys = None if keys is None else keys(projects, epoch)
+    releases, rollouts = SqlReleases(database), SqlRollouts(database)
+    data_keys = None if keys is None else keys(projects, releases, rollouts, epoch)
 
     def close() -> None:
         epoch.close()
@@ -171,9 +172,9 @@ def open_store(
         snapshots=SqlSnapshots(database),
         runs=SqlRuns(database),
         models=SqlModels(database),
-        releases=SqlReleases(database),
+        releases=releases,
         evidence=SqlEvidence(database),
-        rollouts=SqlRollouts(database),
+        rollouts=rollouts,
         findings=SqlFindings(database),
         principals=SqlPrincipals(database),
         grants=SqlRecords(database, sql.grants, Grant, "grant"),

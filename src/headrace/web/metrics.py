@@ -180,9 +180,9 @@ def _distributions(parts: Parts, visible: set[str]) -> Iterator[str]:
         project = parts.app.store.releases.get(release_id).project
         if project not in visible:
             continue
-        declared = parts.app.store.projects.get(project)
+        held = parts.app.access.privacy.rules(project).project
         for one in found:
-            if one.kind == "input" and handling_of(declared, one.name) != "keep":
+            if one.kind == "input" and handling_of(held, one.name) != "keep":
                 continue
             labels = {"project": project, "release": release_id, "kind": one.kind, "name": one.name}
             missing.append(_Sample(labels, one.missing))

@@ -35,7 +35,7 @@ def epoch() -> MemoryEpoch:
 
 
 def keys_of(folder: Path, declared: Declared, epoch: MemoryEpoch) -> ProjectKeys:
-    return ProjectKeys(folder / "keys", declared, epoch, FakeClock())  # type: ignore[arg-type]
+    return ProjectKeys(folder / "keys", declared.get, epoch, FakeClock())
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class _Declared:
     def __init__(self, project: Project) -> None:
         self.project = project
 
-    def get(self, _: str) -> Project:
+    def in_force(self, _: str) -> Project:
         return self.project
 
     def workspace(self, _: str) -> str:
@@ -81,7 +81,7 @@ def test_a_project_gets_the_plug_in_that_it_asks_for_and_no_other(tmp_path: obje
         plugins = {"presidio": absent if made is None else lambda: made}
         keys = WorkspaceKeys(tmp_path)  # type: ignore[arg-type]
         declared = _Declared(project_with(*recognisers))
-        return Privacy(declared, keys, MemoryEpoch(), FakeClock(), plugins).rules("cars")  # type: ignore[arg-type]
+        return Privacy(declared, declared, keys, MemoryEpoch(), FakeClock(), plugins).rules("cars")  # type: ignore[arg-type]
 
     ada = word("PERSON", "Ada")
     assert rules(ada, "builtin", "presidio").remark("Ada, ada@example.org") == "<PERSON>, <EMAIL>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,8 @@ from typing import NamedTuple
 from headrace.access.key_files import write_key
 from headrace.access.memory import Memory
 from headrace.core.errors import HeadraceError, NotFound, Unavailable
-from headrace.core.ports import Clock, Epoch, ProjectStore
+from headrace.core.ports import Clock, Epoch
+from headrace.core.project import Project
 from headrace.store.disk import locked, make_folder, write_once
 
 _KEY_BYTES, _ID_BYTES = 32, 8
@@ -36,17 +38,17 @@ class ProjectKeys:
 
     Args:
         folder: where the other keys are.
-        projects: which of them want their data encrypted.
+        in_force: project to what holds for it, such as ``Charters.in_force``.
 
     Example::
 
-        keys = ProjectKeys(home / "keys", store.projects, store.epoch, clock)
+        keys = ProjectKeys(home / "keys", charters.in_force, store.epoch, clock)
         keys.key("cars/outcomes", keys.current("cars/outcomes"), "table cars/outcomes")
     """
 
-    def __init__(self, folder: Path, projects: ProjectStore, epoch: Epoch, clock: Clock) -> None:
+    def __init__(self, folder: Path, in_force: Callable[[str], Project], epoch: Epoch, clock: Clock) -> None:
         self._folder = folder
-        self._projects = projects
+        self._in_force = in_force
         self._epoch = epoch
         self._known = Memory(self._find, epoch, clock)
         self._derived = lru_cache(maxsize=1000)(_derive)
@@ -98,7 +100,7 @@ class ProjectKeys:
 
     def _find(self, project: str) -> _Kept:
         try:
-            encrypts = self._projects.get(project).privacy.encrypted
+            encrypts = self._in_force(project).privacy.encrypted
         except NotFound:
             encrypts = False
         if encrypts and not self._path(project).exists():

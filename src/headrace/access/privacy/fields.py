@@ -73,7 +73,7 @@ def _shape(character: str) -> str:
 
 
 class FieldRules:
-    """The field rules of one project, as it was declared last.
+    """The field rules of one project.
 
     Args:
         key: the workspace's key for hashes.

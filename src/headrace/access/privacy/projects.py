@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from headrace.access.memory import Memory
+from headrace.access.privacy.charters import Charters
 from headrace.access.privacy.fields import FieldRules
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.recognisers import mask
@@ -16,7 +17,7 @@ _NONE: Mapping[str, Callable[[], Recogniser]] = {}
 
 
 class Privacy:
-    """Finds a project's rules; a project that is declared anew is followed at once.
+    """Finds the rules that hold for a project; a tighter declaration and an approval are followed at once.
 
     Args:
         plugins: makes further recognisers, by the name that projects ask for them.
@@ -29,12 +30,14 @@ class Privacy:
     def __init__(
         self,
         projects: ProjectStore,
+        charters: Charters,
         keys: WorkspaceKeys,
         epoch: Epoch,
         clock: Clock,
         plugins: Mapping[str, Callable[[], Recogniser]] = _NONE,
     ) -> None:
         self._projects = projects
+        self._charters = charters
         self.keys = keys
         self._plugins = plugins
         self._known = Memory(self._find, epoch, clock)
@@ -50,7 +53,7 @@ class Privacy:
 
     def _find(self, name: str) -> FieldRules:
         key = self.keys.key(self._projects.workspace(name), "hash")
-        project = self._projects.get(name)
+        project = self._charters.in_force(name)
         return FieldRules(project, key, self.redactor(project))
 
     def redactor(self, project: Project) -> Redactor:

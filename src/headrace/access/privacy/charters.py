@@ -1,0 +1,164 @@
+"""Which rules hold for what is kept: those that were approved with what answers, and what is tighter since.
+
+A project may be declared anew by whoever builds it, before anybody has approved anything. So a declaration
+tightens the rules of a live release at once, and loosens none: that waits until a release with the looser
+rules is approved and answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from headrace.access.privacy.fields import handling_of, key_of
+from headrace.core.ports import ProjectStore, ReleaseStore, RolloutStore
+from headrace.core.project import Basis, Handling, PrivacySpec, Project, ServingSpec, Terms
+from headrace.core.release import Release
+
+_NO_LOOSER: Mapping[Handling, frozenset[Handling]] = {
+    "keep": frozenset({"keep"}),
+    "redact": frozenset({"keep", "redact"}),
+    # A mask shows the shape of a value, a hash which values are equal: neither says less than the other.
+    "mask": frozenset({"keep", "redact", "mask"}),
+    "hash": frozenset({"keep", "redact", "hash"}),
+    "drop": frozenset({"keep", "redact", "mask", "hash", "drop"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A rule that is declared looser than what holds, until a release with it is approved and answers."""
+
+    rule: str
+    declared: str
+    holds: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: declared {self.declared}, {self.holds} holds"
+
+
+class Charters:
+    """Finds what holds for a project.
+
+    Example::
+
+        Charters(store.projects, store.releases, store.rollouts).in_force("cars").privacy.encrypted
+    """
+
+    def __init__(self, projects: ProjectStore, releases: ReleaseStore, rollouts: RolloutStore) -> None:
+        self._projects = projects
+        self._releases = releases
+        self._rollouts = rollouts
+
+    def in_force(self, name: str) -> Project:
+        """The project as it was declared last, with the rules that hold for what is kept of its answers.
+
+        Raises:
+            NotFound: there is no such project.
+        """
+        return in_force(self._projects.get(name), self.approved(name))
+
+    def waiting(self, project: Project) -> list[Waiting]:
+        """What ``project``, declared or about to be, would loosen and does not yet."""
+        return list(waiting(project, in_force(project, self.approved(project.name))))
+
+    def loosened_by(self, release: Release) -> list[Waiting]:
+        """What would be looser than it is now, were ``release`` live; its terms are what is declared."""
+        terms = release.manifest.terms
+        if terms is None:
+            return []
+        held = self.in_force(release.project)
+        data = replace(held.data, key=terms.key, columns=())
+        said = replace(held, data=data, privacy=terms.privacy, serving=terms.serving)
+        privacy = replace(said.privacy, fields={**terms.privacy.fields, key_of(said): terms.keys})
+        said = replace(said, privacy=privacy)
+        return list(waiting(said, in_force(said, [terms_of(held)])))
+
+    def approved(self, name: str) -> list[Terms]:
+        """The terms of what answers: of a release on trial, if there is one, then of the live one."""
+        route = self._rollouts.route(name)
+        answering = () if route is None else (route.canary, route.live)
+        found = (self._releases.get(release_id).manifest.terms for release_id in answering if release_id)
+        return [terms for terms in found if terms is not None]
+
+
+def terms_of(project: Project) -> Terms:
+    """What a release of ``project`` answers under; what nobody declared is written out as it is handled."""
+    names = dict.fromkeys([*(c.name for c in project.data.columns), *project.privacy.fields])
+    fields = {name: handling_of(project, name) for name in names}
+    return Terms(
+        privacy=replace(project.privacy, fields=fields, encrypt=project.privacy.encrypted),
+        serving=project.serving,
+        key=project.data.key,
+        keys=handling_of(project, key_of(project)),
+    )
+
+
+def in_force(declared: Project, approved: Iterable[Terms]) -> Project:
+    """``declared`` with each rule as tight as it is there, and as each of ``approved`` has it."""
+    for terms in approved:
+        declared = _bound(declared, terms)
+    return declared
+
+
+def waiting(declared: Project, held: Project) -> Iterator[Waiting]:
+    """Where ``held``, which :func:`in_force` made of ``declared``, is not as that says."""
+    said, holds = terms_of(declared), terms_of(held)
+    pairs: dict[str, tuple[object, object]] = {
+        "privacy.basis": (said.privacy.basis, holds.privacy.basis),
+        "privacy.retention_days": (said.privacy.retention_days, holds.privacy.retention_days),
+        "privacy.encrypt": (said.privacy.encrypt, holds.privacy.encrypt),
+        "privacy.recognisers": (said.privacy.recognisers, holds.privacy.recognisers),
+        "serving.durability": (said.serving.durability, holds.serving.durability),
+    }
+    for name, handling in holds.privacy.fields.items():
+        if name in said.privacy.fields:
+            pairs[f"privacy.fields.{name}"] = (said.privacy.fields[name], handling)
+    pairs[f"privacy.fields.{key_of(declared)}"] = (said.keys, holds.keys)
+    for rule, (before, after) in pairs.items():
+        if before != after:
+            yield Waiting(rule=rule, declared=_word(before), holds=_word(after))
+
+
+def tightest(*handlings: Handling) -> Handling:
+    """The least that says nothing which one of ``handlings`` would not.
+
+    >>> tightest("keep", "hash"), tightest("mask", "hash")
+    ('hash', 'drop')
+    """
+    return next(one for one, covers in _NO_LOOSER.items() if covers.issuperset(handlings))
+
+
+def _bound(declared: Project, terms: Terms) -> Project:
+    said, held = declared.privacy, terms.privacy
+    names = dict.fromkeys([*(c.name for c in declared.data.columns), *said.fields, *held.fields])
+    fields = {name: tightest(handling_of(declared, name), held.fields.get(name, "keep")) for name in names}
+    privacy = PrivacySpec(
+        basis=_basis(said, held),
+        purpose=held.purpose,
+        retention_days=min(said.retention_days, held.retention_days),
+        fields=fields,
+        encrypt=said.encrypted or held.encrypted,
+        recognisers=tuple(dict.fromkeys((*said.recognisers, *held.recognisers))),
+    )
+    is_stored = "stored" in (declared.serving.durability, terms.serving.durability)
+    serving = ServingSpec(durability="stored" if is_stored else "best_effort")
+    bound = replace(declared, privacy=privacy, serving=serving)
+    now = handling_of(bound, key_of(bound))
+    keys = tightest(now, terms.keys)
+    if now == keys:
+        return bound  # what is not named needs no look into each answer
+    return replace(bound, privacy=replace(privacy, fields={**fields, key_of(bound): keys}))
+
+
+def _basis(said: PrivacySpec, held: PrivacySpec) -> Basis | None:
+    """The ground that was approved; only whether the data is about people at all is a matter of degree."""
+    if held.personal and (held.basis is not None or not said.personal):
+        return held.basis
+    return said.basis
+
+
+def _word(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
