@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headrace.access.privacy.charters import terms_of
 from headrace.app.composition import App, open_app
 from headrace.app.durable import Status
 from headrace.app.erasing import Erasure
@@ -29,10 +30,13 @@ from headrace.store.records import decode_outcome, decode_prediction, encode_out
 from headrace.testing import (
     START,
     FakeClock,
+    make_manifest,
     make_model,
     make_outcome,
     make_prediction,
     make_project,
+    make_release,
+    make_route,
     make_run,
     make_settings,
 )
@@ -219,6 +223,29 @@ def test_one_subject_is_removed_everywhere_and_the_others_stay(kept: Kept) -> No
     assert len(kept.rows("predictions")) == 2, "nothing comes back"
     again = kept.erase()
     assert (again.events, again.rows, again.snapshots) == (0, 0, [])
+
+
+@pytest.mark.requirement("PRV-02")
+def test_a_key_column_that_is_declared_no_more_is_searched_while_its_release_answers(kept: Kept) -> None:
+    store = kept.app.store
+    project = store.projects.get("people")
+    live = make_release(manifest=make_manifest(project="people", terms=terms_of(project)))
+    store.releases.add(live)
+    store.rollouts.set_route(make_route(project="people", live=live.id))
+    store.projects.save(replace(project, data=replace(project.data, key=None)), str(kept.home))
+    store.epoch.advance()
+    kept.answered(JANE, BOB)
+    kept.snapshot(float(JANE), float(BOB))
+    # As from before callers named the keys of their rows.
+    store.events.rewrite(
+        "people/predictions", lambda one: encode_prediction(replace(decode_prediction(one), keys=None))
+    )
+    kept.ingest()
+    done = kept.erase()
+    assert (done.events, done.rows) == (1, 1)
+    assert [affected.rows for affected in done.snapshots] == [1]
+    assert len(done.archives) == 1
+    assert done.not_searched == []
 
 
 @pytest.mark.requirement("PRV-02")

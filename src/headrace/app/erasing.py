@@ -103,6 +103,9 @@ class Subject:
         self._store = app.store
         self._project = project
         self._key = key
+        # A column that is declared no more is one as long as what answers was approved with it.
+        said = (project.data.key, *(terms.key for terms in app.access.charters.approved(project.name)))
+        self._columns = tuple(dict.fromkeys(column for column in said if column is not None))
         self._names = frozenset({key, hash_of(app, project.name, key)})
         # Of the tables and of the streams that they are made of. Shadows first: a killed erasure finds the
         # rest through the answers.
@@ -174,19 +177,18 @@ class Subject:
         """Raw originals that hold the subject."""
         digests: list[str] = []
         not_searched: list[str] = []
-        column = self._project.data.key
         kept = {s.raw.digest: s.raw for s in self._store.snapshots.list(self._project.name)}
         for digest, raw in kept.items():
-            if column is None or not self._store.artifacts.has(digest):
+            if not self._columns or not self._store.artifacts.has(digest):
                 continue
             try:
                 columns = read_file(self._store.artifacts.path(digest), raw.media_type)
             except HeadraceError as error:
                 not_searched.append(f"archive {digest}: {error}")
                 continue
-            if column in columns and _matches(columns[column], self._key).any():
+            if self._mine(columns) is not None:
                 digests.append(digest)
-        if column is None:
+        if not self._columns:
             not_searched.append("snapshots and archives: the project names no data.key")
         return Archives(digests=digests, not_searched=not_searched)
 
@@ -196,10 +198,14 @@ class Subject:
 
     def _held(self, snapshot: Snapshot) -> Any:
         """Which rows of a snapshot are the subject's, as a mask; None: none is."""
-        column = self._project.data.key
-        if column is None or column not in snapshot.columns:
+        if not set(self._columns) & snapshot.columns.keys():
             return None
-        held = _matches(load_snapshot(snapshot, self._store.tables)[column], self._key)
+        return self._mine(load_snapshot(snapshot, self._store.tables))
+
+    def _mine(self, columns: dict[str, Any]) -> Any:
+        """Which rows name the subject in a key column, as a mask of shape ``(n_rows,)``; None: none does."""
+        found = [_matches(columns[name], self._key) for name in self._columns if name in columns]
+        held = np.logical_or.reduce(found) if found else np.zeros(0, dtype=bool)
         return held if held.any() else None
 
     def _models(self, snapshot: Snapshot) -> list[str]:
@@ -234,10 +240,11 @@ class Subject:
     def _answer_condition(self, table: str) -> tuple[str, list[str]]:
         names = sorted(self._names)
         conditions, values = [f'"key" IN ({_marks(names)})'], list(names)
-        column = f"in_{self._project.data.key or KEY}"
         if self._store.tables.version(table) is not None:
             known = self._store.tables.query("SELECT * FROM t LIMIT 0", {"t": (table, None)})
-            if column in known:
+            for column in (f"in_{name}" for name in self._columns or (KEY,)):
+                if column not in known:
+                    continue
                 # 7.0 and "7" name the same subject.
                 text = rf"regexp_replace(CAST({quoted(column)} AS VARCHAR), '\.0$', '')"
                 conditions.append(f"{text} IN ({_marks(names)})")
@@ -250,9 +257,10 @@ class Subject:
 
     def _without_answer(self, record: bytes) -> bytes | None:
         prediction = decode_prediction(record)
-        column = prediction.columns.get(self._project.data.key or KEY, [])
         mine = {i for i, key in enumerate(prediction.keys or []) if key in self._names}
-        mine |= {i for i, value in enumerate(column) if key_text(value) in self._names}
+        for name in self._columns or (KEY,):
+            column = prediction.columns.get(name, [])
+            mine |= {i for i, value in enumerate(column) if key_text(value) in self._names}
         if not mine:
             return record
         if len(mine) == prediction.n_rows:
