@@ -100,7 +100,7 @@ def _with_production(app: App, project: Project) -> Sourced:
         for table in (predictions_table(project.name), outcomes_table(project.name))
     )
     raw = archive_columns(_joined(columns, added) if added else columns, app.store.artifacts)
-    altered = altered_inputs(app.access.charters.in_force(project.name))
+    altered = altered_inputs(app.access.charters.bound(project))
     unkept = f"; not recorded as they come: {', '.join(altered)}" if altered else ""
     source = f"snapshot {own.id} ({own.source}) and {n_added:,} labelled answers ({versions}{unkept})"
     return Sourced(raw=raw, source=source)
@@ -128,7 +128,7 @@ def _own_snapshot(app: App, release_id: str) -> Snapshot:
 
 def _answered(app: App, project: Project, base: dict[str, Any]) -> dict[str, Any]:
     """Labelled answers in the columns of ``base``; none where an input was not recorded as it came."""
-    if altered_inputs(app.access.charters.in_force(project.name)):
+    if altered_inputs(app.access.charters.bound(project)):
         return {}
     labelled = labelled_rows(project.name, app.store.tables)
     labelled = labelled.of(~nulls(labelled.truth))

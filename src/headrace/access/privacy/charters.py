@@ -56,11 +56,15 @@ class Charters:
         Raises:
             NotFound: there is no such project.
         """
-        return in_force(self._projects.get(name), self.approved(name))
+        return self.bound(self._projects.get(name))
+
+    def bound(self, project: Project) -> Project:
+        """``project``, declared or about to be, with the rules that would hold."""
+        return in_force(project, self.approved(project.name))
 
     def waiting(self, project: Project) -> list[Waiting]:
         """What ``project``, declared or about to be, would loosen and does not yet."""
-        return list(waiting(project, in_force(project, self.approved(project.name))))
+        return list(waiting(project, self.bound(project)))
 
     def loosened_by(self, release: Release) -> list[Waiting]:
         """What would be looser than it is now, were ``release`` live; its terms are what is declared."""
