@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.app.composition import App, open_app
 from headrace.app.serving import Serving, serving_of
 from headrace.core.errors import Unavailable
@@ -50,8 +49,8 @@ def open_trial(settings: Settings, release_id: str) -> Iterator[Trial]:
         scratch = settings.home / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="trial-", dir=scratch) as folder:
-            keys = ProjectKeys(settings.home / "keys", app.store.projects, app.store.epoch, app.clock)
-            events = SegmentLog(Path(folder) / "events", new_id(app.clock.now()), keys=keys)
+            own = Path(folder) / "events"
+            events = SegmentLog(own, new_id(app.clock.now()), keys=app.access.data_keys)
             apart = replace(app, store=replace(app.store, events=events))
             serving = serving_of(
                 apart, source=_OneRoute(route=Route(project=release.project, live=release.id))
