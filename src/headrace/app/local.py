@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from headrace.app.composition import App, open_app
+from headrace.app.explanations import Explainers, require_few
 from headrace.app.serving import serving_of
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.record import Prediction
 from headrace.core.settings import Settings, read_settings
+from headrace.data.frames import n_rows
 from headrace.data.sources import read_frame
+from headrace.training.explaining import Explanation
 
 _T = TypeVar("_T")
 LIVE = "live"
@@ -38,6 +41,7 @@ class LocalModel:
         self._project = project
         self._version = version
         self._serving = serving_of(app)
+        self._explainers = Explainers(app)
         self._refreshing = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="headrace-local", daemon=True)
@@ -92,6 +96,24 @@ class LocalModel:
                 version=self._version,
             )
         )
+
+    def explain(self, frame: Any, *, key: str | None = None) -> Explanation:
+        """Predict at most 100 rows of a table, and say what each column contributed to each answer.
+
+        The answers are recorded as those of :meth:`predict`; ``frame`` and ``key`` are as there.
+
+        Raises:
+            Denied, NotFound, Unavailable: as :meth:`predict`.
+            InvalidInput: as :meth:`predict`, there are more rows, or this release cannot be explained.
+
+        Example::
+
+            why = headrace.load("cars@live").explain({"mileage": [15735.0], "model": ["a4"]})
+            why.rows[0].base, why.rows[0].contributions
+        """
+        require_few(n_rows(read_frame(frame)))
+        answer = self.predict(frame, key=key)
+        return self._explainers.explain(answer.release_id, answer.columns)
 
     def close(self) -> None:
         """Write what waits, then release files and connections; later calls are refused."""

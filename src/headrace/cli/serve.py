@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.active import export_embedded
+from headrace.cli.explanation import explain
 from headrace.cli.load_test import load
 from headrace.cli.session import As, Json, print_json, session
 
@@ -22,6 +23,7 @@ def serve() -> None:
 
 
 app.command("test")(load)
+app.command("explain")(explain)
 
 
 @app.command("export")

@@ -152,6 +152,78 @@ def _ended(
     return graph.finish(n_features, outputs, double)
 
 
+def read_graph(model: bytes) -> Trees | Linear | None:
+    """What :func:`trees_model` or :func:`linear_model` wrote, read back; None for any other graph."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load_model_from_string(model).graph
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    nodes = [node for node in graph.node if node.op_type != "Cast"]
+    kinds = [node.op_type for node in nodes]
+    links: dict[tuple[str, ...], Link] = {ends: link for link, ends in _ENDS.items()}
+    sums = next((place for place, kind in enumerate(kinds) if kind not in _SUMS), len(kinds))
+    link = links.get(tuple(kind for kind in kinds[sums:] if kind not in ("Concat", "ArgMax")))
+    if link is None or not nodes:
+        return None
+    given = [constants.get(node.input[-1]) for node in nodes[:sums]]
+    if kinds[:sums] == ["MatMul", "Add"] and given[0] is not None and given[1] is not None:
+        return Linear(weights=given[0], base=given[1].reshape(-1), link=link)
+    if kinds[0] != "TreeEnsemble" or len(set(kinds[:sums])) != sums or any(g is None for g in given[1:]):
+        return None
+    scaled = dict(zip(kinds[1:sums], given[1:], strict=True))
+    trees = _read_ensemble(nodes[0])
+    trees.link = link
+    trees.float32 = any(node.op_type == "Cast" for node in graph.node)
+    trees.base = tuple(np.ravel(scaled.get("Add", ())).tolist())
+    trees.divide = float(scaled.get("Div", 1.0))
+    trees.steep = float(scaled.get("Mul", 1.0))
+    return trees
+
+
+_SUMS = ("TreeEnsemble", "MatMul", "Add", "Div", "Mul")
+_ENDS: dict[Link, tuple[str, ...]] = {
+    "identity": ("Identity",),
+    "exp": ("Exp",),
+    "sigmoid": ("Sigmoid", "Sub"),
+    "softmax": ("Softmax",),
+}
+
+
+def _read_ensemble(node: Any) -> Trees:
+    from onnx import helper, numpy_helper
+
+    given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+
+    def numbers(name: str) -> list[Any]:
+        found: list[Any] = numpy_helper.to_array(given[name]).tolist()
+        return found
+
+    members: list[tuple[float, ...]] = []
+    some: list[float] = []
+    for value in numbers("membership_values") if "membership_values" in given else ():
+        if value == value:  # noqa: PLR0124 - NaN ends the members of one node
+            some.append(value)
+        else:
+            members.append(tuple(some))
+            some = []
+    return Trees(
+        n_outputs=int(given["n_targets"]),
+        roots=list(given["tree_roots"]),
+        feature=list(given["nodes_featureids"]),
+        split=numbers("nodes_splits"),
+        mode=numbers("nodes_modes"),
+        missing_yes=list(given["nodes_missing_value_tracks_true"]),
+        yes=list(given["nodes_truenodeids"]),
+        yes_leaf=list(given["nodes_trueleafs"]),
+        no=list(given["nodes_falsenodeids"]),
+        no_leaf=list(given["nodes_falseleafs"]),
+        target=list(given["leaf_targetids"]),
+        weight=numbers("leaf_weights"),
+        members=members,
+    )
+
+
 def baseline_model(estimator: ConstantModel | ColumnModel, n_features: int) -> ModelProto:
     """A baseline as a graph: float64 ``X`` in."""
     from onnx import TensorProto, helper

@@ -210,6 +210,11 @@ class Prepared:
         except Refused as error:
             raise InvalidInput(f"{error}.") from None
 
+    def column_of(self) -> NDArray[np.int64]:
+        """The position of the raw column that each prepared number is made of, ``(width,)``."""
+        places: NDArray[np.int64] = self._preparation.column_of()
+        return places
+
     def ask_row(self, values: Sequence[object]) -> Any:
         """One row, in the order of the encoding's columns: a number, or one per class."""
         try:
@@ -238,6 +243,7 @@ class PackageScorer:
         encoding: what training saw of each input.
         history: forecasting only: the values known so far; :meth:`observe` adds to it.
         inline: whether one row takes microseconds; if not, it is better asked in a thread.
+        prepared: its preparation and engine; none for an untouched pipeline.
     """
 
     def __init__(
@@ -248,6 +254,7 @@ class PackageScorer:
         self.history = history
         self.inline = info.engine != "untouched"
         self._model = model
+        self.prepared = model if isinstance(model, Prepared) else None
         self._row = model.ask_row if isinstance(model, Prepared) else None
         self._classified = info.task == "classification"
         self._labels = as_column(list(info.classes)) if self._classified else None

@@ -99,6 +99,15 @@ class Preparation:
         self.check_row(row)
         return row
 
+    def column_of(self) -> Any:
+        """The position among :attr:`names` that each number of a row is made of, int64 ``(width,)``."""
+        found = np.zeros(self.width, dtype=np.int64)
+        for place, at, *_ in self._numbers:
+            found[at] = place
+        for table in self._tables:
+            found[table.at] = table.place
+        return found
+
     @property
     def changes_nothing(self) -> bool:
         """Whether what comes out is what goes in; only what is refused remains to be looked at."""

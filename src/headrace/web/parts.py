@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.app.composition import App
+from headrace.app.explanations import Explainers
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
 from headrace.serving.distributions import Distributions
@@ -32,6 +33,7 @@ class Parts:
     distributions: Distributions
     handler: Handler
     scoring: Scoring
+    explainers: Explainers
     tickets: Tickets
     sessions: Sessions
     latencies: Latencies
@@ -55,6 +57,7 @@ def assemble(app: App, work: Workflows) -> Parts:
         distributions=serving.distributions,
         handler=serving.handler,
         scoring=serving.scoring,
+        explainers=Explainers(app),
         tickets=Tickets(app.store.expiring, app.clock),
         sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
         latencies=latencies,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Annotated, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from headrace.app.explanations import explain_answer, require_few
 from headrace.core.errors import InvalidInput
 from headrace.serving.record_form import Answer, answer_of
+from headrace.training.explaining import Explanation
 from headrace.web.api.monitors import Moment
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -57,19 +60,46 @@ class Rows(BaseModel):
         return columns_of(self.records or [self.record or {}])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Explained(Answer):
+    """An answer, and what each input contributed to it."""
+
+    explanation: Explanation
+
+
+Explain = Annotated[
+    bool, Query(description="Say what each input contributed to each answer; at most 100 rows then.")
+]
+
+
 @router.post("/predict/{project}")
-async def predict(project: Name, server: Server, me: Me, body: Rows) -> Answer:
+async def predict(
+    project: Name, server: Server, me: Me, body: Rows, explain: Explain = False
+) -> Explained | Answer:
     """Predict one row or several; answers once the prediction is durable."""
+    columns = body.by_name()
+    if explain:
+        require_few(max(map(len, columns.values()), default=0))
     answered = await server.handler.predict(
         project,
-        body.by_name(),
+        columns,
         principal=me,
         key=body.key,
         keys=body.keys,
         event_time=body.event_time,
         version=body.version,
     )
-    return answer_of(answered, server.handler.version(answered.release_id))
+    answer = answer_of(answered, server.handler.version(answered.release_id))
+    if not explain:
+        return answer
+    why = await server.explainers.apart(server.explainers.explain, answered.release_id, answered.columns)
+    return Explained(**{one.name: getattr(answer, one.name) for one in fields(answer)}, explanation=why)
+
+
+@router.get("/projects/{project}/answers/{answer}/explanation")
+async def explanation(project: Name, answer: str, server: Server, me: Me) -> Explanation:
+    """What each input contributed to an answer of the record, by its id."""
+    return await server.explainers.apart(explain_answer, server.app, server.explainers, me, answer, project)
 
 
 def columns_of(records: list[dict[str, Value]]) -> dict[str, list[Value]]:

@@ -1,0 +1,162 @@
+"""Why a release answered as it did: its package against a sample of the rows that it was trained on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from headrace.access.privacy.fields import altered_inputs
+from headrace.app.composition import App
+from headrace.app.deliver import numeric_inputs
+from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from headrace.core.identity import Principal
+from headrace.data.frames import nulls, take
+from headrace.monitoring.ingest import ingest, predictions_table
+from headrace.training.explaining import BACKGROUND_ROWS, Explainer, Explanation
+from headrace.training.pipeline import recipe_of
+from headrace.training.training_set import load_rows, load_training_set
+
+MAX_ROWS = 100
+_KEPT = 8
+_MOST_WAITING = 16
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Explainers:
+    """One explainer per release, made when it is first asked for. Safe to call from several threads.
+
+    The background is drawn from the training rows as they are kept now, by the seed of the run: rows that
+    were erased are not in it, and privacy rules were applied when they were taken in.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="headrace-explain")
+        self._waiting = 0
+        self._of = lru_cache(maxsize=_KEPT)(self._make)
+
+    def explain(self, release_id: str, columns: Mapping[str, Sequence[Any]]) -> Explanation:
+        """What moved the answers of a release to these rows; whoever asks has been found to be allowed to.
+
+        Args:
+            columns: the inputs as the answer has them, at most :data:`MAX_ROWS` rows.
+
+        Raises:
+            InvalidInput: there are more rows, or the release cannot be explained; the message says why.
+        """
+        require_few(max((len(values) for values in columns.values()), default=0))
+        with self._lock:  # two that ask at once do not read the training set twice
+            explainer = self._of(release_id)
+        return explainer.explain(columns)
+
+    async def apart(self, call: Callable[..., Explanation], *arguments: Any) -> Explanation:
+        """Run ``call`` on the one thread that explanations have, so that answers do not wait for them.
+
+        Raises:
+            Unavailable: too many wait for it already.
+        """
+        if self._waiting >= _MOST_WAITING:
+            raise Unavailable(f"{_MOST_WAITING} explanations are being computed already. Try again later.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *arguments))
+        finally:
+            self._waiting -= 1
+
+    def _make(self, release_id: str) -> Explainer:
+        store = self._app.store
+        release = store.releases.get(release_id)
+        run = store.runs.get(release.manifest.run_id)
+        scorer = self._app.scorers.of_release(release_id)
+        try:
+            recipe = recipe_of(store, run)
+            rows = load_rows(
+                store, recipe.project, load_training_set(store.artifacts, recipe.training_set.digest)
+            )
+        except NotFound as error:
+            raise InvalidInput(
+                f"Release {release_id} cannot be explained: the rows that it was trained on are not kept here "
+                f"any more ({error})"
+            ) from error
+        target = rows.columns[rows.target]
+        usable = rows.train[rows.train < len(target)]
+        usable = usable[~nulls(target[usable])]
+        some = np.random.default_rng(run.seed).permutation(usable)[:BACKGROUND_ROWS]
+        background = {name: rows.columns[name] for name in scorer.encoding.columns}
+        path = store.artifacts.path(release.manifest.subject.package.digest)
+        return Explainer(path, scorer, take(background, some))
+
+
+def require_few(n_rows: int) -> None:
+    """Raises InvalidInput where more rows are to be explained than one request may ask for."""
+    if n_rows > MAX_ROWS:
+        raise InvalidInput(
+            f"{n_rows} rows are to be explained. Expected at most {MAX_ROWS} at once: send several requests."
+        )
+
+
+def explain_answer(
+    app: App, explainers: Explainers, me: Principal, answer: str, project: str | None = None
+) -> Explanation:
+    """Explain an answer of the record by its id, with the release that gave it.
+
+    Args:
+        project: whose answer it is; without it, all projects whose record ``me`` may read are searched.
+
+    Raises:
+        Denied: ``me`` may not read the project's record.
+        NotFound: no such answer is in the record.
+        Conflict: an input was not recorded as it came, so that the answer cannot be computed again.
+        InvalidInput: it is no id, or the release cannot be explained.
+    """
+    if project is None:
+        names = [p.name for p in app.store.projects.list() if _may_read(app, me, p.name)]
+    else:
+        app.gatekeeper.require(me, "data.read", f"project:{project}")
+        names = [app.store.projects.get(project).name]
+    if not _ID.fullmatch(answer):
+        raise InvalidInput(f"{answer[:80]!r} is no id of an answer. Expected the 'id' that came with it.")
+    for name in names:
+        found = _recorded(app, name, answer)
+        if len(found.get("release_id", ())):
+            return _of_record(app, explainers, name, found)
+    raise NotFound(f"There is no answer {answer} in the record that you may read.")
+
+
+def _may_read(app: App, me: Principal, name: str) -> bool:
+    return app.gatekeeper.allows(me, "data.read", f"project:{name}")
+
+
+def _recorded(app: App, name: str, answer: str) -> dict[str, Any]:
+    project, table = app.store.projects.get(name), predictions_table(name)
+    ingest(name, app.store.events, app.store.tables, numeric=numeric_inputs(app.store, project))
+    if app.store.tables.version(table) is None:
+        return {}
+    sql = 'SELECT * FROM t WHERE prediction_id = ? ORDER BY "row" LIMIT ?'
+    return app.store.tables.query(sql, {"t": (table, None)}, [answer, MAX_ROWS + 1])
+
+
+def _of_record(app: App, explainers: Explainers, name: str, found: Mapping[str, Any]) -> Explanation:
+    release_id = str(found["release_id"][0])
+    inputs = app.scorers.of_release(release_id).encoding.inputs
+    altered = sorted({one.name for one in inputs} & set(altered_inputs(app.store.projects.get(name))))
+    if altered:
+        raise Conflict(
+            f"Input {altered[0]!r} is not recorded as it came (privacy.fields), so that this answer cannot be "
+            "computed again. Ask for the explanation together with the answer: explain=true."
+        )
+    columns = {}
+    for one in inputs:
+        values = found[f"in_{one.name}"].tolist()
+        if one.kind == "boolean":
+            values = [None if value is None or value != value else bool(float(value)) for value in values]  # noqa: PLR0124
+        columns[one.name] = values
+    return explainers.explain(release_id, columns)
