@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from headrace.checks.loading import pickled
 from headrace.core.errors import InternalError, InvalidInput
-from headrace.core.project import Task
+from headrace.core.project import Column, Task
 from headrace.data.encoding import Encoding
 from headrace.data.frames import take
 from headrace.training.compiling import compile_pipeline
@@ -276,8 +276,6 @@ class _Asked:
     def __init__(self, names: list[str]) -> None:
         self.info = PackageInfo(project="p", variant="v", task="regression", target="y", engine="untouched")
         rows = {name: np.zeros(1) for name in names}
-        from headrace.core.project import Column
-
         self.encoding = Encoding.fit(rows, [Column(name=name, role="numeric") for name in names])
         self.prepared, self.classes, self.inline = None, None, True
 
@@ -312,8 +310,6 @@ def test_what_cannot_be_explained_is_refused() -> None:
 def test_trees_of_numbers_are_explained_as_shap_explains_them(kind: str) -> None:
     shap = pytest.importorskip("shap", reason="shap is the oracle, and no dependency")
     from lightgbm import LGBMClassifier, LGBMRegressor
-
-    from headrace.core.project import Column
 
     random = np.random.default_rng(2)
     names = [f"x{index}" for index in range(6)]

@@ -83,8 +83,8 @@ class Explainers:
             )
         except NotFound as error:
             raise InvalidInput(
-                f"Release {release_id} cannot be explained: the rows that it was trained on are not kept here "
-                f"any more ({error})"
+                f"Release {release_id} cannot be explained: the rows that it was trained on are not kept "
+                f"here. {error}"
             ) from error
         target = rows.columns[rows.target]
         usable = rows.train[rows.train < len(target)]
@@ -150,8 +150,8 @@ def _of_record(app: App, explainers: Explainers, name: str, found: Mapping[str, 
     altered = sorted({one.name for one in inputs} & set(altered_inputs(app.store.projects.get(name))))
     if altered:
         raise Conflict(
-            f"Input {altered[0]!r} is not recorded as it came (privacy.fields), so that this answer cannot be "
-            "computed again. Ask for the explanation together with the answer: explain=true."
+            f"Input {altered[0]!r} is not recorded as it came (privacy.fields), so that this answer cannot "
+            "be computed again. Ask for the explanation together with the answer: explain=true."
         )
     columns = {}
     for one in inputs:

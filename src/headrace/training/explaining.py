@@ -5,7 +5,7 @@ What is explained is the package, which is what answers; see :mod:`headrace.trai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, nan
 from pathlib import Path
@@ -127,12 +127,12 @@ class Explainer:
             return "output" if self._scorer.classes is None else "probability"
         return "log" if self._link == "exp" else "log_odds"
 
-    def explain(self, columns: Mapping[str, Sequence[Any]]) -> Explanation:
+    def explain(self, columns: Mapping[str, Any]) -> Explanation:
         """Explain rows.
 
         Args:
-            columns: the model's inputs by name, ``None`` or NaN where a value is missing; others are left
-                aside.
+            columns: by name a sequence or array of values for each of the model's inputs, ``None`` or NaN
+                where one is missing; others are left aside.
 
         Raises:
             InvalidInput: an input is missing, or the model takes no such value.

@@ -1,0 +1,144 @@
+"""Explanations from a build to whoever asks: over HTTP, in process, and of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from headrace.app.composition import App
+from headrace.app.explanations import Explainers, explain_answer
+from headrace.app.local import load
+from headrace.app.operations import declare
+from headrace.cli.main import app as command_line
+from headrace.core.errors import Denied, InvalidInput, NotFound
+from headrace.core.ids import new_id
+from headrace.web.server import build_server
+from tests.app.small import AUTHOR, INPUTS, Small, cars
+from tests.app.small import site as small_site
+from tests.web.memory_client import MemoryClient, in_memory
+
+LINEAR = ("trainer: listed", "trainer: linear")
+DROPPED = ("privacy: {basis: not_personal}", "privacy: {basis: not_personal, fields: {mileage: drop}}")
+ROWS = {name: cars(3, seed=5)[name] for name in INPUTS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A server with one live project."""
+
+    app: App
+    project: Small
+    client: MemoryClient
+
+    def ask(self, method: str, path: str, *, by: str = AUTHOR, **more: Any) -> httpx.Response:
+        token = self.app.tokens.issue(self.app.identities.resolve(by))
+        return self.client.request(method, path, headers={"authorization": f"Bearer {token}"}, **more)
+
+    def predict(self, project: str, **query: Any) -> httpx.Response:
+        return self.ask("POST", f"/api/v1/predict/{project}", params=query, json={"columns": ROWS})
+
+    def explained(self, project: str, answer: str, **more: Any) -> httpx.Response:
+        return self.ask("GET", f"/api/v1/projects/{project}/answers/{answer}/explanation", **more)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    with small_site(tmp_path_factory.mktemp("explaining")) as made:
+        project = made.project("open", LINEAR)
+        assert project.released().state == "live"
+        with in_memory(build_server(made.app, made.work)) as client:
+            yield Asked(app=made.app, project=project, client=client)
+
+
+@pytest.mark.requirement("SRV-09")
+def test_an_answer_brings_what_each_input_contributed(asked: Asked) -> None:
+    plain = asked.predict("open").json()
+    assert "explanation" not in plain
+    answer = asked.predict("open", explain="true").json()
+    assert answer["predictions"] == plain["predictions"]
+    why = answer["explanation"]
+    assert (why["method"], why["scale"], why["background_rows"]) == ("linear", "output", 100)
+    for predicted, row in zip(answer["predictions"], why["rows"], strict=True):
+        assert list(row["contributions"]) == list(INPUTS)
+        assert row["base"] + sum(row["contributions"].values()) == pytest.approx(predicted["predict"])
+        assert row["value"] == pytest.approx(predicted["predict"])
+    assert len({row["base"] for row in why["rows"]}) == 1
+
+
+@pytest.mark.requirement("SRV-09")
+def test_a_recorded_answer_is_explained_as_it_was_with_the_answer(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = asked.predict("open", explain="true").json()
+    again = asked.explained("open", answer["id"])
+    assert again.status_code == 200
+    assert again.json() == answer["explanation"]
+    monkeypatch.setenv("HEADRACE_HOME", str(asked.app.settings.home))
+    monkeypatch.setenv("HEADRACE_USER", AUTHOR)
+    printed = CliRunner().invoke(command_line, ["serve", "explain", answer["id"]])
+    assert printed.exit_code == 0, printed.output
+    assert "Row 2" in printed.stdout
+    assert f"{answer['explanation']['rows'][0]['contributions']['listed']:+.6g}" in printed.stdout
+
+
+@pytest.mark.requirement("SRV-09")
+def test_in_process(asked: Asked) -> None:
+    with load("open@live", settings=asked.app.settings) as model:
+        why = model.explain(ROWS)
+        predicted = model.predict(ROWS).outputs["predict"]
+        with pytest.raises(InvalidInput, match="Expected at most 100 at once"):
+            model.explain(cars(101, seed=6))
+    for value, row in zip(predicted, why.rows, strict=True):
+        assert row.base + sum(row.contributions.values()) == pytest.approx(value)
+    assert [row.contributions for row in why.rows] == [
+        pytest.approx(row["contributions"])
+        for row in asked.predict("open", explain="true").json()["explanation"]["rows"]
+    ]
+
+
+@pytest.fixture
+def private(asked: Asked) -> Iterator[Asked]:
+    """The same, while one input is dropped from its record."""
+    project = asked.project
+    declare(project.app, project.me, project.write(LINEAR, DROPPED).folder)
+    yield asked
+    declare(project.app, project.me, project.write(LINEAR).folder)
+
+
+def test_an_input_that_is_not_recorded_is_explained_with_the_answer_only(private: Asked) -> None:
+    answer = private.predict("open", explain="true").json()
+    assert answer["explanation"]["rows"][0]["contributions"]["mileage"] != 0
+    refused = private.explained("open", answer["id"])
+    assert refused.status_code == 409
+    assert "'mileage' is not recorded as it came" in refused.json()["detail"]
+
+
+@pytest.mark.requirement("SRV-09")
+def test_whoever_may_not_read_the_record_gets_no_explanation_of_it(asked: Asked) -> None:
+    answer = asked.predict("open").json()["id"]
+    asked.app.identities.add("vic", ["viewer"], actor=AUTHOR)
+    assert asked.explained("open", answer, by="vic").status_code == 403
+    assert asked.ask(
+        "POST", "/api/v1/predict/open", by="vic", params={"explain": "true"}, json={"columns": ROWS}
+    ).status_code == 403  # fmt: skip
+    vic = asked.app.identities.resolve("vic")
+    with pytest.raises(NotFound, match="in the record that you may read"):
+        explain_answer(asked.app, Explainers(asked.app), vic, answer)
+    with pytest.raises(Denied):
+        explain_answer(asked.app, Explainers(asked.app), vic, answer, "open")
+
+
+def test_what_cannot_be_explained_is_refused_by_name(asked: Asked) -> None:
+    unknown = asked.explained("open", new_id(asked.app.clock.now()))
+    assert unknown.status_code == 404
+    odd = asked.explained("open", "7")
+    assert (odd.status_code, "no id of an answer" in odd.json()["detail"]) == (400, True)
+    many = {name: values * 40 for name, values in ROWS.items()}
+    refused = asked.ask("POST", "/api/v1/predict/open", params={"explain": "true"}, json={"columns": many})
+    assert refused.status_code == 400
+    assert "120 rows are to be explained" in refused.json()["detail"]
