@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from headrace.app.load_test import GATE, LoadPlan, run_load_test
-from headrace.core.errors import Denied, InvalidInput, NotFound
+from headrace.core.errors import Denied, InvalidInput, NotFound, Unavailable
 from headrace.core.project import ServiceLevel
+from tests.app.answering import answering
 from tests.app.small import VALIDATOR, Site
 
 EASY = ServiceLevel(p99_ms=60_000, requests_per_s=1_000)
@@ -71,3 +72,23 @@ def test_what_cannot_be_tested_is_refused_before_anything_is_sent(cars: Site) ->
         run_load_test(app, me, LoadPlan(project="loaded", level=EASY, step_s=600))
     with pytest.raises(Denied):
         run_load_test(app, app.identities.resolve(VALIDATOR), LoadPlan(project="loaded"))
+
+
+def test_a_model_that_answers_nothing_is_a_failed_test_and_still_evidence(cars: Site) -> None:
+    async def nothing(_: int) -> int:
+        return 503
+
+    app = cars.app
+    with answering(nothing) as url, pytest.raises(Unavailable, match=r"gave no answer \({'503': "):
+        run_load_test(app, app.me(), LoadPlan(project="loaded", url=url, level=EASY))
+
+    async def seldom(number: int) -> int:
+        return 200 if number == 0 else 503
+
+    with answering(seldom) as url:
+        tested = run_load_test(app, app.me(), LoadPlan(project="loaded", url=url, level=EASY, step_s=0.1))
+    assert tested.outcome == "failed"
+    assert tested.plan.replicas is None, "this server does not say what it uses"
+    (kept,) = [v for v in app.store.evidence.verdicts(tested.release) if v.id == tested.verdict]
+    assert kept.evidence["steps"][-1]["p99 ms"] is None
+    assert kept.evidence["server"] == url

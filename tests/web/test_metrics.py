@@ -33,9 +33,12 @@ def test_what_the_server_and_its_models_do_is_exposed(own_site: Site) -> None:
     assert next(iter(found["headrace_loss"].values())) > 0.4
     assert next(iter(found["headrace_reference_loss"].values())) == pytest.approx(0.4381)
     counts = found["headrace_request_duration_seconds_count"]
-    assert counts['{part="infer",project="cars"}'] == 1
+    assert counts['{part="infer",project="cars"}'] == 5
     assert counts['{part="infer",project=""}'] == 1  # a name that is made up makes no series
-    assert counts['{part="api",project=""}'] == 4
+    ended = found["headrace_responses_total"]
+    assert ended['{part="infer",project="cars",status="2xx"}'] == 4
+    assert ended['{part="infer",project="cars",status="4xx"}'] == 1
+    assert found["headrace_requests_in_flight"] == {'{part="infer"}': 0, '{part="pages"}': 1}
 
 
 def test_of_many_categories_the_frequent_ones_are_shown() -> None:

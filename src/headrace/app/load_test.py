@@ -317,10 +317,14 @@ def _row(step: Step) -> dict[str, Any]:
         "answered per s": round(step.answered_per_s, 1),
         "sent": step.sent,
         "failed": step.failed,
-        "p50 ms": round(step.p50_ms.value, 3),
-        "p95 ms": round(step.p95_ms.value, 3),
-        "p99 ms": round(p99.value, 3),
+        "p50 ms": _finite(step.p50_ms.value),
+        "p95 ms": _finite(step.p95_ms.value),
+        "p99 ms": _finite(p99.value),
         "p99 ms between": [round(p99.low, 3), round(p99.high, 3)] if isfinite(p99.high) else None,
         "processors": None if step.cpu_share is None else round(step.cpu_share, 3),
         "memory MiB": None if step.memory_bytes is None else round(step.memory_bytes / 2**20, 1),
     }
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if isfinite(value) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
-from typing import Annotated
+from math import inf, isfinite
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from headrace.app.load_test import LoadPlan, LoadTest, run_load_test
 from headrace.app.operations import find_release
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.core.canonical import plain
 from headrace.core.errors import GateFailed, InvalidInput, Unavailable, WaitsForPerson
 from headrace.core.project import ServiceLevel
 
@@ -65,7 +66,7 @@ def load(
 
         tested = run_load_test(s.app, s.me, plan, show)
     if as_json:
-        print_json(tested)
+        print_json(_finite(plain(tested)))
     else:
         print_test(tested)
     if tested.outcome == "failed":
@@ -91,7 +92,8 @@ def _level(declared: ServiceLevel | None, p99_ms: float | None, rate: float | No
 
 def print_test(tested: LoadTest) -> None:
     """Every step in a line, what they come to, and how many replicas it takes."""
-    level, most = tested.level, max(step.p99_ms.value for step in tested.steps)
+    level, measured = tested.level, [step.p99_ms.value for step in tested.steps]
+    most = max([value for value in measured if isfinite(value)] or [1.0])
     typer.echo(f"{tested.project}, release {tested.release}, {tested.n_rows:,} different rows")
     typer.echo(
         f"Declared: 99 of 100 within {level.p99_ms:g} ms at {level.requests_per_s:g} requests per second, "
@@ -119,7 +121,7 @@ def print_test(tested: LoadTest) -> None:
                 str(step.p99_ms),
                 "" if step.cpu_share is None else f"{step.cpu_share:.0%}",
                 "" if step.memory_bytes is None else f"{step.memory_bytes / 2**20:.0f} MiB",
-                "#" * max(round(_BAR * step.p99_ms.value / most), 1),
+                "#" * max(round(_BAR * min(step.p99_ms.value / most, 1.0)), 1),
             )
             for step in tested.steps
         ],
@@ -134,3 +136,12 @@ def print_test(tested: LoadTest) -> None:
     )
     typer.echo(f"{replicas}. {tested.plan.reason}.")
     typer.echo(f"Kept on the release as verdict {tested.verdict}.")
+
+
+def _finite(value: Any) -> Any:
+    """As JSON has it: what is unbounded is null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.active import export_embedded
+from headrace.app.dashboards import write_dashboards
 from headrace.cli.explanation import explain
 from headrace.cli.load_test import load
 from headrace.cli.session import As, Json, print_json, session
@@ -24,6 +25,20 @@ def serve() -> None:
 
 app.command("test")(load)
 app.command("explain")(explain)
+
+
+@app.command("dashboard")
+def dashboard(
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Made where it is missing.")],
+    as_json: Json = False,
+) -> None:
+    """Write a Grafana dashboard, and alert rules and scrape settings for Prometheus."""
+    written = write_dashboards(to)
+    if as_json:
+        print_json({"written": [str(path) for path in written]})
+    else:
+        for path in written:
+            typer.echo(f"{path}")
 
 
 @app.command("export")

@@ -196,8 +196,7 @@ class Handler:
         tally.last_at = at
         tally.answered += n_rows
         tally.rows += n_rows
-        tally.prepare_ms += prepare_ms
-        tally.infer_ms += infer_ms * n_rows
+        tally.time(prepare_ms / n_rows, infer_ms, n_rows)
         tally.record_ms += max(took_s * 1000 - infer_ms, 0.0) * n_rows
         tally.answered_ms += took_s * 1000 * n_rows + prepare_ms
 
@@ -288,6 +287,10 @@ class Handler:
         """Counts and durations of a release since this process started; all zero when nobody asked it."""
         return self._tallies.get(release_id) or Tally()
 
+    def tallies(self) -> dict[str, Tally]:
+        """The same of every release that was asked; a copy of the dictionary."""
+        return dict(self._tallies)
+
     def logged(self) -> dict[str, int]:
         """By stream: records that this process made durable since it started."""
         return self._recorder.logged()
@@ -337,8 +340,7 @@ class Handler:
         tally.answered += 1
         tally.rows += n_rows
         tally.queue_ms += max((scored_s - asked.started_s) * 1000 - scored.prepare_ms - scored.infer_ms, 0.0)
-        tally.prepare_ms += scored.prepare_ms
-        tally.infer_ms += scored.infer_ms
+        tally.time(scored.prepare_ms, scored.infer_ms)
         tally.record_ms += (ended_s - scored_s) * 1000
         tally.answered_ms += (ended_s - asked.started_s) * 1000
         if self._distributions is not None:
@@ -394,6 +396,7 @@ class Handler:
         )
         tally = self._tally(asked)
         tally.failed += 1
+        tally.raised(error)
         tally.failed_ms += (self._clock.monotonic_s() - asked.started_s) * 1000
         # Where it broke, but not with which values: those are only in the error's own text.
         where = "".join(traceback.format_tb(error.__traceback__))

@@ -22,7 +22,8 @@ _GENERATOR_BUSY = 0.9
 
 
 class Estimate(NamedTuple):
-    """A measured value and its interval at ``CONFIDENCE``; ``high`` is infinite where nothing bounds it."""
+    """A measured value and its interval at ``CONFIDENCE``; ``high`` is infinite where nothing bounds it,
+    ``value`` too where nothing was measured."""
 
     value: float
     low: float
@@ -104,7 +105,7 @@ def quantile(values: Sequence[float], q: float) -> Estimate:
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n = len(ordered)
     if not n:
-        return Estimate(float("nan"), 0.0, float("inf"))
+        return Estimate(float("inf"), 0.0, float("inf"))
     cumulative = _binomial_cdf(n, q)
     tail = (1 - CONFIDENCE) / 2
     low = int(np.searchsorted(cumulative, tail, side="right"))  # the largest r with P(B < r) <= tail

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 _YOUNG_OBJECTS = 50_000
 _STATM = Path("/proc/self/statm")
+_MEMINFO = Path("/proc/meminfo")
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -20,11 +22,13 @@ class Usage(NamedTuple):
     Attributes:
         cpu_s: processor time, in user code and in the system's for it.
         memory_bytes: resident now.
+        limit_bytes: memory that it may use: the container's, or the machine's; none where nobody says.
         n_cpus: processors that it may use at once; a container's share counts, so it may be a fraction.
     """
 
     cpu_s: float
     memory_bytes: int
+    limit_bytes: int | None
     n_cpus: float
 
 
@@ -35,7 +39,9 @@ def usage() -> Usage:
     True
     """
     times = resource.getrusage(resource.RUSAGE_SELF)
-    return Usage(times.ru_utime + times.ru_stime, _resident_bytes(times.ru_maxrss), _usable_cpus())
+    return Usage(
+        times.ru_utime + times.ru_stime, _resident_bytes(times.ru_maxrss), _limit_bytes(), _usable_cpus()
+    )
 
 
 def _resident_bytes(most: int) -> int:
@@ -44,6 +50,16 @@ def _resident_bytes(most: int) -> int:
         return int(_STATM.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
     except OSError:
         return most * (1 if sys.platform == "darwin" else 1024)
+
+
+def _limit_bytes() -> int | None:
+    found = []
+    try:
+        found.append(1024 * int(_MEMINFO.read_text(encoding="ascii").split()[1]))
+        found.append(int(_LIMIT.read_text(encoding="ascii")))
+    except (OSError, ValueError):  # "max" is no number: the machine's memory is the limit
+        pass
+    return min(found, default=None)
 
 
 def _usable_cpus() -> float:

@@ -136,6 +136,10 @@ class Recorder:
         """Records made durable by this process, by stream."""
         return dict(self._logged)
 
+    def waiting(self) -> int:
+        """Records that wait to be written."""
+        return self._n_waiting
+
     def lost(self) -> dict[str, int]:
         """Answers of this process that were given and could not be stored, by stream."""
         return dict(self._lost)

@@ -11,8 +11,10 @@ from headrace.app import reading
 from headrace.checks.profiles import OTHER
 from headrace.core.identity import Principal
 from headrace.core.release import Measurement
+from headrace.serving.statistics import Tally
 from headrace.web.latency import BOUNDS_S
 from headrace.web.parts import Parts
+from headrace.web.process_metrics import process_lines
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_CATEGORIES = 20
@@ -44,22 +46,50 @@ def exposition(parts: Parts, me: Principal) -> str:
     """Everything about the projects that ``me`` may see."""
     visible = [project.name for project in reading.projects(parts.app, me)]
     families = [
-        *_server(parts),
+        *_server(parts, set(visible)),
+        *_levels(parts, visible),
         *_answers(parts, set(visible)),
         *_shadows(parts, set(visible)),
         *_models(parts, me, visible),
     ]
     lines = [line for family in families for line in _lines(family)]
+    lines += process_lines()
     lines += _histograms(parts, set(visible))
+    lines += _model_parts(parts, set(visible))
     lines += _distributions(parts, set(visible))
     return "\n".join(lines) + "\n"
 
 
-def _server(parts: Parts) -> Iterator[_Family]:
+def _server(parts: Parts, visible: set[str]) -> Iterator[_Family]:
     yield _Family("headrace_info", "gauge", "Version.", [_Sample({"version": version("headrace")}, 1)])
     age_s = parts.routes.age_s()
     if age_s is not None:
         yield _Family("headrace_routes_age_seconds", "gauge", "Age of the routes.", [_Sample({}, age_s)])
+    in_flight = [_Sample({"part": part}, n) for part, n in parts.latencies.in_flight().items()]
+    yield _Family("headrace_requests_in_flight", "gauge", "Requests that are being answered.", in_flight)
+    ended = [
+        _Sample({**one.series._asdict(), "status": one.status}, n)
+        for one, n in parts.latencies.ended().items()
+        if not one.series.project or one.series.project in visible
+    ]
+    yield _Family("headrace_responses_total", "counter", "Requests by how they ended.", ended)
+    waiting = [_Sample({}, parts.recorder.waiting())]
+    yield _Family("headrace_records_waiting", "gauge", "Records that wait to be durable.", waiting)
+
+
+def _levels(parts: Parts, visible: list[str]) -> Iterator[_Family]:
+    """What is declared, so that alert rules compare with it."""
+    p99, rate, availability = [], [], []
+    for name in visible:
+        level = parts.app.store.projects.get(name).serving.level
+        if level is not None:
+            p99.append(_Sample({"project": name}, level.p99_ms / 1000))
+            rate.append(_Sample({"project": name}, level.requests_per_s))
+            availability.append(_Sample({"project": name}, level.availability))
+    declared = "headrace_service_level"
+    yield _Family(f"{declared}_p99_seconds", "gauge", "Declared 99th percentile.", p99)
+    yield _Family(f"{declared}_requests_per_second", "gauge", "Declared rate.", rate)
+    yield _Family(f"{declared}_availability", "gauge", "Declared share of answered requests.", availability)
 
 
 def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
@@ -76,6 +106,12 @@ def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
     yield _Family(
         "headrace_prediction_failures_total", "counter", "Valid requests that the model failed.", failed
     )
+    raised = [
+        _Sample({"project": project, "release": release_id, "exception": kind}, n)
+        for release_id, project, tally in _tallies(parts, visible)
+        for kind, n in tally.exceptions.items()
+    ]
+    yield _Family("headrace_prediction_exceptions_total", "counter", "What models raised, by kind.", raised)
     refused = [
         _Sample({"project": sender.project, "principal": sender.principal}, count)
         for sender, count in parts.handler.refused().items()
@@ -169,6 +205,29 @@ def _histograms(parts: Parts, visible: set[str]) -> Iterator[str]:
         yield f"# TYPE {name} histogram"
     for key, histogram in shown.items():
         yield from _histogram(name, dict(key._asdict()), BOUNDS_S, histogram.counts, histogram.sum_s)
+
+
+def _tallies(parts: Parts, visible: set[str]) -> Iterator[tuple[str, str, Tally]]:
+    """Release, project and counts of what was asked."""
+    for release_id, tally in parts.handler.tallies().items():
+        project = parts.app.store.releases.get(release_id).project
+        if project in visible:
+            yield release_id, project, tally
+
+
+def _model_parts(parts: Parts, visible: set[str]) -> Iterator[str]:
+    """The two parts of an answer, apart, of the releases that routes name."""
+    named = parts.routes.release_ids()
+    shown = [one for one in _tallies(parts, visible) if one[0] in named and one[2].answered]
+    for part, text in (("prepare", "Reading the rows of a request."), ("infer", "The model's part.")):
+        name = f"headrace_prediction_{part}_seconds"
+        if shown:
+            yield f"# HELP {name} {text}"
+            yield f"# TYPE {name} histogram"
+        for release_id, project, tally in shown:
+            histogram = tally.prepared if part == "prepare" else tally.inferred
+            labels = {"project": project, "release": release_id}
+            yield from _histogram(name, labels, histogram.bounds_s, histogram.counts, histogram.sum_s)
 
 
 def _distributions(parts: Parts, visible: set[str]) -> Iterator[str]:

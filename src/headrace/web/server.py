@@ -28,7 +28,7 @@ from headrace.web.api.application import api_application
 from headrace.web.background import Background
 from headrace.web.guards import MAX_BODY_BYTES, BodyLimit, SecureHeaders
 from headrace.web.http_protocol import protocol_of
-from headrace.web.identity import Identified, Receive, Scope, Send
+from headrace.web.identity import Asgi, Identified, Message, Receive, Scope, Send
 from headrace.web.latency import Timed
 from headrace.web.mlflow import PREFIX, MlflowDoor, refuse_mlflow
 from headrace.web.mlflow_upstream import Upstream
@@ -38,7 +38,8 @@ from headrace.web.pages.texts import LARGER_FORMS
 from headrace.web.parts import Parts, assemble
 
 _log = logging.getLogger(__name__)
-_INFER = ("/v2/models/", BELOW)
+_PREDICT = "/api/v1/predict/"
+_INFER = ("/v2/models/", BELOW, _PREDICT)
 _MAX_FORM_BYTES = 64 << 10
 
 
@@ -110,24 +111,35 @@ class Server:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _others(self, scope: Scope, receive: Receive, send: Send) -> None:
-        clock, path = self.parts.app.clock, scope["path"]
+        clock, latencies, status = self.parts.app.clock, self.parts.latencies, None
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
         started_s = clock.monotonic_s()
+        part, inner = self._part(scope["path"])
+        latencies.begin(part)
+        try:
+            await inner(scope, receive, noting)
+        finally:
+            project = self._project(scope["path"]) if part == "infer" else ""
+            latencies.end(Timed(part, project), clock.monotonic_s() - started_s, status)
+
+    def _part(self, path: str) -> tuple[str, Asgi]:
+        """Who answers at ``path``, and what that part is called."""
         if path.startswith("/v2/") or path == "/v2":
-            await self._inference(scope, receive, send)
-            series = Timed("infer", self._project(path))
-        elif path.startswith(BELOW) or path in PATHS:
-            await self._invocations(scope, receive, send)
-            series = Timed("infer", self._project(path))
-        elif path.startswith("/api/") or path == "/api":
-            await self._api(scope, receive, send)
-            series = Timed("api", "")
-        elif path.startswith(f"{PREFIX}/") or path == PREFIX:
-            await self._mlflow(scope, receive, send)
-            series = Timed("mlflow", "")
-        else:
-            await self._pages(scope, receive, send)
-            series = Timed("pages", "")
-        self.parts.latencies.observe(series, clock.monotonic_s() - started_s)
+            return "infer", self._inference
+        if path.startswith(BELOW) or path in PATHS:
+            return "infer", self._invocations
+        if path.startswith(_PREDICT):
+            return "infer", self._api
+        if path.startswith("/api/") or path == "/api":
+            return "api", self._api
+        if path.startswith(f"{PREFIX}/") or path == PREFIX:
+            return "mlflow", self._mlflow
+        return "pages", self._pages
 
     def _project(self, path: str) -> str:
         """The project that a path of predictions names, if it is one that answers: series stay few."""
