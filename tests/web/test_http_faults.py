@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from headrace.core.identity import Grant
-from headrace.serving.heads import Heads
+from headrace.serving.heads import Heads, ParsedHeads
 from headrace.serving.microbatch import MicroBatches
 from headrace.serving.plain_rows import Scoring
 from headrace.testing import FakeClock
@@ -417,3 +417,18 @@ def test_a_connection_knows_a_head_again_whatever_its_trace(lines: Lines) -> Non
     asyncio.run(run())
     found = [prediction.trace_id for prediction in lines.scene.predictions()[before:]]
     assert found == [*traces, None, None, traces[0]]
+
+
+def test_a_parsed_head_is_known_again_whatever_its_trace_and_never_when_a_line_comes_twice() -> None:
+    heads = ParsedHeads()
+    lines = [(b"authorization", b"x"), (b"content-length", b"2")]
+    parent = f"00-{7:032x}-b7ad6b7169203331-01".encode()
+    plain = heads.find("/v2/models/cars/infer", lines)
+    assert plain is not None
+    assert plain[1] is None
+    traced = [(b"traceparent", parent), *lines, (b"x-request-id", b"9")]
+    assert heads.find("/v2/models/cars/infer", traced) == (plain[0], f"{7:032x}")
+    assert heads.find("/v2/models/cars/infer", [(b"traceparent", b"no"), *lines]) == plain
+    assert heads.find("/v2/models/cars/infer", [*lines, (b"authorization", b"y")]) is None
+    assert heads.find("/v2/models/cars/infer", [*lines, (b"expect", b"")]) is None
+    assert heads.find("/v2/models/cars", lines) is None

@@ -135,9 +135,9 @@ class Gatekeeper:
         """Somebody speaks again whose credential was found good a moment ago."""
         self._activity.note(principal, SEEN, principal.name)
 
-    def used(self, principal: Principal, action: str, resource: str) -> None:
+    def used(self, principal: Principal, action: str, resource: str, times: int = 1) -> None:
         """Somebody has used a right of which :meth:`allows` said that they have it."""
-        self._uses.note(principal.name, action, resource)
+        self._uses.note(principal.name, action, resource, times)
 
     def _speaking(self, principal: Principal, session: Session, network: str) -> Principal:
         """``principal`` with its session; made once for each as long as nothing has changed."""

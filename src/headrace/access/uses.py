@@ -17,11 +17,11 @@ class Uses:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str], int] = {}
 
-    def note(self, principal: str, action: str, resource: str) -> None:
-        """One more use; nothing is written yet."""
+    def note(self, principal: str, action: str, resource: str, times: int = 1) -> None:
+        """One more use, or several; nothing is written yet."""
         key = (principal, action, resource)
         with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + 1
+            self._counts[key] = self._counts.get(key, 0) + times
 
     def flush(self) -> None:
         """Write what was counted since the last time."""

@@ -47,6 +47,20 @@ class Sender(NamedTuple):
     principal: str
 
 
+class RowsTimed(NamedTuple):
+    """How long single rows took that were answered together.
+
+    Attributes:
+        prepare_ms: reading them, one after the other.
+        infer_ms: the model's part, which each of them waited for; ``took_ms``: all of it, likewise.
+    """
+
+    n_rows: int
+    prepare_ms: float
+    infer_ms: float
+    took_ms: float
+
+
 class Indexed(NamedTuple):
     """One model of the index; ``reason`` says why it cannot answer."""
 
@@ -184,21 +198,17 @@ class Handler:
         return prediction
 
     def count_rows(
-        self, release_id: str, at: datetime, n_rows: int, prepare_ms: float, infer_ms: float, took_s: float
+        self, principal: Principal, project: str, release_id: str, at: datetime, timed: RowsTimed
     ) -> None:
-        """Count single rows that were answered together.
-
-        Args:
-            prepare_ms: reading them, one after the other.
-            infer_ms: the model's part, which each of them waited for; ``took_s``: all of it, likewise.
-        """
+        """Count single rows that were answered together, each of which used the right to predict."""
+        self._gatekeeper.used(principal, "predict", f"project:{project}", timed.n_rows)
         tally = self._tallies.setdefault(release_id, Tally())
         tally.last_at = at
-        tally.answered += n_rows
-        tally.rows += n_rows
-        tally.time(prepare_ms / n_rows, infer_ms, n_rows)
-        tally.record_ms += max(took_s * 1000 - infer_ms, 0.0) * n_rows
-        tally.answered_ms += took_s * 1000 * n_rows + prepare_ms
+        tally.answered += timed.n_rows
+        tally.rows += timed.n_rows
+        tally.time(timed.prepare_ms / timed.n_rows, timed.infer_ms, timed.n_rows)
+        tally.record_ms += max(timed.took_ms - timed.infer_ms, 0.0) * timed.n_rows
+        tally.answered_ms += timed.took_ms * timed.n_rows + timed.prepare_ms
 
     def recorded(self, project: str) -> bytes:
         """How answers of ``project`` are recorded at this moment, as their header says it."""

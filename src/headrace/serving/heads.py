@@ -7,7 +7,7 @@ method, a transfer encoding, a compressed or binary body, a query - takes the or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import httptools
@@ -27,6 +27,7 @@ _VARYING = re.compile(
 )
 """Lines by which each request of a client is another one."""
 _MOST_VARYING = 3
+_OTHERS_VARYING = (b"tracestate", b"x-request-id")
 _TRACE_LINE = re.compile(rb"\r\n[Tt]raceparent: ?")
 _TRACE_BYTES = 55
 _PATHS: tuple[tuple[Form, str, str], ...] = (
@@ -52,18 +53,23 @@ _OF_PROXIES = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"forwarded")
 
 
 class Head(NamedTuple):
-    """What a head says.
+    """What a head says, but for the trace that its request belongs to.
 
     Attributes:
         authorization: the header as it came.
         body_bytes: how long the body is.
-        trace_id: of W3C's ``traceparent``, if there is one.
     """
 
     form: Form
     project: str
     authorization: str
     body_bytes: int
+
+
+class Read(NamedTuple):
+    """A head, and the trace of W3C's ``traceparent`` if there is one."""
+
+    head: Head
     trace_id: str | None
 
 
@@ -72,7 +78,7 @@ class Pattern(NamedTuple):
 
     Example::
 
-        found = Pattern.of(data, head).match(another)
+        found = Pattern.of(data, read).match(another)
     """
 
     head: Head
@@ -80,37 +86,36 @@ class Pattern(NamedTuple):
     after: bytes | None
 
     @classmethod
-    def of(cls, data: bytes, head: Head) -> Pattern:
+    def of(cls, data: bytes, read: Read) -> Pattern:
         """The pattern of a whole head and what it says."""
-        line = _TRACE_LINE.search(data) if head.trace_id is not None else None
+        line = _TRACE_LINE.search(data) if read.trace_id is not None else None
         if line is None:
-            return cls(head, data, None)
-        return cls(head, data[: line.end()], data[line.end() + _TRACE_BYTES :])
+            return cls(read.head, data, None)
+        return cls(read.head, data[: line.end()], data[line.end() + _TRACE_BYTES :])
 
-    def match(self, data: bytes) -> tuple[Head, int] | None:
-        """What ``data`` begins with and where that ends, if it begins with a head like this one."""
+    def match(self, data: bytes) -> tuple[Head, str | None, int] | None:
+        """The head that ``data`` begins with, its trace and where it ends, if it is one like this."""
         head, before, after = self
         if not data.startswith(before):
             return None
         at = len(before)
         if after is None:
-            return head, at
+            return head, None, at
         if not data.startswith(after, at + _TRACE_BYTES):
             return None
         trace = _TRACEPARENT.fullmatch(data, at, at + _TRACE_BYTES)
         if trace is None:
             return None
-        traced = Head(head.form, head.project, head.authorization, head.body_bytes, trace[1].decode())
-        return traced, at + _TRACE_BYTES + len(after)
+        return head, trace[1].decode(), at + _TRACE_BYTES + len(after)
 
 
 class Heads:
     """Reads heads, and remembers what it has read, but for the lines that differ with each request."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Head | None] = {}
+        self._known: dict[bytes, Read | None] = {}
 
-    def find(self, data: bytes) -> Head | None:
+    def find(self, data: bytes) -> Read | None:
         """What the bytes of a whole head say; None: it is for the ordinary way."""
         if len(data) > _MAX_HEAD_BYTES:
             return None
@@ -126,12 +131,11 @@ class Heads:
             data = data[:start] + data[varying.end() :]
             varying = _VARYING.search(data, start)
             if varying is None:
-                head = self._find(data)
-                # Written out: _replace takes longer than all of this.
-                return head and Head(head.form, head.project, head.authorization, head.body_bytes, trace)
+                read = self._find(data)
+                return read and Read(read.head, trace)
         return None
 
-    def _find(self, data: bytes) -> Head | None:
+    def _find(self, data: bytes) -> Read | None:
         try:
             return self._known[data]
         except KeyError:
@@ -143,23 +147,51 @@ class Heads:
             return found
 
 
-def plain_head(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Head | None:
-    """The head of a ``POST`` that somebody else has parsed, names in lower case."""
+class ParsedHeads:
+    """The same for heads that a server has parsed, names in lower case; only ``POST`` is asked about.
+
+    Example::
+
+        head, trace_id = heads.find(scope["path"], scope["headers"])
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, tuple[tuple[bytes, bytes], ...]], Head | None] = {}
+
+    def find(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> tuple[Head, str | None] | None:
+        """What the head says, and its trace; None: it is for the ordinary way."""
+        found = dict(headers)
+        if len(found) != len(headers):
+            return None
+        parent = found.pop(b"traceparent", None)
+        for name in _OTHERS_VARYING:
+            found.pop(name, None)
+        asked = (path, tuple(found.items()))
+        try:
+            head = self._known[asked]
+        except KeyError:
+            head = _plain(path, found)
+            if sum(map(len, found.values())) + len(path) <= _MAX_KNOWN_BYTES:
+                if len(self._known) >= _MAX_KNOWN:
+                    self._known = {}
+                self._known[asked] = head
+        return head and (head, None if parent is None else _trace_id(parent))
+
+
+def _plain(path: str, headers: Mapping[bytes, bytes]) -> Head | None:
+    """What a whole head says, names in lower case."""
     form, project = _form(path)
-    if form is None:
-        return None
-    found = dict(headers)
-    length = found.get(b"content-length", b"")
+    length = headers.get(b"content-length", b"")
     if (
-        b"authorization" not in found
-        or not _OTHER_WAYS.isdisjoint(found)
+        form is None
+        or b"authorization" not in headers
+        or not _OTHER_WAYS.isdisjoint(headers)
         or not length.isdigit()
         or not 0 < int(length) <= MAX_BODY_BYTES
-        or not _takes(form, found)
+        or not _takes(form, headers)
     ):
         return None
-    trace_id = _trace_id(found.get(b"traceparent", b""))
-    return Head(form, project, found[b"authorization"].decode("latin-1"), int(length), trace_id)
+    return Head(form, project, headers[b"authorization"].decode("latin-1"), int(length))
 
 
 def _form(path: str) -> tuple[Form | None, str]:
@@ -200,7 +232,7 @@ class _Reader:
         self.headers[name] = value
 
 
-def _read(data: bytes) -> Head | None:
+def _read(data: bytes) -> Read | None:
     reader = _Reader()
     parser = httptools.HttpRequestParser(reader)
     try:
@@ -208,21 +240,13 @@ def _read(data: bytes) -> Head | None:
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
     headers = reader.headers
-    length = headers.get(b"content-length", b"")
     if (
         parser.get_method() != b"POST"
         or parser.get_http_version() != "1.1"
         or reader.is_repeated
-        or not _OTHER_WAYS.isdisjoint(headers)
         or not _OF_PROXIES.isdisjoint(headers)
-        or not length.isdigit()
-        or not 0 < int(length) <= MAX_BODY_BYTES
-        or b"authorization" not in headers
         or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
     ):
         return None
-    form, project = _form(reader.url.decode("latin-1"))
-    if form is None or not _takes(form, headers):
-        return None
-    authorization = headers[b"authorization"].decode("latin-1")
-    return Head(form, project, authorization, int(length), _trace_id(headers.get(b"traceparent", b"")))
+    head = _plain(reader.url.decode("latin-1"), headers)
+    return head and Read(head, _trace_id(headers.get(b"traceparent", b"")))

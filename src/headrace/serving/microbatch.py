@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from headrace.access.privacy.fields import FieldRules
@@ -21,8 +22,8 @@ from headrace.core.ports import Clock, Columns
 from headrace.core.release import Route
 from headrace.serving.answers import check_row, check_rows
 from headrace.serving.distributions import Distributions
-from headrace.serving.handler import Handler
-from headrace.serving.heads import Head
+from headrace.serving.handler import Handler, RowsTimed
+from headrace.serving.heads import Form
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.one_row import OneRow
 from headrace.serving.recorder import BEST_EFFORT, STORED, Recorder
@@ -36,16 +37,18 @@ _ALONE = 4
 """Up to so many rows are scored faster one by one: a table of them has to be made first."""
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, gc=False):
     """One row that waits for its answer.
 
     Attributes:
+        trace_id: the trace that it is asked within, if there is one.
         answer: given the body and how it is recorded, once the project's durability allows it.
         give_up: called instead of it when anything is in the way: the ordinary way answers, or says why not.
     """
 
     values: Sequence[Any]
-    head: Head
+    form: Form
+    trace_id: str | None
     prepare_ms: float
     answer: Callable[[bytes, bytes], None]
     give_up: Callable[[], None]
@@ -54,14 +57,15 @@ class Asked(NamedTuple):
 class Lane:
     """What is the same for all rows of one principal to one release: prepared once."""
 
-    def __init__(self, one: OneRow, choice: Choice, project: str, principal: str) -> None:
+    def __init__(self, one: OneRow, choice: Choice, project: str, principal: Principal) -> None:
         loaded = one.loaded
         self.one = one
         self.choice = choice
         self.project = project
+        self.principal = principal
         names = tuple(name for name, _ in loaded.kinds)
         self.outputs = tuple(loaded.model.outputs)
-        common = Common(project, choice.release_id, choice.arm, principal, names, self.outputs)
+        common = Common(project, choice.release_id, choice.arm, principal.name, names, self.outputs)
         self.common = encode_common(common)
         self.asked: list[Asked] = []
 
@@ -131,9 +135,7 @@ class MicroBatches:
                 return None
             if len(self._lanes) >= _MAX_LANES:
                 self._lanes = {}
-            lane = self._lanes[key] = Lane(
-                self._one(project, choice, loaded), choice, project, principal.name
-            )
+            lane = self._lanes[key] = Lane(self._one(project, choice, loaded), choice, project, principal)
         return lane
 
     def add(self, lane: Lane, asked: Asked) -> None:
@@ -174,7 +176,7 @@ class MicroBatches:
             now = self._clock.now()
             ids = new_ids(now, len(asked))
             bodies = [
-                lane.one.write(one.head.form, prediction_id, row, one.prepare_ms, infer_ms)
+                lane.one.write(one.form, prediction_id, row, one.prepare_ms, infer_ms)
                 for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
             ]
         except Exception:  # noqa: BLE001
@@ -193,7 +195,7 @@ class MicroBatches:
                 row,
                 prepare_ms=one.prepare_ms,
                 infer_ms=infer_ms,
-                trace_id=one.head.trace_id,
+                trace_id=one.trace_id,
             )
             for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
         ]
@@ -206,7 +208,8 @@ class MicroBatches:
             took_s = self._clock.monotonic_s() - started_s
             n_rows = len(asked)
             prepare_ms = sum(one.prepare_ms for one in asked)
-            self._handler.count_rows(lane.choice.release_id, now, n_rows, prepare_ms, infer_ms, took_s)
+            timed = RowsTimed(n_rows, prepare_ms, infer_ms, took_s * 1000)
+            self._handler.count_rows(lane.principal, lane.project, lane.choice.release_id, now, timed)
             self._observe(lane.project, took_s, n_rows)
             if self._distributions is not None:
                 rows = [one.values for one in asked]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from math import isfinite, nan
+from math import nan
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -31,6 +32,8 @@ _CLASSES: dict[str, frozenset[type]] = {
 _ID, _LABEL = "0198c0de-0000-7000-8000-0123456789ab", "a label that no model has"
 _FIRST_NUMBER = 1_000_000.5
 _PREPARE_MS, _INFER_MS = 3_000_000.5, 4_000_000.5
+_OWN = (_ID, str(_PREPARE_MS), str(_INFER_MS))
+"""Marks in an answer beside those of the outputs."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,6 +53,7 @@ class OneRow:
         self.loaded = loaded
         self._expected = tuple((name, _CLASSES[kind]) for name, kind in loaded.kinds)
         self._numbers = tuple(place for place, (_, kind) in enumerate(loaded.kinds) if kind == "number")
+        self._categories = tuple((known.place, known.categories) for known in loaded.known)
         self._record = _record_decoder(loaded.kinds)
         self._texts = {
             "tensors": _Text(
@@ -78,11 +82,11 @@ class OneRow:
             return None
         if values is None:
             return None
-        for place in self._numbers:
-            value = values[place]
-            if value is not None and not isfinite(value):
+        # Every number is finite: JSON has no form for others, and the decoder refuses what is too large.
+        for place, categories in self._categories:
+            if values[place] not in categories and self.loaded.unseen_in_row(values):
                 return None
-        return None if self.loaded.known and self.loaded.unseen_in_row(values) else values
+        return values
 
     def complete(self, values: Sequence[Any]) -> Sequence[Any]:
         """As the model takes them: a missing number is NaN."""
@@ -177,29 +181,23 @@ class _Text:
         wanted = [_encode(value).decode() for value in (label, *numbers[1:], *numbers[1:][-1:])]
         marks = "|".join(re.escape(text) for text in {_ID, *wanted, str(_PREPARE_MS), str(_INFER_MS)})
         text = encode(sample).decode()
-        self._places = [self._place(mark, wanted) for mark in re.findall(marks, text)]
+        found = re.findall(marks, text)
+        given = [mark for mark in found if mark not in _OWN]
+        assert given == wanted, "the encoder changed the order of outputs"
+        places = iter(range(len(_OWN), len(_OWN) + len(given)))
         literal = [part.replace("%", "%%") for part in re.split(marks, text)]
         self._text = "%b".join(literal).encode()
-        order = [place for place in self._places if place >= 0]
-        assert (order, len(order)) == (sorted(order), len(wanted)), "the encoder changed the order of outputs"
-
-    @staticmethod
-    def _place(mark: str, wanted: Sequence[str]) -> int:
-        if mark == _ID:
-            return -1
-        if mark == str(_PREPARE_MS):
-            return -2
-        return -3 if mark == str(_INFER_MS) else wanted.index(mark)
+        self._in_order = itemgetter(*(_OWN.index(mark) if mark in _OWN else next(places) for mark in found))
 
     def fill(self, prediction_id: str, outputs: Sequence[Any], prepare_ms: float, infer_ms: float) -> bytes:
         """The body; ``outputs`` are the label or number and, for classes, the probabilities."""
-        values = list(outputs)
+        values = outputs
         if self._classified:
             probability = outputs[1]
             if self._flat:
-                values.append(max(probability, 1.0 - probability))
+                values = [*outputs, max(probability, 1.0 - probability)]
             else:
                 values = [outputs[0], *probability, max(probability)]
-        encoded = iter([_encode(value) for value in values])
-        own = {-1: prediction_id.encode(), -2: b"%.4f" % prepare_ms, -3: b"%.4f" % infer_ms}
-        return self._text % tuple([own[place] if place < 0 else next(encoded) for place in self._places])
+        own = (prediction_id.encode(), b"%.4f" % prepare_ms, b"%.4f" % infer_ms)
+        body: bytes = self._text % self._in_order((*own, *map(_encode, values)))
+        return body

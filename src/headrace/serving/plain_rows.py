@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from headrace.access.gatekeeper import Gatekeeper
@@ -12,19 +13,15 @@ from headrace.access.networks import network_of
 from headrace.core.errors import HeadraceError
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock, Epoch
-from headrace.serving.heads import Form, Head, Heads, plain_head
+from headrace.serving.heads import Form, Head, Heads, ParsedHeads
 from headrace.serving.microbatch import Asked, Lane, MicroBatches
 from headrace.serving.wire import JSON, Receive, Scope, Send
 
 SLOWEST_S = 30.0
+_MAX_STANDING = 4096
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-class Answered(NamedTuple):
-    """The body of an answer, and how it is recorded."""
-
-    body: bytes
-    recorded: bytes
+Answered = tuple[bytes, ...]
+"""The body of an answer, and how it is recorded."""
 
 
 class Admitted(NamedTuple):
@@ -32,6 +29,19 @@ class Admitted(NamedTuple):
 
     principal: Principal
     ends_s: float | None
+
+
+class Standing(NamedTuple):
+    """What a head came to, and of which moment that is.
+
+    Attributes:
+        lane: where all its rows go; None: each is drawn anew.
+    """
+
+    admitted: Admitted
+    lane: Lane | None
+    moment: object
+    edition: object
 
 
 class Scoring:
@@ -43,7 +53,8 @@ class Scoring:
 
     Example::
 
-        answered = await scoring.answer(head, network, body)
+        standing = scoring.stand(head, network)
+        scoring.ask(standing, head, trace_id, body, answer, give_up)
     """
 
     def __init__(
@@ -64,10 +75,24 @@ class Scoring:
         self._gatekeeper = gatekeeper
         self._fresh: Fresh[tuple[str, str, str], Admitted] = Fresh(epoch, clock)
 
-    @property
-    def moment(self) -> object:
-        """Another object as soon as anybody's rights may have changed."""
-        return self._fresh.now()
+    def stand(self, head: Head, network: str) -> Standing | None:
+        """What a head comes to at this moment; None: the ordinary way says why to nothing."""
+        moment, edition = self._fresh.now(), self.batches.edition
+        admitted = self.admit(head, network)
+        if admitted is None:
+            return None
+        lane = self._find_lane(head, admitted.principal)
+        fixed = lane if lane is not None and self.batches.is_fixed(head.project) else None
+        return Standing(admitted, fixed, moment, edition)
+
+    def stands(self, standing: Standing) -> bool:
+        """Whether nobody's rights and no route can have changed since, and no token or grant is over."""
+        admitted, _, moment, edition = standing
+        return (
+            moment is self._fresh.now()
+            and edition is self.batches.edition
+            and (admitted.ends_s is None or not self.has_ended(admitted))
+        )
 
     def admit(self, head: Head, network: str) -> Admitted | None:
         """Who asks, if they may; None: the ordinary way says why not. The same for as long as nobody's rights
@@ -92,40 +117,36 @@ class Scoring:
         kept[asked] = admitted
         return admitted
 
-    def note(self, principal: Principal, project: str) -> None:
-        """Somebody asks again, by a right that was looked up before."""
-        self._gatekeeper.seen(principal)
-        self._gatekeeper.used(principal, "predict", f"project:{project}")
-
     def has_ended(self, admitted: Admitted) -> bool:
         """Whether the token or the grant is over."""
         return admitted.ends_s is not None and self.clock.monotonic_s() >= admitted.ends_s
 
-    async def answer(self, head: Head, network: str, body: bytes) -> Answered | None:
-        """Answer a row for a server that has a protocol of its own; None: the ordinary way has to."""
-        admitted = self.admit(head, network)
-        lane = None if admitted is None else self.find_lane(head, admitted.principal)
-        if admitted is None or lane is None:
-            return None
-        started_s = self.clock.monotonic_s()
-        values = lane.one.read(head.form, body)
-        if values is None:
-            return None
-        self.note(admitted.principal, head.project)
-        waits: asyncio.Future[Answered | None] = asyncio.get_running_loop().create_future()
+    def ask(
+        self,
+        standing: Standing,
+        head: Head,
+        trace_id: str | None,
+        body: bytes,
+        answer: Callable[[bytes, bytes], None],
+        give_up: Callable[[], None],
+    ) -> bool:
+        """Have a row answered at the end of this turn of the loop; False: the ordinary way has to.
 
-        def done(answered: Answered | None) -> None:
-            if not waits.done():
-                waits.set_result(answered)
+        Args:
+            answer, give_up: one of them is called, as :class:`Asked` says.
+        """
+        clock, principal = self.clock, standing.admitted.principal
+        started_s = clock.monotonic_s()
+        lane = standing.lane or self._find_lane(head, principal)
+        values = None if lane is None else lane.one.read(head.form, body)
+        if lane is None or values is None:
+            return False
+        self._gatekeeper.seen(principal)
+        prepare_ms = (clock.monotonic_s() - started_s) * 1000
+        self.batches.add(lane, Asked(values, head.form, trace_id, prepare_ms, answer, give_up))
+        return True
 
-        prepare_ms = (self.clock.monotonic_s() - started_s) * 1000
-        asked = Asked(
-            values, head, prepare_ms, lambda body, how: done(Answered(body, how)), lambda: done(None)
-        )
-        self.batches.add(lane, asked)
-        return await waits
-
-    def find_lane(self, head: Head, principal: Principal) -> Lane | None:
+    def _find_lane(self, head: Head, principal: Principal) -> Lane | None:
         """Where its rows go; None: the ordinary way knows."""
         try:
             return self.batches.lane(head.project, principal)
@@ -144,35 +165,59 @@ class PlainRows:
     def __init__(self, inner: Asgi, scoring: Scoring) -> None:
         self._inner = inner
         self._scoring = scoring
+        self._heads = ParsedHeads()
+        self._standing: dict[tuple[str, str, str], Standing] = {}
+        self._start: dict[Form, list[tuple[bytes, bytes]]] = {
+            form: [(b"content-type", JSON), *headers] for form, headers in scoring.headers.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        found = None
         if scope["type"] == "http" and scope["method"] == "POST" and not scope["query_string"]:
-            head = plain_head(scope["path"], scope["headers"])
-            if head is not None:
-                message = await receive()
-                if await self._answer(head, scope, message, send):
-                    return
-                receive = _again(message, receive)
-        await self._inner(scope, receive, send)
-
-    async def _answer(self, head: Head, scope: Scope, message: MutableMapping[str, Any], send: Send) -> bool:
-        """Answer a row whose body has come as a whole; False: nothing has been sent."""
+            found = self._heads.find(scope["path"], scope["headers"])
+        if found is None:
+            await self._inner(scope, receive, send)
+            return
+        head, trace_id = found
+        message = await receive()
         body = message.get("body", b"")
-        if len(body) != head.body_bytes:
-            return False
-        answered = await self._scoring.answer(head, network_of(scope.get("client")), body)
+        standing = self._stand(head, scope.get("client")) if len(body) == head.body_bytes else None
+        answered = None
+        if standing is not None:
+            waits: asyncio.Future[Answered | None] = asyncio.get_running_loop().create_future()
+            done = partial(_settle, waits)
+            if self._scoring.ask(standing, head, trace_id, body, done, done):
+                answered = await waits
         if answered is None:
-            return False
+            await self._inner(scope, _again(message, receive), send)
+            return
+        body, recorded = answered
         headers = [
-            (b"content-type", JSON),
-            (b"headrace-record", answered.recorded),
-            *self._scoring.headers[head.form],
-            (b"content-length", b"%d" % len(answered.body)),
+            *self._start[head.form],
+            (b"headrace-record", recorded),
+            (b"content-length", b"%d" % len(body)),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answered.body})
-        return True
+        await send({"type": "http.response.body", "body": body})
+
+    def _stand(self, head: Head, client: Sequence[Any] | None) -> Standing | None:
+        """As the last time, if nothing can have changed since."""
+        asked = (head.authorization, head.project, client[0] if client else "")
+        standing = self._standing.get(asked)
+        if standing is None or not self._scoring.stands(standing):
+            if len(self._standing) >= _MAX_STANDING:
+                self._standing = {}
+            standing = self._scoring.stand(head, network_of(client))
+            if standing is not None:
+                self._standing[asked] = standing
+        return standing
+
+
+def _settle(waits: asyncio.Future[Answered | None], *answered: bytes) -> None:
+    """Without an answer: it was given up."""
+    if not waits.done():
+        waits.set_result(answered or None)
 
 
 def _again(message: MutableMapping[str, Any], receive: Receive) -> Receive:

@@ -19,9 +19,9 @@ WINDOW_S = 1.0
 """Best effort: the most that can be lost, in time. What waits longer means that the disk does not keep up."""
 STORED, BEST_EFFORT = b"stored", b"best-effort; window=%g" % WINDOW_S
 """How an answer is recorded, as its header says it; the window is in seconds."""
-_TOGETHER_S = 0.02
+_TOGETHER_S = 0.1
 """Best effort: for how long answers gather, so that the writer disturbs the event loop seldom."""
-_TOGETHER = 512
+_TOGETHER = 2048
 
 Done = Callable[[str | None], None]
 """Called on the event loop once a group is durable (None), or was not stored (why)."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 from headrace.core.ports import Epoch
 
-_FORM = struct.Struct("<Q")
+_BYTES = 8
 
 
 class SharedEpoch:
@@ -23,23 +22,25 @@ class SharedEpoch:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if os.fstat(self._file).st_size < _FORM.size:
-            os.ftruncate(self._file, _FORM.size)
-        self._memory = mmap.mmap(self._file, _FORM.size)
+        if os.fstat(self._file).st_size < _BYTES:
+            os.ftruncate(self._file, _BYTES)
+        self._memory = mmap.mmap(self._file, _BYTES)
+        self._number = memoryview(self._memory).cast("Q")
 
     def read(self) -> int:
-        return int.from_bytes(self._memory[: _FORM.size], "little")
+        return self._number[0]
 
     def advance(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            _FORM.pack_into(self._memory, 0, self.read() + 1)
+            self._number[0] += 1
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Release the file; closing again is no error."""
         if not self._memory.closed:
+            self._number.release()
             self._memory.close()
             os.close(self._file)
 

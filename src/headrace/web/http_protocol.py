@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.access.networks import network_of
-from headrace.serving.heads import MAX_BODY_BYTES, Head, Pattern
-from headrace.serving.microbatch import Asked, Lane
-from headrace.serving.plain_rows import Admitted, Scoring
+from headrace.serving.heads import MAX_BODY_BYTES, Head, Pattern, Read
+from headrace.serving.plain_rows import Scoring, Standing
 
 _log = logging.getLogger(__name__)
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
@@ -26,13 +25,10 @@ _END = b"\r\n\r\n"
 
 
 class _Known(NamedTuple):
-    """What a head that came before on this connection came to, and of which moment that is."""
+    """A head that came before on this connection, and what it came to."""
 
     pattern: Pattern
-    admitted: Admitted
-    lane: Lane | None
-    moment: object
-    edition: object
+    standing: Standing
 
 
 def protocol_of(scoring: Scoring) -> Any:
@@ -126,7 +122,7 @@ class ScoringProtocol(HttpToolsProtocol):
             # Whoever does not read what is answered is asked to wait, which the ordinary way knows how to do.
             self._hand_over(data)
             return
-        head, end = found
+        head, trace_id, end = found
         self._unset_keepalive_if_required()
         size = end + head.body_bytes
         if len(data) < size:
@@ -135,48 +131,26 @@ class ScoringProtocol(HttpToolsProtocol):
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
-        known = self._admitted(known, data[:end], head)
+        if known is None or not scoring.stands(known.standing):
+            known = self._known = self._stand(data[:end], Read(head, trace_id))
         if known is None:
             self._hand_over(data)
             return
-        started_s = scoring.clock.monotonic_s()
-        lane = known.lane or scoring.find_lane(head, known.admitted.principal)
-        values = None if lane is None else lane.one.read(head.form, data[end:size])
-        if lane is None or values is None:
-            self._hand_over(data)
-            return
-        self._busy, self._held = True, data[size:]
-        scoring.note(known.admitted.principal, head.project)
-        prepare_ms = (scoring.clock.monotonic_s() - started_s) * 1000
         give_up = partial(self._give_up, data[:size])
-        scoring.batches.add(lane, Asked(values, head, prepare_ms, self._answer, give_up))
+        if scoring.ask(known.standing, head, trace_id, data[end:size], self._answer, give_up):
+            self._busy, self._held = True, data[size:]
+        else:
+            self._hand_over(data)
 
-    def _find(self, data: bytes) -> tuple[Head, int] | None:
-        """The head that ``data`` begins with, and where it ends; None: it is for the ordinary way."""
+    def _find(self, data: bytes) -> tuple[Head, str | None, int] | None:
+        """The head that ``data`` begins with, its trace, and its end; None: it is for the ordinary way."""
         end = data.find(_END) + len(_END)
-        head = self._scoring.heads.find(data[:end]) if end >= len(_END) else None
-        return None if head is None else (head, end)
+        read = self._scoring.heads.find(data[:end]) if end >= len(_END) else None
+        return None if read is None else (read.head, read.trace_id, end)
 
-    def _admitted(self, known: _Known | None, data: bytes, head: Head) -> _Known | None:
-        """Who asks and where it goes: as the last time, if nothing can have changed since."""
-        scoring = self._scoring
-        moment = scoring.moment
-        if (
-            known is not None
-            and known.moment is moment
-            and known.edition is scoring.batches.edition
-            and not scoring.has_ended(known.admitted)
-        ):
-            return known
-        admitted = scoring.admit(head, self._network)
-        if admitted is None:
-            self._known = None
-            return None
-        edition = scoring.batches.edition
-        lane = scoring.find_lane(head, admitted.principal)
-        fixed = lane if lane is not None and scoring.batches.is_fixed(head.project) else None
-        self._known = _Known(Pattern.of(data, head), admitted, fixed, moment, edition)
-        return self._known
+    def _stand(self, data: bytes, read: Read) -> _Known | None:
+        standing = self._scoring.stand(read.head, self._network)
+        return None if standing is None else _Known(Pattern.of(data, read), standing)
 
     def _answer(self, body: bytes, recorded: bytes) -> None:
         self._busy = False
