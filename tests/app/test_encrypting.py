@@ -136,11 +136,25 @@ def test_a_lost_key_is_named_by_whoever_needs_it_and_by_the_doctor(app: App, tmp
     fill(app, 1)
     (tmp_path / "keys" / "data-people.key").unlink()
     with open_app(make_settings(tmp_path), FakeClock()) as later:
-        with pytest.raises(Unavailable, match="which is not in .*data-people.key. Put that file back"):
+        with pytest.raises(Unavailable, match="data-people.key is not there.*Put the file back"):
             subjects(later)
         (found,) = [finding for finding in examine(later) if finding.name == "encryption"]
         assert not found.healthy
-        assert re.match("people: .*cannot be read again", found.detail)
+        assert re.match("people: .*data-people.key is not there", found.detail)
+        with pytest.raises(Unavailable, match="data-people.key is not there"):
+            fill(later, 1)
+        with pytest.raises(Unavailable, match="--lost"):
+            rotate(later, later.me(), "people")
+        assert not (tmp_path / "keys" / "data-people.key").exists()
+        rotate(later, later.me(), "people", lost=True)
+        entries = [(one.action, one.detail) for one in later.store.audit.list()[-2:]]
+        assert [action for action, _ in entries] == ["data.lose", "data.rotate"]
+        assert len(entries[0][1]["keys"]) == 1
+        later.store.events.append("people/failures", [encode_failure(make_failure(project="people"))])
+        with pytest.raises(Unavailable, match="cannot be read again"):
+            subjects(later)
+        with pytest.raises(Conflict, match="No key of 'people' is lost"):
+            rotate(later, later.me(), "people", lost=True)
 
 
 @pytest.mark.requirement("PRV-02")

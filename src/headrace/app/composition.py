@@ -144,7 +144,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         clock,
         clean=cleaned,
         keys=lambda projects, releases, rollouts, epoch: ProjectKeys(
-            keys, Charters(projects, releases, rollouts).in_force, epoch, clock
+            keys, settings.storage_path, Charters(projects, releases, rollouts).in_force, epoch, clock
         ),
     )
     policies = Policies(store.policies, store.incidents, store.epoch, clock)

@@ -60,21 +60,32 @@ def encrypt(app: App, principal: Principal, project: str) -> Encryption:
     return Encryption(project=name, key=key, snapshots=len(app.store.snapshots.list(name)))
 
 
-def rotate(app: App, principal: Principal, project: str) -> Encryption:
+def rotate(app: App, principal: Principal, project: str, *, lost: bool = False) -> Encryption:
     """Another key for what is written from now on. The old ones stay, because old files need them.
+
+    Args:
+        lost: state that the key file is gone for good, and with it what it encrypts.
 
     Raises:
         Denied: ``principal`` may not change what is kept.
-        Conflict: the project is not encrypted.
+        Conflict: the project is not encrypted, or no key is lost that was said to be.
+        Unavailable: the key file is gone, and nobody said so.
     """
     app.gatekeeper.require(principal, "data.erase", f"project:{project}")
     name = app.store.projects.get(project).name
-    if app.access.data_keys.current(name) is None:
+    gone = app.access.data_keys.lost(name) if lost else {}
+    if lost and not gone:
+        raise Conflict(
+            f"No key of {name!r} is lost: its key file is there, or nothing is encrypted. Leave out --lost."
+        )
+    if not lost and app.access.data_keys.current(name) is None:
         raise Conflict(
             f"Project {name!r} is not encrypted (privacy.encrypt), so it has no key to change. Set "
             "privacy.encrypt: true in headrace.yaml first."
         )
-    key = app.access.data_keys.rotate(name)
+    if lost:  # said before it is done: whoever reads the log finds who gave the data up
+        app.store.audit.append(principal.name, "data.lose", f"project:{name}", {"keys": list(gone)})
+    key = app.access.data_keys.rotate(name, lost=lost)
     app.store.audit.append(principal.name, "data.rotate", f"project:{name}", {"key": key})
     return Encryption(project=name, key=key, snapshots=len(app.store.snapshots.list(name)))
 

@@ -188,16 +188,22 @@ def encrypt(
 @app.command()
 def rotate(
     project: Annotated[str, typer.Argument(help="Name of the project.")],
+    lost: Annotated[
+        bool, typer.Option("--lost", help="State that the key file is gone, and what it encrypts with it.")
+    ] = False,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """Give a project another key for what is written from now on; the old ones stay, to read old files."""
     with session(as_name) as s:
-        done = encrypting.rotate(s.app, s.me, project)
+        done = encrypting.rotate(s.app, s.me, project, lost=lost)
     if as_json:
         print_json(done)
     else:
         typer.echo(f"From now on, data of {done.project} is {_kept(done.key)}.")
+        if lost:
+            typer.echo("What was written under the lost key cannot be read again.")
+            return
         typer.echo(f"Bring the old data under it with: headrace data encrypt {done.project}")
 
 

@@ -66,7 +66,8 @@ from headrace.store.tables import DeltaTables
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """All that is kept, one attribute per port. Safe to use from several threads."""
+    """All that is kept, one attribute per port; ``storage`` is the folder of files. Safe to use from several
+    threads."""
 
     artifacts: ArtifactStore
     tables: TableStore
@@ -92,6 +93,7 @@ class Store:
     audit: AuditLog
     seals: SealStore
     executors: ExecutorStore
+    storage: Path
     on_close: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -189,6 +191,7 @@ def open_store(
         audit=SqlAudit(database, clock, clean=clean),
         seals=SqlSeals(database),
         executors=SqlExecutors(database, clock, MachineProcesses()),
+        storage=storage,
         on_close=close,
     )
 

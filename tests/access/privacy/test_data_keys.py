@@ -7,6 +7,7 @@ import pytest
 from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.core.errors import NotFound, Unavailable
 from headrace.core.project import PrivacySpec, Project
+from headrace.store.sealing import header
 from headrace.testing import DataKeysSuite, FakeClock, MemoryEpoch, make_project
 
 ID_DIGITS = 16
@@ -35,7 +36,7 @@ def epoch() -> MemoryEpoch:
 
 
 def keys_of(folder: Path, declared: Declared, epoch: MemoryEpoch) -> ProjectKeys:
-    return ProjectKeys(folder / "keys", declared.get, epoch, FakeClock())
+    return ProjectKeys(folder / "keys", folder, declared.get, epoch, FakeClock())
 
 
 @pytest.fixture
@@ -150,4 +151,58 @@ def test_destroying_the_file_destroys_the_data(tmp_path: Path, keys: ProjectKeys
     epoch.advance()
     with pytest.raises(Unavailable, match="cannot be read again"):
         keys.key("cars/outcomes", first, "t")
-    assert keys.current("cars/outcomes") not in {None, first}
+    assert keys.current("cars/outcomes") not in {None, first}, "nothing was written under it"
+
+
+@pytest.mark.requirement("PRV-02")
+@pytest.mark.parametrize("place", ["events/cars/outcomes/a.seg", "tables/cars/outcomes/a.KEY.parquet"])
+def test_no_key_is_made_anew_while_something_is_encrypted_with_the_one_that_is_gone(
+    tmp_path: Path, keys: ProjectKeys, epoch: MemoryEpoch, place: str
+) -> None:
+    first = keys.current("cars/outcomes") or ""
+    assert keys.lost("cars") == {}
+    file = tmp_path / place.replace("KEY", first)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(header(first) + b"sealed")
+    path = tmp_path / "keys" / "data-cars.key"
+    content = path.read_bytes()
+    path.unlink()
+    epoch.advance()
+    refused = f"data-cars.key is not there, .*{first}.*such as {file.relative_to(tmp_path)}.*--lost"
+    with pytest.raises(Unavailable, match=refused):
+        keys.current("cars/outcomes")
+    with pytest.raises(Unavailable, match=refused):
+        keys.rotate("cars")
+    assert not path.exists()
+    assert list(keys.lost("cars")) == [first]
+    second = keys.rotate("cars", lost=True)
+    assert keys.current("cars/outcomes") == second != first
+    path.write_bytes(content)
+    path.chmod(0o600)
+    epoch.advance()
+    assert keys.key("cars/outcomes", first, "t"), "from a backup it reads again"
+
+
+@pytest.mark.requirement("PRV-02")
+def test_another_projects_file_in_its_place_is_refused(
+    tmp_path: Path, keys: ProjectKeys, declared: Declared, epoch: MemoryEpoch
+) -> None:
+    declared.specs["boats"] = PrivacySpec(basis="consent")
+    cars = keys.current("cars/outcomes") or ""
+    keys.current("boats/outcomes")
+    folder = tmp_path / "keys"
+    (folder / "data-cars.key").rename(folder / "kept")
+    (folder / "data-boats.key").rename(folder / "data-cars.key")
+    (folder / "kept").rename(folder / "data-boats.key")
+    epoch.advance()
+    for use in (
+        lambda: keys.current("cars/outcomes"),
+        lambda: keys.key("cars/outcomes", cars, "t"),
+        lambda: keys.ids("boats"),
+    ):
+        with pytest.raises(Unavailable, match="it is another project's"):
+            use()
+    untagged = [line.rsplit(" ", 1)[0] for line in (folder / "data-boats.key").read_text().splitlines()]
+    (folder / "data-cars.key").write_text("\n".join(untagged))
+    epoch.advance()
+    assert keys.current("cars/outcomes") == cars, "a file of an earlier version has no tag"

@@ -7,6 +7,7 @@ file that was moved to another place does not open there.
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from headrace.core.errors import HeadraceError, NotFound, Unavailable
 from headrace.core.ports import Clock, Epoch
 from headrace.core.project import Project
 from headrace.store.disk import locked, make_folder, write_once
+from headrace.store.keys_in_use import keys_in_use
 
 _KEY_BYTES, _ID_BYTES = 32, 8
 
@@ -34,20 +36,25 @@ class _Kept(NamedTuple):
 class ProjectKeys:
     """Implements ``DataKeys`` with files ``data-<project>.key``, readable by their owner only.
 
-    Each line is a key's id and the key, in hexadecimal; the last line is the one for what is written now.
+    Each line is a key's id, the key, and a tag of the project that it belongs to, in hexadecimal; the last line
+    is the one for what is written now. Lines of earlier versions have no tag.
 
     Args:
         folder: where the other keys are.
+        storage: where the data lies: no first key is made while it names another one.
         in_force: project to what holds for it, such as ``Charters.in_force``.
 
     Example::
 
-        keys = ProjectKeys(home / "keys", charters.in_force, store.epoch, clock)
+        keys = ProjectKeys(home / "keys", store.storage, charters.in_force, store.epoch, clock)
         keys.key("cars/outcomes", keys.current("cars/outcomes"), "table cars/outcomes")
     """
 
-    def __init__(self, folder: Path, in_force: Callable[[str], Project], epoch: Epoch, clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, storage: Path, in_force: Callable[[str], Project], epoch: Epoch, clock: Clock
+    ) -> None:
         self._folder = folder
+        self._storage = storage
         self._in_force = in_force
         self._epoch = epoch
         self._known = Memory(self._find, epoch, clock)
@@ -57,7 +64,8 @@ class ProjectKeys:
         """Id of the key for what is written from now on, made on first use; None: in clear.
 
         Raises:
-            Unavailable: the key file is open to others, damaged, or cannot be read or made.
+            Unavailable: the key file is open to others, damaged, another project's or gone, or cannot be
+                read or made.
         """
         kept = self._known.get(_project(name))
         return next(reversed(kept.keys)) if kept.encrypts else None
@@ -81,16 +89,29 @@ class ProjectKeys:
         """The ids of all keys of a project, the newest last."""
         return list(self._read(project))
 
-    def rotate(self, project: str) -> str:
+    def lost(self, project: str) -> dict[str, Path]:
+        """Ids that files of the project name while its key file is gone, each with such a file."""
+        if self._path(project).exists():
+            return {}
+        used = keys_in_use(self._storage, project)
+        # Another process may have made the first key, and written under it, since we looked.
+        return {} if self._path(project).exists() else used
+
+    def rotate(self, project: str, *, lost: bool = False) -> str:
         """Another key for what is written from now on; returns its id. The old ones stay for reading.
 
+        Args:
+            lost: it is known that the key file is gone, and what it encrypts with it.
+
         Raises:
-            Unavailable: the key file cannot be used.
+            Unavailable: the key file cannot be used, or is gone and nobody said so.
         """
         make_folder(self._folder)
         with locked(self._folder):
+            if not lost:
+                self._require_kept(project)
             content = self._content(project)
-            key_id, line = _new()
+            key_id, line = _new(project)
             try:
                 write_key(self._path(project), content + line)
             except OSError as error:
@@ -104,8 +125,9 @@ class ProjectKeys:
         except NotFound:
             encrypts = False
         if encrypts and not self._path(project).exists():
+            self._require_kept(project)
             try:
-                write_once(self._path(project), _new()[1])
+                write_once(self._path(project), _new(project)[1])
             except (OSError, Unavailable) as error:
                 reason = str(error) if isinstance(error, HeadraceError) else str(error.strerror)
                 raise self._unusable(project, reason) from error
@@ -113,13 +135,27 @@ class ProjectKeys:
 
     def _read(self, project: str) -> dict[str, bytes]:
         try:
-            pairs = [line.split() for line in self._content(project).decode("ascii").splitlines()]
-            keys = {key_id: bytes.fromhex(secret) for key_id, secret in pairs}
+            lines = [line.split() for line in self._content(project).decode("ascii").splitlines()]
+            keys = {key_id: bytes.fromhex(secret) for key_id, secret, *_ in lines}
+            tags = {key_id: tag for key_id, _, *tag in lines}
         except ValueError:
-            keys = {"": b""}
+            keys, tags = {"": b""}, {}
         if any(len(i) != 2 * _ID_BYTES or len(key) != _KEY_BYTES for i, key in keys.items()):
             raise self._unusable(project, "it is damaged")
+        if any(tag not in ([], [_tag(keys[key_id], project)]) for key_id, tag in tags.items()):
+            raise self._unusable(project, "it is another project's")
         return keys
+
+    def _require_kept(self, project: str) -> None:
+        lost = self.lost(project)
+        if lost:
+            first = next(iter(lost.values())).relative_to(self._storage)
+            raise Unavailable(
+                f"{self._path(project)} is not there, and files of project {project!r} are encrypted with "
+                f"{', '.join(lost)}, which was in it (such as {first}). Put the file back from a backup. If "
+                "there is none, what those files hold is lost: say so with "
+                f"'headrace data rotate {project} --lost', and another key is made."
+            )
 
     def _content(self, project: str) -> bytes:
         try:
@@ -149,9 +185,14 @@ class ProjectKeys:
         )
 
 
-def _new() -> tuple[str, bytes]:
-    key_id = secrets.token_hex(_ID_BYTES)
-    return key_id, f"{key_id} {secrets.token_hex(_KEY_BYTES)}\n".encode()
+def _new(project: str) -> tuple[str, bytes]:
+    key_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_bytes(_KEY_BYTES)
+    return key_id, f"{key_id} {secret.hex()} {_tag(secret, project)}\n".encode()
+
+
+def _tag(secret: bytes, project: str) -> str:
+    """Tells whose a key is: another project's file in its place is noticed before anything is written."""
+    return hmac.digest(secret, f"headrace key of {project}".encode(), "sha256").hex()[: 2 * _ID_BYTES]
 
 
 def _project(name: str) -> str:
