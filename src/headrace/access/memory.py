@@ -66,11 +66,10 @@ class Memory(Generic[_Key, _Value]):
     def get(self, key: _Key) -> _Value:
         """The answer for ``key``."""
         kept = self._fresh.now()
-        try:
+        if key in kept:
             return kept[key]
-        except KeyError:
-            found = kept[key] = self._look_up(key)
-            return found
+        found = kept[key] = self._look_up(key)
+        return found
 
     def forget(self, key: _Key) -> None:
         """Look ``key`` up again: this process has changed what concerns nobody else's rights."""

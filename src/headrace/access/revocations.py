@@ -81,7 +81,7 @@ class Revocations:
             names: what it goes by: ``token``, ``family``, ``run``.
         """
         ended = self._known.get(name)
-        return issued_s <= ended.before_s or any(pair in ended.named for pair in names.items())
+        return issued_s <= ended.before_s or not ended.named.isdisjoint(names.items())
 
     def _add(self, name: str, workspace: str, record_id: str, data: dict[str, str]) -> None:
         now = self._clock.now()

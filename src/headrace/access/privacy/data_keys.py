@@ -36,8 +36,8 @@ class _Kept(NamedTuple):
 class ProjectKeys:
     """Implements ``DataKeys`` with files ``data-<project>.key``, readable by their owner only.
 
-    Each line is a key's id, the key, and a tag of the project that it belongs to, in hexadecimal; the last line
-    is the one for what is written now. Lines of earlier versions have no tag.
+    Each line is a key's id, the key, and a tag of the project that it belongs to, in hexadecimal; the last
+    line is the one for what is written now. Lines of earlier versions have no tag.
 
     Args:
         folder: where the other keys are.
