@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from headrace.core.ports import Clock, Epoch
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
+_NOTHING: Any = object()
 
 
 class Fresh(Generic[_Key, _Value]):
@@ -66,10 +67,10 @@ class Memory(Generic[_Key, _Value]):
     def get(self, key: _Key) -> _Value:
         """The answer for ``key``."""
         kept = self._fresh.now()
-        if key in kept:
-            return kept[key]
-        found = kept[key] = self._look_up(key)
-        return found
+        found: Any = kept.get(key, _NOTHING)
+        if found is _NOTHING:
+            found = kept[key] = self._look_up(key)
+        return found  # type: ignore[no-any-return]
 
     def forget(self, key: _Key) -> None:
         """Look ``key`` up again: this process has changed what concerns nobody else's rights."""
