@@ -7,8 +7,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+import headrace
+from headrace.core.settings import read_settings
+from headrace.data.sources import read_file
 from tests.journeys.conftest import Shell
 from tests.journeys.server import client_of, serving
 
@@ -34,7 +38,23 @@ def tensors(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _score_as_online(shell: Shell, client: httpx.Client, table: Path) -> None:
+    """A table that is scored as a whole has the answers that HTTP and a model in this process give."""
+    scored = shell("serve", "batch", "cars", str(table), "--to", "prices.parquet", "--json")
+    assert scored.code == 0, scored.err
+    assert scored.json["n_refused"] == 0
+    out = read_file(shell.folder / "prices.parquet")
+    columns = {name: values for name, values in read_file(table).items() if name in CAR}
+    with headrace.load("cars@live", settings=read_settings(shell.env())) as model:
+        assert model.predict(columns).outputs["predict"] == out["predict"].tolist()
+    first = {name: values[:300].tolist() for name, values in columns.items()}
+    answer = client.post("/api/v1/predict/cars", json={"columns": first})
+    assert answer.status_code == 200, answer.text
+    assert [one["predict"] for one in answer.json()["predictions"]] == out["predict"][:300].tolist()
+
+
 @pytest.mark.requirement("SRV-01")
+@pytest.mark.requirement("SRV-02")
 @pytest.mark.requirement("GAT-07")
 @pytest.mark.requirement("GAT-14")
 @pytest.mark.requirement("REG-02")
@@ -72,6 +92,7 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
         assert counted["requests"] == 1
         live = client.get("/api/v1/projects/cars").json()
         assert release["id"] in str(live)
+        _score_as_online(shell, client, table)
 
     rebuilt = shell("model", "rebuild", "cars@1", "--json")
     assert rebuilt.code == 0, rebuilt.err

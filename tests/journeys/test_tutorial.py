@@ -89,6 +89,7 @@ def test_the_tutorial_does_what_it_says(finished: Finished) -> None:
         "replay-traffic",
         "retrain-automatically",
         "roll-back",
+        "score-a-table",
         "set-rules-for-all-projects",
         "write-a-trainer",
     ],

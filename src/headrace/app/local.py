@@ -10,8 +10,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
 
-import numpy as np
-
 from headrace.app.composition import App, open_app
 from headrace.app.explanations import Explainers, require_few
 from headrace.app.serving import serving_of
@@ -21,6 +19,7 @@ from headrace.core.record import Prediction
 from headrace.core.settings import Settings, read_settings
 from headrace.data.frames import n_rows
 from headrace.data.sources import read_frame
+from headrace.serving.table_values import plain_values
 from headrace.training.explaining import Explanation
 
 _T = TypeVar("_T")
@@ -84,7 +83,9 @@ class LocalModel:
         """
         self._require_open()
         kinds = self.inputs
-        values = {name: _plain(name, column, kinds.get(name)) for name, column in read_frame(frame).items()}
+        values = {
+            name: plain_values(name, column, kinds.get(name)) for name, column in read_frame(frame).items()
+        }
         return self._run(
             self._serving.handler.predict(
                 self._project,
@@ -187,27 +188,3 @@ def load(reference: str, *, settings: Settings | None = None) -> LocalModel:
         model.close()
         raise
     return model
-
-
-def _plain(name: str, column: Any, kind: str | None) -> list[Any]:
-    """The plain values of one column of a table, with ``None`` for every gap."""
-    if column.dtype.kind == "M":
-        texts = np.datetime_as_string(column, unit="us").tolist()
-        return [None if text == "NaT" else f"{text}Z" for text in texts]
-    values: list[Any] = column.tolist()
-    if column.dtype.kind == "f":
-        values = [None if value != value else value for value in values]  # noqa: PLR0124 - that is NaN
-        if kind == "boolean":
-            # A table has no form for true and false with gaps but numbers.
-            values = [bool(value) if value in (0.0, 1.0) else value for value in values]
-    for value in values if column.dtype.kind == "O" else ():
-        if isinstance(value, str) and not value.isascii():
-            _require_utf8(name, value)
-    return values
-
-
-def _require_utf8(name: str, value: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput(f"Input {name!r} holds text that UTF-8 has no form for. Expected text.") from error

@@ -9,6 +9,7 @@ import typer
 
 from headrace.app.active import export_embedded
 from headrace.app.dashboards import write_dashboards
+from headrace.cli.batch import batch
 from headrace.cli.explanation import explain
 from headrace.cli.load_test import load
 from headrace.cli.session import As, Json, print_json, session
@@ -24,6 +25,7 @@ def serve() -> None:
 
 
 app.command("test")(load)
+app.command("batch")(batch)
 app.command("explain")(explain)
 
 

@@ -73,6 +73,19 @@ def read_csv(path: Path) -> dict[str, Array]:
     Raises:
         InvalidInput: empty, no rows, not UTF-8, a duplicate column or a row of another length.
     """
+    with open_engine() as engine:
+        forms = load_csv(engine, path)
+        selected = ", ".join(f"{form} AS c{place}" for place, form in enumerate(forms.values()))
+        fetched = engine.execute(f"SELECT {selected} FROM raw").fetchnumpy()
+        return {name: as_column(fetched[f"c{place}"], name) for place, name in enumerate(forms)}
+
+
+def load_csv(engine: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Load a CSV file as the engine's table ``raw``; by column name, SQL that gives the column its type.
+
+    Raises:
+        InvalidInput: as :func:`read_csv`.
+    """
     import duckdb
 
     _check_utf8(path)
@@ -86,19 +99,14 @@ def read_csv(path: Path) -> dict[str, Array]:
         f"max_line_size = {_LONGEST_LINE_BYTES}"
     )
     trimmed = ", ".join(f"trim(c{i}, ' \t') AS c{i}" for i in range(len(names)))
-    with open_engine() as engine:
-        try:
-            engine.execute(
-                f"CREATE TABLE raw AS SELECT {trimmed} FROM read_csv({literal(str(path))}, {options})"
-            )
-        except duckdb.Error as error:
-            raise InvalidInput(_csv_problem(path, error)) from error
-        found = engine.execute("SELECT count(*) FROM raw").fetchone()
-        if not found or not found[0]:
-            raise InvalidInput(_no_rows(path, header))
-        forms = _column_forms(engine, len(names), mark)
-        fetched = engine.execute(f"SELECT {', '.join(forms)} FROM raw").fetchnumpy()
-        return {name: as_column(fetched[f"c{i}"], name) for i, name in enumerate(names)}
+    try:
+        engine.execute(f"CREATE TABLE raw AS SELECT {trimmed} FROM read_csv({literal(str(path))}, {options})")
+    except duckdb.Error as error:
+        raise InvalidInput(_csv_problem(path, error)) from error
+    found = engine.execute("SELECT count(*) FROM raw").fetchone()
+    if not found or not found[0]:
+        raise InvalidInput(_no_rows(path, header))
+    return dict(zip(names, _column_forms(engine, len(names), mark), strict=True))
 
 
 def _check_utf8(path: Path) -> None:
@@ -186,7 +194,7 @@ def _column_forms(engine: duckdb.DuckDBPyConnection, n_columns: int, mark: str) 
             if facts.least == "":  # a field of spaces, trimmed
                 engine.execute(f"UPDATE raw SET {name} = nullif({name}, '')")
                 facts = _Facts(*(engine.execute(f"SELECT {_FACTS.format(c=name)} FROM raw").fetchone() or ()))
-            forms.append(f"{_form(engine, name, facts, mark)} AS {name}")
+            forms.append(_form(engine, name, facts, mark))
     return forms
 
 

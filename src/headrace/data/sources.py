@@ -80,7 +80,7 @@ def read_frame(frame: Any) -> dict[str, Array]:
             engine.register("frame", frame)
             # A stream of Arrow batches can be read only once.
             engine.execute("CREATE TEMP TABLE kept AS SELECT * FROM frame")
-            return _with_rows(_select_typed(engine, "kept"), "The table")
+            return _with_rows(_fetched(engine, typed_forms(engine, "kept")), "The table")
         except (duckdb.Error, TypeError) as error:
             raise InvalidInput(
                 f"A {type(frame).__module__}.{type(frame).__qualname__} cannot be read as a table "
@@ -115,18 +115,27 @@ def _with_rows(table: dict[str, Array], what: str) -> dict[str, Array]:
 
 
 def _read_parquet(path: Path) -> dict[str, Array]:
+    with open_engine() as engine:
+        return _with_rows(_fetched(engine, load_parquet(engine, path)), path.name)
+
+
+def load_parquet(engine: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Open a Parquet file as the engine's view ``typed``; by column name, SQL that gives the column its type.
+
+    Raises:
+        InvalidInput: it is none, or two columns have the same name.
+    """
     import duckdb
 
-    with open_engine() as engine:
-        try:
-            source = f"read_parquet({literal(str(path))})"
-            fields = engine.execute(f"SELECT name, num_children FROM parquet_schema({literal(str(path))})")
-            check_names(_top_level(fields.fetchall()), path.name)
-            return _with_rows(_select_typed(engine, source), path.name)
-        except duckdb.Error as error:
-            raise InvalidInput(
-                f"{path.name} cannot be read as Parquet: {first_line(error)} Write it again."
-            ) from error
+    try:
+        source = f"read_parquet({literal(str(path))})"
+        fields = engine.execute(f"SELECT name, num_children FROM parquet_schema({literal(str(path))})")
+        check_names(_top_level(fields.fetchall()), path.name)
+        return typed_forms(engine, source)
+    except duckdb.Error as error:
+        raise InvalidInput(
+            f"{path.name} cannot be read as Parquet: {first_line(error)} Write it again."
+        ) from error
 
 
 def _top_level(fields: list[tuple[str, int | None]]) -> list[str]:
@@ -142,15 +151,18 @@ def _top_level(fields: list[tuple[str, int | None]]) -> list[str]:
     return names
 
 
-def _select_typed(engine: duckdb.DuckDBPyConnection, source: str) -> dict[str, Array]:
-    """A typed relation as a table: numbers as float64, times in UTC, everything odd as text."""
+def typed_forms(engine: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
+    """Make ``source`` the engine's view ``typed``; by column name, SQL that gives the column its type:
+    numbers as float64, times in UTC, everything odd as text."""
     engine.execute(f"CREATE TEMP VIEW typed AS SELECT * FROM {source}")
     described = engine.execute("DESCRIBE typed").fetchall()
-    forms = []
-    for place, (name, kind, *_) in enumerate(described):
-        forms.append(f"{_typed_form(engine, quoted(name), kind)} AS c{place}")
-    fetched = engine.execute(f"SELECT {', '.join(forms)} FROM typed").fetchnumpy()
-    return {str(row[0]): as_column(fetched[f"c{i}"], str(row[0])) for i, row in enumerate(described)}
+    return {str(name): _typed_form(engine, quoted(name), kind) for name, kind, *_ in described}
+
+
+def _fetched(engine: duckdb.DuckDBPyConnection, forms: Mapping[str, str]) -> dict[str, Array]:
+    selected = ", ".join(f"{form} AS c{place}" for place, form in enumerate(forms.values()))
+    fetched = engine.execute(f"SELECT {selected} FROM typed").fetchnumpy()
+    return {name: as_column(fetched[f"c{place}"], name) for place, name in enumerate(forms)}
 
 
 def _typed_form(engine: duckdb.DuckDBPyConnection, name: str, kind: str) -> str:

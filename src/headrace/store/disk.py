@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.core.errors import InvalidInput, Unavailable
+from headrace.core.errors import Conflict, InvalidInput, Unavailable
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,127}")
 
@@ -67,11 +67,18 @@ def sync_file(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other threads and processes; the lock of a killed process is free at once."""
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder against other threads and processes; the lock of a killed process is free at once.
+
+    Raises:
+        Conflict: another holds it, and ``wait`` is false.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(f"Another process works in {folder}. Wait until it has ended.") from error
         yield
     finally:
         os.close(descriptor)
