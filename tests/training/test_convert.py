@@ -13,7 +13,8 @@ from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
 from headrace.training.baselines import ColumnModel, ConstantModel, DifferenceModel
 from headrace.training.convert import Unconvertible, to_onnx
-from headrace.training.trees import read_trees
+from headrace.training.engines import OnnxEngine
+from headrace.training.fitted_trees import read_trees
 
 N_FEATURES = 6
 CODES = 5
@@ -324,3 +325,23 @@ def test_an_estimator_of_other_features_is_refused() -> None:
     X = features(60, gaps=False)
     with pytest.raises(InvalidInput, match="fitted on 2 features, but data.X has 6"):
         to_onnx(Ridge().fit(X[:, [0, 3]], target(X, 0)), n_features=N_FEATURES, task="regression")
+
+
+@pytest.mark.requirement("DEP-09")
+@pytest.mark.parametrize("kind", ["OLS", "WLS", "RLM", "QuantReg", "identity", "log", "logit"])
+def test_linear_results_of_statsmodels_become_a_graph(kind: str) -> None:
+    import statsmodels.api as sm
+
+    random = np.random.default_rng(0)
+    X = np.column_stack([np.ones(200), random.normal(size=(200, 2))])
+    y = np.exp(X @ [1.0, 0.3, -0.2]) + random.random(200)
+    if kind == "logit":
+        results = sm.GLM((y > np.median(y)).astype(float), X, family=sm.families.Binomial()).fit()
+    elif kind in ("identity", "log"):
+        family = sm.families.Gaussian() if kind == "identity" else sm.families.Poisson()
+        results = sm.GLM(y, X, family=family).fit()
+    else:
+        results = getattr(sm, kind)(y, X).fit()
+    session = OnnxEngine(to_onnx(results, n_features=3, task="regression"), 3, classifies=False)
+    fresh = random.normal(size=(50, 3)) * 3
+    np.testing.assert_allclose(session.ask(fresh), results.predict(fresh), rtol=1e-12, atol=1e-15)

@@ -90,7 +90,8 @@ def compile_pipeline(model: Any, inputs: Sequence[tuple[str, str]]) -> Compiled:
         estimator = last
     if estimator is None or isinstance(estimator, str):
         raise Unreadable("the pipeline ends in no estimator")
-    fitted = getattr(estimator, "n_features_in_", len(symbols))
+    # CatBoost says 0 of a model that it has read from a file.
+    fitted = getattr(estimator, "n_features_in_", 0) or len(symbols)
     if fitted != len(symbols):
         raise Unreadable(f"{_kind(estimator)} takes {fitted} columns, its preparation gives {len(symbols)}")
     plan = _plan(symbols, [name for name, _ in inputs])

@@ -6,13 +6,14 @@ Trees and linear models become graphs in double precision, as their libraries co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
 from headrace.training.baselines import ColumnModel, ConstantModel, DifferenceModel
+from headrace.training.fitted_trees import read_trees
 from headrace.training.graphs import (
     INPUT,
     OPSET,
@@ -23,7 +24,7 @@ from headrace.training.graphs import (
     linear_model,
     trees_model,
 )
-from headrace.training.trees import Link, read_trees
+from headrace.training.trees import Link
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 _ML_OPSET = 3
 _NARROWED = "X_float"
 _SUPPORTED = (
-    "Return a scikit-learn estimator or Pipeline, a LightGBM estimator, or one of headrace's baselines."
+    "Return a scikit-learn estimator or Pipeline, one of LightGBM, XGBoost or CatBoost, a linear model of "
+    "statsmodels, or one of headrace's baselines."
 )
 _STRAIGHT = frozenset(
     "ARDRegression BayesianRidge ElasticNet ElasticNetCV HuberRegressor Lars LarsCV Lasso LassoCV LassoLars "
@@ -39,6 +41,7 @@ _STRAIGHT = frozenset(
     "OrthogonalMatchingPursuitCV PassiveAggressiveRegressor QuantileRegressor Ridge RidgeCV SGDRegressor "
     "TheilSenRegressor".split()
 )
+_STATSMODELS = {**dict.fromkeys("GLS GLSAR OLS QuantReg RLM WLS".split(), "identity"), "Logit": "sigmoid"}
 _LOGISTIC = frozenset("LinearDiscriminantAnalysis LogisticRegression LogisticRegressionCV".split())
 
 
@@ -56,7 +59,7 @@ def to_onnx(estimator: Any, *, n_features: int, task: Task) -> bytes:
         InvalidInput: the estimator expects other features.
         Unconvertible: it has no equal in ONNX.
     """
-    fitted = getattr(estimator, "n_features_in_", n_features)
+    fitted = getattr(estimator, "n_features_in_", 0) or n_features
     if fitted != n_features:
         raise InvalidInput(
             f"{kind_of_model(estimator)} was fitted on {fitted} features, but data.X has {n_features}. Fit "
@@ -74,8 +77,10 @@ def kind_of_model(estimator: Any) -> str:
 
 
 def read_linear(estimator: Any) -> Linear | None:
-    """Weights of a fitted linear model of scikit-learn; None where it is something else."""
+    """Weights of a fitted linear model of scikit-learn or statsmodels; None where it is something else."""
     name = type(estimator).__name__
+    if type(estimator).__module__.partition(".")[0] == "statsmodels":
+        return _read_statsmodels(estimator)
     if type(estimator).__module__.partition(".")[0] != "sklearn":
         return None
     link: Link
@@ -90,6 +95,17 @@ def read_linear(estimator: Any) -> Linear | None:
     weights = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64)).T
     base = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64).ravel(), (weights.shape[1],))
     return Linear(weights=weights, base=base, link=link)
+
+
+def _read_statsmodels(results: Any) -> Linear | None:
+    """Results of a model without a constant of its own, as they predict: from the columns that were given."""
+    name = type(results.model).__name__
+    known = _STATSMODELS if name != "GLM" else {"Identity": "identity", "Log": "exp", "Logit": "sigmoid"}
+    link = known.get(name if name != "GLM" else type(results.model.family.link).__name__)
+    if link is None or getattr(results.model, "formula", None) is not None:
+        return None
+    weights = np.asarray(results.params, dtype=np.float64).reshape(-1, 1)
+    return Linear(weights=weights, base=np.zeros(1), link=cast("Link", link))
 
 
 def _converted(estimator: Any, n_features: int, *, classifies: bool) -> ModelProto:

@@ -24,11 +24,12 @@ from headrace.data.encoding import Encoding
 from headrace.data.history import History
 from headrace.training.compiling import Compiled, compile_pipeline
 from headrace.training.convert import Unconvertible, kind_of_model, to_onnx
+from headrace.training.fitted_trees import read_trees
 from headrace.training.original import Original
 from headrace.training.package import PackageInfo, PackageScorer, build_package, load_scorer
 from headrace.training.preparing import FLOAT32, apply_steps
 from headrace.training.tables import column_names, to_frame
-from headrace.training.trees import Trees, read_trees
+from headrace.training.trees import Trees
 
 _BISECTIONS = 400
 _BUDGET = Budget()

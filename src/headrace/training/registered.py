@@ -7,7 +7,7 @@ It is a folder that MLflow 2 or 3 has written (``MLmodel``), or one that MLServe
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +23,13 @@ MEDIA_TYPE = "application/vnd.headrace.mlflow-model+zip"
 TRAINER = "headrace.registered"
 """What stands for a trainer in the recipe of a run whose model was made elsewhere."""
 WHERE = "the registered model"
-_FLAVOURS = {"sklearn": "pickled_model", "lightgbm": "data"}
+_FLAVOURS = {"sklearn": "pickled_model", "lightgbm": "data", "xgboost": "data", "catboost": "data"}
 """Flavour of MLflow to the key that names its file."""
 _RUNTIMES = {
     "mlserver_sklearn.SKLearnModel": ("sklearn", ("model.joblib", "model.pickle", "model.pkl")),
     "mlserver_lightgbm.LightGBMModel": ("lightgbm", ("model.bst",)),
+    "mlserver_xgboost.XGBoostModel": ("xgboost", ("model.bst", "model.json", "model.ubj")),
+    "mlserver_catboost.CatboostModel": ("catboost", ("model.cbm", "model.bin")),
 }
 """Runtime of MLServer to flavour and the files that it looks for where the settings name none."""
 _OF_MLFLOW = "mlserver_mlflow.MLflowRuntime"
@@ -84,8 +86,8 @@ def load_registered(folder: Path, inputs: Sequence[str]) -> Any:
     flavour, path = _located(folder)
     if path.suffix == ".skops":
         estimator = _load_skops(path)
-    elif flavour == "lightgbm" and not _is_pickle(path):
-        estimator = _load_booster(path)
+    elif flavour in _OWN_FORMS and path.read_bytes()[:4].startswith(_OWN_FORMS[flavour].begins):
+        estimator = _OWN_FORMS[flavour].load(path)
     else:
         estimator = load_pickle(path)
     named = column_names(estimator)
@@ -107,8 +109,9 @@ def _of_mlflow(folder: Path) -> _Located:
     flavour = next((name for name in _FLAVOURS if name in flavours), None)
     if flavour is None:
         raise InvalidInput(
-            f"The registered model has the flavours {sorted(flavours)}. Expected sklearn or lightgbm: log it "
-            "with mlflow.sklearn.log_model or mlflow.lightgbm.log_model."
+            f"The registered model has the flavours {sorted(flavours)}. Expected one of "
+            f"{', '.join(_FLAVOURS)}: log it with such as mlflow.sklearn.log_model. What is a program, or a "
+            "pickle of other classes, is trained by a trainer in project.py instead."
         )
     return _Located(flavour, _inside(folder, str(flavours[flavour].get(_FLAVOURS[flavour], ""))))
 
@@ -144,11 +147,6 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) != b"tree"
-
-
 def _load_booster(path: Path) -> Any:
     """A booster in LightGBM's own text form, which holds no code."""
     try:
@@ -158,6 +156,48 @@ def _load_booster(path: Path) -> Any:
             "Reading this model needs LightGBM. Install it with: pip install 'headrace[ml]'"
         ) from error
     return Booster(model_file=str(path))
+
+
+def _load_xgboost(path: Path) -> Any:
+    """A model in XGBoost's JSON or UBJSON, which hold no code."""
+    try:
+        from xgboost import Booster, XGBClassifier, XGBRegressor
+    except ImportError as error:
+        raise InvalidInput(
+            "Reading this model needs XGBoost. Install it with: pip install 'headrace[xgboost]'"
+        ) from error
+    config = json.loads(Booster(model_file=str(path)).save_config())
+    objective = str(config["learner"]["objective"]["name"])
+    estimator: Any = XGBClassifier() if objective.startswith(("binary:", "multi:")) else XGBRegressor()
+    estimator.load_model(path)
+    return estimator
+
+
+def _load_catboost(path: Path) -> Any:
+    """A model in CatBoost's own form, which holds no code."""
+    try:
+        from catboost import CatBoost, CatBoostClassifier, CatBoostRegressor
+    except ImportError as error:
+        raise InvalidInput(
+            "Reading this model needs CatBoost. Install it with: pip install 'headrace[catboost]'"
+        ) from error
+    classes = CatBoost().load_model(str(path)).classes_
+    estimator: Any = CatBoostClassifier() if len(classes) else CatBoostRegressor()
+    return estimator.load_model(str(path))
+
+
+class _OwnForm(NamedTuple):
+    """A library's own form of a model: how its files begin, and what reads them."""
+
+    begins: bytes
+    load: Callable[[Path], Any]
+
+
+_OWN_FORMS = {
+    "lightgbm": _OwnForm(b"tree", _load_booster),
+    "xgboost": _OwnForm(b"{", _load_xgboost),
+    "catboost": _OwnForm(b"CBM1", _load_catboost),
+}
 
 
 def _load_skops(path: Path) -> Any:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 def column_names(estimator: Any) -> list[str]:
     """The columns that an estimator was fitted on by name; empty where it was fitted on an array."""
-    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
-    # LightGBM names the columns of an array itself.
-    return [] if names == [f"Column_{place}" for place in range(len(names))] else names
+    # CatBoost has a name of its own for it.
+    own = getattr(estimator, "feature_names_", None)
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", () if own is None else own)]
+    # LightGBM and CatBoost name the columns of an array themselves.
+    places = range(len(names))
+    return [] if names in ([f"Column_{place}" for place in places], list(map(str, places))) else names
 
 
 def to_frame(columns: Columns, names: Sequence[str]) -> pd.DataFrame:
