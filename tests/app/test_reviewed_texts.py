@@ -24,7 +24,7 @@ from headrace.app.composition import App
 from headrace.app.controls import RULES
 from headrace.app.policies import POLICY
 from headrace.app.reviewed_texts import ReviewedTexts
-from headrace.core.errors import Conflict, Denied, NotFound
+from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.identity import PolicyText
 from tests.app.team import Team, home, new_team
 
@@ -65,6 +65,18 @@ def test_a_text_comes_into_force_and_the_one_before_it_comes_back(team: Team, ki
     assert [text.state for text in kind.versions(app, dev)] == ["superseded", "live", "waiting"]
     assert kind.show(app, dev, 0).state == "superseded"
     assert "-" in kind.difference(app, dev, 1)
+
+
+@pytest.mark.requirement("GOV-16")
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\x1b[2K", "\u200b"])
+def test_a_text_holds_nothing_that_a_reviewer_does_not_see(
+    team: Team, kind: ReviewedTexts, hidden: str
+) -> None:
+    mark = "//" if kind is POLICY else "#"
+    with pytest.raises(InvalidInput, match="not seen as they are|special characters"):
+        kind.propose(team.app, team["dev"], f"{text_of(kind, 1)}{mark} a{hidden}b\n")
+    seen = text_of(kind, 1).replace("\n", "\r\n") + f"{mark} für\talle\n"
+    assert kind.propose(team.app, team["dev"], seen).version == 1
 
 
 @pytest.mark.requirement("GOV-02", "GOV-16")

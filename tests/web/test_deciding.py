@@ -104,6 +104,22 @@ def test_what_waits_is_decided_by_those_who_may(own_site: Site) -> None:
     assert gone.status_code == 409
 
 
+@pytest.mark.requirement("GOV-01")
+def test_a_reason_does_not_turn_the_page_that_somebody_decides_by(own_site: Site) -> None:
+    odd = "refused \u202edevorppa\u2066<b>\x1b[2K"
+    html = {"accept": "text/html"}
+    flagged = own_site.post("/flag", by=VIEWER, data={"name": "grace", "why": odd}, headers=html)
+    assert flagged.status_code == 303
+    (address,) = re.findall(
+        r'href="(/incidents/[^"]+)">vera finds something about grace', own_site.page("/incidents").text
+    )
+    for path in (address, "/incidents", "/audit"):
+        page = own_site.page(path).text
+        assert not set(page) & {"\u202e", "\u2066"}
+        assert "<b>" not in page
+    assert "refused \\u202edevorppa\\u2066&lt;b&gt;" in own_site.page(address).text
+
+
 @pytest.mark.requirement("IDN-10")
 def test_what_somebody_flags_is_looked_into_and_closed(own_site: Site) -> None:
     html = {"accept": "text/html"}

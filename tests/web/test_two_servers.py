@@ -18,10 +18,11 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from headrace.access.credentials import GrantRefused
 from headrace.access.networks import Place, network_of, place_of
+from headrace.access.refresh import REPEAT_S
 from headrace.access.tries import MOST, TooManyTries
 from headrace.app import credentials, incidents, proving
 from headrace.app.composition import App, open_app
-from headrace.core.errors import Conflict, HeadraceError
+from headrace.core.errors import Conflict, HeadraceError, Unauthenticated
 from headrace.core.identity import Principal, Session
 from headrace.core.settings import Settings
 from headrace.store import open_store
@@ -212,6 +213,50 @@ def test_a_second_factor_begun_at_one_is_finished_at_the_other(pair: Pair) -> No
     proved = pair.servers[0].parts.sessions.find(cookie)
     assert proved is not None
     assert proved.session.proof == "code"
+
+
+@pytest.mark.requirement("MCP-04")
+def test_a_refresh_token_that_comes_to_each_server_once_ends_its_family_at_both(pair: Pair) -> None:
+    ann = pair.people("ann")
+    here, there = pair.apps
+    issued, begun = credentials.issue_refresh_token(here, ann)
+    assert [app.tokens.verify(issued.text).name for app in pair.apps] == ["ann", "ann"]
+    following = here.access.refreshing.use(begun.text)
+    renewed = here.tokens.issue(ann, family=following.family)
+    pair.clock.advance(REPEAT_S + 1)
+    with pytest.raises(GrantRefused, match="a second time"):
+        there.access.refreshing.use(begun.text)
+    for app in pair.apps:
+        with pytest.raises(GrantRefused, match="has ended"):
+            app.access.refreshing.use(following.text)
+        for text in (issued.text, renewed):
+            with pytest.raises(Unauthenticated, match="revoked"):
+                app.tokens.verify(text)
+    (raised,) = incidents.incidents(here, ann)
+    assert (raised.kind, raised.subject) == ("token_reuse", "ann")
+
+
+@pytest.mark.requirement("MCP-04")
+def test_of_two_servers_that_are_shown_one_refresh_token_at_one_instant_one_line_goes_on(pair: Pair) -> None:
+    ann = pair.people("ann")
+    _, begun = credentials.issue_refresh_token(pair.apps[0], ann)
+    done = _at_once(*(partial(app.access.refreshing.use, begun.text) for app in pair.apps))
+    named = {one.text for one in done if not isinstance(one, HeadraceError)}
+    assert len(named) == 1, "whoever repeats it at once is told the same successor, or to try again"
+    following = pair.apps[0].access.refreshing.use(named.pop())
+    assert pair.apps[1].access.refreshing.use(following.text).name == "ann"
+
+
+@pytest.mark.requirement("MCP-04")
+def test_a_token_that_is_revoked_at_one_server_is_refused_at_the_other_at_once(pair: Pair) -> None:
+    ann = pair.people("ann")
+    here, there = pair.apps
+    token = here.tokens.mint(ann)
+    assert there.tokens.verify(token.text).name == "ann"
+    here.access.revocations.end(ann, "token", token.id)
+    for app in pair.apps:
+        with pytest.raises(Unauthenticated, match="revoked"):
+            app.tokens.verify(token.text)
 
 
 @pytest.mark.requirement("MCP-03")

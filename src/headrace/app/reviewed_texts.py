@@ -16,8 +16,9 @@ from headrace.access.resources import policy_id
 from headrace.access.reviewed_texts import Approve, Refuse, Supersede, transition
 from headrace.app.composition import App
 from headrace.core.canonical import digest_bytes
-from headrace.core.errors import Conflict, IllegalTransition, NotFound
+from headrace.core.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from headrace.core.identity import Decision, PolicyText, Principal
+from headrace.core.text import printable
 
 
 class Present(NamedTuple):
@@ -139,9 +140,10 @@ class ReviewedTexts:
         """Put a text up for review. It changes nothing until somebody else has approved it.
 
         Raises:
-            InvalidInput, GateFailed, Conflict: as ``examine`` does.
+            InvalidInput, GateFailed, Conflict: as ``examine`` does; or it holds what nobody sees.
         """
         permitted = self.examine(app, me, text)
+        _check_visible(text)
         digest, subject = digest_bytes(text.encode()), self.subject_of(me.workspace)
         while True:
             version = 1 + max((known.version for known in self._texts(app, me.workspace)), default=0)
@@ -256,3 +258,13 @@ class ReviewedTexts:
                 f"List them: {self.command} ls"
             )
         return found
+
+
+def _check_visible(text: str) -> None:
+    """Whoever approves a text has to see what is in it: nothing turns its direction or moves a cursor."""
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if (shown := printable(line.replace("\t", " "))) != line.replace("\t", " "):
+            raise InvalidInput(
+                f"Line {number} holds characters that are not seen as they are: {shown[:200]!r}. "
+                "Expected plain text: take them out."
+            )

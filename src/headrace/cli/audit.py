@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import auditing, exporting
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InternalError
 from headrace.store.seal_file import read_seals
 
@@ -70,13 +70,13 @@ def verify(
             }
         )
         return
-    typer.echo(f"{verified.n_entries} entries, chain intact.")
+    say(f"{verified.n_entries} entries, chain intact.")
     if seal is not None:
         typer.echo(
             f"Sealed up to entry {seal.sequence} ({seal.at:%Y-%m-%d %H:%M:%S} UTC, seal {seal.number})."
         )
     if copy:
-        typer.echo(f"The {len(copy)} seals in {seals} are the same here.")
+        say(f"The {len(copy)} seals in {seals} are the same here.")
 
 
 @app.command("seal")
@@ -89,7 +89,7 @@ def seal(as_name: As = None, as_json: Json = False) -> None:
     elif made is None:
         typer.echo("Nothing has happened yet.")
     else:
-        typer.echo(f"Sealed up to entry {made.sequence} (seal {made.number}).")
+        say(f"Sealed up to entry {made.sequence} (seal {made.number}).")
 
 
 @app.command("export")
@@ -116,7 +116,7 @@ def export(
     if as_json:
         print_json({"file": str(to), "entries": n_written})
     else:
-        typer.echo(f"{n_written} entries added to {to}.")
+        say(f"{n_written} entries added to {to}.")
 
 
 @keys.command("ls")
@@ -140,7 +140,7 @@ def rotate(as_name: As = None, as_json: Json = False) -> None:
     if as_json:
         print_json({"key": name})
     else:
-        typer.echo(f"Seals are signed with the key {name} from now on.")
+        say(f"Seals are signed with the key {name} from now on.")
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -8,7 +8,7 @@ import typer
 
 from headrace.app.compliance import check_project
 from headrace.cli.exits import end_with
-from headrace.cli.session import As, Json, print_json, session
+from headrace.cli.session import As, Json, print_json, say, session
 from headrace.core.errors import GateFailed
 from headrace.projects.charter import load_project
 from headrace.projects.compliance import Compliance
@@ -45,12 +45,12 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         )
     else:
         for item in items:
-            typer.echo(f"  {'ok ' if item.ticked else '-- '} {item.name:<14} {item.detail}")
+            say(f"  {'ok ' if item.ticked else '-- '} {item.name:<14} {item.detail}")
             if item.next_step:
-                typer.echo(f"      next: {item.next_step}")
+                say(f"      next: {item.next_step}")
         print_compliance(compliance)
         for one in waiting:
-            typer.echo(f"  waits for approval: {one}")
+            say(f"  waits for approval: {one}")
     problems = [item.name for item in items if not item.ticked]
     if missing_trainers:
         problems.append(f"trainers missing in project.py: {', '.join(sorted(missing_trainers))}")
@@ -65,9 +65,9 @@ def print_compliance(found: Compliance) -> None:
     """Each control of the risk tier in a line, and what to do about those that are not met."""
     rules = f"rules version {found.rules_version}" if found.rules_version else "Headrace's own rules"
     people = f"{found.approvals} {'approval' if found.approvals == 1 else 'approvals'}"
-    typer.echo(f"{found.tier} risk, {people}, {rules}")
+    say(f"{found.tier} risk, {people}, {rules}")
     for one in found.findings:
         by = f" (waiver {one.waiver})" if one.waiver else ""
-        typer.echo(f"  {one.status:<10} {one.control:<18} {one.detail}{by}")
+        say(f"  {one.status:<10} {one.control:<18} {one.detail}{by}")
         if one.next_step:
-            typer.echo(f"      next: {one.next_step}")
+            say(f"      next: {one.next_step}")

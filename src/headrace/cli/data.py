@@ -10,7 +10,7 @@ from headrace.app import catalogue as sources
 from headrace.app import encrypting, tokenising
 from headrace.app.retaining import retain as retain_project
 from headrace.app.workflows import launch
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(
     add_completion=False,
@@ -85,10 +85,10 @@ def show(
     if as_json:
         print_json(found)
         return
-    typer.echo(f"{found.name}: {found.documentation}")
-    typer.echo(f"  ask      {found.owner} at {found.contact}")
-    typer.echo(f"  from     {found.source}   kept in {found.location or 'no snapshot yet'}")
-    typer.echo(f"  basis    {found.basis}, answers are kept for {found.retention_days} days")
+    say(f"{found.name}: {found.documentation}")
+    say(f"  ask      {found.owner} at {found.contact}")
+    say(f"  from     {found.source}   kept in {found.location or 'no snapshot yet'}")
+    say(f"  basis    {found.basis}, answers are kept for {found.retention_days} days")
     print_table(
         ("COLUMN", "USE", "KIND", "KEPT", "WHY"),
         [(one.name, one.use, one.kind, one.kept, one.why) for one in found.fields],
@@ -138,12 +138,12 @@ def erase(
     )
     for one in done.snapshots:
         learnt = f"; learnt from by {', '.join(one.models)}, which cannot be rebuilt" if one.models else ""
-        typer.echo(f"  snapshot {one.snapshot}: {one.rows:,} rows{learnt}")
+        say(f"  snapshot {one.snapshot}: {one.rows:,} rows{learnt}")
     for digest in done.archives:
-        typer.echo(f"  raw original {digest}: {'deleted' if raw else 'still holds it; delete it with --raw'}")
+        say(f"  raw original {digest}: {'deleted' if raw else 'still holds it; delete it with --raw'}")
     for text in done.not_searched:
-        typer.echo(f"  not searched: {text}")
-    typer.echo(f"Proof: headrace audit ls, subject {done.subject}")
+        say(f"  not searched: {text}")
+    say(f"Proof: headrace audit ls, subject {done.subject}")
 
 
 @app.command()
@@ -180,9 +180,9 @@ def encrypt(
     if as_json:
         print_json(done)
         return
-    typer.echo(f"Answers and labels of {done.project} are {_kept(done.key)}.")
+    say(f"Answers and labels of {done.project} are {_kept(done.key)}.")
     if done.snapshots:
-        typer.echo(f"{done.snapshots} snapshots keep the files that they were taken with.")
+        say(f"{done.snapshots} snapshots keep the files that they were taken with.")
 
 
 @app.command()
@@ -200,11 +200,11 @@ def rotate(
     if as_json:
         print_json(done)
     else:
-        typer.echo(f"From now on, data of {done.project} is {_kept(done.key)}.")
+        say(f"From now on, data of {done.project} is {_kept(done.key)}.")
         if lost:
             typer.echo("What was written under the lost key cannot be read again.")
             return
-        typer.echo(f"Bring the old data under it with: headrace data encrypt {done.project}")
+        say(f"Bring the old data under it with: headrace data encrypt {done.project}")
 
 
 @app.command()

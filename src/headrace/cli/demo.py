@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from headrace.app.demo import Demonstration, DemoReport
-from headrace.cli.session import Json, print_json
+from headrace.cli.session import Json, print_json, say
 
 app = typer.Typer(add_completion=False)
 _PIPED_COLUMNS = 160
@@ -37,7 +37,8 @@ def demo(
     else:
         _print(report)
     if not once and report.server is not None:
-        typer.echo(f"\nThe server is up at {report.server.url} - sign in: {report.server.link}", err=as_json)
+        server = report.server
+        say(f"\nThe server is up at {server.url} - sign in: {server.link}", err=as_json, lines=True)
         typer.echo("Ctrl-C ends it.", err=as_json)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         report.server.wait()
@@ -53,7 +54,7 @@ class _Teller:
     def __call__(self, step: str, note: str = "", share: float | None = None) -> None:
         """One line per step; ``share`` between 0 and 1 where it is known."""
         if self._bar.disable and (step not in self._tasks or share == 1.0):
-            typer.echo(f"{step}: {note}", err=True)
+            say(f"{step}: {note}", err=True)
         if step not in self._tasks:
             self._tasks[step] = self._bar.add_task(step, total=1.0, note=note)
         self._bar.update(self._tasks[step], completed=share or 0.0, note=note)

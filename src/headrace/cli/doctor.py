@@ -6,7 +6,7 @@ import typer
 
 from headrace.app.health import examine
 from headrace.cli.exits import end_with
-from headrace.cli.session import As, Json, print_json, session
+from headrace.cli.session import As, Json, print_json, say, session
 from headrace.core.errors import GateFailed
 
 app = typer.Typer(add_completion=False)
@@ -21,7 +21,7 @@ def doctor(as_name: As = None, as_json: Json = False) -> None:
         print_json(findings)
     else:
         for finding in findings:
-            typer.echo(f"  {'ok ' if finding.healthy else '-- '} {finding.name:<12} {finding.detail}")
+            say(f"  {'ok ' if finding.healthy else '-- '} {finding.name:<12} {finding.detail}")
     ill = [finding.name for finding in findings if not finding.healthy]
     if ill:
         end_with(GateFailed(f"Not healthy: {', '.join(ill)}."), as_json=as_json)

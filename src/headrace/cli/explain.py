@@ -11,7 +11,7 @@ from headrace.app import policies
 from headrace.app.explaining import explain, reach
 from headrace.cli.exits import GATE_FAILED
 from headrace.cli.reviewed_texts import read_text
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import GateFailed
 
 
@@ -33,7 +33,7 @@ def try_examples(
             raise typer.Exit(GATE_FAILED)
         raise GateFailed(policies.failures(tested.failed))
     if not as_json:
-        typer.echo(f"All {tested.examples} examples hold.")
+        say(f"All {tested.examples} examples hold.")
 
 
 def explain_decision(
@@ -54,17 +54,17 @@ def explain_decision(
         print_json(found)
         return
     may = "may" if found.allowed else "may not"
-    typer.echo(f"{principal} (roles: {', '.join(found.roles) or 'none'}) {may} {action} on {resource}.")
+    say(f"{principal} (roles: {', '.join(found.roles) or 'none'}) {may} {action} on {resource}.")
     for rule in found.rules:
-        typer.echo(f"\nRule {rule.name!r}, line {rule.line}:\n{rule.text}")
+        say(f"\nRule {rule.name!r}, line {rule.line}:\n{rule.text}", lines=True)
     if not found.rules and not found.allowed:
         typer.echo("No rule permits it.")
     if found.note:
         typer.echo(found.note)
     for held in found.grants:
-        typer.echo(f"Grant {held.id}: {held.role} on {held.resource}, until {held.ends_at:%H:%M} UTC.")
-    typer.echo(f"\nRoles that would suffice: {', '.join(found.would_suffice) or 'none'}.")
-    typer.echo(f"Policy version {found.version} ({found.policy[:12]}).")
+        say(f"Grant {held.id}: {held.role} on {held.resource}, until {held.ends_at:%H:%M} UTC.")
+    say(f"\nRoles that would suffice: {', '.join(found.would_suffice) or 'none'}.", lines=True)
+    say(f"Policy version {found.version} ({found.policy[:12]}).")
 
 
 def list_reach(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.explanations import Explainers, explain_answer
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.training.explaining import Contributions, Explanation
 
 _BAR = 24
@@ -27,14 +27,14 @@ def explain(
         return
     for index, row in enumerate(found.rows):
         if len(found.rows) > 1:
-            typer.echo(f"Row {index}")
+            say(f"Row {index}")
         _print_row(found, row)
 
 
 def _print_row(found: Explanation, row: Contributions) -> None:
     """The largest contribution first, each with a bar."""
     what = found.scale.replace("_", " ") + ("" if row.of is None else f" of {row.of}")
-    typer.echo(f"{what}: {row.value:.6g}, where {found.background_rows} training rows have {row.base:.6g}")
+    say(f"{what}: {row.value:.6g}, where {found.background_rows} training rows have {row.base:.6g}")
     ordered = sorted(row.contributions.items(), key=lambda one: -abs(one[1]))
     most = max((abs(value) for _, value in ordered), default=0.0) or 1.0
     errors = row.standard_errors

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import linking, proving
-from headrace.cli.session import As, Code, Json, print_json, print_table, session
+from headrace.cli.session import As, Code, Json, print_json, print_table, say, session
 
 app = typer.Typer(no_args_is_help=True, help="Second factors: who has which, and what to do about a loss.")
 Name = Annotated[str, typer.Argument(help="Name of the person.")]
@@ -66,7 +66,7 @@ def link(
     if as_json:
         print_json({"principal": name, "issuer": issuer, "subject": subject})
     else:
-        typer.echo(f"{name} may sign in at {issuer}.")
+        say(f"{name} may sign in at {issuer}.")
 
 
 def unlink(
@@ -83,7 +83,7 @@ def unlink(
     if as_json:
         print_json({"principal": name, "issuer": issuer, "subject": subject})
     else:
-        typer.echo(f"{name} may no longer sign in at {issuer} as {subject}.")
+        say(f"{name} may no longer sign in at {issuer} as {subject}.")
 
 
 def _day(moment: datetime) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from headrace.app import grants
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.identity import ROLES, Grant
 
 app = typer.Typer(no_args_is_help=True, help="Roles for a while.")
@@ -110,6 +110,6 @@ def _print(grant: Grant, as_json: bool) -> None:
         print_json(grant)
         return
     until = f", until {grant.ends_at:%H:%M} UTC" if grant.state == "active" and grant.ends_at else ""
-    typer.echo(f"{grant.subject}: {grant.role} on {grant.resource}, {grant.state}{until} (grant {grant.id}).")
+    say(f"{grant.subject}: {grant.role} on {grant.resource}, {grant.state}{until} (grant {grant.id}).")
     if grant.state == "asked":
-        typer.echo(f"Somebody else decides: headrace access grant approve {grant.id}")
+        say(f"Somebody else decides: headrace access grant approve {grant.id}")

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from headrace.app import incidents
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.identity import Incident
-from headrace.core.text import printable
 
 app = typer.Typer(no_args_is_help=True, help="Look into what seems suspicious.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The incident's id, or its first letters.")]
@@ -54,7 +53,7 @@ def show(incident_id: Id, as_name: As = None, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    typer.echo(printable(f"{found.title} ({found.kind}, {found.state})"))
+    say(f"{found.title} ({found.kind}, {found.state})")
     facts = {"subject": found.subject, "raised by": found.raised_by, "assignee": found.assignee or "nobody"}
     print_table(("", ""), [*facts.items(), *found.evidence.items()], empty="")
     print_table(
@@ -63,7 +62,7 @@ def show(incident_id: Id, as_name: As = None, as_json: Json = False) -> None:
         empty="No notes yet.",
     )
     if found.resolution:
-        typer.echo(printable(f"Result: {found.resolution}"))
+        say(f"Result: {found.resolution}")
 
 
 @app.command("take")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.starting import start_project
-from headrace.cli.session import Json, print_json
+from headrace.cli.session import Json, print_json, say
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Risk
 from headrace.core.settings import read_settings
@@ -78,10 +78,10 @@ def init(
             {"folder": str(made.folder), "task": made.task, "metric": made.metric, "notes": made.notes}
         )
         return
-    typer.echo(f"Made {made.folder.name}/: {made.task} of {target!r}, judged by {made.metric}.")
+    say(f"Made {made.folder.name}/: {made.task} of {target!r}, judged by {made.metric}.")
     for note in made.notes:
-        typer.echo(f"  {note}")
-    typer.echo(f"Next: cd {made.folder.name} && headrace check && headrace run")
+        say(f"  {note}")
+    say(f"Next: cd {made.folder.name} && headrace check && headrace run")
 
 
 def _ask(statements: dict[str, str | None]) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.inventory import IdentityReport, identities, identity, unused
-from headrace.cli.session import As, Json, print_json, print_table, session
-from headrace.core.text import printable
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 
 def list_everybody(as_name: As = None, as_json: Json = False) -> None:
@@ -51,11 +50,11 @@ def show(
         print_json(found)
         return
     one = found.principal
-    typer.echo(printable(f"{one.name}: {one.kind} in {one.workspace}, {', '.join(one.roles)}. {one.purpose}"))
+    say(f"{one.name}: {one.kind} in {one.workspace}, {', '.join(one.roles)}. {one.purpose}")
     if one.frozen is not None:
-        typer.echo(printable(f"Frozen: {one.frozen}"))
+        say(f"Frozen: {one.frozen}")
     for concern in found.concerns:
-        typer.echo(printable(f"! {concern.title}. Next: {concern.remedy}"))
+        say(f"! {concern.title}. Next: {concern.remedy}")
     print_table(
         ("ON", "MAY"), [(r.resource, ", ".join(r.actions)) for r in found.reach], empty="May nothing."
     )

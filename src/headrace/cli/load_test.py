@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from headrace.app.load_test import LoadPlan, LoadTest, run_load_test
 from headrace.app.operations import find_release
 from headrace.cli.exits import end_with
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.canonical import plain
 from headrace.core.errors import GateFailed, InvalidInput, Unavailable, WaitsForPerson
 from headrace.core.project import ServiceLevel
@@ -94,7 +94,7 @@ def print_test(tested: LoadTest) -> None:
     """Every step in a line, what they come to, and how many replicas it takes."""
     level, measured = tested.level, [step.p99_ms.value for step in tested.steps]
     most = max([value for value in measured if isfinite(value)] or [1.0])
-    typer.echo(f"{tested.project}, release {tested.release}, {tested.n_rows:,} different rows")
+    say(f"{tested.project}, release {tested.release}, {tested.n_rows:,} different rows")
     typer.echo(
         f"Declared: 99 of 100 within {level.p99_ms:g} ms at {level.requests_per_s:g} requests per second, "
         f"{level.availability:.3%} answered.\n"
@@ -130,12 +130,12 @@ def print_test(tested: LoadTest) -> None:
     said = {"passed": "The level holds", "failed": "The level does not hold"}.get(
         tested.outcome, tested.outcome
     )
-    typer.echo(f"\n{said}. {tested.reason}")
+    say(f"\n{said}. {tested.reason}", lines=True)
     replicas = (
         "Replicas: none would do" if tested.plan.replicas is None else f"Replicas: {tested.plan.replicas}"
     )
-    typer.echo(f"{replicas}. {tested.plan.reason}.")
-    typer.echo(f"Kept on the release as verdict {tested.verdict}.")
+    say(f"{replicas}. {tested.plan.reason}.")
+    say(f"Kept on the release as verdict {tested.verdict}.")
 
 
 def _finite(value: Any) -> Any:

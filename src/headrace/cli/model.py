@@ -16,7 +16,7 @@ from headrace.app.reading import lineage, model_versions, rebuild, release_repor
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.run import finish, print_release
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import Conflict, GateFailed
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Model versions, their runs and lineage.")
@@ -87,7 +87,7 @@ def export(
     if as_json:
         print_json({"model": model, "folder": str(folder)})
     else:
-        typer.echo(f"{model} is in {folder}. Load it with mlflow.pyfunc.load_model({str(folder)!r}).")
+        say(f"{model} is in {folder}. Load it with mlflow.pyfunc.load_model({str(folder)!r}).")
 
 
 @app.command("runs")
@@ -117,7 +117,7 @@ def show_lineage(model: NameAtVersion, as_name: As = None, as_json: Json = False
         print_json(found)
         return
     for name, value in found.items():
-        typer.echo(f"  {name:<12} {value}")
+        say(f"  {name:<12} {value}")
 
 
 @app.command("rebuild")
@@ -129,7 +129,7 @@ def rebuild_model(model: NameAtVersion, as_name: As = None, as_json: Json = Fals
         print_json(result)
     else:
         for name, value in result.items():
-            typer.echo(f"  {name:<16} {value}")
+            say(f"  {name:<16} {value}")
     if not (result["same_digest"] or result["metrics_equal"]):
         failed = GateFailed(f"{model} could not be reproduced: the digests and the metrics differ.")
         end_with(failed, as_json=as_json)
@@ -151,9 +151,9 @@ def scan(
         print_json(found)
     else:
         for threat in found.threats:
-            typer.echo(f"  {threat}")
+            say(f"  {threat}")
         if not found.threats:
-            typer.echo(f"{path} holds nothing that would run (asked: {', '.join(found.scanners)}).")
+            say(f"{path} holds nothing that would run (asked: {', '.join(found.scanners)}).")
     if found.threats:
         end_with(GateFailed(f"{path} is refused: {len(found.threats)} found."), as_json=as_json)
 
@@ -173,8 +173,8 @@ def sign(
     if as_json:
         print_json(written)
     else:
-        typer.echo(f"{model} is in {written.folder}, signed in {written.bundle}.")
-        typer.echo(f"Verify it anywhere: headrace model verify {written.folder} --key {written.public_key}")
+        say(f"{model} is in {written.folder}, signed in {written.bundle}.")
+        say(f"Verify it anywhere: headrace model verify {written.folder} --key {written.public_key}")
 
 
 @app.command("verify")
@@ -193,7 +193,7 @@ def verify(
     if as_json:
         print_json({"folder": str(folder), "verified": True})
     else:
-        typer.echo(f"{folder} is what was signed.")
+        say(f"{folder} is what was signed.")
 
 
 @app.command("import")

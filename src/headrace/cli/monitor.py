@@ -11,7 +11,7 @@ from headrace.app.reading import findings, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli.run import parse_moment
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Watch, findings, performance, replay.")
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
@@ -25,9 +25,9 @@ def watch(project: Project, as_name: As = None, as_json: Json = False) -> None:
     if as_json:
         print_json(result)
     else:
-        typer.echo(f"{result['ingested']} rows read, {len(result['findings'])} new findings.")
+        say(f"{result['ingested']} rows read, {len(result['findings'])} new findings.")
         if result["build"]:
-            typer.echo(f"A retraining has started: {result['build']}")
+            say(f"A retraining has started: {result['build']}")
 
 
 @app.command("findings")
@@ -94,6 +94,6 @@ def replay(
     if as_json:
         print_json(result)
     else:
-        typer.echo(f"{result.answered:,} rows answered, {result.labelled:,} labels sent.")
+        say(f"{result.answered:,} rows answered, {result.labelled:,} labels sent.")
         for finding in result.findings:
-            typer.echo(f"  {finding.window[1]:%Y-%m-%d}  {finding.kind}: {finding.title}")
+            say(f"  {finding.window[1]:%Y-%m-%d}  {finding.kind}: {finding.title}")

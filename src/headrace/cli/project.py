@@ -11,7 +11,7 @@ from headrace.app.accountable import accountable
 from headrace.app.controls import RULES
 from headrace.cli.exits import end_with
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import WaitsForPerson
 from headrace.core.release import Waiver
 from headrace.projects.charter import project_schema
@@ -63,7 +63,7 @@ def owner(
     if as_json:
         print_json(found)
     else:
-        typer.echo(f"{found.of}: call {found.name} at {found.contact}")
+        say(f"{found.of}: call {found.name} at {found.contact}")
 
 
 @app.command("waive")
@@ -145,7 +145,7 @@ def show_rules(version: OneVersion = None, as_name: As = None, as_json: Json = F
         )
         return
     whose = f"version {found.version}" if found.version else "Headrace's own; this workspace has none"
-    typer.echo(f"# {whose}, digest {found.digest[:12]}")
+    say(f"# {whose}, digest {found.digest[:12]}")
     typer.echo(found.text.rstrip())
 
 
@@ -175,7 +175,7 @@ def _tell(waiver: Waiver, as_json: bool) -> None:
         print_json(waiver)
     else:
         until = f" until {waiver.ends_at:%Y-%m-%d %H:%M} UTC" if waiver.state == "granted" else ""
-        typer.echo(f"Waiver {waiver.id} of {waiver.rule} is {waiver.state}{until}.")
+        say(f"Waiver {waiver.id} of {waiver.rule} is {waiver.state}{until}.")
     if waiver.state == "asked":
         waits = f"It needs {missing(waiver)}. Next: headrace project agree {waiver.id} --as NAME"
         end_with(WaitsForPerson(waits), as_json=as_json)

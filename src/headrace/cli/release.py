@@ -12,7 +12,7 @@ from headrace.app.reading import quorum, release_report, releases
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.run import print_release
-from headrace.cli.session import As, Code, Json, Session, print_json, print_table, session
+from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
 from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, approve, reject, roll back.")
@@ -82,7 +82,7 @@ def rollback(
     if as_json:
         print_json({"live": release.id, "project": project})
     else:
-        typer.echo(f"{release.manifest.subject.ref} answers again (release {release.id}).")
+        say(f"{release.manifest.subject.ref} answers again (release {release.id}).")
 
 
 @app.command("verify")
@@ -96,7 +96,7 @@ def verify(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
     else:
-        typer.echo(f"Release {found.release} and its package are what was signed (key {found.key[:12]}).")
+        say(f"Release {found.release} and its package are what was signed (key {found.key[:12]}).")
 
 
 keys = typer.Typer(no_args_is_help=True, help="The keys that sign releases.")
@@ -124,7 +124,7 @@ def rotate(as_name: As = None, as_json: Json = False) -> None:
     if as_json:
         print_json({"key": name})
     else:
-        typer.echo(f"Releases are signed with the key {name} from now on.")
+        say(f"Releases are signed with the key {name} from now on.")
 
 
 def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: bool) -> None:
@@ -140,8 +140,8 @@ def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: b
         end_with(WaitsForPerson(waits), as_json=as_json)
     if as_json:
         return
-    typer.echo(f"{release.manifest.subject.ref} is {release.state.replace('_', ' ')} (release {release.id}).")
+    say(f"{release.manifest.subject.ref} is {release.state.replace('_', ' ')} (release {release.id}).")
     if release.state == "rolling_out":
         typer.echo("It is a canary now and needs traffic: headrace up")
     elif release.state == "live":
-        typer.echo(f"Answers at /v2/models/{release.project}/infer once the server is up: headrace up")
+        say(f"Answers at /v2/models/{release.project}/infer once the server is up: headrace up")

@@ -13,7 +13,7 @@ import typer
 from headrace.access.rules import LARGEST
 from headrace.app.reviewed_texts import Decided, ReviewedTexts
 from headrace.cli.exits import end_with
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import GateFailed, InvalidInput
 from headrace.core.identity import PolicyText
 
@@ -68,7 +68,7 @@ def add_looking(group: typer.Typer, texts: ReviewedTexts, *, empty: str) -> None
         if as_json:
             print_json({"version": version, "diff": changes})
         else:
-            typer.echo(changes or "Nothing.", nl=not changes)
+            say((changes or "Nothing.").rstrip("\n"), lines=True)
 
 
 def add_changing(group: typer.Typer, texts: ReviewedTexts, *, kind: str) -> None:
@@ -119,9 +119,9 @@ def _tell_proposed(text: PolicyText, command: str, as_json: bool) -> None:
     if as_json:
         print_json(text)
         return
-    typer.echo(f"Version {text.version} waits for somebody other than {text.author!r}.")
-    typer.echo(f"Look at it: {command} diff {text.version}")
-    typer.echo(f"Next: {command} approve {text.version} --as NAME")
+    say(f"Version {text.version} waits for somebody other than {text.author!r}.")
+    say(f"Look at it: {command} diff {text.version}")
+    say(f"Next: {command} approve {text.version} --as NAME")
 
 
 def _tell_decided(decided: Decided, as_json: bool) -> None:
@@ -130,7 +130,7 @@ def _tell_decided(decided: Decided, as_json: bool) -> None:
         print_json(decided)
     else:
         state = "in force" if decided.text.state == "live" else decided.text.state
-        typer.echo(f"Version {decided.text.version} is {state}.")
+        say(f"Version {decided.text.version} is {state}.")
     if decided.violating:
         listed = ", ".join(decided.violating)
         message = (

@@ -13,7 +13,7 @@ from headrace.app.operations import DECIDING, settle, start_build
 from headrace.app.reading import release_report, runs
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
-from headrace.cli.session import As, Json, print_json, session
+from headrace.cli.session import As, Json, print_json, say, session
 from headrace.core.errors import Conflict, GateFailed, InvalidInput, NotFound, UserCodeError, WaitsForPerson
 from headrace.core.release import Release
 
@@ -54,7 +54,7 @@ def run(
         print_json(report)
     else:
         for failed in (r for r in tried if r.state == "failed"):
-            typer.echo(f"Variant {failed.variant} failed. {failed.error}", err=True)
+            say(f"Variant {failed.variant} failed. {failed.error}", err=True)
         print_release(report)
     finish(release, as_json=as_json)
 
@@ -74,19 +74,19 @@ def finish(release: Release, *, as_json: bool) -> None:
 def print_release(report: Any) -> None:
     """The release in a few lines: what it is, and what each gate said."""
     release = report.release
-    typer.echo(f"{release.manifest.subject.ref}  {release.state}  release {release.id}")
-    typer.echo(f"  digest   {release.digest}")
-    typer.echo(f"  variant  {release.manifest.params['variant']}   cause  {release.manifest.cause}")
+    say(f"{release.manifest.subject.ref}  {release.state}  release {release.id}")
+    say(f"  digest   {release.digest}")
+    say(f"  variant  {release.manifest.params['variant']}   cause  {release.manifest.cause}")
     evaluation = ", ".join(f"{name} {value:.4g}" for name, value in release.manifest.evaluation.items())
-    typer.echo(f"  tested   {evaluation}")
+    say(f"  tested   {evaluation}")
     for verdict in report.verdicts:
-        typer.echo(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
+        say(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
     for one in report.loosens:
-        typer.echo(f"  {'loosens':<12} {one}")
+        say(f"  {'loosens':<12} {one}")
     if release.state == "waiting" and report.quorum.needed > 1:
-        typer.echo(f"  {report.quorum.given} of {report.quorum.needed} approvals")
+        say(f"  {report.quorum.given} of {report.quorum.needed} approvals")
     for approval in report.approvals:
-        typer.echo(f"  {approval.decision:<12} by {approval.approver} at {approval.at:%Y-%m-%d %H:%M} UTC")
+        say(f"  {approval.decision:<12} by {approval.approver} at {approval.at:%Y-%m-%d %H:%M} UTC")
 
 
 def _print_verdicts(built: dict[str, Any], as_json: bool) -> None:
@@ -94,7 +94,7 @@ def _print_verdicts(built: dict[str, Any], as_json: bool) -> None:
         print_json(built)
         return
     for verdict in built["verdicts"]:
-        typer.echo(f"  {verdict['outcome']:<12} {verdict['gate']:<14} {verdict['reason']}")
+        say(f"  {verdict['outcome']:<12} {verdict['gate']:<14} {verdict['reason']}")
 
 
 def parse_moment(text: str) -> datetime:

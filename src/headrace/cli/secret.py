@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import credentials
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(no_args_is_help=True, help="Secrets and outside identities by which services get tokens.")
 _ABOUT = ("issuer", "audience", "subject")
@@ -26,8 +26,8 @@ def new(name: Name, days: Days = 90, as_name: As = None, as_json: Json = False) 
             | {"expires_at": made.record.expires_at}
         )
     else:
-        typer.echo(f"client_id:     {name}\nclient_secret: {made.text}")
-        typer.echo(f"Good until {made.record.expires_at:%Y-%m-%d}. It is not shown again.")
+        say(f"client_id:     {name}\nclient_secret: {made.text}", lines=True)
+        say(f"Good until {made.record.expires_at:%Y-%m-%d}. It is not shown again.")
 
 
 @app.command("trust")
@@ -48,7 +48,7 @@ def trust(
     if as_json:
         print_json(made)
     else:
-        typer.echo(f"{subject} of {issuer} is {name} here until {made.expires_at:%Y-%m-%d} ({made.id}).")
+        say(f"{subject} of {issuer} is {name} here until {made.expires_at:%Y-%m-%d} ({made.id}).")
 
 
 @app.command("ls")
@@ -86,4 +86,4 @@ def revoke(
     if as_json:
         print_json(ended)
     else:
-        typer.echo(f"{ended.id} of {name} is worth nothing from now on.")
+        say(f"{ended.id} of {name} is worth nothing from now on.")

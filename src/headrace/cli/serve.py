@@ -12,7 +12,7 @@ from headrace.app.dashboards import write_dashboards
 from headrace.cli.batch import batch
 from headrace.cli.explanation import explain
 from headrace.cli.load_test import load
-from headrace.cli.session import As, Json, print_json, session
+from headrace.cli.session import As, Json, print_json, say, session
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Ways in which a model answers, beside the server."
@@ -40,7 +40,7 @@ def dashboard(
         print_json({"written": [str(path) for path in written]})
     else:
         for path in written:
-            typer.echo(f"{path}")
+            say(f"{path}")
 
 
 @app.command("export")
@@ -56,6 +56,6 @@ def export(
     if as_json:
         print_json({"model": model, "folder": str(written)})
     else:
-        typer.echo(f"{model} is in {written}. Put the folder on the path of a program, and there:")
+        say(f"{model} is in {written}. Put the folder on the path of a program, and there:")
         typer.echo("  from headrace_model import load")
-        typer.echo(f"  load({str(written)!r}).predict({{...}})")
+        say(f"  load({str(written)!r}).predict({{...}})")

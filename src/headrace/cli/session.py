@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ Code = Annotated[
     str | None, typer.Option("--code", metavar="DIGITS", help="The code that your authenticator app shows.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +49,20 @@ def session(as_name: str | None = None, code: str | None = None) -> Iterator[Ses
         yield Session(app=replace(app, settings=settings), me=me)
 
 
+def say(text: str, *, lines: bool = False, err: bool = False) -> None:
+    """A line for whoever reads; nothing that somebody has typed moves the cursor or begins another line.
+
+    Args:
+        lines: ``text`` has line breaks of ours.
+        err: on standard error.
+    """
+    typer.echo(printable(text, lines=lines), err=err)
+
+
 def print_json(value: object) -> None:
-    """One JSON document on standard output."""
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    """One JSON document on standard output; what would move a terminal's cursor is escaped in it."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    typer.echo(_BEYOND_ASCII.sub(lambda c: c[0] if printable(c[0]) == c[0] else json.dumps(c[0])[1:-1], text))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from headrace.app.reading import overview
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(add_completion=False)
 
@@ -18,7 +18,7 @@ def status(as_name: As = None, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    typer.echo(f"Server   {found.server or 'not running; start it with: headrace up'}")
+    say(f"Server   {found.server or 'not running; start it with: headrace up'}")
     print_table(
         ("PROJECT", "LIVE", "CANARY", "WAITS FOR A PERSON", "LAST FINDING"),
         [

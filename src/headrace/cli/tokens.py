@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import credentials
-from headrace.cli.session import As, Code, Json, Session, print_json, print_table, session
+from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
 
 keys = typer.Typer(no_args_is_help=True, help="The keys that sign tokens.")
 
@@ -83,7 +83,7 @@ def revoke(
         print_json(revoked)
     else:
         what = f"Token {token}" if token else f"The tokens of run {run}" if run else "Every token so far"
-        typer.echo(f"{what} of {name} is worth nothing from now on.")
+        say(f"{what} of {name} is worth nothing from now on.")
 
 
 @keys.command("rotate")
@@ -94,7 +94,7 @@ def rotate(as_name: As = None, as_json: Json = False) -> None:
     if as_json:
         print_json({"signs": kid})
     else:
-        typer.echo(f"{kid} signs from now on. The old key verifies until its last token has ended.")
+        say(f"{kid} signs from now on. The old key verifies until its last token has ended.")
 
 
 @keys.command("ls")

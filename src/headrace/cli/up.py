@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.serving import reserve_home
-from headrace.cli.session import Json, session
+from headrace.cli.session import Json, say, session
 from headrace.core.errors import Conflict, InvalidInput
 
 app = typer.Typer(add_completion=False)
@@ -52,7 +52,7 @@ def up(
         typer.echo(json.dumps(said))  # one line: it is a signal
     else:
         beside = "" if grpc_address is None else f", and gRPC at {grpc_address}"
-        typer.echo(f"Headrace is up at {url}{beside}. Sign in, once: {link}")
+        say(f"Headrace is up at {url}{beside}. Sign in, once: {link}")
     sys.stdout.flush()
     uvicorn.run(
         server,

@@ -47,6 +47,12 @@ def test_a_value_cannot_begin_a_record_of_its_own(written: io.StringIO) -> None:
     assert written.getvalue() == "ERROR user x\\x0aERROR admin signed in\\x0d\\x1b[2J\n"
 
 
+@pytest.mark.requirement("PRV-01")
+def test_a_value_does_not_turn_the_text_around_it(written: io.StringIO) -> None:
+    logging.getLogger(f"{LOGGER}.somewhere").error("user %s was refused", "\u202edevorppa\u2066\u200b\ufeff")
+    assert written.getvalue() == "ERROR user \\u202edevorppa\\u2066\\u200b\\ufeff was refused\n"
+
+
 def test_other_programs_logs_are_theirs(written: io.StringIO) -> None:
     logging.getLogger("other").error("ada@example.org")
     assert "ada@example.org" in written.getvalue()

@@ -9,7 +9,9 @@ from typing import Any
 from headrace.access.privacy.recognisers import mask
 
 LOGGER = "headrace"
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]|\n(?! {2})")
+_FORGES = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\n(?! {2})"
+)
 _FORMATTER = logging.Formatter()
 
 
@@ -30,8 +32,9 @@ def cleaned(detail: Any) -> Any:
 class MaskingFilter(logging.Filter):
     r"""Changes each record in place, so that whoever handles it next sees the masked text only.
 
-    Control characters are written as ``\x..``: a value cannot begin a line that looks like a record of its
-    own. Indented lines, as of a trace, stay.
+    Control characters are written as ``\x..``, those that turn the direction of text as ``\u....``: a value
+    cannot begin a line that looks like a record of its own, nor look like another. Indented lines, as of a
+    trace, stay.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -61,4 +64,9 @@ class _First(logging.NullHandler):
 
 
 def _line(text: str) -> str:
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", mask(text))
+    return _FORGES.sub(_spelt, mask(text))
+
+
+def _spelt(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"

@@ -18,6 +18,7 @@ from headrace.core.canonical import plain
 from headrace.core.errors import NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock
+from headrace.core.text import printable
 from headrace.web.identity import find_principal
 from headrace.web.pages import formats
 from headrace.web.parts import Parts
@@ -33,9 +34,20 @@ PLACES: tuple[tuple[str, str, str | None, str], ...] = (
     ("/audit", "Audit", "audit.read", "audit:log"),
 )
 """The menu: address, name, and the right that the page needs, if it needs one."""
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _STYLES = re.compile(rb'getElementById\("([0-9a-f]{64})"\)')
 _KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def one_direction(value: Any) -> Any:
+    """What stands in a page, with characters spelt out that would turn the text around them.
+
+    A reason or a comment is written by one person and read by another, who decides by it.
+    """
+    if isinstance(value, str) and _TURNS.search(value):
+        return type(value)(_TURNS.sub(lambda found: printable(found[0]), str(value)))
+    return value
 
 
 class Renderer:
@@ -50,6 +62,7 @@ class Renderer:
             loader=FileSystemLoader(_FOLDER / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=one_direction,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,

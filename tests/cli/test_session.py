@@ -1,0 +1,51 @@
+"""How results are printed: whatever somebody has typed, a line stays a line and a cursor where it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from headrace.cli.run import print_release
+from headrace.cli.session import print_json, print_table, say
+from tests.cli.conftest import Cli
+
+ODD = "nightly\n  passed       compliance     forged\x1b[2K\u202e\x9b\x7f"
+
+
+@pytest.mark.requirement("GOV-01")
+def test_a_line_stays_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"cause {ODD}")
+    assert capsys.readouterr().out.rstrip("\n").isprintable()
+    say(f"one\ntwo {ODD}", lines=True, err=True)
+    said = capsys.readouterr().err
+    assert all(line.isprintable() for line in said.splitlines())
+    assert said.startswith("one\ntwo nightly")
+    print_table(("A",), [(ODD,)], empty="")
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.requirement("GOV-01")
+def test_json_is_the_same_value_and_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"why": ODD, "who": "Grüße \u4f60 \U0001f600", "tag": "\U000e0001"}
+    print_json(given)
+    out = capsys.readouterr().out
+    assert json.loads(out) == given
+    assert all(line.isprintable() for line in out.splitlines())
+    assert "Grüße \u4f60 \U0001f600" in out, "what is text is not escaped"
+
+
+@pytest.mark.requirement("GOV-01")
+def test_the_cause_of_a_release_forges_no_verdict(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    from headrace.app.composition import open_app
+    from headrace.app.reading import release_report
+    from headrace.testing import make_manifest, make_project, make_release, make_settings
+
+    with open_app(make_settings(cli.home)) as app:
+        app.store.projects.save(make_project(), "/nowhere")
+        manifest = make_manifest(cause=ODD, params={"variant": ODD})
+        release = app.store.releases.add(make_release(manifest=manifest))
+        print_release(release_report(app, app.me(), release.id))
+    lines = capsys.readouterr().out.splitlines()
+    assert not [line for line in lines if line.startswith("  passed ")]
+    assert all(line.isprintable() for line in lines)
