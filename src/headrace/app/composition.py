@@ -21,13 +21,15 @@ from headrace.access.tokens import Tokens
 from headrace.core.clock import SystemClock
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.core.ports import Clock, Tracker
+from headrace.core.ports import Clock, Queue, Tracker
 from headrace.core.settings import Settings
 from headrace.monitoring.baseline import Baseline
 from headrace.plugins.mlflow import MlflowTracker
 from headrace.plugins.presidio import presidio
+from headrace.plugins.rabbitmq import RabbitQueue
 from headrace.releases.signed import SignedReleases
 from headrace.store import Store, open_store
+from headrace.store.payloads import Payloads
 from headrace.store.seal_file import SealFile
 from headrace.training.package import PackageScorer, load_scorer
 
@@ -50,6 +52,8 @@ class App:
     signed: SignedReleases
     scorers: Scorers
     seals: Seals
+    queue: Queue
+    payloads: Payloads
     provider: Provider | None = None
 
     @property
@@ -74,6 +78,7 @@ class App:
     def close(self) -> None:
         """Write what is only counted so far, and release files and connections."""
         self.access.uses.flush()
+        self.queue.close()
         self.store.close()
 
     def __enter__(self) -> App:
@@ -167,5 +172,18 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
             KeyRing(settings.home / "keys", "seals"),
             clock,
         ),
+        queue=_queue(settings, store),
+        payloads=Payloads(access.data_keys),
         provider=None if settings.provider is None else Provider(settings.provider, clock),
     )
+
+
+def _queue(settings: Settings, store: Store) -> Queue:
+    """The team's broker where there is one; otherwise the built-in queue."""
+    if not settings.broker_url:
+        return store.queue
+
+    def workspaces() -> list[str]:
+        return sorted({store.projects.workspace(project.name) for project in store.projects.list()})
+
+    return RabbitQueue(settings.broker_url, workspaces)

@@ -14,6 +14,7 @@ import numpy as np
 from headrace.access.privacy.fields import KEY, key_text
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
+from headrace.app.later import erase_requests
 from headrace.core.data import Snapshot
 from headrace.core.errors import Conflict, HeadraceError
 from headrace.core.project import Project
@@ -129,7 +130,8 @@ class Subject:
             Conflict: answers about the subject keep arriving.
         """
         name = self._project.name
-        events = n_rows = 0
+        n_rows = 0
+        events = erase_requests(self._store.jobs, name, self._names)
         for _ in range(_PASSES):
             self._ingest()
             rows = self._rows()

@@ -9,6 +9,7 @@ import typer
 
 from headrace.app.active import export_embedded
 from headrace.app.dashboards import write_dashboards
+from headrace.cli import queue
 from headrace.cli.batch import batch
 from headrace.cli.explanation import explain
 from headrace.cli.load_test import load
@@ -26,6 +27,7 @@ def serve() -> None:
 
 app.command("test")(load)
 app.command("batch")(batch)
+app.add_typer(queue.app, name="queue")
 app.command("explain")(explain)
 
 

@@ -28,6 +28,7 @@ from headrace.core.identity import (
     Sighting,
     Use,
 )
+from headrace.core.jobs import Job, JobState
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, ReleaseState, Rollout, Route, Verdict
@@ -502,6 +503,70 @@ class Tracker(Protocol):
 
     def set_live(self, project: str, registry_version: str) -> None:
         """Point the alias that production follows at this version."""
+
+
+class JobStore(Protocol):
+    """Requests that are answered later."""
+
+    def add(self, job: Job) -> Job:
+        """Insert; returns the one that stands under this id."""
+
+    def get(self, job_id: str) -> Job: ...
+
+    def change(self, job: Job) -> Job:
+        """Replace revision ``n - 1`` by ``n``; repeating the stored revision is no error. Raises Conflict
+        otherwise."""
+
+    def list(
+        self, *, project: str | None = None, state: JobState | None = None, limit: int = 1000
+    ) -> list[Job]: ...
+
+    def remove(self, job_id: str) -> bool:
+        """Delete it for good; whether it was there."""
+
+    def clean(self, before: datetime) -> int:
+        """Delete those that ended before; returns how many."""
+
+
+class Taken(NamedTuple):
+    """An item that was lent: from which lane, for the how manieth time, and what it is given back with."""
+
+    lane: str
+    item: str
+    attempt: int
+    receipt: str
+
+
+class Queue(Protocol):
+    """Items that wait to be worked on, each in a lane; lanes take turns, so that a long one starves no other.
+
+    An item may be given more than once, also to two at the same time: who takes one looks whether it is still
+    to be done. An item is a short text, such as an id."""
+
+    def put(self, lane: str, item: str) -> None:
+        """Add an item; durable when it returns. One that was buried is taken up again."""
+
+    def take(self, most: int, lease_s: float) -> list[Taken]:
+        """Up to ``most`` items; never waits for one. What is not given back within ``lease_s``, or belongs to
+        a process that has ended, is given to another."""
+
+    def done(self, taken: Taken) -> None:
+        """It never comes again. Giving back what was lent to another meanwhile changes nothing."""
+
+    def again(self, taken: Taken, after_s: float) -> None:
+        """It comes again after ``after_s`` at the earliest."""
+
+    def bury(self, taken: Taken) -> None:
+        """Set it aside: it comes again only when it is put again."""
+
+    def waiting(self) -> dict[str, int]:
+        """By lane, how many are not done: waiting or lent. Lanes without any may be left out."""
+
+    def buried(self) -> dict[str, int]:
+        """By lane, how many were set aside."""
+
+    def close(self) -> None:
+        """Release connections; what was lent comes back."""
 
 
 class Scorer(Protocol):

@@ -35,6 +35,8 @@ class Settings:
         database_url: SQLAlchemy address of the metadata (``HEADRACE_DATABASE_URL``).
         storage_path: folder of artefacts, tables and events (``HEADRACE_STORAGE_URL``).
         mlflow_url: an existing MLflow server, or an SQL address (``HEADRACE_MLFLOW_URL``).
+        broker_url: address of the queue of requests that are answered later (``HEADRACE_BROKER_URL``); the
+            metadata's database when not given.
         user: the identity that commands run as (``HEADRACE_USER``, else the login name).
         freeze_on: abnormal uses that freeze the identity at once (``HEADRACE_FREEZE_ON``, by commas).
         spend_per_hour: costs of one identity within an hour above which an incident is raised
@@ -56,6 +58,7 @@ class Settings:
     code: str = field(default="", repr=False)
     seals_path: Path | None = None
     provider: ProviderSettings | None = None
+    broker_url: str = field(default="", repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -110,12 +113,22 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         code=env.get("HEADRACE_CODE", ""),
         seals_path=_folder(env.get("HEADRACE_AUDIT_SEALS")),
         provider=_provider(env),
+        broker_url=_broker(env.get("HEADRACE_BROKER_URL", "")),
         environment=env,
     )
 
 
 def _folder(text: str | None) -> Path | None:
     return Path(text).expanduser().absolute() if text else None
+
+
+def _broker(text: str) -> str:
+    if text and not text.startswith(("amqp://", "amqps://")):
+        raise InvalidInput(
+            f"HEADRACE_BROKER_URL is {text.rsplit('@', maxsplit=1)[-1]!r}. Expected "
+            "amqp://USER:PASSWORD@HOST/VHOST or amqps://..., or nothing for the built-in queue."
+        )
+    return text
 
 
 def _positive(name: str, text: str | None) -> float | None:

@@ -23,9 +23,11 @@ from headrace.core.ports import (
     ExecutorStore,
     ExpiringStore,
     FindingStore,
+    JobStore,
     ModelStore,
     PrincipalStore,
     ProjectStore,
+    Queue,
     RecordStore,
     ReleaseStore,
     RolloutStore,
@@ -46,10 +48,12 @@ from headrace.store._sql.evidence import SqlEvidence
 from headrace.store._sql.executors import SqlExecutors
 from headrace.store._sql.expiring import SqlExpiring, SqlSightings
 from headrace.store._sql.findings import SqlFindings
+from headrace.store._sql.jobs import SqlJobs
 from headrace.store._sql.migrations import migrate
 from headrace.store._sql.models import SqlModels
 from headrace.store._sql.principals import SqlPrincipals
 from headrace.store._sql.projects import SqlProjects
+from headrace.store._sql.queue import SqlQueue
 from headrace.store._sql.releases import SqlReleases
 from headrace.store._sql.rollouts import SqlRollouts
 from headrace.store._sql.runs import SqlRuns
@@ -92,6 +96,8 @@ class Store:
     epoch: Epoch
     audit: AuditLog
     seals: SealStore
+    jobs: JobStore
+    queue: Queue
     executors: ExecutorStore
     storage: Path
     on_close: Callable[[], None] = field(default=lambda: None, repr=False)
@@ -190,6 +196,8 @@ def open_store(
         epoch=EpochAfterwards(epoch, database.afterwards),
         audit=SqlAudit(database, clock, clean=clean),
         seals=SqlSeals(database),
+        jobs=SqlJobs(database),
+        queue=SqlQueue(database, clock),
         executors=SqlExecutors(database, clock, MachineProcesses()),
         storage=storage,
         on_close=close,

@@ -63,10 +63,12 @@ from headrace.testing.suites.evidence import EvidenceStoreSuite  # noqa: E402
 from headrace.testing.suites.executors import ExecutorStoreSuite  # noqa: E402
 from headrace.testing.suites.expiring import ExpiringStoreSuite, SightingStoreSuite  # noqa: E402
 from headrace.testing.suites.findings import FindingStoreSuite  # noqa: E402
+from headrace.testing.suites.jobs import JobStoreSuite  # noqa: E402
 from headrace.testing.suites.models import ModelStoreSuite  # noqa: E402
 from headrace.testing.suites.policy import PolicySuite  # noqa: E402
 from headrace.testing.suites.principals import PrincipalStoreSuite  # noqa: E402
 from headrace.testing.suites.projects import ProjectStoreSuite  # noqa: E402
+from headrace.testing.suites.queue import QueueSuite  # noqa: E402
 from headrace.testing.suites.releases import ReleaseStoreSuite  # noqa: E402
 from headrace.testing.suites.rollouts import RolloutStoreSuite  # noqa: E402
 from headrace.testing.suites.runs import RunStoreSuite  # noqa: E402
@@ -91,6 +93,7 @@ __all__ = [
     "ExpiringStoreSuite",
     "FakeClock",
     "FindingStoreSuite",
+    "JobStoreSuite",
     "MemoryArtifacts",
     "MemoryEpoch",
     "MemoryEvents",
@@ -102,6 +105,7 @@ __all__ = [
     "PolicySuite",
     "PrincipalStoreSuite",
     "ProjectStoreSuite",
+    "QueueSuite",
     "RecordStoreSuite",
     "ReleaseStoreSuite",
     "RolloutStoreSuite",

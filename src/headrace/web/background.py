@@ -94,6 +94,7 @@ class Background:
         self._turn("expiring", app.store.expiring.clean)
         self._turn("sightings", app.access.activity.forget)
         self._turn("inventory", lambda: tidy(app))
+        self._turn("old answers", self._parts.later.clean)
 
     def seal(self) -> None:
         """Seal the audit log when enough has come, or something has waited long enough."""

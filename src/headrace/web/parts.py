@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from headrace.app.composition import App
 from headrace.app.explanations import Explainers
+from headrace.app.later import later_of
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
 from headrace.serving.distributions import Distributions
 from headrace.serving.handler import Handler
+from headrace.serving.later import Later
 from headrace.serving.models import LoadedModels
 from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
@@ -37,6 +39,7 @@ class Parts:
     tickets: Tickets
     sessions: Sessions
     latencies: Latencies
+    later: Later
 
 
 def assemble(app: App, work: Workflows) -> Parts:
@@ -61,4 +64,5 @@ def assemble(app: App, work: Workflows) -> Parts:
         tickets=Tickets(app.store.expiring, app.clock),
         sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
         latencies=latencies,
+        later=later_of(app, serving.handler),
     )

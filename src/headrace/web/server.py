@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -66,6 +67,8 @@ class Server:
         self._grpc_address = grpc_address
         self._on_close = on_close
         self._background = Background(parts)
+        self._stopping = asyncio.Event()
+        self._answering: asyncio.Task[None] | None = None
         self._inference = InferenceApp(parts.handler, app.gatekeeper)
         self._plain_rows = PlainRows(self._others, parts.scoring)
         self._invocations = InvocationsApp(parts.handler, app.gatekeeper)
@@ -160,6 +163,7 @@ class Server:
                 self.grpc = await start_grpc(
                     self.parts.handler, self.parts.app.gatekeeper, self._grpc_address
                 )
+            self._answering = asyncio.create_task(self.parts.later.run(self._stopping))
             settle()
         except Exception as error:  # noqa: BLE001
             # Boundary: the server runner wants to be told in the protocol's own words.
@@ -170,6 +174,9 @@ class Server:
         await receive()
         if self.grpc is not None:
             await self.grpc.stop()
+        if self._answering is not None:
+            self._stopping.set()
+            await self._answering
         await self._upstream.close()
         await run_in_threadpool(self._close)
         await send({"type": "lifespan.shutdown.complete"})

@@ -248,3 +248,26 @@ executors = Table(
     Column("claimed_by", Text, nullable=True),
     Index(None, "role"),
 )
+
+jobs = _documents(
+    "hr_jobs",
+    _text("id", unique=True),
+    _text("project"),
+    _text("state"),
+    _moment("ended_us", nullable=True),
+    Index(None, "project", "state"),
+    Index(None, "ended_us"),
+)
+
+queue = Table(
+    "hr_queue",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    _text("lane"),
+    _text("item", unique=True),
+    _moment("available_us"),
+    _whole("attempts"),
+    Column("receipt", Text, nullable=True),
+    _whole("buried"),
+    Index(None, "buried", "available_us"),
+)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace.app.explanations import explain_answer, require_few
 from headrace.core.errors import InvalidInput
+from headrace.serving.later import Question
 from headrace.serving.record_form import Answer, answer_of
 from headrace.training.explaining import Explanation
+from headrace.web.api.later import Accepted, How, accept_later
 from headrace.web.api.monitors import Moment
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -67,18 +69,22 @@ class Explained(Answer):
     explanation: Explanation
 
 
-Explain = Annotated[
-    bool, Query(description="Say what each input contributed to each answer; at most 100 rows then.")
-]
-
-
-@router.post("/predict/{project}")
+@router.post("/predict/{project}", responses={202: {"model": Accepted, "description": "Answered later."}})
 async def predict(
-    project: Name, server: Server, me: Me, body: Rows, explain: Explain = False
-) -> Explained | Answer:
+    project: Name, server: Server, me: Me, body: Rows, how: How, response: Response
+) -> Explained | Answer | Accepted:
     """Predict one row or several; answers once the prediction is durable."""
     columns = body.by_name()
-    if explain:
+    if how.mode == "async":
+        asked = Question(
+            columns=columns,
+            key=body.key,
+            keys=body.keys,
+            event_time=body.event_time,
+            version=body.version,
+        )
+        return await accept_later(server, me, project, asked, how, response)
+    if how.explain:
         require_few(max(map(len, columns.values()), default=0))
     answered = await server.handler.predict(
         project,
@@ -90,7 +96,7 @@ async def predict(
         version=body.version,
     )
     answer = answer_of(answered, server.handler.version(answered.release_id))
-    if not explain:
+    if not how.explain:
         return answer
     why = await server.explainers.apart(server.explainers.explain, answered.release_id, answered.columns)
     return Explained(**{one.name: getattr(answer, one.name) for one in fields(answer)}, explanation=why)

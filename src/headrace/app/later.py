@@ -1,0 +1,198 @@
+"""Requests that are answered later: accepting them, looking after them, trying again what failed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from headrace.access.privacy.fields import KEY
+from headrace.app.composition import App
+from headrace.core.errors import Conflict, NotFound, Unavailable
+from headrace.core.identity import Principal
+from headrace.core.ids import derived_id, new_id
+from headrace.core.jobs import Job
+from headrace.core.ports import JobStore
+from headrace.serving.handler import Handler
+from headrace.serving.later import Kept, Later, Question, place_of
+
+MAX_WAITING = 100_000
+"""Requests that may wait in one workspace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A workspace's queue: requests that are not answered yet, and those that were set aside."""
+
+    workspace: str
+    waiting: int
+    buried: int
+
+
+def kept_of(app: App) -> Kept:
+    """Where requests and their answers are."""
+    return Kept(jobs=app.store.jobs, queue=app.queue, events=app.store.events, payloads=app.payloads)
+
+
+def later_of(app: App, handler: Handler) -> Later:
+    """What answers the requests that wait, by ``handler``."""
+    return Later(
+        kept_of(app),
+        handler,
+        app.clock,
+        resolve=app.identities.resolve,
+        rules_of=app.access.privacy.rules,
+    )
+
+
+def accept(app: App, me: Principal, project: str, question: Question, key: str | None = None) -> Job:
+    """Keep a request to be answered later; it is stored when this returns.
+
+    Args:
+        key: the caller's own name for this request: under it, the same request is accepted once.
+
+    Raises:
+        Denied: ``me`` may not predict with the project.
+        NotFound: nothing of it is live.
+        Conflict: another request was accepted under ``key``.
+        Unavailable: too many wait, or it cannot be stored now.
+    """
+    app.gatekeeper.require(me, "predict", f"project:{project}")
+    if app.store.rollouts.route(project) is None:
+        raise NotFound(f"Nothing of {project!r} is live. Make a release live first: headrace run.")
+    workspace = app.store.projects.workspace(project)
+    text = msgspec.json.encode(question, order="sorted").decode()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    now = app.clock.now()
+    job_id = new_id(now) if key is None else derived_id("prediction", project, me.name, key)
+    if key is not None and (standing := _find(app, job_id)) is not None:
+        return _same(standing, digest)
+    if app.queue.waiting().get(workspace, 0) >= MAX_WAITING:
+        raise Unavailable(
+            f"{MAX_WAITING} requests wait in this workspace and no more is accepted. Try again later."
+        )
+    job = Job(
+        id=job_id,
+        project=project,
+        workspace=workspace,
+        principal=me.name,
+        at=now,
+        digest=digest,
+        request=app.payloads.seal(project, place_of(job_id), text),
+        subjects=_subjects(app, project, question),
+    )
+    # Put before the request is durable: an item without one is dropped, a request without an item would wait
+    # for ever.
+    with app.store.transaction():
+        standing = app.store.jobs.add(job)
+        if standing.at == job.at and standing.digest == digest:
+            app.queue.put(workspace, job_id)
+    return _same(standing, digest)
+
+
+def find_job(app: App, me: Principal, job_id: str) -> Job:
+    """The request with its answer, if there is one yet, to who asked it or who may read the project's data.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    job = app.store.jobs.get(job_id)
+    action = "predict" if job.principal == me.name else "data.read"
+    if not app.gatekeeper.allows(me, action, f"project:{job.project}"):
+        raise NotFound(f"There is no prediction {job_id!r} here. Answers are kept for a day.")
+    return job
+
+
+def stored_answer(app: App, job: Job) -> Any:
+    """The answer in the form of ``POST /api/v1/predict``; None while there is none."""
+    if job.answer is None:
+        return None
+    return msgspec.json.decode(app.payloads.open(job.project, place_of(job.id), job.answer))
+
+
+def queues(app: App, me: Principal) -> list[Waiting]:
+    """How many requests wait in each workspace."""
+    app.gatekeeper.require(me, "release.rollback", f"workspace:{me.workspace}")
+    waiting, buried = app.queue.waiting(), app.queue.buried()
+    return [
+        Waiting(workspace=name, waiting=waiting.get(name, 0), buried=buried.get(name, 0))
+        for name in sorted(waiting.keys() | buried.keys())
+        if name == me.workspace
+    ]
+
+
+def failed(app: App, me: Principal, project: str) -> list[Job]:
+    """Requests of a project that were given up, oldest first."""
+    app.gatekeeper.require(me, "data.read", f"project:{project}")
+    return app.store.jobs.list(project=project, state="failed")
+
+
+def try_again(app: App, me: Principal, project: str, ids: Sequence[str] = ()) -> list[Job]:
+    """Put requests that were given up back into the queue: those with these ids, or all.
+
+    Raises:
+        Denied: ``me`` does not operate the project.
+        NotFound: one of ``ids`` was not given up.
+    """
+    app.gatekeeper.require(me, "release.rollback", f"project:{project}")
+    given_up = {job.id: job for job in app.store.jobs.list(project=project, state="failed")}
+    for job_id in ids:
+        if job_id not in given_up:
+            raise NotFound(
+                f"No request {job_id!r} of {project!r} has failed. See: headrace serve queue {project}."
+            )
+    chosen = [given_up[job_id] for job_id in ids] if ids else list(given_up.values())
+    again = []
+    for job in chosen:
+        fresh = replace(
+            job, state="pending", attempts=0, error=None, kind=None, ended_at=None, revision=job.revision + 1
+        )
+        with app.store.transaction():
+            again.append(app.store.jobs.change(fresh))
+            app.queue.put(job.workspace, job.id)
+    if again:
+        detail = {"requests": [job.id for job in again][:100], "count": len(again)}
+        app.store.audit.append(me.name, "queue.retry", f"project:{project}", detail)
+    return again
+
+
+def erase_requests(jobs: JobStore, project: str, names: Collection[str]) -> int:
+    """Delete requests and answers about a subject; returns how many.
+
+    Args:
+        names: the hash of its key, beside what else it is called by.
+    """
+    held = [
+        job
+        for job in jobs.list(project=project, limit=MAX_WAITING)
+        if not set(names).isdisjoint(job.subjects)
+    ]
+    return sum(jobs.remove(job.id) for job in held)
+
+
+def _subjects(app: App, project: str, question: Question) -> list[str]:
+    """Hashes of the keys that a request names, by which an erasure finds it."""
+    rules = app.access.privacy.rules(project)
+    approved = (terms.key for terms in app.access.charters.approved(project))
+    columns = {KEY, rules.project.data.key, *approved} & question.columns.keys()
+    named = [*(question.keys or ()), *(key for name in columns for key in question.columns[name or KEY])]
+    return sorted({rules.hashed(key) for key in named if key is not None})
+
+
+def _find(app: App, job_id: str) -> Job | None:
+    try:
+        return app.store.jobs.get(job_id)
+    except NotFound:
+        return None
+
+
+def _same(standing: Job, digest: str) -> Job:
+    if standing.digest != digest:
+        raise Conflict(
+            "Another request was accepted under this Idempotency-Key. Expected the same body. "
+            "Use another key for another request."
+        )
+    return standing

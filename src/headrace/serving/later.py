@@ -1,0 +1,192 @@
+"""Requests that were accepted are answered when their turn comes, by the way that all requests go.
+
+What was accepted is in the store before anybody is told so; the queue says whose turn it is. An item that
+comes twice, because a process was killed, is answered once: if it was recorded, its answer is in the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from headrace.access.privacy.fields import FieldRules
+from headrace.core.errors import Conflict, HeadraceError, NotFound, UserError
+from headrace.core.identity import Principal
+from headrace.core.jobs import Job
+from headrace.core.ports import Clock, EventLog, JobStore, Queue, Taken
+from headrace.core.record import Prediction
+from headrace.serving.handler import Handler
+from headrace.serving.record_form import encode_answer
+from headrace.store.payloads import Payloads
+from headrace.store.records import decode_prediction
+
+_log = logging.getLogger(__name__)
+MAX_TRIES = 5
+KEPT_S = 86_400.0
+"""How long an answer waits to be fetched, and what failed to be tried again."""
+_LEASE_S = 300.0
+_IDLE_S = 0.2
+_TOGETHER = 32
+_FIRST_PAUSE_S = 2.0
+_BATCH = 1000
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was asked: the arguments of :meth:`Handler.predict`."""
+
+    columns: dict[str, list[Any]]
+    key: str | None = None
+    keys: list[str] | None = None
+    event_time: datetime | None = None
+    version: str | None = None
+
+
+def place_of(job_id: str) -> str:
+    """What a job's payloads are sealed for."""
+    return f"prediction {job_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Where requests and their answers are."""
+
+    jobs: JobStore
+    queue: Queue
+    events: EventLog
+    payloads: Payloads
+
+
+class Later:
+    """Answers what waits in the queue.
+
+    Args:
+        resolve: name to an identity that may act at this moment.
+        rules_of: project to what may be written down of an error.
+
+    Example::
+
+        await later.round()  # how many were taken
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        handler: Handler,
+        clock: Clock,
+        *,
+        resolve: Callable[[str], Principal],
+        rules_of: Callable[[str], FieldRules],
+    ) -> None:
+        self._kept = kept
+        self._handler = handler
+        self._clock = clock
+        self._resolve = resolve
+        self._rules_of = rules_of
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Go on until ``stopping``; what is under way then is finished first."""
+        while not stopping.is_set():
+            n_taken = 0
+            try:
+                n_taken = await self.round()
+            except Exception:  # noqa: BLE001
+                # Boundary: a store or broker that does not answer now must not end the work for good.
+                _log.exception("The queue of requests could not be worked on")
+            if not n_taken:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), _IDLE_S)
+
+    async def round(self) -> int:
+        """Answer some of those whose turn it is; returns how many items were taken."""
+        taken = await asyncio.to_thread(self._kept.queue.take, _TOGETHER, _LEASE_S)
+        await asyncio.gather(*(self._turn(one) for one in taken))
+        return len(taken)
+
+    def clean(self) -> int:
+        """Delete answers that nobody has fetched in time, and what failed long ago."""
+        return self._kept.jobs.clean(self._clock.now() - timedelta(seconds=KEPT_S))
+
+    async def _turn(self, taken: Taken) -> None:
+        try:
+            job = await asyncio.to_thread(self._kept.jobs.get, taken.item)
+        except NotFound:
+            # Erased meanwhile, or never acknowledged.
+            await asyncio.to_thread(self._kept.queue.done, taken)
+            return
+        if job.state != "pending" or job.request is None:
+            await asyncio.to_thread(self._kept.queue.done, taken)
+            return
+        try:
+            answer = await self._answer(job, ended_early=taken.attempt - 1 > job.attempts)
+        except HeadraceError as error:
+            await asyncio.to_thread(self._fail, taken, job, error)
+        else:
+            await asyncio.to_thread(self._finish, taken, job, answer)
+
+    async def _answer(self, job: Job, *, ended_early: bool) -> bytes:
+        if ended_early and (found := await asyncio.to_thread(self._recorded, job)) is not None:
+            return encode_answer(found, self._handler.version(found.release_id))
+        question = self._question(job)
+        prediction = await self._handler.predict(
+            job.project,
+            question.columns,
+            principal=await asyncio.to_thread(self._resolve, job.principal),
+            key=question.key,
+            keys=question.keys,
+            event_time=question.event_time,
+            version=question.version,
+            request_id=job.id,
+        )
+        return encode_answer(prediction, self._handler.version(prediction.release_id))
+
+    def _question(self, job: Job) -> Question:
+        text = self._kept.payloads.open(job.project, place_of(job.id), job.request or "")
+        return msgspec.json.decode(text, type=Question)
+
+    def _recorded(self, job: Job) -> Prediction | None:
+        """The answer that a process recorded before it was killed."""
+        stream, wanted = f"{job.project}/predictions", job.id.encode()
+        for segment in reversed(self._kept.events.segments(stream)):
+            offset = 0
+            while offset < segment.size_bytes:
+                records, offset = self._kept.events.read(stream, segment.name, offset, _BATCH)
+                if not records:
+                    break
+                for record in records:
+                    if wanted in record and (found := decode_prediction(record)).request_id == job.id:
+                        return found
+        return None
+
+    def _finish(self, taken: Taken, job: Job, answer: bytes) -> None:
+        kept = self._kept.payloads.seal(job.project, place_of(job.id), answer.decode())
+        self._change(job, state="done", answer=kept, request=None, ended_at=self._clock.now())
+        self._kept.queue.done(taken)
+
+    def _fail(self, taken: Taken, job: Job, error: HeadraceError) -> None:
+        """A request that is at fault ends; others are tried again, and set aside after some tries."""
+        attempts = job.attempts + 1
+        at_fault = isinstance(error, UserError)
+        if not at_fault and attempts < MAX_TRIES:
+            self._change(job, attempts=attempts)
+            self._kept.queue.again(taken, _FIRST_PAUSE_S * 2 ** (attempts - 1))
+            return
+        question = self._question(job)
+        text = self._rules_of(job.project).text(str(error), question.columns, question.keys)
+        ended = {"attempts": attempts, "error": text, "kind": type(error).__name__}
+        self._change(job, state="failed", ended_at=self._clock.now(), **ended)
+        if at_fault:
+            self._kept.queue.done(taken)
+        else:
+            self._kept.queue.bury(taken)
+
+    def _change(self, job: Job, **changes: Any) -> None:
+        # Another process that was given the same item has been faster, or it was erased.
+        with contextlib.suppress(Conflict, NotFound):
+            self._kept.jobs.change(replace(job, revision=job.revision + 1, **changes))

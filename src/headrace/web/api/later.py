@@ -1,0 +1,102 @@
+"""Requests that are accepted now and answered later: ``mode=async``, and where the answer is fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
+
+from headrace.app.later import accept, find_job, stored_answer
+from headrace.core.errors import InvalidInput
+from headrace.core.identity import Principal
+from headrace.core.jobs import Job, JobState
+from headrace.serving.later import Question
+from headrace.web.api.request import Me, Server
+from headrace.web.parts import Parts
+
+router = APIRouter(tags=["predictions"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A request that is answered later.
+
+    Attributes:
+        state: ``pending``, ``done`` or ``failed``.
+        attempts: how often it was tried and could not be answered.
+        answer: once it is done, as the request itself would have given it; ``error`` says why there is none.
+    """
+
+    id: str
+    project: str
+    state: JobState
+    accepted_at: datetime
+    attempts: int
+    ended_at: datetime | None
+    answer: dict[str, Any] | None
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How a request wants to be answered."""
+
+    explain: bool
+    mode: Literal["sync", "async"]
+    idempotency_key: str | None
+
+
+def _way(
+    explain: Annotated[
+        bool, Query(description="Say what each input contributed to each answer; at most 100 rows then.")
+    ] = False,
+    mode: Annotated[
+        Literal["sync", "async"], Query(description="async: accept the request now, and answer it later.")
+    ] = "sync",
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=256, description="With mode=async: under it, accepted only once."),
+    ] = None,
+) -> Way:
+    return Way(explain=explain, mode=mode, idempotency_key=idempotency_key)
+
+
+How = Annotated[Way, Depends(_way)]
+
+
+@router.get("/predictions/{prediction}")
+def later(prediction: str, server: Server, me: Me) -> Accepted:
+    """A request that was accepted with mode=async, with its answer once there is one."""
+    return _accepted(server, find_job(server.app, me, prediction))
+
+
+async def accept_later(
+    server: Parts, me: Principal, project: str, asked: Question, how: Way, response: Response
+) -> Accepted:
+    """Accept a request; it is stored when this returns.
+
+    Raises:
+        InvalidInput: it wants an explanation, which is given with an answer only.
+    """
+    if how.explain:
+        raise InvalidInput("mode=async gives no explanation. Ask for it by the answer's id afterwards.")
+    job = await run_in_threadpool(accept, server.app, me, project, asked, how.idempotency_key)
+    response.status_code = 202
+    response.headers["location"] = f"/api/v1/predictions/{job.id}"
+    return _accepted(server, job)
+
+
+def _accepted(server: Parts, job: Job) -> Accepted:
+    return Accepted(
+        id=job.id,
+        project=job.project,
+        state=job.state,
+        accepted_at=job.at,
+        attempts=job.attempts,
+        ended_at=job.ended_at,
+        answer=stored_answer(server.app, job),
+        error=job.error,
+    )

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from headrace.app.composition import App, open_app
+from headrace.app.erasing import Subject, hash_of
+from headrace.app.later import accept, failed, find_job, later_of, queues, stored_answer, try_again
+from headrace.app.serving import Serving, serving_of
+from headrace.app.workflows import launch
+from headrace.core.clock import SystemClock
+from headrace.core.errors import Conflict, Denied, InternalError, NotFound, Unavailable
+from headrace.core.jobs import Job
+from headrace.core.ports import Clock
+from headrace.core.settings import Settings
+from headrace.serving.handler import Handler
+from headrace.serving.later import KEPT_S, MAX_TRIES, Later, Question
+from headrace.store.records import decode_prediction
+from headrace.testing import FakeClock
+from headrace.testing.factories import make_settings
+from tests.web.making import AUTHOR
+from tests.web.seed import VIEWER, seed
+
+CAR = Question(columns={"mileage": [12.5], "model": ["a3"]}, keys=["car-1"])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    made = make_settings(tmp_path_factory.mktemp("later") / "home", user=AUTHOR)
+    with open_app(made) as app, launch(app, role="server"):
+        seed(app)
+    return made
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(SystemClock().now() + timedelta(minutes=10))
+
+
+@contextmanager
+def _serving(settings: Settings, clock: Clock) -> Iterator[tuple[App, Serving]]:
+    with open_app(settings, clock) as app:
+        for job in app.store.jobs.list():
+            app.store.jobs.remove(job.id)
+        serving = serving_of(app)
+        serving.routes.refresh()
+        yield app, serving
+        serving.shadows.close()
+        serving.recorder.close()
+
+
+@pytest.fixture
+def app(settings: Settings, clock: FakeClock) -> Iterator[App]:
+    with _serving(settings, clock) as (app, serving):
+        self_emptying = later_of(app, serving.handler)
+        while asyncio.run(self_emptying.round()):
+            pass
+        yield app
+
+
+def _answering(app: App, serving: Serving | None = None) -> Later:
+    made = serving or serving_of(app)
+    made.routes.refresh()
+    return later_of(app, made.handler)
+
+
+class _Broken:
+    """A handler that cannot answer; counts how often it was asked."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.n_asked = 0
+
+    async def predict(self, *_: Any, **__: Any) -> Any:
+        self.n_asked += 1
+        raise self.error
+
+
+def _broken(app: App, error: Exception) -> tuple[_Broken, Later]:
+    handler = _Broken(error)
+    return handler, later_of(app, cast(Handler, handler))
+
+
+@pytest.mark.requirement("SRV-03")
+@pytest.mark.parametrize("error", [Unavailable("Not now."), InternalError("The model raised.")])
+def test_what_cannot_be_answered_is_tried_again_and_then_set_aside(
+    app: App, clock: FakeClock, error: Exception
+) -> None:
+    job = accept(app, app.me(), "cars", CAR)
+    handler, later = _broken(app, error)
+    pauses = 0
+    while find_job(app, app.me(), job.id).state == "pending":
+        if not asyncio.run(later.round()):
+            clock.advance(1.0)
+            pauses += 1
+    assert handler.n_asked == MAX_TRIES
+    assert pauses >= 2 + 4 + 8 + 16, "each pause is twice the one before"
+    (given_up,) = failed(app, app.me(), "cars")
+    assert (given_up.id, given_up.attempts, given_up.kind) == (job.id, MAX_TRIES, type(error).__name__)
+    assert queues(app, app.me())[0].buried == 1
+    assert asyncio.run(later.round()) == 0
+
+    with pytest.raises(Denied):
+        try_again(app, app.identities.resolve(VIEWER), "cars")
+    with pytest.raises(NotFound, match="has failed"):
+        try_again(app, app.me(), "cars", ["other"])
+    assert [one.id for one in try_again(app, app.me(), "cars", [job.id])] == [job.id]
+    assert asyncio.run(_answering(app).round()) == 1
+    done = find_job(app, app.me(), job.id)
+    assert stored_answer(app, done)["predictions"] == [{"predict": 12.5}]
+    assert app.store.audit.search(job.id)[0].action == "queue.retry"
+
+
+@pytest.mark.requirement("SRV-03")
+def test_what_was_accepted_is_answered_once_though_the_process_was_killed(
+    settings: Settings, clock: FakeClock
+) -> None:
+    with _serving(settings, SystemClock()):
+        pass  # nothing of other tests waits
+    command = [sys.executable, "-m", "tests.app.killed_later", str(settings.home), "12", "3"]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    ids = killed.stdout.split()
+    assert len(ids) == 12
+    with open_app(settings, clock) as app:
+        serving = serving_of(app)
+        later = _answering(app, serving)
+        assert 0 < sum(app.store.jobs.get(one).state == "done" for one in ids) < 12
+        while asyncio.run(later.round()):
+            pass
+        answers = [stored_answer(app, app.store.jobs.get(one)) for one in ids]
+        assert [one["predictions"] for one in answers] == [[{"predict": float(n)}] for n in range(12)]
+        recorded = [one.request_id for one in _recorded(app) if one.request_id in ids]
+        assert sorted(recorded) == sorted(ids), "each is on record once"
+        assert {one["id"] for one in answers} <= {one.id for one in _recorded(app)}
+        assert app.queue.waiting() == {}
+        serving.recorder.close()
+
+
+def _recorded(app: App) -> list[Any]:
+    stream = "cars/predictions"
+    return [
+        decode_prediction(record)
+        for segment in app.store.events.segments(stream)
+        for record in app.store.events.read(stream, segment.name, 0, 1 << 30)[0]
+    ]
+
+
+def test_who_lost_the_right_meanwhile_gets_no_answer(app: App) -> None:
+    job = accept(app, app.me(), "cars", CAR)
+    later = _answering(app)
+    later._resolve = lambda _: app.identities.resolve(VIEWER)
+    asyncio.run(later.round())
+    ended = app.store.jobs.get(job.id)
+    assert (ended.state, ended.kind) == ("failed", "Denied")
+
+
+def test_an_erasure_finds_requests_and_answers(app: App) -> None:
+    answered = accept(app, app.me(), "cars", CAR)
+    asyncio.run(_answering(app).round())
+    waiting = accept(app, app.me(), "cars", CAR)
+    other = accept(app, app.me(), "cars", Question(columns=CAR.columns, keys=["car-2"]))
+    assert waiting.subjects == [hash_of(app, "cars", "car-1")]
+    assert "car-1" not in str(app.store.jobs.get(answered.id))
+    Subject(app, app.store.projects.get("cars"), "car-1").answers()
+    assert [job.id for job in app.store.jobs.list(project="cars")] == [other.id]
+    asyncio.run(_answering(app).round())
+    assert app.queue.waiting() == {}
+
+
+def test_answers_are_kept_for_a_day(app: App, clock: FakeClock) -> None:
+    job = accept(app, app.me(), "cars", CAR)
+    later = _answering(app)
+    asyncio.run(later.round())
+    clock.advance(KEPT_S)
+    assert later.clean() == 0
+    clock.advance(1)
+    assert later.clean() == 1
+    with pytest.raises(NotFound, match="kept for a day"):
+        find_job(app, app.me(), job.id)
+
+
+def test_one_workspace_does_not_wait_for_the_queue_of_another(app: App) -> None:
+    for number in range(100):
+        app.store.jobs.add(_of("north", f"north-{number}"))
+        app.queue.put("north", f"north-{number}")
+    mine = accept(app, app.me(), "cars", CAR)
+    later = _answering(app)
+    asyncio.run(later.round())
+    assert app.store.jobs.get(mine.id).state == "done"
+    assert app.queue.waiting()["north"] > 50
+    while asyncio.run(later.round()):
+        pass
+
+
+def _of(workspace: str, job_id: str) -> Job:
+    return Job(
+        id=job_id,
+        project="cars",
+        workspace=workspace,
+        principal=AUTHOR,
+        at=SystemClock().now(),
+        digest="d",
+        request='clear:{"columns":{"mileage":[1.0],"model":["a3"]}}',
+    )
+
+
+def test_a_request_is_kept_with_its_item_or_not_at_all(app: App) -> None:
+    class Refusing:
+        def waiting(self) -> dict[str, int]:
+            return {}
+
+        def put(self, lane: str, item: str) -> None:
+            raise Unavailable(f"The broker takes no {item} in {lane}.")
+
+    refusing = replace(app, queue=cast(Any, Refusing()))
+    with pytest.raises(Unavailable, match="takes no"):
+        accept(refusing, app.me(), "cars", CAR, "key-1")
+    assert app.store.jobs.list() == []
+    assert accept(app, app.me(), "cars", CAR, "key-1").state == "pending"
+    with pytest.raises(Conflict):
+        accept(app, app.me(), "cars", Question(columns={"mileage": [1.0], "model": ["a3"]}), "key-1")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from headrace.core.ports import JobStore, Queue
+from headrace.core.settings import Settings
+from headrace.store import Store, open_store
+from headrace.testing import FakeClock, JobStoreSuite, QueueSuite
+from headrace.testing.suites.queue import LEASE_S
+
+
+class TestSqlJobs(JobStoreSuite):
+    @pytest.fixture
+    def jobs(self, store: Store) -> JobStore:
+        return store.jobs
+
+
+@pytest.mark.requirement("SRV-03")
+class TestSqlQueue(QueueSuite):
+    @pytest.fixture
+    def queue(self, store: Store) -> Queue:
+        return store.queue
+
+    @pytest.fixture
+    def reopen(self, settings: Settings, clock: FakeClock) -> Iterator[Callable[[], Queue]]:
+        opened: list[Store] = []
+
+        def again() -> Queue:
+            clock.advance(LEASE_S)
+            opened.append(open_store(settings, clock))
+            return opened[-1].queue
+
+        yield again
+        for store in opened:
+            store.close()
+
+    @pytest.fixture
+    def pause(self, clock: FakeClock) -> Callable[[float], None]:
+        return clock.advance
+
+
+def test_what_was_lent_to_another_meanwhile_cannot_be_given_back(store: Store, clock: FakeClock) -> None:
+    store.queue.put("main", "a")
+    (slow,) = store.queue.take(1, LEASE_S)
+    clock.advance(LEASE_S)
+    (fast,) = store.queue.take(1, LEASE_S)
+    for give_back in (store.queue.done, store.queue.bury, lambda one: store.queue.again(one, 0.0)):
+        give_back(slow)
+    assert (store.queue.waiting(), store.queue.buried()) == ({"main": 1}, {})
+    assert store.queue.take(1, LEASE_S) == []
+    store.queue.done(fast)
+    assert store.queue.waiting() == {}

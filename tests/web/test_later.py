@@ -1,0 +1,91 @@
+"""Requests that are accepted now and answered later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headrace.core.clock import SystemClock
+from tests.web.conftest import Site
+from tests.web.making import AUTHOR
+from tests.web.seed import AUDITOR, VIEWER
+
+CAR = {"record": {"mileage": 12.5, "model": "a3"}}
+ASYNC = "/api/v1/predict/cars?mode=async"
+
+
+def _ended(site: Site, path: str) -> dict[str, Any]:
+    """The request, once it is answered or given up."""
+    for _ in range(400):
+        found: dict[str, Any] = site.get(path).json()
+        if found["state"] != "pending":
+            return found
+        SystemClock().sleep(0.02)
+    raise AssertionError(f"{path} is pending for 8 s")
+
+
+@pytest.mark.requirement("SRV-03")
+def test_a_request_is_accepted_and_answered_as_it_would_have_been(site: Site) -> None:
+    accepted = site.post(ASYNC, json=CAR | {"key": "ann", "keys": ["car-1"]})
+    assert accepted.status_code == 202, accepted.text
+    path = accepted.headers["location"]
+    assert path == f"/api/v1/predictions/{accepted.json()['id']}"
+    found = _ended(site, path)
+    at_once = site.post("/api/v1/predict/cars", json=CAR | {"key": "ann"}).json()
+    assert (found["state"], found["error"], found["project"]) == ("done", None, "cars")
+    assert found["answer"]["predictions"] == at_once["predictions"]
+    assert found["answer"]["release"] == at_once["release"]
+    assert found["answer"].keys() == at_once.keys()
+    assert site.app.store.jobs.get(found["id"]).request is None, "what was asked is not kept any longer"
+
+
+@pytest.mark.requirement("SRV-03")
+def test_an_idempotency_key_accepts_a_request_once(site: Site) -> None:
+    def ask(key: str, mileage: float = 1.0, by: str = AUTHOR) -> Any:
+        body = {"record": {"mileage": mileage, "model": "a3"}}
+        return site.post(ASYNC, json=body, by=by, headers={"idempotency-key": key})
+
+    first, again = ask("order-7").json(), ask("order-7").json()
+    assert first["id"] == again["id"]
+    assert ask("order-8").json()["id"] != first["id"]
+    other = ask("order-7", 2.0)
+    assert other.status_code == 409
+    assert "Another request was accepted under this Idempotency-Key" in other.json()["detail"]
+    _ended(site, f"/api/v1/predictions/{first['id']}")
+    assert ask("order-7").json()["answer"]["predictions"] == [{"predict": 1.0}]
+    assert ask("x" * 257).status_code == 422
+
+
+def test_a_request_that_is_at_fault_says_so_and_is_not_tried_again(site: Site) -> None:
+    accepted = site.post(ASYNC, json={"record": {"mileage": "many", "model": "a3"}})
+    found = _ended(site, accepted.headers["location"])
+    assert (found["state"], found["answer"], found["attempts"]) == ("failed", None, 1)
+    assert "Input 'mileage'" in found["error"]
+
+
+def test_an_answer_is_told_to_who_asked_and_to_who_may_read_data(site: Site) -> None:
+    path = site.post(ASYNC, json=CAR).headers["location"]
+    _ended(site, path)
+    assert site.get(path, by=AUTHOR).status_code == 200
+    for name in (VIEWER, AUDITOR):
+        allowed = site.app.gatekeeper.allows(site.app.identities.resolve(name), "data.read", "project:cars")
+        assert site.get(path, by=name).status_code == (200 if allowed else 404)
+    assert site.get("/api/v1/predictions/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "by", "status", "detail"),
+    [
+        ("/api/v1/predict/tsa-passengers?mode=async", AUTHOR, 404, "Nothing of 'tsa-passengers' is live"),
+        ("/api/v1/predict/cars?mode=later", AUTHOR, 422, "mode"),
+        (f"{ASYNC}&explain=true", AUTHOR, 422, "gives no explanation"),
+        (ASYNC, VIEWER, 403, "may not predict"),
+    ],
+)
+def test_what_is_not_accepted(site: Site, path: str, by: str, status: int, detail: str) -> None:
+    n_before = len(site.app.store.jobs.list())
+    answer = site.post(path, json=CAR, by=by)
+    assert answer.status_code in (status, 400), answer.text
+    assert detail in answer.json()["detail"]
+    assert len(site.app.store.jobs.list()) == n_before
