@@ -39,23 +39,24 @@ import numpy as np
 
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
+from headrace.access.privacy.charters import terms_of
 from headrace.checks.profiles import NumericProfile, Profile
 from headrace.core.clock import SystemClock
 from headrace.core.project import Column, ServingSpec
-from headrace.core.release import Route
+from headrace.core.release import Route, Subject
 from headrace.core.settings import Settings, read_settings
 from headrace.data.encoding import Encoding
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.distributions import Distributions, Reference
 from headrace.serving.handler import Handler
 from headrace.serving.microbatch import MicroBatches
-from headrace.serving.models import LoadedModels
+from headrace.serving.models import LoadedModels, Model
 from headrace.serving.plain_rows import PlainRows, Scoring
 from headrace.serving.process import settle
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import RouteTable
 from headrace.store import open_store
-from headrace.testing.factories import make_project
+from headrace.testing.factories import make_manifest, make_project, make_release
 from headrace.training.convert import to_onnx
 from headrace.training.package import PackageInfo, build_package, load_scorer
 from headrace.web.http_protocol import protocol_of
@@ -151,8 +152,12 @@ def prepare(settings: Settings, package_bytes: bytes | None = None) -> str:
     principal = access.identities.add("bench", ["operator"], actor="bench")
     for name, durability in DURABILITIES.items():
         serving = ServingSpec(durability=durability)  # type: ignore[arg-type]
-        store.projects.save(replace(make_project(name=name), serving=serving), "")
-        store.rollouts.set_route(Route(project=name, live=package.digest))
+        project = replace(make_project(name=name), serving=serving)
+        store.projects.save(project, "")
+        subject = Subject(ref=f"model:{name}@1", package=package)
+        manifest = make_manifest(project=name, subject=subject, terms=terms_of(project))
+        release = store.releases.add(make_release(manifest=manifest))
+        store.rollouts.set_route(Route(project=name, live=release.id))
     token = access.tokens.issue(principal)
     store.close()
     return token
@@ -180,7 +185,13 @@ def ours(settings: Settings, recorder_of: type[Recorder] = Recorder) -> Ours:
     clock = SystemClock()
     store = open_store(settings, clock)
     routes = RouteTable(store.rollouts, clock)
-    models = LoadedModels(lambda digest: load_scorer(store.artifacts.path(digest)), clock)
+
+    def load(release_id: str) -> Model:
+        return load_scorer(
+            store.artifacts.path(store.releases.get(release_id).manifest.subject.package.digest)
+        )
+
+    models = LoadedModels(load, clock)
     access = open_access(store, settings.home / "keys", clock, CedarPolicy())
 
     rows = training_rows()

@@ -96,7 +96,7 @@ def test_what_a_developer_declares_loosens_a_live_service_only_once_it_is_approv
     assert "year" not in kept.columns
     assert "listed" not in kept.columns, "what is declared tighter holds at once"
     assert kept.keys not in (["c-1"], None)
-    assert serving_of(app).handler.recorded(small.name) == STORED
+    assert serving_of(app).handler.recorded(kept) == STORED
     assert encrypt(app, small.me, small.name).key is not None
     assert kept_for_days(small) == 30
 
@@ -106,7 +106,7 @@ def test_what_a_developer_declares_loosens_a_live_service_only_once_it_is_approv
     assert kept.columns["diesel"] == ROW["diesel"]
     assert kept.columns["year"] == ROW["year"]
     assert kept.keys == ["c-1"]
-    assert serving_of(app).handler.recorded(small.name) == BEST_EFFORT
+    assert serving_of(app).handler.recorded(kept) == BEST_EFFORT
     assert encrypt(app, small.me, small.name).key is None
     assert kept_for_days(small) == 365
 

@@ -23,7 +23,7 @@ from headrace.store.records import decode_prediction
 from headrace.testing.factories import make_settings, make_tokens
 from tests.serving.scene import ROW
 
-KILLS = 10
+KILLS = 3
 CONNECTIONS = 16
 DEADLINE_S = 30.0
 

@@ -12,6 +12,7 @@ from tests.web.conftest import Site
 
 _SELDOM = {
     "headrace_answers_lost_total",
+    "headrace_answers_unrecorded_total",
     "headrace_prediction_exceptions_total",
     *(f"headrace_service_level_{part}" for part in ("p99_seconds", "requests_per_second", "availability")),
     *(f"headrace_gpu_{part}" for part in ("busy_ratio", "memory_used_bytes", "memory_bytes")),

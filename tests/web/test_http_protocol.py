@@ -110,10 +110,10 @@ def read_answers(link: socket.socket, count: int) -> list[tuple[int, dict[str, s
 
 
 @contextmanager
-def serving(tmp_path: Path, *, model: StubModel | None = None, durability: str = "stored") -> Iterator[Live]:
+def serving(tmp_path: Path, *, model: StubModel | None = None, **spec: Any) -> Iterator[Live]:
     """A server with a loop in a thread of its own."""
     scene = Scene(tmp_path / "home", live=model)
-    scene.project = replace(scene.project, serving=ServingSpec(durability=durability))  # type: ignore[arg-type]
+    scene.project = replace(scene.project, serving=ServingSpec(**spec))
     parts = (scene.routes, scene.models, scene.recorder, scene.clock)
     rules_of = scene.handler._rules_of
     batches = MicroBatches(scene.handler, *parts, rules_of=rules_of)
@@ -351,6 +351,22 @@ def test_a_full_disk_is_never_silent(tmp_path: Path, durability: str) -> None:
         assert statuses[-1] == 503
         assert statuses.count(200) == lost
         assert (lost == 0) == (durability == "stored")
+        live.scene.events.failing = None
+        assert live.ask(live.request())[0][0] == 200
+    assert len(live.scene.predictions()) == 1
+
+
+@pytest.mark.parametrize("durability", ["stored", "best_effort"])
+def test_a_project_that_serves_without_record_says_so(tmp_path: Path, durability: str) -> None:
+    with serving(tmp_path, durability=durability, on_record_failure="serve") as live:
+        live.scene.events.failing = OSError(28, "No space left on device")
+        said = [""]
+        while said[-1] != "none" and len(said) < 1_000:
+            [(status, headers, _)] = live.ask(live.request())
+            assert status == 200
+            said.append(headers["headrace-record"])
+        assert said[-1] == "none"
+        assert live.scene.recorder.forgone() == {"cars": 1}
         live.scene.events.failing = None
         assert live.ask(live.request())[0][0] == 200
     assert len(live.scene.predictions()) == 1

@@ -55,7 +55,7 @@ def serving_of(
         return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version
 
     models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
-    recorder = Recorder(app.store.events, app.clock, on_lost=_raise_lost(app))
+    recorder = Recorder(app.store.events, app.clock, on_lost=_raise_lost(app), on_forgone=_raise_forgone(app))
     rules_of = app.access.privacy.rules
     shadows = Shadows(models, app.store.events, app.clock, rules_of)
 
@@ -106,6 +106,21 @@ def _raise_lost(app: App) -> Callable[[str, int], None]:
             app.store.projects.workspace(project),
             title=f"Answers of {project} were given and could not be recorded",
             evidence={"first": n_records, "see": "headrace_answers_lost_total"},
+        )
+
+    return tell
+
+
+def _raise_forgone(app: App) -> Callable[[str], None]:
+    """So are answers that a project has given without record."""
+
+    def tell(project: str) -> None:
+        app.access.incidents.open(
+            "answers_unrecorded",
+            project,
+            app.store.projects.workspace(project),
+            title=f"Answers of {project} are given without record",
+            evidence={"see": "headrace_answers_unrecorded_total"},
         )
 
     return tell

@@ -292,10 +292,13 @@ class ServingSpec:
     may take those of the last second with it.
 
     Attributes:
+        on_record_failure: what becomes of an answer that cannot be recorded: nobody gets it (``refuse``), or
+            its caller does, told that it is not on record (``serve``).
         level: what callers may rely on; nothing is promised without it.
     """
 
     durability: Literal["stored", "best_effort"] = "stored"
+    on_record_failure: Literal["refuse", "serve"] = "refuse"
     level: ServiceLevel | None = None
 
 

@@ -59,6 +59,11 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unrecorded(Prediction):
+    """An answer that could not be recorded and is given all the same, because its project has it so."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """A request that was valid and that the model of a release could not answer."""
 

@@ -112,7 +112,7 @@ class InferenceApp:
             outputs=call.outputs,
         )
         encoded = oip.encode_infer(prediction, self._handler.version(prediction.release_id), call)
-        recorded = (b"headrace-record", self._handler.recorded(name))
+        recorded = (b"headrace-record", self._handler.recorded(prediction))
         if encoded.header_bytes is None:
             return Answer(200, encoded.body, headers=(recorded,))
         length = (b"inference-header-content-length", b"%d" % encoded.header_bytes)

@@ -211,7 +211,9 @@ class _Service:
             version=request.model_version or None,
             outputs=call.outputs,
         )
-        return write_infer(prediction, self._handler.version(prediction.release_id), call)
+        response = write_infer(prediction, self._handler.version(prediction.release_id), call)
+        response.parameters["headrace_record"].string_param = self._handler.recorded(prediction).decode()
+        return response
 
     async def _RepositoryIndex(self, request: Any, me: Principal) -> Any:  # noqa: N802
         found = metadata.index(self._handler.index(me), only_ready=request.ready)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import NamedTuple, NoReturn
 
@@ -15,12 +16,12 @@ from headrace.core.errors import Conflict, InternalError, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
-from headrace.core.record import Arm, Failure, Prediction
+from headrace.core.record import Arm, Failure, Prediction, Unrecorded
 from headrace.core.release import Route
 from headrace.serving.distributions import Distributions
 from headrace.serving.inputs import Matrix, Values, count_rows, named
 from headrace.serving.models import LoadedModel, LoadedModels
-from headrace.serving.recorder import BEST_EFFORT, STORED, Recorder
+from headrace.serving.recorder import BEST_EFFORT, NONE, STORED, Recorder
 from headrace.serving.routes import Choice, RouteTable
 from headrace.serving.scoring import Scored, score
 from headrace.serving.shadows import Shadows
@@ -145,7 +146,8 @@ class Handler:
             Denied: ``principal`` may not predict with this project.
             NotFound: nothing is live, or ``version`` is neither the live nor the canary's.
             InvalidInput: the rows are not what the model expects.
-            Unavailable: the model cannot be loaded, or the answer cannot be stored.
+            Unavailable: the model cannot be loaded, or the answer cannot be stored and is to be refused then
+                (``serving.on_record_failure``); an :class:`Unrecorded` one is returned otherwise.
             InternalError: the model raised; the failure is recorded and counted.
         """
         resource = _resource(project)
@@ -192,7 +194,7 @@ class Handler:
             infer_ms=scored.infer_ms,
             unseen=scored.unseen,
         )
-        await self._record(rules, prediction)
+        prediction = await self._record(rules, prediction)
         self._count(asked, n_rows, scored, scored_s)
         self._offer(asked, prediction, values)
         return prediction
@@ -210,8 +212,11 @@ class Handler:
         tally.record_ms += max(timed.took_ms - timed.infer_ms, 0.0) * timed.n_rows
         tally.answered_ms += timed.took_ms * timed.n_rows + timed.prepare_ms
 
-    def recorded(self, project: str) -> bytes:
-        """How answers of ``project`` are recorded at this moment, as their header says it."""
+    def recorded(self, prediction: Prediction) -> bytes:
+        """How an answer of a moment ago is recorded, as its header says it."""
+        return NONE if isinstance(prediction, Unrecorded) else self._recording(prediction.project)
+
+    def _recording(self, project: str) -> bytes:
         durability = self._rules_of(project).project.serving.durability
         return BEST_EFFORT if durability == "best_effort" and self._recorder.healthy() else STORED
 
@@ -327,12 +332,19 @@ class Handler:
     async def _load(self, release_id: str) -> LoadedModel:
         return await asyncio.to_thread(self._models.get, release_id)
 
-    async def _record(self, rules: FieldRules, prediction: Prediction) -> None:
+    async def _record(self, rules: FieldRules, prediction: Prediction) -> Prediction:
         payload = encode_prediction(rules.prediction(prediction))
-        if self.recorded(prediction.project) == BEST_EFFORT:
-            self._recorder.note(prediction.project, [payload])
-        else:
-            await self._recorder.record(prediction.project, payload)
+        try:
+            if self._recording(prediction.project) == BEST_EFFORT:
+                self._recorder.note(prediction.project, [payload])
+            else:
+                await self._recorder.record(prediction.project, payload)
+        except Unavailable:
+            if rules.project.serving.on_record_failure == "refuse":
+                raise
+            self._recorder.forgo(prediction.project)
+            return Unrecorded(**{one.name: getattr(prediction, one.name) for one in fields(prediction)})
+        return prediction
 
     async def _by_name(self, matrix: Matrix, asked: _Asked, version: str | None) -> Values:
         """By the names of the model that metadata describes: the version asked for, else the live one."""

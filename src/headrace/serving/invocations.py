@@ -94,7 +94,9 @@ class InvocationsApp:
             event_time=call.event_time,
             version=call.version,
         )
-        return Answer(200, encode_answer(prediction, self._handler.version(prediction.release_id)))
+        recorded = (b"headrace-record", self._handler.recorded(prediction))
+        body = encode_answer(prediction, self._handler.version(prediction.release_id))
+        return Answer(200, body, headers=(recorded,))
 
     async def _kinds(self, me: Principal, name: str) -> dict[str, str]:
         """What the live model's inputs are, by name: CSV does not say whether 007 is a number."""

@@ -17,8 +17,9 @@ _log = logging.getLogger(__name__)
 MAX_WAITING = 10_000
 WINDOW_S = 1.0
 """Best effort: the most that can be lost, in time. What waits longer means that the disk does not keep up."""
-STORED, BEST_EFFORT = b"stored", b"best-effort; window=%g" % WINDOW_S
+STORED, BEST_EFFORT, NONE = b"stored", b"best-effort; window=%g" % WINDOW_S, b"none"
 """How an answer is recorded, as its header says it; the window is in seconds."""
+_TELL_AGAIN_S = 60.0
 _TOGETHER_S = 0.1
 """Best effort: for how long answers gather, so that the writer disturbs the event loop seldom."""
 _TOGETHER = 2048
@@ -46,6 +47,7 @@ class Recorder:
     Args:
         max_waiting: records that may wait; beyond it callers are refused at once.
         on_lost: told of each stream with answers that were given and could not be stored, and how many.
+        on_forgone: told of each project whose answers are given without record, once a minute at most.
 
     Example::
 
@@ -60,11 +62,13 @@ class Recorder:
         *,
         max_waiting: int = MAX_WAITING,
         on_lost: Callable[[str, int], None] = lambda _stream, _n_records: None,
+        on_forgone: Callable[[str], None] = lambda _project: None,
     ) -> None:
         self._events = events
         self._clock = clock
         self._max_waiting = max_waiting
         self._on_lost = on_lost
+        self._on_forgone = on_forgone
         self._changed = threading.Condition()
         self._queue: list[_Waiting] = []
         self._n_waiting = 0
@@ -72,6 +76,8 @@ class Recorder:
         self._kicked: set[tuple[asyncio.AbstractEventLoop, bool]] = set()
         self._logged: dict[str, int] = {}
         self._lost: dict[str, int] = {}
+        self._forgone: dict[str, int] = {}
+        self._told_s: dict[str, float] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
         self._failing = False
@@ -143,6 +149,19 @@ class Recorder:
     def lost(self) -> dict[str, int]:
         """Answers of this process that were given and could not be stored, by stream."""
         return dict(self._lost)
+
+    def forgo(self, project: str) -> None:
+        """An answer is given without record, because the project has it so; who watches is told beside it."""
+        self._forgone[project] = self._forgone.get(project, 0) + 1
+        now_s = self._clock.monotonic_s()
+        if now_s - self._told_s.get(project, -_TELL_AGAIN_S) >= _TELL_AGAIN_S:
+            self._told_s[project] = now_s
+            _log.error("Answers of %s are given without record: they cannot be stored", project)
+            threading.Thread(target=self._tell_forgone, args=(project,), daemon=True).start()
+
+    def forgone(self) -> dict[str, int]:
+        """Answers that this process has given without record, by project."""
+        return dict(self._forgone)
 
     def healthy(self) -> bool:
         """Whether the last write succeeded and the next one will be accepted."""
@@ -224,6 +243,13 @@ class Recorder:
                 self._logged[stream] = self._logged.get(stream, 0) + len(payloads)
             self._failing = refusal is not None
             _tell(group, refusal)
+
+    def _tell_forgone(self, project: str) -> None:
+        try:
+            self._on_forgone(project)
+        except Exception:  # noqa: BLE001
+            # Boundary: as for lost ones. It is tried again while answers go on being given without record.
+            _log.exception("Nobody could be told that answers of %s are given without record", project)
 
     def _lose(self, stream: str, group: list[_Waiting]) -> None:
         """Answers that were given already are gone: never without saying so."""

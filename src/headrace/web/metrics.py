@@ -132,6 +132,14 @@ def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         if stream.rpartition("/")[0] in visible
     ]
     yield _Family("headrace_answers_lost_total", "counter", "Answers given that could not be recorded.", lost)
+    unrecorded = [
+        _Sample({"project": project}, count)
+        for project, count in parts.recorder.forgone().items()
+        if project in visible
+    ]
+    yield _Family(
+        "headrace_answers_unrecorded_total", "counter", "Answers given without record on purpose.", unrecorded
+    )
 
 
 def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:

@@ -166,6 +166,17 @@ def test_releases_from_before_terms_keep_their_digest() -> None:
     assert kept.charters.loosened_by(kept.releases[release.id]) == []
 
 
+def test_a_release_that_refuses_without_record_is_not_loosened_by_a_declaration() -> None:
+    kept = Kept(people())
+    kept.answer(kept.declared)
+    kept.declared = replace(kept.declared, serving=ServingSpec(on_record_failure="serve"))
+    assert kept.charters.in_force("people").serving.on_record_failure == "refuse"
+    waits = [f"{one.rule}: {one.declared}, {one.holds} holds" for one in kept.charters.waiting(kept.declared)]
+    assert waits == ["serving.on_record_failure: serve, refuse holds"]
+    kept.answer(kept.declared)
+    assert kept.charters.in_force("people").serving.on_record_failure == "serve"
+
+
 handlings: st.SearchStrategy[Any] = st.none() | st.sampled_from(get_args(Handling))
 projects = st.builds(
     people,

@@ -114,6 +114,7 @@ def waiting(declared: Project, held: Project) -> Iterator[Waiting]:
         "privacy.encrypt": (said.privacy.encrypt, holds.privacy.encrypt),
         "privacy.recognisers": (said.privacy.recognisers, holds.privacy.recognisers),
         "serving.durability": (said.serving.durability, holds.serving.durability),
+        "serving.on_record_failure": (said.serving.on_record_failure, holds.serving.on_record_failure),
     }
     for name, handling in holds.privacy.fields.items():
         if name in said.privacy.fields:
@@ -145,8 +146,11 @@ def _bound(declared: Project, terms: Terms) -> Project:
         encrypt=said.encrypted or held.encrypted,
         recognisers=tuple(dict.fromkeys((*said.recognisers, *held.recognisers))),
     )
-    is_stored = "stored" in (declared.serving.durability, terms.serving.durability)
-    serving = ServingSpec(durability="stored" if is_stored else "best_effort")
+    both = (declared.serving, terms.serving)
+    serving = ServingSpec(
+        durability="stored" if any(one.durability == "stored" for one in both) else "best_effort",
+        on_record_failure="refuse" if any(one.on_record_failure == "refuse" for one in both) else "serve",
+    )
     bound = replace(declared, privacy=privacy, serving=serving)
     now = handling_of(bound, key_of(bound))
     keys = tightest(now, terms.keys)

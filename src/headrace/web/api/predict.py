@@ -73,7 +73,7 @@ class Explained(Answer):
 async def predict(
     project: Name, server: Server, me: Me, body: Rows, how: How, response: Response
 ) -> Explained | Answer | Accepted:
-    """Predict one row or several; answers once the prediction is durable."""
+    """Predict one row or several; the header ``headrace-record`` says how the answer is recorded."""
     columns = body.by_name()
     if how.mode == "async":
         asked = Question(
@@ -95,6 +95,7 @@ async def predict(
         event_time=body.event_time,
         version=body.version,
     )
+    response.headers["headrace-record"] = server.handler.recorded(answered).decode()
     answer = answer_of(answered, server.handler.version(answered.release_id))
     if not how.explain:
         return answer
