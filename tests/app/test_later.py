@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,21 +12,24 @@ from typing import Any, cast
 
 import pytest
 
+from headrace.access.key_ring import KeyRing
 from headrace.app.composition import App, open_app
 from headrace.app.erasing import Subject, hash_of
-from headrace.app.later import accept, failed, find_job, later_of, queues, stored_answer, try_again
+from headrace.app.later import accept, failed, find_job, later_of, queues, try_again
 from headrace.app.serving import Serving, serving_of
 from headrace.app.workflows import launch
 from headrace.core.clock import SystemClock
-from headrace.core.errors import Conflict, Denied, InternalError, NotFound, Unavailable
+from headrace.core.errors import Conflict, Denied, InternalError, InvalidInput, NotFound, Unavailable
 from headrace.core.jobs import Job
 from headrace.core.ports import Clock
 from headrace.core.settings import Settings
+from headrace.serving.callbacks import Callbacks
 from headrace.serving.handler import Handler
-from headrace.serving.later import KEPT_S, MAX_TRIES, Later, Question
+from headrace.serving.later import KEPT_S, MAX_TRIES, MOST_CALLS, Later, Question, told
 from headrace.store.records import decode_prediction
 from headrace.testing import FakeClock
 from headrace.testing.factories import make_settings
+from tests.serving.receiver import Receiver
 from tests.web.making import AUTHOR
 from tests.web.seed import VIEWER, seed
 
@@ -38,6 +42,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     with open_app(made) as app, launch(app, role="server"):
         seed(app)
     return made
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -115,7 +126,7 @@ def test_what_cannot_be_answered_is_tried_again_and_then_set_aside(
     assert [one.id for one in try_again(app, app.me(), "cars", [job.id])] == [job.id]
     assert asyncio.run(_answering(app).round()) == 1
     done = find_job(app, app.me(), job.id)
-    assert stored_answer(app, done)["predictions"] == [{"predict": 12.5}]
+    assert _answer(app, done)["predictions"] == [{"predict": 12.5}]
     assert app.store.audit.search(job.id)[0].action == "queue.retry"
 
 
@@ -136,13 +147,17 @@ def test_what_was_accepted_is_answered_once_though_the_process_was_killed(
         assert 0 < sum(app.store.jobs.get(one).state == "done" for one in ids) < 12
         while asyncio.run(later.round()):
             pass
-        answers = [stored_answer(app, app.store.jobs.get(one)) for one in ids]
+        answers = [_answer(app, app.store.jobs.get(one)) for one in ids]
         assert [one["predictions"] for one in answers] == [[{"predict": float(n)}] for n in range(12)]
         recorded = [one.request_id for one in _recorded(app) if one.request_id in ids]
         assert sorted(recorded) == sorted(ids), "each is on record once"
         assert {one["id"] for one in answers} <= {one.id for one in _recorded(app)}
         assert app.queue.waiting() == {}
         serving.recorder.close()
+
+
+def _answer(app: App, job: Job) -> Any:
+    return told(job, app.payloads).answer
 
 
 def _recorded(app: App) -> list[Any]:
@@ -199,6 +214,55 @@ def test_one_workspace_does_not_wait_for_the_queue_of_another(app: App) -> None:
     assert app.queue.waiting()["north"] > 50
     while asyncio.run(later.round()):
         pass
+
+
+def _callbacks(app: App, receiver: Receiver) -> App:
+    ring = KeyRing(app.settings.home / "keys", "callbacks")
+    return replace(app, callbacks=Callbacks(ring, app.clock, hosts=[receiver.host], private=True))
+
+
+def _until_told(app: App, later: Later, clock: FakeClock, job: Job) -> Job:
+    while (found := app.store.jobs.get(job.id)).callback_state in (None, "pending"):
+        if not asyncio.run(later.round()):
+            clock.advance(1.0)
+    return found
+
+
+def test_a_receiver_is_told_of_the_answer_once_it_takes_it(
+    app: App, clock: FakeClock, receiver: Receiver
+) -> None:
+    app = _callbacks(app, receiver)
+    receiver.status = 503
+    job = accept(app, app.me(), "cars", CAR, callback=f"http://{receiver.host}/answers")
+    later = _answering(app)
+    while len(receiver.had) < 2:
+        if not asyncio.run(later.round()):
+            clock.advance(1.0)
+    receiver.status = 200
+    assert _until_told(app, later, clock, job).callback_state == "delivered"
+    bodies = [json.loads(body) for _, _, body in receiver.had]
+    assert len(bodies) == 3
+    assert {headers["webhook-id"] for _, headers, _ in receiver.had} == {job.id}
+    assert bodies[2]["state"] == "done"
+    assert bodies[2]["answer"]["predictions"] == [{"predict": 12.5}]
+    assert app.queue.waiting() == {}
+
+
+def test_a_receiver_that_never_takes_it_is_given_up_and_the_answer_stays(
+    app: App, clock: FakeClock, receiver: Receiver
+) -> None:
+    app = _callbacks(app, receiver)
+    receiver.status = 500
+    job = accept(app, app.me(), "cars", CAR, callback=f"http://{receiver.host}/")
+    found = _until_told(app, _answering(app), clock, job)
+    assert (found.state, found.callback_state, len(receiver.had)) == ("done", "failed", MOST_CALLS)
+    assert app.queue.waiting() == {}
+
+
+def test_nobody_is_told_who_is_not_allowed(app: App) -> None:
+    with pytest.raises(InvalidInput, match="HEADRACE_CALLBACK_HOSTS"):
+        accept(app, app.me(), "cars", CAR, callback="https://hooks.example/")
+    assert app.store.jobs.list() == []
 
 
 def _of(workspace: str, job_id: str) -> Job:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.cli.conftest import Cli
+from headrace.app.composition import open_app
+from headrace.app.later import accept
+from headrace.serving.later import Question
+from headrace.testing import make_settings
+from tests.cli.conftest import USER, Cli
 from tests.web.seed import Seeded
 
 CARS = "plate,mileage,model\nA,10,a3\nB,20,tt\nC,many,a3\n"
@@ -56,3 +61,31 @@ def test_what_is_not_put_on_record_is_said(filled: Cli, known: Seeded) -> None:
     assert ended.code == 0, ended.error
     assert "not on record: monitoring does not see them" in ended.out
     assert "cars@2" in ended.out
+
+
+def test_what_was_given_up_is_shown_and_put_back(filled: Cli) -> None:
+    assert filled("serve", "queue", "show").out == "Nothing waits.\n"
+    with open_app(make_settings(filled.home, user=USER)) as app:
+        me = app.identities.resolve(USER)
+        job = accept(app, me, "cars", Question(columns={"mileage": [1.0], "model": ["a3"]}))
+        (taken,) = app.queue.take(1, 60.0)
+        app.queue.bury(taken)
+        ended = replace(job, state="failed", error="Not now.", kind="Unavailable", attempts=5, revision=1)
+        app.store.jobs.change(replace(ended, ended_at=app.clock.now()))
+    assert filled("serve", "queue", "show", "--json").json == [
+        {"workspace": "main", "waiting": 0, "buried": 1}
+    ]
+    assert "Not now." in filled("serve", "queue", "failed", "cars").out
+    (shown,) = filled("serve", "queue", "failed", "cars", "--json").json
+    assert (shown["id"], shown["attempts"], shown["kind"]) == (job.id, 5, "Unavailable")
+    assert filled("serve", "queue", "retry", "cars", "none").code == 2
+    assert filled("serve", "queue", "retry", "cars").out.startswith("1 requests of cars wait")
+    (waiting,) = filled("serve", "queue", "show", "--json").json
+    assert (waiting["waiting"], waiting["buried"]) == (1, 0)
+    assert filled("serve", "queue", "failed", "cars").out == "No request of cars has failed.\n"
+
+
+def test_receivers_get_the_public_key(filled: Cli) -> None:
+    shown = filled("serve", "queue", "key").out
+    assert shown.startswith("-----BEGIN PUBLIC KEY-----")
+    assert filled("serve", "queue", "key", "--json").json[0]["pem"].strip() == shown.strip()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.app.composition import open_app
-from headrace.app.later import accept, later_of, stored_answer
+from headrace.app.later import accept, later_of
 from headrace.app.serving import serving_of
 from headrace.app.workflows import launch
 from headrace.core.clock import SystemClock
@@ -17,7 +17,7 @@ from headrace.core.errors import Unavailable
 from headrace.core.ids import new_id
 from headrace.core.ports import Queue
 from headrace.plugins.rabbitmq import RabbitQueue
-from headrace.serving.later import Question
+from headrace.serving.later import Question, told
 from headrace.testing import QueueSuite, make_settings
 from tests.web.making import AUTHOR
 from tests.web.seed import seed
@@ -124,8 +124,8 @@ def test_requests_that_wait_in_the_broker_are_answered_after_a_restart(
         while left:
             asyncio.run(later.round())
             left = {one for one in left if app.store.jobs.get(one).state == "pending"}
-        predictions = [stored_answer(app, app.store.jobs.get(one))["predictions"] for one in ids]
-        assert predictions == [[{"predict": 7.0}]] * 5
+        predictions = [told(app.store.jobs.get(one), app.payloads).answer for one in ids]
+        assert [one and one["predictions"] for one in predictions] == [[{"predict": 7.0}]] * 5
         serving.recorder.close()
 
 

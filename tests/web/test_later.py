@@ -75,6 +75,22 @@ def test_an_answer_is_told_to_who_asked_and_to_who_may_read_data(site: Site) -> 
 
 
 @pytest.mark.parametrize(
+    ("path", "callback", "detail"),
+    [
+        (ASYNC, "https://169.254.169.254/latest", "not in HEADRACE_CALLBACK_HOSTS"),
+        (ASYNC, "http://localhost/", "does not begin with https"),
+        ("/api/v1/predict/cars", "https://hooks.example/", "mode=async only"),
+    ],
+)
+def test_an_address_that_is_not_allowed_is_not_told(
+    site: Site, path: str, callback: str, detail: str
+) -> None:
+    answer = site.post(path, json=CAR | {"callback": callback})
+    assert answer.status_code in (400, 422)
+    assert detail in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
     ("path", "by", "status", "detail"),
     [
         ("/api/v1/predict/tsa-passengers?mode=async", AUTHOR, 404, "Nothing of 'tsa-passengers' is live"),

@@ -28,12 +28,15 @@ from headrace.plugins.mlflow import MlflowTracker
 from headrace.plugins.presidio import presidio
 from headrace.plugins.rabbitmq import RabbitQueue
 from headrace.releases.signed import SignedReleases
+from headrace.serving.callbacks import Callbacks
 from headrace.store import Store, open_store
 from headrace.store.payloads import Payloads
 from headrace.store.seal_file import SealFile
 from headrace.training.package import PackageScorer, load_scorer
 
 _LOADED = 32
+CALLBACKS = "callbacks"
+"""What the key signs by which receivers know us."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,7 @@ class App:
     seals: Seals
     queue: Queue
     payloads: Payloads
+    callbacks: Callbacks
     provider: Provider | None = None
 
     @property
@@ -174,6 +178,12 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         ),
         queue=_queue(settings, store),
         payloads=Payloads(access.data_keys),
+        callbacks=Callbacks(
+            KeyRing(settings.home / "keys", CALLBACKS),
+            clock,
+            hosts=settings.callback_hosts,
+            private=settings.callback_private,
+        ),
         provider=None if settings.provider is None else Provider(settings.provider, clock),
     )
 

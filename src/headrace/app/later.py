@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 
+from headrace.access.key_ring import KeyRing, PublicKey
 from headrace.access.privacy.fields import KEY
-from headrace.app.composition import App
+from headrace.app.composition import CALLBACKS, App
 from headrace.core.errors import Conflict, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import derived_id, new_id
@@ -42,30 +42,43 @@ def later_of(app: App, handler: Handler) -> Later:
     return Later(
         kept_of(app),
         handler,
+        app.callbacks,
         app.clock,
         resolve=app.identities.resolve,
         rules_of=app.access.privacy.rules,
     )
 
 
-def accept(app: App, me: Principal, project: str, question: Question, key: str | None = None) -> Job:
+def accept(
+    app: App,
+    me: Principal,
+    project: str,
+    question: Question,
+    key: str | None = None,
+    *,
+    callback: str | None = None,
+) -> Job:
     """Keep a request to be answered later; it is stored when this returns.
 
     Args:
         key: the caller's own name for this request: under it, the same request is accepted once.
+        callback: the address that is told of its end.
 
     Raises:
         Denied: ``me`` may not predict with the project.
         NotFound: nothing of it is live.
+        InvalidInput: ``callback`` may not be told.
         Conflict: another request was accepted under ``key``.
         Unavailable: too many wait, or it cannot be stored now.
     """
     app.gatekeeper.require(me, "predict", f"project:{project}")
     if app.store.rollouts.route(project) is None:
         raise NotFound(f"Nothing of {project!r} is live. Make a release live first: headrace run.")
+    if callback is not None:
+        app.callbacks.check(callback)
     workspace = app.store.projects.workspace(project)
     text = msgspec.json.encode(question, order="sorted").decode()
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(f"{text}\n{callback or ''}".encode()).hexdigest()
     now = app.clock.now()
     job_id = new_id(now) if key is None else derived_id("prediction", project, me.name, key)
     if key is not None and (standing := _find(app, job_id)) is not None:
@@ -83,6 +96,7 @@ def accept(app: App, me: Principal, project: str, question: Question, key: str |
         digest=digest,
         request=app.payloads.seal(project, place_of(job_id), text),
         subjects=_subjects(app, project, question),
+        callback=None if callback is None else app.payloads.seal(project, place_of(job_id), callback),
     )
     # Put before the request is durable: an item without one is dropped, a request without an item would wait
     # for ever.
@@ -106,13 +120,6 @@ def find_job(app: App, me: Principal, job_id: str) -> Job:
     return job
 
 
-def stored_answer(app: App, job: Job) -> Any:
-    """The answer in the form of ``POST /api/v1/predict``; None while there is none."""
-    if job.answer is None:
-        return None
-    return msgspec.json.decode(app.payloads.open(job.project, place_of(job.id), job.answer))
-
-
 def queues(app: App, me: Principal) -> list[Waiting]:
     """How many requests wait in each workspace."""
     app.gatekeeper.require(me, "release.rollback", f"workspace:{me.workspace}")
@@ -122,6 +129,11 @@ def queues(app: App, me: Principal) -> list[Waiting]:
         for name in sorted(waiting.keys() | buried.keys())
         if name == me.workspace
     ]
+
+
+def callback_keys(app: App) -> list[PublicKey]:
+    """The public keys by which receivers verify what they are told, the one that signs first."""
+    return KeyRing(app.settings.home / "keys", CALLBACKS).public_keys()
 
 
 def failed(app: App, me: Principal, project: str) -> list[Job]:
@@ -148,7 +160,14 @@ def try_again(app: App, me: Principal, project: str, ids: Sequence[str] = ()) ->
     again = []
     for job in chosen:
         fresh = replace(
-            job, state="pending", attempts=0, error=None, kind=None, ended_at=None, revision=job.revision + 1
+            job,
+            state="pending",
+            attempts=0,
+            error=None,
+            kind=None,
+            ended_at=None,
+            callback_state=None,
+            revision=job.revision + 1,
         )
         with app.store.transaction():
             again.append(app.store.jobs.change(fresh))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.later import failed, queues, try_again
+from headrace.app.later import callback_keys, failed, queues, try_again
 from headrace.cli.session import As, Json, print_json, print_table, session
 
 app = typer.Typer(no_args_is_help=True, help="Requests that are answered later.")
@@ -60,3 +60,14 @@ def retry(
         print_json([job.id for job in again])
     else:
         typer.echo(f"{len(again)} requests of {project} wait for their answer again.")
+
+
+@app.command("key")
+def key(as_name: As = None, as_json: Json = False) -> None:
+    """Print the public key by which a receiver verifies that it is told by this home."""
+    with session(as_name) as s:
+        found = callback_keys(s.app)
+    if as_json:
+        print_json([one._asdict() for one in found])
+    else:
+        typer.echo(found[0].pem.strip())

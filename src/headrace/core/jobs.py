@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 JobState = Literal["pending", "done", "failed"]
+CallbackState = Literal["pending", "delivered", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Job:
         error: why there is no answer; ``kind`` is the error's type.
         attempts: how often it was tried.
         subjects: hashes of the business keys that the request names, by which an erasure finds it.
+        callback: the address that is told of the end, as it is kept; None where nobody is.
+        callback_state: whether it has been told; None while there is nothing to tell.
         ended_at: when it was answered, or given up.
         revision: counts changes; a change names the one that follows.
     """
@@ -39,4 +42,6 @@ class Job:
     kind: str | None = None
     attempts: int = 0
     ended_at: datetime | None = None
+    callback: str | None = None
+    callback_state: CallbackState | None = None
     revision: int = 0

@@ -37,6 +37,10 @@ class Settings:
         mlflow_url: an existing MLflow server, or an SQL address (``HEADRACE_MLFLOW_URL``).
         broker_url: address of the queue of requests that are answered later (``HEADRACE_BROKER_URL``); the
             metadata's database when not given.
+        callback_hosts: hosts that may be told of answers, as ``HOST`` or ``HOST:PORT``
+            (``HEADRACE_CALLBACK_HOSTS``, by commas).
+        callback_private: whether these may be on this machine or in private networks
+            (``HEADRACE_CALLBACK_PRIVATE``, ``yes``).
         user: the identity that commands run as (``HEADRACE_USER``, else the login name).
         freeze_on: abnormal uses that freeze the identity at once (``HEADRACE_FREEZE_ON``, by commas).
         spend_per_hour: costs of one identity within an hour above which an incident is raised
@@ -59,6 +63,8 @@ class Settings:
     seals_path: Path | None = None
     provider: ProviderSettings | None = None
     broker_url: str = field(default="", repr=False)
+    callback_hosts: frozenset[str] = frozenset()
+    callback_private: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -108,18 +114,24 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         storage_path=Path(storage).absolute(),
         mlflow_url=env.get("HEADRACE_MLFLOW_URL") or f"sqlite:///{root / 'mlflow.sqlite'}",
         user=env.get("HEADRACE_USER") or login_name(),
-        freeze_on=frozenset(filter(None, (n.strip() for n in env.get("HEADRACE_FREEZE_ON", "").split(",")))),
+        freeze_on=_listed(env.get("HEADRACE_FREEZE_ON", "")),
         spend_per_hour=_positive("HEADRACE_SPEND_PER_HOUR", env.get("HEADRACE_SPEND_PER_HOUR")),
         code=env.get("HEADRACE_CODE", ""),
         seals_path=_folder(env.get("HEADRACE_AUDIT_SEALS")),
         provider=_provider(env),
         broker_url=_broker(env.get("HEADRACE_BROKER_URL", "")),
+        callback_hosts=_listed(env.get("HEADRACE_CALLBACK_HOSTS", "").lower()),
+        callback_private=env.get("HEADRACE_CALLBACK_PRIVATE", "").lower() == "yes",
         environment=env,
     )
 
 
 def _folder(text: str | None) -> Path | None:
     return Path(text).expanduser().absolute() if text else None
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(filter(None, (name.strip() for name in text.split(","))))
 
 
 def _broker(text: str) -> str:

@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import Conflict, HeadraceError, NotFound, UserError
+from headrace.core.errors import Conflict, HeadraceError, NotFound, Unavailable, UserError
 from headrace.core.identity import Principal
-from headrace.core.jobs import Job
+from headrace.core.jobs import CallbackState, Job, JobState
 from headrace.core.ports import Clock, EventLog, JobStore, Queue, Taken
 from headrace.core.record import Prediction
+from headrace.serving.callbacks import Callbacks
 from headrace.serving.handler import Handler
 from headrace.serving.record_form import encode_answer
 from headrace.store.payloads import Payloads
@@ -36,6 +37,10 @@ _IDLE_S = 0.2
 _TOGETHER = 32
 _FIRST_PAUSE_S = 2.0
 _BATCH = 1000
+_CALLBACK = "#callback"
+"""Ends the items that stand for telling a caller, and not for answering."""
+MOST_CALLS = 8
+"""How often a receiver is called before it is given up: for about four minutes."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +51,47 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: list[str] | None = None
     event_time: datetime | None = None
     version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A request that is answered later.
+
+    Attributes:
+        state: ``pending``, ``done`` or ``failed``.
+        attempts: how often it was tried and could not be answered.
+        answer: once it is done, as the request itself would have given it; ``error`` says why there is none.
+        callback: whether the address that the request named has been told: ``pending``, ``delivered`` or
+            ``failed``; None while there is nothing to tell, or nobody.
+    """
+
+    id: str
+    project: str
+    state: JobState
+    accepted_at: datetime
+    attempts: int
+    ended_at: datetime | None
+    answer: dict[str, Any] | None
+    error: str | None
+    callback: CallbackState | None
+
+
+def told(job: Job, payloads: Payloads) -> Accepted:
+    """What the caller is told of a request."""
+    answer = None
+    if job.answer is not None:
+        answer = msgspec.json.decode(payloads.open(job.project, place_of(job.id), job.answer))
+    return Accepted(
+        id=job.id,
+        project=job.project,
+        state=job.state,
+        accepted_at=job.at,
+        attempts=job.attempts,
+        ended_at=job.ended_at,
+        answer=answer,
+        error=job.error,
+        callback=job.callback_state,
+    )
 
 
 def place_of(job_id: str) -> str:
@@ -79,6 +125,7 @@ class Later:
         self,
         kept: Kept,
         handler: Handler,
+        callbacks: Callbacks,
         clock: Clock,
         *,
         resolve: Callable[[str], Principal],
@@ -86,6 +133,7 @@ class Later:
     ) -> None:
         self._kept = kept
         self._handler = handler
+        self._callbacks = callbacks
         self._clock = clock
         self._resolve = resolve
         self._rules_of = rules_of
@@ -115,13 +163,16 @@ class Later:
 
     async def _turn(self, taken: Taken) -> None:
         try:
-            job = await asyncio.to_thread(self._kept.jobs.get, taken.item)
+            job = await asyncio.to_thread(self._kept.jobs.get, taken.item.removesuffix(_CALLBACK))
         except NotFound:
             # Erased meanwhile, or never acknowledged.
             await asyncio.to_thread(self._kept.queue.done, taken)
             return
+        if taken.item.endswith(_CALLBACK):
+            await self._tell(taken, job)
+            return
         if job.state != "pending" or job.request is None:
-            await asyncio.to_thread(self._kept.queue.done, taken)
+            await asyncio.to_thread(self._end, taken, job, aside=False)
             return
         try:
             answer = await self._answer(job, ended_early=taken.attempt - 1 > job.attempts)
@@ -129,6 +180,26 @@ class Later:
             await asyncio.to_thread(self._fail, taken, job, error)
         else:
             await asyncio.to_thread(self._finish, taken, job, answer)
+
+    async def _tell(self, taken: Taken, job: Job) -> None:
+        """Call the receiver once; what it does not take comes again."""
+        if job.callback is None or job.callback_state != "pending":
+            await asyncio.to_thread(self._kept.queue.done, taken)
+            return
+        url = self._kept.payloads.open(job.project, place_of(job.id), job.callback)
+        body = msgspec.json.encode(told(replace(job, callback_state=None), self._kept.payloads))
+        state: CallbackState = "delivered"
+        try:
+            await self._callbacks.send(url, job.id, body)
+        except HeadraceError as error:
+            if isinstance(error, Unavailable) and taken.attempt < MOST_CALLS:
+                pause_s = _FIRST_PAUSE_S * 2 ** (taken.attempt - 1)
+                await asyncio.to_thread(self._kept.queue.again, taken, pause_s)
+                return
+            _log.warning("The receiver of %s was given up: %s", job.id, type(error).__name__)
+            state = "failed"
+        await asyncio.to_thread(self._change, job, callback_state=state)
+        await asyncio.to_thread(self._kept.queue.done, taken)
 
     async def _answer(self, job: Job, *, ended_early: bool) -> bytes:
         if ended_early and (found := await asyncio.to_thread(self._recorded, job)) is not None:
@@ -166,8 +237,8 @@ class Later:
 
     def _finish(self, taken: Taken, job: Job, answer: bytes) -> None:
         kept = self._kept.payloads.seal(job.project, place_of(job.id), answer.decode())
-        self._change(job, state="done", answer=kept, request=None, ended_at=self._clock.now())
-        self._kept.queue.done(taken)
+        self._change(job, state="done", answer=kept, request=None, **self._ended(job))
+        self._end(taken, job, aside=False)
 
     def _fail(self, taken: Taken, job: Job, error: HeadraceError) -> None:
         """A request that is at fault ends; others are tried again, and set aside after some tries."""
@@ -179,12 +250,21 @@ class Later:
             return
         question = self._question(job)
         text = self._rules_of(job.project).text(str(error), question.columns, question.keys)
-        ended = {"attempts": attempts, "error": text, "kind": type(error).__name__}
-        self._change(job, state="failed", ended_at=self._clock.now(), **ended)
-        if at_fault:
-            self._kept.queue.done(taken)
-        else:
+        said = {"attempts": attempts, "error": text, "kind": type(error).__name__}
+        self._change(job, state="failed", **said, **self._ended(job))
+        self._end(taken, job, aside=not at_fault)
+
+    def _ended(self, job: Job) -> dict[str, Any]:
+        return {"ended_at": self._clock.now(), "callback_state": "pending" if job.callback else None}
+
+    def _end(self, taken: Taken, job: Job, *, aside: bool) -> None:
+        """Give the item back; before that, put the one by which the caller is told: neither is lost."""
+        if job.callback is not None:
+            self._kept.queue.put(job.workspace, f"{job.id}{_CALLBACK}")
+        if aside:
             self._kept.queue.bury(taken)
+        else:
+            self._kept.queue.done(taken)
 
     def _change(self, job: Job, **changes: Any) -> None:
         # Another process that was given the same item has been faster, or it was erased.

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
-from headrace.app.later import accept, find_job, stored_answer
+from headrace.app.later import accept, find_job
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.core.jobs import Job, JobState
-from headrace.serving.later import Question
+from headrace.serving.later import Accepted, Question, told
 from headrace.web.api.request import Me, Server
 from headrace.web.parts import Parts
 
 router = APIRouter(tags=["predictions"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accepted:
-    """A request that is answered later.
-
-    Attributes:
-        state: ``pending``, ``done`` or ``failed``.
-        attempts: how often it was tried and could not be answered.
-        answer: once it is done, as the request itself would have given it; ``error`` says why there is none.
-    """
-
-    id: str
-    project: str
-    state: JobState
-    accepted_at: datetime
-    attempts: int
-    ended_at: datetime | None
-    answer: dict[str, Any] | None
-    error: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +48,18 @@ How = Annotated[Way, Depends(_way)]
 @router.get("/predictions/{prediction}")
 def later(prediction: str, server: Server, me: Me) -> Accepted:
     """A request that was accepted with mode=async, with its answer once there is one."""
-    return _accepted(server, find_job(server.app, me, prediction))
+    return told(find_job(server.app, me, prediction), server.app.payloads)
 
 
 async def accept_later(
-    server: Parts, me: Principal, project: str, asked: Question, how: Way, response: Response
+    server: Parts,
+    me: Principal,
+    project: str,
+    asked: Question,
+    how: Way,
+    *,
+    callback: str | None,
+    response: Response,
 ) -> Accepted:
     """Accept a request; it is stored when this returns.
 
@@ -83,20 +68,9 @@ async def accept_later(
     """
     if how.explain:
         raise InvalidInput("mode=async gives no explanation. Ask for it by the answer's id afterwards.")
-    job = await run_in_threadpool(accept, server.app, me, project, asked, how.idempotency_key)
+    job = await run_in_threadpool(
+        accept, server.app, me, project, asked, how.idempotency_key, callback=callback
+    )
     response.status_code = 202
     response.headers["location"] = f"/api/v1/predictions/{job.id}"
-    return _accepted(server, job)
-
-
-def _accepted(server: Parts, job: Job) -> Accepted:
-    return Accepted(
-        id=job.id,
-        project=job.project,
-        state=job.state,
-        accepted_at=job.at,
-        attempts=job.attempts,
-        ended_at=job.ended_at,
-        answer=stored_answer(server.app, job),
-        error=job.error,
-    )
+    return told(job, server.app.payloads)

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace.app.explanations import explain_answer, require_few
 from headrace.core.errors import InvalidInput
-from headrace.serving.later import Question
+from headrace.serving.later import Accepted, Question
 from headrace.serving.record_form import Answer, answer_of
 from headrace.training.explaining import Explanation
-from headrace.web.api.later import Accepted, How, accept_later
+from headrace.web.api.later import How, accept_later
 from headrace.web.api.monitors import Moment
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -43,6 +43,10 @@ class Rows(BaseModel):
     version: Short | None = Field(
         None,
         description="A model version or release that is live or canary now; the route chooses if absent.",
+    )
+
+    callback: Annotated[Text, Field(max_length=2048)] | None = Field(
+        None, description="With mode=async: an https address that is told once the request has ended."
     )
 
     @model_validator(mode="after")
@@ -75,6 +79,8 @@ async def predict(
 ) -> Explained | Answer | Accepted:
     """Predict one row or several; the header ``headrace-record`` says how the answer is recorded."""
     columns = body.by_name()
+    if body.callback is not None and how.mode == "sync":
+        raise InvalidInput("'callback' is told of a request with mode=async only. Add ?mode=async.")
     if how.mode == "async":
         asked = Question(
             columns=columns,
@@ -83,7 +89,7 @@ async def predict(
             event_time=body.event_time,
             version=body.version,
         )
-        return await accept_later(server, me, project, asked, how, response)
+        return await accept_later(server, me, project, asked, how, callback=body.callback, response=response)
     if how.explain:
         require_few(max(map(len, columns.values()), default=0))
     answered = await server.handler.predict(
