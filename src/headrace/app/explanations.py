@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from headrace.access.privacy.fields import altered_inputs
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
-from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from headrace.app.recorded import recorded_inputs
+from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.data.frames import nulls, take
 from headrace.monitoring.ingest import ingest, predictions_table
@@ -43,7 +43,7 @@ class Explainers:
         self._waiting = 0
         self._of = lru_cache(maxsize=_KEPT)(self._make)
 
-    def explain(self, release_id: str, columns: Mapping[str, Sequence[Any]]) -> Explanation:
+    def explain(self, release_id: str, columns: Mapping[str, Any]) -> Explanation:
         """What moved the answers of a release to these rows; whoever asks has been found to be allowed to.
 
         Args:
@@ -114,7 +114,7 @@ def explain_answer(
     Raises:
         Denied: ``me`` may not read the project's record.
         NotFound: no such answer is in the record.
-        Conflict: an input was not recorded as it came, so that the answer cannot be computed again.
+        Conflict: an input was not recorded as it came: ask together with the answer instead.
         InvalidInput: it is no id, or the release cannot be explained.
     """
     if project is None:
@@ -147,16 +147,5 @@ def _recorded(app: App, name: str, answer: str) -> dict[str, Any]:
 def _of_record(app: App, explainers: Explainers, name: str, found: Mapping[str, Any]) -> Explanation:
     release_id = str(found["release_id"][0])
     inputs = app.scorers.of_release(release_id).encoding.inputs
-    altered = sorted({one.name for one in inputs} & set(altered_inputs(app.store.projects.get(name))))
-    if altered:
-        raise Conflict(
-            f"Input {altered[0]!r} is not recorded as it came (privacy.fields), so that this answer cannot "
-            "be computed again. Ask for the explanation together with the answer: explain=true."
-        )
-    columns = {}
-    for one in inputs:
-        values = found[f"in_{one.name}"].tolist()
-        if one.kind == "boolean":
-            values = [None if value is None or value != value else bool(float(value)) for value in values]  # noqa: PLR0124
-        columns[one.name] = values
-    return explainers.explain(release_id, columns)
+    columns = {column.removeprefix("in_"): values for column, values in found.items() if column[:3] == "in_"}
+    return explainers.explain(release_id, recorded_inputs(app, name, inputs, columns))

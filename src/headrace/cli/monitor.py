@@ -1,4 +1,4 @@
-"""``headrace monitor``: watch, findings, performance, replay."""
+"""``headrace monitor``: watch, findings, performance, replay, backtest."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from typing import Annotated
 
 import typer
 
+from headrace.app.backtesting import backtest
 from headrace.app.operations import watch_now
 from headrace.app.reading import findings, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.core.errors import InvalidInput
+from headrace.core.ids import Ref
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Watch, findings, performance, replay.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Watch, findings, performance, replay, backtest."
+)
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 
@@ -97,3 +102,38 @@ def replay(
         say(f"{result.answered:,} rows answered, {result.labelled:,} labels sent.")
         for finding in result.findings:
             say(f"  {finding.window[1]:%Y-%m-%d}  {finding.kind}: {finding.title}")
+
+
+@app.command("backtest")
+def run_backtest(
+    model: Annotated[str, typer.Argument(metavar="PROJECT@VERSION", help="Any version, such as cars@3.")],
+    start: Annotated[str, typer.Option("--from", metavar="DATE", help="First event time.")],
+    until: Annotated[str, typer.Option(metavar="DATE", help="End, not included.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a model version for recorded inputs again, and compare with what was answered."""
+    ref = Ref.parse(f"model:{model}")
+    if not ref.version.isdigit():
+        raise InvalidInput(f"{model!r} names no version. Expected a number, such as {ref.name}@1.")
+    with session(as_name) as s:
+        found = backtest(s.app, s.me, ref.name, int(ref.version), parse_moment(start), parse_moment(until))
+    if as_json:
+        print_json(found)
+        return
+    say(f"{found.n_rows:,} recorded rows, answered again by {model}: {found.n_changed:,} differ.")
+    say(f"Mean difference {found.mean_difference:.4g}, largest {found.largest_difference:.4g}.")
+    if found.losses is not None:
+        loss = found.losses
+        say(
+            f"{loss.metric} on {loss.n_rows:,} rows whose truth is known: {loss.recorded:.4g} as recorded, "
+            f"{loss.replayed:.4g} again; difference {loss.difference:+.4g}, 90 % interval {loss.low:+.4g} to "
+            f"{loss.high:+.4g}."
+        )
+    for move, n_rows in found.classes.items():
+        say(f"  {move}: {n_rows:,}")
+    print_table(
+        ("ROW", "RECORDED", "AGAIN"),
+        [(one.subject, one.recorded, one.replayed) for one in found.moved],
+        empty="Every answer is the same.",
+    )

@@ -26,8 +26,12 @@ select p.*,
 from predictions p
 left join label r on r.subject = p.subject
 left join label k on k.subject = p.key
-where (r.subject is not null or k.subject is not null)
 """
+_UNLABELLED = """
+select *, null::double as label_number, null::varchar as label_text, null::timestamp as label_at
+from predictions p
+"""
+_KNOWN = "where (r.subject is not null or k.subject is not null)"
 
 
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -42,12 +46,14 @@ class Labelled:
         columns: model inputs by their own names, each ``(n_rows,)``.
         outputs: ``predict`` and, for classification, ``probability`` (n_rows, n_classes).
         truth: the labels, float64 or text.
+        subject: ids of the rows.
         release_id, event_time, label_at, key: per row.
     """
 
     columns: dict[str, Any]
     outputs: dict[str, Any]
     truth: Any
+    subject: Any
     release_id: Any
     event_time: Any
     label_at: Any
@@ -62,6 +68,7 @@ class Labelled:
             columns={name: values[chosen] for name, values in self.columns.items()},
             outputs={name: values[chosen] for name, values in self.outputs.items()},
             truth=self.truth[chosen],
+            subject=self.subject[chosen],
             release_id=self.release_id[chosen],
             event_time=self.event_time[chosen],
             label_at=self.label_at[chosen],
@@ -83,7 +90,7 @@ def labelled_rows(
     """
     if tables.version(predictions_table(project)) is None or tables.version(outcomes_table(project)) is None:
         return _as_labelled({})
-    sql, parameters = _JOINED, [_naive(until or _END)]
+    sql, parameters = _JOINED + _KNOWN, [_naive(until or _END)]
     if since is not None:
         sql, parameters = sql + " and p.event_time >= ?", [*parameters, _naive(since)]
     if release_id is not None:
@@ -94,6 +101,23 @@ def labelled_rows(
         parameters,
     )
     return _as_labelled(rows)
+
+
+def answered_rows(
+    project: str, tables: TableStore, *, since: datetime, until: datetime, most: int
+) -> Labelled:
+    """Rows answered in a window of event time, oldest first, at most ``most``; ``truth`` is null where none
+    has come."""
+    predictions, outcomes = predictions_table(project), outcomes_table(project)
+    if tables.version(predictions) is None:
+        return _as_labelled({})
+    among: dict[str, tuple[str, int | None]] = {"predictions": (predictions, None)}
+    sql, parameters = _UNLABELLED, [_naive(since), _naive(until)]
+    if tables.version(outcomes) is not None:
+        among["outcomes"] = (outcomes, None)
+        sql, parameters = _JOINED, [_naive(_END), *parameters]
+    sql += "where p.event_time >= ? and p.event_time < ? order by p.event_time, p.subject limit ?"
+    return _as_labelled(tables.query(sql, among, [*parameters, most]))
 
 
 def count_labels(project: str, tables: TableStore, *, since: datetime | None) -> int:
@@ -118,6 +142,7 @@ def _as_labelled(rows: Columns) -> Labelled:
         columns={name[3:]: values for name, values in rows.items() if name.startswith("in_")},
         outputs=outputs,
         truth=_truth(rows),
+        subject=rows.get("subject", empty.astype(object)),
         release_id=rows.get("release_id", empty.astype(object)),
         event_time=rows.get("event_time", empty.astype("datetime64[us]")),
         label_at=rows.get("label_at", empty.astype("datetime64[us]")),

@@ -6,7 +6,7 @@ run again: nothing is counted twice and nothing is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -85,7 +85,7 @@ class Watcher:
         seen = {m.id for m in self.evidence.measurements(self.project.name, name=metric)}
         for release_id in dict.fromkeys(labelled.release_id):
             mine = labelled.of(labelled.release_id == release_id)
-            losses = _losses_of(metric, mine, self.baseline_of(str(release_id)))
+            losses = losses_of(metric, mine, self.baseline_of(str(release_id)).classes)
             # A label or an answer that is no number where one is needed says nothing, and spoils no mean.
             measurable = np.isfinite(losses)
             mine, losses = mine.of(measurable), losses[measurable]
@@ -335,14 +335,17 @@ def _alarms(detector: Cusum, values: NDArray[np.float64]) -> Iterator[Alarm]:
         start += alarm.ended + 1
 
 
-def _losses_of(metric: str, mine: Labelled, baseline: Baseline) -> NDArray[np.float64]:
-    """Losses of one release's rows, ``(n_rows,)``; NaN where truth or answer are none."""
-    if baseline.classes is None:
+def losses_of(metric: str, mine: Labelled, classes: Sequence[Any] | None) -> NDArray[np.float64]:
+    """Losses of one release's rows, ``(n_rows,)``; NaN where truth or answer are none.
+
+    ``classes`` are the release's, None where it answers with numbers.
+    """
+    if classes is None:
         return np.asarray(row_losses(metric, _numeric_truth(mine), mine.outputs))
     # Another release may tell more classes apart: its columns are not this one's.
     probability = mine.outputs.get("probability")
-    own = {} if probability is None else {"probability": probability[:, : len(baseline.classes)]}
-    return np.asarray(row_losses(metric, mine.truth, mine.outputs | own, classes=baseline.classes))
+    own = {} if probability is None else {"probability": probability[:, : len(classes)]}
+    return np.asarray(row_losses(metric, mine.truth, mine.outputs | own, classes=classes))
 
 
 def _numeric_truth(mine: Labelled) -> NDArray[np.float64]:
