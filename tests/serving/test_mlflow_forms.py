@@ -50,7 +50,7 @@ def test_not_a_number_is_the_gap_that_mlflows_client_writes() -> None:
 def test_params_say_who_asks_and_when() -> None:
     params = {"key": "a", "keys": ["b"], "event_time": "2026-01-31T08:00:00Z", "version": "3"}
     call = read_json(json.dumps({"instances": [[1]], "params": params}).encode())
-    assert call[1:] == ("a", ["b"], datetime(2026, 1, 31, 8, tzinfo=UTC), "3")
+    assert call[1:] == ("a", ["b"], datetime(2026, 1, 31, 8, tzinfo=UTC), "3", False)
 
 
 def test_csv_columns_have_the_type_of_all_their_cells() -> None:

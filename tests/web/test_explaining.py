@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,27 @@ def test_a_recorded_answer_is_explained_as_it_was_with_the_answer(
     assert printed.exit_code == 0, printed.output
     assert "Row 2" in printed.stdout
     assert f"{answer['explanation']['rows'][0]['contributions']['listed']:+.6g}" in printed.stdout
+
+
+@pytest.mark.requirement("SRV-09")
+def test_the_inference_protocols_explain_alike(asked: Asked) -> None:
+    expected = asked.predict("open", explain="true").json()["explanation"]
+    kinds = {name: "BOOL" if name == "diesel" else "FP64" for name in INPUTS}
+    tensors = [{"name": name, "shape": [3], "datatype": kinds[name], "data": ROWS[name]} for name in INPUTS]
+    body: dict[str, Any] = {"inputs": tensors, "parameters": {"explain": True}}
+    answer = asked.ask("POST", "/v2/models/open/infer", json=body)
+    assert answer.status_code == 200, answer.text
+    assert json.loads(answer.json()["parameters"]["explanation"]) == expected
+    body["parameters"] = {}
+    assert "explanation" not in asked.ask("POST", "/v2/models/open/infer", json=body).json()["parameters"]
+
+    given: dict[str, Any] = {"inputs": ROWS, "params": {"explain": True}}
+    scored = asked.ask("POST", "/invocations/open", json=given)
+    assert scored.status_code == 200, scored.text
+    assert scored.json()["explanation"] == expected
+    given["inputs"] = {name: values * 40 for name, values in ROWS.items()}
+    refused = asked.ask("POST", "/invocations/open", json=given)
+    assert (refused.status_code, "120 rows are to be explained" in refused.text) == (400, True)
 
 
 @pytest.mark.requirement("SRV-09")

@@ -17,6 +17,7 @@ from headrace.app.deliver import numeric_inputs
 from headrace.app.recorded import recorded_inputs
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
+from headrace.core.record import Prediction
 from headrace.data.frames import nulls, take
 from headrace.monitoring.ingest import ingest, predictions_table
 from headrace.training.explaining import BACKGROUND_ROWS, Explainer, Explanation
@@ -56,6 +57,14 @@ class Explainers:
         with self._lock:  # two that ask at once do not read the training set twice
             explainer = self._of(release_id)
         return explainer.explain(columns)
+
+    async def of(self, prediction: Prediction) -> Explanation:
+        """The explanation of an answer that has just been given. Raises as :meth:`explain`, :meth:`apart`."""
+        return await self.apart(self.explain, prediction.release_id, prediction.columns)
+
+    def require_few(self, n_rows: int) -> None:
+        """Raises InvalidInput where more rows are to be explained than one request may ask for."""
+        require_few(n_rows)
 
     async def apart(self, call: Callable[..., Explanation], *arguments: Any) -> Explanation:
         """Run ``call`` on the one thread that explanations have, so that answers do not wait for them.

@@ -12,6 +12,7 @@ from headrace.access.networks import network_of
 from headrace.core.errors import InvalidInput, Unavailable
 from headrace.core.identity import Principal
 from headrace.serving import metadata, oip
+from headrace.serving.explanations import Explaining, explaining_of
 from headrace.serving.handler import Handler
 from headrace.serving.wire import (
     INLINE_BYTES,
@@ -37,6 +38,7 @@ class InferenceApp:
 
     Args:
         max_body_bytes: longer requests are refused with 413.
+        explaining: explains answers where a request asks for it; that is refused without it.
 
     Example::
 
@@ -44,8 +46,14 @@ class InferenceApp:
     """
 
     def __init__(
-        self, handler: Handler, gatekeeper: Gatekeeper, *, max_body_bytes: int = MAX_BODY_BYTES
+        self,
+        handler: Handler,
+        gatekeeper: Gatekeeper,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        explaining: Explaining | None = None,
     ) -> None:
+        self._explaining = explaining
         self._handler = handler
         self._gatekeeper = gatekeeper
         self._max_body_bytes = max_body_bytes
@@ -100,6 +108,7 @@ class InferenceApp:
             call = oip.decode_infer(body, header_bytes)
         else:
             call = await asyncio.to_thread(oip.decode_infer, body, header_bytes)
+        explaining = explaining_of(self._explaining, call.values) if call.explain else None
         prediction = await self._handler.predict(
             name,
             call.values,
@@ -111,7 +120,8 @@ class InferenceApp:
             version=named,
             outputs=call.outputs,
         )
-        encoded = oip.encode_infer(prediction, self._handler.version(prediction.release_id), call)
+        why = None if explaining is None else await explaining.of(prediction)
+        encoded = oip.encode_infer(prediction, self._handler.version(prediction.release_id), call, why)
         recorded = (b"headrace-record", self._handler.recorded(prediction))
         if encoded.header_bytes is None:
             return Answer(200, encoded.body, headers=(recorded,))

@@ -58,6 +58,8 @@ def read_infer(request: Any) -> InferCall:
     parameters = request.parameters
     if "sequence_id" in parameters:
         raise InvalidInput("Parameter 'sequence_id' is not served: models keep no state between requests.")
+    if "explain" in parameters:
+        raise InvalidInput("Parameter 'explain' is served over HTTP only. Ask /v2 or /api/v1/predict.")
     event_time = _text(parameters, "event_time")
     return InferCall(
         alone(values, matrix),

@@ -11,6 +11,7 @@ import msgspec
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.networks import network_of
 from headrace.core.identity import Principal
+from headrace.serving.explanations import Explaining, explaining_of
 from headrace.serving.handler import Handler
 from headrace.serving.mlflow_forms import encode_answer, read_csv, read_json
 from headrace.serving.wire import (
@@ -48,11 +49,18 @@ class InvocationsApp:
 
     Args:
         max_body_bytes: longer requests are refused with 413.
+        explaining: explains answers where a request asks for it; that is refused without it.
     """
 
     def __init__(
-        self, handler: Handler, gatekeeper: Gatekeeper, *, max_body_bytes: int = MAX_BODY_BYTES
+        self,
+        handler: Handler,
+        gatekeeper: Gatekeeper,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        explaining: Explaining | None = None,
     ) -> None:
+        self._explaining = explaining
         self._handler = handler
         self._gatekeeper = gatekeeper
         self._max_body_bytes = max_body_bytes
@@ -85,6 +93,7 @@ class InvocationsApp:
         body = await read_body(headers, receive, self._max_body_bytes)
         read = partial(read_csv, kinds=await self._kinds(me, name)) if media_type == _CSV else read_json
         call = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
+        explaining = explaining_of(self._explaining, call.values) if call.explain else None
         prediction = await self._handler.predict(
             name,
             call.values,
@@ -95,7 +104,8 @@ class InvocationsApp:
             version=call.version,
         )
         recorded = (b"headrace-record", self._handler.recorded(prediction))
-        body = encode_answer(prediction, self._handler.version(prediction.release_id))
+        why = None if explaining is None else await explaining.of(prediction)
+        body = encode_answer(prediction, self._handler.version(prediction.release_id), why)
         return Answer(200, body, headers=(recorded,))
 
     async def _kinds(self, me: Principal, name: str) -> dict[str, str]:

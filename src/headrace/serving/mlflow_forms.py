@@ -31,6 +31,7 @@ class _Params(msgspec.Struct, forbid_unknown_fields=True):
     keys: list[str] | None = None
     event_time: str | None = None
     version: str | None = None
+    explain: bool = False
 
 
 class InvocationCall(NamedTuple):
@@ -41,10 +42,12 @@ class InvocationCall(NamedTuple):
     keys: list[str] | None = None
     event_time: datetime | None = None
     version: str | None = None
+    explain: bool = False
 
 
 def read_json(body: bytes) -> InvocationCall:
-    """Read one of the four JSON forms, and ``params``: ``key``, ``keys``, ``event_time``, ``version``.
+    """Read one of the four JSON forms, and ``params``: ``key``, ``keys``, ``event_time``, ``version``,
+    ``explain``.
 
     ``NaN``, which MLflow's client writes for a gap, is one here too.
 
@@ -74,10 +77,10 @@ def read_json(body: bytes) -> InvocationCall:
         params = msgspec.convert(document.get("params") or {}, _Params)
     except msgspec.ValidationError as error:
         raise InvalidInput(
-            f"'params': {error}. Expected some of key, keys, event_time and version."
+            f"'params': {error}. Expected some of key, keys, event_time, version and explain."
         ) from error
     moment = None if params.event_time is None else read_time(params.event_time, "'params.event_time'")
-    return InvocationCall(values, params.key, params.keys, moment, params.version)
+    return InvocationCall(values, params.key, params.keys, moment, params.version, params.explain)
 
 
 def read_csv(body: bytes, kinds: Mapping[str, str]) -> InvocationCall:
@@ -109,7 +112,7 @@ def read_csv(body: bytes, kinds: Mapping[str, str]) -> InvocationCall:
     return InvocationCall(_unique(names, columns))
 
 
-def encode_answer(prediction: Prediction, version: str) -> bytes:
+def encode_answer(prediction: Prediction, version: str, explanation: Any = None) -> bytes:
     """``predictions``, as MLflow answers, and beside it who answered and how sure and how quick it was."""
     outputs = prediction.outputs
     beside: dict[str, Any] = {
@@ -124,6 +127,8 @@ def encode_answer(prediction: Prediction, version: str) -> bytes:
         beside |= {"probability": outputs["probability"], "confidence": prediction.confidence}
     if prediction.unseen:
         beside["unseen"] = prediction.unseen
+    if explanation is not None:
+        beside["explanation"] = explanation
     return _ENCODE({"predictions": outputs["predict"], **beside})
 
 

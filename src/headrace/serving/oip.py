@@ -50,6 +50,7 @@ class _Parameters(msgspec.Struct, gc=False):
     event_time: str | None = None
     key: str | None = None
     keys: list[str] | None = None
+    explain: bool = False
     binary_data_output: bool = False
     sequence_id: int | str = 0
 
@@ -76,6 +77,7 @@ class _Answered(msgspec.Struct, omit_defaults=True, gc=False):
     infer_ms: float
     unseen: list[str] | None = None
     request_id: str | None = None
+    explanation: str | None = None
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -94,6 +96,7 @@ class InferCall(msgspec.Struct, frozen=True, gc=False):
         outputs: names of those wanted; all when none are named.
         raw: which outputs are wanted as raw bytes, where the request says so by name.
         raw_rest: whether all others are.
+        explain: whether it is to be said what each input contributed.
     """
 
     values: dict[str, list[Any]] | Matrix
@@ -104,6 +107,7 @@ class InferCall(msgspec.Struct, frozen=True, gc=False):
     outputs: tuple[str, ...] = ()
     raw: Mapping[str, bool] = {}
     raw_rest: bool = False
+    explain: bool = False
 
 
 class Encoded(NamedTuple):
@@ -162,8 +166,15 @@ def decode_infer(body: bytes, header_bytes: int | None = None) -> InferCall:
     return _call(request, alone(values, matrix))
 
 
-def encode_infer(prediction: Prediction, version: str, call: InferCall = InferCall({})) -> Encoded:  # noqa: B008
+def encode_infer(
+    prediction: Prediction,
+    version: str,
+    call: InferCall = InferCall({}),  # noqa: B008
+    explanation: Any = None,
+) -> Encoded:
     """The answer to an infer request; its id is the prediction's, under which labels may come later.
+
+    ``explanation`` becomes a parameter: JSON as text, as the protocol knows no other form there.
 
     A number that is NaN or infinite is null in JSON and stays what it is in raw bytes.
     """
@@ -189,6 +200,7 @@ def encode_infer(prediction: Prediction, version: str, call: InferCall = InferCa
             prediction.infer_ms,
             prediction.unseen,
             prediction.request_id,
+            None if explanation is None else _encoder.encode(explanation).decode(),
         ),
     )
     header = _encoder.encode(response)
@@ -290,6 +302,7 @@ def _call(request: _Request, values: dict[str, list[Any]] | Matrix) -> InferCall
         tuple(output.name for output in wanted or ()),
         raw,
         asked.binary_data_output,
+        asked.explain,
     )
 
 

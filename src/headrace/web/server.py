@@ -69,9 +69,9 @@ class Server:
         self._background = Background(parts)
         self._stopping = asyncio.Event()
         self._answering: asyncio.Task[None] | None = None
-        self._inference = InferenceApp(parts.handler, app.gatekeeper)
+        self._inference = InferenceApp(parts.handler, app.gatekeeper, explaining=parts.explainers)
         self._plain_rows = PlainRows(self._others, parts.scoring)
-        self._invocations = InvocationsApp(parts.handler, app.gatekeeper)
+        self._invocations = InvocationsApp(parts.handler, app.gatekeeper, explaining=parts.explainers)
         api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
         self._api = SecureHeaders(
             Identified(api, app, parts.sessions, open_paths=tokens.OPEN_PATHS, cookie_writes=False)

@@ -105,7 +105,7 @@ async def predict(
     answer = answer_of(answered, server.handler.version(answered.release_id))
     if not how.explain:
         return answer
-    why = await server.explainers.apart(server.explainers.explain, answered.release_id, answered.columns)
+    why = await server.explainers.of(answered)
     return Explained(**{one.name: getattr(answer, one.name) for one in fields(answer)}, explanation=why)
 
 
