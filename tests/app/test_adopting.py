@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from headrace.app.adopting import adopt, adopt_folder
 from headrace.app.adopting import registered as registered_by
 from headrace.app.operations import decide, declare, settle
 from headrace.checks.loading import pickled
-from headrace.core.errors import Denied, InvalidInput, NotFound
+from headrace.core.errors import Denied, GateFailed, InvalidInput, NotFound
 from headrace.testing import MemoryTracker
 from tests.app.small import AUTHOR, INPUTS, VALIDATOR, Site, Small, cars
 
@@ -120,6 +122,38 @@ def test_a_hostile_file_is_refused_before_anything_loads_it_and_named_in_the_aud
     entry = next(e for e in project.app.store.audit.list() if e.action == "artefact.refused")
     assert (entry.actor, entry.resource) == (AUTHOR, "project:hostile")
     assert "posix.system" in entry.detail["reason"]
+
+
+def _link(folder: Path) -> None:
+    (folder / "more").symlink_to("/etc/passwd")
+
+
+def _bomb(folder: Path) -> None:
+    (folder / "more.joblib").write_bytes(gzip.compress(b"\x80\x04" + b"0" * (100 << 20)))
+
+
+def _anchors(folder: Path) -> None:
+    lines = ["flavors: &l0 [x]", *(f"l{i}: &l{i} [{f'*l{i - 1}, ' * 10}]" for i in range(1, 30))]
+    (folder / "MLmodel").write_text("\n".join(lines))
+
+
+def _outside(folder: Path) -> None:
+    (folder / "MLmodel").write_text("flavors: {sklearn: {pickled_model: ../../../etc/passwd}}")
+
+
+@pytest.mark.requirement("GAT-16")
+@pytest.mark.parametrize("spoil", [_link, _bomb, _anchors, _outside])
+def test_a_hostile_folder_that_is_brought_starts_nothing_and_is_named_in_the_audit(
+    live: Small, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    folder = save(tmp_path / "model", fitted())
+    spoil(folder)
+    n_releases, n_entries = len(live.releases()), len(live.app.store.audit.list())
+    with pytest.raises(GateFailed, match="refused before anything loaded it"):
+        adopt_folder(live.app, live.work, live.me, live.name, folder)
+    (entry,) = live.app.store.audit.list()[n_entries:]
+    assert (entry.action, entry.resource) == ("artefact.refused", f"project:{live.name}")
+    assert len(live.releases()) == n_releases
 
 
 def test_a_folder_of_mlserver_serves_unchanged_over_its_raw_columns(shared: Site, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from headrace.checks.containers import odd_name
+from headrace.checks.yaml_texts import parse_yaml
 
 _BYTES = 1 << 20
 _DEEPEST = 20
@@ -30,7 +31,7 @@ def flavour_problems(
         yield "unreadable", "it is larger than a description should be"
         return
     try:
-        described = yaml.safe_load(content)
+        described = parse_yaml(content).value
         flavours = dict(described["flavors"])
     except (yaml.YAMLError, TypeError, KeyError, ValueError, RecursionError) as error:
         yield "unreadable", f"it describes no model: {type(error).__name__}"

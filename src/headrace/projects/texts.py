@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from headrace.checks.yaml_texts import parse_yaml
 from headrace.core.errors import InvalidInput
 from headrace.projects.rules import BrokenRule
 
@@ -38,9 +39,7 @@ def read_typed(
             message lists each with line and column.
     """
     try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        raw = None if node is None else loader.construct_document(node)
+        raw, node = parse_yaml(text)
         document = json.dumps(raw, default=str)
     except yaml.YAMLError as error:
         raise InvalidInput(f"{name} is not YAML: {_unparsed(error)}") from error

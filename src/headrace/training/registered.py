@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from headrace.checks.artefacts import require_safe, scan
 from headrace.checks.loading import load_pickle
+from headrace.checks.yaml_texts import parse_yaml
 from headrace.core.errors import InvalidInput
 from headrace.training.archives import pack_files, unpack_files
 from headrace.training.tables import column_names
@@ -104,7 +103,7 @@ def _located(folder: Path) -> _Located:
 
 
 def _of_mlflow(folder: Path) -> _Located:
-    described = yaml.safe_load((folder / _DESCRIBED).read_bytes())
+    described = parse_yaml((folder / _DESCRIBED).read_bytes()).value
     flavours = described.get("flavors") or {}
     flavour = next((name for name in _FLAVOURS if name in flavours), None)
     if flavour is None:
@@ -121,7 +120,7 @@ def _of_mlserver(folder: Path) -> _Located:
         settings = json.loads((folder / _SETTINGS).read_bytes())
         runtime = str(settings["implementation"])
         uri = (settings.get("parameters") or {}).get("uri")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInput(f"{_SETTINGS} cannot be read: {error!r}. Expected an 'implementation'.") from error
     if runtime == _OF_MLFLOW:
         inner = folder / str(uri or ".")
