@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from headrace.app.batch import BatchReport, Request, score_table
 from headrace.app.batch_part import ROWS_PER_PART
 from headrace.app.composition import App, open_app
 from headrace.app.workflows import launch
-from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
+from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 from headrace.core.project import PrivacySpec
 from headrace.core.record import Prediction
 from headrace.core.release import Route
@@ -142,6 +143,21 @@ def test_a_killed_run_goes_on_with_no_row_twice_or_missing(
         assert len(app.store.audit.search(report.id)) == 2
         with pytest.raises(Conflict, match="is there already"):
             _score(app, source, out)
+
+
+def test_a_scoring_process_that_is_killed_is_told_and_the_run_goes_on(app: App, tmp_path: Path) -> None:
+    n_rows = 5 * ROWS_PER_PART + 1  # so that several are under way when they are killed
+    source, out = _table(tmp_path, n_rows), tmp_path / "out.parquet"
+
+    def kill(_done: int, _all: int, _refused: int) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    asked = Request(project="cars", source=str(source), out=out, processes=2)
+    with pytest.raises(Unavailable, match="the same command goes on"):
+        score_table(app, app.me(), asked, tell=kill)
+    report = _score(app, source, out, processes=2)
+    assert (report.n_rows, [row[0] for row in _rows(out, "row")]) == (n_rows, list(range(n_rows)))
 
 
 def test_a_run_that_was_begun_takes_no_other_source_or_release(app: App, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_what_cannot_be_answered_is_tried_again_and_then_set_aside(
     assert app.store.audit.search(job.id)[0].action == "queue.retry"
 
 
+@pytest.mark.requirement("SRV-04")
 @pytest.mark.requirement("SRV-03")
 def test_what_was_accepted_is_answered_once_though_the_process_was_killed(
     settings: Settings, clock: FakeClock

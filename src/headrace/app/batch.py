@@ -12,6 +12,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from math import floor
@@ -31,7 +32,7 @@ from headrace.app.batch_part import (
 )
 from headrace.app.composition import App
 from headrace.core.data import Snapshot
-from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import Ref, new_id
 from headrace.core.ports import Columns, Segment
@@ -412,6 +413,11 @@ def _in_turn(pool: ProcessPoolExecutor, parts: Sequence[int], allowed: int, most
             ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in ended:
                 yield future.result()
+    except BrokenProcessPool as error:
+        raise Unavailable(
+            "A process that scored has been killed; too little memory is the usual cause. What was done is "
+            "kept: the same command goes on, with fewer --processes if need be."
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

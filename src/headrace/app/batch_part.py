@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import threading
@@ -247,6 +248,8 @@ _here: list[PartScorer] = []
 
 def begin_process(settings: Settings, plan: Plan, rows: Path, folder: Path) -> None:
     """Make this process score parts; it ends with the one that started it, however that ends."""
+    # All that is kept is on disk by then; libraries that are taken down would only complain about each other.
+    atexit.register(os._exit, 0)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

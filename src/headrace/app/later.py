@@ -157,25 +157,26 @@ def try_again(app: App, me: Principal, project: str, ids: Sequence[str] = ()) ->
                 f"No request {job_id!r} of {project!r} has failed. See: headrace serve queue {project}."
             )
     chosen = [given_up[job_id] for job_id in ids] if ids else list(given_up.values())
-    again = []
-    for job in chosen:
-        fresh = replace(
-            job,
-            state="pending",
-            attempts=0,
-            error=None,
-            kind=None,
-            ended_at=None,
-            callback_state=None,
-            revision=job.revision + 1,
-        )
-        with app.store.transaction():
-            again.append(app.store.jobs.change(fresh))
-            app.queue.put(job.workspace, job.id)
+    with app.store.transaction():
+        again = [app.store.jobs.change(_as_new(job)) for job in chosen]
+        app.queue.revive(app.store.projects.workspace(project), [job.id for job in again])
     if again:
         detail = {"requests": [job.id for job in again][:100], "count": len(again)}
         app.store.audit.append(me.name, "queue.retry", f"project:{project}", detail)
     return again
+
+
+def _as_new(job: Job) -> Job:
+    return replace(
+        job,
+        state="pending",
+        attempts=0,
+        error=None,
+        kind=None,
+        ended_at=None,
+        callback_state=None,
+        revision=job.revision + 1,
+    )
 
 
 def erase_requests(jobs: JobStore, project: str, names: Collection[str]) -> int:

@@ -544,7 +544,7 @@ class Queue(Protocol):
     to be done. An item is a short text, such as an id."""
 
     def put(self, lane: str, item: str) -> None:
-        """Add an item; durable when it returns. One that was buried is taken up again."""
+        """Add an item; durable when it returns."""
 
     def take(self, most: int, lease_s: float) -> list[Taken]:
         """Up to ``most`` items; never waits for one. What is not given back within ``lease_s``, or belongs to
@@ -557,7 +557,10 @@ class Queue(Protocol):
         """It comes again after ``after_s`` at the earliest."""
 
     def bury(self, taken: Taken) -> None:
-        """Set it aside: it comes again only when it is put again."""
+        """Set it aside: it comes again only when it is revived."""
+
+    def revive(self, lane: str, items: Collection[str]) -> None:
+        """Add items that may have been buried: they are not any more, and come as if for the first time."""
 
     def waiting(self) -> dict[str, int]:
         """By lane, how many are not done: waiting or lent. Lanes without any may be left out."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 _WAIT_S = 15.0
 _ATTEMPT, _DELIVERIES = "x-headrace-attempt", "x-delivery-count"
 _MANY = 1_000_000
-"""Deliveries before the broker itself sets an item aside: how often one is tried is decided elsewhere."""
+"""Deliveries before the broker itself sets an item aside, or drops a dead letter: not its to decide."""
 
 
 @dataclass
@@ -72,9 +72,17 @@ class RabbitQueue:
         async def put(opened: _Open) -> None:
             queue = await self._queue(opened, lane)
             await self._publish(opened, queue.name, item, attempt=0)
-            await self._dig_up(opened, lane, item)
 
         self._call(put)
+
+    def revive(self, lane: str, items: Collection[str]) -> None:
+        async def revive(opened: _Open) -> None:
+            queue = await self._queue(opened, lane)
+            for item in items:
+                await self._publish(opened, queue.name, item, attempt=0)
+            await self._dig_up(opened, lane, frozenset(items))
+
+        self._call(revive)
 
     def take(self, most: int, lease_s: float) -> list[Taken]:  # noqa: ARG002 - a broken connection ends it
         return self._call(lambda opened: self._take(opened, most))
@@ -190,14 +198,16 @@ class RabbitQueue:
             aside = {
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": self._name(lane, "dead"),
-                "x-delivery-limit": _MANY,
             }
             found = opened.lanes[lane] = await self._declare(opened, self._name(lane), aside)
         return found
 
     async def _declare(self, opened: _Open, name: str, arguments: dict[str, Any]) -> AbstractQueue:
         return await opened.channel.declare_queue(
-            name, durable=True, arguments={"x-queue-type": "quorum", **arguments}, timeout=_WAIT_S
+            name,
+            durable=True,
+            arguments={"x-queue-type": "quorum", "x-delivery-limit": _MANY, **arguments},
+            timeout=_WAIT_S,
         )
 
     async def _length(self, opened: _Open, lane: str, kind: str) -> int:
@@ -207,15 +217,15 @@ class RabbitQueue:
         )
         return found.declaration_result.message_count or 0
 
-    async def _dig_up(self, opened: _Open, lane: str, item: str) -> None:
-        """Take an item that is put again out of the dead letters; the others stay."""
+    async def _dig_up(self, opened: _Open, lane: str, items: frozenset[str]) -> None:
+        """Take items that were put again out of the dead letters; the others stay."""
         others = []
         dead = await opened.channel.declare_queue(self._name(lane, "dead"), passive=True, timeout=_WAIT_S)
         for _ in range(dead.declaration_result.message_count or 0):
             message = await dead.get(fail=False, timeout=_WAIT_S)
             if message is None:
                 break
-            if message.body.decode() == item:
+            if message.body.decode() in items:
                 await message.ack()
             else:
                 others.append(message)

@@ -6,6 +6,7 @@ one writer at a time anyway. Lanes take turns, and the one that had to wait long
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Select, case, delete, func, insert, literal, select, update
@@ -28,14 +29,15 @@ class SqlQueue:
         self._n_taken = 0
 
     def put(self, lane: str, item: str) -> None:
-        fresh = {"lane": lane, "available_us": self._now_us(), "attempts": 0, "receipt": None, "buried": 0}
-        named = queue.c.item == item
         with self._database.write("queue", item) as connection:
-            standing = connection.execute(select(queue.c.buried).where(named)).first()
-            if standing is None:
-                connection.execute(insert(queue).values(fresh | {"item": item}))
-            elif standing.buried:
-                connection.execute(update(queue).where(named).values(fresh))
+            if connection.execute(select(queue.c.item).where(queue.c.item == item)).first() is None:
+                connection.execute(insert(queue).values(self._fresh(lane, item)))
+
+    def revive(self, lane: str, items: Collection[str]) -> None:
+        for item in items:
+            with self._database.write("queue", item) as connection:
+                connection.execute(delete(queue).where(queue.c.item == item))
+                connection.execute(insert(queue).values(self._fresh(lane, item)))
 
     def take(self, most: int, lease_s: float) -> list[Taken]:
         with self._database.read() as connection:
@@ -97,6 +99,10 @@ class SqlQueue:
             .with_for_update(of=queue, skip_locked=True)
         )
         return list(connection.execute(statement).all())
+
+    def _fresh(self, lane: str, item: str) -> dict[str, object]:
+        fresh = {"available_us": self._now_us(), "attempts": 0, "receipt": None, "buried": 0}
+        return {"lane": lane, "item": item, **fresh}
 
     def _now_us(self) -> int:
         return microseconds(self._clock.now())
