@@ -13,6 +13,12 @@ from typing import Any
 
 import pytest
 
+from headrace.core.clock import SystemClock
+from headrace.core.settings import read_settings
+from headrace.store import open_store
+from headrace.store.records import decode_prediction
+from tests.journeys.tables import write_cars
+
 
 @dataclass(kw_only=True)
 class Ended:
@@ -76,3 +82,29 @@ def shell(tmp_path: Path) -> Shell:
     folder = tmp_path / "work"
     folder.mkdir()
     return Shell(home=tmp_path / "home", folder=folder)
+
+
+@pytest.fixture
+def cars(shell: Shell) -> Shell:
+    """A small project with two quick variants."""
+    table = write_cars(shell.folder / "cars.csv")
+    assert shell("init", "cars", "--data", str(table), "--target", "price", "--key", "car_id").code == 0
+    shell.folder = shell.folder / "cars"
+    charter = shell.folder / "headrace.yaml"
+    lines = [line for line in charter.read_text().splitlines() if "trainer: lightgbm" not in line]
+    charter.write_text("\n".join(lines) + "\n")
+    assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
+    return shell
+
+
+def recorded_ids(shell: Shell) -> set[str]:
+    """Ids of all answers in the event log, read without a server."""
+    store = open_store(read_settings(shell.env()), SystemClock())
+    try:
+        found: set[str] = set()
+        for segment in store.events.segments("cars/predictions"):
+            records, _ = store.events.read("cars/predictions", segment.name, 0, 1_000_000)
+            found |= {decode_prediction(record).id for record in records}
+        return found
+    finally:
+        store.close()

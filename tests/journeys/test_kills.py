@@ -13,13 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.core.clock import SystemClock
 from headrace.core.settings import read_settings
-from headrace.store import open_store
-from headrace.store.records import decode_prediction
-from tests.journeys.conftest import Shell
+from tests.journeys.conftest import Shell, recorded_ids
 from tests.journeys.server import client_of, free_port, serving
-from tests.journeys.tables import write_cars
 
 pytestmark = [
     pytest.mark.journey,
@@ -28,19 +24,6 @@ pytestmark = [
 ]
 HARNESS = Path(__file__).with_name("killed.py")
 MOST_STEPS = 40
-
-
-@pytest.fixture
-def cars(shell: Shell) -> Shell:
-    """A small project with two quick variants."""
-    table = write_cars(shell.folder / "cars.csv")
-    assert shell("init", "cars", "--data", str(table), "--target", "price", "--key", "car_id").code == 0
-    shell.folder = shell.folder / "cars"
-    charter = shell.folder / "headrace.yaml"
-    lines = [line for line in charter.read_text().splitlines() if "trainer: lightgbm" not in line]
-    charter.write_text("\n".join(lines) + "\n")
-    assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
-    return shell
 
 
 def run_killed_at(shell: Shell, step: int, *arguments: str) -> int:
@@ -218,16 +201,3 @@ def answers_until_it_dies(process: subprocess.Popen[bytes], shell: Shell, port: 
     if process.poll() is None:
         process.kill()
     return ids
-
-
-def recorded_ids(shell: Shell) -> set[str]:
-    """Ids of all answers in the event log, read without a server."""
-    store = open_store(read_settings(shell.env()), SystemClock())
-    try:
-        found: set[str] = set()
-        for segment in store.events.segments("cars/predictions"):
-            records, _ = store.events.read("cars/predictions", segment.name, 0, 1_000_000)
-            found |= {decode_prediction(record).id for record in records}
-        return found
-    finally:
-        store.close()

@@ -8,7 +8,8 @@ import logging
 import os
 import socket
 import sys
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +28,9 @@ def up(
         int | None,
         typer.Option(min=1, max=65535, help="Port for gRPC; none unless given."),
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that share the port; one that dies is replaced.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Serve models, API and pages on one port, and run the jobs that wait."""
@@ -36,17 +40,30 @@ def up(
     at = f"[{host}]" if ":" in host else host
     url = f"http://{at}:{port}"
     grpc_address = None if grpc_port is None else f"{at}:{grpc_port}"
+    # By name, as uvicorn would load it: commands and pages do not import each other.
+    tickets = import_from_string("headrace.web.sessions:Tickets")
     with session() as s:
-        me = s.me
         reserve_home(s.app, url)
+        link = url + tickets(s.app.store.expiring, s.app.clock).path(s.me.name)
     _check_port(host, port, "--port")
     if grpc_port is not None:
         _check_port(host, grpc_port, "--grpc-port")
-    # By name, as uvicorn would load it: commands and pages do not import each other. It is made before
-    # the event loop starts, because taking over unfinished workflows blocks.
-    server = import_from_string("headrace.web.server:create_app")(address=url, grpc_address=grpc_address)
     logging.basicConfig(level=logging.WARNING)  # a server's log is its standard error
-    link = url + server.new_ticket(me)
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "loop": "uvloop",
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+        "timeout_graceful_shutdown": 10,
+    }
+    if processes == 1:
+        server = import_from_string("headrace.web.server:create_app")(address=url, grpc_address=grpc_address)
+        answer = partial(uvicorn.run, server, http=server.protocol, **options)
+    else:
+        together = import_from_string("headrace.web.processes:answer_together")
+        answer = partial(together, processes, address=url, grpc_address=grpc_address, **options)
     if as_json:
         said = {"url": url, "grpc": grpc_address, "sign_in": link, "pid": os.getpid()}
         typer.echo(json.dumps(said))  # one line: it is a signal
@@ -54,17 +71,7 @@ def up(
         beside = "" if grpc_address is None else f", and gRPC at {grpc_address}"
         say(f"Headrace is up at {url}{beside}. Sign in, once: {link}")
     sys.stdout.flush()
-    uvicorn.run(
-        server,
-        host=host,
-        port=port,
-        loop="uvloop",
-        http=server.protocol,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+    answer()
 
 
 def _check_port(host: str, port: int, option: str) -> None:

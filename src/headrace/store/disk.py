@@ -86,14 +86,41 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
 
 def hold(path: Path) -> bool:
     """Hold a file for the rest of this process's life; False if another process (or call) holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return False
-    # Left open on purpose: however the process ends, the lock goes with it.
-    return True
+    return Held(path).take()
+
+
+class Held:
+    """A file that one process at a time holds; however that process ends, the next one may take it.
+
+    Example::
+
+        leading = Held(home / "background.lock")
+        if leading.take():
+            ...
+        leading.release()
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """Whether this object holds the file, from now on or already."""
+        if self._descriptor is None:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            self._descriptor = descriptor  # left open: the lock goes with the process
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def write_once(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from headrace.app.credentials import revoke_unneeded
 from headrace.app.incidents import notice
 from headrace.app.inventory import tidy
 from headrace.app.retaining import delete_old
+from headrace.store.disk import Held
 from headrace.web.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -21,22 +22,27 @@ FLUSH_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
 SEAL_S = 5.0
+LOCK = "background.lock"
 
 
 class Background:
-    """One thread for each kind of turn, from :meth:`start` to :meth:`stop`; a turn is a method of its own."""
+    """One thread for each kind of turn, from :meth:`start` to :meth:`stop`; a turn is a method of its own.
+
+    What has to be done once for a home is done by one of the processes that serve it.
+    """
 
     def __init__(self, parts: Parts, *, refresh_s: float = REFRESH_S, watch_s: float = WATCH_S) -> None:
         self._parts = parts
         self._turns: tuple[tuple[str, float, Callable[[], object]], ...] = (
             ("routes", refresh_s, self.refresh),
-            ("watch", watch_s, self.watch),
+            ("watch", watch_s, self._alone(self.watch)),
             ("notice", NOTICE_S, self.notice),
             ("uses", FLUSH_S, self.flush),
-            ("tidy", TIDY_S, self.tidy),
-            ("retain", RETAIN_S, self.retain),
-            ("seal", SEAL_S, self.seal),
+            ("tidy", TIDY_S, self._alone(self.tidy)),
+            ("retain", RETAIN_S, self._alone(self.retain)),
+            ("seal", SEAL_S, self._alone(self.seal)),
         )
+        self._leading = Held(parts.app.settings.home / LOCK)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -46,8 +52,8 @@ class Background:
         A round of watching starts at once too: what happened while no server ran is looked at now.
         """
         self._turn("routes", self.refresh)
-        self._turn("watch", self.watch)
-        self._turn("tidy", self.tidy)
+        self._turn("watch", self._alone(self.watch))
+        self._turn("tidy", self._alone(self.tidy))
         for turn in self._turns:
             thread = threading.Thread(target=self._repeat, args=turn, name=f"headrace-{turn[0]}", daemon=True)
             thread.start()
@@ -59,6 +65,7 @@ class Background:
         for thread in self._threads:
             thread.join()
         self._turn("last seal", self._parts.app.seals.seal)
+        self._leading.release()
 
     def refresh(self) -> None:
         """Read the routes, load what they name, forget the rest; count what was asked."""
@@ -109,6 +116,10 @@ class Background:
         self._turn("erasures", self._parts.work.erasures.resume)
         for project in app.store.projects.list():
             self._turn(f"retention of {project.name}", partial(delete_old, app, project.name))
+
+    def _alone(self, act: Callable[[], object]) -> Callable[[], object]:
+        """``act``, in one of several processes of this home; when that one ends, in another."""
+        return lambda: act() if self._leading.take() else None
 
     def _repeat(self, name: str, period_s: float, act: Callable[[], object]) -> None:
         while not self._stopping.wait(period_s):

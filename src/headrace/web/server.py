@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -101,7 +102,7 @@ class Server:
 
     def new_ticket(self, principal: Principal) -> str:
         """A path that signs ``principal`` in once, within ten minutes: ``/signin?ticket=...``."""
-        return f"/signin?ticket={self.parts.tickets.issue(principal.name)}"
+        return self.parts.tickets.path(principal.name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or begin and end with the process."""
@@ -223,9 +224,16 @@ def create_app(
 
         uvicorn.run("headrace.web.server:create_app", factory=True, loop="uvloop", http="httptools")
     """
-    with ExitStack() as opened:
-        app = opened.enter_context(open_app(settings or read_settings()))
-        app.me()
-        work = opened.enter_context(launch(app, role="server", address=address))
-        parts = assemble(app, work)
-        return Server(parts, grpc_address=grpc_address, on_close=opened.pop_all().close)
+
+    def opened_server() -> Server:
+        with ExitStack() as opened:
+            app = opened.enter_context(open_app(settings or read_settings()))
+            app.me()
+            work = opened.enter_context(launch(app, role="server", address=address))
+            parts = assemble(app, work)
+            return Server(parts, grpc_address=grpc_address, on_close=opened.pop_all().close)
+
+    # A server that calls a factory does so within its event loop, where taking over what others left
+    # unfinished is refused because it blocks. Nothing is answered yet: blocking is what is wanted.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(opened_server).result()

@@ -1,0 +1,72 @@
+"""Several processes of one home that answer on one port.
+
+They share the listening socket: a connection that a process has not accepted when it dies is accepted by
+another. uvicorn's supervisor replaces what died or no longer answers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from functools import partial
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from headrace.web.http_protocol import ScoringProtocol
+from headrace.web.server import Server, create_app
+
+_PARENT_S = 1.0
+_SILENT_S = 30
+"""A process that does not tell for so long that it lives is replaced."""
+
+
+class LoadedProtocol(ScoringProtocol):
+    """One connection to the server that this process has loaded."""
+
+    def __init__(self, *, config: Any, **of_uvicorn: Any) -> None:
+        # uvicorn wraps what it loads in what reads a proxy's headers.
+        loaded = getattr(config.loaded_app, "app", config.loaded_app)
+        super().__init__(loaded.parts.scoring, config=config, **of_uvicorn)
+
+
+def answer_together(
+    n_processes: int, *, host: str, port: int, address: str, grpc_address: str | None, **options: Any
+) -> None:
+    """Answer until told to end, in ``n_processes`` processes.
+
+    Args:
+        address: where they are reached, told to other processes of this home.
+        grpc_address: where each of them listens for gRPC (``HOST:PORT``); nowhere when not given.
+        options: of ``uvicorn.Config``.
+
+    Example::
+
+        answer_together(2, host="127.0.0.1", port=8000, address="http://127.0.0.1:8000", grpc_address=None)
+    """
+    made = partial(_one_of_several, os.getpid(), address=address, grpc_address=grpc_address)
+    config = uvicorn.Config(
+        made,
+        factory=True,
+        host=host,
+        port=port,
+        workers=n_processes,
+        http=LoadedProtocol,
+        timeout_worker_healthcheck=_SILENT_S,
+        **options,
+    )
+    Multiprocess(config, [config.bind_socket()]).run()
+
+
+def _one_of_several(parent: int, *, address: str, grpc_address: str | None) -> Server:
+    threading.Thread(target=_end_with, args=(parent,), name="headrace-parent", daemon=True).start()
+    return create_app(address=address, grpc_address=grpc_address)
+
+
+def _end_with(parent: int) -> None:
+    """End in order once the process that began this one is gone: nobody would replace or end it."""
+    while os.getppid() == parent:
+        threading.Event().wait(_PARENT_S)
+    os.kill(os.getpid(), signal.SIGTERM)
