@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -56,6 +57,16 @@ def _replaced(parent: int, victim: int) -> bool:
     return len(_children(parent) - {victim}) == 2
 
 
+def _agreed(url: str, token: str) -> float | None:
+    """Answers that all processes have counted, if each of eight connections is told the same number."""
+    told = set()
+    for _ in range(8):
+        answer = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+        found = re.findall(r"^headrace_predictions_total{.*} (\S+)$", answer.text, re.MULTILINE)
+        told.add(sum(float(number) for number in found))
+    return told.pop() if len(told) == 1 else None
+
+
 def _answers(url: str, token: str, ended: threading.Event, answered: list[str]) -> int:
     """Ask until told to end, again where a connection broke; how many requests were asked again."""
     n_again = 0
@@ -92,11 +103,14 @@ def test_losing_a_process_loses_no_request(cars: Shell) -> None:
             _until(lambda: len(answered) > 50)
             for victim in sorted(_children(parent)):
                 os.kill(victim, signal.SIGKILL)
+                n_before = len(answered)
                 _until(partial(_has_grown, answered, len(answered) + 50))
                 _until(partial(_replaced, parent, victim))
         finally:
             ended.set()
         n_again = [one.result(timeout=60) for one in asking]
+        # What one that was killed had counted in its last two seconds went with it.
+        _until(lambda: (_agreed(said["url"], token) or 0) >= len(answered) - n_before - N_CLIENTS)
         assert sum(n_again) <= 4 * N_CLIENTS  # what was under way when a process died, and no more
         with client_of(cars, said["url"], "ann") as client:
             assert cars("access", "revoke", "ann").code == 0

@@ -12,6 +12,7 @@ from headrace.app.incidents import notice
 from headrace.app.inventory import tidy
 from headrace.app.retaining import delete_old
 from headrace.store.disk import Held
+from headrace.web.metrics import counted
 from headrace.web.parts import Parts
 
 _log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ FLUSH_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
 SEAL_S = 5.0
+COUNT_S = 2.0
 LOCK = "background.lock"
 
 
@@ -42,6 +44,8 @@ class Background:
             ("retain", RETAIN_S, self._alone(self.retain)),
             ("seal", SEAL_S, self._alone(self.seal)),
         )
+        if parts.siblings:
+            self._turns += (("counts", COUNT_S, self.count),)
         self._leading = Held(parts.app.settings.home / LOCK)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -64,6 +68,8 @@ class Background:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+        if self._parts.siblings:
+            self._turn("last counts", self.count)
         self._turn("last seal", self._parts.app.seals.seal)
         self._leading.release()
 
@@ -106,6 +112,11 @@ class Background:
     def seal(self) -> None:
         """Seal the audit log when enough has come, or something has waited long enough."""
         self._parts.app.seals.due()
+
+    def count(self) -> None:
+        """Let the processes that share the port read what this one has counted."""
+        visible = {project.name for project in self._parts.app.store.projects.list()}
+        self._parts.siblings.write(counted(self._parts, visible))
 
     def retain(self) -> None:
         """Delete what projects may not keep any longer; one that cannot be served keeps no other waiting.

@@ -15,6 +15,7 @@ from headrace.serving.statistics import Tally
 from headrace.web.latency import BOUNDS_S
 from headrace.web.parts import Parts
 from headrace.web.process_metrics import process_lines
+from headrace.web.siblings import Counted, merged
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_CATEGORIES = 20
@@ -45,19 +46,23 @@ class _Family(NamedTuple):
 def exposition(parts: Parts, me: Principal) -> str:
     """Everything about the projects that ``me`` may see."""
     visible = [project.name for project in reading.projects(parts.app, me)]
-    families = [
-        *_server(parts, set(visible)),
-        *_levels(parts, visible),
-        *_answers(parts, set(visible)),
-        *_shadows(parts, set(visible)),
-        *_models(parts, me, visible),
-    ]
+    own = counted(parts, set(visible))
+    others = parts.siblings.others()
+    lines = list(merged([Counted(own, living=True), *others], set(visible))) if others else [own]
+    recorded = [*_levels(parts, visible), *_models(parts, me, visible)]
+    lines += [line for family in recorded for line in _lines(family)]
+    return "\n".join(lines) + "\n"
+
+
+def counted(parts: Parts, visible: set[str]) -> str:
+    """What this process has counted since it started, about these projects."""
+    families = [*_server(parts, visible), *_answers(parts, visible), *_shadows(parts, visible)]
     lines = [line for family in families for line in _lines(family)]
     lines += process_lines()
-    lines += _histograms(parts, set(visible))
-    lines += _model_parts(parts, set(visible))
-    lines += _distributions(parts, set(visible))
-    return "\n".join(lines) + "\n"
+    lines += _histograms(parts, visible)
+    lines += _model_parts(parts, visible)
+    lines += _distributions(parts, visible)
+    return "\n".join(lines)
 
 
 def _server(parts: Parts, visible: set[str]) -> Iterator[_Family]:

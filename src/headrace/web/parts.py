@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from headrace.app.composition import App
 from headrace.app.explanations import Explainers
@@ -20,6 +21,7 @@ from headrace.serving.shadows import Shadows
 from headrace.web.guards import SECURE_HEADERS
 from headrace.web.latency import Latencies, Timed
 from headrace.web.sessions import Sessions, Tickets
+from headrace.web.siblings import Siblings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +42,15 @@ class Parts:
     sessions: Sessions
     latencies: Latencies
     later: Later
+    siblings: Siblings
 
 
-def assemble(app: App, work: Workflows) -> Parts:
-    """Connect the parts; nothing is started or read yet."""
+def assemble(app: App, work: Workflows, *, counts: Path | None = None) -> Parts:
+    """Connect the parts; nothing is started or read yet.
+
+    Args:
+        counts: folder in which the processes that share a port write what they count; None for one process.
+    """
     latencies = Latencies()
 
     def observe(project: str, duration_s: float, n_requests: int) -> None:
@@ -65,4 +72,5 @@ def assemble(app: App, work: Workflows) -> Parts:
         sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
         latencies=latencies,
         later=later_of(app, serving.handler),
+        siblings=Siblings(counts),
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -46,23 +48,29 @@ def answer_together(
 
         answer_together(2, host="127.0.0.1", port=8000, address="http://127.0.0.1:8000", grpc_address=None)
     """
-    made = partial(_one_of_several, os.getpid(), address=address, grpc_address=grpc_address)
-    config = uvicorn.Config(
-        made,
-        factory=True,
-        host=host,
-        port=port,
-        workers=n_processes,
-        http=LoadedProtocol,
-        timeout_worker_healthcheck=_SILENT_S,
-        **options,
-    )
-    Multiprocess(config, [config.bind_socket()]).run()
+    with tempfile.TemporaryDirectory(prefix="headrace-counts-") as counts:
+        config = uvicorn.Config(
+            partial(
+                _one_of_several,
+                os.getpid(),
+                address=address,
+                grpc_address=grpc_address,
+                counts=Path(counts),
+            ),
+            factory=True,
+            host=host,
+            port=port,
+            workers=n_processes,
+            http=LoadedProtocol,
+            timeout_worker_healthcheck=_SILENT_S,
+            **options,
+        )
+        Multiprocess(config, [config.bind_socket()]).run()
 
 
-def _one_of_several(parent: int, *, address: str, grpc_address: str | None) -> Server:
+def _one_of_several(parent: int, *, address: str, grpc_address: str | None, counts: Path) -> Server:
     threading.Thread(target=_end_with, args=(parent,), name="headrace-parent", daemon=True).start()
-    return create_app(address=address, grpc_address=grpc_address)
+    return create_app(address=address, grpc_address=grpc_address, counts=counts)
 
 
 def _end_with(parent: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -211,7 +212,11 @@ def build_server(
 
 
 def create_app(
-    settings: Settings | None = None, *, address: str | None = None, grpc_address: str | None = None
+    settings: Settings | None = None,
+    *,
+    address: str | None = None,
+    grpc_address: str | None = None,
+    counts: Path | None = None,
 ) -> Server:
     """Open the home, run its workflows, and serve; everything is closed when the server ends.
 
@@ -219,6 +224,7 @@ def create_app(
         settings: the environment's when not given.
         address: where it will be reached, told to other processes of this home.
         grpc_address: where gRPC listens (``HOST:PORT``); nowhere when not given.
+        counts: folder in which the processes that share a port write what they count; None for one process.
 
     Example::
 
@@ -230,7 +236,7 @@ def create_app(
             app = opened.enter_context(open_app(settings or read_settings()))
             app.me()
             work = opened.enter_context(launch(app, role="server", address=address))
-            parts = assemble(app, work)
+            parts = assemble(app, work, counts=counts)
             return Server(parts, grpc_address=grpc_address, on_close=opened.pop_all().close)
 
     # A server that calls a factory does so within its event loop, where taking over what others left
