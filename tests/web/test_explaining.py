@@ -18,6 +18,7 @@ from headrace.app.operations import declare
 from headrace.cli.main import app as command_line
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.ids import new_id
+from headrace.store.records import decode_prediction
 from headrace.web.server import build_server
 from tests.app.small import AUTHOR, INPUTS, Small, cars
 from tests.app.small import site as small_site
@@ -164,3 +165,22 @@ def test_what_cannot_be_explained_is_refused_by_name(asked: Asked) -> None:
     refused = asked.ask("POST", "/api/v1/predict/open", params={"explain": "true"}, json={"columns": many})
     assert refused.status_code == 400
     assert "120 rows are to be explained" in refused.json()["detail"]
+
+
+@pytest.mark.requirement("FEA-06")
+def test_of_a_model_features_and_data_are_listed_and_of_an_answer_the_values_are_logged(asked: Asked) -> None:
+    answer = asked.predict("open").json()
+    report = asked.ask("GET", f"/api/v1/releases/{answer['release']}").json()
+    manifest = report["release"]["manifest"]
+    assert manifest["features"] == list(INPUTS)
+    (snapshot,) = manifest["snapshots"]
+    assert asked.app.store.snapshots.get(snapshot["id"]).digest == snapshot["digest"]
+    stream = "open/predictions"
+    logged = [
+        decode_prediction(record)
+        for segment in asked.app.store.events.segments(stream)
+        for record in asked.app.store.events.read(stream, segment.name, 0, 1 << 20)[0]
+    ]
+    (mine,) = [one for one in logged if one.id == answer["id"]]
+    assert mine.columns == ROWS
+    assert mine.release_id == answer["release"]
