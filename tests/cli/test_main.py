@@ -91,6 +91,7 @@ TABLE = {
     "Unauthenticated": 2,
     "UserCodeError": 2,
     "Unavailable": 1,
+    "Busy": 1,
     "InternalError": 1,
     "ModelFailed": 1,
     "HeadraceError": 1,

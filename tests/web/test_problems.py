@@ -32,6 +32,7 @@ EXPECTED = {
     "UserCodeError": 422,
     "UserError": 400,
     "Unavailable": 503,
+    "Busy": 503,
     "InternalError": 500,
     "ModelFailed": 500,
     "HeadraceError": 500,

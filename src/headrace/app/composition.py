@@ -22,6 +22,7 @@ from headrace.core.clock import SystemClock
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock, Queue, Tracker
+from headrace.core.project import ServingSpec
 from headrace.core.settings import Settings
 from headrace.monitoring.baseline import Baseline
 from headrace.plugins.mlflow import MlflowTracker
@@ -32,6 +33,7 @@ from headrace.serving.callbacks import Callbacks
 from headrace.store import Store, open_store
 from headrace.store.payloads import Payloads
 from headrace.store.seal_file import SealFile
+from headrace.training.isolated import Isolation
 from headrace.training.package import PackageScorer, load_scorer
 
 _LOADED = 32
@@ -110,23 +112,29 @@ class Scorers:
         Raises:
             Conflict: the release or its package is not what was signed.
         """
-        return self._package(self._verified(release_id))
+        digest, project = self._verified(release_id)
+        return self._package(digest, _isolation(self._store.projects.get(project).serving))
 
     def of_package(self, digest: str) -> PackageScorer:
         """The scorer of a package by its digest."""
-        return self._package(digest)
+        return self._package(digest, Isolation())
 
-    def _verify(self, release_id: str) -> str:
+    def _verify(self, release_id: str) -> tuple[str, str]:
         release = self._store.releases.get(release_id)
         self._signed.package(release)
-        return release.manifest.subject.package.digest
+        return release.manifest.subject.package.digest, release.project
 
-    def _load(self, digest: str) -> PackageScorer:
-        return load_scorer(self._store.artifacts.path(digest))
+    def _load(self, digest: str, isolation: Isolation) -> PackageScorer:
+        return load_scorer(self._store.artifacts.path(digest), isolation)
 
     def _baseline(self, release_id: str) -> Baseline:
         digest = self._store.releases.get(release_id).manifest.baseline.digest
         return Baseline.from_bytes(self._store.artifacts.get(digest))
+
+
+def _isolation(spec: ServingSpec) -> Isolation:
+    """As the project declares it when the model is loaded."""
+    return Isolation(processes=spec.concurrency, timeout_s=spec.timeout_s, waiting=spec.queue)
 
 
 def open_app(settings: Settings, clock: Clock | None = None) -> App:

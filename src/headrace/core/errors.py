@@ -14,6 +14,7 @@
     │   ├── WaitsForPerson   nothing is wrong: somebody has to decide
     │   └── UserCodeError    the user's own function raised
     ├── Unavailable          cannot be done right now; trying again may work
+    │   └── Busy             so many ask already that one more is turned away
     └── InternalError        our fault; please report it
         └── ModelFailed      a model raised, hung, or answered what is no answer
 
@@ -73,6 +74,10 @@ class IllegalTransition(Conflict):
 
 class Unavailable(HeadraceError):
     """It cannot be done right now, and nothing was done; trying again may work."""
+
+
+class Busy(Unavailable):
+    """So many ask already that one more is turned away: no fault of whom or what was asked."""
 
 
 class InternalError(HeadraceError):

@@ -294,11 +294,18 @@ class ServingSpec:
     Attributes:
         on_record_failure: what becomes of an answer that cannot be recorded: nobody gets it (``refuse``), or
             its caller does, told that it is not on record (``serve``).
+        concurrency: how many requests a model that takes its time answers at once, each in its own process
+            where it is kept in one; models that answer within microseconds need none of the three.
+        queue: how many more may wait for it; others are refused at once.
+        timeout_s: how long an answer may take, and how long a request may wait for its turn.
         level: what callers may rely on; nothing is promised without it.
     """
 
     durability: Literal["stored", "best_effort"] = "stored"
     on_record_failure: Literal["refuse", "serve"] = "refuse"
+    concurrency: int = 1
+    queue: int = 64
+    timeout_s: float = 10.0
     level: ServiceLevel | None = None
 
 

@@ -91,6 +91,11 @@ _LIMITS = (
     _Limit(loc=("monitors", "min_rows")),
     _Limit(loc=("privacy", "retention_days"), low=1),
 )
+_SERVING_LIMITS = (
+    _Limit(loc=("concurrency",), low=1, high=64),
+    _Limit(loc=("queue",), high=10_000),
+    _Limit(loc=("timeout_s",), high=600, open=True),
+)
 _LEVEL_LIMITS = (
     _Limit(loc=("p99_ms",), open=True),
     _Limit(loc=("requests_per_s",), open=True),
@@ -257,6 +262,8 @@ def _numbers(project: Project) -> Iterator[BrokenRule]:
     for index, trigger in enumerate(project.triggers):
         for limit in _TRIGGER_LIMITS:
             yield from _limited(limit, trigger, ("triggers", index))
+    for limit in _SERVING_LIMITS:
+        yield from _limited(limit, project.serving, ("serving",))
     for limit in _LEVEL_LIMITS if project.serving.level is not None else ():
         yield from _limited(limit, project.serving.level, ("serving", "level"))
     most = project.gates.model.max_loss

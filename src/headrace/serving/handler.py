@@ -12,7 +12,16 @@ from typing import NamedTuple, NoReturn
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import Conflict, InternalError, InvalidInput, NotFound, Unavailable, UserError
+from headrace.core.errors import (
+    Busy,
+    Conflict,
+    HeadraceError,
+    InternalError,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+    UserError,
+)
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
@@ -26,6 +35,7 @@ from headrace.serving.routes import Choice, RouteTable
 from headrace.serving.scoring import Scored, score
 from headrace.serving.shadows import Shadows
 from headrace.serving.statistics import Tally
+from headrace.serving.turns import Turns
 from headrace.store.records import encode_failure, encode_prediction
 
 _log = logging.getLogger(__name__)
@@ -117,6 +127,7 @@ class Handler:
         self._distributions = distributions
         self._tallies: dict[str, Tally] = {}
         self._refused: dict[Sender, int] = {}
+        self._turns: dict[str, Turns] = {}
 
     async def predict(
         self,
@@ -168,8 +179,8 @@ class Handler:
             if n_rows <= INLINE_ROWS and loaded.model.inline:
                 scored = score(loaded, values, n_rows, self._clock)
             else:
-                scored = await asyncio.to_thread(score, loaded, values, n_rows, self._clock)
-        except UserError as error:
+                scored = await self._in_turn(rules, loaded, values, n_rows)
+        except (UserError, Busy) as error:
             self._note_refusal(error, project, principal)
             raise
         except Exception as error:
@@ -329,6 +340,17 @@ class Handler:
         started_s = self._clock.monotonic_s()
         return _Asked(prediction_id, project, choice, principal.name, now, request_id, started_s)
 
+    async def _in_turn(self, rules: FieldRules, loaded: LoadedModel, values: Values, n_rows: int) -> Scored:
+        """Off the event loop; a model that takes its time keeps nobody waiting but those who ask it."""
+        if loaded.model.inline:
+            return await asyncio.to_thread(score, loaded, values, n_rows, self._clock)
+        release_id, spec = loaded.release_id, rules.project.serving
+        turns = self._turns.get(release_id)
+        if turns is None or turns.spec != spec:
+            self._turns = {name: one for name, one in self._turns.items() if self._models.find(name)}
+            turns = self._turns[release_id] = Turns(release_id, spec)
+        return await turns.take(score, loaded, values, n_rows, self._clock)
+
     async def _load(self, release_id: str) -> LoadedModel:
         return await asyncio.to_thread(self._models.get, release_id)
 
@@ -351,7 +373,7 @@ class Handler:
         described = asked.choice.release_id if version else self._routes.get(asked.project).live
         return named(matrix, (self._models.find(described) or await self._load(described)).inputs)
 
-    def _note_refusal(self, error: UserError, project: str, principal: Principal) -> None:
+    def _note_refusal(self, error: HeadraceError, project: str, principal: Principal) -> None:
         if isinstance(error, InvalidInput):
             sender = Sender(project, principal.name)
             self._refused[sender] = self._refused.get(sender, 0) + 1

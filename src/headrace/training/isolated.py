@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.clock import SystemClock
-from headrace.core.errors import InvalidInput, ModelFailed, Unavailable
+from headrace.core.errors import Busy, InvalidInput, ModelFailed
 from headrace.core.ports import Columns
 from headrace.core.settings import read_settings
 from headrace.data.frames import kind_of
@@ -89,14 +89,12 @@ class Isolated:
 
         Raises:
             ModelFailed: the model raised, did not answer in time, or its process ended.
-            Unavailable: too many requests wait already.
+            Busy: too many requests wait already.
         """
         plain = {name: [kind_of(columns[name]), columns[name].tolist()] for name in self._names}
         asked = {"columns": plain, "names": self._names, "classifies": self._classifies}
         if not self._waiting.acquire(blocking=False):
-            raise Unavailable(
-                f"{self._isolation.waiting} requests wait for this model already. Try again later."
-            )
+            raise Busy(f"{self._isolation.waiting} requests wait for this model already. Try again later.")
         try:
             return self._asked(asked)
         finally:
@@ -110,7 +108,7 @@ class Isolated:
         try:
             child = self._idle.get(timeout=self._isolation.timeout_s)
         except queue.Empty:
-            raise Unavailable("The model answers others all the time. Try again later.") from None
+            raise Busy("The model answers others all the time. Try again later.") from None
         try:
             if child is not None and child.is_gone():
                 # It ended while nobody asked, such as for want of memory: no request is to blame.

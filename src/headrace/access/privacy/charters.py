@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from headrace.access.privacy.fields import handling_of, key_of
 from headrace.core.ports import ProjectStore, ReleaseStore, RolloutStore
-from headrace.core.project import Basis, Handling, PrivacySpec, Project, ServingSpec, Terms
+from headrace.core.project import Basis, Handling, PrivacySpec, Project, Terms
 from headrace.core.release import Release
 
 _NO_LOOSER: Mapping[Handling, frozenset[Handling]] = {
@@ -147,7 +147,8 @@ def _bound(declared: Project, terms: Terms) -> Project:
         recognisers=tuple(dict.fromkeys((*said.recognisers, *held.recognisers))),
     )
     both = (declared.serving, terms.serving)
-    serving = ServingSpec(
+    serving = replace(
+        declared.serving,
         durability="stored" if any(one.durability == "stored" for one in both) else "best_effort",
         on_record_failure="refuse" if any(one.on_record_failure == "refuse" for one in both) else "serve",
     )
