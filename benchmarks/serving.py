@@ -37,6 +37,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
 from headrace.access.privacy.charters import terms_of
@@ -174,10 +175,12 @@ RECORDERS: dict[str, type[Recorder]] = {"forgetful": Forgetful}
 
 
 class Ours(NamedTuple):
-    """The application, and the protocol that it is best served by."""
+    """The application, the protocol that it is best served by, and what other protocols are made of."""
 
     app: PlainRows
     scoring: Scoring
+    handler: Handler
+    gatekeeper: Gatekeeper
 
 
 def ours(settings: Settings, recorder_of: type[Recorder] = Recorder) -> Ours:
@@ -217,7 +220,8 @@ def ours(settings: Settings, recorder_of: type[Recorder] = Recorder) -> Ours:
     handler = Handler(*parts, access.gatekeeper, access.privacy.rules, distributions=counted)
     batches = MicroBatches(handler, *parts, rules_of=access.privacy.rules, distributions=counted)
     scoring = Scoring(batches, access.gatekeeper, store.epoch, clock)
-    return Ours(PlainRows(InferenceApp(handler, access.gatekeeper), scoring), scoring)
+    app = PlainRows(InferenceApp(handler, access.gatekeeper), scoring)
+    return Ours(app, scoring, handler, access.gatekeeper)
 
 
 async def empty_app(_scope: Any, receive: Any, send: Any) -> None:
