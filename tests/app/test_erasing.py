@@ -15,6 +15,7 @@ from headrace.access.privacy.charters import terms_of
 from headrace.app.composition import App, open_app
 from headrace.app.durable import Status
 from headrace.app.erasing import Erasure
+from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.app.erasures import Erasures
 from headrace.app.retaining import delete_old, retain
 from headrace.core.data import Snapshot
@@ -260,6 +261,9 @@ def test_what_a_shadow_said_is_removed_too(kept: Kept) -> None:
     assert kept.rows("shadows") == kept.rows("predictions") == [bob]
     assert [r.keys for r in kept.records() if isinstance(r, Prediction)] == [[bob, ""], [bob, ""]]
     assert kept.on_disk(JANE) == []
+    marks = ErasureMarks(kept.app.settings.home / MARKS)
+    assert marks.last_s("people") == kept.app.clock.now().timestamp(), "copies of before are told"
+    assert marks.last_s("cars") == 0.0
 
 
 @pytest.mark.requirement("PRV-02")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -249,3 +250,40 @@ def test_how_far_two_answers_are_apart(
 
 def test_outputs_that_only_one_model_has_are_not_compared() -> None:
     assert distances({"low": [1.0]}, {"high": [2.0]}, labels=False) == []
+
+
+def _answered(scene: Scene) -> Prediction:
+    return make_prediction(
+        project="cars", n_rows=1, columns=ROW, outputs={"predict": [12.5]}, at=scene.clock.now()
+    )
+
+
+@pytest.mark.requirement("PRV-02")
+def test_what_was_asked_before_an_erasure_is_not_recorded_after_it(stage: Stage) -> None:
+    gated = Gated()
+    scene = stage(canary=gated)
+    begun_s = [0.0]
+    scene.shadows = Shadows(
+        scene.models, scene.events, scene.clock, scene.rules_of, erased_s=lambda _project: begun_s[0]
+    )
+    before = _answered(scene)
+    scene.shadows.offer("r2", before, ROW)
+    assert gated.entered.wait(DEADLINE_S)
+    begun_s[0] = before.at.timestamp()
+    scene.shadows.offer("r2", replace(before, id="later", at=before.at + timedelta(seconds=1)), ROW)
+    gated.pass_on.set()
+    assert _compared(scene, 2).skipped == 1
+    assert [said.id for said in scene.said_in_shadow()] == ["later"]
+
+
+@pytest.mark.requirement("PRV-02")
+def test_an_erasure_that_begins_during_the_write_is_followed(stage: Stage) -> None:
+    scene = stage(canary=StubModel())
+    answered = _answered(scene)
+    moments = iter((0.0, answered.at.timestamp()))
+    scene.shadows = Shadows(
+        scene.models, scene.events, scene.clock, scene.rules_of, erased_s=lambda _project: next(moments)
+    )
+    scene.shadows.offer("r2", answered, ROW)
+    assert _compared(scene, 1).asked == 1
+    assert scene.said_in_shadow() == []

@@ -14,6 +14,7 @@ import numpy as np
 from headrace.access.privacy.fields import KEY, key_text
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
+from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.app.later import erase_requests
 from headrace.core.data import Snapshot
 from headrace.core.errors import Conflict, HeadraceError
@@ -102,6 +103,8 @@ class Subject:
 
     def __init__(self, app: App, project: Project, key: str) -> None:
         self._store = app.store
+        self._clock = app.clock
+        self._marks = ErasureMarks(app.settings.home / MARKS)
         self._project = project
         self._key = key
         # A column that is declared no more is one as long as what answers was approved with it.
@@ -130,6 +133,7 @@ class Subject:
             Conflict: answers about the subject keep arriving.
         """
         name = self._project.name
+        self._marks.mark(name, self._clock.now())
         n_rows = 0
         events = erase_requests(self._store.jobs, name, self._names)
         for _ in range(_PASSES):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.app.composition import App
+from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.core.errors import Conflict
 from headrace.core.ids import Ref
 from headrace.serving.distributions import Distributions, Reference
@@ -57,7 +58,13 @@ def serving_of(
     models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
     recorder = Recorder(app.store.events, app.clock, on_lost=_raise_lost(app), on_forgone=_raise_forgone(app))
     rules_of = app.access.privacy.rules
-    shadows = Shadows(models, app.store.events, app.clock, rules_of)
+    shadows = Shadows(
+        models,
+        app.store.events,
+        app.clock,
+        rules_of,
+        erased_s=ErasureMarks(app.settings.home / MARKS).last_s,
+    )
 
     def reference_of(release_id: str) -> Reference:
         baseline = app.scorers.baseline(release_id)

@@ -61,6 +61,8 @@ class Shadows:
 
     Args:
         rules_of: project to what may be written down.
+        erased_s: project to when an erasure last began in it, in seconds since 1970: what was asked before is
+            not recorded any more, because nobody would look for it there.
         max_waiting_rows: rows that may wait to be asked; a single request may hold more.
 
     Example::
@@ -76,12 +78,14 @@ class Shadows:
         clock: Clock,
         rules_of: Callable[[str], FieldRules],
         *,
+        erased_s: Callable[[str], float] = lambda _project: 0.0,
         max_waiting_rows: int = MAX_WAITING_ROWS,
     ) -> None:
         self._models = models
         self._events = events
         self._clock = clock
         self._rules_of = rules_of
+        self._erased_s = erased_s
         self._max_waiting_rows = max_waiting_rows
         self._changed = threading.Condition()
         self._waiting: deque[_Copy] = deque()
@@ -144,11 +148,23 @@ class Shadows:
                 said.setdefault(f"{copy.answered.project}/{kind}", []).append((copy, record))
         for stream, records in said.items():
             try:
-                self._events.append(stream, [record for _, record in records])
+                self._store(stream, records)
             except Exception:  # noqa: BLE001
                 # Boundary: nobody was promised these, and the next answer finds out what the disk says.
                 _log.exception("%d records of %s were not stored", len(records), stream)
                 self._skip([copy for copy, _ in records])
+
+    def _store(self, stream: str, records: list[tuple[_Copy, bytes]]) -> None:
+        project = stream.rpartition("/")[0]
+        before_s = self._erased_s(project)
+        self._skip([copy for copy, _ in records if _asked_s(copy) <= before_s])
+        kept = [(copy, record) for copy, record in records if _asked_s(copy) > before_s]
+        self._events.append(stream, [record for _, record in kept])
+        now_s = self._erased_s(project)
+        if now_s != before_s:
+            # An erasure began meanwhile, and may have looked here before these were written.
+            gone = {record for copy, record in kept if _asked_s(copy) <= now_s}
+            self._events.rewrite(stream, lambda record: None if record in gone else record)
 
     def _repeat(self, copy: _Copy) -> tuple[str, bytes]:
         """Ask once; the kind of stream that the record belongs to, and the record."""
@@ -223,6 +239,10 @@ def _distance(a: Any, b: Any, *, labels: bool) -> float:
         return 0.0 if a == b else 1.0
     # The same model on another machine differs in the last digits; that is no other answer.
     return 0.0 if isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) else abs(float(a) - float(b))
+
+
+def _asked_s(copy: _Copy) -> float:
+    return copy.answered.at.timestamp()
 
 
 def _failure(copy: _Copy, text: str) -> Failure:
