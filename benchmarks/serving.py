@@ -211,6 +211,7 @@ def ours(settings: Settings, recorder_of: type[Recorder] = Recorder) -> Ours:
         while True:
             clock.sleep(0.2)
             refresh()
+            access.activity.look()
 
     refresh()
     settle()

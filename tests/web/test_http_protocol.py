@@ -18,6 +18,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headrace.access.activity import SEEN
 from headrace.core.project import ServingSpec
 from headrace.serving.microbatch import MicroBatches
 from headrace.serving.one_row import OneRow
@@ -110,7 +111,9 @@ def read_answers(link: socket.socket, count: int) -> list[tuple[int, dict[str, s
 
 
 @contextmanager
-def serving(tmp_path: Path, *, model: StubModel | None = None, **spec: Any) -> Iterator[Live]:
+def serving(
+    tmp_path: Path, *, model: StubModel | None = None, trusted: str = "127.0.0.1", **spec: Any
+) -> Iterator[Live]:
     """A server with a loop in a thread of its own."""
     scene = Scene(tmp_path / "home", live=model)
     scene.project = replace(scene.project, serving=ServingSpec(**spec))
@@ -136,7 +139,13 @@ def serving(tmp_path: Path, *, model: StubModel | None = None, **spec: Any) -> I
 
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, loop="uvloop", http=protocol_of(scoring), lifespan="off", log_level="error", access_log=False
+        app,
+        loop="uvloop",
+        http=protocol_of(scoring),
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        forwarded_allow_ips=trusted,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=run, daemon=True)
@@ -333,45 +342,6 @@ def test_a_model_that_fails_fails_each_row_by_itself(tmp_path: Path) -> None:
     assert len(live.scene.predictions()) == 2
 
 
-def test_best_effort_answers_first_and_records_a_little_later(tmp_path: Path) -> None:
-    with serving(tmp_path, durability="best_effort") as live:
-        [(status, headers, _)] = live.ask(live.request())
-        assert (status, headers["headrace-record"]) == (200, "best-effort; window=1")
-    assert len(live.scene.predictions()) == 1
-
-
-@pytest.mark.parametrize("durability", ["stored", "best_effort"])
-def test_a_full_disk_is_never_silent(tmp_path: Path, durability: str) -> None:
-    with serving(tmp_path, durability=durability) as live:
-        live.scene.events.failing = OSError(28, "No space left on device")
-        statuses = [0]
-        while statuses[-1] != 503 and len(statuses) < 1_000:
-            statuses.append(live.ask(live.request())[0][0])
-        lost = live.scene.recorder.lost().get("cars/predictions", 0)
-        assert statuses[-1] == 503
-        assert statuses.count(200) == lost
-        assert (lost == 0) == (durability == "stored")
-        live.scene.events.failing = None
-        assert live.ask(live.request())[0][0] == 200
-    assert len(live.scene.predictions()) == 1
-
-
-@pytest.mark.parametrize("durability", ["stored", "best_effort"])
-def test_a_project_that_serves_without_record_says_so(tmp_path: Path, durability: str) -> None:
-    with serving(tmp_path, durability=durability, on_record_failure="serve") as live:
-        live.scene.events.failing = OSError(28, "No space left on device")
-        said = [""]
-        while said[-1] != "none" and len(said) < 1_000:
-            [(status, headers, _)] = live.ask(live.request())
-            assert status == 200
-            said.append(headers["headrace-record"])
-        assert said[-1] == "none"
-        assert live.scene.recorder.forgone() == {"cars": 1}
-        live.scene.events.failing = None
-        assert live.ask(live.request())[0][0] == 200
-    assert len(live.scene.predictions()) == 1
-
-
 def test_a_row_that_follows_another_does_not_take_the_answers_of_others(live: Live) -> None:
     """What is wrong with the next row of one connection is seen while a batch of many is being answered."""
     links = [live.connect() for _ in range(3)]
@@ -398,9 +368,26 @@ def test_whoever_does_not_read_the_answers_is_asked_to_wait(live: Live) -> None:
             link.sendall(rows)
 
 
-def test_a_client_behind_a_proxy_is_who_the_proxy_says(live: Live) -> None:
-    assert live.ask(live.request(x_forwarded_for="93.184.216.34"))[0][0] == 200
-    assert live.handed == ["/v2/models/cars/infer"]
+@pytest.mark.parametrize(
+    ("trusted", "said", "network"),
+    [
+        ("127.0.0.1", "93.184.216.34", "93.184.0.0/16"),
+        ("127.0.0.1", "1.2.3.4, 93.184.216.34", "93.184.0.0/16"),
+        ("10.9.9.9", "93.184.216.34", "private"),
+    ],
+)
+def test_a_client_is_who_the_proxy_says_if_the_proxy_is_trusted_whichever_way_it_goes(
+    tmp_path: Path, trusted: str, said: str, network: str
+) -> None:
+    with serving(tmp_path, trusted=trusted) as live:
+        quick, ordinary = live.request(x_forwarded_for=said), live.request(x_forwarded_for=said, expect="")
+        for request in (quick, ordinary):
+            assert live.ask(request)[0][0] == 200
+            activity = live.scene.door.access.activity
+            seen = [session.network for _, _, session, action, *_ in activity._waiting if action == SEEN]
+            assert seen[-1] == network
+            activity._waiting.clear()
+        assert live.handed == ["/v2/models/cars/infer"], "only the one that is not plain"
 
 
 def test_a_client_that_does_not_go_on_is_left(live: Live) -> None:

@@ -48,8 +48,6 @@ _OTHER_WAYS = frozenset(
     )
 )
 """Headers that the ordinary way knows how to take. Repeated headers are too much for this one as well."""
-_OF_PROXIES = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"forwarded"))
-"""Whoever parses the whole request says whether the proxy is trusted, and so who the client is."""
 
 
 class Head(NamedTuple):
@@ -58,12 +56,14 @@ class Head(NamedTuple):
     Attributes:
         authorization: the header as it came.
         body_bytes: how long the body is.
+        forwarded_for: whom a proxy names as the client; nobody knows yet whether the proxy is trusted.
     """
 
     form: Form
     project: str
     authorization: str
     body_bytes: int
+    forwarded_for: str
 
 
 class Read(NamedTuple):
@@ -191,7 +191,9 @@ def _plain(path: str, headers: Mapping[bytes, bytes]) -> Head | None:
         or not _takes(form, headers)
     ):
         return None
-    return Head(form, project, headers[b"authorization"].decode("latin-1"), int(length))
+    authorization = headers[b"authorization"].decode("latin-1")
+    forwarded_for = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+    return Head(form, project, authorization, int(length), forwarded_for)
 
 
 def _form(path: str) -> tuple[Form | None, str]:
@@ -244,7 +246,6 @@ def _read(data: bytes) -> Read | None:
         parser.get_method() != b"POST"
         or parser.get_http_version() != "1.1"
         or reader.is_repeated
-        or not _OF_PROXIES.isdisjoint(headers)
         or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
     ):
         return None

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.access.networks import network_of
@@ -149,8 +150,17 @@ class ScoringProtocol(HttpToolsProtocol):
         return None if read is None else (read.head, read.trace_id, end)
 
     def _stand(self, data: bytes, read: Read) -> _Known | None:
-        standing = self._scoring.stand(read.head, self._network)
+        standing = self._scoring.stand(read.head, self._network_of(read.head))
         return None if standing is None else _Known(Pattern.of(data, read), standing)
+
+    def _network_of(self, head: Head) -> str:
+        """Where the client is, whom a proxy may name that is trusted just as uvicorn trusts it."""
+        if head.forwarded_for and isinstance(self.app, ProxyHeadersMiddleware):
+            trusted = self.app.trusted_hosts
+            if self.client is not None and self.client[0] in trusted:
+                host, _ = trusted.get_trusted_client_address(head.forwarded_for)
+                return network_of((host,)) if host else self._network
+        return self._network
 
     def _answer(self, body: bytes, recorded: bytes) -> None:
         self._busy = False
