@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from headrace.access.privacy.charters import terms_of
+from headrace.app.composition import open_app
+from headrace.app.reading import release_report
 from headrace.cli.run import print_release
 from headrace.cli.session import print_json, print_table, say
+from headrace.projects.charter import load_project
+from headrace.testing import make_manifest, make_project, make_release, make_route, make_settings
+from tests.app.small import Small
 from tests.cli.conftest import Cli
 
 ODD = "nightly\n  passed       compliance     forged\x1b[2K\u202e\x9b\x7f"
@@ -37,10 +45,6 @@ def test_json_is_the_same_value_and_moves_no_cursor(capsys: pytest.CaptureFixtur
 
 @pytest.mark.requirement("GOV-01")
 def test_the_cause_of_a_release_forges_no_verdict(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
-    from headrace.app.composition import open_app
-    from headrace.app.reading import release_report
-    from headrace.testing import make_manifest, make_project, make_release, make_settings
-
     with open_app(make_settings(cli.home)) as app:
         app.store.projects.save(make_project(), "/nowhere")
         manifest = make_manifest(cause=ODD, params={"variant": ODD})
@@ -49,3 +53,18 @@ def test_the_cause_of_a_release_forges_no_verdict(cli: Cli, capsys: pytest.Captu
     lines = capsys.readouterr().out.splitlines()
     assert not [line for line in lines if line.startswith("  passed ")]
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.requirement("PRV-01")
+def test_the_flight_check_names_what_waits_for_approval(cli: Cli) -> None:
+    with open_app(make_settings(cli.home)) as app:
+        Small(app=app, work=None, folder=Path.cwd(), name="cars").write()  # type: ignore[arg-type]
+        declared = load_project(Path.cwd())
+        app.me()
+        app.store.projects.save(declared, str(Path.cwd()))
+        tight = replace(declared, privacy=replace(declared.privacy, retention_days=30))
+        live = app.store.releases.add(make_release(manifest=make_manifest(terms=terms_of(tight))))
+        app.store.rollouts.set_route(make_route(live=live.id))
+    assert "waits for approval: privacy.retention_days: declared 365, 30 holds" in cli("check").out
+    (waiting,) = cli("check", "--json").json["waiting"]
+    assert waiting == {"rule": "privacy.retention_days", "declared": "365", "holds": "30"}

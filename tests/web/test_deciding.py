@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from headrace.access.privacy.charters import terms_of
 from headrace.app.composition import open_app
 from headrace.app.workflows import launch
 from headrace.testing import START, make_finding
-from headrace.testing.factories import make_settings
+from headrace.testing.factories import make_manifest, make_release, make_settings
 from headrace.web.server import build_server
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
@@ -171,3 +173,22 @@ def test_a_registered_model_that_became_no_release_is_said_where_people_look(own
         assert page.status_code == 200
         assert "cars version 3 of MLflow became no release" in page.text
     assert 'href="/releases/"' not in page.text
+
+
+@pytest.mark.requirement("PRV-01", "GOV-10")
+def test_a_release_says_what_approving_it_would_loosen(own_site: Site) -> None:
+    store = own_site.app.store
+    declared = store.projects.get("cars")
+    manifest = make_manifest(project="cars", author=AUTHOR, terms=terms_of(declared))
+    release = store.releases.add(make_release(manifest=manifest))
+    assert own_site.get(f"/api/v1/releases/{release.id}").json()["loosens"] == []
+    tight = replace(declared, privacy=replace(declared.privacy, retention_days=1, encrypt=True))
+    store.projects.save(tight, store.projects.path("cars"))
+    loosens = own_site.get(f"/api/v1/releases/{release.id}").json()["loosens"]
+    assert loosens == [
+        {"rule": "privacy.retention_days", "declared": "365", "holds": "1"},
+        {"rule": "privacy.encrypt", "declared": "false", "holds": "true"},
+    ]
+    page = own_site.page(f"/releases/{release.id}", by=VALIDATOR).text
+    assert "Approving it loosens what is kept" in page
+    assert "<code>privacy.retention_days</code>: 365; 1 holds now" in page
