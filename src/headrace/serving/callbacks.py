@@ -20,8 +20,6 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
 from headrace.core.errors import InvalidInput, Unavailable
 from headrace.core.ports import Clock
 
@@ -94,6 +92,8 @@ class Callbacks:
             InvalidInput: it may not be told (any more).
             Unavailable: the receiver was not reached, or did not take it.
         """
+        import httpx  # late: most homes tell nobody
+
         parts = self._allowed(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         address = await asyncio.to_thread(self._address, parts.hostname or "", port)
