@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -20,6 +20,8 @@ from headrace.web.server import Server, build_server
 from tests.web.making import AUTHOR
 from tests.web.memory_client import MemoryClient, in_memory
 from tests.web.seed import Seeded, resume, seed
+
+_Opened = TypeVar("_Opened")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +68,11 @@ def serving(home: Path) -> Iterator[Site]:
             with in_memory(server) as client:
                 yield Site(app=app, work=work, server=server, seeded=seeded, client=client)
         finally:
-            _give_up(work)
+            give_up(work)
 
 
 @contextmanager
-def _aside(context: AbstractContextManager[Site]) -> Iterator[Site]:
+def aside(context: AbstractContextManager[_Opened]) -> Iterator[_Opened]:
     """Enter and leave ``context`` in a thread of its own: Playwright keeps an event loop running in the
     tests' thread, and workflows refuse to be started where one runs."""
     with ThreadPoolExecutor(1) as thread:
@@ -81,7 +83,7 @@ def _aside(context: AbstractContextManager[Site]) -> Iterator[Site]:
             thread.submit(context.__exit__, None, None, None).result()
 
 
-def _give_up(work: Workflows) -> None:
+def give_up(work: Workflows) -> None:
     """End deliveries that wait for somebody: their threads would keep the interpreter from ending."""
     for workflow_id in work.durable.unfinished("deliver"):
         work.durable.cancel(workflow_id)
@@ -92,31 +94,31 @@ def _give_up(work: Workflows) -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A home that the tests of a module read; they may add to it, but change nothing that is there."""
-    with _aside(serving(tmp_path_factory.mktemp("site") / "home")) as found:
+    with aside(serving(tmp_path_factory.mktemp("site") / "home")) as found:
         yield found
 
 
 @pytest.fixture
 def own_site(tmp_path: Path) -> Iterator[Site]:
     """A home of the test's own."""
-    with _aside(serving(tmp_path / "home")) as found:
+    with aside(serving(tmp_path / "home")) as found:
         yield found
 
 
 @pytest.fixture
-def listen() -> Iterator[Callable[[Server], str]]:
+def listen() -> Iterator[Callable[..., str]]:
     """Serves on a free port of the loopback, by the same server that ``headrace up`` uses."""
     import uvicorn
 
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(server: Server) -> str:
+    def start(server: Server, http: Any = "httptools") -> str:
         with socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         # The memory client has begun the server's life and will end it.
         config = uvicorn.Config(
-            server, port=port, loop="uvloop", http="httptools", log_level="error", lifespan="off"
+            server, port=port, loop="uvloop", http=http, log_level="error", lifespan="off"
         )
         runner = uvicorn.Server(config)
         thread = threading.Thread(target=runner.run, daemon=True)

@@ -14,6 +14,7 @@ _SELDOM = {
     "headrace_answers_lost_total",
     "headrace_answers_unrecorded_total",
     "headrace_prediction_exceptions_total",
+    "headrace_spans_total",
     *(f"headrace_service_level_{part}" for part in ("p99_seconds", "requests_per_second", "availability")),
     *(f"headrace_gpu_{part}" for part in ("busy_ratio", "memory_used_bytes", "memory_bytes")),
 }

@@ -35,6 +35,7 @@ def _busy(site: Site) -> str:
     for tally in parts.handler.tallies().values():
         tally.raised(ValueError())
     parts.recorder._lost["cars/predictions"] = 1
+    parts.recorder._forgone["cars"] = 1
     gpu = process_lines(lambda: [Gpu("0", 0.5, 10, 20)])
     return site.get("/metrics", by=VIEWER).text + "\n".join(gpu) + "\n"
 

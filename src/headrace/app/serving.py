@@ -17,6 +17,7 @@ from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import Routes, RouteTable
 from headrace.serving.shadows import Shadows
+from headrace.serving.traced import TracedHandler
 from headrace.store.disk import hold
 
 SERVER = "server"
@@ -71,7 +72,8 @@ def serving_of(
         return Reference(baseline.inputs.features, next(iter(baseline.outputs.features.values()), None))
 
     distributions = Distributions(reference_of, models)
-    handler = Handler(
+    handler_of = Handler if app.settings.otlp_url is None else TracedHandler
+    handler = handler_of(
         routes,
         models,
         recorder,

@@ -14,6 +14,7 @@ from headrace.app.importing import import_runs
 from headrace.app.operations import settle
 from headrace.app.reading import lineage, model_versions, rebuild, release_report, runs
 from headrace.app.workflows import launch
+from headrace.cli.attach import attach
 from headrace.cli.exits import end_with
 from headrace.cli.run import finish, print_release
 from headrace.cli.session import As, Json, print_json, print_table, say, session
@@ -22,6 +23,8 @@ from headrace.core.errors import Conflict, GateFailed
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Model versions, their runs and lineage.")
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 NameAtVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Such as cars@1.")]
+
+app.command("attach")(attach)
 
 
 @app.command("ls")

@@ -11,6 +11,7 @@ from headrace.app.operations import watch_now
 from headrace.app.reading import findings, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
+from headrace.cli.attach import import_answers
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
@@ -20,6 +21,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Watch, findings, performance, replay, backtest."
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
+
+app.command("import-log")(import_answers)
 
 
 @app.command("watch")

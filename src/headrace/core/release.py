@@ -22,7 +22,9 @@ ReleaseState = Literal[
     "aborted",
     "rolled_back",
     "superseded",
+    "external",
 ]
+"""``external`` answers elsewhere: it is watched here, and never gets traffic from here."""
 RolloutState = Literal["pending", "canary", "promoted", "aborted"]
 
 

@@ -50,6 +50,9 @@ class Settings:
             said, ``audit`` in the home).
         provider: where people sign in (``HEADRACE_OIDC_ISSUER``, ``HEADRACE_OIDC_CLIENT_ID`` and
             ``HEADRACE_OIDC_CLIENT_SECRET``).
+        otlp_url: collector that spans are sent to (``HEADRACE_OTLP_URL``, or OpenTelemetry's own
+            ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` and ``OTEL_EXPORTER_OTLP_ENDPOINT``); nowhere unless said.
+        trace_ratio: share of requests traced among those without a trace (``HEADRACE_TRACE_RATIO``).
     """
 
     home: Path
@@ -65,6 +68,8 @@ class Settings:
     broker_url: str = field(default="", repr=False)
     callback_hosts: frozenset[str] = frozenset()
     callback_private: bool = False
+    otlp_url: str | None = None
+    trace_ratio: float = 0.0
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -122,6 +127,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         broker_url=_broker(env.get("HEADRACE_BROKER_URL", "")),
         callback_hosts=_listed(env.get("HEADRACE_CALLBACK_HOSTS", "").lower()),
         callback_private=env.get("HEADRACE_CALLBACK_PRIVATE", "").lower() == "yes",
+        otlp_url=_collector(env),
+        trace_ratio=_ratio(env.get("HEADRACE_TRACE_RATIO")),
         environment=env,
     )
 
@@ -152,6 +159,26 @@ def _positive(name: str, text: str | None) -> float | None:
         number = nan
     if not 0 < number < inf:
         raise InvalidInput(f"{name} is {text!r}. Expected a number above 0, or nothing for no limit.")
+    return number
+
+
+def _collector(env: Mapping[str, str]) -> str | None:
+    names = ("HEADRACE_OTLP_URL", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    name = next((name for name in names if env.get(name)), None)
+    if name is None:
+        return None
+    if not env[name].startswith(("http://", "https://")):
+        raise InvalidInput(f"{name} is {env[name][:200]!r}. Expected http://HOST:4318 or https://...")
+    return env[name]
+
+
+def _ratio(text: str | None) -> float:
+    try:
+        number = float(text or 0)
+    except ValueError:
+        number = nan
+    if not 0 <= number <= 1:
+        raise InvalidInput(f"HEADRACE_TRACE_RATIO is {text!r}. Expected a number from 0 to 1.")
     return number
 
 

@@ -35,6 +35,7 @@ from headrace.serving.routes import Choice, RouteTable
 from headrace.serving.scoring import Scored, score
 from headrace.serving.shadows import Shadows
 from headrace.serving.statistics import Tally
+from headrace.serving.trace_context import trace_id
 from headrace.serving.turns import Turns
 from headrace.store.records import encode_failure, encode_prediction
 
@@ -204,6 +205,7 @@ class Handler:
             prepare_ms=scored.prepare_ms,
             infer_ms=scored.infer_ms,
             unseen=scored.unseen,
+            trace_id=trace_id(),
         )
         prediction = await self._record(rules, prediction)
         self._count(asked, n_rows, scored, scored_s)

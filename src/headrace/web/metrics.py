@@ -78,6 +78,10 @@ def _server(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         if not one.series.project or one.series.project in visible
     ]
     yield _Family("headrace_responses_total", "counter", "Requests by how they ended.", ended)
+    if parts.spans is not None:
+        states = {"made": parts.spans.made, "sent": parts.spans.sent, "failed": parts.spans.failed}
+        spans = [_Sample({"state": state}, n) for state, n in states.items()]
+        yield _Family("headrace_spans_total", "counter", "Spans for the collector.", spans)
     waiting = [_Sample({}, parts.recorder.waiting())]
     yield _Family("headrace_records_waiting", "gauge", "Records that wait to be durable.", waiting)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from headrace.app.composition import App
@@ -10,6 +11,7 @@ from headrace.app.explanations import Explainers
 from headrace.app.later import later_of
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
+from headrace.plugins.otlp import OtlpSpans
 from headrace.serving.distributions import Distributions
 from headrace.serving.handler import Handler
 from headrace.serving.later import Later
@@ -22,6 +24,7 @@ from headrace.web.guards import SECURE_HEADERS
 from headrace.web.latency import Latencies, Timed
 from headrace.web.sessions import Sessions, Tickets
 from headrace.web.siblings import Siblings
+from headrace.web.tracing import Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class Parts:
     latencies: Latencies
     later: Later
     siblings: Siblings
+    spans: OtlpSpans | None = None
+    tracing: Tracing | None = None
 
 
 def assemble(app: App, work: Workflows, *, counts: Path | None = None) -> Parts:
@@ -56,6 +61,10 @@ def assemble(app: App, work: Workflows, *, counts: Path | None = None) -> Parts:
     def observe(project: str, duration_s: float, n_requests: int) -> None:
         latencies.observe(Timed("infer", project), duration_s, n_requests)
 
+    spans = tracing = None
+    if app.settings.otlp_url is not None:
+        spans = OtlpSpans(app.settings.otlp_url, version=version("headrace"))
+        tracing = Tracing(spans, app.clock, ratio=app.settings.trace_ratio)
     serving = serving_of(app, observe=observe, record_headers=SECURE_HEADERS)
     return Parts(
         app=app,
@@ -73,4 +82,6 @@ def assemble(app: App, work: Workflows, *, counts: Path | None = None) -> Parts:
         latencies=latencies,
         later=later_of(app, serving.handler),
         siblings=Siblings(counts),
+        spans=spans,
+        tracing=tracing,
     )

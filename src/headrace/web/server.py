@@ -26,6 +26,7 @@ from headrace.serving.grpc_server import GrpcServer, start_grpc
 from headrace.serving.invocations import BELOW, PATHS, InvocationsApp
 from headrace.serving.plain_rows import PlainRows
 from headrace.serving.process import settle
+from headrace.serving.trace_context import PARENT, parent_of
 from headrace.web.api import tokens
 from headrace.web.api.application import api_application
 from headrace.web.background import Background
@@ -39,6 +40,7 @@ from headrace.web.pages.application import OPEN_PATHS, page_application, refuse_
 from headrace.web.pages.rendering import Renderer
 from headrace.web.pages.texts import LARGER_FORMS
 from headrace.web.parts import Parts, assemble
+from headrace.web.tracing import Begun
 
 _log = logging.getLogger(__name__)
 _PREDICT = "/api/v1/predict/"
@@ -66,6 +68,7 @@ class Server:
         app = parts.app
         self.parts = parts
         self.grpc: GrpcServer | None = None
+        self._tracing = parts.tracing
         self._grpc_address = grpc_address
         self._on_close = on_close
         self._background = Background(parts)
@@ -99,7 +102,8 @@ class Server:
     @property
     def protocol(self) -> Any:
         """For uvicorn's ``http``: plain rows are answered before they become ASGI."""
-        return protocol_of(self.parts.scoring)
+        scoring = self.parts.scoring
+        return protocol_of(scoring) if self._tracing is None else self._tracing.protocol(scoring)
 
     def new_ticket(self, principal: Principal) -> str:
         """A path that signs ``principal`` in once, within ten minutes: ``/signin?ticket=...``."""
@@ -108,7 +112,8 @@ class Server:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or begin and end with the process."""
         if scope["type"] == "http":
-            await self._plain_rows(scope, receive, send)
+            is_traced = self._tracing is not None and self._tracing.takes(scope)
+            await (self._others if is_traced else self._plain_rows)(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -126,11 +131,20 @@ class Server:
         started_s = clock.monotonic_s()
         part, inner = self._part(scope["path"])
         latencies.begin(part)
+        begun = self._trace(scope)
         try:
             await inner(scope, receive, noting)
         finally:
+            if self._tracing is not None and begun is not None:
+                self._tracing.end(begun, scope["method"], part, status)
             project = self._project(scope["path"]) if part == "infer" else ""
             latencies.end(Timed(part, project), clock.monotonic_s() - started_s, status)
+
+    def _trace(self, scope: Scope) -> Begun | None:
+        """Keep the trace in mind that the record is to name; and begin its span, if it is followed."""
+        parent = parent_of(scope["headers"])
+        PARENT.set(parent)
+        return None if self._tracing is None else self._tracing.begin(parent)
 
     def _part(self, path: str) -> tuple[str, Asgi]:
         """Who answers at ``path``, and what that part is called."""
@@ -188,6 +202,8 @@ class Server:
         self._background.stop()
         self.parts.shadows.close()
         self.parts.recorder.close()
+        if self.parts.spans is not None:
+            self.parts.spans.close()
         if self._on_close is not None:
             self._on_close()
 

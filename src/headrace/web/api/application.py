@@ -15,6 +15,7 @@ from headrace.core.ids import new_id
 from headrace.web.api import (
     access_grants,
     access_policies,
+    answers,
     catalogue,
     governance,
     history,
@@ -55,6 +56,7 @@ def api_application(parts: Parts) -> FastAPI:
         monitors,
         predict,
         later,
+        answers,
         history,
         incidents,
         identities,

@@ -20,6 +20,7 @@ from headrace.web.identity import principal_of
 from headrace.web.pages.causes import Cause, cause_of
 from headrace.web.pages.findings import grouped
 from headrace.web.pages.formats import subject
+from headrace.web.pages.levels import level_of
 from headrace.web.pages.lifecycle import Facts, lifecycle
 from headrace.web.pages.release import metric_name
 from headrace.web.pages.rendering import parts_of, renderer_of
@@ -78,6 +79,7 @@ def show(request: Request) -> Response:
     findings, alerts = reading.findings(app, me, name), reading.alerts(app, me, name)
     counted = reading.predictions_count(app, me, name)
     newest = reading.release_report(app, me, releases[0].id) if releases else None
+    live = None if report.live is None else reading.release_report(app, me, report.live.id)
     threshold = report.project.monitors.psi
     facts = Facts(
         report=report,
@@ -96,6 +98,7 @@ def show(request: Request) -> Response:
         report=report,
         project=report.project,
         glance=report.glance,
+        level=level_of(report.project, live or newest),
         stages=lifecycle(facts),
         counted=counted,
         traffic=spark(traffic(windows)),
