@@ -6,12 +6,13 @@ has ended leaves its file behind: a total never falls because somebody died.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from headrace.store.processes import MachineProcesses, Processes
 
 _SUMMED = frozenset(
     "headrace_records_waiting headrace_requests_in_flight process_resident_memory_bytes".split()
@@ -41,8 +42,9 @@ class Siblings:
         merged([Counted(text, living=True), *siblings.others()], {"cars"})
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, processes: Processes | None = None) -> None:
         self._folder = folder
+        self._processes = processes or MachineProcesses()
 
     def __bool__(self) -> bool:
         return self._folder is not None
@@ -50,9 +52,10 @@ class Siblings:
     def write(self, text: str) -> None:
         """Let the others read what this process has counted."""
         if self._folder is not None:
-            new = self._folder / f".{os.getpid()}"
+            name = str(self._processes.pid)
+            new = self._folder / f".{name}"
             new.write_text(text, encoding="utf-8")
-            new.replace(self._folder / str(os.getpid()))  # whoever reads finds the whole of one of them
+            new.replace(self._folder / name)  # whoever reads finds the whole of one of them
 
     def others(self) -> list[Counted]:
         """What each of the others has last written, those that have ended included."""
@@ -60,9 +63,11 @@ class Siblings:
             return []
         files = [file for file in sorted(self._folder.iterdir()) if file.name.isdecimal()]
         return [
-            Counted(file.read_text(encoding="utf-8"), living=_lives(int(file.name)))
+            Counted(
+                file.read_text(encoding="utf-8"), living=self._processes.started(int(file.name)) is not None
+            )
             for file in files
-            if file.name != str(os.getpid())
+            if file.name != str(self._processes.pid)
         ]
 
 
@@ -105,13 +110,3 @@ def _add(family: _Family, name: str, series: str, value: float, *, living: bool)
         family.samples[series] = before + value
     elif living:
         family.samples[series] = max(before, value)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
