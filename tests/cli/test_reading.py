@@ -137,4 +137,6 @@ def test_an_empty_home_says_how_to_begin(cli: Cli, arguments: str, said: str) ->
 def test_the_schema_of_the_charter_is_json(cli: Cli) -> None:
     schema = cli("project", "schema").json
     assert {"name", "data", "gates"} <= set(schema["properties"])
+    contract = cli("project", "schema", "--contract").json
+    assert {"consumer", "interactions"} <= set(contract["properties"])
     assert not cli.home.exists()

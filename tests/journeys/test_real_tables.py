@@ -69,7 +69,17 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
     release = ran.json["release"]
     assert release["state"] == "waiting"
     assert {v["gate"]: v["outcome"] for v in ran.json["verdicts"]} == dict.fromkeys(
-        ["data", "model", "baseline", "champion", "artefact", "package", "flight_check", "compliance"],
+        [
+            "data",
+            "model",
+            "baseline",
+            "champion",
+            "artefact",
+            "package",
+            "flight_check",
+            "compliance",
+            "contract",
+        ],
         "passed",
     )
 

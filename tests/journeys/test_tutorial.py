@@ -84,6 +84,7 @@ def test_the_tutorial_does_what_it_says(finished: Finished) -> None:
         "add-an-identity-and-approve",
         "deviate-from-a-rule",
         "embed-a-model",
+        "keep-a-promise-to-a-consumer",
         "read-the-record-with-sql",
         "rebuild-a-model-version",
         "replay-traffic",

@@ -17,7 +17,7 @@ import numpy as np
 from headrace.app.alerts import close_alert
 from headrace.app.composition import App
 from headrace.app.durable import Durable
-from headrace.app.gating import Gating
+from headrace.app.gating import CONTRACTS, Gating
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import gather
 from headrace.core.data import Artifact, Run, Snapshot
@@ -30,9 +30,11 @@ from headrace.data.snapshots import take_snapshot
 from headrace.data.sources import read_file
 from headrace.monitoring.baseline import MEDIA_TYPE as BASELINE
 from headrace.monitoring.baseline import make_baseline
+from headrace.projects.contracts import contract_files, read_contracts
 from headrace.releases.manifest import propose
 from headrace.store.documents import from_plain, to_plain
 from headrace.training import lock
+from headrace.training.archives import pack_files
 from headrace.training.evaluation import losses_of
 from headrace.training.pipeline import Build, choose_best, recipe_of, train_variant
 from headrace.training.registry import publish_model, register_model
@@ -108,6 +110,7 @@ class Builds:
             state |= step("register", self._register, state)
             step("track", self._track, state)
             state |= step("release", self._release, state)
+            step("contract", self._contract, state)
             self._durable.child("deliver", f"deliver:{state['release_id']}", state["release_id"])
             return step("close", self._close, state)
         except (UserError, Unavailable) as error:
@@ -147,11 +150,17 @@ class Builds:
                 "code": to_plain(lock.archive_code(folder, self._store.artifacts)),
                 "commit": lock.git_commit(folder),
                 "environment": to_plain(lock.environment_lock(self._store.artifacts)),
+                "contracts": self._archive_contracts(folder),
                 "release_id": None,
                 "stopped": None,
             }
         finally:
             shutil.rmtree(scratch / "source", ignore_errors=True)
+
+    def _archive_contracts(self, folder: Path) -> dict[str, Any] | None:
+        files = contract_files(folder)
+        read_contracts(files)
+        return to_plain(self._store.artifacts.put(pack_files(files), CONTRACTS)) if files else None
 
     def _snapshot(self, state: dict[str, Any]) -> dict[str, Any]:
         raw = from_plain(Artifact, state["raw"])
@@ -237,6 +246,7 @@ class Builds:
             commit=state["commit"],
             parent=None if route is None else route.live,
             at=self._app.clock.now(),
+            contracts=from_plain(Artifact, state["contracts"]) if state.get("contracts") else None,
         )
         release = replace(release, signature=self._app.access.signatures.sign(release))
         detail = {"digest": release.digest, "run": run.id, "cause": release.manifest.cause}
@@ -244,6 +254,10 @@ class Builds:
             if all(known.id != release.id for known in self._store.releases.list(project.name)):
                 self._store.audit.append(state["author"], "release.propose", f"release:{release.id}", detail)
             return {"release_id": self._store.releases.add(release).id}
+
+    def _contract(self, state: dict[str, Any]) -> str:
+        """Gate 3b asks the release as it was signed: after the proposal, and before any decision."""
+        return self._gating.contract(state, self._scratch(state["build_id"]) / "rehearsal")
 
     def _baseline(self, project: Project, run: Run) -> Artifact:
         made, rows = self._training(run)

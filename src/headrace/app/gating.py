@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headrace.app.compliance import Candidate, judge_candidate, waiver_for
 from headrace.app.composition import App
+from headrace.app.rehearsal import rehearse
 from headrace.checks.artefacts import scan
 from headrace.checks.opinions import scanners
 from headrace.checks.quality import check_data
-from headrace.core.canonical import digest_of
-from headrace.core.data import Run
-from headrace.core.errors import UserError
+from headrace.core.canonical import digest_bytes, digest_of
+from headrace.core.data import Artifact, Run
+from headrace.core.errors import HeadraceError, UserError
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Outcome4, Verdict
 from headrace.data.snapshots import load_snapshot
+from headrace.projects.contracts import read_contracts
+from headrace.releases.contracts import CONTRACT, REHEARSAL, contract_gate, rehearsal_gate, unmeasured
 from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, verdict, waived
 from headrace.store.documents import from_plain
+from headrace.training.archives import unpack_files
 from headrace.training.evaluation import compare_with, evaluate
 from headrace.training.pipeline import recipe_of
 from headrace.training.proof import prove_package
 from headrace.training.training_set import load_rows, load_training_set, trained_on
 
 SYSTEM = "system:gates"
+CONTRACTS = "application/vnd.headrace.contracts+zip"
 
 
 class Gating:
@@ -165,6 +171,36 @@ class Gating:
         return self._keep(
             state, [flight_gate(self._subject(state), from_plain(Project, state["declared"]), self._now())]
         )
+
+    def contract(self, state: dict[str, Any], folder: Path) -> str:
+        """Gate 3b: the packaged service keeps what its consumers rely on, and works with all around it.
+
+        Args:
+            folder: for the rehearsal's own home; it is gone afterwards.
+        """
+        subject = self._subject(state)
+        if not state.get("contracts"):
+            return self._keep(state, [contract_gate(subject, (), {}, self._now())])
+        digest = from_plain(Artifact, state["contracts"]).digest
+        files = unpack_files(self._store.artifacts.get(digest), "The archive of contracts")
+        contracts = read_contracts(files)
+        digests = {
+            one.consumer: digest_bytes(files[name])
+            for one, name in zip(contracts, sorted(files), strict=True)
+        }
+        try:
+            release = self._store.releases.get(state["release_id"])
+            project = from_plain(Project, state["declared"])
+            heard = rehearse(self._app, project, release, contracts, folder)
+        except HeadraceError as error:
+            why, at = str(error), self._now()
+            judged = [unmeasured(subject, gate, why, digests, at) for gate in (CONTRACT, REHEARSAL)]
+        else:
+            judged = [
+                contract_gate(subject, heard.kept, digests, self._now()),
+                rehearsal_gate(subject, heard.parts, self._now()),
+            ]
+        return self._keep(state, judged)
 
     def _seen_by(self, run: Run, columns: dict[str, Any]) -> np.ndarray:
         made = load_training_set(self._store.artifacts, recipe_of(self._store, run).training_set.digest)

@@ -28,6 +28,7 @@ from headrace.core.project import Project
 from headrace.core.record import Outcome
 from headrace.core.release import Approval, Release
 from headrace.projects.charter import load_project
+from headrace.projects.contracts import load_contracts
 from headrace.releases import delivery
 from headrace.store.disk import locked
 from headrace.store.documents import to_plain
@@ -125,6 +126,7 @@ def _begin(
     until: datetime | None,
 ) -> Started:
     check_code(folder)
+    load_contracts(folder)
     build_id = f"build:{project.name}:{new_id(app.clock.now())}"
     request = BuildRequest(
         build_id=build_id,

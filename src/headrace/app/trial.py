@@ -72,9 +72,20 @@ def trial_server(app: App, release_id: str) -> Iterator[str]:
     Raises:
         Unavailable: it did not start; the message has its last words.
     """
+    with server_process(app.settings, SERVER, release_id) as url:
+        yield url
+
+
+@contextmanager
+def server_process(settings: Settings, module: str, *arguments: str) -> Iterator[str]:
+    """The address at which a module of ours serves a home, in a process of its own, until the block ends.
+
+    Raises:
+        Unavailable: it did not start; the message has its last words.
+    """
     # It ends when this pipe does, so it never outlives us, whatever happens to us.
     process = subprocess.Popen(
-        [sys.executable, "-m", SERVER, release_id],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -83,7 +94,7 @@ def trial_server(app: App, release_id: str) -> Iterator[str]:
     try:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(_told(app.settings)) + "\n")
+        process.stdin.write(json.dumps(_told(settings)) + "\n")
         process.stdin.flush()
         said = process.stdout.readline()
         if not said:

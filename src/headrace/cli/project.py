@@ -15,6 +15,7 @@ from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import WaitsForPerson
 from headrace.core.release import Waiver
 from headrace.projects.charter import project_schema
+from headrace.projects.contracts import contract_schema
 from headrace.releases.waivers import Size, missing
 
 app = typer.Typer(
@@ -45,10 +46,13 @@ def list_projects(as_name: As = None, as_json: Json = False) -> None:
 
 
 @app.command("schema")
-def schema(as_json: Json = True) -> None:
+def schema(
+    contract: Annotated[bool, typer.Option("--contract", help="Of a consumer's contract instead.")] = False,
+    as_json: Json = True,
+) -> None:
     """Print the JSON schema of headrace.yaml, for editors; it is JSON either way."""
     if as_json:
-        print_json(project_schema())
+        print_json(contract_schema() if contract else project_schema())
 
 
 @app.command("owner")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headrace.access.privacy.fields import altered_inputs
 from headrace.core.project import Project
+from headrace.projects.contracts import load_contracts
 from headrace.projects.rules import is_answered
 
 
@@ -23,7 +24,10 @@ class Item:
 def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
     """All that must be in place before a release may go live.
 
-    ``folder`` adds what only the project's files can show (its tests and its source).
+    ``folder`` adds what only the project's files can show: its tests, its source, its consumers' contracts.
+
+    Raises:
+        InvalidInput: a contract cannot be used.
     """
     data, monitors = project.data, project.monitors
     items = [
@@ -74,11 +78,19 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
     if folder is not None:
         has_tests = any((folder / "tests").glob("test_*.py"))
         items.append(_item("tests", has_tests, "the project's own tests", "add tests/test_*.py"))
+        items.append(_item("contracts", True, _contracts(folder)))
         is_code = data.source.endswith(".py")
         found = (folder / data.source).exists()
         detail = f"source {data.source!r}"
         items.append(_item("source", found, detail, "write it" if is_code else "put the file there"))
     return items
+
+
+def _contracts(folder: Path) -> str:
+    consumers = [one.consumer for one in load_contracts(folder)]
+    if not consumers:
+        return "no consumer has published a contract"
+    return f"relied on by {', '.join(consumers)}"
 
 
 def _privacy(project: Project) -> str:

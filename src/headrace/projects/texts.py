@@ -111,6 +111,9 @@ def _unknown_keys(
             arguments = typing.get_args(kind)
             if arguments:
                 yield from _unknown_keys(item, arguments[0], (*loc, index))
+    elif isinstance(raw, dict) and typing.get_origin(kind) is dict:
+        for key, item in raw.items():
+            yield from _unknown_keys(item, typing.get_args(kind)[1], (*loc, key))
     elif isinstance(raw, dict) and dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
         for key, item in raw.items():

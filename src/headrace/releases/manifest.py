@@ -13,16 +13,22 @@ from headrace.core.project import Project
 from headrace.core.release import Check, Manifest, Release, Subject
 
 
-def checks_of(project: Project) -> tuple[Check, ...]:
-    """The project's gates as checks with the limits that stand today."""
+def checks_of(project: Project, contracts: Artifact | None = None) -> tuple[Check, ...]:
+    """The project's gates as checks with the limits that stand today, among them what consumers rely on."""
     gates = project.gates
+    published = () if contracts is None else (_contract(contracts),)
     return (
         Check(name="data", measure="data_quality", limit=asdict(gates.data)),
         Check(name="model", measure=gates.model.metric, limit=asdict(gates.model)),
         Check(name="package", measure="equivalence", limit=asdict(gates.package)),
+        *published,
         Check(name="canary", measure=gates.model.metric, limit=asdict(project.rollout)),
         Check(name="monitor", measure="drift", limit=asdict(project.monitors)),
     )
+
+
+def _contract(contracts: Artifact) -> Check:
+    return Check(name="contract", measure="interactions kept", limit={"contracts": contracts.digest})
 
 
 def propose(
@@ -35,8 +41,13 @@ def propose(
     commit: str | None,
     parent: str | None,
     at: datetime,
+    contracts: Artifact | None = None,
 ) -> Release:
-    """The release of one model version; the same build always gives the same id."""
+    """The release of one model version; the same build always gives the same id.
+
+    Args:
+        contracts: archive of what consumers rely on; none where nobody has published a contract.
+    """
     manifest = Manifest(
         project=project.name,
         subject=Subject(ref=f"model:{project.name}@{model.version}", package=model.package),
@@ -50,7 +61,7 @@ def propose(
         seed=run.seed,
         evaluation=run.metrics,
         baseline=baseline,
-        checks=checks_of(project),
+        checks=checks_of(project, contracts),
         guardrails=(),
         owner=project.owner.name,
         contact=project.owner.contact,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from headrace.core.errors import IllegalTransition
@@ -62,5 +63,10 @@ def overall(verdicts: list[Verdict]) -> Outcome4:
     Of a gate that judged more than once the last verdict counts; verdicts come oldest first. A failure
     outweighs everything; an error (could not be measured) outweighs a doubt.
     """
-    outcomes = set({verdict.gate: verdict.outcome for verdict in verdicts}.values())
-    return next((outcome for outcome in _WORST_FIRST if outcome in outcomes), "error")
+    return worst({verdict.gate: verdict.outcome for verdict in verdicts}.values())
+
+
+def worst(outcomes: Iterable[Outcome4]) -> Outcome4:
+    """The gravest of several outcomes; of none it is ``error``, because nothing was measured."""
+    found = set(outcomes)
+    return next((outcome for outcome in _WORST_FIRST if outcome in found), "error")

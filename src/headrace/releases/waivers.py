@@ -18,6 +18,7 @@ SIZES: tuple[Size, ...] = ("small", "medium", "large")
 LEAST: dict[str, Size] = {
     "gate:flight_check": "small",
     "gate:champion": "medium",
+    "gate:contract": "medium",
     "gate:model": "medium",
     "gate:baseline": "large",
     "control:documentation": "small",

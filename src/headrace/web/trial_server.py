@@ -10,7 +10,7 @@ import logging
 import socket
 import sys
 import threading
-from typing import Any
+from typing import Any, Literal
 
 from headrace.app.trial import Trial, open_trial, told_settings
 from headrace.core.errors import HeadraceError
@@ -19,7 +19,7 @@ from headrace.serving.plain_rows import PlainRows
 from headrace.serving.process import settle
 from headrace.web.guards import SECURE_HEADERS
 from headrace.web.http_protocol import protocol_of
-from headrace.web.identity import Receive, Scope, Send
+from headrace.web.identity import Asgi, Receive, Scope, Send
 from headrace.web.metrics import MEDIA_TYPE
 from headrace.web.process_metrics import process_lines
 
@@ -44,27 +44,32 @@ class TrialServer:
 
 def main(release_id: str) -> None:
     """Serve until the standard input ends."""
-    import uvicorn
-
     logging.basicConfig(level=logging.WARNING)
     settings = told_settings(sys.stdin.readline())
     try:
-        with open_trial(settings, release_id) as trial, socket.socket() as listening:
-            listening.bind(("127.0.0.1", 0))
-            protocol: Any = protocol_of(trial.serving.scoring)
-            config = uvicorn.Config(
-                TrialServer(trial), loop="uvloop", http=protocol, lifespan="off", log_level="warning",
-                access_log=False,
-            )  # fmt: skip
-            server = uvicorn.Server(config)
+        with open_trial(settings, release_id) as trial:
             settle()
-            listening.listen()
-            threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
-            sys.stdout.write(json.dumps({"url": f"http://127.0.0.1:{listening.getsockname()[1]}"}) + "\n")
-            sys.stdout.flush()
-            server.run(sockets=[listening])
+            serve_until_input_ends(TrialServer(trial), protocol_of(trial.serving.scoring))
     except HeadraceError as error:
         sys.exit(str(error))
+
+
+def serve_until_input_ends(application: Asgi, protocol: Any, lifespan: Literal["on", "off"] = "off") -> None:
+    """Answer at a free port of this machine, which is told as one line of JSON."""
+    import uvicorn
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            application, loop="uvloop", http=protocol, lifespan=lifespan, log_level="warning",
+            access_log=False,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        listening.listen()
+        threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
+        sys.stdout.write(json.dumps({"url": f"http://127.0.0.1:{listening.getsockname()[1]}"}) + "\n")
+        sys.stdout.flush()
+        server.run(sockets=[listening])
 
 
 def _end_with_input(server: Any) -> None:
