@@ -152,7 +152,16 @@ def test_an_external_release_never_gets_traffic(shared: Site) -> None:
             lambda rows: rows["mileage"].__setitem__(3, "far"),
             "'mileage' of the log holds something that is no number",
         ),
+        (
+            lambda rows: rows["mileage"].__setitem__(3, 10**400),
+            "'mileage' of the log holds something that is no number",
+        ),
         (lambda rows: rows["day"].__setitem__(3, "soon"), "Row 4 of the log has no time in 'day'"),
+        (
+            lambda rows: rows["day"].__setitem__(3, "9999-12-31T23:59:59-23:00"),
+            "Row 4 of the log has no time in 'day'",
+        ),
+        (lambda rows: rows["price"].__setitem__(9, "dear"), "The target 'price' of 'unfit' is a number"),
         (
             lambda rows: rows["prediction"].__setitem__(3, "dear"),
             "'prediction' holds something that is no finite",

@@ -51,6 +51,11 @@ def test_a_table_in_chunks(tmp_path: Path) -> None:
     ("text", "query", "message"),
     [
         ("a\n1\n", "SELECT nothing FROM source", "query cannot be run"),
+        ("a\n1\n", "SELECT * FROM read_csv('/etc/passwd', header = false)", "query cannot be run"),
+        ("a\n1\n", "SELECT * FROM source) UNION ALL (SELECT 2", "query cannot be run"),
+        ("a\n1\n", "SELECT 1 AS a; ATTACH 'other.db'", "no SELECT, or more than one"),
+        ("a\n1\n", "COPY source TO 'other.csv'", "no SELECT, or more than one"),
+        ("a\n1\n", "", "no SELECT, or more than one"),
         ("a\n1\n", "SELECT * FROM source WHERE a > 1", "no rows"),
         ("a\n", None, "no rows"),
         ("", None, "is empty"),

@@ -72,6 +72,28 @@ def test_a_canary_has_no_window_of_its_own(tmp_path: Path) -> None:
     assert [(w.release_id, w.n_rows) for w in closed_windows("cars", tables, HOUR_S)] == [("r1", 50)]
 
 
+def test_an_answer_about_the_future_closes_no_window_before_its_time(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    early = [prediction(i, i) for i in range(3)]
+    far = replace(prediction(3, 3), event_time=datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+    tables.append(predictions_table("cars"), prediction_rows([*early, far], frozenset({"year"})))
+    assert watermark("cars", tables) == START + timedelta(minutes=3)
+    assert closed_windows("cars", tables, HOUR_S) == []
+
+
+@pytest.mark.parametrize(
+    "edge", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)]
+)
+def test_the_first_and_the_last_moment_have_a_window(tmp_path: Path, edge: datetime) -> None:
+    start, end = window_of(edge, 7 * 24 * HOUR_S, START)
+    assert start <= edge <= end
+    tables = DeltaTables(tmp_path)
+    answers = [prediction(0, 0), replace(prediction(1, 61), event_time=edge)]
+    tables.append(predictions_table("cars"), prediction_rows(answers, frozenset({"year"})))
+    closed = closed_windows("cars", tables, 7 * 24 * HOUR_S)
+    assert [window.start for window in closed] == ([start] if edge < START else [])
+
+
 def test_nothing_answered_means_no_window(tmp_path: Path) -> None:
     tables = DeltaTables(tmp_path)
     assert watermark("cars", tables) is None

@@ -91,6 +91,10 @@ def test_a_receiver_that_is_not_there(ring: KeyRing) -> None:
         "::ffff:127.0.0.1",
         "2002:7f00:1::",
         "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "fec0::1",
     ],
 )
 def test_a_host_with_an_address_within_is_not_told(ring: KeyRing, address: str) -> None:

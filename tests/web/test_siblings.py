@@ -73,3 +73,12 @@ def test_each_reads_what_the_others_wrote(tmp_path: Path) -> None:
     assert not Siblings(None)
     Siblings(None).write(text(3))
     assert Siblings(None).others() == []
+
+
+def test_a_folder_that_somebody_tidied_away_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "counts"
+    siblings = Siblings(folder)
+    assert siblings.others() == []
+    siblings.write(text(1))
+    assert [path.read_text() for path in folder.iterdir()] == [text(1)]
+    assert folder.stat().st_mode & 0o077 == 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import Any
 
 from headrace.app.attaching import PROBABILITY, attached
 from headrace.app.composition import App
+from headrace.checks.columns import LARGEST
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
@@ -54,7 +54,8 @@ def record_answers(
     release = attached(app, project, version)
     declared = app.store.projects.get(project)
     rules = app.access.privacy.rules(project)
-    made = [_prediction(declared, release.id, me.name, answer, n) for n, answer in enumerate(answers)]
+    now = app.clock.now()
+    made = [_prediction(declared, release.id, me.name, answer, n, now) for n, answer in enumerate(answers)]
     app.store.events.append(
         f"{project}/predictions", [encode_prediction(rules.prediction(one)) for one in made]
     )
@@ -62,7 +63,7 @@ def record_answers(
 
 
 def _prediction(
-    project: Project, release_id: str, principal: str, answer: ForeignAnswer, n: int
+    project: Project, release_id: str, principal: str, answer: ForeignAnswer, n: int, now: datetime
 ) -> Prediction:
     inputs = input_columns(project)
     missing = [column.name for column in inputs if column.name not in answer.columns]
@@ -82,7 +83,7 @@ def _prediction(
         release_id=release_id,
         arm="live",
         principal=principal,
-        at=answer.at,
+        at=min(answer.at, now),  # how long it is kept, and which windows are over, follows from this
         event_time=answer.event_time or answer.at,
         n_rows=1,
         columns={
@@ -103,6 +104,6 @@ def _value(value: Value, numeric: bool, what: str) -> Value:
 
 
 def _number(value: Value, what: str) -> float:
-    if isinstance(value, str) or value is None or not isfinite(value):
+    if isinstance(value, str) or value is None or not abs(value) <= LARGEST:
         raise InvalidInput(f"{what} is no finite number, where one is declared.")
     return float(value)

@@ -13,7 +13,8 @@ import numpy as np
 
 from headrace.app.attaching import attached, predictions_of
 from headrace.app.composition import App
-from headrace.app.operations import record_outcomes
+from headrace.app.operations import outcomes_of
+from headrace.checks.columns import LARGEST
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
@@ -23,7 +24,8 @@ from headrace.core.record import Prediction
 from headrace.core.release import Release
 from headrace.data.frames import is_null
 from headrace.data.sources import read_file
-from headrace.store.records import decode_prediction, encode_prediction
+from headrace.monitoring.windows import as_utc
+from headrace.store.records import decode_prediction, encode_outcome, encode_prediction
 from headrace.training.training_set import input_columns
 
 _AT_ONCE = 5_000
@@ -72,17 +74,17 @@ def import_log(
     rows = list(enumerate(_answers(app, me, declared, release, table, digest)))
     there = _there(app, project, {answer.id for _, answer in rows})
     new = [(row, answer) for row, answer in rows if answer.id not in there]
+    truth = table.get(declared.data.target)
+    # Looked at before anything is recorded, so that a log with a fault leaves nothing behind.
+    labels = [] if truth is None else outcomes_of(app, me, project, _labels(declared, truth, rows))
     rules = app.access.privacy.rules(project)
     for start in range(0, len(new), _AT_ONCE):
-        part = new[start : start + _AT_ONCE]
-        app.store.events.append(
-            f"{project}/predictions", [encode_prediction(rules.prediction(one)) for _, one in part]
-        )
-        on_progress((start + len(part)) / len(new))
-    truth = table.get(declared.data.target)
-    labels = [] if truth is None else _labels(declared, truth, rows)
+        answers = [encode_prediction(rules.prediction(one)) for _, one in new[start : start + _AT_ONCE]]
+        app.store.events.append(f"{project}/predictions", answers)
+        on_progress((start + len(answers)) / len(new))
     for start in range(0, len(labels), _AT_ONCE):
-        record_outcomes(app, me, project, labels[start : start + _AT_ONCE])
+        part = labels[start : start + _AT_ONCE]
+        app.store.events.append(f"{project}/outcomes", [encode_outcome(one) for one in part])
     detail = {"release": release.id, "log": digest, "rows": len(new), "labels": len(labels)}
     app.store.audit.append(me.name, "log.import", f"project:{project}", detail)
     return LogImport(
@@ -115,7 +117,7 @@ def read_log(path: Path) -> dict[str, Any]:
 
 
 def _column(values: list[Any]) -> Any:
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+    if all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= LARGEST for v in values):
         return np.array(values, dtype=np.float64)
     column = np.empty(len(values), dtype=object)
     column[:] = values
@@ -165,20 +167,20 @@ def _moments(project: Project, table: Mapping[str, Any], n_rows: int, now: datet
 def _moment(value: Any, name: str, row: int) -> datetime:
     try:
         if isinstance(value, np.datetime64):
-            return datetime.fromtimestamp(value.astype("datetime64[us]").astype(np.int64) / 1e6, UTC)
+            return as_utc(value)
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(
             f"Row {row + 1} of the log has no time in {name!r}. Expected ISO 8601, such as 2026-01-31T08:00Z."
         ) from error
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _plain(value: Any, numeric: bool, name: str) -> Any:
     if is_null(value):
         return None
     value = value.item() if isinstance(value, np.generic) else value
-    if numeric and (isinstance(value, str) or not np.isfinite(value)):
+    if numeric and (isinstance(value, str) or not abs(value) <= LARGEST):
         raise InvalidInput(
             f"Column {name!r} of the log holds something that is no number, where one is declared."
         )

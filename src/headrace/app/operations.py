@@ -240,14 +240,26 @@ def record_outcomes(
 
     Each item: ``subject`` (row id or business key), ``value``, optional ``kind``, ``observed_at``.
     """
+    outcomes = outcomes_of(app, principal, project, items)
+    app.store.events.append(f"{project}/outcomes", [encode_outcome(outcome) for outcome in outcomes])
+    return [outcome.id for outcome in outcomes]
+
+
+def outcomes_of(
+    app: App, principal: Principal, project: str, items: Sequence[dict[str, Any]]
+) -> list[Outcome]:
+    """What :func:`record_outcomes` would store.
+
+    Raises:
+        Denied: ``principal`` may not send labels of the project.
+        InvalidInput: an item is not what the project's target is.
+    """
     app.gatekeeper.require(principal, "label.write", f"project:{project}")
     declared = app.store.projects.get(project)
     now = app.clock.now()
     truth = _truth_of(app, declared)
     rules = app.access.privacy.rules(project)
-    outcomes = [_outcome(rules, truth, principal.name, item, i, now) for i, item in enumerate(items)]
-    app.store.events.append(f"{project}/outcomes", [encode_outcome(outcome) for outcome in outcomes])
-    return [outcome.id for outcome in outcomes]
+    return [_outcome(rules, truth, principal.name, item, i, now) for i, item in enumerate(items)]
 
 
 def _truth_of(app: App, project: Project) -> str:

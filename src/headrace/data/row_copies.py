@@ -68,7 +68,8 @@ def copy_file(source: Path, path: Path, *, query: str | None = None) -> None:
     """Copy the rows of a CSV or Parquet file to ``path``, which is whole as soon as it is there.
 
     Args:
-        query: DuckDB SQL over the table ``source``; its rows are copied instead.
+        query: one SELECT of DuckDB over the table ``source``; its rows are copied instead. It reaches
+            no file.
 
     Raises:
         NotFound: there is no such file.
@@ -110,8 +111,11 @@ def _keep(engine: duckdb.DuckDBPyConnection, selection: str, query: str | None, 
 
     if query is not None:
         engine.execute(f"CREATE TABLE {SOURCE} AS {selection}")
+        # What is scored is what the source's digest stands for: a query reads no other file, and writes none.
+        engine.execute("SET enable_external_access = false")
+        engine.execute("SET lock_configuration = true")
         try:
-            engine.execute(f"CREATE TABLE asked AS SELECT * FROM ({query.rstrip().rstrip(';')})")
+            engine.execute(f"CREATE TABLE asked AS {_one_select(query)}")
         except duckdb.Error as error:
             raise InvalidInput(
                 f"The query cannot be run: {first_line(error)}. Expected DuckDB SQL over the table "
@@ -125,6 +129,23 @@ def _keep(engine: duckdb.DuckDBPyConnection, selection: str, query: str | None, 
     found = engine.execute("SELECT count(*) FROM kept.rows").fetchone()
     if not found or not found[0]:
         raise InvalidInput(f"{what} has no rows. Expected at least one row to score.")
+
+
+def _one_select(query: str) -> str:
+    """The query, if it is one and does nothing but select.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    import duckdb
+
+    statements = duckdb.extract_statements(query)
+    if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
+        raise InvalidInput(
+            f"The query is no SELECT, or more than one. Expected one, such as: SELECT * FROM {SOURCE} "
+            "WHERE year > 2018."
+        )
+    return str(statements[0].query)
 
 
 def _engine(part: Path) -> duckdb.DuckDBPyConnection:

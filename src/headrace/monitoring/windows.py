@@ -1,4 +1,8 @@
-"""Event-time windows, closed by the watermark: the newest event time among the answers."""
+"""Event-time windows, closed by the watermark: the newest event time among the answers.
+
+An answer may be about any moment that its caller names. One about the future does not move the watermark
+beyond the moment at which it was given: otherwise one request would close all windows before their rows come.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from headrace.monitoring.ingest import predictions_table
 
 FAIR_SHARE = 0.4
 """Least share of a window's rows by which a release can be compared: half of them, with some room."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +32,12 @@ class Window:
 
 
 def watermark(project: str, tables: TableStore) -> datetime | None:
-    """The newest event time answered so far; None before the first answer."""
+    """The newest event time that has come, of those answered so far; None before the first answer."""
     if tables.version(predictions_table(project)) is None:
         return None
-    newest = tables.query("select max(event_time) as t from p", {"p": (predictions_table(project), None)})[
-        "t"
-    ]
+    newest = tables.query(
+        'select max(least(event_time, "at")) as t from p', {"p": (predictions_table(project), None)}
+    )["t"]
     return as_utc(newest[0]) if len(newest) and not np.isnat(newest[0]) else None
 
 
@@ -81,8 +87,8 @@ def closed_windows(project: str, tables: TableStore, window_s: int) -> list[Wind
     return [
         Window(
             release_id=str(release_id),
-            start=origin + timedelta(seconds=int(slot) * window_s),
-            end=origin + timedelta(seconds=(int(slot) + 1) * window_s),
+            start=_begin_of(int(slot), window_s, origin),
+            end=_begin_of(int(slot) + 1, window_s, origin),
             n_rows=int(n),
         )
         for release_id, slot, n in zip(rows["release_id"], rows["slot"], rows["n"], strict=True)
@@ -97,8 +103,15 @@ def window_of(moment: datetime, window_s: int, origin: datetime) -> tuple[dateti
     8
     """
     slot = (moment - origin) // timedelta(seconds=window_s)
-    start = origin + timedelta(seconds=slot * window_s)
-    return start, start + timedelta(seconds=window_s)
+    return _begin_of(slot, window_s, origin), _begin_of(slot + 1, window_s, origin)
+
+
+def _begin_of(slot: int, window_s: int, origin: datetime) -> datetime:
+    """Where a window begins; the first and the last one end with what a time can be."""
+    try:
+        return origin + timedelta(seconds=slot * window_s)
+    except OverflowError:
+        return _FIRST if slot < 0 else _LAST
 
 
 def window_rows(project: str, tables: TableStore, window: Window) -> dict[str, Any]:
@@ -112,4 +125,4 @@ def window_rows(project: str, tables: TableStore, window: Window) -> dict[str, A
 
 def as_utc(moment: Any) -> datetime:
     """A numpy time as an aware datetime."""
-    return datetime.fromtimestamp(np.datetime64(moment, "us").astype(np.int64) / 1e6, UTC)
+    return _EPOCH + timedelta(microseconds=int(np.datetime64(moment, "us").astype(np.int64)))

@@ -27,6 +27,8 @@ _WAIT_S = 10.0
 _LONGEST = 2048
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 """Addresses that a translator at the network's edge makes IPv4 ones of (RFC 6052)."""
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that is given to anybody on the internet (RFC 4291)."""
 Resolve = Callable[[str, int], Collection[str]]
 """Host and port to network addresses."""
 
@@ -102,7 +104,10 @@ class Callbacks:
         target = f"{parts.scheme}://{literal}:{port}{parts.path or '/'}{query}"
         headers = {"host": parts.netloc, "content-type": "application/json", **self._signed(message_id, body)}
         try:
-            async with httpx.AsyncClient(timeout=_WAIT_S, trust_env=False, follow_redirects=False) as client:
+            async with (
+                asyncio.timeout(_WAIT_S),  # of each step is httpx's own: many slow ones would have no end
+                httpx.AsyncClient(timeout=_WAIT_S, trust_env=False, follow_redirects=False) as client,
+            ):
                 request = client.build_request(
                     "POST", target, content=body, headers=headers,
                     extensions={"sni_hostname": parts.hostname or ""},
@@ -162,9 +167,12 @@ def _is_public(address: str) -> bool:
         return found.is_global and not found.is_multicast
     if found in _TRANSLATED:
         inside: ipaddress.IPv4Address | None = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-    else:
-        inside = found.ipv4_mapped or found.sixtofour
-    return found.is_global and not found.is_multicast and (inside is None or inside.is_global)
+    elif found in _UNICAST:
+        inside = found.sixtofour
+    else:  # among them many forms of IPv4 addresses, of which some hosts make the address within
+        inside = found.ipv4_mapped
+        return inside is not None and _is_public(str(inside))
+    return found.is_global and (inside is None or _is_public(str(inside)))
 
 
 def _refused(why: str) -> InvalidInput:

@@ -53,13 +53,14 @@ class Siblings:
         """Let the others read what this process has counted."""
         if self._folder is not None:
             name = str(self._processes.pid)
+            self._folder.mkdir(mode=0o700, exist_ok=True)  # somebody may have tidied up temporary files
             new = self._folder / f".{name}"
             new.write_text(text, encoding="utf-8")
             new.replace(self._folder / name)  # whoever reads finds the whole of one of them
 
     def others(self) -> list[Counted]:
         """What each of the others has last written, those that have ended included."""
-        if self._folder is None:
+        if self._folder is None or not self._folder.is_dir():
             return []
         files = [file for file in sorted(self._folder.iterdir()) if file.name.isdecimal()]
         return [
