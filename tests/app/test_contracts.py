@@ -49,6 +49,8 @@ def test_a_changed_model_that_breaks_a_consumers_contract_is_refused_unless_waiv
     assert first.state == "live", first.reason
     verdicts = project.verdicts(first)
     assert verdicts["contract"].reason == "2 of 2 interactions of page are kept"
+    published = verdicts["contract"].evidence["contracts"]["page"]
+    assert published["owner"] == "Web, web@example.org"
     parts = verdicts["rehearsal"].evidence["parts"]
     assert set(parts) == {"access", "route", "record", "labels", "metrics"}
     assert all(part["works"] for part in parts.values())

@@ -138,16 +138,16 @@ def test_the_gate_names_consumer_interaction_and_both_sides() -> None:
         judge_interaction(who, interaction, [Got(status=200, rows=[{"predict": n}])])
         for who, n in (("page", 8), ("app", 10))
     )
-    digests = {"page": "d1", "app": "d2"}
-    verdict = contract_gate("r", [good, bad], digests, START)
+    published = {name: {"digest": f"of {name}", "owner": "Web, web@example.org"} for name in ("page", "app")}
+    verdict = contract_gate("r", [good, bad], published, START)
     assert verdict.outcome == "failed"
     assert verdict.reason == (
         "app, 'usual': predict is 10, expected at most 9 (relies on predict: number ..9)"
     )
-    assert verdict.evidence["contracts"] == digests
+    assert verdict.evidence["contracts"] == published
     assert [line["outcome"] for line in verdict.evidence["interactions"]] == ["passed", "failed"]
     assert canonical_json(verdict)
-    passed = contract_gate("r", [good], {"page": "d1"}, START)
+    passed = contract_gate("r", [good], {"page": published["page"]}, START)
     assert (passed.outcome, passed.reason) == ("passed", "1 of 1 interactions of page are kept")
 
 
@@ -166,5 +166,5 @@ def test_a_rehearsal_names_what_does_not_work_with_the_release() -> None:
 
 
 def test_what_could_not_be_asked_is_an_error_and_neither_good_nor_bad() -> None:
-    verdict = unmeasured("r", "contract", "no server", {"page": "d"}, START)
+    verdict = unmeasured("r", "contract", "no server", {"page": {"digest": "d", "owner": ""}}, START)
     assert (verdict.outcome, verdict.reason) == ("error", "could not be measured: no server")

@@ -20,7 +20,7 @@ from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Outcome4, Verdict
 from headrace.data.snapshots import load_snapshot
-from headrace.projects.contracts import read_contracts
+from headrace.projects.contracts import Contract, read_contracts
 from headrace.releases.contracts import CONTRACT, REHEARSAL, contract_gate, rehearsal_gate, unmeasured
 from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, verdict, waived
 from headrace.store.documents import from_plain
@@ -184,8 +184,8 @@ class Gating:
         digest = from_plain(Artifact, state["contracts"]).digest
         files = unpack_files(self._store.artifacts.get(digest), "The archive of contracts")
         contracts = read_contracts(files)
-        digests = {
-            one.consumer: digest_bytes(files[name])
+        published = {
+            one.consumer: {"digest": digest_bytes(files[name]), "owner": _owner(one)}
             for one, name in zip(contracts, sorted(files), strict=True)
         }
         try:
@@ -194,10 +194,10 @@ class Gating:
             heard = rehearse(self._app, project, release, contracts, folder)
         except HeadraceError as error:
             why, at = str(error), self._now()
-            judged = [unmeasured(subject, gate, why, digests, at) for gate in (CONTRACT, REHEARSAL)]
+            judged = [unmeasured(subject, gate, why, published, at) for gate in (CONTRACT, REHEARSAL)]
         else:
             judged = [
-                contract_gate(subject, heard.kept, digests, self._now()),
+                contract_gate(subject, heard.kept, published, self._now()),
                 rehearsal_gate(subject, heard.parts, self._now()),
             ]
         return self._keep(state, judged)
@@ -255,3 +255,7 @@ def _package(run: Run) -> str:
     if run.package is None:
         raise UserError(f"Run {run.id} has no package. Its error: {run.error}")
     return run.package.digest
+
+
+def _owner(contract: Contract) -> str:
+    return "" if contract.owner is None else f"{contract.owner.name}, {contract.owner.contact}"

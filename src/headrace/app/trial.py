@@ -6,10 +6,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from headrace.app.composition import App, open_app
 from headrace.app.serving import Serving, serving_of
@@ -20,6 +20,7 @@ from headrace.core.settings import Settings, read_settings
 from headrace.store.events import SegmentLog
 
 SERVER = "headrace.web.trial_server"
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,27 +84,39 @@ def server_process(settings: Settings, module: str, *arguments: str) -> Iterator
     Raises:
         Unavailable: it did not start; the message has its last words.
     """
-    # It ends when this pipe does, so it never outlives us, whatever happens to us.
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # Its words go into a file: a pipe that nobody reads would fill up, and it would wait for ever.
+    with TemporaryFile("w+", encoding="utf-8") as words:
+        # It ends when its standard input does, so it never outlives us, whatever happens to us.
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            text=True,
+        )
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError):  # it has ended already, and its last words say why
+                process.stdin.write(json.dumps(_told(settings)) + "\n")
+                process.stdin.flush()
+            said = process.stdout.readline()
+            if not said:
+                process.wait(_PATIENCE_S)
+                words.seek(0)
+                last = (words.read().strip().splitlines() or ["it said nothing"])[-1]
+                raise Unavailable(f"The server for the test did not start: {last}")
+            yield str(json.loads(said)["url"])
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
     try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(_told(settings)) + "\n")
-        process.stdin.flush()
-        said = process.stdout.readline()
-        if not said:
-            _, words = process.communicate(timeout=30)
-            last = (words.strip().splitlines() or ["it said nothing"])[-1]
-            raise Unavailable(f"The server for the test did not start: {last}")
-        yield str(json.loads(said)["url"])
-    finally:
-        process.communicate(timeout=30)
+        process.communicate(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 def _told(settings: Settings) -> dict[str, str]:

@@ -61,7 +61,7 @@ class Output:
     """What is relied on of one output, in every row.
 
     Attributes:
-        type: ``numbers`` is a list of them, such as ``probability``.
+        type: ``numbers`` is a list of them, such as ``probability`` of more than two classes.
         min, max: bounds of a number, or of each in a list.
         classes: the only values that it may have.
         sum_to_one: the numbers of a list add up to 1, within one millionth.

@@ -95,24 +95,26 @@ def relied_on(one: Interaction) -> str:
     return "; ".join(parts)
 
 
-def contract_gate(subject_id: str, kept: Sequence[Kept], digests: Mapping[str, str], at: datetime) -> Verdict:
+def contract_gate(
+    subject_id: str, kept: Sequence[Kept], published: Mapping[str, Mapping[str, str]], at: datetime
+) -> Verdict:
     """Every interaction of every consumer; the reason names those that are not kept.
 
     Args:
-        digests: consumer to the SHA-256 of its contract.
+        published: consumer to the ``digest`` of its contract and the ``owner`` to ask before it is broken.
     """
-    if not digests:
+    if not published:
         reason = "no consumer has published a contract"
         return verdict(subject_id, CONTRACT, "passed", reason, evidence={"contracts": {}}, at=at)
     outcome = worst([one.outcome for one in kept])
-    reason = f"{len(kept)} of {len(kept)} interactions of {', '.join(digests)} are kept"
+    reason = f"{len(kept)} of {len(kept)} interactions of {', '.join(published)} are kept"
     if outcome != "passed":
         odd = [one for one in kept if one.outcome == outcome]
         reason = "; ".join(
             f"{one.consumer}, {one.interaction!r}: {one.got} (relies on {one.relies_on})" for one in odd
         )
     evidence = {
-        "contracts": dict(digests),
+        "contracts": dict(published),
         "interactions": [
             {
                 "consumer": one.consumer,
@@ -138,9 +140,11 @@ def rehearsal_gate(subject_id: str, parts: Sequence[Part], at: datetime) -> Verd
     return verdict(subject_id, REHEARSAL, outcome, reason, evidence=evidence, at=at)
 
 
-def unmeasured(subject_id: str, gate: str, why: str, digests: Mapping[str, str], at: datetime) -> Verdict:
+def unmeasured(
+    subject_id: str, gate: str, why: str, published: Mapping[str, Mapping[str, str]], at: datetime
+) -> Verdict:
     """Nothing could be asked: neither kept nor broken."""
-    evidence = {"contracts": dict(digests), "error": why}
+    evidence = {"contracts": dict(published), "error": why}
     return verdict(subject_id, gate, "error", f"could not be measured: {why}", evidence=evidence, at=at)
 
 
