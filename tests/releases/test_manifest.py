@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.access.privacy.charters import terms_of
-from headrace.core.canonical import digest_of
+from headrace.core.canonical import ADDED, digest_of, plain
 from headrace.core.project import (
     Column,
     MonitorSpec,
@@ -20,10 +21,14 @@ from headrace.core.project import (
     PrivacySpec,
     Project,
     RolloutSpec,
+    ServiceLevel,
+    ServingSpec,
+    Terms,
     Value,
 )
 from headrace.core.release import Manifest, Release
 from headrace.releases.manifest import checks_of, propose
+from headrace.store.documents import SCHEMA_VERSION, load
 from headrace.testing import (
     START,
     make_artifact,
@@ -160,3 +165,89 @@ def test_the_digest_tells_manifests_apart_by_any_field(data: st.DataObject, name
     after = replace(before, **{name: data.draw(VALUES[name])})
     assert (digest_of(after) == digest_of(before)) == (asdict(after) == asdict(before))
     assert digest_of(after) == digest_of(replace(after))
+
+
+KEPT = """
+{"approval": "manual", "author": "ada", "cause": "manual", "commit": null, "contact": "ada@example.org",
+ "baseline": {"digest": "8ba8496a", "media_type": "application/json", "size_bytes": 8},
+ "checks": [{"limit": {"margin": 0.02}, "measure": "mae", "name": "model"}],
+ "code": {"digest": "5694d08a", "media_type": "application/zip", "size_bytes": 4},
+ "environment": {"digest": "ba528516", "media_type": "text/plain", "size_bytes": 11},
+ "evaluation": {"mae": 1200.5}, "features": ["mileage", "model"], "guardrails": [], "owner": "Ada",
+ "kpi": "days on the lot", "params": {"alpha": 1.0}, "parent": null, "project": "cars", "risk": "medium",
+ "run_id": "run-1", "seed": 0, "snapshots": [{"digest": "bc51e9e6", "id": "snapshot-1"}],
+ "subject": {"ref": "model:cars@1",
+  "package": {"digest": "bc4a7118", "media_type": "application/octet-stream", "size_bytes": 7}},
+ "terms": {"key": null, "keys": "hash",
+  "privacy": {"basis": "consent", "encrypt": true, "fields": {"mileage": "keep", "model": "hash"},
+   "purpose": "prices", "recognisers": ["builtin"], "retention_days": 365},
+  "serving": {"concurrency": 1, "durability": "stored", "on_record_failure": "refuse", "queue": 64,
+   "level": {"availability": 0.999, "p99_ms": 20.0, "requests_per_s": 50.0}, "timeout_s": 10.0}}}
+"""
+"""A manifest as it was stored and signed in November 2026. It stays as it is."""
+KEPT_DIGEST = "97d9ce143d0b0fd3767f65019d9a2e9f494b638b1cfde1b171b59d6e9d55cdac"
+
+
+def test_what_was_signed_once_keeps_its_digest_whatever_fields_there_are_by_now() -> None:
+    manifest = load(Manifest, KEPT, SCHEMA_VERSION)
+    assert plain(manifest).keys() >= json.loads(KEPT).keys()
+    assert digest_of(manifest) == KEPT_DIGEST, (
+        "Releases that are stored already would be refused as tampered with. A field that a manifest gets, "
+        "however deep, is declared with field(default=..., metadata=ADDED)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetful(ServingSpec):
+    """A later edition whose author forgot about the releases that are stored already."""
+
+    retries: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(ServingSpec):
+    """A later edition with new fields of every kind."""
+
+    retries: int = field(default=3, metadata=ADDED)
+    hosts: tuple[str, ...] = field(default=(), metadata=ADDED)
+    labels: dict[str, str] = field(default_factory=dict, metadata=ADDED)
+    fallback: ServiceLevel | None = field(default=None, metadata=ADDED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LaterTerms(Terms):
+    serving: Later
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ForgetfulTerms(Terms):
+    serving: Forgetful
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LaterManifest(Manifest):
+    terms: _LaterTerms
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ForgetfulManifest(Manifest):
+    terms: _ForgetfulTerms
+
+
+def test_a_field_that_is_added_leaves_older_digests_alone_and_counts_from_then_on() -> None:
+    assert digest_of(load(_ForgetfulManifest, KEPT, SCHEMA_VERSION)) != KEPT_DIGEST
+    manifest = load(_LaterManifest, KEPT, SCHEMA_VERSION)
+    assert digest_of(manifest) == KEPT_DIGEST
+    known = {KEPT_DIGEST}
+    for change in (
+        {"retries": 0},
+        {"hosts": ("a.example",)},
+        {"labels": {"a": "b"}},
+        {"fallback": ServiceLevel(p99_ms=1.0, requests_per_s=1.0)},
+    ):
+        serving = replace(manifest.terms.serving, **change)
+        changed = replace(manifest, terms=replace(manifest.terms, serving=serving))
+        read_back = load(_LaterManifest, json.dumps(plain(changed)), SCHEMA_VERSION)
+        assert read_back == changed
+        known.add(digest_of(read_back))
+    assert len(known) == 5

@@ -16,7 +16,11 @@ from typing import Any
 from headrace.core.errors import InvalidInput
 
 ADDED: Mapping[str, bool] = {"added": True}
-"""Metadata of a field that older digests do not cover: it is left out where it is None."""
+"""Metadata of a field that older digests do not cover: it is left out where it has its default.
+
+Every field that a manifest gets, however deep, needs it: what was approved and signed before would not have its
+digest any more. The default says what held before there was the field, so it never changes either.
+"""
 
 
 def plain(value: object) -> Any:
@@ -31,7 +35,7 @@ def plain(value: object) -> Any:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {f.name: plain(one) for f, one in fields if one is not None or "added" not in f.metadata}
+        return {f.name: plain(one) for f, one in fields if "added" not in f.metadata or not _is_usual(f, one)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
@@ -41,6 +45,11 @@ def plain(value: object) -> Any:
         f"A value of type {type(value).__name__} cannot be recorded. "
         "Expected numbers, text, times, lists, mappings or dataclasses of these."
     )
+
+
+def _is_usual(field: dataclasses.Field[Any], value: object) -> bool:
+    made = field.default_factory is not dataclasses.MISSING
+    return bool(value == (field.default_factory() if made else field.default))  # type: ignore[misc]
 
 
 def canonical_json(value: object) -> bytes:
