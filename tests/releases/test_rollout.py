@@ -151,3 +151,12 @@ def test_without_labels_errors_alone_decide() -> None:
 
 def test_a_single_failure_among_few_requests_is_no_reason_to_abort() -> None:
     assert judge(Observation(answered=9, failed=1), SPEC, margin=0.02).outcome == "inconclusive"
+
+
+def test_a_step_goes_on_when_the_clock_is_put_back() -> None:
+    rollout = transition(pending(), Begin(at=START))
+    hour = timedelta(hours=1)
+    held = transition(rollout, Look(outcome="inconclusive", reason="too few", at=START - hour))
+    assert (held.state, held.step, held.step_started_at) == ("canary", 0, START - hour)
+    later = transition(held, Look(outcome="inconclusive", reason="too few", at=START))
+    assert later.step_started_at == START - hour

@@ -52,11 +52,12 @@ def test_the_answer_to_a_table_that_is_none_is_named(fault: str) -> None:
 
 
 def test_numbers_labels_and_probabilities_are_answers() -> None:
-    for value in (1.5, 3, True, "audi", [0.25, 0.75]):
+    for value in (1.5, 3, True, "audi", np.float64(1.5)):
         check_row({"predict": value}, ["predict"])
+    check_row({"predict": "audi", "probability": [0.25, 0.75]}, ["predict", "probability"])
+    check_rows({"predict": np.zeros(2), "probability": np.zeros((2, 3))}, ["predict", "probability"], 2)
     for values in (
         np.zeros(2),
-        np.zeros((2, 3)),
         np.array(["a", "b"], dtype=object),
         np.array([True, False]),
     ):

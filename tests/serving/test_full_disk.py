@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from headrace.core.errors import Unavailable
 from headrace.core.project import ServingSpec
 from headrace.core.record import Prediction, Unrecorded
 from headrace.serving.handler import Handler
-from headrace.serving.recorder import Recorder
+from headrace.serving.recorder import RETRY_S, Recorder
 from headrace.store.events import SegmentLog
 from tests.serving.scene import ROW, Scene
 
@@ -108,4 +109,30 @@ def test_by_default_nobody_gets_an_answer_that_is_not_on_record(tmp_path: Path, 
         asyncio.run(run())
     assert len(answered) == full.log.count(STREAM) > 0
     assert full.recorder.forgone() == {}
+    full.close()
+
+
+@pytest.mark.requirement("SRV-06")
+@pytest.mark.parametrize(("on_record_failure", "ready"), [("serve", True), ("refuse", False)])
+def test_a_server_whose_disk_is_full_is_ready_where_it_answers_all_the_same(
+    tmp_path: Path, small_disk: Path, on_record_failure: str, ready: bool
+) -> None:
+    full = Full(tmp_path, small_disk, on_record_failure=on_record_failure)
+    assert full.handler.ready()
+
+    async def fill() -> None:
+        while full.recorder.healthy():
+            with suppress(Unavailable):
+                await full.ask()
+
+    asyncio.run(fill())
+    assert full.handler.ready() == ready
+    # Nobody asks a server that is not ready, so it has to say after a while that it is worth another try.
+    full.scene.clock.advance(RETRY_S)
+    assert full.handler.ready()
+    with suppress(Unavailable):
+        asyncio.run(full.ask())
+    assert full.handler.ready() == ready
+    full.recorder.close()
+    assert not full.handler.ready()
     full.close()

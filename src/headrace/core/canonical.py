@@ -18,8 +18,8 @@ from headrace.core.errors import InvalidInput
 ADDED: Mapping[str, bool] = {"added": True}
 """Metadata of a field that older digests do not cover: it is left out where it has its default.
 
-Every field that a manifest gets, however deep, needs it: what was approved and signed before would not have its
-digest any more. The default says what held before there was the field, so it never changes either.
+Every field that a manifest gets, however deep, needs it: what was approved and signed before would not have
+its digest any more. The default says what held before there was the field, so it never changes either.
 """
 
 
@@ -48,8 +48,8 @@ def plain(value: object) -> Any:
 
 
 def _is_usual(field: dataclasses.Field[Any], value: object) -> bool:
-    made = field.default_factory is not dataclasses.MISSING
-    return bool(value == (field.default_factory() if made else field.default))  # type: ignore[misc]
+    make = field.default_factory
+    return bool(value == (field.default if make is dataclasses.MISSING else make()))
 
 
 def canonical_json(value: object) -> bytes:

@@ -67,7 +67,16 @@ def transition(rollout: Rollout, event: Event) -> Rollout:
 
 
 def _after_look(rollout: Rollout, look: Look) -> Rollout:
-    seen = replace(rollout, looks=rollout.looks + 1, revision=rollout.revision + 1, reason=look.reason)
+    # A step that begins in the future was begun before the clock was put back: what is answered from now on
+    # would not count until it has caught up.
+    began_at = min(rollout.step_started_at, look.at)
+    seen = replace(
+        rollout,
+        looks=rollout.looks + 1,
+        revision=rollout.revision + 1,
+        reason=look.reason,
+        step_started_at=began_at,
+    )
     if look.outcome == "failed":
         return replace(seen, state="aborted", step_started_at=look.at)
     if look.outcome == "passed":

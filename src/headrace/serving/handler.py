@@ -329,8 +329,14 @@ class Handler:
         return release_id if loaded is None else loaded.version
 
     def ready(self) -> bool:
-        """Whether routes are known and answers can be stored."""
-        return self._routes.age_s() is not None and self._recorder.healthy()
+        """Whether routes are known and whoever asks is answered: what they are told can be stored, or every
+        project that answers has it that answers are given without record then."""
+        if self._routes.age_s() is None or self._recorder.is_closed():
+            return False
+        return self._recorder.is_worth_asking() or all(
+            self._rules_of(route.project).project.serving.on_record_failure == "serve"
+            for route in self._routes.all()
+        )
 
     def _ask(
         self, project: str, key: str | None, version: str | None, principal: Principal, request_id: str | None

@@ -179,7 +179,7 @@ class MicroBatches:
                 lane.one.write(one.form, prediction_id, row, one.prepare_ms, infer_ms)
                 for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
             ]
-        except Exception:  # noqa: BLE001
+        except (Exception, SystemExit):  # noqa: BLE001
             # Boundary: a model is user code. Each row is asked again alone, where its failure is recorded.
             _log.debug("A batch of release %s failed", lane.choice.release_id, exc_info=True)
             _give_up(asked)
@@ -241,16 +241,16 @@ def _permitted(rules: FieldRules, payload: bytes) -> bytes:
 def _score(lane: Lane, rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
     """The outputs of each row, in the model's order; of two probabilities, the last class's."""
     loaded, names = lane.one.loaded, lane.outputs
-    complete = lane.one.complete
+    complete, labels = lane.one.complete, loaded.model.classes is not None
     if len(rows) <= _ALONE:
         found: list[Sequence[Any]] = []
         for row in rows:
             answer = loaded.model.score_row(complete(row))
-            check_row(answer, names)
+            check_row(answer, names, labels=labels)
             found.append([_of_last(answer[name]) for name in names])
         return found
     table = loaded.model.score(_columns(loaded, [complete(row) for row in rows]))
-    check_rows(table, names, len(rows))
+    check_rows(table, names, len(rows), labels=labels)
     outputs = [[_of_last(value) for value in table[name].tolist()] for name in names]
     return list(zip(*outputs, strict=True))
 

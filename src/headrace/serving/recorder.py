@@ -19,6 +19,8 @@ WINDOW_S = 1.0
 """Best effort: the most that can be lost, in time. What waits longer means that the disk does not keep up."""
 STORED, BEST_EFFORT, NONE = b"stored", b"best-effort; window=%g" % WINDOW_S, b"none"
 """How an answer is recorded, as its header says it; the window is in seconds."""
+RETRY_S = 5.0
+"""A disk that failed is worth another try after so long, or a server without traffic would never get any."""
 _TELL_AGAIN_S = 60.0
 _TOGETHER_S = 0.1
 """Best effort: for how long answers gather, so that the writer disturbs the event loop seldom."""
@@ -81,6 +83,7 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._closing = False
         self._failing = False
+        self._failed_s = 0.0
 
     async def record(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """Add ``payload`` to the stream ``<project>/<kind>``; returns once it is durable.
@@ -167,6 +170,14 @@ class Recorder:
         """Whether the last write succeeded and the next one will be accepted."""
         return not (self._closing or self._failing)
 
+    def is_closed(self) -> bool:
+        """Whether nothing is recorded here any more."""
+        return self._closing
+
+    def is_worth_asking(self) -> bool:
+        """Whether the next write is likely to succeed, or none has been tried for ``RETRY_S``."""
+        return not (self._failing and self._clock.monotonic_s() - self._failed_s < RETRY_S)
+
     def close(self) -> None:
         """Write what waits, then end; later records are refused."""
         with self._changed:
@@ -241,6 +252,8 @@ class Recorder:
                 self._lose(stream, group)
             else:
                 self._logged[stream] = self._logged.get(stream, 0) + len(payloads)
+            if refusal is not None:
+                self._failed_s = self._clock.monotonic_s()
             self._failing = refusal is not None
             _tell(group, refusal)
 

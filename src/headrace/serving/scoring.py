@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.core.errors import ModelFailed
 from headrace.core.ports import Clock, Columns
 from headrace.serving.answers import check_row, check_rows
 from headrace.serving.inputs import Values, read_columns, read_row
@@ -41,9 +42,14 @@ def score(loaded: LoadedModel, values: Values, n_rows: int, clock: Clock) -> Sco
         ModelFailed: what the model gave is no answer.
         Exception: whatever the model raises.
     """
-    if n_rows == 1 and loaded.model.task != "forecasting":
-        return _score_row(loaded, values, clock)
-    return _score_rows(loaded, values, n_rows, clock)
+    try:
+        if n_rows == 1 and loaded.model.task != "forecasting":
+            return _score_row(loaded, values, clock)
+        return _score_rows(loaded, values, n_rows, clock)
+    except (StopIteration, SystemExit) as error:
+        # The first never arrives through a future, so whoever waits would wait for ever; the second would end
+        # the server.
+        raise ModelFailed(f"the model raised {type(error).__name__}: {error}") from error
 
 
 def _score_row(loaded: LoadedModel, values: Values, clock: Clock) -> Scored:
@@ -52,7 +58,7 @@ def _score_row(loaded: LoadedModel, values: Values, clock: Clock) -> Scored:
     prepared_s = clock.monotonic_s()
     answer = loaded.model.score_row(row.values)
     ended_s = clock.monotonic_s()
-    check_row(answer, loaded.model.outputs)
+    check_row(answer, loaded.model.outputs, labels=loaded.model.classes is not None)
     return Scored(
         row.columns,
         {name: [_of_last(value)] for name, value in answer.items()},
@@ -70,7 +76,7 @@ def _score_rows(loaded: LoadedModel, values: Values, n_rows: int, clock: Clock) 
     prepared_s = clock.monotonic_s()
     answer = model.score(columns)
     ended_s = clock.monotonic_s()
-    check_rows(answer, model.outputs, n_rows)
+    check_rows(answer, model.outputs, n_rows, labels=model.classes is not None)
     return Scored(
         {name: [_plain(value) for value in column.tolist()] for name, column in columns.items()},
         _rows(answer),

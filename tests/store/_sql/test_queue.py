@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -51,4 +52,21 @@ def test_what_was_lent_to_another_meanwhile_cannot_be_given_back(store: Store, c
     assert (store.queue.waiting(), store.queue.buried()) == ({"main": 1}, {})
     assert store.queue.take(1, LEASE_S) == []
     store.queue.done(fast)
+    assert store.queue.waiting() == {}
+
+
+@pytest.mark.requirement("SRV-03")
+def test_nothing_waits_for_a_clock_that_was_put_back(store: Store, clock: FakeClock) -> None:
+    for item in ("lent", "put off", "new"):
+        store.queue.put("main", item)
+    lent, later = store.queue.take(2, LEASE_S)
+    store.queue.again(later, 2.0)
+    clock.set(clock.now() - timedelta(hours=1))
+    # What was lent comes a second time, which takers have to bear anyway; nothing comes an hour late.
+    taken = store.queue.take(10, LEASE_S)
+    assert [(one.item, one.attempt) for one in taken] == [("lent", 2), ("put off", 2), ("new", 1)]
+    store.queue.done(lent)
+    assert store.queue.take(10, LEASE_S) == []
+    for one in taken:
+        store.queue.done(one)
     assert store.queue.waiting() == {}

@@ -18,6 +18,11 @@ from headrace.store._sql.engine import Database
 from headrace.store._sql.rows import microseconds
 from headrace.store._sql.tables import queue
 
+_AT_ONCE_US = 0
+"""What is put is there for whoever asks next, whatever the clock says by then."""
+_LONGEST_S = 900.0
+"""More than any item is lent or put off for: what is away for longer was so before the clock was put back."""
+
 
 class SqlQueue:
     """Implements ``Queue``."""
@@ -88,8 +93,7 @@ class SqlQueue:
     def _chosen(self, connection: Connection, now_us: int, most: int) -> list[Row[tuple[int, str, str, int]]]:
         """Up to ``most`` rows, one of each lane in turn; what another taker has is left out."""
         place = func.row_number().over(partition_by=queue.c.lane, order_by=queue.c.position).label("place")
-        ready = (queue.c.buried == 0) & (queue.c.available_us <= now_us)
-        ranked = select(queue.c.position, place).where(ready).subquery()
+        ranked = select(queue.c.position, place).where(_is_ready(now_us)).subquery()
         turn = case(self._turns, value=queue.c.lane, else_=0) if self._turns else literal(0)
         statement = (
             _ready(now_us)
@@ -100,8 +104,9 @@ class SqlQueue:
         )
         return list(connection.execute(statement).all())
 
-    def _fresh(self, lane: str, item: str) -> dict[str, object]:
-        fresh = {"available_us": self._now_us(), "attempts": 0, "receipt": None, "buried": 0}
+    @staticmethod
+    def _fresh(lane: str, item: str) -> dict[str, object]:
+        fresh = {"available_us": _AT_ONCE_US, "attempts": 0, "receipt": None, "buried": 0}
         return {"lane": lane, "item": item, **fresh}
 
     def _now_us(self) -> int:
@@ -110,7 +115,12 @@ class SqlQueue:
 
 def _ready(now_us: int) -> Select[tuple[int, str, str, int]]:
     columns = select(queue.c.position, queue.c.lane, queue.c.item, queue.c.attempts)
-    return columns.where(queue.c.buried == 0, queue.c.available_us <= now_us)
+    return columns.where(_is_ready(now_us))
+
+
+def _is_ready(now_us: int) -> ColumnElement[bool]:
+    away_us = queue.c.available_us
+    return (queue.c.buried == 0) & ((away_us <= now_us) | (away_us > now_us + _microseconds(_LONGEST_S)))
 
 
 def _held(taken: Taken) -> ColumnElement[bool]:

@@ -16,7 +16,7 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Routes are known and answers can be stored."""
+    """Routes are known, and answers can be stored or are given without record."""
     ready = parts_of(request).handler.ready()
     return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 
