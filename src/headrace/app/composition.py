@@ -112,17 +112,18 @@ class Scorers:
         Raises:
             Conflict: the release or its package is not what was signed.
         """
-        digest, project = self._verified(release_id)
-        return self._package(digest, _isolation(self._store.projects.get(project).serving))
+        return self._package(*self._verified(release_id))
 
     def of_package(self, digest: str) -> PackageScorer:
         """The scorer of a package by its digest."""
         return self._package(digest, Isolation())
 
-    def _verify(self, release_id: str) -> tuple[str, str]:
+    def _verify(self, release_id: str) -> tuple[str, Isolation]:
         release = self._store.releases.get(release_id)
         self._signed.package(release)
-        return release.manifest.subject.package.digest, release.project
+        terms = release.manifest.terms
+        isolation = Isolation() if terms is None else _isolation(terms.serving)
+        return release.manifest.subject.package.digest, isolation
 
     def _load(self, digest: str, isolation: Isolation) -> PackageScorer:
         return load_scorer(self._store.artifacts.path(digest), isolation)
@@ -133,7 +134,7 @@ class Scorers:
 
 
 def _isolation(spec: ServingSpec) -> Isolation:
-    """As the project declares it when the model is loaded."""
+    """As it was approved with the release."""
     return Isolation(processes=spec.concurrency, timeout_s=spec.timeout_s, waiting=spec.queue)
 
 
