@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from headrace.app import reading
 from headrace.app.attaching import Foreign, attach_model
+from headrace.app.backtesting import backtest
 from headrace.app.log_import import import_log, read_log
 from headrace.app.operations import watch_now
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
@@ -17,6 +19,7 @@ from headrace.core.release import Release
 from headrace.data.sources import write_parquet
 from headrace.releases.states import next_state
 from headrace.store.records import decode_prediction
+from headrace.testing import START
 from tests.app.small import VALIDATOR, Site, Small, cars
 
 DAYS = 28
@@ -142,6 +145,15 @@ def test_an_external_release_never_gets_traffic(shared: Site) -> None:
             next_state("external", event)
 
 
+def test_what_is_not_here_is_neither_explained_nor_asked_again(shared: Site) -> None:
+    app = shared.app
+    small, release = attach(shared, "away")
+    with pytest.raises(InvalidInput, match="answers elsewhere: its model is not here"):
+        app.scorers.of_release(release.id)
+    with pytest.raises(InvalidInput, match="cannot be asked again"):
+        backtest(app, small.me, "away", 1, START, START + timedelta(days=1))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -191,6 +203,11 @@ def test_who_may_not_and_what_is_not_there_is_said(shared: Site, tmp_path: Path)
         import_log(app, app.identities.resolve(VALIDATOR), "named", path, version="v7")
     with pytest.raises(InvalidInput, match="--file with the model"):
         attach_model(app, small.me, small.folder, Foreign(version="v9", reference=path))
+    small.write(
+        *TIMED, ("    - {name: guess,", "    - {name: prediction, role: numeric}\n    - {name: guess,")
+    )
+    with pytest.raises(InvalidInput, match="'prediction' is an input in headrace.yaml.*role to ignored"):
+        attach_model(app, small.me, small.folder, Foreign(version="v9", reference=path, statement="ours"))
 
 
 def test_a_line_that_is_no_object_is_named(tmp_path: Path) -> None:

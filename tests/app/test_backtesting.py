@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from headrace.app.backtesting import Backtest, backtest
 from headrace.app.operations import declare
 from headrace.cli.main import app as command_line
-from headrace.core.errors import Conflict, Denied, NotFound
+from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.ids import new_id
 from headrace.store.records import encode_prediction
 from headrace.testing import START, make_prediction
@@ -78,6 +78,8 @@ def test_what_cannot_be_asked_again_is_refused(two: Small) -> None:
         backtest(two.app, two.me, two.name, 1, LATER, LATER + timedelta(days=1))
     with pytest.raises(NotFound):
         asked(two, 9)
+    with pytest.raises(InvalidInput, match="is empty"):
+        backtest(two.app, two.me, two.name, 1, LATER, LATER)
     vic = two.app.identities.add("vic", ["viewer"], actor=AUTHOR)
     with pytest.raises(Denied):
         backtest(two.app, vic, two.name, 1, START, LATER)

@@ -123,6 +123,8 @@ def test_what_cannot_be_answered_is_tried_again_and_then_set_aside(
         try_again(app, app.identities.resolve(VIEWER), "cars")
     with pytest.raises(NotFound, match="has failed"):
         try_again(app, app.me(), "cars", ["other"])
+    with pytest.raises(NotFound, match="no project 'cart'"):
+        failed(app, app.me(), "cart")
     assert [one.id for one in try_again(app, app.me(), "cars", [job.id])] == [job.id]
     assert asyncio.run(_answering(app).round()) == 1
     done = find_job(app, app.me(), job.id)

@@ -79,7 +79,9 @@ def test_what_was_given_up_is_shown_and_put_back(filled: Cli) -> None:
     (shown,) = filled("serve", "queue", "failed", "cars", "--json").json
     assert (shown["id"], shown["attempts"], shown["kind"]) == (job.id, 5, "Unavailable")
     assert filled("serve", "queue", "retry", "cars", "none").code == 2
-    assert filled("serve", "queue", "retry", "cars").out.startswith("1 requests of cars wait")
+    assert (
+        filled("serve", "queue", "retry", "cars").out == "Waiting for an answer again: 1 request of cars.\n"
+    )
     (waiting,) = filled("serve", "queue", "show", "--json").json
     assert (waiting["waiting"], waiting["buried"]) == (1, 0)
     assert filled("serve", "queue", "failed", "cars").out == "No request of cars has failed.\n"

@@ -44,6 +44,9 @@ class Asked:
     def predict(self, project: str, **query: Any) -> httpx.Response:
         return self.ask("POST", f"/api/v1/predict/{project}", params=query, json={"columns": ROWS})
 
+    def page(self, project: str, **query: Any) -> httpx.Response:
+        return self.ask("GET", f"/projects/{project}/answers", params=query)
+
     def explained(self, project: str, answer: str, **more: Any) -> httpx.Response:
         return self.ask("GET", f"/api/v1/projects/{project}/answers/{answer}/explanation", **more)
 
@@ -124,6 +127,29 @@ def test_in_process(asked: Asked) -> None:
     ]
 
 
+def test_the_page_of_an_answer_draws_what_its_inputs_contributed(asked: Asked) -> None:
+    answer = asked.predict("open", explain="true").json()
+    page = asked.page("open").text
+    assert f"/projects/open/answers?id={answer['id']}" in page
+    shown = asked.page("open", id=f"{answer['id']}:1")
+    assert (shown.status_code, shown.text.count('class="bar"')) == (200, len(INPUTS))
+    contributions = answer["explanation"]["rows"][1]["contributions"]
+    largest = max(contributions, key=lambda name: abs(contributions[name]))
+    first = shown.text.partition('class="bar"')
+    assert f'title="{largest}"' in first[0]
+    assert 'width="50.0"' in first[2].partition("</svg>")[0]
+    assert asked.page("open", id=answer["id"]).text.count('class="bar"') == 3 * len(INPUTS)
+    unknown = asked.page("open", id=new_id(asked.app.clock.now()))
+    assert (unknown.status_code, "There is no answer" in unknown.text) == (404, True)
+
+
+def test_one_row_of_an_answer_is_explained_by_its_subject(asked: Asked) -> None:
+    answer = asked.predict("open", explain="true").json()
+    one = asked.explained("open", answer["subjects"][2]).json()
+    assert one["rows"] == answer["explanation"]["rows"][2:]
+    assert asked.explained("open", f"{answer['id']}:9").status_code == 404
+
+
 @pytest.fixture
 def private(asked: Asked) -> Iterator[Asked]:
     """The same, while one input is dropped from its record."""
@@ -149,6 +175,7 @@ def test_whoever_may_not_read_the_record_gets_no_explanation_of_it(asked: Asked)
     assert asked.ask(
         "POST", "/api/v1/predict/open", by="vic", params={"explain": "true"}, json={"columns": ROWS}
     ).status_code == 403  # fmt: skip
+    assert asked.ask("GET", "/projects/open/answers", by="vic").status_code == 403
     vic = asked.app.identities.resolve("vic")
     with pytest.raises(NotFound, match="in the record that you may read"):
         explain_answer(asked.app, Explainers(asked.app), vic, answer)

@@ -6,6 +6,7 @@ from which no step leads on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -79,6 +80,7 @@ def attach_model(app: App, me: Principal, folder: Path, foreign: Foreign) -> Rel
     project = declare(app, me, folder)
     if project.task == "forecasting":
         raise InvalidInput("A forecasting model cannot be attached yet; models with plain inputs can.")
+    _require_no_answer_among_inputs(project)
     table = _columns(foreign.reference)
     statement = {
         "external": foreign.version,
@@ -117,6 +119,22 @@ def attach_model(app: App, me: Principal, folder: Path, foreign: Foreign) -> Rel
         }
         app.store.audit.append(me.name, "model.attach", f"release:{release.id}", detail)
         return app.store.releases.add(release)
+
+
+def _require_no_answer_among_inputs(project: Project) -> None:
+    """What the model said is not what it was asked: watched as an input it would count every shift twice."""
+    said = [one.name for one in input_columns(project) if one.name in (PREDICTION, PROBABILITY)]
+    if said:
+        raise InvalidInput(
+            f"Column {said[0]!r} is an input in headrace.yaml, and in a log it is what the model said. Set "
+            "its role to ignored there and attach again."
+        )
+
+
+def stated(app: App, release: Release) -> dict[str, Any]:
+    """What was said of an attached model: ``external`` (its version there), ``sha256``, ``statement``, ..."""
+    found: dict[str, Any] = json.loads(app.store.artifacts.get(release.manifest.subject.package.digest))
+    return found
 
 
 def attached(app: App, project: str, version: str) -> Release:

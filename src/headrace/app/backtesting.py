@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.app.attaching import STATEMENT
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.recorded import recorded_inputs
@@ -97,11 +98,20 @@ def backtest(
         Denied: ``me`` may not read the project's record.
         NotFound: there is no such version, or no answer in the window.
         Conflict: an input was not recorded as it came.
-        InvalidInput: the version takes an input that the record has not, or the window is too large.
+        InvalidInput: the window is empty or too large, or the version takes an input that the record has not.
     """
     app.gatekeeper.require(me, "data.read", f"project:{project}")
+    if since >= until:
+        raise InvalidInput(
+            f"The window from {since:%Y-%m-%d} to {until:%Y-%m-%d} is empty. Its end is not included."
+        )
     declared = app.store.projects.get(project)
-    scorer = app.scorers.of_package(app.store.models.get(project, version).package.digest)
+    package = app.store.models.get(project, version).package
+    if package.media_type == STATEMENT:
+        raise InvalidInput(
+            f"{project}@{version} answers elsewhere: its model is not here, so that it cannot be asked again."
+        )
+    scorer = app.scorers.of_package(package.digest)
     ingest(project, app.store.events, app.store.tables, numeric=numeric_inputs(app.store, declared))
     rows = answered_rows(project, app.store.tables, since=since, until=until, most=MAX_ROWS + 1)
     if not len(rows.subject):

@@ -111,6 +111,7 @@ class Scorers:
 
         Raises:
             Conflict: the release or its package is not what was signed.
+            InvalidInput: the model answers elsewhere, and nothing of it is here but a statement.
         """
         return self._package(*self._verified(release_id))
 
@@ -120,6 +121,11 @@ class Scorers:
 
     def _verify(self, release_id: str) -> tuple[str, Isolation]:
         release = self._store.releases.get(release_id)
+        if release.state == "external":
+            raise InvalidInput(
+                f"{release.manifest.subject.ref} answers elsewhere: its model is not here, so that it can "
+                "be watched, but neither asked nor explained. Name a version that was built here."
+            )
         self._signed.package(release)
         terms = release.manifest.terms
         isolation = Isolation() if terms is None else _isolation(terms.serving)

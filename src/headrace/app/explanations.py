@@ -7,6 +7,8 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
 
@@ -25,9 +27,26 @@ from headrace.training.pipeline import recipe_of
 from headrace.training.training_set import load_rows, load_training_set
 
 MAX_ROWS = 100
+_NEWEST = """
+    WITH newest AS (
+        SELECT prediction_id, "at", release_id FROM t WHERE "row" = 0 ORDER BY "at" DESC LIMIT ?
+    )
+    SELECT newest.*, count(*) AS n FROM newest JOIN t USING (prediction_id)
+    GROUP BY ALL ORDER BY newest."at" DESC
+"""
 _KEPT = 8
 _MOST_WAITING = 16
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?::(\d{1,9}))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """An answer of the record: when, by which release, to how many rows."""
+
+    id: str
+    at: datetime
+    release_id: str
+    n_rows: int
 
 
 class Explainers:
@@ -118,6 +137,7 @@ def explain_answer(
     """Explain an answer of the record by its id, with the release that gave it.
 
     Args:
+        answer: its id, or ``ID:ROW``, the ``subject`` of one of its rows.
         project: whose answer it is; without it, all projects whose record ``me`` may read are searched.
 
     Raises:
@@ -131,10 +151,14 @@ def explain_answer(
     else:
         app.gatekeeper.require(me, "data.read", f"project:{project}")
         names = [app.store.projects.get(project).name]
-    if not _ID.fullmatch(answer):
-        raise InvalidInput(f"{answer[:80]!r} is no id of an answer. Expected the 'id' that came with it.")
+    asked = _ID.fullmatch(answer)
+    if asked is None:
+        raise InvalidInput(
+            f"{answer[:80]!r} is no id of an answer. Expected the 'id' that came with it, or the 'subject' "
+            "of a row."
+        )
     for name in names:
-        found = _recorded(app, name, answer)
+        found = _recorded(app, name, asked[1], None if asked[2] is None else int(asked[2]))
         if len(found.get("release_id", ())):
             return _of_record(app, explainers, name, found)
     raise NotFound(f"There is no answer {answer} in the record that you may read.")
@@ -144,13 +168,42 @@ def _may_read(app: App, me: Principal, name: str) -> bool:
     return app.gatekeeper.allows(me, "data.read", f"project:{name}")
 
 
-def _recorded(app: App, name: str, answer: str) -> dict[str, Any]:
+def newest_answers(app: App, me: Principal, project: str, limit: int = 20) -> list[Given]:
+    """Answers of the record, the newest first, to choose one to explain.
+
+    Raises:
+        Denied: ``me`` may not read the project's record.
+        NotFound: there is no such project.
+    """
+    app.gatekeeper.require(me, "data.read", f"project:{project}")
+    found = _query(app, app.store.projects.get(project).name, _NEWEST, [limit])
+    if not found:
+        return []
+    rows = zip(*(found[name] for name in ("prediction_id", "at", "release_id", "n")), strict=True)
+    return [
+        Given(id=str(which), at=_moment(at), release_id=str(by), n_rows=int(n_rows))
+        for which, at, by, n_rows in rows
+    ]
+
+
+def _moment(at: np.datetime64) -> datetime:
+    moment: datetime = at.astype("datetime64[us]").item()
+    return moment.replace(tzinfo=UTC)
+
+
+def _recorded(app: App, name: str, answer: str, row: int | None) -> dict[str, Any]:
+    which = "" if row is None else 'AND "row" = ? '
+    sql = f'SELECT * FROM t WHERE prediction_id = ? {which}ORDER BY "row" LIMIT ?'
+    return _query(app, name, sql, [answer, *([] if row is None else [row]), MAX_ROWS + 1])
+
+
+def _query(app: App, name: str, sql: str, values: list[Any]) -> dict[str, Any]:
+    """The project's answers, brought up to date, as ``t``; nothing where there is none yet."""
     project, table = app.store.projects.get(name), predictions_table(name)
     ingest(name, app.store.events, app.store.tables, numeric=numeric_inputs(app.store, project))
     if app.store.tables.version(table) is None:
         return {}
-    sql = 'SELECT * FROM t WHERE prediction_id = ? ORDER BY "row" LIMIT ?'
-    return app.store.tables.query(sql, {"t": (table, None)}, [answer, MAX_ROWS + 1])
+    return dict(app.store.tables.query(sql, {"t": (table, None)}, values))
 
 
 def _of_record(app: App, explainers: Explainers, name: str, found: Mapping[str, Any]) -> Explanation:

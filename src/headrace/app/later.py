@@ -137,9 +137,14 @@ def callback_keys(app: App) -> list[PublicKey]:
 
 
 def failed(app: App, me: Principal, project: str) -> list[Job]:
-    """Requests of a project that were given up, oldest first."""
+    """Requests of a project that were given up, oldest first.
+
+    Raises:
+        Denied: ``me`` may not read the project's record.
+        NotFound: there is no such project.
+    """
     app.gatekeeper.require(me, "data.read", f"project:{project}")
-    return app.store.jobs.list(project=project, state="failed")
+    return app.store.jobs.list(project=app.store.projects.get(project).name, state="failed")
 
 
 def try_again(app: App, me: Principal, project: str, ids: Sequence[str] = ()) -> list[Job]:
@@ -150,11 +155,13 @@ def try_again(app: App, me: Principal, project: str, ids: Sequence[str] = ()) ->
         NotFound: one of ``ids`` was not given up.
     """
     app.gatekeeper.require(me, "release.rollback", f"project:{project}")
-    given_up = {job.id: job for job in app.store.jobs.list(project=project, state="failed")}
+    name = app.store.projects.get(project).name
+    given_up = {job.id: job for job in app.store.jobs.list(project=name, state="failed")}
     for job_id in ids:
         if job_id not in given_up:
             raise NotFound(
-                f"No request {job_id!r} of {project!r} has failed. See: headrace serve queue {project}."
+                f"No request {job_id!r} of {project!r} has failed. "
+                f"See: headrace serve queue failed {project}."
             )
     chosen = [given_up[job_id] for job_id in ids] if ids else list(given_up.values())
     with app.store.transaction():

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headrace.app.batch import BatchReport, Request, score_table
-from headrace.cli.session import As, Json, print_json, session
+from headrace.cli.session import As, Json, print_json, say, session
 
 
 def batch(
@@ -59,6 +59,8 @@ def batch(
         def tell(done: int, in_all: int, refused: int) -> None:
             note = f"scoring, {refused} refused" if refused else "scoring"
             bar.update(task, completed=done, total=in_all, description=note)
+            if not console.is_terminal and done < in_all:
+                say(f"{note}: {done:,} of {in_all:,} rows", err=True)
 
         report = score_table(s.app, s.me, asked, tell=tell)
     if as_json:

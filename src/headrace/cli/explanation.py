@@ -14,7 +14,10 @@ _BAR = 24
 
 
 def explain(
-    answer: Annotated[str, typer.Argument(metavar="ANSWER_ID", help="The 'id' that came with the answer.")],
+    answer: Annotated[
+        str,
+        typer.Argument(metavar="ANSWER_ID", help="The 'id' that came with the answer, or a row's 'subject'."),
+    ],
     project: Annotated[str | None, typer.Option(help="Whose answer it is; spares the search.")] = None,
     as_name: As = None,
     as_json: Json = False,

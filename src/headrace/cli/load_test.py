@@ -62,6 +62,8 @@ def load(
         def show(step: str, share: float) -> None:
             if step not in tasks:
                 tasks[step] = bar.add_task(step, total=1.0)
+                if not console.is_terminal:
+                    say(f"{step} ...", err=True)
             bar.update(tasks[step], completed=share)
 
         tested = run_load_test(s.app, s.me, plan, show)
@@ -127,9 +129,11 @@ def print_test(tested: LoadTest) -> None:
         ],
         empty="",
     )
-    said = {"passed": "The level holds", "failed": "The level does not hold"}.get(
-        tested.outcome, tested.outcome
-    )
+    said = {
+        "passed": "The level holds",
+        "failed": "The level does not hold",
+        "inconclusive": "Whether the level holds is not clear",
+    }.get(tested.outcome, "The level could not be tested")
     say(f"\n{said}. {tested.reason}", lines=True)
     replicas = (
         "Replicas: none would do" if tested.plan.replicas is None else f"Replicas: {tested.plan.replicas}"

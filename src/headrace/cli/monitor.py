@@ -74,7 +74,7 @@ def list_performance(project: Project, as_name: As = None, as_json: Json = False
             )
             for m in found
         ],
-        empty="No labels have come yet. Send them to /api/v1/projects/NAME/labels.",
+        empty=f"No labels have come yet. Send them to /api/v1/projects/{project}/labels.",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.later import callback_keys, failed, queues, try_again
-from headrace.cli.session import As, Json, print_json, print_table, session
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(no_args_is_help=True, help="Requests that are answered later.")
 
@@ -59,7 +59,8 @@ def retry(
     if as_json:
         print_json([job.id for job in again])
     else:
-        typer.echo(f"{len(again)} requests of {project} wait for their answer again.")
+        some = "1 request" if len(again) == 1 else f"{len(again):,} requests"
+        say(f"Waiting for an answer again: {some} of {project}.")
 
 
 @app.command("key")

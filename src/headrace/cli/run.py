@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from headrace.app.operations import DECIDING, settle, start_build
 from headrace.app.reading import release_report, runs
@@ -39,7 +41,7 @@ def run(
         if started.resumed:
             console.print("Going on with the run that was interrupted.", style="yellow")
         with console.status("starting") as status:
-            work.durable.on_step = lambda name: status.update(name.replace("_", " "))
+            work.durable.on_step = _teller(console, status)
             built: dict[str, Any] = work.durable.result(started.build_id)
         if built["release_id"] is None:
             _print_verdicts(built, as_json)
@@ -57,6 +59,20 @@ def run(
             say(f"Variant {failed.variant} failed. {failed.error}", err=True)
         print_release(report)
     finish(release, as_json=as_json)
+
+
+def _teller(console: Console, status: Status) -> Callable[[str], None]:
+    """Names the step that begins: beside the spinner, or where there is no terminal as a line of its own."""
+    told: set[str] = set()
+
+    def tell(name: str) -> None:
+        step = name.replace("_", " ")
+        status.update(step)
+        if not console.is_terminal and step not in told:
+            told.add(step)
+            console.print(f"{step} ...")
+
+    return tell
 
 
 def finish(release: Release, *, as_json: bool) -> None:

@@ -27,6 +27,11 @@ def test_what_was_found_together_stands_together_with_the_largest_shift_first() 
     assert worse.title == "mae is 1.2 times"
 
 
+def test_what_is_about_no_input_stands_alone() -> None:
+    findings = [make_finding(kind="code", feature=None, title=f"change {n}") for n in (1, 2)]
+    assert sorted(group.title for group in grouped(findings, [], [], "live")) == ["change 1", "change 2"]
+
+
 def test_an_alert_says_what_was_asked_and_what_became_of_it() -> None:
     finding = make_finding(release_id="live")
 

@@ -89,6 +89,12 @@ def test_something_is_always_now_or_stopped(state: ReleaseState, live: bool, win
     assert len(line) == 8
 
 
+def test_a_model_elsewhere_is_neither_proved_nor_approved_here() -> None:
+    line = _line(_facts(make_release(state="external"), n_requests=200))
+    assert {line[name] for name in ("prove", "approve", "roll out")} == {"next"}
+    assert line["answer"] == "now"
+
+
 def test_details_tell_numbers_and_names() -> None:
     outcomes: tuple[Outcome4, ...] = ("passed", "failed")
     release, champion = make_release(state="rolling_out"), make_release(state="live")

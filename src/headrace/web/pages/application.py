@@ -16,6 +16,7 @@ from headrace.core.ids import new_id
 from headrace.web.identity import Refuse, Scope, SessionEnded
 from headrace.web.pages import (
     access,
+    answers,
     approvals,
     audit,
     downloads,
@@ -53,6 +54,7 @@ _ROUTES = [
     Route("/projects/{name}", project.show),
     Route("/projects/{name}/watch", project.watch, methods=["POST"]),
     Route("/projects/{name}/rollback", project.rollback, methods=["POST"]),
+    Route("/projects/{name}/answers", answers.show),
     Route("/projects/{name}/{file}", downloads.show),
     Route("/releases/{release_id}", release.show),
     Route("/releases/{release_id}/decision", release.settle, methods=["POST"]),

@@ -16,7 +16,7 @@ _ASKED = {"warn": "a warning", "review": "retraining, reviewed", "automatic": "r
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Findings of one kind about one release in one window.
+    """One finding, or those of one kind about the inputs of one release in one window.
 
     Attributes:
         asked: what the project's policy asks for.
@@ -43,7 +43,8 @@ def grouped(
     """Groups by the end of their window, the newest first; in each the largest effect first."""
     together: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
-        together.setdefault((finding.kind, finding.release_id, finding.window), []).append(finding)
+        about_an_input = finding.kind, finding.release_id, finding.window
+        together.setdefault(about_an_input if finding.feature else (finding.id,), []).append(finding)
     by_finding = {alert.finding_id: alert for alert in alerts}
     by_id = {release.id: release for release in releases}
     groups = [

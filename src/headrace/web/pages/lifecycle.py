@@ -42,9 +42,14 @@ def lifecycle(facts: Facts) -> list[Stage]:
     """The eight stages, at least one of them ``now``."""
     stages = [stage(facts) for stage in _STAGES]
     if not any(stage.state in ("now", "stopped") for stage in stages):
-        place = 6 if facts.n_windows else 5 if facts.report.live else 1
+        place = 6 if facts.n_windows else 5 if facts.report.live or _elsewhere(facts) else 1
         stages[place] = stages[place]._replace(state="now")
     return stages
+
+
+def _elsewhere(facts: Facts) -> bool:
+    """Whether the newest release answers where nothing is proved, decided or given traffic by us."""
+    return facts.newest is not None and facts.newest.state == "external"
 
 
 def _declare(facts: Facts) -> Stage:
@@ -65,8 +70,8 @@ def _build(facts: Facts) -> Stage:
 
 def _prove(facts: Facts) -> Stage:
     newest = facts.newest
-    if newest is None:
-        return Stage("prove", "next", "")
+    if newest is None or newest.state == "external":
+        return Stage("prove", "next", "elsewhere" if newest else "")
     gates = [verdict for verdict in facts.verdicts if not verdict.gate.startswith("canary look")]
     detail = f"{sum(v.outcome == 'passed' for v in gates)} of {len(gates)} gates passed"
     if newest.state == "refused":
@@ -76,8 +81,8 @@ def _prove(facts: Facts) -> Stage:
 
 def _approve(facts: Facts) -> Stage:
     newest = facts.newest
-    if newest is None or newest.state in ("proposed", "refused"):
-        return Stage("approve", "next", "")
+    if newest is None or newest.state in ("proposed", "refused", "external"):
+        return Stage("approve", "next", "elsewhere" if _elsewhere(facts) else "")
     if newest.state == "waiting":
         return Stage("approve", "now", "waits for a person")
     who = facts.approvals[-1].approver if facts.approvals else "somebody"
@@ -90,7 +95,7 @@ def _approve(facts: Facts) -> Stage:
 def _roll_out(facts: Facts) -> Stage:
     newest, route = facts.newest, facts.report.route
     if newest is None or newest.state not in _PAST_APPROVAL:
-        return Stage("roll out", "next", "")
+        return Stage("roll out", "next", "elsewhere" if _elsewhere(facts) else "")
     if newest.state in ("approved", "rolling_out"):
         if route is None or route.canary != newest.id:
             return Stage("roll out", "now", "canary at 0 %")
@@ -102,7 +107,7 @@ def _roll_out(facts: Facts) -> Stage:
 
 
 def _answer(facts: Facts) -> Stage:
-    if facts.report.live is None:
+    if facts.report.live is None and not _elsewhere(facts):
         return Stage("answer", "next", "")
     return Stage("answer", "on", f"{facts.n_requests:,} request{'' if facts.n_requests == 1 else 's'}")
 

@@ -54,6 +54,7 @@ class Rights:
     """What the reader may do here; ``back_to`` names the release that a rollback restores."""
 
     may_watch: bool
+    may_explain: bool
     may_roll_back: bool
     back_to: str | None
     stops_rollout: bool
@@ -98,6 +99,7 @@ def show(request: Request) -> Response:
         report=report,
         project=report.project,
         glance=report.glance,
+        external=releases[0] if releases and releases[0].state == "external" else None,
         level=level_of(report.project, live or newest),
         stages=lifecycle(facts),
         counted=counted,
@@ -159,6 +161,7 @@ def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
     champion = None if before is None else before.champion_id
     possible = stops or champion is not None
     return Rights(
+        may_explain=app.gatekeeper.allows(me, "data.read", resource),
         may_watch=report.live is not None and app.gatekeeper.allows(me, "monitor.run", resource),
         may_roll_back=possible and app.gatekeeper.allows(me, "release.rollback", resource),
         back_to=champion,

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headrace.app import reading
+from headrace.app.attaching import stated
 from headrace.app.comparing import difference
 from headrace.app.composition import App
 from headrace.app.operations import decide, find_release
@@ -63,6 +64,7 @@ def show(request: Request) -> Response:
         route=present,
         metric_name=metric_name(release),
         parent=_parent(app, release),
+        stated=stated(app, release) if release.state == "external" else None,
     )
 
 
