@@ -43,6 +43,7 @@ def paths(site: Site, governed: Governed) -> list[str]:
         *(f"/policy/rules{path}" for path in ("", "/2", "/3", "/propose")),
         "/policy/waivers", f"/policy/waivers/{governed.waiting}", f"/policy/waivers/{governed.expired}",
         "/policy/explain", EXPLAINED, "/security", "/security/prove",
+        "/projects/flight-delay/answers",
     ]  # fmt: skip
 
 

@@ -20,7 +20,9 @@ from headrace.cli.run import finish, print_release
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import Conflict, GateFailed
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Model versions, their runs and lineage.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Versions, runs, lineage; import, attach, rebuild."
+)
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 NameAtVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Such as cars@1.")]
 

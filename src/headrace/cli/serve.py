@@ -1,4 +1,4 @@
-"""``headrace serve``: ways in which a model answers, beside the server."""
+"""``headrace serve``: what a model is asked for beside the server."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from headrace.cli.load_test import load
 from headrace.cli.session import As, Json, print_json, say, session
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Ways in which a model answers, beside the server."
+    add_completion=False, no_args_is_help=True, help="Score tables, explain, test under load, export, queue."
 )
 
 
 @app.callback()
 def serve() -> None:
-    """Ways in which a model answers, beside the server."""
+    """Score tables, explain, test under load, export, queue."""
 
 
 app.command("test")(load)
