@@ -8,7 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from tests.serving.scene import ROW
 
 KILLS = 3
 CONNECTIONS = 16
-DEADLINE_S = 30.0
+SILENCE_S = 120.0
+"""A server that answers nothing for so long hangs; how fast it answers is not what is tested."""
 
 
 @pytest.fixture
@@ -72,14 +72,14 @@ def _running(home: Path, root: Path) -> Iterator[tuple[subprocess.Popen[bytes], 
             process.kill()
 
 
-async def _ask(port: int, request: bytes, answered: asyncio.Queue[str], until_s: float) -> None:
+async def _ask(port: int, request: bytes, answered: asyncio.Queue[str], enough: asyncio.Event) -> None:
     """One connection: asks again and again, notes each id that was answered, until cut off."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionError:
         return
     try:
-        while time.monotonic() < until_s:
+        while not enough.is_set():
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             assert head.startswith(b"http/1.1 200"), head
@@ -94,10 +94,10 @@ async def _ask(port: int, request: bytes, answered: asyncio.Queue[str], until_s:
 
 
 async def _load(
-    port: int, token: str, seconds: float, kill: tuple[subprocess.Popen[bytes], int] | None = None
+    port: int, token: str, n_answers: int, kill: tuple[subprocess.Popen[bytes], float] | None = None
 ) -> list[str]:
-    """Busy connections for ``seconds``; with ``kill``: until the process has answered this often, then for
-    ``seconds``, then ``kill -9`` while they are busy. So a slow machine is not killed before it answers."""
+    """Busy connections until there are ``n_answers``, however long a loaded machine takes for them; with
+    ``kill``, the process is ended by ``kill -9`` so many seconds later, while they are busy."""
     datatypes = {"mileage": "FP64", "model": "BYTES", "leased": "BOOL"}
     tensors = [
         {"name": name, "shape": [1], "datatype": datatypes[name], "data": values}
@@ -109,19 +109,29 @@ async def _load(
         f"content-length: {len(body)}\r\n\r\n"
     )
     answered: asyncio.Queue[str] = asyncio.Queue()
-    ids: list[str] = []
-    until_s = time.monotonic() + (seconds if kill is None else DEADLINE_S)
-    asking = [
-        asyncio.create_task(_ask(port, head.encode() + body, answered, until_s)) for _ in range(CONNECTIONS)
-    ]
-    if kill is not None:
-        process, n_answers = kill
-        async with asyncio.timeout(DEADLINE_S):
-            ids += [await answered.get() for _ in range(n_answers)]
-        await asyncio.sleep(seconds)
+    enough = asyncio.Event()
+    asking = asyncio.gather(*(_ask(port, head.encode() + body, answered, enough) for _ in range(CONNECTIONS)))
+    ids = [await _next(answered, asking) for _ in range(n_answers)]
+    if kill is None:
+        enough.set()
+    else:
+        process, later_s = kill
+        await asyncio.sleep(later_s)
         process.send_signal(signal.SIGKILL)
-    await asyncio.gather(*asking)
+    await asyncio.wait_for(asking, SILENCE_S)
     return ids + [answered.get_nowait() for _ in range(answered.qsize())]
+
+
+async def _next(answered: asyncio.Queue[str], asking: asyncio.Future[list[None]]) -> str:
+    """The next answer; if all connections ended before it, whatever ended them."""
+    coming = asyncio.ensure_future(answered.get())
+    await asyncio.wait((coming, asking), timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+    if not coming.done():
+        coming.cancel()
+        if asking.done():
+            asking.result()
+        raise AssertionError("The server ended by itself, or answered nothing any more.")
+    return coming.result()
 
 
 @pytest.mark.slow
@@ -135,13 +145,13 @@ def test_what_was_answered_survives_kill_9_under_load(home: Path, project_root: 
     for kill in range(KILLS):
         with _running(home, project_root) as (process, port):
             n_answers, later_s = int(generator.integers(20, 200)), float(generator.uniform(0.0, 0.01))
-            answered += asyncio.run(_load(port, token, later_s, (process, n_answers)))
+            answered += asyncio.run(_load(port, token, n_answers, (process, later_s)))
         logged = _logged(home)
         assert set(answered) <= set(logged)
         assert len(logged) == len(set(logged))
         # What a killed server had stored and not yet answered is at most what was under way.
         assert len(logged) - len(answered) <= CONNECTIONS * (kill + 1)
-    assert len(answered) > 20 * KILLS
+    assert len(answered) >= 20 * KILLS
 
 
 @pytest.mark.slow
@@ -149,8 +159,8 @@ def test_what_was_answered_survives_kill_9_under_load(home: Path, project_root: 
 @pytest.mark.requirement("SRV-06")
 def test_an_orderly_end_leaves_exactly_what_was_answered(home: Path, project_root: Path) -> None:
     with _running(home, project_root) as (process, port):
-        answered = asyncio.run(_load(port, _token(home), 2.0))
+        answered = asyncio.run(_load(port, _token(home), 200))
         process.send_signal(signal.SIGTERM)
-        process.wait(DEADLINE_S)
+        process.wait(SILENCE_S)
     assert sorted(answered) == sorted(_logged(home))
-    assert len(answered) > 100
+    assert len(answered) >= 200

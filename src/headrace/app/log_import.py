@@ -106,7 +106,7 @@ def read_log(path: Path) -> dict[str, Any]:
             continue
         try:
             lines.append(msgspec.json.decode(line, type=dict[str, bool | int | float | str | None]))
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(
                 f"Line {number} of {path.name} is no JSON object of plain values ({error}). Mend it."
             ) from error

@@ -75,6 +75,8 @@ def copy_file(source: Path, path: Path, *, query: str | None = None) -> None:
         NotFound: there is no such file.
         InvalidInput: as :func:`headrace.data.sources.read_file`; or the query cannot be run.
     """
+    import duckdb
+
     if not source.is_file():
         raise NotFound(f"There is no file {str(source)!r}. Expected a CSV or Parquet file.")
     part = _begin(path)
@@ -83,7 +85,13 @@ def copy_file(source: Path, path: Path, *, query: str | None = None) -> None:
             forms, table = load_parquet(engine, source), "typed"
         else:
             forms, table = load_csv(engine, source), "raw"
-        _keep(engine, _selection(forms, table), query, source.name)
+        try:
+            _keep(engine, _selection(forms, table), query, source.name)
+        except duckdb.Error as error:
+            raise InvalidInput(
+                f"The rows of {source.name} cannot be copied: {first_line(error)} Where the file is damaged, "
+                "write it again."
+            ) from error
     _finish(part, path)
 
 

@@ -115,8 +115,15 @@ def _with_rows(table: dict[str, Array], what: str) -> dict[str, Array]:
 
 
 def _read_parquet(path: Path) -> dict[str, Array]:
+    import duckdb
+
     with open_engine() as engine:
-        return _with_rows(_fetched(engine, load_parquet(engine, path)), path.name)
+        forms = load_parquet(engine, path)
+        try:
+            return _with_rows(_fetched(engine, forms), path.name)
+        except duckdb.Error as error:
+            # A schema that reads well may stand before pages that do not.
+            raise _no_parquet(path, error) from error
 
 
 def load_parquet(engine: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
@@ -133,9 +140,11 @@ def load_parquet(engine: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str
         check_names(_top_level(fields.fetchall()), path.name)
         return typed_forms(engine, source)
     except duckdb.Error as error:
-        raise InvalidInput(
-            f"{path.name} cannot be read as Parquet: {first_line(error)} Write it again."
-        ) from error
+        raise _no_parquet(path, error) from error
+
+
+def _no_parquet(path: Path, error: Exception) -> InvalidInput:
+    return InvalidInput(f"{path.name} cannot be read as Parquet: {first_line(error)} Write it again.")
 
 
 def _top_level(fields: list[tuple[str, int | None]]) -> list[str]:
