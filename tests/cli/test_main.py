@@ -94,6 +94,7 @@ TABLE = {
     "Busy": 1,
     "InternalError": 1,
     "ModelFailed": 1,
+    "Unanswered": 1,
     "HeadraceError": 1,
 }
 

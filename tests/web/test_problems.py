@@ -35,6 +35,7 @@ EXPECTED = {
     "Busy": 503,
     "InternalError": 500,
     "ModelFailed": 500,
+    "Unanswered": 500,
     "HeadraceError": 500,
 }
 

@@ -16,7 +16,8 @@
     ├── Unavailable          cannot be done right now; trying again may work
     │   └── Busy             so many ask already that one more is turned away
     └── InternalError        our fault; please report it
-        └── ModelFailed      a model raised, hung, or answered what is no answer
+        ├── ModelFailed      a model raised, hung, or answered what is no answer
+        └── Unanswered       what its caller is told of that
 
 Status codes and exit codes are tables at the edges (``web``, ``cli``), not here.
 """
@@ -86,3 +87,8 @@ class InternalError(HeadraceError):
 
 class ModelFailed(InternalError):
     """A model raised, hung, ended, or answered what is no answer: a failure of its release."""
+
+
+class Unanswered(InternalError):
+    """A model could not answer a request: says which release's, and the id under which that is recorded. Its
+    text is for the caller, and holds nothing of the request or of what the model said."""

@@ -16,9 +16,9 @@ from headrace.core.errors import (
     Busy,
     Conflict,
     HeadraceError,
-    InternalError,
     InvalidInput,
     NotFound,
+    Unanswered,
     Unavailable,
     UserError,
 )
@@ -160,7 +160,7 @@ class Handler:
             InvalidInput: the rows are not what the model expects.
             Unavailable: the model cannot be loaded, or the answer cannot be stored and is to be refused then
                 (``serving.on_record_failure``); an :class:`Unrecorded` one is returned otherwise.
-            InternalError: the model raised; the failure is recorded and counted.
+            Unanswered: the model raised; the failure is recorded and counted.
         """
         resource = _resource(project)
         if not self._gatekeeper.allows(principal, "predict", resource):
@@ -456,7 +456,7 @@ class Handler:
         await self._recorder.record(failure.project, encode_failure(failure), "failures")
         if isinstance(error, Unavailable):
             return Unavailable(str(error))
-        return InternalError(
+        return Unanswered(
             f"The model of release {release_id} could not answer ({type(error).__name__}). "
             f"The request was not at fault; it is recorded as failure {failure.id}."
         )

@@ -19,6 +19,7 @@ from headrace.core.errors import (
     InternalError,
     InvalidInput,
     NotFound,
+    Unanswered,
     Unauthenticated,
     Unavailable,
     UserCodeError,
@@ -73,8 +74,9 @@ def status_of(error: HeadraceError) -> int:
 
 
 def shown_message(error: HeadraceError, now: datetime) -> str:
-    """What the caller may read. Our own faults are logged under an id, and only the id is told."""
-    if not isinstance(error, InternalError):
+    """What the caller may read. Our own faults are logged under an id, and only the id is told; a model's are
+    recorded already, and the caller is told under which."""
+    if not isinstance(error, InternalError) or isinstance(error, Unanswered):
         return str(error)
     incident = new_id(now)
     _log.error("Incident %s", incident, exc_info=error)
