@@ -4,7 +4,8 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -259,6 +260,32 @@ def test_a_receiver_that_never_takes_it_is_given_up_and_the_answer_stays(
     job = accept(app, app.me(), "cars", CAR, callback=f"http://{receiver.host}/")
     found = _until_told(app, _answering(app), clock, job)
     assert (found.state, found.callback_state, len(receiver.had)) == ("done", "failed", MOST_CALLS)
+    assert app.queue.waiting() == {}
+
+
+def test_a_slow_receiver_holds_up_nobody_else(app: App, receiver: Receiver) -> None:
+    app = _callbacks(app, receiver)
+    receiver.ready.clear()
+    later = _answering(app)
+    told = accept(app, app.me(), "cars", CAR, callback=f"http://{receiver.host}/")
+
+    def until(reached: Callable[[], bool]) -> None:
+        while not reached():
+            threading.Event().wait(0.01)
+
+    async def work() -> None:
+        stopping = asyncio.Event()
+        working = asyncio.create_task(later.run(stopping))
+        await asyncio.to_thread(until, lambda: bool(receiver.had))
+        other = await asyncio.to_thread(accept, app, app.me(), "cars", CAR)
+        await asyncio.to_thread(until, lambda: app.store.jobs.get(other.id).state == "done")
+        assert app.store.jobs.get(told.id).callback_state == "pending"
+        receiver.ready.set()
+        stopping.set()
+        await working
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    assert app.store.jobs.get(told.id).callback_state == "delivered", "what is under way is finished"
     assert app.queue.waiting() == {}
 
 

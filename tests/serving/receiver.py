@@ -8,10 +8,15 @@ from typing import Any
 
 
 class Receiver:
-    """An HTTP server of the test's own; ``status`` is what it answers, ``had`` what it was sent."""
+    """An HTTP server of the test's own; ``status`` is what it answers, ``had`` what it was sent.
+
+    It answers as soon as ``ready`` is set.
+    """
 
     def __init__(self) -> None:
         self.status = 204
+        self.ready = threading.Event()
+        self.ready.set()
         self.had: list[tuple[str, dict[str, str], bytes]] = []
         receiver = self
 
@@ -20,6 +25,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 receiver.had.append((self.path, headers, body))
+                receiver.ready.wait()
                 self.send_response(receiver.status)
                 self.send_header("location", "/elsewhere")
                 self.end_headers()
@@ -34,6 +40,7 @@ class Receiver:
 
     def close(self) -> None:
         """End it."""
+        self.ready.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

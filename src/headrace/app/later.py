@@ -192,12 +192,7 @@ def erase_requests(jobs: JobStore, project: str, names: Collection[str]) -> int:
     Args:
         names: the hash of its key, beside what else it is called by.
     """
-    held = [
-        job
-        for job in jobs.list(project=project, limit=MAX_WAITING)
-        if not set(names).isdisjoint(job.subjects)
-    ]
-    return sum(jobs.remove(job.id) for job in held)
+    return sum(jobs.remove(job.id) for name in names for job in jobs.about(project, name))
 
 
 def _subjects(app: App, project: str, question: Question) -> list[str]:

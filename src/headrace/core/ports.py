@@ -517,6 +517,9 @@ class JobStore(Protocol):
         """Replace revision ``n - 1`` by ``n``; repeating the stored revision is no error. Raises Conflict
         otherwise."""
 
+    def about(self, project: str, subject: str) -> list[Job]:
+        """All of a project that name ``subject``, a hash, among their subjects."""
+
     def list(
         self, *, project: str | None = None, state: JobState | None = None, limit: int = 1000
     ) -> list[Job]: ...

@@ -139,27 +139,48 @@ class Later:
         self._rules_of = rules_of
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Go on until ``stopping``; what is under way then is finished first."""
+        """Go on until ``stopping``; what is under way then is finished first.
+
+        Each item has a place of its own: a slow model or receiver holds up none that comes after it.
+        """
+        under_way: set[asyncio.Task[None]] = set()
         while not stopping.is_set():
-            n_taken = 0
+            taken: list[Taken] = []
             try:
-                n_taken = await self.round()
+                taken = await self._take(_TOGETHER - len(under_way))
             except Exception:  # noqa: BLE001
                 # Boundary: a store or broker that does not answer now must not end the work for good.
-                _log.exception("The queue of requests could not be worked on")
-            if not n_taken:
+                _log.exception("The queue of requests could not be looked at")
+            for one in taken:
+                task = asyncio.create_task(self._alone(one))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            if len(under_way) == _TOGETHER:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            elif not taken:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), _IDLE_S)
+        await asyncio.gather(*under_way)
 
     async def round(self) -> int:
         """Answer some of those whose turn it is; returns how many items were taken."""
-        taken = await asyncio.to_thread(self._kept.queue.take, _TOGETHER, _LEASE_S)
+        taken = await self._take(_TOGETHER)
         await asyncio.gather(*(self._turn(one) for one in taken))
         return len(taken)
 
     def clean(self) -> int:
         """Delete answers that nobody has fetched in time, and what failed long ago."""
         return self._kept.jobs.clean(self._clock.now() - timedelta(seconds=KEPT_S))
+
+    async def _take(self, most: int) -> list[Taken]:
+        return await asyncio.to_thread(self._kept.queue.take, most, _LEASE_S)
+
+    async def _alone(self, taken: Taken) -> None:
+        try:
+            await self._turn(taken)
+        except Exception:  # noqa: BLE001
+            # Boundary: what could not be given back now comes again when its time is over.
+            _log.exception("An item of the queue could not be worked on")
 
     async def _turn(self, taken: Taken) -> None:
         try:

@@ -65,7 +65,11 @@ def answer_together(
             timeout_worker_healthcheck=_SILENT_S,
             **options,
         )
-        Multiprocess(config, [config.bind_socket()]).run()
+        socket = config.bind_socket()
+        socket.listen(
+            config.backlog
+        )  # whoever comes before the first of them is ready waits, and is not refused
+        Multiprocess(config, [socket]).run()
 
 
 def _one_of_several(parent: int, *, address: str, grpc_address: str | None, counts: Path) -> Server:

@@ -49,6 +49,12 @@ class SqlJobs:
             connection.execute(update(jobs).where(named).values(values(kept, **_columns(kept))))
         return kept
 
+    def about(self, project: str, subject: str) -> list[Job]:
+        holding = jobs.c.document.contains(subject, autoescape=True)
+        statement = documents(jobs, jobs.c.project == project, holding).order_by(jobs.c.position)
+        with self._database.read() as connection:
+            return [job for job in many(connection, Job, statement) if subject in job.subjects]
+
     def list(
         self, *, project: str | None = None, state: JobState | None = None, limit: int = 1000
     ) -> list[Job]:

@@ -54,6 +54,15 @@ class JobStoreSuite:
         assert [one.id for one in jobs.list(project="cars", limit=1)] == ["a"]
         assert [one.id for one in jobs.list(project="cars", state="failed")] == ["b"]
 
+    def test_all_that_are_about_a_subject_are_found(self, jobs: JobStore) -> None:
+        named = [replace(_job(name), subjects=["ab", "cd"]) for name in "pq"]
+        others = [replace(_job("x"), subjects=["abc"]), replace(_job("y", "vans"), subjects=["ab"])]
+        for one in (*named, *others, _job("ab")):
+            jobs.add(one)
+        assert jobs.about("cars", "ab") == named
+        assert [one.id for one in jobs.about("vans", "ab")] == ["y"]
+        assert jobs.about("cars", "a%") == []
+
     def test_what_ended_long_ago_is_deleted(self, jobs: JobStore) -> None:
         for one in (_job("a"), _job("b")):
             jobs.add(one)
