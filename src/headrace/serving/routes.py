@@ -68,10 +68,10 @@ class RouteTable:
         """
         route = self._routes.get(project)
         if route is None:
-            known = ", ".join(sorted(self._routes)) or "none"
+            # Which others are live is not said: they may be another workspace's.
             raise NotFound(
-                f"No release of {project!r} is live (live projects: {known}). Make one: 'headrace run' in "
-                "the project's folder, then 'headrace release approve ID' as somebody else."
+                f"No release of {project!r} is live. Make one: 'headrace run' in the project's folder, then "
+                "'headrace release approve ID' as somebody else."
             )
         return route
 
