@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -211,3 +212,17 @@ def test_of_a_model_features_and_data_are_listed_and_of_an_answer_the_values_are
     (mine,) = [one for one in logged if one.id == answer["id"]]
     assert mine.columns == ROWS
     assert mine.release_id == answer["release"]
+
+
+@pytest.mark.requirement("SRV-09")
+def test_whoever_was_erased_is_in_no_background_from_then_on(asked: Asked) -> None:
+    before = asked.predict("open", explain="true").json()
+    erasures = asked.project.work.erasures
+    ordered = erasures.order(asked.project.me, "open", "7", reason="asked for by letter")
+    assert [one.rows for one in erasures.result(ordered).snapshots] == [1]
+    after = asked.predict("open", explain="true").json()
+    assert after["predictions"] == before["predictions"]
+    assert after["explanation"] != before["explanation"], "a server that was up draws its rows anew"
+    columns = {name: np.array(values) for name, values in ROWS.items()}
+    fresh = Explainers(asked.app).explain(after["release"], columns)
+    assert [row["base"] for row in after["explanation"]["rows"]] == [row.base for row in fresh.rows]

@@ -73,8 +73,11 @@ class Explainers:
             InvalidInput: there are more rows, or the release cannot be explained; the message says why.
         """
         require_few(max((len(values) for values in columns.values()), default=0))
+        # An erasure writes a new version of the rows; what was drawn before is not used after it.
+        release = self._app.store.releases.get(release_id)
+        held = [self._app.store.snapshots.get(one["id"]) for one in release.manifest.snapshots]
         with self._lock:  # two that ask at once do not read the training set twice
-            explainer = self._of(release_id)
+            explainer = self._of(release_id, tuple(one.table_version for one in held))
         return explainer.explain(columns)
 
     async def of(self, prediction: Prediction) -> Explanation:
@@ -99,7 +102,7 @@ class Explainers:
         finally:
             self._waiting -= 1
 
-    def _make(self, release_id: str) -> Explainer:
+    def _make(self, release_id: str, _versions: tuple[int, ...]) -> Explainer:
         store = self._app.store
         release = store.releases.get(release_id)
         run = store.runs.get(release.manifest.run_id)
