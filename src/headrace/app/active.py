@@ -17,7 +17,7 @@ from headrace.plugins.mlflow import ALIAS
 from headrace.plugins.mlflow_model import write_model
 from headrace.training.embedding import write_embedded
 
-Environment = Literal["production", "canary", "shadow"]
+Environment = Literal["production", "canary", "shadow", "split"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Active:
 
     Attributes:
         environment: ``production`` answers; ``canary`` answers the share that is on trial; ``shadow`` is
-            asked for the record only.
+            asked for the record only; ``split`` answers its share of an A/B test beside production.
         share_percent: of the requests, as the route stands.
         mlflow_version, mlflow_alias: where MLflow has it; the alias follows what production answers by.
         since: when its rollout got to where it is.
@@ -50,6 +50,11 @@ def active(app: App, me: Principal) -> list[Active]:
     for project in projects(app, me):
         route = app.store.rollouts.route(project.name)
         if route is None:
+            continue
+        if route.split is not None:
+            for arm in sorted(route.split.arms, key=lambda arm: arm.release_id != route.live):
+                place: Environment = "production" if arm.release_id == route.live else "split"
+                found.append(_active(app, project.name, place, arm.release_id, 100 * arm.share))
             continue
         share = 100 * route.canary_weight if route.canary else 0.0
         found.append(_active(app, project.name, "production", route.live, 100 - share))

@@ -118,7 +118,8 @@ class Deliveries:
     def _start(self, release_id: str) -> str:
         with self._store.transaction():
             rollout = delivery.start(self._store, release_id, self._app.clock.now())
-            delivery.move(self._store, release_id, "start_rollout", rollout.reason)
+            if self._store.releases.get(release_id).state == "approved":  # the end of a test may have decided
+                delivery.move(self._store, release_id, "start_rollout", rollout.reason)
         return rollout.state
 
     def _look(self, release_id: str) -> dict[str, Any]:

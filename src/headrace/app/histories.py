@@ -10,7 +10,7 @@ from headrace.monitoring.joining import Labelled, labelled_rows
 
 
 def tell_truth(app: App, project: Project) -> int:
-    """Add every label that has come to the histories of the live model and its canary.
+    """Add every label that has come to the histories of the models that answer.
 
     Returns how many moments are known to them from production; 0 unless the project forecasts.
     """
@@ -21,7 +21,7 @@ def tell_truth(app: App, project: Project) -> int:
     if not len(labelled):
         return 0
     moments, values = moments_of(project, labelled), np.asarray(labelled.truth, dtype=np.float64)
-    for release_id in filter(None, (route.live, route.canary)):
+    for release_id in route.releases:
         app.scorers.of_release(release_id).observe(moments, values)
     return len(labelled)
 

@@ -148,7 +148,7 @@ def _release(app: App, plan: LoadPlan) -> Release:
     if not found:
         wanted = plan.release_id or "to test"
         raise NotFound(f"Project {plan.project!r} has no release {wanted}. Make one with 'headrace run'.")
-    if plan.url is not None and (route is None or found[0].id not in (route.live, route.canary)):
+    if plan.url is not None and (route is None or found[0].id not in route.releases):
         raise InvalidInput(
             f"Release {found[0].id} does not answer at a server that runs. Leave --url out: the test then "
             "starts a server of its own."

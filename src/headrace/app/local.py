@@ -147,7 +147,7 @@ class LocalModel:
             if age_s is None or age_s > _MAX_AGE_S:
                 routes.refresh()
                 route = routes.get(self._project)
-                self._serving.models.keep([name for name in (route.live, route.canary) if name])
+                self._serving.models.keep(route.releases)
 
     def _run(self, answering: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(answering, self._loop).result()

@@ -29,7 +29,7 @@ from headrace.core.record import Outcome
 from headrace.core.release import Approval, Release
 from headrace.projects.charter import load_project
 from headrace.projects.contracts import load_contracts
-from headrace.releases import delivery
+from headrace.releases import delivery, splitting
 from headrace.store.disk import locked
 from headrace.store.documents import to_plain
 from headrace.store.records import encode_outcome
@@ -188,13 +188,16 @@ def decide(
 def settle(app: App, work: Workflows, release_id: str, *, leaving: Sequence[str]) -> Release:
     """Wait until the release has left the states ``leaving``, at most half a minute.
 
-    A canary stays ``rolling_out`` until traffic has judged it: that is not waited for.
+    A canary stays ``rolling_out`` until traffic has judged it, and what is approved during an A/B test waits
+    for its end: neither is waited for.
     """
     deadline_s = app.clock.monotonic_s() + _PATIENCE_S
     release = app.store.releases.get(release_id)
     while release.state in leaving and app.clock.monotonic_s() < deadline_s:
         active = app.store.rollouts.find_active(release.project)
         if release.state == "rolling_out" and active is not None and active.state == "canary":
+            break
+        if release.state == "approved" and _is_split(app, release.project):
             break
         app.clock.sleep(0.05)
         if work.durable.status(f"deliver:{release_id}") == "failed":
@@ -210,18 +213,26 @@ def settle(app: App, work: Workflows, release_id: str, *, leaving: Sequence[str]
     return release
 
 
+def _is_split(app: App, project: str) -> bool:
+    route = app.store.rollouts.route(project)
+    return route is not None and route.split is not None
+
+
 def roll_back(app: App, work: Workflows, principal: Principal, project: str) -> Release:
-    """Give the traffic back: stop a rollout that is under way, else restore the release before.
+    """Give the traffic back: stop a rollout or an A/B test under way, else restore the release before.
 
     Returns the release that answers now.
     """
     permitted = app.gatekeeper.require(principal, "release.rollback", f"project:{project}")
     active = app.store.rollouts.find_active(project)
+    route = app.store.rollouts.route(project)
     detail = {"rollout": active and active.release_id} | permitted.basis
     with app.store.transaction():
         app.store.audit.append(principal.name, "release.rollback", f"project:{project}", detail)
         if active is not None:
             stop_rollout(app, active.release_id, principal.name, app.clock.now())
+        elif route is not None and route.split is not None:
+            restored = splitting.end(app.store, project, route.live, app.clock.now(), by=principal.name)
         else:
             _, restored = delivery.roll_back(app.store, project, by=principal.name)
     if active is not None:

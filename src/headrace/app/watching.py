@@ -164,7 +164,7 @@ class Watching:
     def _close_stale(self, name: str) -> None:
         """Alerts about releases that no longer answer ask for nothing any more."""
         route = self._store.rollouts.route(name)
-        answering = set() if route is None else {route.live, route.canary}
+        answering = set() if route is None else set(route.releases)
         about = {finding.id: finding.release_id for finding in self._store.findings.list(name)}
         for alert in self._store.findings.alerts(name):
             if alert.state == "open" and about[alert.finding_id] not in answering:

@@ -13,6 +13,7 @@ from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.run import print_release
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
+from headrace.cli.split import release_end, release_split
 from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, approve, reject, roll back.")
@@ -83,6 +84,10 @@ def rollback(
         print_json({"live": release.id, "project": project})
     else:
         say(f"{release.manifest.subject.ref} answers again (release {release.id}).")
+
+
+app.command("split")(release_split)
+app.command("end")(release_end)
 
 
 @app.command("verify")

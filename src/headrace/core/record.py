@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Arm = Literal["live", "canary", "shadow"]
-"""In which part a release was asked. What a shadow says is recorded and given to nobody."""
+Arm = str
+"""In which part a release was asked: ``live``, ``canary``, ``shadow``, or the name of its arm in an A/B test.
+What a shadow says is recorded and given to nobody."""
+RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
+"""Names that no arm of an A/B test may have."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,14 +183,50 @@ class Rollout:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Share:
+    """One arm of a split: ``name`` is what its answers are recorded under, ``share`` between 0 and 1."""
+
+    name: str
+    release_id: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """An A/B test: releases that share the traffic for as long as a person wants. ``since`` it has had these
+    shares."""
+
+    arms: tuple[Share, ...]
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
-    """Who answers for a project. ``canary_weight`` is a share between 0 and 1."""
+    """Who answers for a project. ``canary_weight`` is a share between 0 and 1.
+
+    While there is a ``split``, its arms answer; the live release is one of them, and nothing is a canary.
+    """
 
     project: str
     live: str
     canary: str | None = None
     canary_weight: float = 0.0
     revision: int = 0
+    split: Split | None = field(default=None, metadata=ADDED)
+
+    @property
+    def arms(self) -> tuple[tuple[str, str], ...]:
+        """Arm and release id of all that the route names: what is live first."""
+        if self.split is not None:
+            named = sorted(self.split.arms, key=lambda arm: arm.release_id != self.live)
+            return tuple((arm.name, arm.release_id) for arm in named)
+        live = (("live", self.live),)
+        return live if self.canary is None else (*live, ("canary", self.canary))
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """Ids of the releases that the route names: what is live first."""
+        return tuple(release_id for _, release_id in self.arms)
 
     @property
     def shadow(self) -> str | None:

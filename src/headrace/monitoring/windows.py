@@ -63,7 +63,8 @@ def closed_windows(project: str, tables: TableStore, window_s: int) -> list[Wind
     """All windows whose end the watermark has passed, oldest first.
 
     A release has a window in which it was live and answered a fair share of the rows. A canary has none,
-    nor a release that came in the last hours of one: a few hours of a week are no sample of the week.
+    nor a release that came in the last hours of one: a few hours of a week are no sample of the week. What
+    is fair is less while an A/B test shares the rows among releases.
     """
     newest, origin = watermark(project, tables), origin_of(project, tables, window_s)
     if newest is None or origin is None:
@@ -75,11 +76,14 @@ def closed_windows(project: str, tables: TableStore, window_s: int) -> list[Wind
           select release_id, arm, cast(floor((epoch(event_time) - ?) / ?) as bigint) as slot from p
         ),
         counted as (
-          select release_id, slot, count(*) filter (arm = 'live') as n,
-                 sum(count(*)) over (partition by slot) as total
+          select release_id, slot, count(*) filter (arm not in ('canary', 'shadow')) as n,
+                 sum(count(*)) over (partition by slot) as total,
+                 sum(cast(bool_or(arm not in ('live', 'canary', 'shadow')) as int)) over (partition by slot)
+                   as n_arms
           from slotted where (slot + 1) * ? + ? <= ? group by release_id, slot
         )
-        select release_id, slot, n from counted where n > 0 and n >= ? * total order by slot, release_id
+        select release_id, slot, n from counted where n > 0 and n >= ? * total / greatest(n_arms, 1)
+        order by slot, release_id
         """,
         {"p": (predictions_table(project), None)},
         [origin_s, window_s, window_s, origin_s, newest.timestamp(), FAIR_SHARE],
@@ -117,7 +121,8 @@ def _begin_of(slot: int, window_s: int, origin: datetime) -> datetime:
 def window_rows(project: str, tables: TableStore, window: Window) -> dict[str, Any]:
     """The window's live rows: ``in_*``, ``out_*`` and the record's own columns."""
     return tables.query(
-        "select * from p where release_id = ? and arm = 'live' and event_time >= ? and event_time < ?",
+        "select * from p where release_id = ? and arm not in ('canary', 'shadow') "
+        "and event_time >= ? and event_time < ?",
         {"p": (predictions_table(project), None)},
         [window.release_id, window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)],
     )

@@ -118,7 +118,7 @@ def begin(store: Store, project: Project, release: Release, at: datetime) -> Rol
     """Record the intent to roll out, then begin; a first release is promoted at once.
 
     Raises:
-        Conflict: another release of the project is rolling out.
+        Conflict: another release of the project is rolling out, or an A/B test shares the traffic.
     """
     try:
         return store.rollouts.get(release.id)
@@ -143,6 +143,11 @@ def begin(store: Store, project: Project, release: Release, at: datetime) -> Rol
     )
     with store.transaction():
         store.rollouts.save(rollout)
+        standing = store.rollouts.route(project.name)  # nobody can begin a test from here on
+        if standing is not None and standing.split is not None:
+            raise Conflict(
+                f"{project.name!r} has an A/B test. End it with 'headrace release end {project.name}'."
+            )
         store.audit.append(
             SYSTEM, "rollout.begin", f"release:{release.id}", {"champion": rollout.champion_id}
         )

@@ -25,7 +25,7 @@ from headrace.core.errors import (
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
-from headrace.core.record import Arm, Failure, Prediction, Unrecorded
+from headrace.core.record import Failure, Prediction, Unrecorded
 from headrace.core.release import Route
 from headrace.serving.distributions import Distributions
 from headrace.serving.inputs import Matrix, Values, count_rows, named
@@ -247,8 +247,7 @@ class Handler:
             Unavailable: a model cannot be loaded.
         """
         route = self._routes.get(project)
-        ids = [name for name in (route.live, route.canary) if name]
-        loaded = [await asyncio.to_thread(self._models.get, name) for name in ids]
+        loaded = [await asyncio.to_thread(self._models.get, name) for name in route.releases]
         if version is None:
             return loaded
         choice = self._named(route, version)
@@ -259,7 +258,7 @@ class Handler:
         found = []
         for route in self._routes.all():
             if self._gatekeeper.allows(principal, "project.read", _resource(route.project)):
-                for release_id in filter(None, (route.live, route.canary)):
+                for release_id in route.releases:
                     ready = self._models.find(release_id) is not None
                     reason = self._models.why_broken(release_id) or "It is loaded when it is asked for."
                     version = self.version(release_id)
@@ -284,7 +283,7 @@ class Handler:
                 "A model is loaded as its release was packaged; parameters cannot change it. Leave them out."
             )
         route = self._routes.get(project)
-        for release_id in filter(None, (route.live, route.canary)):
+        for release_id in route.releases:
             self._models.forgive(release_id)
             await asyncio.to_thread(self._models.get, release_id)
 
@@ -414,17 +413,12 @@ class Handler:
         return self._routes.choose(route, key) if version is None else self._named(route, version)
 
     def _named(self, route: Route, version: str) -> Choice:
-        """The arm that ``version`` names, by release id or by the version of a model in memory."""
-        arms: list[tuple[str | None, Arm]] = [
-            (route.live, "live"),
-            (route.canary, "canary"),
-        ]
+        """The arm that ``version`` names: by release id, the version of a model in memory, or its name in a
+        split."""
         known = []
-        for release_id, arm in arms:
-            if release_id is None:
-                continue
+        for arm, release_id in route.arms:
             loaded = self._models.find(release_id)
-            if version in (release_id, loaded and loaded.version):
+            if version in (release_id, loaded and loaded.version) or (route.split and version == arm):
                 return Choice(release_id, arm)
             known.append(loaded.version if loaded else release_id)
         raise NotFound(

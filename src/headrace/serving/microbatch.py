@@ -110,7 +110,8 @@ class MicroBatches:
 
     def is_fixed(self, project: str) -> bool:
         """Whether all rows of the project go the same way, as long as the routes are of this edition."""
-        return self._routes.get(project).canary is None
+        route = self._routes.get(project)
+        return route.canary is None and route.split is None
 
     @property
     def edition(self) -> object:
@@ -148,7 +149,7 @@ class MicroBatches:
 
     def _choice(self, route: Route) -> Choice:
         """As the ordinary way chooses for whoever names no key: each request is drawn anew."""
-        if route.canary is None or route.canary_weight <= 0.0:
+        if route.split is None and (route.canary is None or route.canary_weight <= 0.0):
             return self._routes.choose(route, "")
         return self._routes.choose(route, new_ids(self._clock.now(), 1)[0])
 

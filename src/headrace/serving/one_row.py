@@ -166,7 +166,7 @@ class _Text:
             id=_ID,
             project=project,
             release_id=loaded.release_id,
-            arm=arm,  # type: ignore[arg-type]
+            arm=arm,
             principal="",
             at=moment,
             event_time=moment,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from math import log1p
 from typing import NamedTuple, Protocol
 
 from headrace.core.errors import NotFound
 from headrace.core.ports import Clock
 from headrace.core.record import Arm
-from headrace.core.release import Route
+from headrace.core.release import Route, Share, Split
 
 
 class Choice(NamedTuple):
@@ -81,18 +82,32 @@ class RouteTable:
 
     def release_ids(self) -> set[str]:
         """Every release that some route names."""
-        return {name for route in self._routes.values() for name in (route.live, route.canary) if name}
+        return {name for route in self._routes.values() for name in route.releases}
 
     def choose(self, route: Route, key: str) -> Choice:
         """The release that answers ``key``: always the same one while the route stands.
 
-        A key's place in [0, 1) does not depend on the route, so a growing canary only gains keys.
+        A key's place in [0, 1) does not depend on the route, so a growing canary only gains keys, as does
+        an arm of a split.
         """
         if route.canary is None or route.canary_weight <= 0.0:
+            if route.split is not None:
+                arm = arm_of(route.split, key)
+                return Choice(arm.release_id, arm.name)
             return Choice(route.live, "live", route.shadow)
         if place(route.project, key) < route.canary_weight:
             return Choice(route.canary, "canary")
         return Choice(route.live, "live")
+
+
+def arm_of(split: Split, key: str) -> Share:
+    """The arm that answers ``key``: a key only moves to an arm whose part of the whole has grown.
+
+    Weighted rendezvous hashing: each arm draws an exponential time with its share as the rate, and the
+    earliest answers (C. Schindelhauer, G. Schomaker, "Weighted distributed hash tables", SPAA 2005). Arms
+    draw by release, so that another name or order moves nobody.
+    """
+    return min(split.arms, key=lambda arm: (-log1p(-place(arm.release_id, key)) / arm.share, arm.release_id))
 
 
 def place(project: str, key: str) -> float:

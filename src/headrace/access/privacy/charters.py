@@ -79,10 +79,10 @@ class Charters:
         return list(waiting(said, in_force(said, [terms_of(held)])))
 
     def approved(self, name: str) -> list[Terms]:
-        """The terms of what answers: of a release on trial, if there is one, then of the live one."""
+        """The terms of what answers: of releases on trial, if there are any, then of the live one."""
         route = self._rollouts.route(name)
-        answering = () if route is None else (route.canary, route.live)
-        found = (self._releases.get(release_id).manifest.terms for release_id in answering if release_id)
+        answering = () if route is None else reversed(route.releases)
+        found = (self._releases.get(release_id).manifest.terms for release_id in answering)
         return [terms for terms in found if terms is not None]
 
 

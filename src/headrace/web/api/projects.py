@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.app import reading
 from headrace.app.active import Active, active
 from headrace.app.operations import roll_back
+from headrace.app.splitting import SplitReport, Wanted, end_split, split, split_report
 from headrace.core.project import Project
-from headrace.web.api.request import Me, Name, Server
+from headrace.web.api.request import Me, Name, Server, Text
 
 router = APIRouter(tags=["projects"])
 
@@ -21,6 +24,24 @@ class Live:
 
     project: str
     live: str
+
+
+class Arm(BaseModel):
+    """One arm of an A/B test."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Text = Field(max_length=80, description="A model version such as 2, or a release.")
+    share: float = Field(gt=0, lt=1, description="Its part of the traffic; all add up to 1.")
+    name: Text | None = Field(None, max_length=20, description="Recorded with its answers; v2 for version 2.")
+
+
+class Shares(BaseModel):
+    """The arms of an A/B test; the live release is one of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    arms: list[Arm] = Field(min_length=2, max_length=20)
 
 
 @router.get("/projects")
@@ -45,6 +66,32 @@ def show_project(project: Name, server: Server, me: Me) -> reading.ProjectReport
 def rollback(project: Name, server: Server, me: Me) -> Live:
     """Stop the rollout under way, else give the traffic back to the release before."""
     return Live(project=project, live=roll_back(server.app, server.work, me, project).id)
+
+
+@router.get("/projects/{project}/split")
+def show_split(project: Name, server: Server, me: Me) -> SplitReport:
+    """The A/B test under way: its arms, and how their losses compare."""
+    return split_report(server.app, me, project)
+
+
+@router.put("/projects/{project}/split")
+def begin_split(project: Name, server: Server, me: Me, body: Shares) -> SplitReport:
+    """Begin an A/B test, or give the one that stands other shares."""
+    wanted = [Wanted(version=one.version, share=one.share, name=one.name) for one in body.arms]
+    return split(server.app, me, project, wanted)
+
+
+@router.delete("/projects/{project}/split")
+def finish_split(
+    project: Name,
+    server: Server,
+    me: Me,
+    keep: Annotated[
+        str | None, Query(max_length=80, description="Arm, version or release that gets all traffic.")
+    ] = None,
+) -> Live:
+    """End the A/B test: the release that is kept answers alone; the live one unless another is named."""
+    return Live(project=project, live=end_split(server.app, me, project, keep).id)
 
 
 @router.get("/projects/{project}/predictions/count")
