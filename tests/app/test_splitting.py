@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.app.active import active
+from headrace.app.deliver import TICK
 from headrace.app.operations import roll_back
 from headrace.app.splitting import Wanted, end_split, split, split_report
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from headrace.core.record import Prediction
 from headrace.monitoring.ingest import prediction_rows, predictions_table
-from headrace.monitoring.windows import FAIR_SHARE, closed_windows, origin_of, watermark, window_of
+from headrace.monitoring.windows import (
+    FAIR_SHARE,
+    closed_windows,
+    origin_of,
+    watermark,
+    window_of,
+    window_rows,
+)
 from headrace.store.tables import DeltaTables
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,6 +99,20 @@ def test_the_first_and_the_last_moment_have_a_window(tmp_path: Path, edge: datet
     tables.append(predictions_table("cars"), prediction_rows(answers, frozenset({"year"})))
     closed = closed_windows("cars", tables, 7 * 24 * HOUR_S)
     assert [window.start for window in closed] == ([start] if edge < START else [])
+
+
+def test_each_arm_of_a_split_has_its_windows(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    rows = [
+        replace(prediction(100 * n + i, i, release=f"r{n}"), arm=f"v{n}")
+        for n, count in ((1, 35), (2, 12), (3, 3))
+        for i in range(count)
+    ]
+    later = prediction(999, 61)
+    tables.append(predictions_table("cars"), prediction_rows([*rows, later], frozenset({"year"})))
+    windows = closed_windows("cars", tables, HOUR_S)
+    assert [(w.release_id, w.n_rows) for w in windows] == [("r1", 35), ("r2", 12)], "3 of 50 rows are too few"
+    assert len(window_rows("cars", tables, windows[1])["arm"]) == 12
 
 
 def test_nothing_answered_means_no_window(tmp_path: Path) -> None:

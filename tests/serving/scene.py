@@ -16,7 +16,7 @@ from headrace.core.identity import Principal
 from headrace.core.ports import Columns
 from headrace.core.project import Column
 from headrace.core.record import Failure, Prediction
-from headrace.core.release import Rollout, Route
+from headrace.core.release import Rollout, Route, Share, Split
 from headrace.data.encoding import Encoding
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.distributions import Distributions, Reference
@@ -237,6 +237,16 @@ class Scene:
 
     def weigh(self, weight: float) -> None:
         self.rollouts.set_route(Route(project="cars", live="r1", canary="r2", canary_weight=weight))
+        self.refresh()
+
+    def split(self, share: float) -> None:
+        """Let ``r2`` answer ``share`` of the traffic as the arm ``b`` of an A/B test, ``r1`` the rest."""
+        arms = (
+            Share(name="a", release_id="r1", share=1 - share),
+            Share(name="b", release_id="r2", share=share),
+        )
+        split = Split(arms=arms, since=self.clock.now())
+        self.rollouts.set_route(Route(project="cars", live="r1", split=split))
         self.refresh()
 
     def predictions(self) -> list[Prediction]:

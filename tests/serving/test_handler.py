@@ -124,6 +124,29 @@ def test_preparing_and_inferring_are_timed_apart(stage: Stage) -> None:
     assert (answer.prepare_ms, answer.infer_ms) == (0.0, 250.0)
 
 
+@pytest.mark.requirement("DEP-03")
+def test_arms_of_a_split_answer_under_their_names_and_keep_their_callers(stage: Stage) -> None:
+    scene = stage(canary=StubModel(bias=100.0))
+    scene.split(0.5)
+    first = {f"customer-{i}": _predict(scene, key=f"customer-{i}") for i in range(60)}
+    assert 10 < sum(answer.arm == "b" for answer in first.values()) < 50
+    scene.split(0.9)
+    for key, answer in first.items():
+        again = _predict(scene, key=key)
+        assert again.outputs == {"predict": [112.5 if again.arm == "b" else 12.5]}
+        assert answer.arm == "a" or again.arm == "b", "the arm that grew loses nobody"
+    assert [_predict(scene, version=name).release_id for name in ("a", "b", "1", "2")] == [
+        "r1",
+        "r2",
+        "r1",
+        "r2",
+    ]
+    recorded = {(one.arm, one.release_id) for one in scene.predictions()}
+    assert recorded == {("a", "r1"), ("b", "r2")}
+    with pytest.raises(NotFound, match="Versions that do: 1, 2"):
+        _predict(scene, version="canary")
+
+
 @pytest.mark.requirement("DEP-02")
 def test_the_canary_answers_its_share_and_keeps_its_callers(stage: Stage) -> None:
     scene = stage(canary=StubModel(bias=100.0))

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.errors import NotFound, Unavailable
-from headrace.core.release import Route
-from headrace.serving.routes import Choice, RouteTable, place
+from headrace.core.release import Route, Share, Split
+from headrace.serving.routes import Choice, RouteTable, arm_of, place
+from headrace.testing import START
 from headrace.testing.clock import FakeClock
 from tests.serving.scene import MemoryRollouts
 
@@ -93,3 +94,48 @@ def test_routes_stand_while_the_store_cannot_be_read() -> None:
     with pytest.raises(Unavailable):
         table.refresh()
     assert table.get("cars").live == "old"
+
+
+_SHARES = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
+
+
+def _split(*shares: float) -> Split:
+    arms = [Share(name=f"v{i}", release_id=f"r{i}", share=share) for i, share in enumerate(shares)]
+    return Split(arms=tuple(arms), since=START)
+
+
+@pytest.mark.requirement("DEP-03")
+@given(key=_KEYS, before=_SHARES, arm=st.integers(0, 2), factor=st.floats(1.0, 50.0))
+def test_an_arm_that_grows_only_gains_keys(key: str, before: list[float], arm: int, factor: float) -> None:
+    after = [share * factor if i == arm else share for i, share in enumerate(before)]
+    was, now = arm_of(_split(*before), key), arm_of(_split(*after), key)
+    assert now.release_id in (was.release_id, f"r{arm}")
+
+
+@given(key=_KEYS, shares=_SHARES)
+def test_neither_name_nor_order_of_the_arms_moves_a_key(key: str, shares: list[float]) -> None:
+    split = _split(*shares)
+    turned = Split(
+        arms=tuple(
+            Share(name=f"x{a.name}", release_id=a.release_id, share=a.share) for a in split.arms[::-1]
+        ),
+        since=START,
+    )
+    assert arm_of(split, key).release_id == arm_of(turned, key).release_id
+
+
+@pytest.mark.requirement("DEP-03")
+def test_each_arm_gets_its_share_under_its_name() -> None:
+    table = _table()
+    shares = (0.5, 0.3, 0.2)
+    route = Route(project="cars", live="r0", split=_split(*shares))
+    n_keys = 20_000
+    chosen = [table.choose(route, f"customer-{i}") for i in range(n_keys)]
+    for i, share in enumerate(shares):
+        found = chosen.count(Choice(f"r{i}", f"v{i}")) / n_keys
+        assert abs(found - share) < 5 * (share * (1 - share) / n_keys) ** 0.5
+    assert _table(route).release_ids() == {"r0", "r1", "r2"}
+
+
+def test_arms_of_a_split_never_move_between_versions_of_headrace() -> None:
+    assert "".join(arm_of(_split(0.5, 0.5), str(i)).release_id[1] for i in range(16)) == "1001001000110011"

@@ -65,6 +65,28 @@ def test_one_call_stops_a_rollout_and_the_next_restores_the_release_before(own_s
     assert "no earlier one" in first_release.json()["detail"]
 
 
+@pytest.mark.requirement("DEP-03")
+def test_an_ab_test_is_begun_read_and_ended_by_whoever_may_approve(own_site: Site) -> None:
+    site, path = own_site, "/api/v1/projects/flight-delay/split"
+    arms = {"arms": [{"version": "2", "share": 0.5}, {"version": "1", "share": 0.5, "name": "before"}]}
+    assert site.get(path).status_code == 404
+    refused = site.ask("PUT", path, json=arms)
+    assert (refused.status_code, "release.approve" in refused.text) == (403, True)
+    begun = site.ask("PUT", path, by=VALIDATOR, json=arms)
+    assert begun.status_code == 200, begun.text
+    assert [(a["name"], a["share"], a["conclusion"]) for a in begun.json()["arms"]] == [
+        ("v2", 0.5, None),
+        ("before", 0.5, "undecided"),
+    ]
+    assert site.get(path).json() == begun.json()
+    route = site.get("/api/v1/projects/flight-delay").json()["route"]
+    assert [arm["name"] for arm in route["split"]["arms"]] == ["v2", "before"]
+    assert site.ask("DELETE", path).status_code == 403
+    ended = site.ask("DELETE", f"{path}?keep=before", by=VALIDATOR)
+    assert ended.json()["live"] != site.seeded.live
+    assert site.get(f"/api/v1/releases/{site.seeded.live}").json()["release"]["state"] == "superseded"
+
+
 def test_an_identity_that_is_no_longer_known_is_401(own_site: Site) -> None:
     site = own_site
     token = site.app.tokens.issue(site.app.identities.add("guest", ["viewer"], actor=AUTHOR))

@@ -429,6 +429,26 @@ def test_a_canary_gets_its_share_of_rows_without_a_key(tmp_path: Path) -> None:
         assert prediction.outputs["predict"] == [112.5 if prediction.arm == "canary" else 12.5]
 
 
+@pytest.mark.requirement("DEP-03")
+def test_a_split_that_begins_and_ends_between_rows_of_a_connection_loses_none(tmp_path: Path) -> None:
+    with serving(tmp_path) as live:
+        live.scene.shelf.models["r2"] = StubModel(bias=100.0)
+        answers = []
+        with closing(live.connect()) as link:
+            weigh, split = live.scene.weigh, live.scene.split
+            for turn, share in ((weigh, 0.0), (split, 0.5), (weigh, 0.0)):
+                turn(share)
+                link.sendall(live.request() * 40)
+                answers.append(read_answers(link, 40))
+    assert {status for part in answers for status, _, _ in part} == {200}
+    arms = [{answer["parameters"]["arm"] for _, _, answer in part} for part in answers]
+    assert arms == [{"live"}, {"a", "b"}, {"live"}]
+    recorded = live.scene.predictions()
+    assert len(recorded) == 120
+    for prediction in recorded:
+        assert prediction.outputs["predict"] == [112.5 if prediction.arm == "b" else 12.5]
+
+
 def test_what_may_not_be_written_down_is_not(tmp_path: Path) -> None:
     with serving(tmp_path) as live:
         privacy = replace(live.scene.project.privacy, fields={"model": "drop", "mileage": "mask"})

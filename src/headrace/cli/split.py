@@ -68,9 +68,12 @@ def parse_share(text: str) -> Wanted:
     arm, _, share = text.rpartition("=")
     name, _, version = arm.rpartition(":")
     try:
-        return Wanted(version=version, share=float(share), name=name or None)
-    except ValueError as error:
-        raise InvalidInput(f"{text!r} is no share. Expected VERSION=SHARE, such as 2=0.5.") from error
+        part = float(share)
+    except ValueError:
+        part = 0.0
+    if not version or not part:
+        raise InvalidInput(f"{text!r} is no share. Expected VERSION=SHARE, such as 2=0.5.")
+    return Wanted(version=version, share=part, name=name or None)
 
 
 def print_split(report: SplitReport) -> None:
