@@ -30,6 +30,7 @@ class Active:
         share_percent: of the requests, as the route stands.
         mlflow_version, mlflow_alias: where MLflow has it; the alias follows what production answers by.
         since: when its rollout got to where it is.
+        open_alerts: how many alerts about it ask for action.
         approved_by: who let it through; ``policy:automatic`` where the project leaves that to the gates.
     """
 
@@ -42,6 +43,7 @@ class Active:
     mlflow_alias: str | None
     since: datetime | None
     approved_by: list[str]
+    open_alerts: int
 
 
 def active(app: App, me: Principal) -> list[Active]:
@@ -132,8 +134,15 @@ def _active(app: App, project: str, environment: Environment, release_id: str, s
         mlflow_version=number,
         mlflow_alias=ALIAS if number is not None and environment == "production" else None,
         since=_since(app, release_id),
+        open_alerts=_open_alerts(app, project, release_id),
         approved_by=[one.approver for one in approvals if one.decision == "approved"],
     )
+
+
+def _open_alerts(app: App, project: str, release_id: str) -> int:
+    about = {finding.id for finding in app.store.findings.list(project) if finding.release_id == release_id}
+    alerts = app.store.findings.alerts(project)
+    return sum(alert.state != "closed" and alert.finding_id in about for alert in alerts)
 
 
 def _since(app: App, release_id: str) -> datetime | None:

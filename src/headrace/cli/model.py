@@ -55,14 +55,14 @@ def list_models(project: Project, as_name: As = None, as_json: Json = False) -> 
 
 @app.command("active")
 def show_active(as_name: As = None, as_json: Json = False) -> None:
-    """Which version is active in each environment, since when and by whose word."""
+    """Which version is active in each environment, since when, by whose word, with how many open alerts."""
     with session(as_name) as s:
         found = active(s.app, s.me)
     if as_json:
         print_json(found)
         return
     print_table(
-        ("PROJECT", "ENVIRONMENT", "VERSION", "SHARE", "IN MLFLOW", "SINCE", "APPROVED BY"),
+        ("PROJECT", "ENVIRONMENT", "VERSION", "SHARE", "IN MLFLOW", "SINCE", "ALERTS", "APPROVED BY"),
         [
             (
                 a.project,
@@ -71,6 +71,7 @@ def show_active(as_name: As = None, as_json: Json = False) -> None:
                 f"{a.share_percent:.0f} %",
                 f"{a.mlflow_version or '-'}{f' @{a.mlflow_alias}' if a.mlflow_alias else ''}",
                 "" if a.since is None else f"{a.since:%Y-%m-%d %H:%M}",
+                a.open_alerts or "",
                 ", ".join(a.approved_by),
             )
             for a in found

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
+from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
 from headrace.app.reading import quorum, release_report, releases
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
+from headrace.cli.many import is_one, print_many, selected
 from headrace.cli.run import print_release
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
 from headrace.cli.split import release_end, release_split
@@ -18,6 +20,8 @@ from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, approve, reject, roll back.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, or its first letters.")]
+Everything = Annotated[bool, typer.Option("--all", help="All that you may see.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 
 
@@ -53,15 +57,29 @@ def show(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
 
 @app.command("approve")
 def approve(
-    release_id: Id,
+    releases_: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID...", help="Releases, or patterns of projects such as 'cars-*'."),
+    ] = None,
     comment: Comment = "",
+    everything: Everything = False,
+    dry_run: DryRun = False,
     code: Code = None,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
-    """Approve a waiting release; never one's own. A high risk takes a second factor."""
+    """Approve waiting releases; never one's own. A high risk takes a second factor.
+
+    What a pattern or --all selects is approved only where every gate has passed.
+    """
+    names = selected(releases_, everything=everything)
     with session(as_name, code) as s:
-        _decide(s, release_id, "approved", comment, as_json)
+        if is_one(names) and not dry_run:
+            _decide(s, names[0], "approved", comment, as_json)
+            return
+        with launch(s.app) as work:
+            done = approve_many(s.app, work, s.me, names, comment, dry_run=dry_run)
+    print_many(done, as_json=as_json)
 
 
 @app.command("reject")
@@ -73,12 +91,22 @@ def reject(release_id: Id, comment: Comment = "", as_name: As = None, as_json: J
 
 @app.command("rollback")
 def rollback(
-    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    projects: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PROJECT...", help="Names, or patterns such as 'cars-*'."),
+    ] = None,
+    everything: Everything = False,
+    dry_run: DryRun = False,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
-    """Give the traffic back to the release before, or stop a rollout that is under way."""
+    """Give the traffic back to the release before, or stop a rollout or A/B test that is under way."""
+    names = selected(projects, everything=everything)
     with session(as_name) as s, launch(s.app) as work:
+        if not is_one(names) or dry_run:
+            print_many(roll_back_many(s.app, work, s.me, names, dry_run=dry_run), as_json=as_json)
+            return
+        project = names[0]
         release = roll_back(s.app, work, s.me, project)
     if as_json:
         print_json({"live": release.id, "project": project})
