@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from headrace.checks.sequential import AlwaysValid
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.release import Release, Share
 from headrace.monitoring.ingest import prediction_rows, predictions_table
@@ -189,6 +190,24 @@ def test_arms_are_compared_on_what_each_answered_itself(make: Make) -> None:
     scene.wait(timedelta(minutes=1))
     _split(scene, new, old)
     assert splitting.compare(scene.store, scene.project, scene.route(), _no_classes)[0].answered == 0
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.0, 0), (4.0, 100)])
+def test_looking_at_every_turn_fools_nobody_and_a_real_difference_is_found(gap: float, expected: int) -> None:
+    random = np.random.default_rng(11)
+    n_tests, wrong, told = 100, 0, 0
+    for _ in range(n_tests):
+        arm, live = AlwaysValid(alpha=0.025), AlwaysValid(alpha=0.025)
+        intervals = []
+        for _ in range(20):
+            arm.update(np.abs(random.normal(0, 10, 40)) + gap)
+            live.update(np.abs(random.normal(0, 10, 40)))
+            intervals.append(splitting.difference_of(arm, live))
+        seen = [one for one in intervals if one is not None]
+        wrong += any(not low <= gap <= high for low, high in seen)
+        told += any(not low <= 0 <= high for low, high in seen)
+    assert wrong <= 0.05 * n_tests, "at any of 20 looks"
+    assert abs(told - expected) <= 0.05 * n_tests
 
 
 def test_a_loss_that_cannot_be_measured_decides_nothing(make: Make) -> None:

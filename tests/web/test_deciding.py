@@ -81,6 +81,9 @@ def test_an_ab_test_is_begun_read_and_ended_by_whoever_may_approve(own_site: Sit
     assert site.get(path).json() == begun.json()
     route = site.get("/api/v1/projects/flight-delay").json()["route"]
     assert [arm["name"] for arm in route["split"]["arms"]] == ["v2", "before"]
+    page = site.page("/projects/flight-delay").text
+    assert "A/B test since" in page
+    assert "End the A/B test" in page
     assert site.ask("DELETE", path).status_code == 403
     ended = site.ask("DELETE", f"{path}?keep=before", by=VALIDATOR)
     assert ended.json()["live"] != site.seeded.live

@@ -207,19 +207,18 @@ def compare(
     metric = project.gates.model.metric
     arms = sorted(route.split.arms, key=lambda arm: arm.release_id != route.live)
     found: list[ArmReport] = []
-    reference: tuple[float, float] | None = None
+    reference: AlwaysValid | None = None
     for arm in arms:
         losses = _losses(store, project, arm, route.split.since, classes_of(arm.release_id))
         n_labels, losses = losses.size, losses[np.isfinite(losses)]
         sequence = AlwaysValid(alpha=(1 - confidence) / 2)
         sequence.update(losses)
-        own = sequence.interval() if n_labels == losses.size else None
-        mine = None if own is None else (float(own.low), float(own.high))
+        own = sequence if n_labels == losses.size else None
         is_live = arm.release_id == route.live
-        reference = mine if is_live else reference
+        reference = own if is_live else reference
         difference = None
-        if not is_live and mine is not None and reference is not None:
-            difference = (mine[0] - reference[1], mine[1] - reference[0])
+        if not is_live and own is not None and reference is not None:
+            difference = difference_of(own, reference)
         found.append(
             ArmReport(
                 name=arm.name,
@@ -236,6 +235,14 @@ def compare(
             )
         )
     return found
+
+
+def difference_of(arm: AlwaysValid, live: AlwaysValid) -> tuple[float, float] | None:
+    """How much larger the mean of ``arm`` is than ``live``'s, at both levels; None before both tell."""
+    mine, other = arm.interval(), live.interval()
+    if mine is None or other is None:
+        return None
+    return float(mine.low - other.high), float(mine.high - other.low)
 
 
 def _conclusion(difference: tuple[float, float] | None) -> Literal["better", "worse", "undecided"]:

@@ -97,6 +97,11 @@ def _roll_out(facts: Facts) -> Stage:
     if newest is None or newest.state not in _PAST_APPROVAL:
         return Stage("roll out", "next", "elsewhere" if _elsewhere(facts) else "")
     if newest.state in ("approved", "rolling_out"):
+        if route is not None and route.split is not None:
+            arm = next((arm for arm in route.split.arms if arm.release_id == newest.id), None)
+            return Stage(
+                "roll out", "now", f"{arm.name} at {percent(arm.share)}" if arm else "waits for a test"
+            )
         if route is None or route.canary != newest.id:
             return Stage("roll out", "now", "canary at 0 %")
         detail = "shadow" if route.shadow else f"canary at {percent(route.canary_weight)}"

@@ -157,6 +157,7 @@ def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
     name = report.project.name
     resource = f"project:{name}"
     stops = report.rollout is not None and report.rollout.state in ("pending", "canary")
+    stops = stops or (report.route is not None and report.route.split is not None)
     before = None if report.live is None else _before(app, me, report.live)
     champion = None if before is None else before.champion_id
     possible = stops or champion is not None
