@@ -181,7 +181,9 @@ def test_arms_are_compared_on_what_each_answered_itself(make: Make) -> None:
     ]
     _answered(scene, "a", new, scene.random.normal(0, 1, 300))
     _answered(scene, "b", old, scene.random.normal(0, 6, 200))
+    scene.failed(old, 3)
     live, other = splitting.compare(scene.store, scene.project, route, _no_classes)
+    assert (live.failed, other.failed) == (0, 3)
     assert (live.name, live.answered, live.n_labels, live.difference) == ("a", 300, 300, None)
     assert (other.name, other.answered, other.n_labels, other.conclusion) == ("b", 200, 200, "worse")
     assert other.difference is not None

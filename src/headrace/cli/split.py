@@ -83,8 +83,7 @@ def print_split(report: SplitReport) -> None:
     for arm in report.arms:
         difference = arm.difference and f"[{arm.difference[0]:.4g}, {arm.difference[1]:.4g}]"
         loss = None if arm.loss is None else f"{arm.loss:.4g} {arm.metric}"
-        counts = (f"{arm.share:.0%}", arm.answered, arm.n_labels)
+        counts = (f"{arm.share:.0%}", arm.answered, arm.failed, arm.n_labels)
         rows.append((arm.name, arm.release_id, *counts, loss, difference, arm.conclusion or "(live)"))
-    print_table(
-        ("ARM", "RELEASE", "SHARE", "ANSWERED", "LABELS", "LOSS", "AGAINST LIVE", ""), rows, empty="No arm."
-    )
+    heads = ("ARM", "RELEASE", "SHARE", "ANSWERED", "FAILED", "LABELS", "LOSS", "AGAINST LIVE", "")
+    print_table(heads, rows, empty="No arm.")

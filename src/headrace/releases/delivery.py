@@ -212,19 +212,23 @@ def traffic(store: Store, rollout: Rollout) -> Traffic:
             [rollout.release_id, rollout.step_started_at.replace(tzinfo=None)],
         )
         answered += int(rows["n"][0])
+    failed = count_failures(store, rollout.project, rollout.release_id, rollout.step_started_at)
+    return Traffic(answered, failed)
+
+
+def count_failures(store: Store, project: str, release_id: str, since: datetime) -> int:
+    """Requests that a release could not answer since then, from the durable record."""
     failed = 0
-    stream = f"{rollout.project}/failures"
+    stream = f"{project}/failures"
     for segment in store.events.segments(stream):
         offset = 0
         while offset < segment.size_bytes:
             records, offset = store.events.read(stream, segment.name, offset, _FAILURES)
             failures = [decode_failure(record) for record in records]
-            failed += sum(
-                f.release_id == rollout.release_id and f.at >= rollout.step_started_at for f in failures
-            )
+            failed += sum(f.release_id == release_id and f.at >= since for f in failures)
             if not records:
                 break
-    return Traffic(answered, failed)
+    return failed
 
 
 def observe(store: Store, project: Project, rollout: Rollout, load: LoadScorer) -> Observation:

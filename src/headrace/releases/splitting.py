@@ -171,7 +171,7 @@ class ArmReport:
     """How one arm does, by what it answered itself since the split has these shares.
 
     Attributes:
-        answered: requests.
+        answered, failed: requests, and those that it could not answer: they have no loss.
         n_labels: its rows whose truth is known; ``loss`` is their mean loss by the project's metric.
         unmeasured: rows of them of which no loss can be measured; no difference is told while there are any.
         difference: its mean loss minus the live arm's, an interval that holds at every look at
@@ -183,6 +183,7 @@ class ArmReport:
     release_id: str
     share: float
     answered: int
+    failed: int
     n_labels: int
     unmeasured: int
     loss: float | None
@@ -225,6 +226,7 @@ def compare(
                 release_id=arm.release_id,
                 share=arm.share,
                 answered=_answered(store, project.name, arm, route.split.since),
+                failed=delivery.count_failures(store, project.name, arm.release_id, route.split.since),
                 n_labels=n_labels,
                 unmeasured=n_labels - losses.size,
                 loss=float(losses.mean()) if losses.size else None,
