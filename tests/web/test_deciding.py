@@ -216,4 +216,4 @@ def test_a_release_says_what_approving_it_would_loosen(own_site: Site) -> None:
     ]
     page = own_site.page(f"/releases/{release.id}", by=VALIDATOR).text
     assert "Approving it loosens what is kept" in page
-    assert "<code>privacy.retention_days</code>: 365; 1 holds now" in page
+    assert "<code>privacy.retention_days</code>: from 1 to <strong>365</strong>" in page
