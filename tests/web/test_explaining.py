@@ -21,7 +21,7 @@ from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.ids import new_id
 from headrace.store.records import decode_prediction
 from headrace.web.server import build_server
-from tests.app.small import AUTHOR, INPUTS, Small, cars
+from tests.app.small import AUTHOR, INPUTS, Site, Small, cars
 from tests.app.small import site as small_site
 from tests.web.memory_client import MemoryClient, in_memory
 
@@ -35,6 +35,7 @@ class Asked:
     """A server with one live project."""
 
     app: App
+    site: Site
     project: Small
     client: MemoryClient
 
@@ -58,7 +59,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
         project = made.project("open", LINEAR)
         assert project.released().state == "live"
         with in_memory(build_server(made.app, made.work)) as client:
-            yield Asked(app=made.app, project=project, client=client)
+            yield Asked(app=made.app, site=made, project=project, client=client)
 
 
 @pytest.mark.requirement("SRV-09")
@@ -166,6 +167,15 @@ def test_an_input_that_is_not_recorded_is_explained_with_the_answer_only(private
     refused = private.explained("open", answer["id"])
     assert refused.status_code == 409
     assert "'mileage' is not recorded as it came" in refused.json()["detail"]
+
+
+def test_a_loosening_that_waits_for_approval_does_not_count(asked: Asked) -> None:
+    masked = (DROPPED[0], DROPPED[1].replace("mileage: drop", "diesel: mask"))
+    project = asked.site.project("held", LINEAR, masked)
+    assert project.released().state == "live"
+    declare(project.app, project.me, project.write(LINEAR).folder)
+    refused = asked.explained("held", asked.predict("held").json()["id"])
+    assert refused.status_code == 409, "otherwise it would be explained as if it had been asked about nothing"
 
 
 @pytest.mark.requirement("SRV-09")

@@ -27,7 +27,10 @@ def recorded_inputs(
         Conflict: an input was not recorded as it came, so that no answer can be computed again.
         InvalidInput: the record has no such input.
     """
-    altered = sorted({one.name for one in inputs} & set(altered_inputs(app.store.projects.get(project))))
+    # By the rules that answers are recorded under: a loosening that is declared may wait for approval.
+    altered = sorted(
+        {one.name for one in inputs} & set(altered_inputs(app.access.charters.in_force(project)))
+    )
     if altered:
         raise Conflict(
             f"Input {altered[0]!r} is not recorded as it came (privacy.fields), so that no answer can be "
