@@ -17,7 +17,7 @@ def test_a_model_elsewhere_is_attached_and_its_log_imported(
     monkeypatch.chdir("cars")
     charter = Path("headrace.yaml")
     text = re.sub(r"basis: .*", "basis: not_personal", charter.read_text())
-    charter.write_text(re.sub(r"(name: prediction.*?role: )numeric", r"\1ignored", text, flags=re.DOTALL))
+    charter.write_text(re.sub(r'(name: "prediction".*?role: )numeric', r"\1ignored", text, flags=re.DOTALL))
     given = ("--version", "v7", "--reference", "../log.csv")
     refused = cli("model", "attach", *given)
     assert (refused.code, "--statement" in refused.error) == (2, True)

@@ -20,7 +20,7 @@ from headrace.cli.main import app as command_line
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.ids import new_id
 from headrace.store.records import decode_prediction
-from headrace.web.server import build_server
+from headrace.web.server import Server, build_server
 from tests.app.small import AUTHOR, INPUTS, Site, Small, cars
 from tests.app.small import site as small_site
 from tests.web.memory_client import MemoryClient, in_memory
@@ -37,6 +37,7 @@ class Asked:
     app: App
     site: Site
     project: Small
+    server: Server
     client: MemoryClient
 
     def ask(self, method: str, path: str, *, by: str = AUTHOR, **more: Any) -> httpx.Response:
@@ -58,8 +59,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     with small_site(tmp_path_factory.mktemp("explaining")) as made:
         project = made.project("open", LINEAR)
         assert project.released().state == "live"
-        with in_memory(build_server(made.app, made.work)) as client:
-            yield Asked(app=made.app, site=made, project=project, client=client)
+        server = build_server(made.app, made.work)
+        with in_memory(server) as client:
+            yield Asked(app=made.app, site=made, project=project, server=server, client=client)
 
 
 @pytest.mark.requirement("SRV-09")
@@ -174,6 +176,7 @@ def test_a_loosening_that_waits_for_approval_does_not_count(asked: Asked) -> Non
     project = asked.site.project("held", LINEAR, masked)
     assert project.released().state == "live"
     declare(project.app, project.me, project.write(LINEAR).folder)
+    asked.server.parts.routes.refresh()
     refused = asked.explained("held", asked.predict("held").json()["id"])
     assert refused.status_code == 409, "otherwise it would be explained as if it had been asked about nothing"
 
