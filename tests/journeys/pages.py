@@ -32,7 +32,7 @@ _LOOSE = re.compile(
     r"|(?P<space>\s+)"
 )
 
-_PROGRESS = re.compile(r"^[a-z][\w ]* \.\.\.\n", re.MULTILINE)
+_PROGRESS = re.compile(r"^(?:[a-z][\w ]* \.\.\.|scoring: [\d,]+ of [\d,]+ rows)\n", re.MULTILINE)
 """A step that has begun: a terminal shows a bar in its place, which is gone afterwards."""
 
 
