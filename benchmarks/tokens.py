@@ -31,6 +31,7 @@ from headrace.access.policy import CedarPolicy
 from headrace.core.clock import SystemClock
 from headrace.core.identity import Principal
 from headrace.core.settings import read_settings
+from headrace.serving.process import settle
 from headrace.store import open_store
 
 BAR_US = 60.0
@@ -83,6 +84,7 @@ def run(n_rounds: int, n_tokens: int) -> dict[str, Cost]:
     signature, public = key.sign(message), key.public_key()
     sodium = VerifyKey(public.public_bytes_raw())
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as (issuing, access, principal):
+        settle()  # as the server does once it has started
         for _ in range(n_rounds):
             texts = [issuing.tokens.issue(principal) for _ in range(n_tokens)]
             headers = [f"Bearer {text}" for text in texts]
