@@ -10,7 +10,8 @@ import pytest
 from headrace.app.active import active
 from headrace.app.many import ALL, approve_many, roll_back_many
 from headrace.core.errors import NotFound
-from headrace.testing.factories import make_project
+from headrace.core.ids import new_id
+from headrace.testing.factories import make_project, make_verdict
 from tests.web.conftest import Site, serving
 from tests.web.making import AUTHOR, VALIDATOR, add_release, add_verdicts, go_live
 from tests.web.seed import BY_HAND
@@ -69,7 +70,7 @@ def test_a_pattern_selects_and_nobody_does_by_it_what_they_may_not(fleet: Site) 
 
 
 @pytest.mark.requirement("DEP-12")
-def test_many_are_approved_never_ones_own_and_never_in_doubt(fleet: Site) -> None:
+def test_many_are_approved_never_ones_own(fleet: Site) -> None:
     grace, me = (fleet.app.identities.resolve(name) for name in (VALIDATOR, AUTHOR))
     store, waiting = fleet.app.store, fleet.seeded.waiting
 
@@ -86,3 +87,15 @@ def test_many_are_approved_never_ones_own_and_never_in_doubt(fleet: Site) -> Non
     assert approve()[0]
     assert store.releases.get(waiting).state == "rolling_out"
     assert [(a.approver, a.comment) for a in store.evidence.approvals(waiting)] == [(VALIDATOR, "together")]
+
+
+def test_what_is_in_doubt_is_approved_by_its_id_alone(fleet: Site) -> None:
+    grace, waiting = fleet.app.identities.resolve(VALIDATOR), fleet.seeded.waiting
+    now = fleet.app.clock.now()
+    doubt = make_verdict(id=new_id(now), subject_id=waiting, gate="champion", outcome="inconclusive", at=now)
+    fleet.app.store.evidence.add_verdict(doubt)
+    (refused,) = approve_many(fleet.app, fleet.work, grace, ["flight-*"], "together")
+    assert (refused.done, "a gate is inconclusive" in refused.said) == (False, True)
+    assert fleet.app.store.releases.get(waiting).state == "waiting"
+    (named,) = approve_many(fleet.app, fleet.work, grace, [waiting], "looked at")
+    assert named.done, named.said

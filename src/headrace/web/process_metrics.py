@@ -15,6 +15,7 @@ def process_lines(devices: Callable[[], Sequence[Gpu]] = gpus) -> Iterator[str]:
     yield from _one("process_resident_memory_bytes", "gauge", "Memory in use.", used.memory_bytes)
     if used.limit_bytes is not None:
         yield from _one("headrace_memory_limit_bytes", "gauge", "Memory that there is.", used.limit_bytes)
+    yield from _one("headrace_processes", "gauge", "Processes that answer on this port.", 1)
     yield from _one("headrace_usable_cpus", "gauge", "Processors that the process may use.", used.n_cpus)
     found = devices()
     for name, text, values in (

@@ -66,9 +66,8 @@ def answer_together(
             **options,
         )
         socket = config.bind_socket()
-        socket.listen(
-            config.backlog
-        )  # whoever comes before the first of them is ready waits, and is not refused
+        # Whoever comes before the first of them is ready waits, and is not refused.
+        socket.listen(config.backlog)
         Multiprocess(config, [socket]).run()
 
 

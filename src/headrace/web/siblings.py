@@ -15,7 +15,8 @@ from typing import NamedTuple
 from headrace.store.processes import MachineProcesses, Processes
 
 _SUMMED = frozenset(
-    "headrace_records_waiting headrace_requests_in_flight process_resident_memory_bytes".split()
+    "headrace_processes headrace_records_waiting headrace_requests_in_flight "
+    "process_resident_memory_bytes".split()
 )
 """Gauges that add up; of others, which are alike in all processes, the largest is shown."""
 _PROJECT = re.compile(r'[{,]project="([^"]*)"')
