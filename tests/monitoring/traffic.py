@@ -23,9 +23,11 @@ from headrace.core.project import (
     Project,
 )
 from headrace.core.record import Outcome, Prediction
+from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline, make_baseline
 from headrace.monitoring.ingest import outcome_rows, outcomes_table, prediction_rows, predictions_table
-from headrace.monitoring.watch import Round, Watcher
+from headrace.monitoring.monitors import MONITORS
+from headrace.monitoring.watch import Round, Watch
 from headrace.store import Store, open_store
 from headrace.testing import START, FakeClock, make_outcome, make_prediction, make_project, make_settings
 
@@ -127,21 +129,25 @@ class Scene:
         self.answered(made)
         return {f"{p.id}:{row}": v for p in made for row, v in enumerate(p.outputs["predict"])}
 
-    def watcher(self) -> Watcher:
-        """A watcher as of now."""
-        return Watcher(
+    def look(self) -> Round:
+        """What a round would add; nothing of it is kept."""
+        looking = Watch(
             project=self.project,
             tables=self.store.tables,
             evidence=self.store.evidence,
             baseline_of=self.baselines.__getitem__,
             now=self.clock.now(),
         )
+        found = Round([], [])
+        for monitor in MONITORS.values():
+            one = monitor(looking)
+            found.measurements.extend(one.measurements)
+            found.findings.extend(one.findings)
+        return found
 
     def watch(self) -> Round:
         """One round, kept as the application keeps it."""
-        watcher = self.watcher()
-        inputs, performance = watcher.watch_inputs(), watcher.watch_performance()
-        found = Round(inputs.measurements + performance.measurements, inputs.findings + performance.findings)
+        found = self.look()
         self.store.evidence.measure(found.measurements)
         return found
 
@@ -157,3 +163,8 @@ def scene(home: Path, project: Project | None = None, *, seed: int = 0) -> Scene
         random=random,
         clock=clock,
     )
+
+
+def named(round_: Round, name: str) -> list[Measurement]:
+    """The measurements of one name."""
+    return [m for m in round_.measurements if m.name == name]

@@ -20,7 +20,7 @@ from headrace.core.identity import Principal
 from headrace.data.frames import take
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.joining import Labelled, answered_rows
-from headrace.monitoring.watch import losses_of
+from headrace.monitoring.performance import losses_of
 from headrace.training.package import PackageScorer
 
 MAX_ROWS = 1_000_000

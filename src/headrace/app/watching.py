@@ -17,8 +17,9 @@ from headrace.core.ids import derived_id, new_id
 from headrace.core.record import Alert
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.joining import count_labels
+from headrace.monitoring.monitors import MONITORS
 from headrace.monitoring.triggers import Standing, next_retraining, raise_alerts, standing_findings
-from headrace.monitoring.watch import Round, Watcher
+from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import watermark
 from headrace.store.documents import to_plain
 from headrace.training.lock import code_digest
@@ -39,7 +40,7 @@ class Watching:
         """The workflow: ingest, measure, conclude, react. Returns counts and the build it started."""
         step = self._durable.step
         ingested = step("ingest", self._ingest, name)
-        findings = step("inputs", self._inputs, name) + step("performance", self._performance, name)
+        findings = [found for monitor in MONITORS for found in step(monitor, self._monitor, name, monitor)]
         findings += step("standing", self._standing, name)
         step("compliance", self._compliance, name)
         busy = any(build.startswith(f"build:{name}:") for build in self._durable.unfinished("build"))
@@ -65,23 +66,18 @@ class Watching:
         tell_truth(self._app, project)
         return added
 
-    def _inputs(self, name: str) -> list[str]:
-        return self._keep(name, self._watcher(name).watch_inputs())
-
-    def _performance(self, name: str) -> list[str]:
-        return self._keep(name, self._watcher(name).watch_performance())
-
-    def _compliance(self, name: str) -> str | None:
-        return watch_compliance(self._app, name)
-
-    def _watcher(self, name: str) -> Watcher:
-        return Watcher(
+    def _monitor(self, name: str, monitor: str) -> list[str]:
+        watch = Watch(
             project=self._app.access.charters.in_force(name),
             tables=self._store.tables,
             evidence=self._store.evidence,
             baseline_of=self._app.scorers.baseline,
             now=self._app.clock.now(),
         )
+        return self._keep(name, MONITORS[monitor](watch))
+
+    def _compliance(self, name: str) -> str | None:
+        return watch_compliance(self._app, name)
 
     def _standing(self, name: str) -> list[str]:
         standing = self._stand(name)

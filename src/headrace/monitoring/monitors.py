@@ -1,0 +1,17 @@
+"""Everything that is watched, by name: one entry is one step of a round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headrace.monitoring.answers import watch_answers
+from headrace.monitoring.performance import watch_performance
+from headrace.monitoring.shifts import watch_shifts
+from headrace.monitoring.watch import Round, Watch
+
+MONITORS: dict[str, Callable[[Watch], Round]] = {
+    "answers": watch_answers,
+    "shifts": watch_shifts,
+    "performance": watch_performance,
+}
+"""In the order in which they look."""

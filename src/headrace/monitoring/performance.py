@@ -1,0 +1,183 @@
+"""How good were the answers, now that the truth is known, and is that worse than on the test rows?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.checks.cusum import HORIZON, Alarm, Cusum
+from headrace.checks.metrics import mean_interval, row_losses
+from headrace.core.record import Finding
+from headrace.core.release import Measurement
+from headrace.monitoring.ingest import as_numbers
+from headrace.monitoring.joining import Labelled, labelled_rows
+from headrace.monitoring.watch import FEW, LEVEL, Round, Watch
+from headrace.monitoring.windows import Window, as_utc, window_of
+
+
+def watch_performance(watch: Watch) -> Round:
+    """Join the labels that have come and (re)compute the loss of each window they touch.
+
+    A window is measured again when more of its labels are in: the measurement with the most rows
+    is the present one.
+    """
+    labelled = labelled_rows(watch.project.name, watch.tables)
+    found = Round([], [])
+    metric = watch.project.gates.model.metric
+    seen = watch.measured(metric)
+    for release_id in dict.fromkeys(map(str, labelled.release_id)):
+        mine = labelled.of(labelled.release_id == release_id)
+        losses = losses_of(metric, mine, watch.baseline_of(release_id).classes)
+        # A label or an answer that is no number where one is needed says nothing, and spoils no mean.
+        measurable = np.isfinite(losses)
+        mine, losses = mine.of(measurable), losses[measurable]
+        if not losses.size:
+            continue
+        _measure_windows(watch, release_id, mine, losses, seen, found)
+        if watch.project.monitors.min_rows < FEW:
+            sudden = _sudden(watch, release_id, mine, losses)
+            found.findings.extend([] if sudden is None else [sudden])
+    return found
+
+
+def losses_of(metric: str, mine: Labelled, classes: Sequence[Any] | None) -> NDArray[np.float64]:
+    """Losses of one release's rows, ``(n_rows,)``; NaN where truth or answer are none.
+
+    ``classes`` are the release's, None where it answers with numbers.
+    """
+    if classes is None:
+        return np.asarray(row_losses(metric, _numeric_truth(mine), mine.outputs))
+    # Another release may tell more classes apart: its columns are not this one's.
+    probability = mine.outputs.get("probability")
+    own = {} if probability is None else {"probability": probability[:, : len(classes)]}
+    return np.asarray(row_losses(metric, mine.truth, mine.outputs | own, classes=classes))
+
+
+def _measure_windows(
+    watch: Watch, release_id: str, mine: Labelled, losses: NDArray[np.float64], seen: set[str], found: Round
+) -> None:
+    length_s, origin = watch.project.monitors.window_s, watch.origin
+    seconds = mine.event_time.astype("datetime64[s]").astype(np.int64)
+    slots = (seconds - int(origin.timestamp())) // length_s
+    for slot in np.unique(slots):
+        chosen = slots == slot
+        start, end = window_of(as_utc(mine.event_time[chosen][0]), length_s, origin)
+        window = Window(release_id=release_id, start=start, end=end, n_rows=int(chosen.sum()))
+        measured = _loss(watch, window, losses[chosen])
+        if measured.id not in seen:
+            found.measurements.append(measured)
+            finding = _degraded(watch, window, losses[chosen])
+            found.findings.extend([] if finding is None else [finding])
+
+
+def _degraded(watch: Watch, window: Window, losses: NDArray[np.float64]) -> Finding | None:
+    """Worse than the test rows by evidence (one-sided Welch test) and by size (ratio of means)."""
+    baseline, monitors = watch.baseline_of(window.release_id), watch.project.monitors
+    if losses.size < watch.fewest or baseline.loss <= 0:
+        return None
+    ratio, p_value = float(losses.mean()) / baseline.loss, _welch(losses, baseline.losses)
+    if p_value > monitors.false_alarms or ratio < monitors.loss_ratio:
+        return None
+    evidence = {
+        "test": "welch, one-sided",
+        "p_value": p_value,
+        "level": monitors.false_alarms,
+        "reference": baseline.loss,
+        "observed": float(losses.mean()),
+        "n_labels": int(losses.size),
+    }
+    return _worse(watch, window, ratio, evidence)
+
+
+def _sudden(watch: Watch, release_id: str, mine: Labelled, losses: NDArray[np.float64]) -> Finding | None:
+    """With few rows a window, a cumulative sum notices within days what no single window can.
+
+    Numbers are watched by their signed residuals, on both sides: a model that is suddenly always too
+    high shows long before the size of its errors does.
+    """
+    baseline, monitors = watch.baseline_of(release_id), watch.project.monitors
+    if baseline.losses.size < FEW or baseline.loss <= 0:
+        return None
+    order = np.argsort(mine.event_time, kind="stable")
+    times, losses = mine.event_time[order], losses[order]
+    sides = [(baseline.losses, losses)]
+    if baseline.residuals.size:
+        residuals = _numeric_truth(mine) - mine.outputs["predict"]
+        sides = [(sign * baseline.residuals, sign * residuals[order]) for sign in (1.0, -1.0)]
+    # The declared rate is per window; a detector is calibrated over its whole horizon, per side.
+    budget = (1 - (1 - monitors.false_alarms) ** HORIZON) / len(sides)
+    alarms = [
+        alarm
+        for reference, values in sides
+        for alarm in _alarms(Cusum.calibrate(reference, false_alarms=budget), values)
+        if losses[alarm.began : alarm.ended + 1].mean() >= monitors.loss_ratio * baseline.loss
+    ]
+    if not alarms:
+        return None
+    alarm = min(alarms, key=lambda a: a.ended)
+    observed = float(losses[alarm.began : alarm.ended + 1].mean())
+    origin = watch.origin
+    window = Window(
+        release_id=release_id,
+        start=window_of(as_utc(times[alarm.began]), monitors.window_s, origin)[0],
+        end=window_of(as_utc(times[alarm.ended]), monitors.window_s, origin)[1],
+        n_rows=alarm.ended + 1 - alarm.began,
+    )
+    evidence = {
+        "test": "cumulative sum (Page)",
+        "of": "residuals" if baseline.residuals.size else "losses",
+        "sum": alarm.total,
+        "limit": alarm.limit,
+        "reference": baseline.loss,
+        "observed": observed,
+        "n_labels": window.n_rows,
+        "false_alarms": budget,
+        "horizon": HORIZON,
+    }
+    return _worse(watch, window, observed / baseline.loss, evidence)
+
+
+def _worse(watch: Watch, window: Window, ratio: float, evidence: Mapping[str, Any]) -> Finding:
+    title = f"{watch.project.gates.model.metric} is {ratio:.2f} times what it was on the test rows"
+    return watch.finding(window, "performance", title, evidence, ratio)
+
+
+def _loss(watch: Watch, window: Window, losses: NDArray[np.float64]) -> Measurement:
+    interval = mean_interval(losses, LEVEL) if losses.size > 1 else None
+    return watch.measurement(
+        window,
+        watch.project.gates.model.metric,
+        float(losses.mean()),
+        key=f"{window.n_rows}:{losses.mean()!r}",  # a corrected label is a new measurement
+        interval=None if interval is None else (float(interval.low), float(interval.high)),
+        detail={"reference": watch.baseline_of(window.release_id).loss},
+    )
+
+
+def _welch(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """One-sided p-value of ``losses`` being larger in the mean (Welch, Biometrika 34, 1947)."""
+    from scipy.special import stdtr
+
+    if min(losses.size, reference.size) < 2:
+        return 1.0
+    shares = np.array([values.var(ddof=1) / values.size for values in (losses, reference)])
+    gap, variance = float(losses.mean() - reference.mean()), float(shares.sum())
+    if variance == 0:
+        return 0.0 if gap > 0 else 1.0
+    degrees = variance**2 / float((shares**2 / (np.array([losses.size, reference.size]) - 1)).sum())
+    return float(stdtr(degrees, -gap / np.sqrt(variance)))
+
+
+def _alarms(detector: Cusum, values: NDArray[np.float64]) -> Iterator[Alarm]:
+    """Every alarm; the sum starts anew after each, so that one that was too small hides none behind it."""
+    start = 0
+    while (alarm := detector.first_alarm(values[start:])) is not None:
+        yield alarm._replace(began=start + alarm.began, ended=start + alarm.ended)
+        start += alarm.ended + 1
+
+
+def _numeric_truth(mine: Labelled) -> NDArray[np.float64]:
+    return np.asarray(as_numbers(mine.truth), dtype=np.float64)

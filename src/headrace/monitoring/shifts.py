@@ -1,0 +1,99 @@
+"""Have the inputs, or the predictions, of a window moved away from what the release was made from?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from headrace.access.privacy.fields import altered_inputs
+from headrace.checks.drift import Profile, Shift, shifts
+from headrace.checks.profiles import NumericProfile
+from headrace.core.ports import Columns
+from headrace.core.record import Finding
+from headrace.core.release import Measurement
+from headrace.monitoring.baseline import output_columns
+from headrace.monitoring.ingest import as_numbers
+from headrace.monitoring.watch import Round, Watch
+from headrace.monitoring.windows import Window, window_rows
+
+
+def watch_shifts(watch: Watch) -> Round:
+    """Compare inputs and outputs of each new closed window with the release's training profile.
+
+    A finding needs evidence (p-value under the level left after correction over all features) and
+    size (PSI). A window with fewer than ``min_rows`` rows is measured, and is never an alarm. Inputs
+    that are not recorded as they come are not watched; the window's measurement names them.
+    """
+    found = Round([], [])
+    unwatched = altered_inputs(watch.project)
+    for window, mark in watch.new_windows("window", {"unwatched": list(unwatched)}):
+        if window.n_rows >= watch.fewest:
+            _watch_window(watch, window, frozenset(unwatched), found)
+        found.measurements.append(mark)
+    return found
+
+
+def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found: Round) -> None:
+    rows = window_rows(watch.project.name, watch.tables, window)
+    baseline = watch.baseline_of(window.release_id)
+    outputs, _ = output_columns(rows["out_predict"])
+    inputs = {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
+    level = watch.project.monitors.false_alarms / (len(baseline.inputs.features) + 1)
+    for kind, profile, columns in (
+        ("data_drift", baseline.inputs, inputs),
+        ("prediction_drift", baseline.outputs, outputs),
+    ):
+        for shift in _shifts_of(profile, columns, window.n_rows):
+            if kind == "data_drift" and shift.feature in unwatched:
+                continue
+            found.measurements.append(_psi(watch, window, kind, shift))
+            finding = _shifted(watch, window, kind, shift, level)
+            found.findings.extend([] if finding is None else [finding])
+
+
+def _shifted(watch: Watch, window: Window, kind: str, shift: Shift, level: float) -> Finding | None:
+    if shift.p_value is None or shift.psi is None:
+        return None
+    if shift.p_value > level or shift.psi < watch.project.monitors.psi:
+        return None
+    what = "predictions have" if kind == "prediction_drift" else f"input {shift.feature!r} has"
+    evidence = {
+        "test": shift.test,
+        "p_value": shift.p_value,
+        "level": level,
+        "psi": shift.psi,
+        "ks": shift.ks,
+        "n_reference": shift.n_reference,
+        "n_current": shift.n_current,
+    }
+    title = f"{what} shifted: PSI {shift.psi:.2f} against the training data"
+    return watch.finding(window, kind, title, evidence, shift.psi, feature=shift.feature)
+
+
+def _psi(watch: Watch, window: Window, kind: str, shift: Shift) -> Measurement:
+    detail = {
+        "kind": kind,
+        "test": shift.test,
+        "p_value": shift.p_value,
+        "ks": shift.ks,
+        "js": shift.js,
+        "kl": shift.kl,
+        "statistics": shift.detail["current"],
+    }
+    return watch.measurement(
+        window, "psi", shift.psi, key=f"{kind}:{shift.feature}", feature=shift.feature, detail=detail
+    )
+
+
+def _shifts_of(profile: Profile, columns: Columns, n_rows: int) -> list[Shift]:
+    """An input that no row has is an input whose values are all missing."""
+    known = {name: _as_profiled(profile, name, columns.get(name), n_rows) for name in profile.features}
+    return list(shifts(profile, known))
+
+
+def _as_profiled(profile: Profile, name: str, values: Any, n_rows: int) -> Any:
+    if values is None:
+        return np.full(n_rows, None, dtype=object)
+    is_number = isinstance(profile.features[name], NumericProfile)
+    return as_numbers(values) if is_number and values.dtype.kind == "O" else values

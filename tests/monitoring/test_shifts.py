@@ -1,0 +1,118 @@
+"""Inputs and predictions against the training data: what moved is named, what did not is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from headrace.core.project import Column, PrivacySpec
+from headrace.monitoring.baseline import make_baseline
+from headrace.testing import START
+from tests.monitoring.traffic import LIVE, Scene, answer, day, named, watched_project
+
+Make = Callable[..., Scene]
+WEEK = timedelta(days=7)
+
+
+@pytest.mark.requirement("MON-11", "MON-14")
+def test_a_shift_in_one_feature_is_found_by_its_name(watched: Make) -> None:
+    scene = watched()
+    scene.traffic(range(22), 40, shifted=dict.fromkeys(range(14, 21), 1.0))
+    found = scene.watch().findings
+    shift = next(f for f in found if f.feature == "mileage")
+    assert {f.feature for f in found} == {"mileage", "prediction"}, "the price follows the mileage"
+    assert shift.kind == "data_drift"
+    assert shift.release_id == LIVE
+    assert shift.window == (START + 2 * WEEK, START + 3 * WEEK)
+    assert shift.size == shift.evidence["psi"] >= scene.project.monitors.psi
+    assert shift.evidence["p_value"] <= shift.evidence["level"] == 0.01 / 4, "corrected over all features"
+    assert (shift.evidence["test"], shift.evidence["n_current"]) == ("ks", 280)
+    assert "mileage" in shift.title
+
+
+@pytest.mark.requirement("PRV-07")
+def test_an_input_that_is_not_recorded_as_it_came_is_not_watched(watched: Make) -> None:
+    privacy = PrivacySpec(basis="consent", fields={"fuel": "hash", "year": "drop"})
+    scene = watched(replace(watched_project(), privacy=privacy))
+    scene.traffic(range(8), 40)
+    found = scene.watch()
+    assert {m.feature for m in named(found, "psi")} == {"mileage", "prediction"}
+    (window,) = named(found, "window")
+    assert window.detail["unwatched"] == ["year", "fuel"]
+
+
+@pytest.mark.requirement("MON-11")
+def test_every_feature_of_every_window_is_measured_with_its_statistics(watched: Make) -> None:
+    scene = watched()
+    scene.traffic(range(15), 40)
+    psi = named(scene.watch(), "psi")
+    assert sorted((m.feature, m.window) for m in psi) == sorted(
+        (feature, (START + i * WEEK, START + (i + 1) * WEEK))
+        for feature in ("mileage", "year", "fuel", "prediction")
+        for i in range(2)
+    )
+    mileage = next(m for m in psi if m.feature == "mileage")
+    assert mileage.n_rows == 280
+    assert mileage.detail["statistics"]["mean"] == pytest.approx(50_000, rel=0.05)
+    assert mileage.detail["statistics"]["missing"] == 0
+
+
+@pytest.mark.requirement("MON-14")
+@pytest.mark.parametrize(("feature", "test"), [("mileage", "ks"), ("fuel", "chi2"), ("prediction", "ks")])
+def test_every_measure_of_a_shift_is_kept(watched: Make, feature: str, test: str) -> None:
+    scene = watched()
+    scene.traffic(range(8), 40)
+    measured = next(m for m in named(scene.watch(), "psi") if m.feature == feature)
+    assert measured.value is not None
+    assert measured.detail["test"] == test
+    assert 0 <= measured.detail["p_value"] <= 1
+    assert measured.detail["kl"] >= 0
+    assert 0 <= measured.detail["js"] <= 1
+    assert (measured.detail["ks"] is not None) == (test == "ks")
+
+
+@pytest.mark.parametrize(("psi", "shifted"), [(0.0, 0.0), (50.0, 1.0)])
+def test_neither_size_without_evidence_nor_evidence_without_size_is_a_finding(
+    watched: Make, psi: float, shifted: float
+) -> None:
+    scene = watched(watched_project(psi=psi))
+    scene.traffic(range(8), 40, shifted=dict.fromkeys(range(8), shifted))
+    found = scene.watch()
+    assert len(named(found, "psi")) == 4
+    assert found.findings == []
+
+
+def test_an_input_that_is_always_missing_is_a_shift(watched: Make) -> None:
+    scene = watched()
+    made = [
+        answer(f"d{n}", at=day(n), columns={"mileage": [50_000.0] * 40, "fuel": [None] * 40},
+               outputs={"predict": [1.0] * 40})
+        for n in range(8)
+    ]  # fmt: skip
+    scene.answered(made)
+    found = {f.feature for f in scene.watch().findings}
+    assert {"fuel", "year"} <= found, "null in every row, and absent from every row"
+
+
+def flagged(scene: Scene, *, share: float, numeric: frozenset[str]) -> Scene:
+    """Traffic of a model with one input of true and false, of which ``share`` are true."""
+    flags = scene.random.random(2000) < 0.3
+    scene.baselines[LIVE] = make_baseline(
+        {"flag": flags}, (Column(name="flag", role="categorical"),), np.ones(2000), np.ones(2000), "mae",
+        trained_until=None,
+    )  # fmt: skip
+    for number in range(8):
+        now = [bool(v) for v in scene.random.random(60) < share]
+        made = answer(f"d{number}", at=day(number), columns={"flag": now}, outputs={"predict": [1.0] * 60})
+        scene.answered([made], numeric)
+    return scene
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.3, []), (0.7, ["flag"])])
+def test_true_and_false_are_compared_as_in_training(watched: Make, share: float, found: list[str]) -> None:
+    scene = flagged(watched(), share=share, numeric=frozenset({"flag"}))
+    assert [f.feature for f in scene.watch().findings] == found
