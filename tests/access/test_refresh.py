@@ -151,7 +151,7 @@ class Theft(RuleBasedStateMachine):
             return None
 
     def _is_over(self) -> bool:
-        return self.revocations.reaches("ann", self.clock.now().timestamp(), family=self.family)
+        return self.revocations.reaches("ann", self.clock.now().timestamp(), 0, family=self.family)
 
     @rule()
     def refresh(self) -> None:

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from headrace.access.credentials import GrantRefused
 from headrace.access.opening import open_access
 from headrace.access.policy import CedarPolicy
 from headrace.access.revocations import Revocations
 from headrace.access.tokens import Verified
 from headrace.core.errors import Unauthenticated
-from headrace.core.identity import Principal
+from headrace.core.identity import Credential, Principal
+from headrace.core.ids import derived_id
 from headrace.store import open_store
-from headrace.testing import FakeClock, MemoryEpoch, make_settings
+from headrace.testing import START, FakeClock, MemoryEpoch, make_settings
 from tests.access.people import Door
 
 
@@ -86,6 +90,59 @@ def test_all_tokens_so_far_end_and_later_ones_do_not(door: Door, worker: Worker)
     door.clock.advance(0.001)
     assert worker.verify(door.tokens.issue(ann)).name == "ann"
     assert worker.verify(header.removeprefix("Bearer ")).name == "bob"
+
+
+def test_a_clock_that_was_put_back_saves_no_token_and_ends_none_that_comes_later(
+    door: Door, worker: Worker
+) -> None:
+    ann = _ann(door)
+    refreshing, revocations = door.access.refreshing, door.access.revocations
+    early, begun = door.tokens.issue(ann), refreshing.use(refreshing.start(ann).text)
+    worker.verify(early)
+    door.clock.set(START - timedelta(hours=1))
+    revocations.end_all(ann)
+    assert worker.refuses(early), "it says that it was issued an hour after everything was ended"
+    with pytest.raises(Unauthenticated, match="revoked"):
+        door.tokens.verify(early)
+    with pytest.raises(GrantRefused, match="has ended"):
+        refreshing.use(begun.text)
+    door.clock.set(START - timedelta(hours=2))
+    later = door.tokens.issue(ann)
+    assert worker.verify(later).name == "ann", "it was issued afterwards, whatever the clock says"
+    assert refreshing.use(refreshing.start(ann).text).name == "ann"
+    revocations.end_all(ann)
+    assert worker.refuses(later)
+
+
+def test_what_was_ended_by_the_clock_before_it_was_counted_stays_ended(door: Door, worker: Worker) -> None:
+    ann = _ann(door)
+    early = door.tokens.issue(ann)
+    # As an earlier Headrace wrote it: a time, and no generation.
+    door.store.credentials.add(
+        Credential(
+            id=derived_id("revocation", "ann", str(START.timestamp())),
+            workspace=ann.workspace,
+            subject="ann",
+            kind="token",
+            created_at=START,
+            expires_at=START + timedelta(hours=12),
+            state="revoked",
+            data={"before": str(START.timestamp())},
+        )
+    )
+    door.store.epoch.advance()
+    assert worker.refuses(early)
+    door.clock.advance(0.001)
+    assert worker.verify(door.tokens.issue(ann)).name == "ann"
+
+
+def test_who_ends_all_at_the_same_instant_is_no_error(door: Door, worker: Worker) -> None:
+    ann = _ann(door)
+    early = door.tokens.issue(ann)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(lambda _: door.access.revocations.end_all(ann), range(4)))
+    assert worker.refuses(early)
+    assert worker.verify(door.tokens.issue(ann)).name == "ann"
 
 
 def test_ending_again_is_no_error(door: Door) -> None:

@@ -6,7 +6,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headrace.access.credentials import GrantRefused, ended, is_over
 from headrace.access.incidents import Incidents
@@ -62,6 +62,7 @@ class RefreshTokens:
     def start(self, principal: Principal, origin: Credential | None = None) -> Refreshing:
         """The first token of a new family, which lives 12 hours, and no longer than ``origin`` is live."""
         now = self._clock.now()
+        about: dict[str, Any] = {"generation": self._revocations.generation(principal.name)}
         first = Credential(
             id="",
             workspace=principal.workspace,
@@ -70,7 +71,7 @@ class RefreshTokens:
             created_at=now,
             expires_at=now + timedelta(seconds=FAMILY_S),
             family=new_id(now),
-            data={} if origin is None else {"origin": origin.id},
+            data=about if origin is None else about | {"origin": origin.id},
         )
         return self._add(first)
 
@@ -115,7 +116,10 @@ class RefreshTokens:
         if begun_by is not None and (begun_by.state != "live" or is_over(begun_by, now)):
             raise GrantRefused("invalid_grant", f"What the sign-in rested on has ended. {_SIGN_IN}")
         if is_over(record, now) or self._revocations.reaches(
-            record.subject, record.created_at.timestamp(), family=record.family
+            record.subject,
+            record.created_at.timestamp(),
+            record.data.get("generation", 0),
+            family=record.family,
         ):
             raise GrantRefused("invalid_grant", f"The refresh token has ended. {_SIGN_IN}")
 
@@ -167,8 +171,8 @@ class RefreshTokens:
 
 def following(record: Credential, now: datetime) -> Credential:
     """What succeeds ``record``, still without an id."""
-    origin = {name: value for name, value in record.data.items() if name == "origin"}
-    return replace(record, id="", created_at=now, state="live", revision=0, used_at=None, data=origin)
+    kept = {name: value for name, value in record.data.items() if name in ("origin", "generation")}
+    return replace(record, id="", created_at=now, state="live", revision=0, used_at=None, data=kept)
 
 
 def spent(record: Credential, successor: str, now: datetime) -> Credential:

@@ -54,6 +54,7 @@ class _Claims(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_def
     proved: int | None = None
     proof: Proof | None = None
     fam: str | None = None
+    gen: int = 0
 
 
 _decoder = msgspec.json.Decoder(_Claims)
@@ -164,6 +165,7 @@ class Tokens:
             proved=None if proved_until is None else int(proved_until.timestamp()),
             proof=bound.get("proof"),
             fam=bound.get("family"),
+            gen=self._revocations.generation(principal.name),
         )
         keys = self._keys.now()
         body = f"{_header(keys.kid)}.{_encoded(msgspec.json.encode(claims))}"
@@ -195,7 +197,7 @@ class Tokens:
             claims = self._check(token)
             self._remember(token, claims)
         if self._revocations.reaches(
-            claims.sub, claims.iat, token=claims.jti, family=claims.fam, run=claims.run
+            claims.sub, claims.iat, claims.gen, token=claims.jti, family=claims.fam, run=claims.run
         ):
             raise Unauthenticated(f"The token has been revoked. {_AGAIN}")
         proved = None if claims.proved is None else datetime.fromtimestamp(claims.proved, UTC)

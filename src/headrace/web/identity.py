@@ -104,7 +104,7 @@ class Identified:
         began_at, reaches = signed.session.began_at, self._app.access.revocations.reaches
         began_s = 0.0 if began_at is None else began_at.timestamp()
         return any(
-            reaches(signed.name, began_s, **names)
+            reaches(signed.name, began_s, signed.generation, **names)
             for names in ({"token": signed.session.token}, signed.origin)
         )
 

@@ -28,7 +28,11 @@ _TICKET, _SESSION = "ticket", "session"
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """One session: whose it is, what was proved in it, and the token that it began with, if any."""
+    """One session: whose it is, what was proved in it, and the token that it began with, if any.
+
+    Attributes:
+        generation: of its owner's tokens when it began; the session ends with them.
+    """
 
     name: str
     began_at: datetime
@@ -36,6 +40,7 @@ class _Kept:
     proved_until: datetime | None = None
     proof: Proof | None = None
     origin: dict[str, str] = field(default_factory=dict)
+    generation: int = 0
 
     @property
     def ends_at(self) -> datetime:
@@ -48,11 +53,13 @@ class Signed(NamedTuple):
 
     Attributes:
         origin: what that token goes by: ``token``, ``family``, ``run``. The session ends with it.
+        generation: how often all tokens of ``name`` had been ended when the session began.
     """
 
     name: str
     session: Session
     origin: Mapping[str, str]
+    generation: int
 
 
 class Tickets:
@@ -97,16 +104,18 @@ class Sessions:
         self._clock = clock
         self._known = Memory(self._look, epoch, clock)
 
-    def open(self, name: str, token: Session | None = None) -> str:
+    def open(self, name: str, token: Session | None = None, *, generation: int = 0) -> str:
         """Begin a session of the identity ``name``; returns the cookie's value.
 
         Args:
             token: what the token says that was pasted: the session ends with it.
+            generation: how often all tokens of ``name`` have been ended so far.
         """
         text, now = secrets.token_urlsafe(_RANDOM_BYTES), self._clock.now()
         names = {} if token is None else {"token": token.token, "family": token.family, "run": token.run}
         origin = {what: value for what, value in names.items() if value is not None}
-        self._change(_digest(text), lambda _: _Kept(name=name, began_at=now, used_at=now, origin=origin))
+        kept = _Kept(name=name, began_at=now, used_at=now, origin=origin, generation=generation)
+        self._change(_digest(text), lambda _: kept)
         return text
 
     def find(self, value: str | None, *, awake: bool = True) -> Signed | None:
@@ -127,7 +136,7 @@ class Sessions:
         session = Session(
             token=key[:16], began_at=kept.began_at, proved_until=kept.proved_until, proof=kept.proof
         )
-        return Signed(kept.name, session, kept.origin)
+        return Signed(kept.name, session, kept.origin, kept.generation)
 
     def prove(self, value: str | None, until: datetime, proof: Proof) -> bool:
         """Note that a second factor was shown in a session; False if there is no such session."""

@@ -93,5 +93,7 @@ def _signed_in(request: Request, response: Response, name: str, token: Session |
     parts = parts_of(request)
     parts.sessions.close(cookie(request.scope))
     parts.app.store.audit.append(name, "session.start", f"principal:{name}", {})
-    set_session(response, parts.sessions.open(name, token), secure=request.url.scheme == "https")
+    generation = parts.app.access.revocations.generation(name)
+    value = parts.sessions.open(name, token, generation=generation)
+    set_session(response, value, secure=request.url.scheme == "https")
     return response
