@@ -133,6 +133,19 @@ def test_what_cannot_be_answered_is_tried_again_and_then_set_aside(
     assert app.store.audit.search(job.id)[0].action == "queue.retry"
 
 
+def test_however_many_have_failed_each_may_be_tried_again(app: App) -> None:
+    names = [f"failed-{number}" for number in range(1001)]
+    with app.store.transaction():
+        for name in names:
+            app.store.jobs.add(replace(_of("main", name), state="failed", ended_at=app.clock.now()))
+    last = names[-1]
+    assert [job.id for job in try_again(app, app.me(), "cars", [last])] == [last]
+    assert [job.id for job in try_again(app, app.me(), "cars")] == names[:-1]
+    assert app.queue.waiting() == {"main": len(names)}
+    for job in app.store.jobs.list(limit=len(names)):
+        app.store.jobs.remove(job.id)
+
+
 @pytest.mark.requirement("SRV-04")
 @pytest.mark.requirement("SRV-03")
 def test_what_was_accepted_is_answered_once_though_the_process_was_killed(

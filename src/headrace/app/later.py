@@ -21,6 +21,8 @@ from headrace.serving.later import Kept, Later, Question, place_of
 
 MAX_WAITING = 100_000
 """Requests that may wait in one workspace."""
+_TOGETHER = 500
+"""Requests that are put back in one transaction: others want to write meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,22 +157,30 @@ def try_again(app: App, me: Principal, project: str, ids: Sequence[str] = ()) ->
         NotFound: one of ``ids`` was not given up.
     """
     app.gatekeeper.require(me, "release.rollback", f"project:{project}")
-    name = app.store.projects.get(project).name
-    given_up = {job.id: job for job in app.store.jobs.list(project=name, state="failed")}
-    for job_id in ids:
-        if job_id not in given_up:
-            raise NotFound(
-                f"No request {job_id!r} of {project!r} has failed. "
-                f"See: headrace serve queue failed {project}."
-            )
-    chosen = [given_up[job_id] for job_id in ids] if ids else list(given_up.values())
-    with app.store.transaction():
-        again = [app.store.jobs.change(_as_new(job)) for job in chosen]
-        app.queue.revive(app.store.projects.workspace(project), [job.id for job in again])
+    name, workspace = app.store.projects.get(project).name, app.store.projects.workspace(project)
+    if ids:
+        chosen = [_given_up(app, name, job_id) for job_id in ids]
+    else:
+        chosen = app.store.jobs.list(project=name, state="failed", limit=MAX_WAITING)
+    again: list[Job] = []
+    for start in range(0, len(chosen), _TOGETHER):
+        some = chosen[start : start + _TOGETHER]
+        with app.store.transaction():
+            again += [app.store.jobs.change(_as_new(job)) for job in some]
+            app.queue.revive(workspace, [job.id for job in some])
     if again:
         detail = {"requests": [job.id for job in again][:100], "count": len(again)}
         app.store.audit.append(me.name, "queue.retry", f"project:{project}", detail)
     return again
+
+
+def _given_up(app: App, project: str, job_id: str) -> Job:
+    job = _find(app, job_id)
+    if job is None or (job.project, job.state) != (project, "failed"):
+        raise NotFound(
+            f"No request {job_id!r} of {project!r} has failed. See: headrace serve queue failed {project}."
+        )
+    return job
 
 
 def _as_new(job: Job) -> Job:

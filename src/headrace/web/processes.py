@@ -7,9 +7,12 @@ another. uvicorn's supervisor replaces what died or no longer answers.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,12 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from headrace.core.errors import Conflict
+from headrace.store.disk import locked
 from headrace.web.http_protocol import ScoringProtocol
 from headrace.web.server import Server, create_app
 
+_COUNTS = "headrace-counts-"
 _PARENT_S = 1.0
 _SILENT_S = 30
 """A process that does not tell for so long that it lives is replaced."""
@@ -48,14 +54,14 @@ def answer_together(
 
         answer_together(2, host="127.0.0.1", port=8000, address="http://127.0.0.1:8000", grpc_address=None)
     """
-    with tempfile.TemporaryDirectory(prefix="headrace-counts-") as counts:
+    with counts_folder() as counts:
         config = uvicorn.Config(
             partial(
                 _one_of_several,
                 os.getpid(),
                 address=address,
                 grpc_address=grpc_address,
-                counts=Path(counts),
+                counts=counts,
             ),
             factory=True,
             host=host,
@@ -69,6 +75,26 @@ def answer_together(
         # Whoever comes before the first of them is ready waits, and is not refused.
         socket.listen(config.backlog)
         Multiprocess(config, [socket]).run()
+
+
+@contextmanager
+def counts_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A folder for the time being. What processes that were killed have left behind is removed first.
+
+    Args:
+        parent: where it is made; the place for temporary files when not given.
+
+    Example::
+
+        with counts_folder() as counts:
+            (counts / "1").write_text("headrace_processes 1")
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    for left in parent.glob(f"{_COUNTS}*"):
+        with suppress(OSError, Conflict), locked(left, wait=False):  # unless it is another's, or in use
+            shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_COUNTS, dir=parent) as made, locked(Path(made)):
+        yield Path(made)
 
 
 def _one_of_several(parent: int, *, address: str, grpc_address: str | None, counts: Path) -> Server:
