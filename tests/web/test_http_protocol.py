@@ -384,9 +384,9 @@ def test_a_client_is_who_the_proxy_says_if_the_proxy_is_trusted_whichever_way_it
         for request in (quick, ordinary):
             assert live.ask(request)[0][0] == 200
             activity = live.scene.door.access.activity
-            seen = [session.network for _, _, session, action, *_ in activity._waiting if action == SEEN]
-            assert seen[-1] == network
-            activity._waiting.clear()
+            seen = [principal.session for principal, action, *_ in activity._noted if action == SEEN]
+            assert getattr(seen[-1], "network", None) == network
+            activity._noted.clear()
         assert live.handed == ["/v2/models/cars/infer"], "only the one that is not plain"
 
 

@@ -27,7 +27,13 @@ _MAX_KNOWN = 256
 
 
 class Event(NamedTuple):
-    """Something that an identity did or tried. ``at_s`` counts from 1970; ``cost`` is in any one unit."""
+    """Something that an identity did or tried.
+
+    Attributes:
+        at_s: when, from 1970 on; of the last time.
+        cost: of all times together, in any one unit.
+        times: how often.
+    """
 
     principal: str
     at_s: float
@@ -36,6 +42,7 @@ class Event(NamedTuple):
     action: str
     resource: str
     cost: float = 0.0
+    times: int = 1
 
 
 class Alarm(NamedTuple):
@@ -157,7 +164,7 @@ class Habits:
         if hour > self._hour:
             self._bins[self._hour % HOURS_OF_WEEK] += self._count
             self._hour, self._count = hour, 0
-        self._count += 1
+        self._count += event.times
         count, before = self._count, self._bins[hour % HOURS_OF_WEEK]
         weeks = (hour - self._since_hour) // HOURS_OF_WEEK
         if count < limits.burst or weeks < 1 or (hour - self._since_hour) * HOUR_S < limits.history_s:

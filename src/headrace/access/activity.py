@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from operator import attrgetter
 
 from headrace.access.abnormal import ACTIVE, HOUR_S, HOURS_OF_WEEK, Alarm, Event, Limits
 from headrace.access.uses import Uses
@@ -17,6 +17,8 @@ from headrace.core.ports import Clock, SightingStore, UseStore
 SEEN = "seen"
 """Stands for the action when somebody has said who it is, whatever is wanted."""
 _MAX_WAITING = 100_000
+_AT_ONCE = 500
+"""After so many, which take 0.2 ms, whoever waits for the interpreter is let in: the event loop above all."""
 _NO_SESSION = Session(token="")
 _TELL_AGAIN_S = 240.0
 """How soon the other servers are told again of a token in the same network: within the time of a journey."""
@@ -25,19 +27,26 @@ _REMEMBERED = timedelta(hours=1)
 """For how long the oldest alarm looks back."""
 
 
-class _Noted(NamedTuple):
-    """One event as it was noted; turned into text only when it is looked at."""
+class _Noted:
+    """One wish of one principal, however often; turned into text only once."""
 
-    principal: str
-    monotonic_s: float
-    session: Session
-    action: str
-    resource: str | Resource
-    cost: float
+    __slots__ = ("action", "cost", "first_s", "last_s", "principal", "resource", "times")
+
+    def __init__(self, principal: Principal, action: str, resource: str | Resource, now_s: float) -> None:
+        self.principal = principal
+        self.action = action
+        self.resource = resource
+        self.first_s = self.last_s = now_s
+        self.times = 0
+        self.cost = 0.0
 
 
 class Activity:
-    """A bounded queue of events, and who looks at them.
+    """A bounded queue of what was done, and who looks at it.
+
+    What one principal did again and again since the last look becomes one event at its first time, and one
+    at its last that counts for the rest: looking at each of thousands a second would hold up the event loop
+    that answers them. Whoever was in one network, in another one and back is found as before.
 
     The servers of one database tell each other where they have seen whom, so that a token that comes once
     to each of two is found. It is told and read when somebody looks, never on the way of a request.
@@ -55,11 +64,11 @@ class Activity:
         self._uses = uses
         self._sightings = sightings
         self._clock = clock
-        self._waiting: deque[tuple[str, float, Session, str, str | Resource, float]] = deque(
-            maxlen=_MAX_WAITING
-        )
+        self._noted: deque[tuple[Principal, str, str | Resource, float, float]] = deque(maxlen=_MAX_WAITING)
         # Bound once: every request passes here.
-        self._append, self._now_s = self._waiting.append, clock.monotonic_s
+        self._append, self._now_s = self._noted.append, clock.monotonic_s
+        self._waiting: deque[Event] = deque(maxlen=_MAX_WAITING)
+        self._found: list[Alarm] = []
         self._watch = Watch(store.list, limits)
         self._lock = threading.Lock()
         self._source = new_id(clock.now())
@@ -70,28 +79,50 @@ class Activity:
 
     def note(self, principal: Principal, action: str, resource: str | Resource, cost: float = 0.0) -> None:
         """Somebody did or tried something. When nobody looks, the oldest events are dropped."""
-        session = principal.session or _NO_SESSION
-        self._append((principal.name, self._now_s(), session, action, resource, cost))
+        self._append((principal, action, resource, self._now_s(), cost))
 
     def look(self) -> list[Alarm]:
         """Everything out of the ordinary among what waits and what other servers have seen.
 
-        Slow the first time somebody is seen. When the store does not answer, everything goes on waiting.
+        Slow the first time somebody is seen. When the store does not answer, everything goes on waiting,
+        alarms too.
         """
         with self._lock:
-            found = self._read_others()
-            offset_s = self._clock.now().timestamp() - self._clock.monotonic_s()
-            for _ in range(len(self._waiting)):
-                event = _event(_Noted(*self._waiting.popleft()), offset_s)
-                found += self._watch.meet(event)
+            self._found += self._read_others()
+            self._waiting.extend(self._take())
+            while self._waiting:
+                event = self._waiting[0]
+                self._found += self._watch.meet(event)
                 hour = int(event.at_s // HOUR_S) % HOURS_OF_WEEK
-                self._uses.note(event.principal, ACTIVE, f"hour:{hour}")
+                self._uses.note(event.principal, ACTIVE, f"hour:{hour}", event.times)
                 self._tell(event)
+                self._waiting.popleft()
+            found, self._found = self._found, []
         return found
 
     def forget(self) -> int:
         """Delete what the servers have told each other too long ago to matter; returns how much it was."""
         return self._sightings.forget(self._clock.now() - _REMEMBERED)
+
+    def _take(self) -> list[Event]:
+        """What was noted since the last time, in the order in which it happened."""
+        found: dict[tuple[int, str, str | Resource], _Noted] = {}
+        for taken in range(len(self._noted)):
+            principal, action, resource, now_s, cost = self._noted.popleft()
+            # By the object, which is the same for all requests of a session: hashing all it says takes
+            # longer. It is held here, so that no other one can take its place meanwhile.
+            key = (id(principal), action, resource)
+            noted = found.get(key)
+            if noted is None:
+                noted = found[key] = _Noted(principal, action, resource, now_s)
+            noted.last_s = now_s
+            noted.times += 1
+            noted.cost += cost
+            if taken % _AT_ONCE == 0:
+                self._clock.sleep(0.0)
+        offset_s = self._clock.now().timestamp() - self._clock.monotonic_s()
+        events = [event for noted in found.values() for event in _events(noted, offset_s)]
+        return sorted(events, key=attrgetter("at_s"))
 
     def _read_others(self) -> list[Alarm]:
         """Tell what was seen here the last time, and read what was seen elsewhere.
@@ -129,13 +160,19 @@ class Activity:
         )
 
 
-def _event(noted: _Noted, offset_s: float) -> Event:
-    return Event(
-        principal=noted.principal,
-        at_s=noted.monotonic_s + offset_s,
-        network=noted.session.network,
-        token=noted.session.token,
+def _events(noted: _Noted, offset_s: float) -> list[Event]:
+    """Its first time, and its last one together with those between."""
+    session = noted.principal.session or _NO_SESSION
+    last = Event(
+        principal=noted.principal.name,
+        at_s=noted.last_s + offset_s,
+        network=session.network,
+        token=session.token,
         action=noted.action,
         resource=str(noted.resource),
         cost=noted.cost,
+        times=max(noted.times - 1, 1),
     )
+    if noted.times == 1:
+        return [last]
+    return [last._replace(at_s=noted.first_s + offset_s, cost=0.0, times=1), last]
