@@ -28,7 +28,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import cycle
@@ -144,14 +144,19 @@ def request(way: Way, token: str) -> bytes:
     return head.encode() + body
 
 
-def prepare(settings: Settings, package_bytes: bytes | None = None) -> str:
-    """Fill a home with one identity and two live routes; returns a token. The model is ours unless given."""
+def prepare(
+    settings: Settings, package_bytes: bytes | None = None, durabilities: Mapping[str, str] = DURABILITIES
+) -> str:
+    """Fill a home with one identity and a live route for each project; returns a token.
+
+    The model is ours unless given.
+    """
     clock = SystemClock()
     store = open_store(settings, clock)
     package = store.artifacts.put(package_bytes or build_model(), "application/zip")
     access = open_access(store, settings.home / "keys", clock, CedarPolicy())
     principal = access.identities.add("bench", ["operator"], actor="bench")
-    for name, durability in DURABILITIES.items():
+    for name, durability in durabilities.items():
         serving = ServingSpec(durability=durability)  # type: ignore[arg-type]
         project = replace(make_project(name=name), serving=serving)
         store.projects.save(project, "")
@@ -300,8 +305,10 @@ class Load:
 class _Client(asyncio.Protocol):
     """One keep-alive connection: the next request leaves when the answer is complete."""
 
-    def __init__(self, request: bytes, load: Load, until_s: float, ended: asyncio.Future[None]) -> None:
-        self._requests = cycle(traced(request))
+    def __init__(
+        self, requests: Sequence[bytes], load: Load, until_s: float, ended: asyncio.Future[None]
+    ) -> None:
+        self._requests = cycle(requests)
         self._load = load
         self._until_s = until_s
         self._ended = ended
@@ -352,18 +359,16 @@ def traced(request: bytes, n_traces: int = 32) -> list[bytes]:
     return [b"%b\r\n%b\r\n%b" % (line, parent.encode(), rest) for parent in parents]
 
 
-async def drive(port: int, sent: bytes, connections: int, seconds: float) -> Load:
-    """Keep connections busy for ``seconds``."""
+async def drive(port: int, sent: Sequence[bytes], connections: int, seconds: float) -> Load:
+    """Keep connections busy for ``seconds``; each sends the requests in turn, beginning at its own place."""
     loop = asyncio.get_running_loop()
     load = Load()
     started_s = time.perf_counter()
     ends = [loop.create_future() for _ in range(connections)]
-    for ended in ends:
-        await loop.create_connection(
-            lambda ended=ended: _Client(sent, load, started_s + seconds, ended),  # type: ignore[misc]
-            "127.0.0.1",
-            port,
-        )
+    for number, ended in enumerate(ends):
+        first = number * len(sent) // connections
+        client = _Client([*sent[first:], *sent[:first]], load, started_s + seconds, ended)
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.gather(*ends)
     load.seconds = time.perf_counter() - started_s
     return load
@@ -387,9 +392,8 @@ def measure(home: Path, token: str, runs: int, seconds: float) -> dict[str, Any]
             for name, way in WAYS.items():
                 server = servers[way.server]
                 before_s = server.cpu_s()
-                load = uvloop.run(
-                    drive(server.port, request(way, token), way.connections, seconds if run >= 0 else 0.5)
-                )
+                sent = traced(request(way, token))
+                load = uvloop.run(drive(server.port, sent, way.connections, seconds if run >= 0 else 0.5))
                 load.cpu_s = server.cpu_s() - before_s
                 answered += load.answered if way.server in ("ours", "plain") else 0
                 if run >= 0:

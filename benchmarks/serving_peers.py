@@ -87,7 +87,8 @@ def measure(rounds: int, seconds: float) -> dict[str, Any]:
         for number in range(-1, rounds):
             for name, (port, sent) in targets.items():
                 for connections in (MANY, ONE):
-                    load = uvloop.run(serving.drive(port, sent, connections, seconds if number >= 0 else 0.5))
+                    requests, for_s = serving.traced(sent), seconds if number >= 0 else 0.5
+                    load = uvloop.run(serving.drive(port, requests, connections, for_s))
                     if load.failed or not load.answered:
                         raise SystemExit(f"{name}: {load.failed} of {load.answered} requests failed.")
                     if number >= 0:

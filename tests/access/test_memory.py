@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headrace.access.memory import Fresh, Memory
-from headrace.testing import FakeClock, MemoryEpoch
+from headrace.testing import FakeClock, MemoryEpoch, make_principal, make_project
+from tests.access.people import Door
 
 
 def test_a_repeated_question_is_answered_from_memory_until_something_changes() -> None:
@@ -35,3 +38,61 @@ def test_it_does_not_grow_beyond_its_bound() -> None:
     for number in range(10):
         fresh.now()[number] = number
         assert len(fresh.now()) <= 3
+
+
+def test_answers_of_one_edition_stay_until_another_machine_changes_something() -> None:
+    asked: list[str] = []
+    editions = ["first"]
+    epoch, clock = MemoryEpoch(), FakeClock()
+
+    def look_up(key: str) -> str:
+        asked.append(key)
+        return f"{key} of {editions[-1]}"
+
+    memory = Memory(look_up, epoch, clock, edition=lambda: editions[-1])
+    for _ in range(20):
+        assert [memory.get("a"), memory.get("b")] == ["a of first", "b of first"]
+        clock.advance(0.4)
+    assert asked == ["a", "b"]
+    editions.append("second")
+    clock.advance(0.5)
+    assert memory.get("a") == "a of second", "within half a second"
+    epoch.advance()
+    memory.get("a")
+    assert len(asked) == 4, "a change on this machine counts at once, whatever the edition is"
+    for _ in range(700):
+        clock.advance(0.5)
+        memory.get("a")
+    assert len(asked) == 5, "nothing is believed for ever"
+
+
+def test_what_was_looked_up_while_something_changed_is_not_taken_for_the_new_edition() -> None:
+    editions = ["first"]
+    clock = FakeClock()
+    fresh: Fresh[str, str] = Fresh(MemoryEpoch(), clock, edition=lambda: editions[-1])
+    before = fresh.now()
+    before["a"] = "of first"
+    editions.append("second")
+    clock.advance(0.5)
+    assert fresh.now() == {}
+    before["b"] = "of first, late"
+    assert fresh.now() == {}
+
+
+def test_what_is_known_of_a_project_stays_known_until_any_machine_declares_one_anew(door: Door) -> None:
+    me, projects = make_principal(), door.store.projects
+    project = make_project()
+    projects.save(project, "")
+    rules, cars = door.access.privacy.rules("cars"), door.access.resources.describe("project:cars", me)
+    door.clock.advance(60)
+    assert door.access.privacy.rules("cars") is rules
+    assert door.access.resources.describe("project:cars", me) is cars
+    # Another machine's change: this home's epoch stays where it is.
+    projects.save(replace(project, risk="high"), "")
+    door.clock.advance(0.5)
+    assert door.access.privacy.rules("cars").project.risk == "high"
+    assert door.access.resources.describe("project:cars", me).risk == "high"
+    assert door.access.resources.describe("project:vans", me).workspace == "main"
+    projects.save(make_project(name="vans"), "", "theirs")
+    door.clock.advance(0.5)
+    assert door.access.resources.describe("project:vans", me).workspace == "theirs"

@@ -141,6 +141,17 @@ def test_several_labels_for_a_row_are_another_category() -> None:
     assert _found(distributions)["prediction"].categories == {"a3": 0, "a4": 0, OTHER: 1}
 
 
+def test_a_round_in_the_background_leaves_single_rows_until_somebody_asks() -> None:
+    distributions = _distributions()
+    counted = distributions._counted["r1"]
+    assert counted is not None
+    distributions.note_rows("r1", [[15.0, "a3", True]] * 3, [1.0] * 3)
+    distributions.note("r1", {"mileage": [15.0] * FOLD_ROWS}, {"predict": [1.0] * FOLD_ROWS}, FOLD_ROWS)
+    distributions.keep(["r1"])
+    assert counted.found()[0].n_rows == FOLD_ROWS, "a hundred releases may have three rows each"
+    assert _found(distributions)["mileage"].n_rows == FOLD_ROWS + 3
+
+
 def test_only_what_routes_name_is_counted() -> None:
     distributions = _distributions()
     distributions.note_rows("r2", [[15.0, "a3", True]], [1.0])

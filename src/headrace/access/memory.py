@@ -10,6 +10,8 @@ from headrace.core.ports import Clock, Epoch
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 _NOTHING: Any = object()
+_LONGEST_S = 300.0
+"""An edition is the same too after a change that another machine has taken back at once."""
 
 
 class Fresh(Generic[_Key, _Value]):
@@ -18,6 +20,8 @@ class Fresh(Generic[_Key, _Value]):
     Args:
         fresh_s: how long a change made on another machine may go unnoticed, in seconds.
         max_kept: how many answers are remembered.
+        edition: equal as long as no answer can have changed. It is asked every ``fresh_s``, and while it
+            stays, the answers do, for ``_LONGEST_S`` at most. Without it each is looked up again.
 
     Example::
 
@@ -25,21 +29,35 @@ class Fresh(Generic[_Key, _Value]):
         answer = kept.get(question) or kept.setdefault(question, find(question))
     """
 
-    def __init__(self, epoch: Epoch, clock: Clock, *, fresh_s: float = 0.5, max_kept: int = 10_000) -> None:
+    def __init__(
+        self,
+        epoch: Epoch,
+        clock: Clock,
+        *,
+        fresh_s: float = 0.5,
+        max_kept: int = 10_000,
+        edition: Callable[[], object] = object,
+    ) -> None:
         self._epoch = epoch
         self._clock = clock
         self._fresh_s = fresh_s
         self._max_kept = max_kept
+        self._edition = edition
         self._kept: dict[_Key, _Value] = {}
-        self._of_epoch = -1
-        self._until_s = 0.0
+        self._of: tuple[int, object] = (-1, None)
+        self._began_s = self._until_s = 0.0
 
     def now(self) -> dict[_Key, _Value]:
         """What may be trusted at this moment. Take it before looking something up to put into it: a look-up
         that began before a change then writes into a dictionary that nobody asks any more."""
         epoch, now_s = self._epoch.read(), self._clock.monotonic_s()
-        if epoch != self._of_epoch or now_s >= self._until_s or len(self._kept) >= self._max_kept:
-            self._kept, self._of_epoch, self._until_s = {}, epoch, now_s + self._fresh_s
+        if epoch != self._of[0] or now_s >= self._until_s or len(self._kept) >= self._max_kept:
+            # Read before anything is looked up: an answer may be newer than the edition, and never older.
+            of = (epoch, self._edition())
+            stay = of == self._of and len(self._kept) < self._max_kept
+            if not stay or now_s - self._began_s >= _LONGEST_S:
+                self._kept, self._of, self._began_s = {}, of, now_s
+            self._until_s = now_s + self._fresh_s
         return self._kept
 
 
@@ -50,6 +68,7 @@ class Memory(Generic[_Key, _Value]):
         look_up: finds what is not remembered; its errors are passed on and not remembered.
         fresh_s: how long a change made on another machine may go unnoticed, in seconds.
         max_kept: how many answers are remembered.
+        edition: equal as long as no answer can have changed, as :class:`Fresh` says.
     """
 
     def __init__(
@@ -60,9 +79,12 @@ class Memory(Generic[_Key, _Value]):
         *,
         fresh_s: float = 0.5,
         max_kept: int = 10_000,
+        edition: Callable[[], object] = object,
     ) -> None:
         self._look_up = look_up
-        self._fresh: Fresh[_Key, _Value] = Fresh(epoch, clock, fresh_s=fresh_s, max_kept=max_kept)
+        self._fresh: Fresh[_Key, _Value] = Fresh(
+            epoch, clock, fresh_s=fresh_s, max_kept=max_kept, edition=edition
+        )
 
     def get(self, key: _Key) -> _Value:
         """The answer for ``key``."""

@@ -48,10 +48,15 @@ class Resources:
         self._incidents = incidents
         self._waivers = waivers
         self._known = Memory(self._find, epoch, clock)
+        # Apart, because requests are about them, of a hundred in turn perhaps.
+        self._known_projects = Memory(self._find_project, epoch, clock, edition=projects.edition)
 
     def describe(self, text: str, asker: Principal) -> Resource:
         """The resource ``text`` (``kind:name``) as ``asker`` meets it."""
-        return self._known.get((text, asker.workspace))
+        kind, _, name = text.partition(":")
+        return (
+            self._known_projects.get(name) if kind == "project" else self._known.get((text, asker.workspace))
+        )
 
     def makers(self, author: str) -> tuple[str, ...]:
         """``author``, who answers for it and who ever did: the work of a service is its owner's work."""
@@ -64,8 +69,6 @@ class Resources:
         kind, _, name = text.partition(":")
         try:
             match kind:
-                case "project":
-                    return self._project(name)
                 case "release":
                     return self._release(name)
                 case "principal":
@@ -103,11 +106,12 @@ class Resources:
             return Resource(kind=kind, name=name, workspace=MAIN)
         return Resource(kind=kind, name=name, workspace=workspace)
 
-    def _project(self, name: str) -> Resource:
-        risk = self._projects.get(name).risk
-        return Resource(
-            kind="project", name=name, workspace=self._projects.workspace(name), risk=risk, project=name
-        )
+    def _find_project(self, name: str) -> Resource:
+        try:
+            risk, workspace = self._projects.get(name).risk, self._projects.workspace(name)
+        except NotFound:
+            return Resource(kind="project", name=name, workspace=MAIN)
+        return Resource(kind="project", name=name, workspace=workspace, risk=risk, project=name)
 
     def _policy(self, name: str) -> Resource:
         """``WORKSPACE@VERSION``, or ``WORKSPACE`` for the policy as such; rules have ``controls:`` before."""

@@ -176,6 +176,9 @@ class ProjectStore(Protocol):
 
     def list(self) -> list[Project]: ...
 
+    def edition(self) -> object:
+        """Equal to an earlier one as long as no project was declared anew, and the same releases answer."""
+
 
 class SnapshotStore(Protocol):
     """Snapshots: immutable once added."""

@@ -76,7 +76,7 @@ class Distributions:
         self._counted: dict[str, _Counted | None] = {}
 
     def keep(self, release_ids: Collection[str]) -> None:
-        """Get ready for what routes name, forget everything else, and count what waits; may block.
+        """Get ready for what routes name, forget everything else, and count long requests; may block.
 
         A release whose model is not in memory yet is looked at the next time. One without a readable
         profile is not counted, which the log says once.
@@ -94,7 +94,9 @@ class Distributions:
                 # Boundary: a baseline may be damaged, and answers do not depend on it.
                 _log.exception("Values of release %s are not counted: its profile cannot be read", release_id)
         self._counted = {name: counted[name] for name in counted if name in release_ids}
-        self.fold()
+        for one in self._counted.values():
+            if one is not None:
+                one.fold_tables()
 
     def note(
         self,
@@ -165,14 +167,18 @@ class _Counted:
             self._n_in_tables += n_rows
             n_waiting = self._n_in_tables
         if n_waiting > MAX_WAITING_ROWS:
-            self.fold()
+            self.fold_tables()
 
     def fold(self) -> None:
+        self.fold_tables()
+        self._fold_rows()
+
+    def fold_tables(self) -> None:
+        """Not the rows: they are fewer than one pass is worth, and a hundred releases may have some."""
         with self._adding:
             tables, self._tables, self._n_in_tables = self._tables, [], 0
         for table, predictions in tables:
             self._count(table, predictions)
-        self._fold_rows()
 
     def _fold_rows(self) -> None:
         with self._adding:

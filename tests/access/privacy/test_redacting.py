@@ -71,6 +71,9 @@ class _Declared:
     def workspace(self, _: str) -> str:
         return "main"
 
+    def edition(self) -> object:
+        return self.project
+
 
 @pytest.mark.requirement("PRV-01")
 def test_a_project_gets_the_plug_in_that_it_asks_for_and_no_other(tmp_path: object) -> None:

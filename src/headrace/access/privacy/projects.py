@@ -40,7 +40,7 @@ class Privacy:
         self._charters = charters
         self.keys = keys
         self._plugins = plugins
-        self._known = Memory(self._find, epoch, clock)
+        self._known = Memory(self._find, epoch, clock, edition=projects.edition)
 
     def rules(self, project: str) -> FieldRules:
         """The field rules of ``project``.

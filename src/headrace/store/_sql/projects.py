@@ -9,7 +9,7 @@ from headrace.core.identity import MAIN
 from headrace.core.project import Project
 from headrace.store._sql.engine import Database
 from headrace.store._sql.rows import documents, many, one, values
-from headrace.store._sql.tables import projects
+from headrace.store._sql.tables import projects, routes
 
 
 class SqlProjects:
@@ -49,6 +49,13 @@ class SqlProjects:
     def list(self) -> list[Project]:
         with self._database.read() as connection:
             return many(connection, Project, documents(projects).order_by(projects.c.position))
+
+    def edition(self) -> object:
+        # As they are stored: reading what is in a thousand of them would take longer than this is worth.
+        declared = select(projects.c.name, projects.c.document).order_by(projects.c.position)
+        answering = select(routes.c.project, routes.c.document).order_by(routes.c.position)
+        with self._database.read() as connection:
+            return [[tuple(row) for row in connection.execute(rows)] for rows in (declared, answering)]
 
 
 def _missing(name: str) -> NotFound:

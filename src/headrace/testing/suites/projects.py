@@ -36,6 +36,14 @@ class ProjectStoreSuite:
         projects.save(make_project(name="zebra"), "/moved")
         assert [project.name for project in projects.list()] == ["zebra", "ant", "mole"]
 
+    def test_another_declaration_is_another_edition(self, projects: ProjectStore) -> None:
+        editions = [projects.edition()]
+        for project in (make_project(), make_project(risk="high"), make_project(name="vans")):
+            projects.save(project, "/here")
+            assert projects.edition() == projects.edition()
+            editions.append(projects.edition())
+        assert all(one != other for at, one in enumerate(editions) for other in editions[:at])
+
     def test_an_absent_project_is_not_found(self, projects: ProjectStore) -> None:
         with pytest.raises(NotFound, match="absent"):
             projects.get("absent")
