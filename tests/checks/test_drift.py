@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from headrace.checks.distributions import Rows
 from headrace.checks.drift import Profile, Shift, js_divergence, kl_divergence, psi, shifts
 from headrace.core.canonical import canonical_json
-from headrace.core.errors import InvalidInput
 from headrace.core.project import Column
 
 SHARES = hnp.arrays(np.float64, 6, elements=st.floats(0.01, 1)).map(lambda v: v / v.sum())
@@ -117,11 +117,22 @@ def test_false_alarms_are_as_rare_as_they_say(draw: str, allowed: tuple[float, f
     assert allowed[0] <= np.mean(alarms) <= allowed[1]
 
 
-def test_a_large_reference_is_sampled(random: np.random.Generator) -> None:
-    found = compare(random.normal(size=100_000), random.normal(size=1000))
-    assert found.n_reference == 3000
-    assert found.p_value is not None
-    assert found.p_value > 0.001
+def test_a_profile_of_many_rows_says_what_the_rows_say(random: np.random.Generator) -> None:
+    """Its 3,000 quantiles are right to half of a 3,000th of the rows, and the test allows for that."""
+    reference = random.lognormal(size=100_000)
+    for shift in (0.0, 0.1):
+        current = random.lognormal(size=10_000) + shift * reference.std()
+        specs = [Column(name="f", role="numeric")]
+        (exact,) = shifts(Rows.of({"f": reference}, specs), {"f": current})
+        (kept,) = shifts(Profile.fit({"f": reference}, specs), {"f": current})
+        assert (kept.n_reference, kept.n_current) == (exact.n_reference, exact.n_current) == (100_000, 10_000)
+        assert kept.ks == pytest.approx(exact.ks, abs=0.5 / 3000)
+        assert kept.p_value is not None
+        assert exact.p_value is not None
+        assert kept.p_value >= exact.p_value
+        assert (kept.p_value < 1e-9) == (exact.p_value < 1e-9) == bool(shift)
+        assert kept.wasserstein == pytest.approx(exact.wasserstein, abs=0.01)
+        assert kept.psi == pytest.approx(exact.psi, abs=0.002)
 
 
 def test_a_column_that_stops_being_filled(random: np.random.Generator) -> None:
@@ -214,9 +225,42 @@ def test_a_column_that_does_not_come_is_reported() -> None:
     assert (found.n_current, found.p_value, found.psi, found.test) == (0, None, None, "none")
 
 
-def test_text_for_numbers_is_named() -> None:
-    with pytest.raises(InvalidInput, match="'f' holds text"):
-        compare(np.arange(10.0), words(["a"]))
+def test_a_type_that_changes_is_a_shift_that_says_so(random: np.random.Generator) -> None:
+    came = [*random.normal(size=150).tolist(), *(["12,5"] * 50)]
+    found = compare(random.normal(size=1000), words(came))
+    assert found.detail["current"]["text"] == found.detail["current"]["missing"] == 50
+    assert found.p_value is not None
+    assert found.p_value < 1e-9
+    assert found.size == pytest.approx(0.5)
+
+
+def test_a_constant_that_is_no_longer_one(random: np.random.Generator) -> None:
+    same, half = (
+        compare(np.full(500, 3.0), np.full(100, 3.0)),
+        compare(np.full(500, 3.0), np.arange(100) % 2 + 3.0),
+    )
+    assert same.size == 0.0
+    assert same.p_value == pytest.approx(1)
+    assert half.size == pytest.approx(1.0)
+    assert half.p_value is not None
+    assert half.p_value < 1e-9
+
+
+@pytest.mark.parametrize("kept", [Rows.of, Profile.fit])
+def test_ten_thousand_categories(kept: Any, random: np.random.Generator) -> None:
+    """A profile names 500 of them; those that chance alone made frequent are not compared."""
+    names = words([f"w{i}" for i in range(10_000)])
+    shares = np.append(np.full(9_990, 0.5 / 9_990), np.full(10, 0.05))
+    before = kept({"f": random.choice(names, 50_000, p=shares)}, [Column(name="f", role="categorical")])
+    (calm,) = shifts(before, {"f": random.choice(names, 20_000, p=shares)})
+    assert calm.p_value is not None
+    assert calm.p_value > 1e-3
+    now = np.append(random.choice(names, 18_000, p=shares), words(["elsewhere"] * 2_000))
+    (moved,) = shifts(before, {"f": now})
+    assert moved.p_value is not None
+    assert moved.p_value < 1e-9
+    assert moved.detail["new"]["elsewhere"] == 2_000
+    assert moved.size == pytest.approx(0.2, abs=0.1)
 
 
 @given(hnp.arrays(np.float64, st.integers(0, 30), elements=st.floats(width=64)))

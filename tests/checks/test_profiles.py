@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from headrace.checks.profiles import LARGEST_SAMPLE, N_BINS, CategoricalProfile, NumericProfile, Profile
+from headrace.checks.profiles import MOST_QUANTILES, N_BINS, CategoricalProfile, NumericProfile, Profile
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Column
@@ -63,7 +63,7 @@ def test_it_survives_json(columns: dict[str, Any]) -> None:
     profile = Profile.fit(columns, SPECS)
     again = Profile.from_dict(json.loads(canonical_json(profile.to_dict())))
     assert again == profile
-    assert numeric(again, "x").sample.tobytes() == numeric(profile, "x").sample.tobytes()
+    assert numeric(again, "x").quantiles.tobytes() == numeric(profile, "x").quantiles.tobytes()
     assert canonical_json(again.to_dict()) == canonical_json(profile.to_dict())
 
 
@@ -74,8 +74,8 @@ def test_every_row_is_in_one_bin(columns: dict[str, Any]) -> None:
     assert x.counts[0] == 0
     assert x.counts[-2] == 0
     assert list(x.edges) == sorted(set(x.edges))
-    assert x.sample.size == 15 - x.n_missing
-    assert (np.diff(x.sample) >= 0).all()
+    assert x.quantiles.size == 15 - x.n_missing
+    assert (np.diff(x.quantiles) >= 0).all()
 
 
 def test_few_values_have_a_bin_each_and_new_ones_fall_outside() -> None:
@@ -107,7 +107,7 @@ def test_twenty_columns_take_less_than_200_kb() -> None:
     )
     table = {f"x{i}": draws[i % 3](size=50_000) for i in range(20)}
     profile = Profile.fit(table, [Column(name=name, role="numeric") for name in table])
-    assert numeric(profile, "x0").sample.size == LARGEST_SAMPLE
+    assert numeric(profile, "x0").quantiles.size == MOST_QUANTILES
     assert len(canonical_json(profile.to_dict())) < 200_000
 
 

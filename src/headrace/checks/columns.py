@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,31 @@ def numbers(values: NDArray[Any], name: str) -> NDArray[np.float64]:
     return np.where(np.abs(plain) <= LARGEST, plain, np.nan)
 
 
+def known_numbers(values: NDArray[Any]) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """Numbers as a model sees them, ``(n_rows,)``, NaN for all else; and the ``infinite`` and ``text``.
+
+    Unlike :func:`numbers` it refuses nothing: what comes in production is measured, whatever it is.
+    """
+    n_text = 0
+    if values.dtype.kind == "O":
+        plain = np.array([_number(value) for value in values.tolist()], dtype=np.float64)
+        n_text = int(np.isnan(plain).sum() - missing(values).sum())
+    elif values.dtype.kind in "fiub":
+        plain = values.astype(np.float64, copy=False)
+    else:
+        plain = np.full(len(values), math.nan)
+        n_text = len(values) - int(missing(values).sum())
+    beyond = np.abs(plain) > LARGEST
+    n_infinite = int(beyond.sum())
+    if n_infinite:
+        plain = np.where(beyond, math.nan, plain)
+    return plain, {"infinite": n_infinite, "text": n_text}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float | np.number | np.bool_) else math.nan
+
+
 def label(value: object) -> str | None:
     """A category's name: text without surrounding spaces, numbers and booleans in their shortest form."""
     if is_missing(value):
@@ -66,8 +92,7 @@ def label_counts(values: NDArray[Any]) -> dict[str | None, int]:
         distinct, counts = np.unique(values, return_counts=True)
         raw = dict(zip(distinct.tolist(), counts.tolist(), strict=True))
     else:
-        for value in values.tolist():
-            raw[value] = raw.get(value, 0) + 1
+        raw = dict(Counter(values.tolist()))
     named: dict[str | None, int] = {}
     for value, count in raw.items():
         name = label(value)

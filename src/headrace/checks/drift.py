@@ -1,41 +1,43 @@
 """Have the inputs, or the outputs, moved away from what the model was made from?
 
 Two questions are kept apart. *Is there a difference at all?* is a test with a p-value: two-sample
-Kolmogorov-Smirnov for numbers, two-sample chi-square for categories. *How large is it?* is a distance
-between histograms: the Population Stability Index, Jensen-Shannon and Kullback-Leibler divergence. With
-enough rows the smallest difference is significant; with few rows the distances are noisy.
+Kolmogorov-Smirnov for numbers, two-sample chi-square for categories. *How large is it?* is a distance: how
+many standard deviations the values have to be moved, how many of the rows changed their category, and over
+bins the Population Stability Index, Jensen-Shannon and Kullback-Leibler divergence. With enough rows the
+smallest difference is significant; with few rows the distances are noisy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from headrace.checks.columns import label_counts, numbers
-from headrace.checks.profiles import (
-    NULL,
-    OTHER,
-    CategoricalProfile,
-    Counts,
-    Floats,
-    NumericProfile,
-    Profile,
-    summarise,
+from headrace.checks.distances import (
+    chi_square,
+    fisher_or_chi_square,
+    js_divergence,
+    kl_divergence,
+    ks_test,
+    psi,
+    total_variation,
+    wasserstein,
 )
+from headrace.checks.distributions import Categories, Counts, Distribution, Floats, Numbers, Rows, Side
+from headrace.checks.profiles import Profile
 from headrace.core.ports import Columns
 
 __all__ = ["Profile", "Shift", "js_divergence", "kl_divergence", "psi", "shifts"]
 
-FEWEST_EXPECTED = 5
-"""The chi-square test wants at least this many expected rows per cell (Cochran 1954)."""
 FEWEST_PER_BIN = 10
 """Distances use bins in which at least this many current rows are expected: chance alone gives a Population
 Stability Index of about (bins - 1) / rows, which with 20 bins and 30 rows would be 0.6."""
 _PSEUDO_COUNT = 0.5
 _MOST_LISTED = 10
+_MANY_ROWS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,10 @@ class Shift:
     """One feature, compared with its reference. None is what could not be measured.
 
     Attributes:
+        size: in standard deviations: :attr:`wasserstein` of numbers, twice :attr:`tvd` of categories (the
+            same for two equally frequent ones), or twice the change of the share of nulls if that is more.
+        wasserstein: how far a number has moved in the mean, in standard deviations of the reference.
+        tvd: share of the rows that are in another category; total variation distance.
         psi: Population Stability Index over the reference's bins or categories, nulls being one more; those
             too small for the number of current rows are merged.
         js: Jensen-Shannon divergence in bits, 0 to 1.
@@ -54,130 +60,175 @@ class Shift:
     """
 
     feature: str
-    psi: float | None
-    js: float | None
-    kl: float | None
-    ks: float | None
-    p_value: float | None
-    test: str
+    size: float | None = None
+    wasserstein: float | None = None
+    tvd: float | None = None
+    psi: float | None = None
+    js: float | None = None
+    kl: float | None = None
+    ks: float | None = None
+    p_value: float | None = None
+    test: str = "none"
     n_reference: int
     n_current: int
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-class _Tested(NamedTuple):
-    p_value: float | None
-    test: str
-    n_reference: int
-    n_current: int
-    ks: float | None = None
-
-
-def shifts(profile: Profile, columns: Columns) -> list[Shift]:
-    """Compare every feature of ``profile`` with the present rows, in the profile's order.
+def shifts(reference: Side, current: Side | Columns) -> list[Shift]:
+    """Compare every column of ``reference``, in its order, with the present rows or with their sketches.
 
     The p-values are not corrected for the number of features; whoever raises an alarm has to.
-    A feature without a column is reported with ``n_current`` 0.
+    A feature without a column is reported with ``n_current`` 0. Text that comes where numbers are expected is
+    no number: it counts as missing, and ``detail["current"]["text"]`` says how much of it there is.
 
-    Raises:
-        InvalidInput: a column that was numeric holds text.
+    >>> from headrace.core.project import Column
+    >>> before = Profile.fit({"km": np.arange(1000.0)}, [Column(name="km", role="numeric")])
+    >>> (found,) = shifts(before, {"km": np.arange(1000.0) + 100})
+    >>> round(found.size, 2), found.p_value < 0.001
+    (0.35, True)
     """
-    return [_shift(name, feature, columns.get(name)) for name, feature in profile.features.items()]
+    side = Rows(columns=current, kinds=reference.kinds) if isinstance(current, Mapping) else current
+    names = list(reference.kinds)
+    if not _is_large(side):
+        return [_shift(name, reference.distribution(name), side.distribution(name)) for name in names]
+    # Sorting lets other threads run; more than two would cost memory, which is a few columns at a time.
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda n: _shift(n, reference.distribution(n), side.distribution(n)), names))
 
 
-def psi(reference: Floats, current: Floats) -> float:
-    """Population Stability Index of two distributions over the same bins: sum of (c - r) ln(c / r).
-
-    Source: the symmetrised divergence of Jeffreys (1946), under its name in credit scoring.
-
-    Args:
-        reference, current: shares above 0 that sum to 1, shape ``(n_bins,)``.
-    """
-    return float(((current - reference) * np.log(current / reference)).sum())
+def _is_large(side: Side) -> bool:
+    return isinstance(side, Rows) and len(next(iter(side.columns.values()), ())) >= _MANY_ROWS
 
 
-def kl_divergence(current: Floats, reference: Floats) -> float:
-    """Kullback-Leibler divergence in nats: sum of c ln(c / r); ``reference`` must be above 0."""
-    ratio = np.divide(current, reference, out=np.ones_like(current), where=current > 0)
-    return float((current * np.log(ratio)).sum())
+def _shift(name: str, reference: Distribution | None, current: Distribution | None) -> Shift:
+    match reference, current:
+        case (Numbers(), None):
+            current = Numbers.of(np.empty(0))
+        case (Categories(), None):
+            current = Categories(counts={}, n=0, n_missing=0, n_distinct=0)
+    match reference, current:
+        case (Numbers(), Numbers()):
+            return _numeric_shift(name, reference, current)
+        case (Categories(), Categories()):
+            return _categorical_shift(name, reference, current)
+    rows = [0 if side is None else side.n + side.n_missing for side in (reference, current)]
+    return Shift(feature=name, n_reference=rows[0], n_current=rows[1])
 
 
-def js_divergence(reference: Floats, current: Floats) -> float:
-    """Jensen-Shannon divergence in bits, 0 (equal) to 1 (nothing in common). Source: Lin (1991)."""
-    middle = (reference + current) / 2
-    nats = (kl_divergence(reference, middle) + kl_divergence(current, middle)) / 2
-    return min(max(nats / float(np.log(2)), 0.0), 1.0)
-
-
-def _shift(name: str, feature: NumericProfile | CategoricalProfile, values: Any) -> Shift:
-    present = np.empty(0) if values is None else np.asarray(values)
-    if isinstance(feature, NumericProfile):
-        return _numeric_shift(name, feature, numbers(present, name))
-    return _categorical_shift(name, feature, present)
-
-
-def _numeric_shift(name: str, feature: NumericProfile, values: Floats) -> Shift:
-    counts = feature.count(values)
-    known = values[~np.isnan(values)]
-    tested = _test_numbers(feature, known, int(counts[-1]))
-    detail = {
-        "reference": {**feature.summary, "missing": feature.n_missing, "n": feature.n},
-        "current": {**summarise(known), "missing": int(counts[-1]), "n": int(values.size)},
-    }
+def _numeric_shift(name: str, reference: Numbers, current: Numbers) -> Shift:
+    edges, before = reference.histogram()
+    counts = np.append(current.counts(edges), current.n_missing)
+    before = np.append(before, reference.n_missing)
+    nulls = _missing_change(reference, current)
+    moved = _moved(reference, current) if reference.n and current.n else None
+    sizes = [size for size in (moved, None if nulls is None else 2 * nulls) if size is not None]
     # The bins beyond either end and the one for nulls are never merged: what falls there is news.
-    return _measured(name, *_neighbours_merged(np.array(feature.counts), counts), tested, detail)
-
-
-def _categorical_shift(name: str, feature: CategoricalProfile, values: NDArray[Any]) -> Shift:
-    found = label_counts(values)
-    expected: dict[str, int] = {**feature.counts, NULL: feature.n_missing}
-    known: dict[str, int] = dict.fromkeys(expected, 0)
-    new: dict[str, int] = {}
-    for label, count in found.items():
-        place = NULL if label is None else label
-        if place not in known:
-            new[place] = count
-            place = OTHER
-        known[place] = known.get(place, 0) + count
-    reference = np.array([expected.get(place, 0) for place in known], dtype=np.int64)
-    counts = np.array(list(known.values()), dtype=np.int64)
-    detail = {
-        "reference": {"missing": feature.n_missing, "n": feature.n, "top": _top(feature.counts)},
-        "current": {"missing": found.get(None, 0), "n": len(values), "top": _top(found)},
-        "new": _top(new),
-    }
-    p_value = _chi_square(reference, counts)
-    tested = _Tested(p_value, "none" if p_value is None else "chi2", feature.n, len(values))
-    return _measured(name, *_rare_merged(reference, counts), tested, detail)
-
-
-def _top(counts: dict[Any, int]) -> dict[str, int]:
-    listed = sorted(((str(k), c) for k, c in counts.items() if k is not None), key=lambda item: -item[1])
-    return dict(listed[:_MOST_LISTED])
-
-
-def _measured(
-    name: str, reference: Counts, current: Counts, tested: _Tested, detail: dict[str, Any]
-) -> Shift:
-    used = (reference > 0) | (current > 0)
-    distances: tuple[float | None, float | None, float | None] = (None, None, None)
-    if reference.sum() and current.sum():
-        before, now = _smoothed(reference[used]), _smoothed(current[used])
-        plain = js_divergence(reference[used] / reference.sum(), current[used] / current.sum())
-        distances = (psi(before, now), plain, kl_divergence(now, before))
     return Shift(
         feature=name,
-        psi=distances[0],
-        js=distances[1],
-        kl=distances[2],
-        detail=detail,
-        **tested._asdict(),
+        size=max(sizes, default=None),
+        wasserstein=moved,
+        detail={"reference": _described(reference), "current": _described(current)},
+        **_distances(*_neighbours_merged(before, counts)),
+        **_test_numbers(reference, current)._asdict(),
+    )
+
+
+def _moved(reference: Numbers, current: Numbers) -> float:
+    """In standard deviations; of a constant, twice the share of the rows that are different now."""
+    deviation = reference.moments[1]
+    if deviation > 0:
+        return wasserstein(reference, current) / deviation
+    constant = reference.values[:1]
+    same = current.rows_at(constant) - current.rows_at(constant, "left")
+    return 2 * (1 - float(same[0]) / current.n)
+
+
+def _missing_change(reference: Distribution, current: Distribution) -> float | None:
+    totals = [side.n + side.n_missing for side in (reference, current)]
+    if not all(totals):
+        return None
+    return abs(current.n_missing / totals[1] - reference.n_missing / totals[0])
+
+
+def _described(side: Numbers) -> dict[str, Any]:
+    noted = {name: count for name, count in side.notes.items() if count}
+    return {**side.summary(), "missing": side.n_missing, "n": side.n + side.n_missing, **noted}
+
+
+def _categorical_shift(name: str, reference: Categories, current: Categories) -> Shift:
+    before, now = _by_category(reference, current)
+    rows = reference.n + reference.n_missing, current.n + current.n_missing
+    tested = chi_square(before, now, errors=(reference.count_error, current.count_error))
+    merged = _rare_merged(before, now)
+    tvd = total_variation(*(c / c.sum() for c in merged)) if all(rows) else None
+    return Shift(
+        feature=name,
+        size=None if tvd is None else 2 * tvd,
+        tvd=tvd,
+        p_value=None if tested is None else tested.p_value,
+        test="none" if tested is None else "chi2",
+        n_reference=rows[0],
+        n_current=rows[1],
+        detail={
+            "reference": _listed(reference),
+            "current": _listed(current),
+            "new": _top({k: c for k, c in current.counts.items() if k not in reference.counts}),
+        },
+        **_distances(*merged),
     )
 
 
 class _Binned(NamedTuple):
     reference: Counts
     current: Counts
+
+
+def _by_category(reference: Categories, current: Categories) -> _Binned:
+    """Rows by the categories that both sides can tell apart; all others are one, nulls another.
+
+    A side that names only its most frequent categories names some of them because chance made them frequent:
+    those that do not stand out would look as if they became rarer since.
+    """
+    ratio = current.n / max(reference.n, 1)
+    fewest = max(_fewest_that_stand_out(reference), _fewest_that_stand_out(current) / max(ratio, 1e-300))
+    labels = dict.fromkeys([*reference.counts, *current.counts])
+    named = [label for label in labels if not fewest or reference.counts.get(label, 0) > fewest]
+    before, now = ([side.counts.get(label, 0) for label in named] for side in (reference, current))
+    both = (
+        np.array([*counts, side.n - sum(counts), side.n_missing], dtype=np.int64)
+        for counts, side in ((before, reference), (now, current))
+    )
+    return _Binned(*(np.maximum(counts, 0) for counts in both))
+
+
+def _fewest_that_stand_out(side: Categories) -> float:
+    """Rows from which a category is named whatever chance did; 0 where all are named."""
+    if side.n <= sum(side.counts.values()) and not side.count_error:
+        return 0.0
+    least = max(min(side.counts.values(), default=0), side.count_error)
+    return least + 4 * float(np.sqrt(least))
+
+
+def _listed(side: Categories) -> dict[str, Any]:
+    return {
+        "missing": side.n_missing,
+        "n": side.n + side.n_missing,
+        "distinct": side.n_distinct,
+        "top": _top(side.counts),
+    }
+
+
+def _top(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: -item[1])[:_MOST_LISTED])
+
+
+def _distances(reference: Counts, current: Counts) -> dict[str, Any]:
+    used = (reference > 0) | (current > 0)
+    if not reference.sum() or not current.sum():
+        return {}
+    before, now = _smoothed(reference[used]), _smoothed(current[used])
+    plain = js_divergence(reference[used] / reference.sum(), current[used] / current.sum())
+    return {"psi": psi(before, now), "js": plain, "kl": kl_divergence(now, before)}
 
 
 def _neighbours_merged(reference: Counts, current: Counts) -> _Binned:
@@ -201,10 +252,13 @@ def _neighbours_merged(reference: Counts, current: Counts) -> _Binned:
 
 
 def _rare_merged(reference: Counts, current: Counts) -> _Binned:
-    """Merge the categories of the reference in which too few current rows are expected."""
+    """Merge the categories of the reference in which too few current rows are expected, and the new ones."""
     expected = reference * (current.sum() / max(reference.sum(), 1))
-    is_rare = (expected < FEWEST_PER_BIN) & (reference > 0)
-    merged = (np.append(c[~is_rare], c[is_rare].sum()) for c in (reference, current))
+    is_new = reference == 0
+    is_rare = (expected < FEWEST_PER_BIN) & ~is_new
+    merged = (
+        np.array([*c[~is_rare & ~is_new], c[is_rare].sum(), c[is_new].sum()]) for c in (reference, current)
+    )
     return _Binned(*merged)
 
 
@@ -213,54 +267,23 @@ def _smoothed(counts: Counts) -> Floats:
     return np.asarray((counts + _PSEUDO_COUNT) / (counts.sum() + _PSEUDO_COUNT * counts.size))
 
 
-def _test_numbers(feature: NumericProfile, known: Floats, n_missing: int) -> _Tested:
+class _Tested(NamedTuple):
+    p_value: float | None
+    test: str
+    n_reference: int
+    n_current: int
+    ks: float | None = None
+
+
+def _test_numbers(reference: Numbers, current: Numbers) -> _Tested:
     """KS over the values and a test of the share of nulls, as one p-value (Bonferroni)."""
-    ks = p_ks = None
-    if feature.sample.size and known.size:
-        from scipy.stats import ks_2samp
-
-        # Exact tables change nothing visible at these sizes and take seconds.
-        tested = ks_2samp(feature.sample, known.astype(np.float32), method="asymp")
-        ks, p_ks = float(tested.statistic), float(tested.pvalue)
-    p_nulls = _test_nulls(feature, known.size, n_missing)
-    if p_ks is None:
-        return _Tested(p_nulls, "none" if p_nulls is None else "nulls", feature.n, known.size + n_missing)
-    sizes = feature.sample.size, known.size
+    p_nulls = fisher_or_chi_square(
+        np.array([[reference.n, reference.n_missing], [current.n, current.n_missing]])
+    )
+    if not reference.n or not current.n:
+        rows = reference.n + reference.n_missing, current.n + current.n_missing
+        return _Tested(p_nulls, "none" if p_nulls is None else "nulls", *rows)
+    ks, p_ks = ks_test(reference, current)
     if p_nulls is None:
-        return _Tested(p_ks, "ks", *sizes, ks)
-    return _Tested(min(1.0, 2 * min(p_ks, p_nulls)), "ks+nulls", *sizes, ks)
-
-
-def _test_nulls(feature: NumericProfile, n_known: int, n_missing: int) -> float | None:
-    """Fisher's exact test where counts are small, chi-square elsewhere; None if nothing is null."""
-    table = np.array([[feature.n - feature.n_missing, feature.n_missing], [n_known, n_missing]])
-    if not table.sum(axis=1).all() or not table.sum(axis=0).all():
-        return None
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    if expected.min() >= FEWEST_EXPECTED:
-        return _chi_square(table[0], table[1])
-    from scipy.stats import fisher_exact
-
-    return float(fisher_exact(table).pvalue)
-
-
-def _chi_square(reference: Counts, current: Counts) -> float | None:
-    """Two-sample chi-square; categories too rare to count are merged. None if fewer than two are left."""
-    table = np.array([reference, current])
-    rows = table.sum(axis=1)
-    if not rows.all():
-        return None
-    total = table.sum(axis=0)
-    is_rare = total * rows.min() / rows.sum() < FEWEST_EXPECTED
-    rest = table[:, is_rare].sum(axis=1)
-    kept = table[:, ~is_rare]
-    if rest.sum():
-        if rest.sum() * rows.min() / rows.sum() >= FEWEST_EXPECTED:
-            kept = np.column_stack([kept, rest])
-        elif kept.shape[1]:
-            kept[:, int(kept.sum(axis=0).argmin())] += rest
-    if kept.shape[1] < 2:
-        return None
-    from scipy.stats import chi2_contingency
-
-    return float(chi2_contingency(kept, correction=False).pvalue)
+        return _Tested(p_ks, "ks", reference.n, current.n, ks)
+    return _Tested(min(1.0, 2 * min(p_ks, p_nulls)), "ks+nulls", reference.n, current.n, ks)

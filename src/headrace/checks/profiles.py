@@ -1,7 +1,7 @@
 """How the columns of a reference are distributed, small enough to travel with a release.
 
 A number is kept as the counts of about 20 bins of equal content, with one more beyond either end and one
-for nulls, and as a sample of at most 3,000 values. A category is kept as counts.
+for nulls, and as at most 3,000 values of equal rank. A category is kept as counts.
 """
 
 from __future__ import annotations
@@ -15,19 +15,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.columns import label_counts, numbers
+from headrace.checks.columns import numbers
+from headrace.checks.distributions import (
+    N_BINS,
+    Categories,
+    Counts,
+    Distribution,
+    Floats,
+    Histogram,
+    Kind,
+    Numbers,
+    Rows,
+    Side,
+)
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.project import Column
 
-N_BINS = 20
-LARGEST_SAMPLE = 3_000
+__all__ = ["N_BINS", "CategoricalProfile", "FeatureProfile", "NumericProfile", "Profile"]
+
+MOST_QUANTILES = 3_000
 MOST_CATEGORIES = 500
 NULL, OTHER = "(null)", "(other)"
-_FORMAT = 1
-
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,29 +48,46 @@ class NumericProfile:
         edges: ascending; bin ``i`` holds the values in ``(edges[i - 1], edges[i]]``, the first everything up
             to ``edges[0]``, the last everything beyond.
         counts: of the ``len(edges) + 1`` bins, then of the nulls.
-        sample: values of at most 3,000 rows, ascending, float32.
+        quantiles: value ``i`` has ``(i + 1/2) / n_quantiles`` of the rows at or below it, ascending, float32;
+            of at most 3,000 rows every value.
         summary: ``mean``, ``deviation``, ``min``, ``q25``, ``median``, ``q75`` and ``max``; empty without
             values.
     """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
-    sample: NDArray[np.float32] = field(compare=False)
+    quantiles: NDArray[np.float32] = field(compare=False)
     summary: dict[str, float]
 
     @classmethod
     def fit(cls, values: Floats) -> NumericProfile:
         """Profile values, NaN where null."""
-        known = values[~np.isnan(values)]
-        edges = _edges(known)
-        chosen = known
-        if known.size > LARGEST_SAMPLE:
-            chosen = np.random.default_rng(0).choice(known, LARGEST_SAMPLE, replace=False)
+        return cls.of(Numbers.of(values, seen_as=np.float64))
+
+    @classmethod
+    def of(cls, found: Numbers) -> NumericProfile:
+        """The same from a distribution, such as the sketches of a reference window."""
+        edges, counts = found.histogram()
+        n_kept = min(found.n, MOST_QUANTILES)
+        kept = found.quantiles((np.arange(n_kept) + 0.5) / n_kept) if n_kept else found.values
         return cls(
             edges=edges,
-            counts=tuple(_count(values, edges).tolist()),
-            sample=np.sort(chosen.astype(np.float32) + np.float32(0)),
-            summary=summarise(known),
+            counts=(*counts.tolist(), found.n_missing),
+            quantiles=kept.astype(np.float32) + np.float32(0),
+            summary=found.summary(),
+        )
+
+    def distribution(self) -> Numbers:
+        """What it stands for; ranks are right to half a quantile."""
+        n, n_kept = self.n - self.n_missing, self.quantiles.size
+        return Numbers(
+            values=self.quantiles,
+            up_to=None if n == n_kept else np.linspace(0, n, n_kept + 1)[1:],
+            n=n,
+            n_missing=self.n_missing,
+            rank_error=0.0 if n == n_kept else 0.5 / n_kept,
+            moments=(self.summary.get("mean", np.nan), self.summary.get("deviation", np.nan)),
+            binned=Histogram(self.edges, np.array(self.counts[:-1])),
         )
 
     @property
@@ -75,7 +102,9 @@ class NumericProfile:
 
     def count(self, values: Floats) -> Counts:
         """Other values (NaN where null) in the bins of :attr:`counts`."""
-        return _count(values, self.edges)
+        known = values[~np.isnan(values)]
+        counts = np.bincount(np.searchsorted(self.edges, known), minlength=len(self.edges) + 1)
+        return np.append(counts, values.size - known.size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +120,21 @@ class CategoricalProfile:
     @classmethod
     def fit(cls, values: NDArray[Any]) -> CategoricalProfile:
         """Profile the labels of a column."""
-        counts = label_counts(values)
-        n_missing = counts.pop(None, 0)
-        named = [(name, count) for name, count in counts.items() if name is not None]
-        kept = dict(named[:MOST_CATEGORIES])
-        if len(named) > MOST_CATEGORIES:
-            kept[OTHER] = sum(count for _, count in named[MOST_CATEGORIES:])
-        return cls(counts=kept, n_missing=n_missing)
+        return cls.of(Categories.of(values))
+
+    @classmethod
+    def of(cls, found: Categories) -> CategoricalProfile:
+        """The same from a distribution."""
+        kept = dict(list(found.counts.items())[:MOST_CATEGORIES])
+        rest = found.n - sum(kept.values())
+        return cls(counts=kept | {OTHER: rest} if rest > 0 else kept, n_missing=found.n_missing)
+
+    def distribution(self) -> Categories:
+        """What it stands for."""
+        named = {name: count for name, count in self.counts.items() if name != OTHER}
+        return Categories(
+            counts=named, n=self.n - self.n_missing, n_missing=self.n_missing, n_distinct=len(self.counts)
+        )
 
     @property
     def n(self) -> int:
@@ -127,17 +164,42 @@ class Profile:
             InvalidInput: a column is missing, or a numeric one holds text.
         """
         features: dict[str, FeatureProfile] = {}
-        for spec in specs:
-            if spec.role == "ignored":
-                continue
-            if spec.name not in columns:
-                raise InvalidInput(f"Column {spec.name!r} is missing (has: {', '.join(list(columns)[:20])}).")
-            values = np.asarray(columns[spec.name])
-            if spec.role == "numeric":
-                features[spec.name] = NumericProfile.fit(numbers(values, spec.name))
+        for name, kind in Rows.of(columns, specs).kinds.items():
+            values = np.asarray(columns[name])
+            if kind == "numeric":
+                features[name] = NumericProfile.fit(numbers(values, name))
             else:
-                features[spec.name] = CategoricalProfile.fit(values)
+                features[name] = CategoricalProfile.fit(values)
         return cls(features=features)
+
+    @classmethod
+    def of(cls, side: Side) -> Profile:
+        """The same from whatever can be compared, such as the sketches of a reference window.
+
+        Raises:
+            InvalidInput: a column did not come.
+        """
+        features: dict[str, FeatureProfile] = {}
+        for name in side.kinds:
+            match side.distribution(name):
+                case Numbers() as found:
+                    features[name] = NumericProfile.of(found)
+                case Categories() as found:
+                    features[name] = CategoricalProfile.of(found)
+                case None:
+                    raise InvalidInput(f"Column {name!r} did not come. Leave it out or send it.")
+        return cls(features=features)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """What each column is."""
+        return {
+            n: "numeric" if isinstance(f, NumericProfile) else "categorical" for n, f in self.features.items()
+        }
+
+    def distribution(self, name: str) -> Distribution:
+        """What is known of one column."""
+        return self.features[name].distribution()
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON form; :meth:`from_dict` reads it."""
@@ -151,33 +213,10 @@ class Profile:
             InvalidInput: it is something else, or of a later format.
         """
         if data.get("format") != _FORMAT:
-            raise InvalidInput(f"A profile has format {data.get('format')!r}. Expected {_FORMAT}.")
+            raise InvalidInput(
+                f"A profile has format {data.get('format')!r}. Expected {_FORMAT}. Rebuild the release."
+            )
         return cls(features={n: _from_dict(f) for n, f in data["features"].items()})
-
-
-def summarise(known: Floats) -> dict[str, float]:
-    """Key statistics of finite values, see :class:`NumericProfile`; empty without values."""
-    if not known.size:
-        return {}
-    quartiles = np.quantile(known, [0, 0.25, 0.5, 0.75, 1])
-    named = dict(zip(("min", "q25", "median", "q75", "max"), quartiles.tolist(), strict=True))
-    return {"mean": float(known.mean()), "deviation": float(known.std()), **named}
-
-
-def _edges(known: Floats) -> tuple[float, ...]:
-    if not known.size:
-        return ()
-    distinct = np.unique(known)
-    inner = distinct
-    if distinct.size > N_BINS:
-        inner = np.unique(np.quantile(known, np.arange(1, N_BINS + 1) / N_BINS, method="inverted_cdf"))
-    return (float(np.nextafter(distinct[0], -np.inf)), *inner.tolist())
-
-
-def _count(values: Floats, edges: Sequence[float]) -> Counts:
-    known = values[~np.isnan(values)]
-    counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
-    return np.append(counts, values.size - known.size)
 
 
 def _to_dict(feature: FeatureProfile) -> dict[str, Any]:
@@ -186,7 +225,7 @@ def _to_dict(feature: FeatureProfile) -> dict[str, Any]:
     return {
         "edges": list(feature.edges),
         "counts": list(feature.counts),
-        "sample": _pack(feature.sample),
+        "quantiles": _pack(feature.quantiles),
         "summary": feature.summary,
     }
 
@@ -197,14 +236,14 @@ def _from_dict(data: Mapping[str, Any]) -> FeatureProfile:
     return NumericProfile(
         edges=tuple(data["edges"]),
         counts=tuple(data["counts"]),
-        sample=_unpack(data["sample"]),
+        quantiles=_unpack(data["quantiles"]),
         summary=dict(data["summary"]),
     )
 
 
-def _pack(sample: NDArray[np.float32]) -> str:
+def _pack(values: NDArray[np.float32]) -> str:
     """Ascending float32 values in about two bytes each: gaps between them, byte by byte, compressed."""
-    gaps = np.diff(_ordered(sample), prepend=np.uint32(0)).astype("<u4")
+    gaps = np.diff(_ordered(values), prepend=np.uint32(0)).astype("<u4")
     planes = gaps.view(np.uint8).reshape(-1, 4).T.tobytes()
     return base64.b64encode(zlib.compress(planes, 9)).decode()
 
