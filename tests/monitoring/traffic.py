@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.packs import Measured, Scored, measure_metric
 from headrace.core.ids import derived_id
 from headrace.core.ports import Columns
 from headrace.core.project import (
@@ -129,21 +130,32 @@ class Scene:
         self.answered(made)
         return {f"{p.id}:{row}": v for p in made for row, v in enumerate(p.outputs["predict"])}
 
-    def look(self) -> Round:
-        """What a round would add; nothing of it is kept."""
-        looking = Watch(
+    def looking(self) -> Watch:
+        """What a monitor looks at now."""
+        return Watch(
             project=self.project,
             tables=self.store.tables,
             evidence=self.store.evidence,
             baseline_of=self.baselines.__getitem__,
             now=self.clock.now(),
+            measure=self.measured,
         )
-        found = Round([], [])
+
+    def look(self) -> Round:
+        """What a round would add; nothing of it is kept."""
+        looking, found = self.looking(), Round([], [])
         for monitor in MONITORS.values():
             one = monitor(looking)
             found.measurements.extend(one.measurements)
             found.findings.extend(one.findings)
         return found
+
+    def measured(self, release_id: str, parts: Sequence[Scored]) -> list[dict[str, Measured]]:
+        """By the built-in metrics that the project declares."""
+        assert release_id in self.baselines
+        task, metrics = self.project.task, self.project.metrics
+        found = [{spec.name: measure_metric(spec, task, one) for spec in metrics} for one in parts]
+        return [{name: one for name, one in part.items() if one is not None} for part in found]
 
     def watch(self) -> Round:
         """One round, kept as the application keeps it."""

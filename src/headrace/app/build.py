@@ -107,6 +107,8 @@ class Builds:
                 ("compliance", self._gating.compliance),
             ):
                 step(name, gate, state)
+            if self._project(state).metrics:
+                state["measured"] = step("metrics_gate", self._gating.metrics, state)
             state |= step("register", self._register, state)
             step("track", self._track, state)
             state |= step("release", self._release, state)
@@ -247,6 +249,7 @@ class Builds:
             parent=None if route is None else route.live,
             at=self._app.clock.now(),
             contracts=from_plain(Artifact, state["contracts"]) if state.get("contracts") else None,
+            measured=state.get("measured", {}),
         )
         release = replace(release, signature=self._app.access.signatures.sign(release))
         detail = {"digest": release.digest, "run": run.id, "cause": release.manifest.cause}

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.app.composition import App
+from headrace.checks.packs import METRICS
 from headrace.core.data import Snapshot
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Manifest, Release
-
-LARGER_IS_BETTER = frozenset({"accuracy", "auc", "f1", "precision", "r2", "recall"})
-SMALLER_IS_BETTER = frozenset({"brier", "error_rate", "log_loss", "mae", "mape", "mse", "rmse"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +115,8 @@ def _pairs(before: dict[str, Any], after: dict[str, Any]) -> list[Changed]:
 def _judged(pair: Changed) -> Changed:
     if pair.before is None or pair.after is None or pair.same:
         return pair
-    if pair.name in LARGER_IS_BETTER:
-        better = pair.after > pair.before
-    elif pair.name in SMALLER_IS_BETTER:
-        better = pair.after < pair.before
-    else:
+    metric = METRICS.get(pair.name)
+    if metric is None or metric.better is None:
         return pair
+    better = pair.after > pair.before if metric.better == "larger" else pair.after < pair.before
     return Changed(name=pair.name, before=pair.before, after=pair.after, better=bool(better))

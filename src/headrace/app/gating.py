@@ -22,10 +22,11 @@ from headrace.core.release import Outcome4, Verdict
 from headrace.data.snapshots import load_snapshot
 from headrace.projects.contracts import Contract, read_contracts
 from headrace.releases.contracts import CONTRACT, REHEARSAL, contract_gate, rehearsal_gate, unmeasured
-from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, verdict, waived
+from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, metrics_gate, verdict, waived
 from headrace.store.documents import from_plain
 from headrace.training.archives import unpack_files
 from headrace.training.evaluation import compare_with, evaluate
+from headrace.training.measuring import measure_run
 from headrace.training.pipeline import recipe_of
 from headrace.training.proof import prove_package
 from headrace.training.training_set import load_rows, load_training_set, trained_on
@@ -94,6 +95,21 @@ class Gating:
                 )
             )
         return self._keep(state, judged)
+
+    def metrics(self, state: dict[str, Any]) -> dict[str, float]:
+        """The metrics that the project declares, each within its limits; returns their values."""
+        project = from_plain(Project, state["declared"])
+        subject = self._subject(state)
+        scratch = self._app.settings.home / "scratch" / f"metrics-{subject}"
+        try:
+            measured = measure_run(self._store, self._store.runs.get(state["run_id"]), scratch)
+        except UserError as error:
+            judged = verdict(subject, "metrics", "error", str(error), evidence={}, at=self._now())
+            measured = {}
+        else:
+            judged = metrics_gate(subject, project, measured, self._now())
+        self._keep(state, [judged])
+        return {name: found.value for name, found in measured.items()}
 
     def champion(self, state: dict[str, Any]) -> str:
         """Not worse than the live release on rows that neither was trained on, by a paired interval."""

@@ -34,6 +34,7 @@ from headrace.store.disk import locked
 from headrace.store.documents import to_plain
 from headrace.store.records import encode_outcome
 from headrace.training.definition import check_code
+from headrace.training.measuring import check_metrics
 
 _PATIENCE_S = 30.0
 DECIDING = ("waiting", "approved", "rolling_out")
@@ -126,6 +127,7 @@ def _begin(
     until: datetime | None,
 ) -> Started:
     check_code(folder)
+    check_metrics(project, folder)
     load_contracts(folder)
     build_id = f"build:{project.name}:{new_id(app.clock.now())}"
     request = BuildRequest(

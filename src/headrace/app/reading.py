@@ -16,6 +16,7 @@ from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
 from headrace.monitoring.ingest import predictions_table
+from headrace.monitoring.metrics import NAME as METRIC
 from headrace.training.rebuild import rebuild_run
 
 Health = Literal["idle", "unmeasured", "healthy", "drifting", "degraded"]
@@ -224,10 +225,18 @@ def measurements(app: App, me: Principal, name: str, measure: str | None = None)
 
 def performance(app: App, me: Principal, name: str) -> list[Measurement]:
     """The loss by window and release: of each, the newest with the most labels."""
-    metric = project(app, me, name).gates.model.metric
+    return _present(app, name, project(app, me, name).gates.model.metric)
+
+
+def metrics(app: App, me: Principal, name: str) -> list[Measurement]:
+    """The declared metrics by window and release: of each, the newest with the most labels."""
+    return _present(app, project(app, me, name).name, METRIC)
+
+
+def _present(app: App, name: str, measure: str) -> list[Measurement]:
     present: dict[tuple[Any, ...], Measurement] = {}
-    for measured in app.store.evidence.measurements(name, name=metric):
-        key = (measured.window, measured.release_id)
+    for measured in app.store.evidence.measurements(name, name=measure):
+        key = (measured.window, measured.release_id, measured.feature)
         if key not in present or measured.n_rows >= present[key].n_rows:
             present[key] = measured
     return list(present.values())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.durable import Durable
 from headrace.app.histories import tell_truth
+from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
 from headrace.core.record import Alert
 from headrace.monitoring.ingest import ingest
@@ -23,6 +26,7 @@ from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import watermark
 from headrace.store.documents import to_plain
 from headrace.training.lock import code_digest
+from headrace.training.measuring import measure
 
 SYSTEM = "system:monitoring"
 _IN_FLIGHT = ("proposed", "waiting", "approved", "rolling_out")
@@ -73,8 +77,16 @@ class Watching:
             evidence=self._store.evidence,
             baseline_of=self._app.scorers.baseline,
             now=self._app.clock.now(),
+            measure=partial(self._measure, name),
         )
         return self._keep(name, MONITORS[monitor](watch))
+
+    def _measure(self, name: str, release_id: str, parts: Sequence[Scored]) -> list[dict[str, Measured]]:
+        """By the metrics that are declared now, in the code that the release was approved with."""
+        release = self._store.releases.get(release_id)
+        scratch = self._app.settings.home / "scratch" / f"metrics-{release_id}"
+        project = self._store.projects.get(name)
+        return measure(self._store.artifacts, project, release.manifest.code, parts, scratch)
 
     def _compliance(self, name: str) -> str | None:
         return watch_compliance(self._app, name)

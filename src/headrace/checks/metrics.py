@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.errors import InvalidInput
-from headrace.core.project import DEFAULT_METRICS, Task
+from headrace.core.project import DEFAULT_METRICS, LOSSES, Task
 
 Floats = NDArray[np.float64]
 Outputs = Mapping[str, Any]
@@ -58,7 +58,9 @@ def row_losses(metric: str, truth: Any, outputs: Outputs, *, classes: Sequence[A
     A row whose truth is null or whose prediction is not finite has the loss NaN.
 
     Args:
-        metric: ``log_loss``, ``brier``, ``error_rate``, ``mae`` (absolute error) or ``mse`` (squared).
+        metric: ``log_loss``, ``brier``, ``error_rate``; for numbers ``mae`` (absolute error), ``mse``
+            (squared), ``smape`` (symmetric percentage, 0 to 2) or ``pinball_10``, ``_50`` and ``_90`` (of the
+            quantile).
         truth: the labels, shape ``(n_rows,)``.
         classes: labels of the columns of ``probability``. Without them they are concluded from
             ``predict``, which fails when several classes were never predicted.
@@ -72,7 +74,7 @@ def row_losses(metric: str, truth: Any, outputs: Outputs, *, classes: Sequence[A
     if metric not in _LOSSES:
         raise InvalidInput(f"Metric {metric!r} is not known. Expected one of: {', '.join(_LOSSES)}.")
     loss = _LOSSES[metric]
-    if metric in ("mae", "mse"):
+    if metric in NUMERIC_LOSSES:
         return loss(_numbers(truth, "truth"), _predicted(outputs, len(truth)), None)
     labels = labels_of(truth)
     missing = np.array([label is None for label in labels], dtype=bool)
@@ -263,13 +265,35 @@ def _finite(losses: Floats) -> Floats:
     return np.where(np.isfinite(losses), losses, np.nan)
 
 
+def _symmetric(truth: Floats, predicted: Floats, _: Any) -> Floats:
+    """Makridakis, International Journal of Forecasting 9 (1993); two zeros are no error."""
+    size = np.abs(truth) + np.abs(predicted)
+    return _finite(np.where(size > 0, 2 * np.abs(predicted - truth) / np.where(size > 0, size, 1), size))
+
+
+def _pinball(quantile: float) -> Callable[[Floats, Floats, Any], Floats]:
+    """Koenker and Bassett, Econometrica 46 (1978)."""
+
+    def loss(truth: Floats, predicted: Floats, _: Any) -> Floats:
+        short = truth - predicted
+        return _finite(np.maximum(quantile * short, (quantile - 1) * short))
+
+    return loss
+
+
 _LOSSES: dict[str, Callable[[Any, Any, Any], Floats]] = {
     "log_loss": _log_loss,
     "brier": _brier,
     "error_rate": _error,
     "mae": lambda truth, predicted, _: _finite(np.abs(predicted - truth)),
     "mse": lambda truth, predicted, _: _finite((predicted - truth) ** 2),
+    "smape": _symmetric,
+    "pinball_10": _pinball(0.1),
+    "pinball_50": _pinball(0.5),
+    "pinball_90": _pinball(0.9),
 }
+NUMERIC_LOSSES = frozenset(LOSSES["regression"])
+"""Losses of predicted numbers; the others are of classes."""
 
 
 def _regression_report(truth: Floats, predicted: Floats) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""``headrace monitor``: watch, findings, performance, replay, backtest."""
+"""``headrace monitor``: watch, findings, performance, metrics, replay, backtest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from headrace.app.backtesting import backtest
 from headrace.app.operations import watch_now
-from headrace.app.reading import findings, performance
+from headrace.app.reading import findings, metrics, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli.attach import import_answers
@@ -18,7 +18,9 @@ from headrace.core.errors import InvalidInput
 from headrace.core.ids import Ref
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Watch, findings, performance, replay, backtest."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Watch, findings, performance, metrics, replay, backtest.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
@@ -76,6 +78,35 @@ def list_performance(project: Project, as_name: As = None, as_json: Json = False
         ],
         empty=f"No labels have come yet. Send them to /api/v1/projects/{project}/labels.",
     )
+
+
+@app.command("metrics")
+def list_metrics(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List the metrics that the project declares by window and release, as far as labels have come."""
+    with session(as_name) as s:
+        found = metrics(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("WINDOW", "RELEASE", "METRIC", "VALUE", "90 % INTERVAL", "LABELS"),
+        [
+            (
+                "" if m.window is None else f"{m.window[0]:%Y-%m-%d}",
+                (m.release_id or "")[:13],
+                m.feature,
+                m.detail.get("error") or f"{_number(m.value)} {m.detail['unit']}".strip(),
+                "" if m.interval is None else f"{m.interval[0]:.4g} to {m.interval[1]:.4g}",
+                m.n_rows,
+            )
+            for m in found
+        ],
+        empty="Nothing was measured yet: no metric is declared in headrace.yaml, or no labels have come.",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4g}"
 
 
 @app.command("replay")

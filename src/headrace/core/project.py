@@ -24,6 +24,13 @@ Handling = Literal["keep", "redact", "mask", "hash", "drop"]
 Recognisers = Literal["builtin", "presidio"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 """The loss that a task is judged by unless the project says otherwise."""
+_OF_NUMBERS = ("mae", "mse", "smape", "pinball_10", "pinball_50", "pinball_90")
+LOSSES: dict[Task, tuple[str, ...]] = {
+    "classification": ("log_loss", "brier", "error_rate"),
+    "regression": _OF_NUMBERS,
+    "forecasting": _OF_NUMBERS,
+}
+"""The losses that a model gate may judge by, each with one value per row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +116,26 @@ class ModelGate:
     max_loss: float | None = None
     margin: float = 0.02
     confidence: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    """One more measure of every version on its test rows, and of live answers in every window.
+
+    Attributes:
+        name: one that Headrace knows, or a function marked ``@headrace.metric`` in ``project.py``.
+        business: whether it says what an answer is worth to the business.
+        unit: of its values, such as EUR.
+        max, min: what a release may have; a release beyond it fails the gate ``metrics``.
+        by: for ``ndcg``, ``map`` and ``mrr``: the input that names the list which an item stands in.
+    """
+
+    name: str
+    business: bool = False
+    unit: str = ""
+    max: float | None = None
+    min: float | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,3 +372,4 @@ class Project:
     governance: Governance = Governance()
     privacy: PrivacySpec = PrivacySpec()
     serving: ServingSpec = ServingSpec()
+    metrics: tuple[MetricSpec, ...] = ()

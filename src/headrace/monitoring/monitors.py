@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.monitoring.answers import watch_answers
+from headrace.monitoring.metrics import watch_metrics
 from headrace.monitoring.performance import watch_performance
 from headrace.monitoring.shifts import watch_shifts
 from headrace.monitoring.watch import Round, Watch
@@ -13,5 +14,6 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
     "answers": watch_answers,
     "shifts": watch_shifts,
     "performance": watch_performance,
+    "metrics": watch_metrics,
 }
 """In the order in which they look."""

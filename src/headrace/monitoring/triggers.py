@@ -14,6 +14,7 @@ _KINDS = {
     "data_drift": "drift",
     "prediction_drift": "drift",
     "performance": "performance",
+    "metric": "performance",
     "labels": "labels",
     "schedule": "schedule",
     "code": "code",
@@ -143,5 +144,5 @@ def _policy(project: Project) -> dict[str, Trigger]:
 
 
 def _urgency(finding: Finding) -> tuple[int, float]:
-    order = ("performance", "prediction_drift", "data_drift", "code", "labels", "schedule")
+    order = ("performance", "metric", "prediction_drift", "data_drift", "code", "labels", "schedule")
     return order.index(finding.kind), -finding.size

@@ -6,11 +6,12 @@ run again: nothing is counted twice and nothing is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id
 from headrace.core.ports import EvidenceStore, TableStore
 from headrace.core.project import Project
@@ -39,6 +40,7 @@ class Watch:
     Attributes:
         baseline_of: release id to what that release is compared with.
         now: time of this round.
+        measure: the project's declared metrics, by the code of a release, of each part of its rows.
     """
 
     project: Project
@@ -46,6 +48,7 @@ class Watch:
     evidence: EvidenceStore
     baseline_of: Callable[[str], Baseline]
     now: datetime
+    measure: Callable[[str, Sequence[Scored]], list[dict[str, Measured]]]
 
     @property
     def origin(self) -> datetime:

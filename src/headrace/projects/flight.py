@@ -51,6 +51,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             True,
             f"{project.gates.model.metric} against baseline and champion",
         ),
+        _item("business metric", True, _business(project)),
         _item(
             "monitoring",
             monitors.window_s > 0 and monitors.min_rows > 0,
@@ -84,6 +85,13 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
         detail = f"source {data.source!r}"
         items.append(_item("source", found, detail, "write it" if is_code else "put the file there"))
     return items
+
+
+def _business(project: Project) -> str:
+    named = [metric.name for metric in project.metrics if metric.business]
+    if named:
+        return f"every version is measured by {', '.join(named)}"
+    return "none: what an answer is worth is not measured; declare one under metrics with business: true"
 
 
 def _contracts(folder: Path) -> str:

@@ -11,13 +11,8 @@ from typing import Any
 from headrace.access.privacy.fields import altered_inputs, key_of
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
-from headrace.core.project import Governance, Project
+from headrace.core.project import LOSSES, Governance, Project
 
-_METRICS = {
-    "classification": ("log_loss", "brier", "error_rate"),
-    "regression": ("mae", "mse"),
-    "forecasting": ("mae", "mse"),
-}
 STATEMENTS = {
     "affected": "who is affected by the answers?",
     "harms": "what could go wrong, for whom, and whom could it treat worse than others?",
@@ -123,7 +118,8 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _variants(project)
     yield from _numbers(project)
     yield from _privacy(project)
-    allowed = _METRICS[project.task]
+    yield from _metrics(project)
+    allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
         known = f"(known: {', '.join(allowed)})"
         text = f"{project.gates.model.metric!r} is no loss for {project.task} {known}"
@@ -254,6 +250,23 @@ def _privacy(project: Project) -> Iterator[BrokenRule]:
             "or set 0 to judge by failures alone"
         )
         yield _at("rollout", "min_labels", text=text)
+
+
+def _metrics(project: Project) -> Iterator[BrokenRule]:
+    inputs = [column.name for column in project.data.columns if column.role != "ignored"]
+    seen: set[str] = set()
+    for index, metric in enumerate(project.metrics):
+        if not metric.name.isidentifier() or metric.name in seen:
+            text = f"{metric.name!r} is listed twice" if metric.name in seen else "expected a metric's name"
+            yield _at("metrics", index, "name", text=text)
+        seen.add(metric.name)
+        if metric.by is not None and metric.by not in inputs:
+            text = f"{metric.by!r} is no input (known: {', '.join(inputs)})"
+            yield _at("metrics", index, "by", text=text)
+        for end in ("max", "min"):
+            limit = getattr(metric, end)
+            if limit is not None and not isfinite(limit):
+                yield _at("metrics", index, end, text=f"metrics.{index}.{end} is {limit}: expected a number")
 
 
 def _numbers(project: Project) -> Iterator[BrokenRule]:

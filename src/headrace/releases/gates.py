@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from headrace.checks.comparison import judge
 from headrace.checks.metrics import Interval
+from headrace.checks.packs import Measured
 from headrace.core.ids import derived_id
 from headrace.core.project import ModelGate, Project
 from headrace.core.release import Outcome4, Verdict, Waiver
@@ -105,6 +107,45 @@ def limit_gate(subject_id: str, gate: ModelGate, loss: float, at: datetime) -> V
         )
     evidence = {"metric": gate.metric, "value": _known(loss), "limit": gate.max_loss}
     return verdict(subject_id, "model", outcome, reason, evidence=evidence, at=at)
+
+
+def metrics_gate(
+    subject_id: str, project: Project, measured: Mapping[str, Measured], at: datetime
+) -> Verdict:
+    """Each declared metric on the test rows, and whether it is within its limits.
+
+    What has a limit and could not be measured is an error; without a limit it is only named.
+    """
+    evidence: dict[str, dict[str, Any]] = {}
+    beyond, unknown = [], []
+    for spec in project.metrics:
+        found = measured.get(spec.name)
+        interval = None if found is None else found.interval(project.gates.model.confidence)
+        value = None if found is None else found.value
+        evidence[spec.name] = {
+            "value": value,
+            "interval": None if interval is None else [_known(interval.low), _known(interval.high)],
+            "unit": spec.unit,
+            "least": spec.min,
+            "most": spec.max,
+            "for the business": spec.business,
+        }
+        if value is None:
+            unknown += [spec.name] if (spec.min, spec.max) != (None, None) else []
+        elif spec.max is not None and value > spec.max:
+            beyond.append(f"{spec.name} {value:.4g} exceeds {spec.max:.4g}")
+        elif spec.min is not None and value < spec.min:
+            beyond.append(f"{spec.name} {value:.4g} is below {spec.min:.4g}")
+    outcome: Outcome4 = "failed" if beyond else "error" if unknown else "passed"
+    reason = "; ".join([*beyond, *(f"{name} could not be measured" for name in unknown)])
+    if not reason:
+        said = [
+            f"{name} {one['value']:.4g} {one['unit']}".strip()
+            for name, one in evidence.items()
+            if one["value"] is not None
+        ]
+        reason = ", ".join(said) or "no metric is declared"
+    return verdict(subject_id, "metrics", outcome, reason, evidence={"metrics": evidence}, at=at)
 
 
 def comparison_gate(

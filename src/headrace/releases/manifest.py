@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -21,6 +22,7 @@ def checks_of(project: Project, contracts: Artifact | None = None) -> tuple[Chec
         Check(name="data", measure="data_quality", limit=asdict(gates.data)),
         Check(name="model", measure=gates.model.metric, limit=asdict(gates.model)),
         Check(name="package", measure="equivalence", limit=asdict(gates.package)),
+        *(Check(name=f"metric {one.name}", measure=one.name, limit=asdict(one)) for one in project.metrics),
         *published,
         Check(name="canary", measure=gates.model.metric, limit=asdict(project.rollout)),
         Check(name="monitor", measure="drift", limit=asdict(project.monitors)),
@@ -42,11 +44,13 @@ def propose(
     parent: str | None,
     at: datetime,
     contracts: Artifact | None = None,
+    measured: Mapping[str, float] | None = None,
 ) -> Release:
     """The release of one model version; the same build always gives the same id.
 
     Args:
         contracts: archive of what consumers rely on; none where nobody has published a contract.
+        measured: values of the metrics that the project declares, on the test rows.
     """
     manifest = Manifest(
         project=project.name,
@@ -59,7 +63,7 @@ def propose(
         features=tuple(c.name for c in project.data.columns if c.role != "ignored"),
         params={"variant": run.variant} | run.params,
         seed=run.seed,
-        evaluation=run.metrics,
+        evaluation=run.metrics | dict(measured or {}),
         baseline=baseline,
         checks=checks_of(project, contracts),
         guardrails=(),

@@ -1,4 +1,4 @@
-"""What a project's own ``project.py`` declares: one source of data and named trainers.
+"""What a project's own ``project.py`` declares: one source of data, named trainers and metrics.
 
 User code is called only through :class:`Definition`, so that whatever it raises is reported as the
 user's file and line.
@@ -6,6 +6,7 @@ user's file and line.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 import threading
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "project.py"
 _MARK = "__headrace__"
+_NAME = "__headrace_name__"
 _loading = threading.RLock()
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -102,6 +104,36 @@ def trainer(function: F) -> F:
     return _mark(function, "trainer")
 
 
+def metric(name: str) -> Callable[[F], F]:
+    """Mark a function that measures answers: of ``(truth, predictions, columns)``, per row or as one number.
+
+    It takes those of the three (and ``probability``, ``(n_rows, n_classes)``) that it names. ``truth`` and
+    ``predictions`` are numbers, for classification labels: text, or numbers where the labels are numbers or
+    booleans. ``columns`` are the model's inputs. Of values per row the mean counts, and gets an interval.
+
+    Raises:
+        InvalidInput: ``name`` is no identifier.
+
+    Example::
+
+        @headrace.metric("money_lost")
+        def money_lost(truth, predictions, columns):
+            return numpy.maximum(truth - predictions, 0) * columns["quantity"]
+    """
+    if not str(name).isidentifier():
+        raise InvalidInput(
+            f"@headrace.metric was given {name!r}. Expected a name in quotes, such as "
+            '@headrace.metric("money_lost").'
+        )
+
+    def mark(function: F) -> F:
+        marked = _mark(function, "metric")
+        setattr(marked, _NAME, name)
+        return marked
+
+    return mark
+
+
 def _mark(function: F, role: str) -> F:
     if not inspect.isfunction(function):
         raise InvalidInput(
@@ -118,6 +150,7 @@ class Definition:
     folder: Path
     source: Callable[..., Any] | None = None
     trainers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    metrics: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     def train(self, name: str, data: TrainingData, params: Mapping[str, Any]) -> Any:
         """Call a trainer; returns what it returned.
@@ -137,6 +170,38 @@ class Definition:
         _check_parameters(name, function, params)
         with _user_code(self.folder, name):
             return function(data, **params)
+
+    def measure(self, name: str, rows: Mapping[str, Any]) -> NDArray[np.float64] | float:
+        """Call a metric; returns its values, ``(n_rows,)``, or its one number.
+
+        Args:
+            rows: ``truth``, ``predictions``, ``columns`` and, for classification, ``probability``.
+
+        Raises:
+            NotFound: there is no metric of this name.
+            UserCodeError: it raised, or returned something else; the message names the user's file and line.
+        """
+        function = self.metrics.get(name)
+        if function is None:
+            known = ", ".join(sorted(self.metrics)) or "none"
+            raise NotFound(
+                f"{FILE_NAME} has no metric {name!r}; it has: {known}. "
+                f"Mark a function with @headrace.metric(\"{name}\"), or correct 'metrics' in headrace.yaml."
+            )
+        with _user_code(self.folder, name):
+            taken = inspect.signature(function).parameters
+            found = function(**{key: value for key, value in rows.items() if key in taken})
+        try:
+            values = np.asarray(found, dtype=np.float64)
+        except (TypeError, ValueError):
+            values = np.zeros((0, 0))
+        n_rows = len(rows["truth"])
+        if values.shape not in ((), (n_rows,)):
+            raise UserCodeError(
+                f"Metric {name!r} ({FILE_NAME}:{function.__code__.co_firstlineno}) returned a "
+                f"{type(found).__name__}. Expected a number, or {n_rows} numbers, one per row."
+            )
+        return float(values) if values.shape == () else values
 
     def make_table(self, params: Mapping[str, Any] | None = None) -> Any:
         """Call the source; returns what it returned.
@@ -190,14 +255,18 @@ def load_definition(folder: Path) -> Definition:
     }
     sources = [value for value in marked.values() if getattr(value, _MARK) == "source"]
     trainers = {value.__name__: value for value in marked.values() if getattr(value, _MARK) == "trainer"}
+    metrics = [value for value in marked.values() if getattr(value, _MARK) == "metric"]
+    named = {getattr(value, _NAME): value for value in metrics}
     if len(sources) > 1:
         names = " and ".join(value.__name__ for value in sources)
         raise InvalidInput(f"{FILE_NAME} marks {names} as source. Expected one; remove a @headrace.source.")
+    if len(named) < len(metrics):
+        raise InvalidInput(f"{FILE_NAME} marks two metrics with one name. Give each its own.")
     if not marked:
         raise InvalidInput(
             f"{FILE_NAME} marks no function. Expected at least one decorated with @headrace.trainer."
         )
-    return Definition(folder=folder, source=sources[0] if sources else None, trainers=trainers)
+    return Definition(folder=folder, source=sources[0] if sources else None, trainers=trainers, metrics=named)
 
 
 def check_code(folder: Path) -> None:
@@ -215,6 +284,26 @@ def check_code(folder: Path) -> None:
             compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OSError) as error:
         raise UserCodeError(describe(error, folder, "<module>")) from error
+
+
+def marked_metrics(folder: Path) -> frozenset[str]:
+    """Names that ``folder/project.py`` gives to metrics, read without running it.
+
+    Raises:
+        NotFound: there is no such file.
+        UserCodeError: it does not parse.
+    """
+    check_code(folder)
+    tree = ast.parse(_project_file(folder.resolve()).read_bytes())
+    calls = [
+        decorator
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).rpartition(".")[2] == "metric"
+    ]
+    names = [call.args[0].value for call in calls if call.args and isinstance(call.args[0], ast.Constant)]
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _project_file(folder: Path) -> Path:

@@ -15,10 +15,11 @@ TEST = "test.npz"
 PROBES = "probes.npz"
 PROBE_TABLE = "probes.parquet"
 TABLE = "table.parquet"
+MEASURED = "measured.npz"
 
 
 class Job(msgspec.Struct, kw_only=True, frozen=True):
-    """One job. The fields from ``inputs`` on are for training.
+    """One job. The fields from ``inputs`` on are for training, ``metrics`` and ``tables`` for measuring.
 
     Attributes:
         folder: of the user's code.
@@ -30,10 +31,12 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         train, test: Parquet files with the raw inputs of those rows.
         columns: the inputs with their roles.
         tolerance: how far the package may answer from the original.
+        metrics: names of the user's own.
+        tables: Parquet files, each with ``truth``, ``predict``, ``probability_0`` and so on, and ``in_*``.
         model: folder of an MLflow model to take instead of training one.
     """
 
-    kind: Literal["train", "table"]
+    kind: Literal["train", "table", "measure"]
     folder: str
     output: str
     life: int
@@ -46,5 +49,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     trainer: str = ""
     model: str = ""
     seed: int = 0
+    metrics: list[str] = []
+    tables: list[str] = []
     encoding: dict[str, Any] = {}
     info: PackageInfo | None = None

@@ -1,8 +1,8 @@
 """The child process that runs a user's code: ``python -m headrace.training.worker JOB.json``.
 
-It trains one variant (or makes one table), lets the original estimator answer the test and probe rows,
-converts it, and leaves files in the job's output folder. ``result.json`` comes last and whole, so its
-absence means that the process died.
+It trains one variant: it lets the original estimator answer the test and probe rows and converts it. Or it
+makes the project's table, or measures answers by the user's metrics. It leaves files in the job's output
+folder; ``result.json`` comes last and whole, so its absence means that the process died.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from headrace.checks.searching import Search
 from headrace.core.canonical import canonical_json
 from headrace.core.clock import SystemClock
 from headrace.core.errors import HeadraceError, InvalidInput
+from headrace.core.ports import Columns
 from headrace.data.encoding import Encoding
 from headrace.data.history import History
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
 from headrace.training.definition import TrainingData, load_definition
-from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, RESULT, TABLE, TEST, Job
+from headrace.training.job import MEASURED, PACKAGE, PROBE_TABLE, PROBES, RESULT, TABLE, TEST, Job
 from headrace.training.original import Original
 from headrace.training.packaging import Material, asked_raw, asker, make_package
 from headrace.training.registered import WHERE, load_registered
@@ -47,7 +49,7 @@ def main(path: str) -> int:
     threading.Thread(target=_end_with_parent, args=(job.life,), daemon=True).start()
     output = Path(job.output)
     try:
-        report = _make_table(job, output) if job.kind == "table" else _train(job, output)
+        report = _JOBS[job.kind](job, output)
     except HeadraceError as error:
         report = _failure(error, str(error))
     except Exception as error:  # noqa: BLE001 - the process ends here: the parent must learn of it
@@ -166,6 +168,38 @@ def _make_table(job: Job, output: Path) -> dict[str, Any]:
     made = definition.make_table(job.params)
     write_table(made, definition.folder, output / TABLE)
     return {"timings_s": {"source": _clock.monotonic_s() - started_s}}
+
+
+def _measure(job: Job, output: Path) -> dict[str, Any]:
+    started_s = _clock.monotonic_s()
+    definition = load_definition(Path(job.folder))
+    found = {
+        f"{index}:{name}": np.asarray(definition.measure(name, _rows_of(read_file(Path(table)))))
+        for index, table in enumerate(job.tables)
+        for name in job.metrics
+    }
+    (output / MEASURED).write_bytes(pack_arrays(found))
+    return {"timings_s": {"measure": _clock.monotonic_s() - started_s}}
+
+
+def _rows_of(table: Columns) -> dict[str, Any]:
+    """What a metric gets, from a table that :mod:`headrace.training.measuring` wrote."""
+    rows: dict[str, Any] = {
+        "truth": table["truth"],
+        "predictions": table["predict"],
+        "columns": {name[3:]: values for name, values in table.items() if name.startswith("in_")},
+    }
+    given = sorted((name for name in table if name.startswith("probability_")), key=lambda n: int(n[12:]))
+    if given:
+        rows["probability"] = np.stack([table[name] for name in given], axis=1)
+    return rows
+
+
+_JOBS: dict[str, Callable[[Job, Path], dict[str, Any]]] = {
+    "train": _train,
+    "table": _make_table,
+    "measure": _measure,
+}
 
 
 if __name__ == "__main__":
