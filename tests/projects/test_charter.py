@@ -50,7 +50,7 @@ def test_a_good_charter_is_typed_and_has_defaults(tmp_path: Path) -> None:
         ("task: regression", "task: guessing", r"line 2, column 1: task: .*'regression'.*got 'guessing'"),
         ("role: numeric", "roll: numeric", r"line 9, column 20: unknown key 'data.columns.0.roll'"),
         ("  target: price\n", "", r"line 5, column 1: data.target: field required"),
-        ("metric: mae", "metric: log_loss", r"'log_loss' is no loss for regression \(known: mae, mse\)"),
+        ("metric: mae", "metric: log_loss", r"'log_loss' is no loss for regression \(known: mae, mse, smape"),
         ("name: year", "name: price", "the target 'price' is listed as an input"),
         ("name: cars", "name: My Cars", "name: cannot be|cannot be 'My Cars'"),
         ("role: numeric", "role: ignored", "no column is an input"),

@@ -109,6 +109,8 @@ class Builds:
                 step(name, gate, state)
             if self._project(state).metrics:
                 state["measured"] = step("metrics_gate", self._gating.metrics, state)
+            if self._project(state).fairness is not None:
+                step("fairness", self._gating.fairness, state)
             state |= step("register", self._register, state)
             step("track", self._track, state)
             state |= step("release", self._release, state)

@@ -11,6 +11,7 @@ from headrace.app.compliance import Candidate, judge_candidate, waiver_for
 from headrace.app.composition import App
 from headrace.app.rehearsal import rehearse
 from headrace.checks.artefacts import scan
+from headrace.checks.fairness import represented
 from headrace.checks.opinions import scanners
 from headrace.checks.quality import check_data
 from headrace.core.canonical import digest_bytes, digest_of
@@ -22,11 +23,19 @@ from headrace.core.release import Outcome4, Verdict
 from headrace.data.snapshots import load_snapshot
 from headrace.projects.contracts import Contract, read_contracts
 from headrace.releases.contracts import CONTRACT, REHEARSAL, contract_gate, rehearsal_gate, unmeasured
-from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, metrics_gate, verdict, waived
+from headrace.releases.gates import (
+    comparison_gate,
+    fairness_gate,
+    flight_gate,
+    limit_gate,
+    metrics_gate,
+    verdict,
+    waived,
+)
 from headrace.store.documents import from_plain
 from headrace.training.archives import unpack_files
 from headrace.training.evaluation import compare_with, evaluate
-from headrace.training.measuring import measure_run
+from headrace.training.measuring import group_run, measure_run
 from headrace.training.pipeline import recipe_of
 from headrace.training.proof import prove_package
 from headrace.training.training_set import load_rows, load_training_set, trained_on
@@ -47,12 +56,13 @@ class Gating:
         project = from_plain(Project, state["declared"])
         columns = load_snapshot(self._store.snapshots.get(state["snapshot_id"]), self._store.tables)
         result = check_data(columns, project.data, project.gates.data, project.task)
+        bias = {} if project.fairness is None else {"groups": represented(columns, project)}
         judged = verdict(
             self._subject(state),
             "data",
             result.outcome,
             result.reason,
-            evidence=dict(result.evidence),
+            evidence=result.evidence | bias,
             at=self._now(),
         )
         self._record(state, judged)
@@ -110,6 +120,14 @@ class Gating:
             judged = metrics_gate(subject, project, measured, self._now())
         self._keep(state, [judged])
         return {name: found.value for name, found in measured.items()}
+
+    def fairness(self, state: dict[str, Any]) -> str:
+        """No group is treated worse than another by more than the project allows, on the test rows."""
+        project = from_plain(Project, state["declared"])
+        if project.fairness is None:
+            return "fairness not declared"
+        groups = group_run(self._store, self._store.runs.get(state["run_id"]), project.fairness)
+        return self._keep(state, [fairness_gate(self._subject(state), project.fairness, groups, self._now())])
 
     def champion(self, state: dict[str, Any]) -> str:
         """Not worse than the live release on rows that neither was trained on, by a paired interval."""

@@ -139,6 +139,25 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FairnessSpec:
+    """Whose answers are compared, and how far apart they may be. For classification.
+
+    Attributes:
+        groups: columns whose values name the groups. Any column of the table is judged on the test rows; only
+            recorded inputs are watched live.
+        favourable: the class that is good for whom it concerns.
+        max_difference: largest difference between two groups in how often they get it, and in both error
+            rates.
+        min_rows: groups with fewer rows are listed and not compared.
+    """
+
+    groups: tuple[str, ...]
+    favourable: bool | int | float | str
+    max_difference: float = 0.1
+    min_rows: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
 class PackageGate:
     """Gate 3a. ``tolerance`` is relative to the spread of the original's outputs."""
 
@@ -373,3 +392,4 @@ class Project:
     privacy: PrivacySpec = PrivacySpec()
     serving: ServingSpec = ServingSpec()
     metrics: tuple[MetricSpec, ...] = ()
+    fairness: FairnessSpec | None = None

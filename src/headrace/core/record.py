@@ -119,8 +119,9 @@ class Finding:
     """Something that production data or a registration shows, with evidence and size.
 
     Attributes:
-        kind: ``data_drift``, ``prediction_drift``, ``performance``, ``metric``, ``labels``, ``schedule``,
-            ``code`` or ``registration``: a model that was registered elsewhere became no release.
+        kind: ``data_drift``, ``prediction_drift``, ``performance``, ``metric``, ``fairness``, ``labels``,
+            ``schedule``, ``code`` or ``registration``: a model that was registered elsewhere became no
+            release.
         evidence: statistics, p-values and the corrected level they were held against.
         size: effect size in the unit that ``evidence`` names.
     """

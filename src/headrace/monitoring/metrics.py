@@ -35,12 +35,12 @@ def watch_metrics(watch: Watch) -> Round:
     seen = watch.measured(NAME)
     for release_id in dict.fromkeys(map(str, labelled.release_id)):
         mine = labelled.of(labelled.release_id == release_id)
-        parts = [part for part in _windows(watch, release_id, mine) if _unmeasured(watch, part, seen)]
+        parts = [part for part in labelled_windows(watch, release_id, mine) if _unmeasured(watch, part, seen)]
         _measure(watch, release_id, parts, found)
     return found
 
 
-def _windows(watch: Watch, release_id: str, mine: Labelled) -> Iterator[tuple[Window, Labelled]]:
+def labelled_windows(watch: Watch, release_id: str, mine: Labelled) -> Iterator[tuple[Window, Labelled]]:
     """Labelled rows by window, in an order that does not depend on when they or their labels came."""
     length_s, origin = watch.project.monitors.window_s, watch.origin
     mine = mine.of(np.lexsort((mine.subject.astype(str), mine.event_time)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.monitoring.answers import watch_answers
+from headrace.monitoring.fairness import watch_fairness
 from headrace.monitoring.metrics import watch_metrics
 from headrace.monitoring.performance import watch_performance
 from headrace.monitoring.shifts import watch_shifts
@@ -15,5 +16,6 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
     "shifts": watch_shifts,
     "performance": watch_performance,
     "metrics": watch_metrics,
+    "fairness": watch_fairness,
 }
 """In the order in which they look."""

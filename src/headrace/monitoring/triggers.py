@@ -15,6 +15,7 @@ _KINDS = {
     "prediction_drift": "drift",
     "performance": "performance",
     "metric": "performance",
+    "fairness": "performance",
     "labels": "labels",
     "schedule": "schedule",
     "code": "code",
@@ -144,5 +145,14 @@ def _policy(project: Project) -> dict[str, Trigger]:
 
 
 def _urgency(finding: Finding) -> tuple[int, float]:
-    order = ("performance", "metric", "prediction_drift", "data_drift", "code", "labels", "schedule")
+    order = (
+        "performance",
+        "metric",
+        "fairness",
+        "prediction_drift",
+        "data_drift",
+        "code",
+        "labels",
+        "schedule",
+    )
     return order.index(finding.kind), -finding.size

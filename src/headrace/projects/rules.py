@@ -96,6 +96,10 @@ _LEVEL_LIMITS = (
     _Limit(loc=("requests_per_s",), open=True),
     _Limit(loc=("availability",), high=1, open=True),
 )
+_FAIRNESS_LIMITS = (
+    _Limit(loc=("max_difference",), high=1, open=True),
+    _Limit(loc=("min_rows",), low=1),
+)
 _TRIGGER_LIMITS = (
     _Limit(loc=("min_labels",)),
     _Limit(loc=("every_s",), open=True),
@@ -119,6 +123,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _numbers(project)
     yield from _privacy(project)
     yield from _metrics(project)
+    yield from _fairness(project)
     allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
         known = f"(known: {', '.join(allowed)})"
@@ -267,6 +272,18 @@ def _metrics(project: Project) -> Iterator[BrokenRule]:
             limit = getattr(metric, end)
             if limit is not None and not isfinite(limit):
                 yield _at("metrics", index, end, text=f"metrics.{index}.{end} is {limit}: expected a number")
+
+
+def _fairness(project: Project) -> Iterator[BrokenRule]:
+    spec = project.fairness
+    if spec is None:
+        return
+    if project.task != "classification":
+        yield _at("fairness", text=f"fairness compares classes; the task is {project.task}")
+    if not spec.groups or project.data.target in spec.groups:
+        yield _at("fairness", "groups", text="name at least one column, and not the target")
+    for limit in _FAIRNESS_LIMITS:
+        yield from _limited(limit, spec, ("fairness",))
 
 
 def _numbers(project: Project) -> Iterator[BrokenRule]:

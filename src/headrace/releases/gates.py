@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 from headrace.checks.comparison import judge
+from headrace.checks.fairness import RATES, Group, gap_of
 from headrace.checks.metrics import Interval
 from headrace.checks.packs import Measured
 from headrace.core.ids import derived_id
-from headrace.core.project import ModelGate, Project
+from headrace.core.project import FairnessSpec, ModelGate, Project
 from headrace.core.release import Outcome4, Verdict, Waiver
 from headrace.projects.compliance import Compliance
 from headrace.projects.flight import flight_check
@@ -146,6 +147,52 @@ def metrics_gate(
         ]
         reason = ", ".join(said) or "no metric is declared"
     return verdict(subject_id, "metrics", outcome, reason, evidence={"metrics": evidence}, at=at)
+
+
+def fairness_gate(
+    subject_id: str, spec: FairnessSpec, groups: Mapping[str, Sequence[Group]], at: datetime
+) -> Verdict:
+    """The rates of each group on the test rows, held against the largest difference that is declared.
+
+    A gap beyond it fails where chance does not explain it (5 % over all columns and rates), and is
+    inconclusive where chance may. What cannot be compared at all is inconclusive too.
+    """
+    level = 0.05 / (len(spec.groups) * len(RATES))
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
+    doubtful: list[str] = []
+    for column in spec.groups:
+        compared = [gap_of(groups[column], rate, spec.min_rows) for rate in RATES] if column in groups else []
+        gaps = [gap for gap in compared if gap is not None]
+        if not gaps:
+            doubtful.append(f"{column} has fewer than two groups of {spec.min_rows} rows")
+        for gap in gaps:
+            rows.append({"column": column, **asdict(gap), "level": level})
+            if gap.difference > spec.max_difference:
+                text = (
+                    f"{gap.rate.replace('_', ' ')} of {column}: {gap.highest!r} {gap.difference:.2f} above "
+                )
+                text += f"{gap.lowest!r}, more than {spec.max_difference:.2f}"
+                (failed if gap.p_value <= level else doubtful).append(text)
+    outcome: Outcome4 = "failed" if failed else "inconclusive" if doubtful else "passed"
+    reason = "; ".join(failed + doubtful) or f"no two groups differ by more than {spec.max_difference:.2f}"
+    evidence = {
+        "favourable": spec.favourable,
+        "limit": spec.max_difference,
+        "gaps": rows,
+        "groups": [_group(column, group) for column, listed in groups.items() for group in listed],
+    }
+    return verdict(subject_id, "fairness", outcome, reason, evidence=evidence, at=at)
+
+
+def _group(column: str, group: Group) -> dict[str, Any]:
+    """The group's rates with 90 % intervals."""
+    told: dict[str, Any] = {"column": column, "group": group.name, "rows": group.n_rows}
+    for rate, share in group.rates.items():
+        interval = share.interval(0.9)
+        told[rate] = share.rate
+        told[f"{rate} interval"] = None if interval is None else list(interval)
+    return told
 
 
 def comparison_gate(

@@ -10,7 +10,7 @@ from headrace.access.privacy.charters import terms_of
 from headrace.core.canonical import digest_of
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
 from headrace.core.ids import derived_id
-from headrace.core.project import Project
+from headrace.core.project import FairnessSpec, Project
 from headrace.core.release import Check, Manifest, Release, Subject
 
 
@@ -23,10 +23,15 @@ def checks_of(project: Project, contracts: Artifact | None = None) -> tuple[Chec
         Check(name="model", measure=gates.model.metric, limit=asdict(gates.model)),
         Check(name="package", measure="equivalence", limit=asdict(gates.package)),
         *(Check(name=f"metric {one.name}", measure=one.name, limit=asdict(one)) for one in project.metrics),
+        *(() if project.fairness is None else (_fairness(project.fairness),)),
         *published,
         Check(name="canary", measure=gates.model.metric, limit=asdict(project.rollout)),
         Check(name="monitor", measure="drift", limit=asdict(project.monitors)),
     )
+
+
+def _fairness(spec: FairnessSpec) -> Check:
+    return Check(name="fairness", measure="group rates", limit=asdict(spec))
 
 
 def _contract(contracts: Artifact) -> Check:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.fairness import Group, compare_groups, is_favourable
 from headrace.checks.metrics import labels_of, probabilities
 from headrace.checks.packs import Measured, Scored, concluded, known_metrics, measure_metric
 from headrace.core.data import Artifact, Run
 from headrace.core.errors import NotFound
 from headrace.core.ports import ArtifactStore, Columns
-from headrace.core.project import Project
+from headrace.core.project import FairnessSpec, Project
 from headrace.data.frames import take
 from headrace.data.sources import write_parquet
 from headrace.store import Store
@@ -59,6 +60,24 @@ def measure_run(store: Store, run: Run, scratch: Path) -> dict[str, Measured]:
     rows = load_rows(store, recipe.project, made)
     scored = scored_rows(store, run, rows, made.classes)
     return measure(store.artifacts, recipe.project, run.code, [scored], scratch)[0]
+
+
+def group_run(store: Store, run: Run, spec: FairnessSpec) -> dict[str, list[Group]]:
+    """What each group of a finished run's test rows was answered, by column; any column of the table."""
+    recipe = recipe_of(store, run)
+    made = load_training_set(store.artifacts, recipe.training_set.digest)
+    rows = load_rows(store, recipe.project, made)
+    scored, columns = scored_rows(store, run, rows, made.classes), rows.test_columns()
+    selected, deserved = (
+        is_favourable(values, spec.favourable) for values in (scored.outputs["predict"], scored.truth)
+    )
+    absent = [name for name in spec.groups if name not in columns]
+    if absent:
+        raise NotFound(
+            f"The table has no column {absent[0]!r} (has: {', '.join(list(columns)[:20])}). "
+            "Correct fairness.groups in headrace.yaml."
+        )
+    return {name: compare_groups(columns[name], selected, deserved) for name in spec.groups}
 
 
 def scored_rows(store: Store, run: Run, rows: Rows, classes: Sequence[Any]) -> Scored:
