@@ -128,7 +128,9 @@ def open_access(
         signins=SignIns(store.expiring, vault, clock),
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
-        data_keys=ProjectKeys(keys, store.storage, charters.in_force, store.epoch, clock),
+        data_keys=ProjectKeys(
+            keys, store.storage, charters.in_force, store.epoch, clock, edition=store.projects.edition
+        ),
         vault=vault,
         charters=charters,
         privacy=Privacy(store.projects, charters, WorkspaceKeys(keys), store.epoch, clock, recognisers),

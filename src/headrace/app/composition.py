@@ -168,7 +168,12 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         clock,
         clean=cleaned,
         keys=lambda projects, releases, rollouts, epoch: ProjectKeys(
-            keys, settings.storage_path, Charters(projects, releases, rollouts).in_force, epoch, clock
+            keys,
+            settings.storage_path,
+            Charters(projects, releases, rollouts).in_force,
+            epoch,
+            clock,
+            edition=projects.edition,
         ),
     )
     policies = Policies(store.policies, store.incidents, store.epoch, clock)

@@ -48,6 +48,36 @@ class TestProjectKeys(DataKeysSuite):
     pass
 
 
+def test_what_is_known_stays_known_until_a_project_or_a_key_file_is_another(
+    tmp_path: Path, declared: Declared, epoch: MemoryEpoch
+) -> None:
+    clock, asked = FakeClock(), []
+
+    def in_force(name: str) -> Project:
+        asked.append(name)
+        return declared.get(name)
+
+    keys = ProjectKeys(
+        tmp_path / "keys", tmp_path, in_force, epoch, clock, edition=lambda: repr(declared.specs)
+    )
+
+    def current() -> str | None:
+        clock.advance(0.5)
+        return keys.current("cars/outcomes")
+
+    first = current()
+    assert {current() for _ in range(10)} == {first}
+    assert len(asked) <= 2, "once more at most, because the first key was made meanwhile"
+    elsewhere = keys_of(tmp_path, declared, MemoryEpoch()).rotate("cars")
+    assert current() == elsewhere, "another machine's key"
+    (tmp_path / "keys" / "data-cars.key").chmod(0o644)
+    with pytest.raises(Unavailable, match="data-cars.key"):
+        current()
+    (tmp_path / "keys" / "data-cars.key").chmod(0o600)
+    declared.specs["cars"] = PrivacySpec(basis="consent", encrypt=False)
+    assert current() is None
+
+
 @pytest.mark.requirement("PRV-02")
 def test_data_about_people_is_encrypted_unless_somebody_says_otherwise(
     tmp_path: Path, keys: ProjectKeys, declared: Declared, epoch: MemoryEpoch

@@ -43,6 +43,7 @@ class ProjectKeys:
         folder: where the other keys are.
         storage: where the data lies: no first key is made while it names another one.
         in_force: project to what holds for it, such as ``Charters.in_force``.
+        edition: equal as long as that can be no other for any project, such as ``ProjectStore.edition``.
 
     Example::
 
@@ -51,13 +52,20 @@ class ProjectKeys:
     """
 
     def __init__(
-        self, folder: Path, storage: Path, in_force: Callable[[str], Project], epoch: Epoch, clock: Clock
+        self,
+        folder: Path,
+        storage: Path,
+        in_force: Callable[[str], Project],
+        epoch: Epoch,
+        clock: Clock,
+        *,
+        edition: Callable[[], object] = object,
     ) -> None:
         self._folder = folder
         self._storage = storage
         self._in_force = in_force
         self._epoch = epoch
-        self._known = Memory(self._find, epoch, clock)
+        self._known = Memory(self._find, epoch, clock, edition=lambda: (edition(), self._files()))
         self._derived = lru_cache(maxsize=1000)(_derive)
 
     def current(self, name: str) -> str | None:
@@ -132,6 +140,14 @@ class ProjectKeys:
                 reason = str(error) if isinstance(error, HeadraceError) else str(error.strerror)
                 raise self._unusable(project, reason) from error
         return _Kept(encrypts, self._read(project))
+
+    def _files(self) -> object:
+        """Another value after any change to a key file, or to who may read it."""
+        try:
+            states = [(path.name, path.stat()) for path in sorted(self._folder.glob("data-*.key"))]
+        except OSError:
+            return object()
+        return [(name, state.st_ino, state.st_size, state.st_ctime_ns) for name, state in states]
 
     def _read(self, project: str) -> dict[str, bytes]:
         try:
