@@ -175,7 +175,11 @@ async def _ask_on(
     while due_s < until_s:
         await asyncio.sleep(max(due_s - time.monotonic(), 0.0))
         name, way = ways[number % len(ways)]
-        ended[name, await way()] += 1
+        try:
+            how = await way()
+        except httpx.TransportError as error:
+            how = type(error).__name__
+        ended[name, how] += 1
         number, due_s = number + 1, max(due_s + every_s, time.monotonic() - 1.0)
 
 
@@ -198,7 +202,11 @@ async def soak(ports: tuple[int, int], pid: int, token: str, minutes: float, per
     until_s = time.monotonic() + minutes * 60
     ended: Counter[tuple[str, str]] = Counter()
     http = httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{ports[0]}", headers={"authorization": f"Bearer {token}"}, timeout=30
+        base_url=f"http://127.0.0.1:{ports[0]}",
+        headers={"authorization": f"Bearer {token}"},
+        timeout=30,
+        # Sooner than the server leaves an idle connection, or a request may meet it leaving.
+        limits=httpx.Limits(keepalive_expiry=2.0),
     )
     async with http, grpc.aio.insecure_channel(f"127.0.0.1:{ports[1]}") as channel:
         requests = Requests(http, channel, token)
