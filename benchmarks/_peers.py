@@ -142,7 +142,11 @@ def _mlserver(folder: Path, pipeline: Any, *, batched: bool) -> Peer:
     body = {"parameters": {"content_type": "pd"}, "inputs": inputs}
     return Peer(
         name="MLServer, batching" if batched else "MLServer",
-        command=[str(_environment("mlserver", _MLSERVER) / "bin" / "mlserver"), "start", "."],
+        command=[
+            str(environment("mlserver", (*_MLSERVER, _same_sklearn())) / "bin" / "mlserver"),
+            "start",
+            ".",
+        ],
         path="/v2/models/bench/infer",
         body=json.dumps(body).encode(),
         ready="/v2/models/bench/ready",
@@ -212,17 +216,21 @@ async def ready() -> dict[str, bool]:
 """
 
 
-def _environment(name: str, packages: tuple[str, ...]) -> Path:
+def _same_sklearn() -> str:
+    """The version that writes a model reads it."""
+    import sklearn
+
+    return f"scikit-learn=={sklearn.__version__}"
+
+
+def environment(name: str, packages: tuple[str, ...]) -> Path:
     """A virtual environment with ``packages``, made on first use."""
     folder = Path(os.environ.get("HEADRACE_BENCH", "~/.cache/headrace-bench")).expanduser() / name
     if not (folder / "complete").exists():
         print(f"installing {', '.join(packages)} into {folder} (a few minutes, once)", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        # The same version that writes the model reads it.
-        import sklearn
-
-        subprocess.run([*pip, *packages, f"scikit-learn=={sklearn.__version__}"], check=True)
+        subprocess.run([*pip, *packages], check=True)
         (folder / "complete").touch()
     return folder
 
