@@ -117,10 +117,17 @@ class CategorySketch:
         self._items = datasketches.frequent_strings_sketch(_LOG_ITEMS)
         self._distinct = datasketches.hll_sketch(_LOG_REGISTERS, datasketches.tgt_hll_type.HLL_8)
         self._missing = 0
+        self._waiting: Counter[Any] = Counter()
 
     def update(self, values: NDArray[Any]) -> None:
-        """Add rows."""
-        for value, count in Counter(values.tolist()).items():
+        """Add rows. They wait, counted, until many differ: a label costs more than a row."""
+        self._waiting.update(values.tolist())
+        if len(self._waiting) >= FOLD_ROWS:
+            self._fold()
+
+    def _fold(self) -> None:
+        waiting, self._waiting = self._waiting, Counter()
+        for value, count in waiting.items():
             name = label(value)
             if name is None:
                 self._missing += count
@@ -130,6 +137,8 @@ class CategorySketch:
 
     def merge(self, other: CategorySketch) -> None:
         """Add the rows of another sketch."""
+        other._fold()
+        self._fold()
         self._items.merge(other._items)
         both = datasketches.hll_union(_LOG_REGISTERS)
         both.update(self._distinct)
@@ -139,6 +148,7 @@ class CategorySketch:
 
     def distribution(self) -> Categories:
         """The categories that are kept, each with at least as many rows as are told."""
+        self._fold()
         kept = self._items.get_frequent_items(datasketches.frequent_items_error_type.NO_FALSE_NEGATIVES)
         return Categories(
             counts={name: lower for name, _, lower, _ in kept if lower},
@@ -150,6 +160,7 @@ class CategorySketch:
 
     def state(self) -> dict[str, Any]:
         """Everything, in plain types."""
+        self._fold()
         return {
             "items": self._items.serialize(),
             "distinct": self._distinct.serialize_compact(),
