@@ -77,7 +77,7 @@ def evidently(reference: Table, current: Table, **methods: str) -> set[str]:
         config = metric.get("config") or {}
         if "column" in config and "threshold" in config:
             value, threshold = float(metric["value"]), float(config["threshold"])
-            is_p_value = "p_value" in str(config.get("method", "")) or "p_value" in metric["metric_name"]
+            is_p_value = methods.get("num_method") == "ks"
             if value < threshold if is_p_value else value >= threshold:
                 found.add(config["column"])
     return found
