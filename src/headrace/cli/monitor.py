@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import Ref
+from headrace.core.release import Measurement
 
 app = typer.Typer(
     add_completion=False,
@@ -63,19 +65,8 @@ def list_performance(project: Project, as_name: As = None, as_json: Json = False
     if as_json:
         print_json(found)
         return
-    print_table(
-        ("WINDOW", "RELEASE", "METRIC", "VALUE", "90 % INTERVAL", "LABELS"),
-        [
-            (
-                "" if m.window is None else f"{m.window[0]:%Y-%m-%d}",
-                (m.release_id or "")[:13],
-                m.name,
-                f"{m.value:.4g}",
-                "" if m.interval is None else f"{m.interval[0]:.4g} to {m.interval[1]:.4g}",
-                m.n_rows,
-            )
-            for m in found
-        ],
+    _print_measured(
+        [(m, m.name, _number(m.value)) for m in found],
         empty=f"No labels have come yet. Send them to /api/v1/projects/{project}/labels.",
     )
 
@@ -88,20 +79,31 @@ def list_metrics(project: Project, as_name: As = None, as_json: Json = False) ->
     if as_json:
         print_json(found)
         return
+    _print_measured(
+        [
+            (m, m.feature or "", m.detail.get("error") or f"{_number(m.value)} {m.detail['unit']}".strip())
+            for m in found
+        ],
+        empty="Nothing was measured yet: no metric is declared in headrace.yaml, or no labels have come.",
+    )
+
+
+def _print_measured(found: Sequence[tuple[Measurement, str, str]], *, empty: str) -> None:
+    """Measurements, each with the name and the value that are shown."""
     print_table(
         ("WINDOW", "RELEASE", "METRIC", "VALUE", "90 % INTERVAL", "LABELS"),
         [
             (
                 "" if m.window is None else f"{m.window[0]:%Y-%m-%d}",
                 (m.release_id or "")[:13],
-                m.feature,
-                m.detail.get("error") or f"{_number(m.value)} {m.detail['unit']}".strip(),
+                name,
+                value,
                 "" if m.interval is None else f"{m.interval[0]:.4g} to {m.interval[1]:.4g}",
                 m.n_rows,
             )
-            for m in found
+            for m, name, value in found
         ],
-        empty="Nothing was measured yet: no metric is declared in headrace.yaml, or no labels have come.",
+        empty=empty,
     )
 
 

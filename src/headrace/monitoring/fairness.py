@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.fairness import RATES, Gap, Group, compare_groups, gap_of, is_favourable
-from headrace.core.canonical import digest_bytes
 from headrace.core.project import FairnessSpec
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
@@ -19,6 +18,8 @@ from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, window_rows
 
 NAME = "fairness"
+LABELLED = "fairness_labels"
+"""Says of which labels of a window the groups' errors have been measured."""
 
 
 def watch_fairness(watch: Watch) -> Round:
@@ -46,21 +47,19 @@ def watch_fairness(watch: Watch) -> Round:
 
 def _watch_errors(watch: Watch, spec: FairnessSpec, found: Round) -> None:
     labelled = labelled_rows(watch.project.name, watch.tables)
-    seen = watch.measured("false_positive_rate") | watch.measured("false_negative_rate")
+    seen = watch.measured(LABELLED)
     for release_id in dict.fromkeys(map(str, labelled.release_id)):
-        for window, rows in labelled_windows(
-            watch, release_id, labelled.of(labelled.release_id == release_id)
-        ):
-            key = digest_bytes(repr((rows.subject.tolist(), rows.truth.tolist())).encode())
-            one = Round([], [])
+        mine = labelled.of(labelled.release_id == release_id)
+        for window, rows, labels in labelled_windows(watch, release_id, mine):
+            mark = watch.measurement(window, LABELLED, float(window.n_rows), key=labels)
+            if mark.id in seen:
+                continue
             selected, deserved = (
                 is_favourable(values, spec.favourable) for values in (rows.outputs["predict"], rows.truth)
             )
             for compared in _compared(spec, rows.columns, selected, deserved):
-                _measure(watch, window, compared, RATES[1:], key, one)
-            if any(measured.id not in seen for measured in one.measurements):
-                found.measurements.extend(one.measurements)
-                found.findings.extend(one.findings)
+                _measure(watch, window, compared, RATES[1:], labels, found)
+            found.measurements.append(mark)
 
 
 def _compared(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,15 @@ def watch_metrics(watch: Watch) -> Round:
     return found
 
 
-def labelled_windows(watch: Watch, release_id: str, mine: Labelled) -> Iterator[tuple[Window, Labelled]]:
+class Part(NamedTuple):
+    """Labelled rows of one window; ``labels`` is another digest once another label is known."""
+
+    window: Window
+    rows: Labelled
+    labels: str
+
+
+def labelled_windows(watch: Watch, release_id: str, mine: Labelled) -> Iterator[Part]:
     """Labelled rows by window, in an order that does not depend on when they or their labels came."""
     length_s, origin = watch.project.monitors.window_s, watch.origin
     mine = mine.of(np.lexsort((mine.subject.astype(str), mine.event_time)))
@@ -49,27 +57,28 @@ def labelled_windows(watch: Watch, release_id: str, mine: Labelled) -> Iterator[
     for slot in np.unique(slots):
         rows = mine.of(slots == slot)
         start, end = window_of(as_utc(rows.event_time[0]), length_s, origin)
-        yield Window(release_id=release_id, start=start, end=end, n_rows=len(rows)), rows
+        labels = digest_bytes(repr((rows.subject.tolist(), rows.truth.tolist())).encode())
+        yield Part(Window(release_id=release_id, start=start, end=end, n_rows=len(rows)), rows, labels)
 
 
-def _unmeasured(watch: Watch, part: tuple[Window, Labelled], seen: set[str]) -> bool:
-    return any(_kept(watch, *part, spec, None).id not in seen for spec in watch.project.metrics)
+def _unmeasured(watch: Watch, part: Part, seen: set[str]) -> bool:
+    return any(_kept(watch, part, spec, None).id not in seen for spec in watch.project.metrics)
 
 
-def _measure(watch: Watch, release_id: str, parts: list[tuple[Window, Labelled]], found: Round) -> None:
+def _measure(watch: Watch, release_id: str, parts: list[Part], found: Round) -> None:
     if not parts:
         return
     classes = watch.baseline_of(release_id).classes
     error = ""
     try:
-        measured = watch.measure(release_id, [_scored(rows, classes) for _, rows in parts])
+        measured = watch.measure(release_id, [_scored(part.rows, classes) for part in parts])
     except UserError as failed:  # neither good nor bad: said, and measured again when more labels are in
         measured, error = [{} for _ in parts], str(failed)
-    for (window, rows), values in zip(parts, measured, strict=True):
+    for part, values in zip(parts, measured, strict=True):
         for spec in watch.project.metrics:
             value = values.get(spec.name)
-            found.measurements.append(_kept(watch, window, rows, spec, value, error))
-            beyond = None if value is None else _beyond(watch, window, spec, value)
+            found.measurements.append(_kept(watch, part, spec, value, error))
+            beyond = None if value is None else _beyond(watch, part.window, spec, value)
             found.findings.extend([] if beyond is None else [beyond])
 
 
@@ -83,21 +92,19 @@ def _scored(rows: Labelled, classes: tuple[Any, ...] | None) -> Scored:
 
 def _kept(
     watch: Watch,
-    window: Window,
-    rows: Labelled,
+    part: Part,
     spec: MetricSpec,
     value: Measured | None,
     error: str = "",
 ) -> Measurement:
     """Its id follows from the labels that are known: with another label it is another measurement."""
-    labels = digest_bytes(repr((rows.subject.tolist(), rows.truth.tolist())).encode())
     interval = None if value is None else value.interval(LEVEL)
     detail = {"unit": spec.unit, "business": spec.business, "max": spec.max, "min": spec.min}
     return watch.measurement(
-        window,
+        part.window,
         NAME,
         None if value is None else value.value,
-        key=f"{spec.name}:{labels}",
+        key=f"{spec.name}:{part.labels}",
         feature=spec.name,
         interval=None if interval is None else (interval.low, interval.high),
         detail=detail | ({"error": error} if error else {}),

@@ -27,6 +27,16 @@ def test_what_was_found_together_stands_together_with_the_largest_shift_first() 
     assert worse.title == "mae is 1.2 times"
 
 
+def test_metrics_and_rates_that_have_a_feature_are_not_called_shifted_inputs() -> None:
+    findings = [
+        make_finding(kind=kind, feature=name, title=f"{name} exceeds its limit")
+        for kind in ("metric", "fairness")
+        for name in ("money_lost", "late")
+    ]
+    titles = [group.title for group in grouped(findings, [], [], "live")]
+    assert sorted(titles) == ["late exceeds its limit"] * 2 + ["money_lost exceeds its limit"] * 2
+
+
 def test_what_is_about_no_input_stands_alone() -> None:
     findings = [make_finding(kind="code", feature=None, title=f"change {n}") for n in (1, 2)]
     assert sorted(group.title for group in grouped(findings, [], [], "live")) == ["change 1", "change 2"]

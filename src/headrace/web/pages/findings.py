@@ -16,7 +16,7 @@ _ASKED = {"warn": "a warning", "review": "retraining, reviewed", "automatic": "r
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """One finding, or those of one kind about the inputs of one release in one window.
+    """One finding, or the shifts of the inputs of one release in one window.
 
     Attributes:
         asked: what the project's policy asks for.
@@ -44,7 +44,8 @@ def grouped(
     together: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
         about_an_input = finding.kind, finding.release_id, finding.window
-        together.setdefault(about_an_input if finding.feature else (finding.id,), []).append(finding)
+        is_shift = finding.kind == "data_drift"
+        together.setdefault(about_an_input if is_shift else (finding.id,), []).append(finding)
     by_finding = {alert.finding_id: alert for alert in alerts}
     by_id = {release.id: release for release in releases}
     groups = [
