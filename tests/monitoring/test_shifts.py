@@ -28,8 +28,8 @@ def test_a_shift_in_one_feature_is_found_by_its_name(watched: Make) -> None:
     assert shift.kind == "data_drift"
     assert shift.release_id == LIVE
     assert shift.window == (START + 2 * WEEK, START + 3 * WEEK)
-    assert shift.size == shift.evidence["psi"] >= scene.project.monitors.psi
-    assert shift.evidence["p_value"] <= shift.evidence["level"] == 0.01 / 4, "corrected over all features"
+    assert shift.size == shift.evidence["size"] >= scene.project.monitors.shift
+    assert shift.evidence["p_value"] <= shift.evidence["level"] == scene.looking().level(4), "corrected"
     assert (shift.evidence["test"], shift.evidence["n_current"]) == ("ks", 280)
     assert "mileage" in shift.title
 
@@ -40,7 +40,7 @@ def test_an_input_that_is_not_recorded_as_it_came_is_not_watched(watched: Make) 
     scene = watched(replace(watched_project(), privacy=privacy))
     scene.traffic(range(8), 40)
     found = scene.watch()
-    assert {m.feature for m in named(found, "psi")} == {"mileage", "prediction"}
+    assert {m.feature for m in named(found, "shift")} == {"mileage", "prediction"}
     (window,) = named(found, "window")
     assert window.detail["unwatched"] == ["year", "fuel"]
 
@@ -49,13 +49,13 @@ def test_an_input_that_is_not_recorded_as_it_came_is_not_watched(watched: Make) 
 def test_every_feature_of_every_window_is_measured_with_its_statistics(watched: Make) -> None:
     scene = watched()
     scene.traffic(range(15), 40)
-    psi = named(scene.watch(), "psi")
-    assert sorted((m.feature, m.window) for m in psi) == sorted(
+    shifts = named(scene.watch(), "shift")
+    assert sorted((m.feature, m.window) for m in shifts) == sorted(
         (feature, (START + i * WEEK, START + (i + 1) * WEEK))
         for feature in ("mileage", "year", "fuel", "prediction")
         for i in range(2)
     )
-    mileage = next(m for m in psi if m.feature == "mileage")
+    mileage = next(m for m in shifts if m.feature == "mileage")
     assert mileage.n_rows == 280
     assert mileage.detail["statistics"]["mean"] == pytest.approx(50_000, rel=0.05)
     assert mileage.detail["statistics"]["missing"] == 0
@@ -66,7 +66,7 @@ def test_every_feature_of_every_window_is_measured_with_its_statistics(watched: 
 def test_every_measure_of_a_shift_is_kept(watched: Make, feature: str, test: str) -> None:
     scene = watched()
     scene.traffic(range(8), 40)
-    measured = next(m for m in named(scene.watch(), "psi") if m.feature == feature)
+    measured = next(m for m in named(scene.watch(), "shift") if m.feature == feature)
     assert measured.value is not None
     assert measured.detail["test"] == test
     assert 0 <= measured.detail["p_value"] <= 1
@@ -75,14 +75,14 @@ def test_every_measure_of_a_shift_is_kept(watched: Make, feature: str, test: str
     assert (measured.detail["ks"] is not None) == (test == "ks")
 
 
-@pytest.mark.parametrize(("psi", "shifted"), [(0.0, 0.0), (50.0, 1.0)])
+@pytest.mark.parametrize(("size", "shifted"), [(0.0, 0.0), (50.0, 1.0)])
 def test_neither_size_without_evidence_nor_evidence_without_size_is_a_finding(
-    watched: Make, psi: float, shifted: float
+    watched: Make, size: float, shifted: float
 ) -> None:
-    scene = watched(watched_project(psi=psi))
+    scene = watched(watched_project(shift=size))
     scene.traffic(range(8), 40, shifted=dict.fromkeys(range(8), shifted))
     found = scene.watch()
-    assert len(named(found, "psi")) == 4
+    assert len(named(found, "shift")) == 4
     assert found.findings == []
 
 

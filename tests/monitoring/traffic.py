@@ -139,6 +139,7 @@ class Scene:
             baseline_of=self.baselines.__getitem__,
             now=self.clock.now(),
             measure=self.measured,
+            n_monitors=len(MONITORS),
         )
 
     def look(self) -> Round:

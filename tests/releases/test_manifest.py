@@ -100,7 +100,7 @@ def changed_project() -> list[Project]:
         replace(project, risk="high"),
         replace(project, approval="automatic"),
         replace(project, rollout=RolloutSpec(steps=(100,))),
-        replace(project, monitors=MonitorSpec(psi=0.3)),
+        replace(project, monitors=MonitorSpec(shift=0.3)),
         replace(project, gates=replace(gates, model=replace(gates.model, max_loss=1.0))),
         replace(project, gates=replace(gates, package=PackageGate(tolerance=0.1))),
         replace(project, gates=replace(gates, data=replace(gates.data, min_rows=51))),

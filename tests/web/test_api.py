@@ -60,10 +60,10 @@ def test_what_watching_left_is_listed(site: Site) -> None:
     performance = site.get("/api/v1/projects/flight-delay/performance").json()
     assert len(performance) == 20
     assert performance[0]["interval"][0] < performance[0]["value"] < performance[0]["interval"][1]
-    measured = site.get("/api/v1/projects/flight-delay/measurements", params={"name": "psi"}).json()
+    measured = site.get("/api/v1/projects/flight-delay/measurements", params={"name": "shift"}).json()
     assert len(measured) == 240
     everything = site.get("/api/v1/projects/flight-delay/measurements").json()
-    assert {one["name"] for one in everything} == {"psi", "window", "log_loss"}
+    assert {one["name"] for one in everything} == {"shift", "window", "log_loss"}
     counted = site.get("/api/v1/projects/flight-delay/predictions/count").json()
     assert counted == {"requests": 1284, "rows": 2568}
 

@@ -29,7 +29,7 @@ def test_what_the_server_and_its_models_do_is_exposed(own_site: Site) -> None:
     assert any(own_site.seeded.live in labels for labels in found["headrace_live_release_info"])
     assert list(found["headrace_canary_weight"].values()) == [0.1]
     assert found["headrace_open_alerts"]['{project="flight-delay",action="automatic"}'] == 1
-    assert len(found["headrace_drift_psi"]) == 12
+    assert len(found["headrace_drift"]) == 12
     assert next(iter(found["headrace_loss"].values())) > 0.4
     assert next(iter(found["headrace_reference_loss"].values())) == pytest.approx(0.4381)
     counts = found["headrace_request_duration_seconds_count"]
@@ -70,7 +70,7 @@ def test_a_histogram_counts_by_upper_bound() -> None:
 def test_of_each_feature_the_newest_window_of_the_live_release_counts() -> None:
     def shift(release_id: str, value: float | None, kind: str = "data_drift") -> object:
         return make_measurement(
-            name="psi", release_id=release_id, feature="x", value=value, detail={"kind": kind}
+            name="shift", release_id=release_id, feature="x", value=value, detail={"kind": kind}
         )
 
     measured = [

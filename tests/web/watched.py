@@ -29,14 +29,14 @@ def find_drift(app: App, project: Project, release_id: str) -> Cause:
     """A shift in an input, and the retraining that followed."""
     feature = FEATURES[2]
     finding = _finding(app, project, release_id, "data_drift", week=8, size=0.52)
-    title = f"input {feature!r} has shifted: PSI 0.52 against the training data"
+    title = f"input {feature!r} has shifted by 0.52 standard deviations from the training data"
     return _keep(app, replace(finding, title=title, feature=feature), action="review", state="closed")
 
 
 def find_decay(app: App, project: Project, release_id: str) -> Cause:
     """A shift in the predictions that only warned, then a loss that asked for a retraining."""
     shifted = _finding(app, project, release_id, "prediction_drift", week=17, size=0.24)
-    title = "predictions have shifted: PSI 0.24 against the training data"
+    title = "predictions have shifted by 0.24 standard deviations from the training data"
     _keep(app, replace(shifted, title=title), action="warn", state="closed")
     worse = _finding(app, project, release_id, "performance", week=18, size=1.16)
     title = "log_loss is 1.16 times what it was on the test rows"
@@ -53,7 +53,7 @@ def _finding(app: App, project: Project, release_id: str, kind: str, *, week: in
         title="",
         window=(start, start + WEEK),
         evidence={
-            "test": "kolmogorov-smirnov", "p_value": 3.2e-19, "level": 0.00083, "psi": size,
+            "test": "kolmogorov-smirnov", "p_value": 3.2e-19, "level": 0.00083, "size": size,
             "n_reference": 104_233, "n_current": 6_841,
         },
         size=size,
@@ -104,16 +104,17 @@ def add_windows(app: App, project: Project, first: Release, second: Release) -> 
         ]  # fmt: skip
         for index, feature in enumerate((*FEATURES, "prediction")):
             slope = {2: 0.066, 6: 0.024, 11: 0.026}.get(index, 0.003)
-            psi = abs(slope * age + 0.012 * random.random())
+            size = abs(slope * age + 0.012 * random.random())
             kind = "prediction_drift" if feature == "prediction" else "data_drift"
             detail = {
                 "kind": kind,
                 "test": "ks",
                 "p_value": 0.2 / (1 + age) ** 4,
-                "ks": psi / 4,
-                "js": psi / 8,
+                "psi": size**2,
+                "ks": size / 4,
+                "js": size / 8,
             }
-            measured.append(_measured(release, "psi", start, psi, n_rows, feature=feature, detail=detail))
+            measured.append(_measured(release, "shift", start, size, n_rows, feature=feature, detail=detail))
     app.store.evidence.measure(measured)
     predictions = [
         make_prediction(

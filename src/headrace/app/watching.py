@@ -78,6 +78,7 @@ class Watching:
             baseline_of=self._app.scorers.baseline,
             now=self._app.clock.now(),
             measure=partial(self._measure, name),
+            n_monitors=len(MONITORS),
         )
         return self._keep(name, MONITORS[monitor](watch))
 

@@ -201,15 +201,16 @@ class MonitorSpec:
 
     Attributes:
         window_s: length of a window in event time.
-        false_alarms: expected number of false findings per window over all features.
-        psi: Population Stability Index at or above which a shift is large enough to report.
+        false_alarms: expected number of false findings per release and quarter, over all that is watched.
+        shift: in standard deviations (:attr:`headrace.checks.drift.Shift.size`), from which a shift is large
+            enough to report.
         loss_ratio: ratio to the reference loss at which performance counts as degraded.
         min_rows: fewer rows than this give an inconclusive window, never an alarm.
     """
 
     window_s: int = 604_800
-    false_alarms: float = 0.01
-    psi: float = 0.2
+    false_alarms: float = 1.0
+    shift: float = 0.08
     loss_ratio: float = 1.1
     min_rows: int = 30
 

@@ -102,7 +102,7 @@ def _measure(
 
 
 def _unequal(watch: Watch, window: Window, column: str, gap: Gap, spec: FairnessSpec) -> Finding | None:
-    level = watch.project.monitors.false_alarms / (len(spec.groups) * len(RATES))
+    level = watch.level(len(spec.groups) * len(RATES))
     if gap.difference < spec.max_difference or gap.p_value > level or gap.n_rows < watch.fewest:
         return None
     evidence = {

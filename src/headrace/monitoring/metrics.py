@@ -114,7 +114,7 @@ def _kept(
 def _beyond(watch: Watch, window: Window, spec: MetricSpec, value: Measured) -> Finding | None:
     if value.values is None or value.values.size < watch.fewest:
         return None
-    level = watch.project.monitors.false_alarms / len(watch.project.metrics)
+    level = watch.level(len(watch.project.metrics))
     interval = mean_interval(value.values, max(1 - 2 * level, 0.5))
     for limit, sure, words in (
         (spec.max, spec.max is not None and interval.low > spec.max, "exceeds"),

@@ -79,12 +79,13 @@ def _degraded(watch: Watch, window: Window, losses: NDArray[np.float64]) -> Find
     if losses.size < watch.fewest or baseline.loss <= 0:
         return None
     ratio, p_value = float(losses.mean()) / baseline.loss, _welch(losses, baseline.losses)
-    if p_value > monitors.false_alarms or ratio < monitors.loss_ratio:
+    level = watch.level(1)
+    if p_value > level or ratio < monitors.loss_ratio:
         return None
     evidence = {
         "test": "welch, one-sided",
         "p_value": p_value,
-        "level": monitors.false_alarms,
+        "level": level,
         "reference": baseline.loss,
         "observed": float(losses.mean()),
         "n_labels": int(losses.size),
@@ -107,8 +108,8 @@ def _sudden(watch: Watch, release_id: str, mine: Labelled, losses: NDArray[np.fl
     if baseline.residuals.size:
         residuals = _numeric_truth(mine) - mine.outputs["predict"]
         sides = [(sign * baseline.residuals, sign * residuals[order]) for sign in (1.0, -1.0)]
-    # The declared rate is per window; a detector is calibrated over its whole horizon, per side.
-    budget = (1 - (1 - monitors.false_alarms) ** HORIZON) / len(sides)
+    # The level is per window; a detector is calibrated over its whole horizon, per side.
+    budget = (1 - (1 - watch.level(1)) ** HORIZON) / len(sides)
     alarms = [
         alarm
         for reference, values in sides

@@ -17,13 +17,17 @@ from headrace.monitoring.ingest import as_numbers
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import Window, window_rows
 
+NAME = "shift"
+"""Name of the measurements: standard deviations; ``feature`` is the input's, or ``prediction``."""
+
 
 def watch_shifts(watch: Watch) -> Round:
     """Compare inputs and outputs of each new closed window with the release's training profile.
 
     A finding needs evidence (p-value under the level left after correction over all features) and
-    size (PSI). A window with fewer than ``min_rows`` rows is measured, and is never an alarm. Inputs
-    that are not recorded as they come are not watched; the window's measurement names them.
+    size (``monitors.shift`` standard deviations). A window with fewer than ``min_rows`` rows is counted, and
+    is never an alarm. Inputs that are not recorded as they come are not watched; the window's measurement
+    names them.
     """
     found = Round([], [])
     unwatched = altered_inputs(watch.project)
@@ -39,7 +43,7 @@ def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found
     baseline = watch.baseline_of(window.release_id)
     outputs, _ = output_columns(rows["out_predict"])
     inputs = {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
-    level = watch.project.monitors.false_alarms / (len(baseline.inputs.features) + 1)
+    level = watch.level(len(baseline.inputs.features) + 1)
     for kind, profile, columns in (
         ("data_drift", baseline.inputs, inputs),
         ("prediction_drift", baseline.outputs, outputs),
@@ -47,42 +51,44 @@ def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found
         for shift in _shifts_of(profile, columns, window.n_rows):
             if kind == "data_drift" and shift.feature in unwatched:
                 continue
-            found.measurements.append(_psi(watch, window, kind, shift))
+            found.measurements.append(_measured(watch, window, kind, shift))
             finding = _shifted(watch, window, kind, shift, level)
             found.findings.extend([] if finding is None else [finding])
 
 
 def _shifted(watch: Watch, window: Window, kind: str, shift: Shift, level: float) -> Finding | None:
-    if shift.p_value is None or shift.psi is None:
+    if shift.p_value is None or shift.size is None:
         return None
-    if shift.p_value > level or shift.psi < watch.project.monitors.psi:
+    if shift.p_value > level or shift.size < watch.project.monitors.shift:
         return None
     what = "predictions have" if kind == "prediction_drift" else f"input {shift.feature!r} has"
     evidence = {
         "test": shift.test,
         "p_value": shift.p_value,
         "level": level,
+        "size": shift.size,
         "psi": shift.psi,
         "ks": shift.ks,
         "n_reference": shift.n_reference,
         "n_current": shift.n_current,
     }
-    title = f"{what} shifted: PSI {shift.psi:.2f} against the training data"
-    return watch.finding(window, kind, title, evidence, shift.psi, feature=shift.feature)
+    title = f"{what} shifted by {shift.size:.2f} standard deviations from the training data"
+    return watch.finding(window, kind, title, evidence, shift.size, feature=shift.feature)
 
 
-def _psi(watch: Watch, window: Window, kind: str, shift: Shift) -> Measurement:
+def _measured(watch: Watch, window: Window, kind: str, shift: Shift) -> Measurement:
     detail = {
         "kind": kind,
         "test": shift.test,
         "p_value": shift.p_value,
+        "psi": shift.psi,
         "ks": shift.ks,
         "js": shift.js,
         "kl": shift.kl,
         "statistics": shift.detail["current"],
     }
     return watch.measurement(
-        window, "psi", shift.psi, key=f"{kind}:{shift.feature}", feature=shift.feature, detail=detail
+        window, NAME, shift.size, key=f"{kind}:{shift.feature}", feature=shift.feature, detail=detail
     )
 
 

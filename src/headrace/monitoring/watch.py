@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id
 from headrace.core.ports import EvidenceStore, TableStore
-from headrace.core.project import Project
+from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline
@@ -22,6 +22,9 @@ from headrace.monitoring.windows import Window, closed_windows, origin_of
 
 LEVEL = 0.9
 """Confidence of the intervals of what is measured in a window."""
+QUARTER_S = 91 * 86_400
+MOST_LEVEL = 0.05
+"""No finding rests on weaker evidence, however much of the budget is left."""
 FEW = 20
 """Windows with fewer rows than this are too small for a test of means; a cumulative sum watches them."""
 
@@ -33,6 +36,18 @@ class Round(NamedTuple):
     findings: list[Finding]
 
 
+def level_of(monitors: MonitorSpec, n_monitors: int, n_tests: int) -> float:
+    """The budget of false alarms, spread evenly over the windows of a quarter, the monitors and their tests.
+
+    By linearity of expectation it holds whatever depends on what (Bonferroni).
+
+    >>> round(level_of(MonitorSpec(window_s=604_800), 5, 21) * 13 * 5 * 21, 9)
+    1.0
+    """
+    n_windows = max(QUARTER_S / monitors.window_s, 1.0)
+    return min(monitors.false_alarms / (n_windows * n_monitors * n_tests), MOST_LEVEL)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watch:
     """One project, as it is now.
@@ -40,6 +55,7 @@ class Watch:
     Attributes:
         baseline_of: release id to what that release is compared with.
         now: time of this round.
+        n_monitors: monitors that share the budget of false alarms.
         measure: the project's declared metrics, by the code of a release, of each part of its rows.
     """
 
@@ -49,6 +65,11 @@ class Watch:
     baseline_of: Callable[[str], Baseline]
     now: datetime
     measure: Callable[[str, Sequence[Scored]], list[dict[str, Measured]]]
+    n_monitors: int
+
+    def level(self, n_tests: int) -> float:
+        """At which one of ``n_tests`` that this monitor makes of each window may call chance a finding."""
+        return level_of(self.project.monitors, self.n_monitors, n_tests)
 
     @property
     def origin(self) -> datetime:

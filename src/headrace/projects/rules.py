@@ -81,7 +81,7 @@ _LIMITS = (
     _Limit(loc=("rollout", "timeout_s"), open=True),
     _Limit(loc=("monitors", "window_s")),
     _Limit(loc=("monitors", "false_alarms"), open=True),
-    _Limit(loc=("monitors", "psi"), open=True),
+    _Limit(loc=("monitors", "shift"), open=True),
     _Limit(loc=("monitors", "loss_ratio"), open=True),
     _Limit(loc=("monitors", "min_rows")),
     _Limit(loc=("privacy", "retention_days"), low=1),

@@ -111,7 +111,7 @@ def _context(outline: Outline) -> dict[str, object]:
         "metric": outline.metric,
         "min_rows": max(10, min(50, outline.n_rows // 2)),
         "window_s": 86_400 if forecasting else 604_800,
-        "false_alarms": 0.001 if forecasting else 0.01,
+        "shift": 0.5 if forecasting else 0.2,
         "loss_ratio": 1.5 if forecasting else 1.1,
         "monitor_min_rows": 1 if forecasting else 30,
         "variants": _variants(outline.task),

@@ -163,7 +163,7 @@ def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:
 
 
 def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
-    live, weights, alerts, psi, loss, reference = [], [], [], [], [], []
+    live, weights, alerts, shifts, loss, reference = [], [], [], [], [], []
     for name in visible:
         report = reading.project_report(parts.app, me, name)
         by_action = {"warn": 0, "review": 0, "automatic": 0}
@@ -178,9 +178,9 @@ def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family
         if report.route.canary is not None:
             canary = {"project": name, "release": report.route.canary}
             weights.append(_Sample(canary, report.route.canary_weight))
-        for measured in newest_shifts(reading.measurements(parts.app, me, name, "psi"), report.live.id):
+        for measured in newest_shifts(reading.measurements(parts.app, me, name, "shift"), report.live.id):
             extra = {"feature": measured.feature or "", "kind": str(measured.detail.get("kind", ""))}
-            psi.append(_Sample({**labels, **extra}, measured.value or 0.0))
+            shifts.append(_Sample({**labels, **extra}, measured.value or 0.0))
         measured_loss = report.glance.loss
         if measured_loss is not None and measured_loss.value is not None:
             labels = {**labels, "metric": measured_loss.name}
@@ -190,7 +190,7 @@ def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family
     yield _Family("headrace_live_release_info", "gauge", "The release that answers.", live)
     yield _Family("headrace_canary_weight", "gauge", "Share of traffic that the canary answers.", weights)
     yield _Family("headrace_open_alerts", "gauge", "Alerts that ask for action.", alerts)
-    yield _Family("headrace_drift_psi", "gauge", "Shift in the newest window, against training.", psi)
+    yield _Family("headrace_drift", "gauge", "Shift in the newest window, in standard deviations.", shifts)
     yield _Family("headrace_loss", "gauge", "Loss in the newest window that has labels.", loss)
     yield _Family("headrace_reference_loss", "gauge", "Loss on the test rows.", reference)
 

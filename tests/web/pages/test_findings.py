@@ -21,7 +21,7 @@ def test_what_was_found_together_stands_together_with_the_largest_shift_first() 
     assert latest.title == "mileage has shifted"
     assert latest.asked == ""
     both, worse = sorted(rest, key=lambda group: group.kind)
-    assert both.title == "2 inputs have shifted, most 'model': PSI 0.90"
+    assert both.title == "2 inputs have shifted, most 'model': by 0.90 standard deviations"
     assert both.blocks[0].heads == ["feature", "psi", "ks"]
     assert both.blocks[0].rows == [["model", 0.9, 0.4], ["mileage", 0.3, None]]
     assert worse.title == "mae is 1.2 times"

@@ -32,9 +32,9 @@ def _loss(week: int, release_id: str, value: float, **more: Any) -> Measurement:
     return make_measurement(window=window, release_id=release_id, value=value, **more)
 
 
-def _psi(week: int, release_id: str, feature: str, value: float | None, n_rows: int = 100) -> Measurement:
+def _shift(week: int, release_id: str, feature: str, value: float | None, n_rows: int = 100) -> Measurement:
     detail = {"kind": "prediction_drift" if feature == "prediction" else "data_drift", "p_value": 0.01}
-    found = _loss(week, release_id, 0.0, name="psi", feature=feature, n_rows=n_rows, detail=detail)
+    found = _loss(week, release_id, 0.0, name="shift", feature=feature, n_rows=n_rows, detail=detail)
     return Measurement(**{**vars(found), "value": value})
 
 
@@ -68,8 +68,8 @@ def test_a_measurement_at_a_gate_has_no_window_and_is_not_plotted() -> None:
 
 def test_features_beyond_the_threshold_are_named_highest_first_and_predictions_stand_among_them() -> None:
     measured = [
-        _psi(0, "1", "mileage", 0.05), _psi(0, "1", "model", 0.25), _psi(0, "1", "prediction", 0.4),
-        _psi(1, "1", "mileage", 0.1), _psi(1, "1", "model", None),
+        _shift(0, "1", "mileage", 0.05), _shift(0, "1", "model", 0.25), _shift(0, "1", "prediction", 0.4),
+        _shift(1, "1", "mileage", 0.1), _shift(1, "1", "model", None),
     ]  # fmt: skip
     plot = drift_plot(drift_rows(measured, _name), 0.2)
     assert [(line["feature"], line["named"]) for line in plot["lines"]] == [
@@ -80,26 +80,26 @@ def test_features_beyond_the_threshold_are_named_highest_first_and_predictions_s
 
 
 def test_a_line_breaks_where_another_release_takes_over() -> None:
-    measured = [_psi(0, "1", "mileage", 0.5), _psi(1, "2", "mileage", 0.1)]
+    measured = [_shift(0, "1", "mileage", 0.5), _shift(1, "2", "mileage", 0.1)]
     (line,) = drift_plot(drift_rows(measured, _name), 0.2)["lines"]
-    assert line["psi"] == [0.5, None, 0.1]
+    assert line["shift"] == [0.5, None, 0.1]
     assert len(line["window_start"]) == 3
 
 
 def test_while_a_canary_runs_the_release_with_more_rows_stands_for_the_window() -> None:
-    measured = [_psi(0, "1", "mileage", 0.5, n_rows=900), _psi(0, "2", "mileage", 0.1, n_rows=100)]
+    measured = [_shift(0, "1", "mileage", 0.5, n_rows=900), _shift(0, "2", "mileage", 0.1, n_rows=100)]
     (strip,) = drift_strips(drift_rows(measured, _name), 0.2)
     assert (strip.latest, strip.peak, len(strip.cells)) == (0.5, 0.5, 1)
 
 
 def test_strips_share_their_windows_and_say_how_far_on_the_way_to_the_threshold() -> None:
     values = [0.0, 0.06, 0.12, 0.2, 0.4, 2.0]
-    measured = [_psi(week, "1", "mileage", value) for week, value in enumerate(values)]
-    measured += [_psi(4, "1", "model", None), _psi(2, "1", "model", 0.01)]
+    measured = [_shift(week, "1", "mileage", value) for week, value in enumerate(values)]
+    measured += [_shift(4, "1", "model", None), _shift(2, "1", "model", 0.01)]
     mileage, model = drift_strips(drift_rows(measured, _name), 0.2)
     assert [cell.level for cell in mileage.cells] == ["0", "1", "2", "3", "4", "5"]
     assert [cell.level for cell in model.cells] == ["none", "none", "0", "none", "none", "none"]
-    assert "PSI 2.000 on 100 rows" in mileage.cells[-1].title
+    assert "2.000 standard deviations on 100 rows" in mileage.cells[-1].title
     assert model.latest == 0.01
 
 

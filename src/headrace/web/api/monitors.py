@@ -108,7 +108,7 @@ def list_measurements(
     project: Name,
     server: Server,
     me: Me,
-    name: Annotated[str | None, Query(max_length=100, description="Only this measure, such as psi.")] = None,
+    name: Annotated[str | None, Query(max_length=100, description="Only one, such as shift.")] = None,
 ) -> list[Measurement]:
     """Everything measured on production windows, by window."""
     return reading.measurements(server.app, me, project, name)

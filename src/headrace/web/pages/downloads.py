@@ -27,7 +27,7 @@ def show(request: Request) -> Response:
     if plot == "performance":
         rows = performance_rows(reading.performance(app, me, name), subject_of)
     elif plot == "drift":
-        rows = drift_rows(reading.measurements(app, me, name, "psi"), subject_of)
+        rows = drift_rows(reading.measurements(app, me, name, "shift"), subject_of)
     else:
         raise NotFound(f"There is no plot {plot[:80]!r}. Expected performance or drift.")
     if form == "json":

@@ -66,7 +66,8 @@ def _group(
     )
     title = first.title
     if len(found) > 1:
-        title = f"{len(found)} inputs have shifted, most {first.feature!r}: PSI {first.size:.2f}"
+        most = f"most {first.feature!r}: by {first.size:.2f} standard deviations"
+        title = f"{len(found)} inputs have shifted, {most}"
     return Group(
         findings=found,
         title=title,

@@ -75,13 +75,13 @@ def show(request: Request) -> Response:
     releases = reading.releases(app, me, name)
     subject_of = subjects(releases)
     losses = performance_rows(reading.performance(app, me, name), subject_of)
-    shifts = drift_rows(reading.measurements(app, me, name, "psi"), subject_of)
+    shifts = drift_rows(reading.measurements(app, me, name, "shift"), subject_of)
     windows = reading.measurements(app, me, name, "window")
     findings, alerts = reading.findings(app, me, name), reading.alerts(app, me, name)
     counted = reading.predictions_count(app, me, name)
     newest = reading.release_report(app, me, releases[0].id) if releases else None
     live = None if report.live is None else reading.release_report(app, me, report.live.id)
-    threshold = report.project.monitors.psi
+    threshold = report.project.monitors.shift
     facts = Facts(
         report=report,
         newest=releases[0] if releases else None,

@@ -44,7 +44,8 @@ def drift_rows(measured: Sequence[Measurement], subject_of: SubjectOf) -> list[d
             "subject": subject_of(m.release_id),
             "feature": feature_name(m),
             "kind": m.detail.get("kind"),
-            "psi": m.value,
+            "shift": m.value,
+            "psi": m.detail.get("psi"),
             "ks": m.detail.get("ks"),
             "test": m.detail.get("test"),
             "p_value": m.detail.get("p_value"),
@@ -76,11 +77,11 @@ def performance_plot(rows: Sequence[dict[str, Any]], limit: float | None) -> dic
 
 
 def drift_plot(rows: Sequence[dict[str, Any]], threshold: float) -> dict[str, Any]:
-    """PSI over windows, one line per feature; those that peaked highest come first and are named."""
+    """Shift over windows, one line per feature; those that peaked highest come first and are named."""
     lines = []
     for feature in dict.fromkeys(row["feature"] for row in rows):
         mine = _with_gaps(_one_per_window(row for row in rows if row["feature"] == feature))
-        values = [row["psi"] for row in mine]
+        values = [row["shift"] for row in mine]
         peak = max((value for value in values if value is not None), default=0.0)
         lines.append(
             {
@@ -88,7 +89,7 @@ def drift_plot(rows: Sequence[dict[str, Any]], threshold: float) -> dict[str, An
                 "peak": peak,
                 "window_start": [row["window_start"] for row in mine],
                 "window_end": [row["window_end"] for row in mine],
-                "psi": values,
+                "shift": values,
             }
         )
     lines.sort(key=lambda line: -line["peak"])
@@ -131,7 +132,7 @@ def drift_strips(rows: Sequence[dict[str, Any]], threshold: float) -> list[Strip
             r["window_start"]: r for r in _one_per_window(row for row in rows if row["feature"] == feature)
         }
         shown = [_cell(mine.get(start), start, threshold) for start in windows]
-        values = [mine[start]["psi"] for start in windows if start in mine]
+        values = [mine[start]["shift"] for start in windows if start in mine]
         known = [value for value in values if value is not None]
         strips.append(
             Strip(
@@ -145,11 +146,11 @@ def drift_strips(rows: Sequence[dict[str, Any]], threshold: float) -> list[Strip
 
 
 def _cell(row: dict[str, Any] | None, start: str, threshold: float) -> Cell:
-    if row is None or row["psi"] is None:
+    if row is None or row["shift"] is None:
         return Cell("none", f"{start[:10]}: not measured")
-    share = row["psi"] / threshold if threshold > 0 else 0.0
-    level = sum(share >= bound for bound in (0.25, 0.5, 1.0, 2.0, 10.0))
-    return Cell(str(level), f"{start[:10]}: PSI {row['psi']:.3f} on {row['n_rows']:,} rows")
+    share = row["shift"] / threshold if threshold > 0 else 0.0
+    level = sum(share >= bound for bound in (0.25, 0.5, 1.0, 2.0, 4.0))
+    return Cell(str(level), f"{start[:10]}: {row['shift']:.3f} standard deviations on {row['n_rows']:,} rows")
 
 
 def _one_per_window(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -167,7 +168,7 @@ def _with_gaps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     for row in rows:
         if result and result[-1]["release"] != row["release"]:
-            result.append({**row, "psi": None})
+            result.append({**row, "shift": None})
         result.append(row)
     return result
 

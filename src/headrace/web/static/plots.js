@@ -103,18 +103,18 @@
     return { traces, layout: layout({ ...drawn, showlegend: data.series.length > 1, yaxis: { title: { text: data.metric.replaceAll("_", " ") } } }) };
   };
 
-  // PSI per window: the features that went beyond the threshold by name, all others in the background.
+  // Shift per window: the features that went beyond the threshold by name, all others in the background.
   const drift = (data) => {
     const named = data.lines.filter((line) => line.named);
     const traces = [...data.lines].reverse().map((line) => {
       const index = named.indexOf(line);
       const shade = index < 0 ? faded(colour("--series-6"), 0.45) : series(index);
       return {
-        x: line.window_start, y: line.psi, name: line.feature, showlegend: index >= 0, legendrank: index,
+        x: line.window_start, y: line.shift, name: line.feature, showlegend: index >= 0, legendrank: index,
         type: "scatter", mode: "lines", connectgaps: false,
         line: { color: shade, width: index < 0 ? 1 : 2 },
         text: line.window_start.map((start, at) =>
-          `${line.feature}<br>${day(start)} to ${day(line.window_end[at])}<br>PSI ${short(line.psi[at])}`),
+          `${line.feature}<br>${day(start)} to ${day(line.window_end[at])}<br>${short(line.shift[at])} standard deviations`),
         hovertemplate: "%{text}<extra></extra>",
       };
     });
@@ -128,7 +128,7 @@
       traces.forEach((trace) => { trace.y = trace.y.map((value) => (value === null ? null : Math.max(value, 0.001))); });
       drawn.annotations[drawn.annotations.length - 1].y = Math.log10(data.threshold);
     }
-    const axis = wide ? { type: "log", dtick: 1, title: { text: "PSI, log scale" } } : { title: { text: "PSI" }, rangemode: "tozero" };
+    const axis = wide ? { type: "log", dtick: 1, title: { text: "standard deviations, log scale" } } : { title: { text: "standard deviations" }, rangemode: "tozero" };
     return { traces, layout: layout({ ...drawn, showlegend: named.length > 0, yaxis: axis }) };
   };
 
