@@ -49,8 +49,16 @@ def test_not_a_number_is_the_gap_that_mlflows_client_writes() -> None:
 
 def test_params_say_who_asks_and_when() -> None:
     params = {"key": "a", "keys": ["b"], "event_time": "2026-01-31T08:00:00Z", "version": "3"}
+    params["callback"] = "https://hooks.example/"
     call = read_json(json.dumps({"instances": [[1]], "params": params}).encode())
-    assert call[1:] == ("a", ["b"], datetime(2026, 1, 31, 8, tzinfo=UTC), "3", False)
+    assert call[1:] == (
+        "a",
+        ["b"],
+        datetime(2026, 1, 31, 8, tzinfo=UTC),
+        "3",
+        False,
+        "https://hooks.example/",
+    )
 
 
 def test_csv_columns_have_the_type_of_all_their_cells() -> None:

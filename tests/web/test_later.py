@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from headrace.core.clock import SystemClock
@@ -38,6 +41,103 @@ def test_a_request_is_accepted_and_answered_as_it_would_have_been(site: Site) ->
     assert found["answer"]["release"] == at_once["release"]
     assert found["answer"].keys() == at_once.keys()
     assert site.app.store.jobs.get(found["id"]).request is None, "what was asked is not kept any longer"
+
+
+TENSORS = {
+    "id": "mine",
+    "inputs": [
+        {"name": "mileage", "shape": [1], "datatype": "FP64", "data": [12.5]},
+        {"name": "model", "shape": [1], "datatype": "BYTES", "data": ["a3"]},
+    ],
+}
+FRAME = {"dataframe_split": {"columns": ["mileage", "model"], "data": [[12.5, "a3"]]}}
+OTHERS = [("/v2/models/cars/infer", TENSORS), ("/invocations/cars", FRAME)]
+_OWN = ("id", "parameters", "prepare_ms", "infer_ms")
+
+
+def _fetched(site: Site, path: str) -> Any:
+    """The answer, once it is there."""
+    for _ in range(400):
+        found = site.get(path)
+        if found.status_code != 202:
+            return found
+        SystemClock().sleep(0.02)
+    raise AssertionError(f"{path} is pending for 8 s")
+
+
+@pytest.mark.requirement("SRV-03")
+@pytest.mark.parametrize(("path", "body"), OTHERS)
+def test_each_protocol_is_answered_later_as_it_would_have_been(site: Site, path: str, body: Any) -> None:
+    headers = {"idempotency-key": f"once for {path}"}
+    accepted = site.post(f"{path}?mode=async", json=body, headers=headers)
+    assert accepted.status_code == 202, accepted.text
+    job_id = accepted.json()["id"]
+    assert accepted.headers["location"] == f"{path}/{job_id}"
+    found = _fetched(site, accepted.headers["location"])
+    at_once = site.post(path, json=body)
+    assert found.status_code == at_once.status_code == 200
+    later, expected = found.json(), at_once.json()
+    assert later.keys() == expected.keys()
+    assert {name: later[name] for name in later if name not in _OWN} == {
+        name: expected[name] for name in expected if name not in _OWN
+    }
+    if "parameters" in later:
+        assert later["parameters"]["request_id"] == expected["parameters"]["request_id"] == "mine"
+    everywhere = site.get(f"/api/v1/predictions/{job_id}").json()
+    assert (everywhere["state"], everywhere["answer"]) == ("done", later)
+    again = site.post(f"{path}?mode=async", json=body, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (202, job_id), "it is accepted once"
+    assert [job.id for job in site.app.store.jobs.list() if job.id == job_id] == [job_id]
+
+
+@pytest.mark.parametrize(("path", "body"), OTHERS)
+def test_another_request_under_a_key_is_refused_by_each_protocol(site: Site, path: str, body: Any) -> None:
+    headers = {"idempotency-key": f"other for {path}"}
+    assert site.post(f"{path}?mode=async", json=body, headers=headers).status_code == 202
+    other = json.loads(json.dumps(body).replace("12.5", "7.5"))
+    refused = site.post(f"{path}?mode=async", json=other, headers=headers)
+    assert refused.status_code == 409
+    assert "Another request was accepted" in refused.text
+
+
+@pytest.mark.parametrize(("path", "body"), OTHERS)
+def test_each_protocol_says_later_what_is_wrong_with_a_request(site: Site, path: str, body: Any) -> None:
+    wrong = json.loads(json.dumps(body).replace("mileage", "mileages"))
+    accepted = site.post(f"{path}?mode=async", json=wrong)
+    found, at_once = _fetched(site, accepted.headers["location"]), site.post(path, json=wrong)
+    assert (found.status_code, found.json()) == (at_once.status_code, at_once.json())
+    for denied in (site.post(f"{path}?mode=async", json=body, by=VIEWER), site.get(f"{path}/none")):
+        assert denied.status_code in (403, 404)
+
+
+@pytest.mark.parametrize("number", ["1e999", "Infinity", "NaN", str(2**70)])
+def test_a_number_that_json_has_no_form_for_is_no_gap(site: Site, number: str) -> None:
+    body = f'{{"record": {{"mileage": {number}, "model": "a3"}}}}'
+    headers = {"content-type": "application/json"}
+    later = site.post(ASYNC, content=body, headers=headers)
+    at_once = site.post("/api/v1/predict/cars", content=body, headers=headers)
+    if later.status_code == 202:
+        assert at_once.status_code == 200
+    else:
+        assert later.status_code in (400, 422)
+
+
+@pytest.mark.parametrize(("path", "body"), OTHERS)
+def test_a_request_is_accepted_by_the_servers_own_protocol(
+    site: Site, listen: Callable[..., str], path: str, body: Any
+) -> None:
+    headers = {"authorization": f"Bearer {site.token(AUTHOR)}"}
+    with httpx.Client(base_url=listen(site.server, site.server.protocol), headers=headers) as client:
+        plain = {key: value for key, value in body.items() if key != "id"}
+        accepted = client.post(f"{path}?mode=async", json=plain)
+        assert accepted.status_code == 202, accepted.text
+        for _ in range(400):
+            found = client.get(accepted.headers["location"])
+            if found.status_code != 202:
+                break
+            SystemClock().sleep(0.02)
+        assert found.status_code == 200
+        assert client.post(path, json=plain).status_code == 200
 
 
 @pytest.mark.requirement("SRV-03")

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import msgspec
 
 from headrace.access.key_ring import KeyRing, PublicKey
 from headrace.access.privacy.fields import KEY
 from headrace.app.composition import CALLBACKS, App
-from headrace.core.errors import Conflict, NotFound, Unavailable
+from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import derived_id, new_id
 from headrace.core.jobs import Job
 from headrace.core.ports import JobStore
 from headrace.serving.handler import Handler
-from headrace.serving.later import Kept, Later, Question, place_of
+from headrace.serving.later import Accepted, Kept, Later, Question, place_of, told
 
 MAX_WAITING = 100_000
 """Requests that may wait in one workspace."""
@@ -69,7 +70,7 @@ def accept(
     Raises:
         Denied: ``me`` may not predict with the project.
         NotFound: nothing of it is live.
-        InvalidInput: ``callback`` may not be told.
+        InvalidInput: ``callback`` may not be told, or a value has no form in which it could be kept.
         Conflict: another request was accepted under ``key``.
         Unavailable: too many wait, or it cannot be stored now.
     """
@@ -79,7 +80,7 @@ def accept(
     if callback is not None:
         app.callbacks.check(callback)
     workspace = app.store.projects.workspace(project)
-    text = msgspec.json.encode(question, order="sorted").decode()
+    text = _text(question)
     digest = hashlib.sha256(f"{text}\n{callback or ''}".encode()).hexdigest()
     now = app.clock.now()
     job_id = new_id(now) if key is None else derived_id("prediction", project, me.name, key)
@@ -107,6 +108,23 @@ def accept(
         if standing.at == job.at and standing.digest == digest:
             app.queue.put(workspace, job_id)
     return _same(standing, digest)
+
+
+class StoredSubmissions:
+    """Implements ``Submissions`` by the database and the queue."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def accept(
+        self, me: Principal, project: str, question: Question, key: str | None, *, callback: str | None
+    ) -> Accepted:
+        """As :func:`accept`."""
+        return told(accept(self._app, me, project, question, key, callback=callback), self._app.payloads)
+
+    def find(self, me: Principal, job_id: str) -> Accepted:
+        """As :func:`find_job`."""
+        return told(find_job(self._app, me, job_id), self._app.payloads)
 
 
 def find_job(app: App, me: Principal, job_id: str) -> Job:
@@ -172,6 +190,20 @@ def try_again(app: App, me: Principal, project: str, ids: Sequence[str] = ()) ->
         detail = {"requests": [job.id for job in again][:100], "count": len(again)}
         app.store.audit.append(me.name, "queue.retry", f"project:{project}", detail)
     return again
+
+
+def _text(question: Question) -> str:
+    """A request as it is kept. JSON would turn a number that it has no form for into a gap."""
+    for name, column in question.columns.items():
+        for row, value in enumerate(column):
+            if isinstance(value, float) and not isfinite(value):
+                raise InvalidInput(
+                    f"Input {name[:80]!r}, row {row}: got {value}. Expected a finite number or null."
+                )
+    try:
+        return msgspec.json.encode(question, order="sorted").decode()
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise InvalidInput(f"The rows hold a value that JSON has no form for: {error}.") from error
 
 
 def _given_up(app: App, project: str, job_id: str) -> Job:

@@ -12,8 +12,18 @@ from headrace.access.networks import network_of
 from headrace.core.errors import InvalidInput, Unavailable
 from headrace.core.identity import Principal
 from headrace.serving import metadata, oip
+from headrace.serving.asked_later import (
+    Submissions,
+    Submitting,
+    fetch,
+    is_later,
+    refuse_callback,
+    refuse_explanation,
+    submit,
+)
 from headrace.serving.explanations import Explaining, explaining_of
-from headrace.serving.handler import Handler
+from headrace.serving.handler import Handler, check_texts
+from headrace.serving.later import Accepted, Question
 from headrace.serving.wire import (
     INLINE_BYTES,
     MAX_BODY_BYTES,
@@ -39,6 +49,7 @@ class InferenceApp:
     Args:
         max_body_bytes: longer requests are refused with 413.
         explaining: explains answers where a request asks for it; that is refused without it.
+        submissions: accepts what is to be answered later; that is refused without it.
 
     Example::
 
@@ -52,7 +63,9 @@ class InferenceApp:
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         explaining: Explaining | None = None,
+        submissions: Submissions | None = None,
     ) -> None:
+        self._submissions = submissions
         self._explaining = explaining
         self._handler = handler
         self._gatekeeper = gatekeeper
@@ -76,10 +89,13 @@ class InferenceApp:
         match path.split("/")[2:]:
             case ["models", name, "infer"]:
                 only(scope, "POST")
-                return await self._infer(headers, receive, me, name)
+                return await self._infer(scope, headers, receive, me, name)
             case ["models", name, "versions", named, "infer"]:
                 only(scope, "POST")
-                return await self._infer(headers, receive, me, name, named)
+                return await self._infer(scope, headers, receive, me, name, named)
+            case ["models", name, "infer", job_id]:
+                only(scope, "GET")
+                return await fetch(self._submissions, me, name, job_id, _waiting)
             case [] | [""]:
                 only(scope, "GET")
                 return _answered(metadata.server_metadata())
@@ -100,7 +116,13 @@ class InferenceApp:
         return _answered({"ready": ready}, 200 if ready else 503)
 
     async def _infer(
-        self, headers: Headers, receive: Receive, me: Principal, name: str, named: str | None = None
+        self,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        me: Principal,
+        name: str,
+        named: str | None = None,
     ) -> Answer:
         header_bytes = _length(headers.header_length)
         body = await read_body(headers, receive, self._max_body_bytes)
@@ -108,6 +130,9 @@ class InferenceApp:
             call = oip.decode_infer(body, header_bytes)
         else:
             call = await asyncio.to_thread(oip.decode_infer, body, header_bytes)
+        if is_later(scope):
+            return await self._submit(scope, me, name, named, call)
+        refuse_callback(call.callback)
         explaining = explaining_of(self._explaining, call.values) if call.explain else None
         prediction = await self._handler.predict(
             name,
@@ -127,6 +152,26 @@ class InferenceApp:
             return Answer(200, encoded.body, headers=(recorded,))
         length = (b"inference-header-content-length", b"%d" % encoded.header_bytes)
         return Answer(200, encoded.body, _RAW, (recorded, length))
+
+    async def _submit(
+        self, scope: Scope, me: Principal, name: str, named: str | None, call: oip.InferCall
+    ) -> Answer:
+        refuse_explanation(explain=call.explain)
+        check_texts(call.key, call.request_id, named, call.keys)
+        if call.raw_rest or any(call.raw.values()):
+            raise InvalidInput("mode=async answers in JSON only. Leave binary_data out of the outputs.")
+        question = Question(
+            columns={},
+            key=call.key,
+            keys=call.keys,
+            event_time=call.event_time,
+            version=named,
+            outputs=call.outputs,
+            request_id=call.request_id,
+            form="tensors",
+        )
+        asked = Submitting(question, call.values, call.callback, f"/v2/models/{name}/infer", _waiting)
+        return await submit(self._submissions, self._handler, me, name, asked, scope)
 
     async def _about(self, scope: Scope, me: Principal, name: str, rest: list[str]) -> Answer:
         """What there is to read about one model: metadata, readiness, configuration, statistics."""
@@ -171,6 +216,10 @@ class InferenceApp:
 
 def _answered(document: Any, status: int = 200) -> Answer:
     return Answer(status, _json(document))
+
+
+def _waiting(accepted: Accepted) -> bytes:
+    return oip.encode_waiting(accepted.id, accepted.project, accepted.state)
 
 
 def _nowhere(path: str) -> Refused:

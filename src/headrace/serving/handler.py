@@ -166,7 +166,7 @@ class Handler:
         if not self._gatekeeper.allows(principal, "predict", resource):
             await self.require(principal, "predict", project)
         self._gatekeeper.used(principal, "predict", resource)
-        _check_texts(key, request_id, version, keys)
+        check_texts(key, request_id, version, keys)
         asked = self._ask(project, key, version, principal, request_id)
         rules = self._rules_of(project)
         values: Values = {}
@@ -465,10 +465,14 @@ def _resource(project: str) -> str:
     return f"project:{project}"
 
 
-def _check_texts(
+def check_texts(
     key: str | None, request_id: str | None, version: str | None, keys: Sequence[str] | None
 ) -> None:
-    """Identifiers go into the log as they are, so they are kept short."""
+    """Identifiers go into the log as they are, so they are kept short.
+
+    Raises:
+        InvalidInput: one is longer than ``MAX_TEXT``.
+    """
     for what, text in (("key", key), ("id", request_id), ("version", version)):
         if text is not None and len(text) > MAX_TEXT:
             raise InvalidInput(f"{what!r} has {len(text)} characters. Expected at most {MAX_TEXT}.")

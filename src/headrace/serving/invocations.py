@@ -11,9 +11,19 @@ import msgspec
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.networks import network_of
 from headrace.core.identity import Principal
+from headrace.serving.asked_later import (
+    Submissions,
+    Submitting,
+    fetch,
+    is_later,
+    refuse_callback,
+    refuse_explanation,
+    submit,
+)
 from headrace.serving.explanations import Explaining, explaining_of
-from headrace.serving.handler import Handler
-from headrace.serving.mlflow_forms import encode_answer, read_csv, read_json
+from headrace.serving.handler import Handler, check_texts
+from headrace.serving.later import Accepted, Question
+from headrace.serving.mlflow_forms import InvocationCall, encode_answer, read_csv, read_json
 from headrace.serving.wire import (
     INLINE_BYTES,
     MAX_BODY_BYTES,
@@ -50,6 +60,7 @@ class InvocationsApp:
     Args:
         max_body_bytes: longer requests are refused with 413.
         explaining: explains answers where a request asks for it; that is refused without it.
+        submissions: accepts what is to be answered later; that is refused without it.
     """
 
     def __init__(
@@ -59,7 +70,9 @@ class InvocationsApp:
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         explaining: Explaining | None = None,
+        submissions: Submissions | None = None,
     ) -> None:
+        self._submissions = submissions
         self._explaining = explaining
         self._handler = handler
         self._gatekeeper = gatekeeper
@@ -83,9 +96,13 @@ class InvocationsApp:
         if path == "/version":
             only(scope, "GET")
             return Answer(200, version("mlflow-skinny").encode(), b"text/plain; charset=utf-8")
-        only(scope, "POST")
         name = path.removeprefix(BELOW) if path.startswith(BELOW) else ""
-        if not name or "/" in name:
+        name, below, job_id = name.partition("/")
+        if name and job_id and "/" not in job_id:
+            only(scope, "GET")
+            return await fetch(self._submissions, me, name, job_id, _waiting)
+        only(scope, "POST")
+        if not name or below:
             raise Refused(
                 404, f"{path[:200]!r} names no model, and this server has several: /invocations/MODEL."
             )
@@ -93,6 +110,9 @@ class InvocationsApp:
         body = await read_body(headers, receive, self._max_body_bytes)
         read = partial(read_csv, kinds=await self._kinds(me, name)) if media_type == _CSV else read_json
         call = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
+        if is_later(scope):
+            return await self._submit(scope, me, name, call)
+        refuse_callback(call.callback)
         explaining = explaining_of(self._explaining, call.values) if call.explain else None
         prediction = await self._handler.predict(
             name,
@@ -108,10 +128,28 @@ class InvocationsApp:
         body = encode_answer(prediction, self._handler.version(prediction.release_id), why)
         return Answer(200, body, headers=(recorded,))
 
+    async def _submit(self, scope: Scope, me: Principal, name: str, call: InvocationCall) -> Answer:
+        refuse_explanation(explain=call.explain)
+        check_texts(call.key, None, call.version, call.keys)
+        question = Question(
+            columns={},
+            key=call.key,
+            keys=call.keys,
+            event_time=call.event_time,
+            version=call.version,
+            form="invocation",
+        )
+        asked = Submitting(question, call.values, call.callback, BELOW + name, _waiting)
+        return await submit(self._submissions, self._handler, me, name, asked, scope)
+
     async def _kinds(self, me: Principal, name: str) -> dict[str, str]:
         """What the live model's inputs are, by name: CSV does not say whether 007 is a number."""
         await self._handler.require(me, "predict", name)
         return dict((await self._handler.describe(name))[0].kinds)
+
+
+def _waiting(accepted: Accepted) -> bytes:
+    return msgspec.json.encode({"id": accepted.id, "state": accepted.state})
 
 
 def _media_type(header: str) -> str:

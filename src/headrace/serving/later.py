@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,9 +22,9 @@ from headrace.core.identity import Principal
 from headrace.core.jobs import CallbackState, Job, JobState
 from headrace.core.ports import Clock, EventLog, JobStore, Queue, Taken
 from headrace.core.record import Prediction
+from headrace.serving import mlflow_forms, oip, record_form
 from headrace.serving.callbacks import Callbacks
 from headrace.serving.handler import Handler
-from headrace.serving.record_form import encode_answer
 from headrace.store.payloads import Payloads
 from headrace.store.records import decode_prediction
 
@@ -43,14 +43,24 @@ MOST_CALLS = 8
 """How often a receiver is called before it is given up: for about four minutes."""
 
 
+Form = Literal["record", "tensors", "invocation"]
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was asked: the arguments of :meth:`Handler.predict`."""
+    """What was asked: the arguments of :meth:`Handler.predict`, and the protocol that it is answered in.
+
+    Attributes:
+        request_id: the caller's own id of it, which the answer names.
+    """
 
     columns: dict[str, list[Any]]
     key: str | None = None
     keys: list[str] | None = None
     event_time: datetime | None = None
     version: str | None = None
+    outputs: tuple[str, ...] = ()
+    request_id: str | None = None
+    form: Form = "record"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +70,8 @@ class Accepted:
     Attributes:
         state: ``pending``, ``done`` or ``failed``.
         attempts: how often it was tried and could not be answered.
-        answer: once it is done, as the request itself would have given it; ``error`` says why there is none.
+        answer: once it is done, as the request itself would have given it; ``error`` says why there is none,
+            and ``kind`` what kind of error it is.
         callback: whether the address that the request named has been told: ``pending``, ``delivered`` or
             ``failed``; None while there is nothing to tell, or nobody.
     """
@@ -73,6 +84,7 @@ class Accepted:
     ended_at: datetime | None
     answer: dict[str, Any] | None
     error: str | None
+    kind: str | None
     callback: CallbackState | None
 
 
@@ -90,6 +102,7 @@ def told(job: Job, payloads: Payloads) -> Accepted:
         ended_at=job.ended_at,
         answer=answer,
         error=job.error,
+        kind=job.kind,
         callback=job.callback_state,
     )
 
@@ -223,9 +236,9 @@ class Later:
         await asyncio.to_thread(self._kept.queue.done, taken)
 
     async def _answer(self, job: Job, *, ended_early: bool) -> bytes:
-        if ended_early and (found := await asyncio.to_thread(self._recorded, job)) is not None:
-            return encode_answer(found, self._handler.version(found.release_id))
         question = self._question(job)
+        if ended_early and (found := await asyncio.to_thread(self._recorded, job)) is not None:
+            return _written(question, found, self._handler.version(found.release_id))
         prediction = await self._handler.predict(
             job.project,
             question.columns,
@@ -234,9 +247,10 @@ class Later:
             keys=question.keys,
             event_time=question.event_time,
             version=question.version,
+            outputs=question.outputs,
             request_id=job.id,
         )
-        return encode_answer(prediction, self._handler.version(prediction.release_id))
+        return _written(question, prediction, self._handler.version(prediction.release_id))
 
     def _question(self, job: Job) -> Question:
         text = self._kept.payloads.open(job.project, place_of(job.id), job.request or "")
@@ -291,3 +305,14 @@ class Later:
         # Another process that was given the same item has been faster, or it was erased.
         with contextlib.suppress(Conflict, NotFound):
             self._kept.jobs.change(replace(job, revision=job.revision + 1, **changes))
+
+
+def _written(question: Question, prediction: Prediction, version: str) -> bytes:
+    """The answer as the protocol in which it was asked for gives it, in JSON."""
+    match question.form:
+        case "tensors":
+            own = replace(prediction, request_id=question.request_id)
+            return oip.encode_infer(own, version, oip.InferCall({}, outputs=question.outputs)).body
+        case "invocation":
+            return mlflow_forms.encode_answer(prediction, version)
+    return record_form.encode_answer(prediction, version)

@@ -32,6 +32,7 @@ class _Params(msgspec.Struct, forbid_unknown_fields=True):
     event_time: str | None = None
     version: str | None = None
     explain: bool = False
+    callback: str | None = None
 
 
 class InvocationCall(NamedTuple):
@@ -43,11 +44,12 @@ class InvocationCall(NamedTuple):
     event_time: datetime | None = None
     version: str | None = None
     explain: bool = False
+    callback: str | None = None
 
 
 def read_json(body: bytes) -> InvocationCall:
     """Read one of the four JSON forms, and ``params``: ``key``, ``keys``, ``event_time``, ``version``,
-    ``explain``.
+    ``explain``, ``callback``.
 
     ``NaN``, which MLflow's client writes for a gap, is one here too.
 
@@ -77,10 +79,12 @@ def read_json(body: bytes) -> InvocationCall:
         params = msgspec.convert(document.get("params") or {}, _Params)
     except msgspec.ValidationError as error:
         raise InvalidInput(
-            f"'params': {error}. Expected some of key, keys, event_time, version and explain."
+            f"'params': {error}. Expected some of key, keys, event_time, version, explain and callback."
         ) from error
     moment = None if params.event_time is None else read_time(params.event_time, "'params.event_time'")
-    return InvocationCall(values, params.key, params.keys, moment, params.version, params.explain)
+    return InvocationCall(
+        values, params.key, params.keys, moment, params.version, params.explain, params.callback
+    )
 
 
 def read_csv(body: bytes, kinds: Mapping[str, str]) -> InvocationCall:

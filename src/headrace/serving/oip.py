@@ -51,6 +51,7 @@ class _Parameters(msgspec.Struct, gc=False):
     key: str | None = None
     keys: list[str] | None = None
     explain: bool = False
+    callback: str | None = None
     binary_data_output: bool = False
     sequence_id: int | str = 0
 
@@ -97,6 +98,7 @@ class InferCall(msgspec.Struct, frozen=True, gc=False):
         raw: which outputs are wanted as raw bytes, where the request says so by name.
         raw_rest: whether all others are.
         explain: whether it is to be said what each input contributed.
+        callback: the address that is told of its end, where it is answered later.
     """
 
     values: dict[str, list[Any]] | Matrix
@@ -108,6 +110,7 @@ class InferCall(msgspec.Struct, frozen=True, gc=False):
     raw: Mapping[str, bool] = {}
     raw_rest: bool = False
     explain: bool = False
+    callback: str | None = None
 
 
 class Encoded(NamedTuple):
@@ -207,6 +210,19 @@ def encode_infer(
     return Encoded(b"".join([header, *raw]), len(header)) if raw else Encoded(header)
 
 
+def encode_waiting(job_id: str, project: str, state: str) -> bytes:
+    """The answer to an infer request that waits: no outputs yet, and the id to ask for them by."""
+    return _encoder.encode(
+        {
+            "id": job_id,
+            "model_name": project,
+            "model_version": "",
+            "outputs": [],
+            "parameters": {"state": state},
+        }
+    )
+
+
 def output_tensors(prediction: Prediction, wanted: Sequence[str] = ()) -> list[OutputTensor]:
     """The outputs that were asked for, all when none were named: the model's, then the confidence."""
     outputs = prediction.answers
@@ -303,6 +319,7 @@ def _call(request: _Request, values: dict[str, list[Any]] | Matrix) -> InferCall
         raw,
         asked.binary_data_output,
         asked.explain,
+        asked.callback,
     )
 
 

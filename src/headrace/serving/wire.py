@@ -106,7 +106,7 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
     except Refused as refused:
         answer = Answer(refused.status, adapter.error(refused.status, str(refused)), JSON, refused.headers)
     except HeadraceError as error:
-        status = next(code for kind, code in STATUS if isinstance(error, kind))
+        status = status_of(type(error))
         answer = Answer(status, adapter.error(status, str(error)))
     except Exception:  # noqa: BLE001
         # Boundary: whatever broke is ours, and its details are for our log only.
@@ -122,6 +122,15 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
         sent += _EXTRA.get(answer.status, ())
     await send({"type": "http.response.start", "status": answer.status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
+
+
+def status_of(kind: type[HeadraceError]) -> int:
+    """The status of an error.
+
+    >>> status_of(NotFound)
+    404
+    """
+    return next(code for known, code in STATUS if issubclass(kind, known))
 
 
 def read_headers(scope: Scope) -> Headers:

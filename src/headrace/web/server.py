@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from headrace.app.adopting import registered
 from headrace.app.composition import App, open_app
+from headrace.app.later import StoredSubmissions
 from headrace.app.tracking import mlflow_server
 from headrace.app.workflows import Workflows, launch
 from headrace.core.errors import NotFound
@@ -74,9 +75,14 @@ class Server:
         self._background = Background(parts)
         self._stopping = asyncio.Event()
         self._answering: asyncio.Task[None] | None = None
-        self._inference = InferenceApp(parts.handler, app.gatekeeper, explaining=parts.explainers)
+        submissions = StoredSubmissions(app)
+        self._inference = InferenceApp(
+            parts.handler, app.gatekeeper, explaining=parts.explainers, submissions=submissions
+        )
         self._plain_rows = PlainRows(self._others, parts.scoring)
-        self._invocations = InvocationsApp(parts.handler, app.gatekeeper, explaining=parts.explainers)
+        self._invocations = InvocationsApp(
+            parts.handler, app.gatekeeper, explaining=parts.explainers, submissions=submissions
+        )
         api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
         self._api = SecureHeaders(
             Identified(api, app, parts.sessions, open_paths=tokens.OPEN_PATHS, cookie_writes=False)

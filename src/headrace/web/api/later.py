@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from headrace.app.later import accept, find_job
-from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
+from headrace.serving.asked_later import refuse_explanation
 from headrace.serving.later import Accepted, Question, told
 from headrace.web.api.request import Me, Server
 from headrace.web.parts import Parts
@@ -66,8 +66,7 @@ async def accept_later(
     Raises:
         InvalidInput: it wants an explanation, which is given with an answer only.
     """
-    if how.explain:
-        raise InvalidInput("mode=async gives no explanation. Ask for it by the answer's id afterwards.")
+    refuse_explanation(explain=how.explain)
     job = await run_in_threadpool(
         accept, server.app, me, project, asked, how.idempotency_key, callback=callback
     )

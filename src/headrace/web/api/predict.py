@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace.app.explanations import explain_answer, require_few
 from headrace.core.errors import InvalidInput
+from headrace.serving.asked_later import refuse_callback
 from headrace.serving.later import Accepted, Question
 from headrace.serving.record_form import Answer, answer_of
 from headrace.training.explaining import Explanation
@@ -79,8 +80,6 @@ async def predict(
 ) -> Explained | Answer | Accepted:
     """Predict one row or several; the header ``headrace-record`` says how the answer is recorded."""
     columns = body.by_name()
-    if body.callback is not None and how.mode == "sync":
-        raise InvalidInput("'callback' is told of a request with mode=async only. Add ?mode=async.")
     if how.mode == "async":
         asked = Question(
             columns=columns,
@@ -90,6 +89,7 @@ async def predict(
             version=body.version,
         )
         return await accept_later(server, me, project, asked, how, callback=body.callback, response=response)
+    refuse_callback(body.callback)
     if how.explain:
         require_few(max(map(len, columns.values()), default=0))
     answered = await server.handler.predict(
