@@ -94,8 +94,7 @@ class InferenceApp:
                 only(scope, "POST")
                 return await self._infer(scope, headers, receive, me, name, named)
             case ["models", name, "infer", job_id]:
-                only(scope, "GET")
-                return await fetch(self._submissions, me, name, job_id, _waiting)
+                return await fetch(self._submissions, scope, me, name, job_id, _waiting)
             case [] | [""]:
                 only(scope, "GET")
                 return _answered(metadata.server_metadata())

@@ -20,7 +20,7 @@ from headrace.core.identity import Principal
 from headrace.serving.handler import Handler
 from headrace.serving.inputs import Matrix, named
 from headrace.serving.later import Accepted, Question
-from headrace.serving.wire import Answer, HeaderList, Refused, Scope, status_of
+from headrace.serving.wire import Answer, HeaderList, Refused, Scope, only, status_of
 
 _MODES = {"sync": False, "async": True}
 _MAX_KEY = 256
@@ -109,7 +109,8 @@ async def submit(
     Raises:
         InvalidInput: nothing is answered later here, or the request cannot be read.
     """
-    known = _known(submissions)
+    if submissions is None:
+        raise InvalidInput("mode=async is not served here. Leave it out.")
     values = asked.values
     if isinstance(values, Matrix):
         # Now, and not when it is answered: a place means what metadata says it means at this moment.
@@ -118,21 +119,26 @@ async def submit(
         values = {name: list(column) for name, column in rows.items()}
     question = msgspec.structs.replace(asked.question, columns=values)
     key = _key(scope)
-    accepted = await asyncio.to_thread(known.accept, me, project, question, key, callback=asked.callback)
+    accepted = await asyncio.to_thread(
+        submissions.accept, me, project, question, key, callback=asked.callback
+    )
     location = f"{asked.below}/{quote(accepted.id)}".encode()
     return Answer(202, asked.written(accepted), headers=((b"location", location), *_RETRY))
 
 
 async def fetch(
-    submissions: Submissions | None, me: Principal, project: str, job_id: str, written: Written
+    submissions: Submissions | None, scope: Scope, me: Principal, project: str, job_id: str, written: Written
 ) -> Answer:
     """The answer of a request that was accepted: 200 as it would have been given, or 202 while it waits.
 
     Raises:
         NotFound: there is none of this project for ``me``.
-        Refused: it could not be answered; with the status that the request itself would have got.
+        Refused: it could not be answered, with the status that the request itself would have got.
     """
-    accepted = await asyncio.to_thread(_known(submissions).find, me, job_id)
+    if submissions is None:
+        raise NotFound(f"There is nothing at {scope['path'][:200]!r}: mode=async is not served here.")
+    only(scope, "GET")
+    accepted = await asyncio.to_thread(submissions.find, me, job_id)
     if accepted.project != project:
         raise NotFound(f"There is no prediction {job_id[:80]!r} of {project!r} here.")
     if accepted.state == "pending":
@@ -142,12 +148,6 @@ async def fetch(
     # It was tried until it was given up: whoever asks for it once more is not to come again.
     status = status_of(getattr(errors, accepted.kind or "", InternalError))
     raise Refused(min(status, 500), accepted.error or "It was given up.")
-
-
-def _known(submissions: Submissions | None) -> Submissions:
-    if submissions is None:
-        raise InvalidInput("mode=async is not served here. Leave it out.")
-    return submissions
 
 
 def _key(scope: Scope) -> str | None:

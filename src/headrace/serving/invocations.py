@@ -98,9 +98,8 @@ class InvocationsApp:
             return Answer(200, version("mlflow-skinny").encode(), b"text/plain; charset=utf-8")
         name = path.removeprefix(BELOW) if path.startswith(BELOW) else ""
         name, below, job_id = name.partition("/")
-        if name and job_id and "/" not in job_id:
-            only(scope, "GET")
-            return await fetch(self._submissions, me, name, job_id, _waiting)
+        if scope["method"] == "GET" and name and job_id and "/" not in job_id:
+            return await fetch(self._submissions, scope, me, name, job_id, _waiting)
         only(scope, "POST")
         if not name or below:
             raise Refused(
