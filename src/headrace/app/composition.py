@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
 
@@ -18,10 +19,11 @@ from headrace.access.privacy.data_keys import ProjectKeys
 from headrace.access.privacy.logs import cleaned, mask_logs
 from headrace.access.seals import Seals
 from headrace.access.tokens import Tokens
+from headrace.app.channels import open_channels
 from headrace.core.clock import SystemClock
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.core.ports import Clock, Queue, Tracker
+from headrace.core.ports import Channel, Clock, Queue, Tracker
 from headrace.core.project import ServingSpec
 from headrace.core.settings import Settings
 from headrace.monitoring.baseline import Baseline
@@ -60,6 +62,7 @@ class App:
     queue: Queue
     payloads: Payloads
     callbacks: Callbacks
+    channels: Mapping[str, Channel] = field(default_factory=dict)
     provider: Provider | None = None
 
     @property
@@ -179,6 +182,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
     policies = Policies(store.policies, store.incidents, store.epoch, clock)
     limits = Limits(spend_per_hour=settings.spend_per_hour)
     access = open_access(store, keys, clock, policies, limits, {"presidio": presidio})
+    ring = KeyRing(keys, CALLBACKS)
     signed = SignedReleases(store, access.signatures, access.incidents)
     return App(
         settings=settings,
@@ -198,12 +202,8 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         ),
         queue=_queue(settings, store),
         payloads=Payloads(access.data_keys),
-        callbacks=Callbacks(
-            KeyRing(settings.home / "keys", CALLBACKS),
-            clock,
-            hosts=settings.callback_hosts,
-            private=settings.callback_private,
-        ),
+        callbacks=Callbacks(ring, clock, hosts=settings.callback_hosts, private=settings.callback_private),
+        channels=open_channels(settings, ring, clock),
         provider=None if settings.provider is None else Provider(settings.provider, clock),
     )
 

@@ -1,4 +1,4 @@
-"""``headrace monitor``: watch, findings, performance, metrics, replay, backtest."""
+"""``headrace monitor``: watch, findings, performance, metrics, channels, replay, backtest."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from headrace.app.operations import watch_now
 from headrace.app.reading import findings, metrics, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
+from headrace.cli import channel
 from headrace.cli.attach import import_answers
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
@@ -22,11 +23,12 @@ from headrace.core.release import Measurement
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Watch, findings, performance, metrics, replay, backtest.",
+    help="Watch, findings, performance, metrics, channels, replay, backtest.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 app.command("import-log")(import_answers)
+app.add_typer(channel.app, name="channel")
 
 
 @app.command("watch")

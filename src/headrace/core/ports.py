@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from headrace.core.alerts import Message
 from headrace.core.data import Artifact, ModelVersion, Point, Run, RunState, Snapshot
 from headrace.core.identity import (
     MAIN,
@@ -591,3 +592,17 @@ class Scorer(Protocol):
 
     def score(self, columns: Columns) -> dict[str, Any]:
         """Predict rows: raw input columns in, output name to array ``(n_rows,)`` out."""
+
+
+class Channel(Protocol):
+    """A way by which people are told."""
+
+    @property
+    def personal(self) -> bool:
+        """Whether a message goes to one person, at its address ``to``; otherwise to whoever reads there."""
+
+    def send(self, message: Message) -> None:
+        """Hand the message over; the other side has taken it when this returns.
+
+        However long it is, its links arrive. Raises Unavailable when it was not taken now and may be later,
+        InvalidInput when it never will be."""

@@ -41,6 +41,11 @@ class Settings:
             (``HEADRACE_CALLBACK_HOSTS``, by commas).
         callback_private: whether these may be on this machine or in private networks
             (``HEADRACE_CALLBACK_PRIVATE``, ``yes``).
+        url: address at which people reach the pages, for links in what they are told (``HEADRACE_URL``).
+        channels: by its name, the address of each way by which people are told (``HEADRACE_CHANNEL_NAME``)
+            with the secret in it.
+        channels_private: whether these may be on this machine or in private networks, and be told without TLS
+            (``HEADRACE_CHANNELS_PRIVATE``, ``yes``).
         user: the identity that commands run as (``HEADRACE_USER``, else the login name).
         freeze_on: abnormal uses that freeze the identity at once (``HEADRACE_FREEZE_ON``, by commas).
         spend_per_hour: costs of one identity within an hour above which an incident is raised
@@ -68,6 +73,9 @@ class Settings:
     broker_url: str = field(default="", repr=False)
     callback_hosts: frozenset[str] = frozenset()
     callback_private: bool = False
+    url: str = "http://127.0.0.1:8000"
+    channels: Mapping[str, str] = field(default_factory=dict, repr=False)
+    channels_private: bool = False
     otlp_url: str | None = None
     trace_ratio: float = 0.0
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -127,6 +135,9 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         broker_url=_broker(env.get("HEADRACE_BROKER_URL", "")),
         callback_hosts=_listed(env.get("HEADRACE_CALLBACK_HOSTS", "").lower()),
         callback_private=env.get("HEADRACE_CALLBACK_PRIVATE", "").lower() == "yes",
+        url=_pages(env.get("HEADRACE_URL")),
+        channels=_channels(env),
+        channels_private=env.get("HEADRACE_CHANNELS_PRIVATE", "").lower() == "yes",
         otlp_url=_collector(env),
         trace_ratio=_ratio(env.get("HEADRACE_TRACE_RATIO")),
         environment=env,
@@ -148,6 +159,18 @@ def _broker(text: str) -> str:
             "amqp://USER:PASSWORD@HOST/VHOST or amqps://..., or nothing for the built-in queue."
         )
     return text
+
+
+def _pages(text: str | None) -> str:
+    address = (text or "http://127.0.0.1:8000").rstrip("/")
+    if not address.startswith(("http://", "https://")) or not address.isprintable() or " " in address:
+        raise InvalidInput(f"HEADRACE_URL is {address[:200]!r}. Expected http://HOST:PORT or https://HOST.")
+    return address
+
+
+def _channels(env: Mapping[str, str]) -> dict[str, str]:
+    prefix = "HEADRACE_CHANNEL_"
+    return {name.removeprefix(prefix).lower(): env[name] for name in sorted(env) if name.startswith(prefix)}
 
 
 def _positive(name: str, text: str | None) -> float | None:

@@ -16,9 +16,11 @@ import asyncio
 import base64
 import ipaddress
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from headrace.core.errors import InvalidInput, Unavailable
 from headrace.core.ports import Clock
@@ -54,8 +56,9 @@ class Callbacks:
     """Sends answers to addresses that are allowed.
 
     Args:
-        hosts: ``HOST`` or ``HOST:PORT`` that may be told; 443 is the port unless said.
+        hosts: ``HOST`` or ``HOST:PORT`` that may be told; 443 is the port unless said. None: any host.
         private: whether addresses of this machine and of private networks may be told, also by http.
+        what: how an address is called where it is refused; ``instead``: what to do then.
 
     Example::
 
@@ -69,15 +72,19 @@ class Callbacks:
         ring: Signs,
         clock: Clock,
         *,
-        hosts: Collection[str] = (),
+        hosts: Collection[str] | None = (),
         private: bool = False,
         resolve: Resolve = addresses_of,
+        what: str = "'callback'",
+        instead: str = "with a host that is allowed here; or leave it out, and fetch the answer",
     ) -> None:
         self._ring = ring
         self._clock = clock
-        self._hosts = frozenset(hosts)
+        self._hosts = None if hosts is None else frozenset(hosts)
         self._private = private
         self._resolve = resolve
+        self._what = what
+        self._instead = instead
 
     def check(self, url: str) -> None:
         """Whether ``url`` may be told.
@@ -87,8 +94,13 @@ class Callbacks:
         """
         self._allowed(url)
 
-    async def send(self, url: str, message_id: str, body: bytes) -> None:
+    async def send(
+        self, url: str, message_id: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Tell it; returns once the receiver has answered with a status of the 2xx.
+
+        Args:
+            headers: beside those of the signature, such as what the receiver asks who we are by.
 
         Raises:
             InvalidInput: it may not be told (any more).
@@ -102,14 +114,14 @@ class Callbacks:
         literal = f"[{address}]" if ":" in address else address
         query = f"?{parts.query}" if parts.query else ""
         target = f"{parts.scheme}://{literal}:{port}{parts.path or '/'}{query}"
-        headers = {"host": parts.netloc, "content-type": "application/json", **self._signed(message_id, body)}
+        own = {"host": parts.netloc, "content-type": "application/json", **self._signed(message_id, body)}
         try:
             async with (
                 asyncio.timeout(_WAIT_S),  # of each step is httpx's own: many slow ones would have no end
                 httpx.AsyncClient(timeout=_WAIT_S, trust_env=False, follow_redirects=False) as client,
             ):
                 request = client.build_request(
-                    "POST", target, content=body, headers=headers,
+                    "POST", target, content=body, headers={**(headers or {}), **own},
                     extensions={"sni_hostname": parts.hostname or ""},
                 )  # fmt: skip
                 answer = await client.send(request, stream=True)
@@ -119,22 +131,30 @@ class Callbacks:
         if not answer.is_success:
             raise Unavailable(f"The receiver answered {answer.status_code}. Expected a status of the 2xx.")
 
+    def tell(
+        self, url: str, message_id: str, content: object, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """:meth:`send` ``content`` as JSON, from a thread that waits for it."""
+        asyncio.run(self.send(url, message_id, msgspec.json.encode(content), headers))
+
     def _allowed(self, url: str) -> SplitResult:
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise _refused(f"it is no address ({error})") from error
+            raise self._refused(f"it is no address ({error})") from error
         if len(url) > _LONGEST or not url.isprintable() or not url.isascii() or " " in url:
-            raise _refused(f"it is no address of at most {_LONGEST} printable ASCII characters")
+            raise self._refused(f"it is no address of at most {_LONGEST} printable ASCII characters")
         if parts.scheme != "https" and not (parts.scheme == "http" and self._private):
-            raise _refused("it does not begin with https://")
+            raise self._refused("it does not begin with https://")
         if parts.username is not None or parts.password is not None or parts.fragment:
-            raise _refused("it holds a name, a password or a fragment")
+            raise self._refused("it holds a name, a password or a fragment")
         host = (parts.hostname or "").lower()
         own_port = port in (None, 443 if parts.scheme == "https" else 80)
+        if self._hosts is None:
+            return parts
         if f"{host}:{port}" not in self._hosts and not (own_port and host in self._hosts):
-            raise _refused(f"the host {parts.netloc[:100]!r} is not in HEADRACE_CALLBACK_HOSTS")
+            raise self._refused(f"the host {parts.netloc[:100]!r} is not in HEADRACE_CALLBACK_HOSTS")
         return parts
 
     def _address(self, host: str, port: int) -> str:
@@ -145,7 +165,7 @@ class Callbacks:
             raise Unavailable(f"The host {host!r} is not known ({error.strerror}).") from error
         for address in found:
             if not self._private and not _is_public(address):
-                raise _refused(f"the host {host!r} has the address {address}, which is not a public one")
+                raise self._refused(f"the host {host!r} has the address {address}, which is not a public one")
         if not found:
             raise Unavailable(f"The host {host!r} has no address.")
         return found[0]
@@ -160,6 +180,11 @@ class Callbacks:
             "webhook-signature": f"v1a,{standard}",
         }
 
+    def _refused(self, why: str) -> InvalidInput:
+        return InvalidInput(
+            f"{self._what} may not be told: {why}. Expected https://HOST/... {self._instead}."
+        )
+
 
 def _is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
@@ -173,10 +198,3 @@ def _is_public(address: str) -> bool:
         inside = found.ipv4_mapped
         return inside is not None and _is_public(str(inside))
     return found.is_global and (inside is None or _is_public(str(inside)))
-
-
-def _refused(why: str) -> InvalidInput:
-    return InvalidInput(
-        f"'callback' may not be told: {why}. Expected https://HOST/... with a host that is allowed here; or "
-        "leave it out, and fetch the answer."
-    )

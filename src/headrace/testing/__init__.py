@@ -28,6 +28,7 @@ from headrace.testing.factories import (  # noqa: E402
     make_governance,
     make_manifest,
     make_measurement,
+    make_message,
     make_model,
     make_outcome,
     make_prediction,
@@ -44,6 +45,7 @@ from headrace.testing.factories import (  # noqa: E402
 )
 from headrace.testing.memory import (  # noqa: E402
     MemoryArtifacts,
+    MemoryChannel,
     MemoryEpoch,
     MemoryEvents,
     MemoryExpiring,
@@ -55,6 +57,7 @@ from headrace.testing.models import EchoModel  # noqa: E402
 from headrace.testing.suites.artifacts import ArtifactStoreSuite  # noqa: E402
 from headrace.testing.suites.audit import AuditLogSuite  # noqa: E402
 from headrace.testing.suites.changing import RecordStoreSuite  # noqa: E402
+from headrace.testing.suites.channels import ChannelSuite  # noqa: E402
 from headrace.testing.suites.clock import ClockSuite  # noqa: E402
 from headrace.testing.suites.data_keys import DataKeysSuite  # noqa: E402
 from headrace.testing.suites.epoch import EpochSuite  # noqa: E402
@@ -83,6 +86,7 @@ __all__ = [
     "START",
     "ArtifactStoreSuite",
     "AuditLogSuite",
+    "ChannelSuite",
     "ClockSuite",
     "DataKeysSuite",
     "EchoModel",
@@ -95,6 +99,7 @@ __all__ = [
     "FindingStoreSuite",
     "JobStoreSuite",
     "MemoryArtifacts",
+    "MemoryChannel",
     "MemoryEpoch",
     "MemoryEvents",
     "MemoryExpiring",
@@ -125,6 +130,7 @@ __all__ = [
     "make_governance",
     "make_manifest",
     "make_measurement",
+    "make_message",
     "make_model",
     "make_outcome",
     "make_prediction",

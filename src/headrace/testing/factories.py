@@ -19,6 +19,7 @@ from typing import Any
 from headrace.access.keys import Keys
 from headrace.access.revocations import Revocations
 from headrace.access.tokens import Tokens
+from headrace.core.alerts import Link, Message
 from headrace.core.canonical import digest_bytes, digest_of
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
 from headrace.core.identity import Credential, Principal
@@ -344,6 +345,22 @@ def make_alert(**changes: Any) -> Alert:
         event_time=START,
     )
     return replace(alert, **changes)
+
+
+def make_message(**changes: Any) -> Message:
+    """What somebody is told."""
+    message = Message(
+        id=new_id(START),
+        at=START,
+        project=PROJECT,
+        severity="warning",
+        title="mileage has shifted",
+        text="PSI 0.31 in the week from 2026-01-05.",
+        links=(Link(title="Evidence", url="https://headrace.example/projects/cars"),),
+        to="ann@example.org",
+        details=({"finding": "finding-1", "size": 0.31},),
+    )
+    return replace(message, **changes)
 
 
 def make_tokens(keys: Path, clock: Clock) -> Tokens:

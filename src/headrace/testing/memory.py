@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from headrace.core.alerts import Message
 from headrace.core.canonical import digest_bytes
 from headrace.core.data import Artifact, ModelVersion, Point, Run
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -334,3 +335,22 @@ class MemoryEpoch:
 
     def advance(self) -> None:
         self._number += 1
+
+
+class MemoryChannel:
+    """Implements ``Channel``.
+
+    Attributes:
+        had: what people were told, oldest first.
+        failing: raise this instead of taking a message, to see what a caller does meanwhile.
+    """
+
+    def __init__(self, *, personal: bool = False) -> None:
+        self.personal = personal
+        self.had: list[Message] = []
+        self.failing: Exception | None = None
+
+    def send(self, message: Message) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.had.append(message)
