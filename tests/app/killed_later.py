@@ -30,7 +30,7 @@ _change = SqlJobs.change
 
 def _change_or_kill(self: SqlJobs, job: Job) -> Job:
     with _one_at_a_time:
-        if next(_count) > int(sys.argv[3]):
+        if job.state == "done" and next(_count) > int(sys.argv[3]):
             os.kill(os.getpid(), signal.SIGKILL)
         return _change(self, job)
 

@@ -22,7 +22,7 @@ from headrace.app.workflows import launch
 from headrace.core.clock import SystemClock
 from headrace.core.errors import Conflict, Denied, InternalError, InvalidInput, NotFound, Unavailable
 from headrace.core.jobs import Job
-from headrace.core.ports import Clock
+from headrace.core.ports import Clock, Queue, Taken
 from headrace.core.settings import Settings
 from headrace.serving.callbacks import Callbacks
 from headrace.serving.handler import Handler
@@ -73,8 +73,9 @@ def _serving(settings: Settings, clock: Clock) -> Iterator[tuple[App, Serving]]:
 def app(settings: Settings, clock: FakeClock) -> Iterator[App]:
     with _serving(settings, clock) as (app, serving):
         self_emptying = later_of(app, serving.handler)
-        while asyncio.run(self_emptying.round()):
-            pass
+        while app.queue.waiting():
+            asyncio.run(self_emptying.round())
+            clock.advance(60.0)
         yield app
 
 
@@ -146,6 +147,78 @@ def test_however_many_have_failed_each_may_be_tried_again(app: App) -> None:
         app.store.jobs.remove(job.id)
 
 
+class _Slow:
+    """A handler that answers when it is let; counts how often each request was asked."""
+
+    def __init__(self, handler: Handler, n_asked: int) -> None:
+        self.handler = handler
+        self.asked: list[str] = []
+        self.n_asked = n_asked
+        self.all_asked = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def predict(self, *columns: Any, **more: Any) -> Any:
+        self.asked.append(more["request_id"])
+        if len(self.asked) == self.n_asked:
+            self.all_asked.set()
+        await self.let.wait()
+        return await self.handler.predict(*columns, **more)
+
+    def version(self, release_id: str) -> str:
+        return self.handler.version(release_id)
+
+
+class _Twice:
+    """A queue that gives each item to two, as a broker does whose connection broke."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.given: list[Taken] = []
+
+    def take(self, most: int, lease_s: float) -> list[Taken]:
+        again, self.given = self.given, self.queue.take(most, lease_s)
+        return again + self.given
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.queue, name)
+
+
+@pytest.mark.requirement("SRV-03")
+def test_what_is_given_twice_is_answered_by_one(app: App, clock: FakeClock) -> None:
+    serving = serving_of(app)
+    serving.routes.refresh()
+    app = replace(app, queue=cast(Queue, _Twice(app.queue)))
+    ids = [accept(app, app.me(), "cars", CAR).id for _ in range(3)]
+
+    async def both() -> list[str]:
+        slow = _Slow(serving.handler, len(ids))
+        first, second = (later_of(app, cast(Handler, slow)) for _ in range(2))
+        begun = asyncio.create_task(first.round())
+        await slow.all_asked.wait()
+        assert await second.round() == len(ids), "it was given all of them too"
+        slow.let.set()
+        await begun
+        while app.queue.waiting():
+            clock.advance(1.0)
+            await second.round()
+        return slow.asked
+
+    assert sorted(asyncio.run(both())) == sorted(ids)
+    assert {app.store.jobs.get(one).state for one in ids} == {"done"}
+    assert sorted(r.request_id for r in _recorded(app) if r.request_id in ids) == sorted(ids)
+
+
+def test_an_item_that_comes_before_its_request_is_stored_is_not_dropped(app: App, clock: FakeClock) -> None:
+    later, queue = _answering(app), app.queue
+    queue.put("main", "early")
+    assert asyncio.run(later.round()) == 1
+    app.store.jobs.add(_of("main", "early"))
+    while app.store.jobs.get("early").state == "pending":
+        clock.advance(1.0)
+        asyncio.run(later.round())
+    assert queue.waiting() == {}
+
+
 @pytest.mark.requirement("SRV-04")
 @pytest.mark.requirement("SRV-03")
 def test_what_was_accepted_is_answered_once_though_the_process_was_killed(
@@ -162,8 +235,9 @@ def test_what_was_accepted_is_answered_once_though_the_process_was_killed(
         serving = serving_of(app)
         later = _answering(app, serving)
         assert 0 < sum(app.store.jobs.get(one).state == "done" for one in ids) < 12
-        while asyncio.run(later.round()):
-            pass
+        while app.queue.waiting():
+            asyncio.run(later.round())
+            clock.advance(60.0)
         answers = [_answer(app, app.store.jobs.get(one)) for one in ids]
         assert [one["predictions"] for one in answers] == [[{"predict": float(n)}] for n in range(12)]
         recorded = [one.request_id for one in _recorded(app) if one.request_id in ids]
@@ -195,7 +269,7 @@ def test_who_lost_the_right_meanwhile_gets_no_answer(app: App) -> None:
     assert (ended.state, ended.kind) == ("failed", "Denied")
 
 
-def test_an_erasure_finds_requests_and_answers(app: App) -> None:
+def test_an_erasure_finds_requests_and_answers(app: App, clock: FakeClock) -> None:
     answered = accept(app, app.me(), "cars", CAR)
     asyncio.run(_answering(app).round())
     waiting = accept(app, app.me(), "cars", CAR)
@@ -204,8 +278,9 @@ def test_an_erasure_finds_requests_and_answers(app: App) -> None:
     assert "car-1" not in str(app.store.jobs.get(answered.id))
     Subject(app, app.store.projects.get("cars"), "car-1").answers()
     assert [job.id for job in app.store.jobs.list(project="cars")] == [other.id]
-    asyncio.run(_answering(app).round())
-    assert app.queue.waiting() == {}
+    while app.queue.waiting():
+        asyncio.run(_answering(app).round())
+        clock.advance(60.0)
 
 
 def test_answers_are_kept_for_a_day(app: App, clock: FakeClock) -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +22,9 @@ from headrace.core.errors import Unavailable
 from headrace.core.ids import new_id
 from headrace.core.ports import Queue
 from headrace.plugins.rabbitmq import RabbitQueue
+from headrace.serving.handler import Handler
 from headrace.serving.later import Question, told
+from headrace.store.records import decode_prediction
 from headrace.testing import QueueSuite, make_settings
 from tests.web.making import AUTHOR
 from tests.web.seed import seed
@@ -126,6 +133,148 @@ def test_requests_that_wait_in_the_broker_are_answered_after_a_restart(
             left = {one for one in left if app.store.jobs.get(one).state == "pending"}
         predictions = [told(app.store.jobs.get(one), app.payloads).answer for one in ids]
         assert [one and one["predictions"] for one in predictions] == [[{"predict": 7.0}]] * 5
+        serving.recorder.close()
+
+
+class _Cut:
+    """Stands between a client and the broker, and cuts every connection when it is told to."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._broker = (host, port)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        self.n_cut = 0
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def cut(self) -> None:
+        ends, self._ends = self._ends, []
+        self.n_cut += bool(ends)
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._accepting.join()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            broker = socket.create_connection(self._broker)
+            self._ends += [client, broker]
+            thread = threading.Thread(target=self._join, args=(client, broker), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _join(self, client: socket.socket, broker: socket.socket) -> None:
+        with client, broker:
+            back = threading.Thread(target=self._carry, args=(broker, client), daemon=True)
+            back.start()
+            self._carry(client, broker)
+            back.join()
+
+    @staticmethod
+    def _carry(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := one.recv(1 << 16):
+                other.sendall(part)
+        for end in (one, other):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def between() -> Iterator[_Cut]:
+    parts = urlsplit(URL)
+    made = _Cut(parts.hostname or "127.0.0.1", parts.port or 5672)
+    yield made
+    made.close()
+
+
+class _Slowly:
+    """A handler that takes its time; counts how often each request was asked."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.asked: list[str] = []
+
+    async def predict(self, *columns: Any, **more: Any) -> Any:
+        self.asked.append(more["request_id"])
+        await asyncio.sleep(1.0)
+        return await self.handler.predict(*columns, **more)
+
+    def version(self, release_id: str) -> str:
+        return self.handler.version(release_id)
+
+
+def _until_empty(queue: Queue) -> None:
+    while queue.waiting():
+        SystemClock().sleep(0.1)
+
+
+@pytest.mark.requirement("SRV-03")
+@pytest.mark.xdist_group("rabbitmq")
+def test_a_connection_that_breaks_while_answers_are_under_way_loses_none_and_doubles_none(
+    broker: None, prefix: str, between: _Cut, tmp_path: Path
+) -> None:
+    parts = urlsplit(URL)
+    cuttable = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{between.port}").geturl()
+    with open_app(make_settings(tmp_path / "home", user=AUTHOR)) as opened:
+        with launch(opened, role="server"):
+            seed(opened)
+        app = replace(opened, queue=RabbitQueue(cuttable, lambda: LANES, prefix=prefix))
+        serving = serving_of(app)
+        serving.routes.refresh()
+        slow = _Slowly(serving.handler)
+        later = later_of(app, cast(Handler, slow), claim_s=2.0)
+
+        def hand_in(number: int) -> str:
+            """As a caller does: again under the same key, until it is accepted."""
+            asked = Question(columns={"mileage": [float(number)], "model": ["a3"]})
+            while True:
+                with contextlib.suppress(Unavailable):
+                    return accept(app, app.me(), "cars", asked, f"key-{number}").id
+
+        async def work() -> list[str]:
+            stopping = asyncio.Event()
+            answering = asyncio.create_task(later.run(stopping))
+            ids = []
+            for number in range(40):
+                ids.append(await asyncio.to_thread(hand_in, number))
+                if number % 8 == 7:
+                    between.cut()
+            while any(app.store.jobs.get(one).state == "pending" for one in ids):
+                await asyncio.sleep(0.3)
+                if between.n_cut < 12:
+                    between.cut()
+            await asyncio.to_thread(_until_empty, app.queue)
+            stopping.set()
+            await answering
+            return ids
+
+        ids = asyncio.run(asyncio.wait_for(work(), 120))
+        assert between.n_cut >= 5
+        answers = [told(app.store.jobs.get(one), app.payloads).answer for one in ids]
+        assert [one and one["predictions"] for one in answers] == [[{"predict": float(n)}] for n in range(40)]
+        assert sorted(slow.asked) == sorted(ids), "each was asked once"
+        records = [
+            decode_prediction(record)
+            for segment in app.store.events.segments("cars/predictions")
+            for record in app.store.events.read("cars/predictions", segment.name, 0, 1 << 30)[0]
+        ]
+        assert sorted(one.request_id or "" for one in records if one.request_id in ids) == sorted(ids)
+        app.queue.close()
         serving.recorder.close()
 
 

@@ -17,6 +17,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import derived_id, new_id
 from headrace.core.jobs import Job
 from headrace.core.ports import JobStore
+from headrace.serving.claims import CLAIM_S
 from headrace.serving.handler import Handler
 from headrace.serving.later import Accepted, Kept, Later, Question, place_of, told
 
@@ -40,8 +41,12 @@ def kept_of(app: App) -> Kept:
     return Kept(jobs=app.store.jobs, queue=app.queue, events=app.store.events, payloads=app.payloads)
 
 
-def later_of(app: App, handler: Handler) -> Later:
-    """What answers the requests that wait, by ``handler``."""
+def later_of(app: App, handler: Handler, *, claim_s: float = CLAIM_S) -> Later:
+    """What answers the requests that wait, by ``handler``.
+
+    Args:
+        claim_s: for how long what a killed process was answering stays its own; the same for all replicas.
+    """
     return Later(
         kept_of(app),
         handler,
@@ -49,6 +54,7 @@ def later_of(app: App, handler: Handler) -> Later:
         app.clock,
         resolve=app.identities.resolve,
         rules_of=app.access.privacy.rules,
+        claim_s=claim_s,
     )
 
 

@@ -11,6 +11,14 @@ CallbackState = Literal["pending", "delivered", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Who answers a request now, and until when nobody else does."""
+
+    by: str
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One request that was accepted, and its answer once there is one.
 
@@ -25,6 +33,7 @@ class Job:
         callback: the address that is told of the end, as it is kept; None where nobody is.
         callback_state: whether it has been told; None while there is nothing to tell.
         ended_at: when it was answered, or given up.
+        claim: who answers it now, or was killed while it did.
         revision: counts changes; a change names the one that follows.
     """
 
@@ -44,4 +53,5 @@ class Job:
     ended_at: datetime | None = None
     callback: str | None = None
     callback_state: CallbackState | None = None
+    claim: Claim | None = None
     revision: int = 0

@@ -1,7 +1,8 @@
 """Requests that were accepted are answered when their turn comes, by the way that all requests go.
 
 What was accepted is in the store before anybody is told so; the queue says whose turn it is. An item that
-comes twice, because a process was killed, is answered once: if it was recorded, its answer is in the record.
+comes twice, because a process was killed or a broker was restarted, is answered once: who answers claims it,
+and if it was recorded, its answer is in the record.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from headrace.core.ports import Clock, EventLog, JobStore, Queue, Taken
 from headrace.core.record import Prediction
 from headrace.serving import mlflow_forms, oip, record_form
 from headrace.serving.callbacks import Callbacks
+from headrace.serving.claims import CLAIM_S, Claims
 from headrace.serving.handler import Handler
 from headrace.store.payloads import Payloads
 from headrace.store.records import decode_prediction
@@ -41,6 +43,8 @@ _CALLBACK = "#callback"
 """Ends the items that stand for telling a caller, and not for answering."""
 MOST_CALLS = 8
 """How often a receiver is called before it is given up: for about four minutes."""
+_UNKNOWN = 5
+"""How often an item is looked up that has no request: a broker may give it before the request is stored."""
 
 
 Form = Literal["record", "tensors", "invocation"]
@@ -128,6 +132,7 @@ class Later:
     Args:
         resolve: name to an identity that may act at this moment.
         rules_of: project to what may be written down of an error.
+        claim_s: for how long a request stays a killed process's own; the same for all that share a store.
 
     Example::
 
@@ -143,8 +148,10 @@ class Later:
         *,
         resolve: Callable[[str], Principal],
         rules_of: Callable[[str], FieldRules],
+        claim_s: float = CLAIM_S,
     ) -> None:
         self._kept = kept
+        self._claims = Claims(kept.jobs, clock, lasts_s=claim_s)
         self._handler = handler
         self._callbacks = callbacks
         self._clock = clock
@@ -199,8 +206,11 @@ class Later:
         try:
             job = await asyncio.to_thread(self._kept.jobs.get, taken.item.removesuffix(_CALLBACK))
         except NotFound:
-            # Erased meanwhile, or never acknowledged.
-            await asyncio.to_thread(self._kept.queue.done, taken)
+            # Not stored yet; or erased meanwhile, or never acknowledged.
+            if taken.attempt < _UNKNOWN:
+                await asyncio.to_thread(self._kept.queue.again, taken, _pause_s(taken.attempt))
+            else:
+                await asyncio.to_thread(self._kept.queue.done, taken)
             return
         if taken.item.endswith(_CALLBACK):
             await self._tell(taken, job)
@@ -208,32 +218,51 @@ class Later:
         if job.state != "pending" or job.request is None:
             await asyncio.to_thread(self._end, taken, job, aside=False)
             return
+        held = await self._claims.take(job)
+        if held is None:
+            await asyncio.to_thread(self._kept.queue.again, taken, self._claims.lasts_s)
+            return
+        ended_early = job.claim is not None or taken.attempt - 1 > job.attempts
         try:
-            answer = await self._answer(job, ended_early=taken.attempt - 1 > job.attempts)
+            answer = await self._answer(job, ended_early=ended_early)
         except HeadraceError as error:
-            await asyncio.to_thread(self._fail, taken, job, error)
+            await asyncio.to_thread(self._fail, taken, await held.end(), error)
         else:
-            await asyncio.to_thread(self._finish, taken, job, answer)
+            await asyncio.to_thread(self._finish, taken, await held.end(), answer)
+        finally:
+            await held.end()
 
     async def _tell(self, taken: Taken, job: Job) -> None:
         """Call the receiver once; what it does not take comes again."""
         if job.callback is None or job.callback_state != "pending":
             await asyncio.to_thread(self._kept.queue.done, taken)
             return
-        url = self._kept.payloads.open(job.project, place_of(job.id), job.callback)
+        held = await self._claims.take(job)
+        if held is None:
+            await asyncio.to_thread(self._kept.queue.again, taken, self._claims.lasts_s)
+            return
+        try:
+            state = await self._call(taken, job)
+        finally:
+            job = await held.end()
+        await asyncio.to_thread(self._change, job, callback_state=state)
+        if state == "pending":
+            await asyncio.to_thread(self._kept.queue.again, taken, _pause_s(taken.attempt))
+        else:
+            await asyncio.to_thread(self._kept.queue.done, taken)
+
+    async def _call(self, taken: Taken, job: Job) -> CallbackState:
+        """Whether the receiver has taken it; ``pending`` if it is to be called again."""
+        url = self._kept.payloads.open(job.project, place_of(job.id), job.callback or "")
         body = msgspec.json.encode(told(replace(job, callback_state=None), self._kept.payloads))
-        state: CallbackState = "delivered"
         try:
             await self._callbacks.send(url, job.id, body)
         except HeadraceError as error:
             if isinstance(error, Unavailable) and taken.attempt < MOST_CALLS:
-                pause_s = _FIRST_PAUSE_S * 2 ** (taken.attempt - 1)
-                await asyncio.to_thread(self._kept.queue.again, taken, pause_s)
-                return
+                return "pending"
             _log.warning("The receiver of %s was given up: %s", job.id, type(error).__name__)
-            state = "failed"
-        await asyncio.to_thread(self._change, job, callback_state=state)
-        await asyncio.to_thread(self._kept.queue.done, taken)
+            return "failed"
+        return "delivered"
 
     async def _answer(self, job: Job, *, ended_early: bool) -> bytes:
         question = self._question(job)
@@ -281,7 +310,7 @@ class Later:
         at_fault = isinstance(error, UserError)
         if not at_fault and attempts < MAX_TRIES:
             self._change(job, attempts=attempts)
-            self._kept.queue.again(taken, _FIRST_PAUSE_S * 2 ** (attempts - 1))
+            self._kept.queue.again(taken, _pause_s(attempts))
             return
         question = self._question(job)
         text = self._rules_of(job.project).text(str(error), question.columns, question.keys)
@@ -302,9 +331,14 @@ class Later:
             self._kept.queue.done(taken)
 
     def _change(self, job: Job, **changes: Any) -> None:
-        # Another process that was given the same item has been faster, or it was erased.
+        # Another has claimed it, because this process stood still for long, or it was erased.
         with contextlib.suppress(Conflict, NotFound):
-            self._kept.jobs.change(replace(job, revision=job.revision + 1, **changes))
+            self._kept.jobs.change(replace(job, claim=None, revision=job.revision + 1, **changes))
+
+
+def _pause_s(attempt: int) -> float:
+    """How long after its ``attempt``-th try an item comes again."""
+    return _FIRST_PAUSE_S * float(2 ** (attempt - 1))
 
 
 def _written(question: Question, prediction: Prediction, version: str) -> bytes:
