@@ -17,6 +17,7 @@ from scipy.special import expit
 from headrace.checks.loading import pickled
 from headrace.core.errors import InternalError, InvalidInput
 from headrace.core.project import Column, Task
+from headrace.core.record import Condition
 from headrace.data.encoding import Encoding
 from headrace.data.frames import take
 from headrace.training.compiling import compile_pipeline
@@ -173,6 +174,70 @@ def test_contributions_of_any_row_add_up_to_its_answer(name: str, row: dict[str,
         assert one.value == pytest.approx(answer["probability"][1], abs=1e-9)
     elif len(answer["probability"]) == 2:
         assert expit(one.value) == pytest.approx(answer["probability"][1], abs=1e-9)
+
+
+TREES = tuple(name for name in EXACT if name not in ("ridge", "logistic"))
+
+
+def _inside(one: Condition, row: dict[str, Any], random: np.random.Generator) -> Any:
+    """Another value that meets the condition."""
+    if one.missing:
+        return None
+    if one.among is not None:
+        return random.choice(np.array(one.among, dtype=object)) if one.among else row[one.input]
+    low = -1e9 if one.above is None else np.nextafter(one.above, np.inf)
+    high = 1e9 if one.at_most is None else one.at_most
+    return float(random.choice([low, high, random.uniform(low, high)]))
+
+
+@pytest.mark.requirement("TRC-10")
+@pytest.mark.parametrize("name", TREES)
+@settings(max_examples=25)
+@given(row=ROW, seed=st.integers(0, 2**32 - 1))
+def test_every_row_that_meets_the_conditions_of_the_path_has_the_same_answer(
+    name: str, row: dict[str, Any], seed: int
+) -> None:
+    scorer, explainer = case(name).scorer, _explainer(name)
+    random = np.random.default_rng(seed)
+    path = _path(explainer, row)
+    others = {column: AT_RANDOM[column](random) for column in NAMES}
+    moved = others | {one.input: _inside(one, row, random) for one in path}
+    expected, answered = (scorer.score_row([cells[column] for column in NAMES]) for cells in (row, moved))
+    assert answered == expected
+    assert _path(explainer, moved) == path
+    for one in path:
+        for value in _just_outside(one):
+            assert _path(explainer, row | {one.input: value}) != path, "a limit is wider than it need be"
+
+
+AT_RANDOM: dict[str, Callable[[np.random.Generator], Any]] = {
+    "size": lambda random: random.normal() * 1e3,
+    "year": lambda random: float(random.integers(1980, 2030)),
+    "doors": lambda random: float(random.integers(2, 6)),
+    "fuel": lambda random: random.choice(["petrol", "diesel", "gas"]),
+    "new": lambda random: bool(random.integers(0, 2)),
+}
+
+
+def _path(explainer: Explainer, row: dict[str, Any]) -> list[Condition]:
+    path = explainer.explain({column: [value] for column, value in row.items()}).rows[0].path
+    assert path is not None
+    return path
+
+
+def _just_outside(one: Condition) -> list[float]:
+    beyond = None if one.at_most is None else float(np.nextafter(one.at_most, np.inf))
+    return [value for value in (one.above, beyond) if value is not None]
+
+
+@pytest.mark.requirement("TRC-10")
+def test_of_a_model_without_trees_there_is_no_path_and_of_a_class_there_is_confidence() -> None:
+    row = {column: values.tolist() for column, values in inputs(cars(1, seed=5)).items()}
+    assert _explainer("ridge").explain(row).rows[0].path is None
+    assert _explainer("ridge").explain(row).rows[0].confidence is None
+    one = _explainer("lightgbm classes").explain(row).rows[0]
+    answer = case("lightgbm classes").scorer.score_row([row[column][0] for column in NAMES])
+    assert one.confidence == pytest.approx(max(answer["probability"]))
 
 
 @cache

@@ -13,6 +13,7 @@ from tests.web.conftest import Site
 _SELDOM = {
     "headrace_answers_lost_total",
     "headrace_answers_unrecorded_total",
+    "headrace_explanations_total",
     "headrace_prediction_exceptions_total",
     "headrace_spans_total",
     *(f"headrace_service_level_{part}" for part in ("p99_seconds", "requests_per_second", "availability")),

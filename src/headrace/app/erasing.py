@@ -23,6 +23,7 @@ from headrace.core.record import Prediction
 from headrace.data.snapshots import load_snapshot, without_rows
 from headrace.data.sources import read_file
 from headrace.monitoring.ingest import (
+    explanations_table,
     ingest,
     outcomes_table,
     predictions_table,
@@ -30,7 +31,7 @@ from headrace.monitoring.ingest import (
     shadows_table,
 )
 from headrace.store.columns import quoted
-from headrace.store.records import decode_outcome, decode_prediction, encode_prediction
+from headrace.store.records import decode_explained, decode_outcome, decode_prediction, encode_prediction
 from headrace.training.pipeline import PROBE_ROWS
 
 _PASSES = 5
@@ -127,7 +128,7 @@ class Subject:
         return Found(answers=answers, outcomes=outcomes, snapshots=snapshots)
 
     def answers(self) -> Removed:
-        """Take it out of the record. Outcomes first: those by row id are found through the answers.
+        """Take it out of the record. Outcomes and explanations first: they are found through the answers.
 
         Raises:
             Conflict: answers about the subject keep arriving.
@@ -143,6 +144,10 @@ class Subject:
             gone = self._names | rows
             events += self._store.events.rewrite(f"{name}/outcomes", partial(_without_outcome, gone))
             n_rows += self._store.tables.remove(outcomes_table(name), condition, values)
+            answered = sorted({row.rpartition(":")[0] for row in rows})
+            kept = explanations_table(name)
+            events += self._store.events.rewrite(kept, partial(_without_explained, frozenset(answered)))
+            n_rows += self._store.tables.remove(kept, f"prediction_id IN ({_marks(answered)})", answered)
             for answers in self._answers:
                 events += self._store.events.rewrite(answers, self._without_answer)
                 n_rows += self._store.tables.remove(answers, *self._answer_condition(answers))
@@ -298,10 +303,15 @@ def _without_outcome(gone: frozenset[str], record: bytes) -> bytes | None:
     return None if decode_outcome(record).subject in gone else record
 
 
+def _without_explained(answers: frozenset[str], record: bytes) -> bytes | None:
+    """Nothing of an answer that has a row of the subject: whoever asks for the others has them computed."""
+    return None if decode_explained(record).id in answers else record
+
+
 def _matches(values: Any, key: str) -> Any:
     """Which values name the subject, as a mask of shape ``(n_rows,)``; 7.0 and "7" are the same."""
     return np.array([key_text(value) == key for value in values.tolist()], dtype=bool)
 
 
 def _marks(values: list[str]) -> str:
-    return ", ".join("?" * len(values))
+    return ", ".join("?" * len(values)) or "NULL"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from itertools import groupby
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from headrace.app.composition import App
@@ -19,10 +21,10 @@ from headrace.app.deliver import numeric_inputs
 from headrace.app.recorded import recorded_inputs
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
-from headrace.core.record import Prediction
+from headrace.core.record import Condition, Contributions, Explanation
 from headrace.data.frames import nulls, take
-from headrace.monitoring.ingest import ingest, predictions_table
-from headrace.training.explaining import BACKGROUND_ROWS, Explainer, Explanation
+from headrace.monitoring.ingest import explanations_table, ingest, predictions_table
+from headrace.training.explaining import BACKGROUND_ROWS, Explainer
 from headrace.training.pipeline import recipe_of
 from headrace.training.training_set import load_rows, load_training_set
 
@@ -33,6 +35,11 @@ _NEWEST = """
     )
     SELECT newest.*, count(*) AS n FROM newest JOIN t USING (prediction_id)
     GROUP BY ALL ORDER BY newest."at" DESC
+"""
+_IMPORTANCE = """
+    SELECT release_id, scale, input, count(*) AS n, avg(abs(contribution)) AS size,
+        avg(contribution) AS mean, avg(confidence) AS confidence
+    FROM t GROUP BY release_id, scale, input ORDER BY max("at") DESC, release_id, size DESC, input
 """
 _KEPT = 8
 _MOST_WAITING = 16
@@ -47,6 +54,25 @@ class Given:
     at: datetime
     release_id: str
     n_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance:
+    """How much an input has moved the answers of a release, over the explanations that are kept.
+
+    Attributes:
+        scale: what the numbers are measured in.
+        size: mean of the contributions' absolute values; ``mean``: of the contributions themselves.
+        confidence: mean over the same answers; None where the model gives no probabilities.
+    """
+
+    release_id: str
+    input: str
+    scale: str
+    n_rows: int
+    size: float
+    mean: float
+    confidence: float | None
 
 
 class Explainers:
@@ -80,10 +106,6 @@ class Explainers:
             explainer = self._of(release_id, tuple(one.table_version for one in held))
         return explainer.explain(columns)
 
-    async def of(self, prediction: Prediction) -> Explanation:
-        """The explanation of an answer that has just been given. Raises as :meth:`explain`, :meth:`apart`."""
-        return await self.apart(self.explain, prediction.release_id, prediction.columns)
-
     def require_few(self, n_rows: int) -> None:
         """Raises InvalidInput where more rows are to be explained than one request may ask for."""
         require_few(n_rows)
@@ -101,6 +123,10 @@ class Explainers:
             return await asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *arguments))
         finally:
             self._waiting -= 1
+
+    def close(self) -> None:
+        """Finish the one under way; those that wait are given up."""
+        self._pool.shutdown(cancel_futures=True)
 
     def _make(self, release_id: str, _versions: tuple[int, ...]) -> Explainer:
         store = self._app.store
@@ -137,7 +163,8 @@ def require_few(n_rows: int) -> None:
 def explain_answer(
     app: App, explainers: Explainers, me: Principal, answer: str, project: str | None = None
 ) -> Explanation:
-    """Explain an answer of the record by its id, with the release that gave it.
+    """Explain an answer of the record by its id: as it was explained when it was given, if that is kept, else
+    now, with the release that gave it.
 
     Args:
         answer: its id, or ``ID:ROW``, the ``subject`` of one of its rows.
@@ -161,9 +188,11 @@ def explain_answer(
             "of a row."
         )
     for name in names:
-        found = _recorded(app, name, asked[1], None if asked[2] is None else int(asked[2]))
+        row = None if asked[2] is None else int(asked[2])
+        found = _recorded(app, name, asked[1], row)
         if len(found.get("release_id", ())):
-            return _of_record(app, explainers, name, found)
+            kept = _kept(app, name, asked[1], row)
+            return _of_record(app, explainers, name, found) if kept is None else kept
     raise NotFound(f"There is no answer {answer} in the record that you may read.")
 
 
@@ -189,6 +218,83 @@ def newest_answers(app: App, me: Principal, project: str, limit: int = 20) -> li
     ]
 
 
+def importances(app: App, me: Principal, project: str) -> list[Importance]:
+    """How much each input has moved the answers that an explanation is kept of: the newest release first, and
+    of each the largest first.
+
+    Raises:
+        Denied: ``me`` may not read the project's record.
+        NotFound: there is no such project.
+    """
+    app.gatekeeper.require(me, "data.read", f"project:{project}")
+    found = _query(app, app.store.projects.get(project).name, _IMPORTANCE, [], explanations_table)
+    if not found:
+        return []
+    columns = ("release_id", "input", "scale", "n", "size", "mean", "confidence")
+    return [
+        Importance(
+            release_id=str(by),
+            input=str(name),
+            scale=str(scale),
+            n_rows=int(n_rows),
+            size=float(size),
+            mean=float(mean),
+            confidence=_or_none(confidence),
+        )
+        for by, name, scale, n_rows, size, mean, confidence in zip(
+            *(found[column] for column in columns), strict=True
+        )
+    ]
+
+
+def _kept(app: App, name: str, answer: str, row: int | None) -> Explanation | None:
+    """What was said when the answer was given, if it is kept."""
+    which = "" if row is None else 'AND "row" = ? '
+    sql = f'SELECT * FROM t WHERE prediction_id = ? {which}ORDER BY "row", place'
+    values = [answer, *([] if row is None else [row])]
+    found = _query(app, name, sql, values, explanations_table)
+    cells = [dict(zip(found, one, strict=True)) for one in zip(*found.values(), strict=True)]
+    if not cells:
+        return None
+    rows = [list(of_row) for _, of_row in groupby(cells, key=lambda cell: cell["row"])]
+    return Explanation(
+        method=cells[0]["method"],
+        scale=cells[0]["scale"],
+        background_rows=int(cells[0]["background_rows"]),
+        rows=[_contributions(of_row) for of_row in rows],
+    )
+
+
+def _contributions(cells: Sequence[Mapping[str, Any]]) -> Contributions:
+    """One row of an explanation, of what the table has of its inputs."""
+    first = cells[0]
+    errors = {cell["input"]: float(cell["standard_error"]) for cell in cells}
+    return Contributions(
+        of=None if first["of"] is None else msgspec.json.decode(first["of"]),
+        base=float(first["base"]),
+        value=float(first["value"]),
+        contributions={cell["input"]: float(cell["contribution"]) for cell in cells},
+        standard_errors=None if np.isnan(list(errors.values())).any() else errors,
+        confidence=_or_none(first["confidence"]),
+        path=[_condition(cell) for cell in cells if cell["asked"]] if first["has_path"] else None,
+    )
+
+
+def _condition(cell: Mapping[str, Any]) -> Condition:
+    return Condition(
+        input=cell["input"],
+        above=_or_none(cell["above"]),
+        at_most=_or_none(cell["at_most"]),
+        among=None if cell["among"] is None else msgspec.json.decode(cell["among"]),
+        missing=bool(cell["missing"]),
+    )
+
+
+def _or_none(number: float) -> float | None:
+    """The tables keep a null number as NaN."""
+    return None if np.isnan(number) else float(number)
+
+
 def _moment(at: np.datetime64) -> datetime:
     moment: datetime = at.astype("datetime64[us]").item()
     return moment.replace(tzinfo=UTC)
@@ -200,9 +306,12 @@ def _recorded(app: App, name: str, answer: str, row: int | None) -> dict[str, An
     return _query(app, name, sql, [answer, *([] if row is None else [row]), MAX_ROWS + 1])
 
 
-def _query(app: App, name: str, sql: str, values: list[Any]) -> dict[str, Any]:
-    """The project's answers, brought up to date, as ``t``; nothing where there is none yet."""
-    project, table = app.store.projects.get(name), predictions_table(name)
+def _query(
+    app: App, name: str, sql: str, values: list[Any], table_of: Callable[[str], str] = predictions_table
+) -> dict[str, Any]:
+    """A table that is made of the project's record, brought up to date, as ``t``; nothing where there is none
+    yet."""
+    project, table = app.store.projects.get(name), table_of(name)
     ingest(name, app.store.events, app.store.tables, numeric=numeric_inputs(app.store, project))
     if app.store.tables.version(table) is None:
         return {}

@@ -11,16 +11,15 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from headrace.app.composition import App, open_app
-from headrace.app.explanations import Explainers, require_few
+from headrace.app.explanations import require_few
 from headrace.app.serving import serving_of
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.core.record import Prediction
+from headrace.core.record import Explanation, Prediction
 from headrace.core.settings import Settings, read_settings
 from headrace.data.frames import n_rows
 from headrace.data.sources import read_frame
 from headrace.serving.table_values import plain_values
-from headrace.training.explaining import Explanation
 
 _T = TypeVar("_T")
 LIVE = "live"
@@ -40,7 +39,6 @@ class LocalModel:
         self._project = project
         self._version = version
         self._serving = serving_of(app)
-        self._explainers = Explainers(app)
         self._refreshing = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="headrace-local", daemon=True)
@@ -81,27 +79,13 @@ class LocalModel:
             answer = headrace.load("cars@live").predict({"mileage": [15735.0], "model": ["a4"]})
             answer.outputs["predict"], answer.confidence
         """
-        self._require_open()
-        kinds = self.inputs
-        values = {
-            name: plain_values(name, column, kinds.get(name)) for name, column in read_frame(frame).items()
-        }
-        return self._run(
-            self._serving.handler.predict(
-                self._project,
-                values,
-                principal=self._me,
-                key=key,
-                keys=keys,
-                event_time=event_time,
-                version=self._version,
-            )
-        )
+        return self._predict(frame, key=key, keys=keys, event_time=event_time)
 
     def explain(self, frame: Any, *, key: str | None = None) -> Explanation:
         """Predict at most 100 rows of a table, and say what each column contributed to each answer.
 
-        The answers are recorded as those of :meth:`predict`; ``frame`` and ``key`` are as there.
+        The answers are recorded as those of :meth:`predict`, and the explanation beside them; ``frame`` and
+        ``key`` are as there.
 
         Raises:
             Denied, NotFound, Unavailable: as :meth:`predict`.
@@ -113,8 +97,8 @@ class LocalModel:
             why.rows[0].base, why.rows[0].contributions
         """
         require_few(n_rows(read_frame(frame)))
-        answer = self.predict(frame, key=key)
-        return self._explainers.explain(answer.release_id, answer.columns)
+        answer = self._predict(frame, key=key, explained=True)
+        return self._run(self._serving.explanations.of(answer))
 
     def close(self) -> None:
         """Write what waits, then release files and connections; later calls are refused."""
@@ -124,6 +108,7 @@ class LocalModel:
         self._thread.join()
         self._loop.close()
         self._serving.shadows.close()
+        self._serving.explanations.close()
         self._serving.recorder.close()
         self._app.close()
 
@@ -138,6 +123,18 @@ class LocalModel:
     @cached_property
     def _me(self) -> Principal:
         return self._app.me()
+
+    def _predict(self, frame: Any, **asked: Any) -> Prediction:
+        self._require_open()
+        kinds = self.inputs
+        values = {
+            name: plain_values(name, column, kinds.get(name)) for name, column in read_frame(frame).items()
+        }
+        return self._run(
+            self._serving.handler.predict(
+                self._project, values, principal=self._me, version=self._version, **asked
+            )
+        )
 
     def _refresh(self) -> None:
         """Follow the routes, as a server does: a new release answers here within half a second."""

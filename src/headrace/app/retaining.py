@@ -9,16 +9,18 @@ from datetime import datetime, timedelta
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.core.identity import Principal
-from headrace.core.record import Failure, Outcome, Prediction
+from headrace.core.record import Explained, Failure, Outcome, Prediction
 from headrace.monitoring.ingest import ingest, record_tables
-from headrace.store.records import decode_failure, decode_outcome, decode_prediction
+from headrace.store.records import decode_explained, decode_failure, decode_outcome, decode_prediction
 
 SYSTEM = "system:privacy"
-_STREAMS: dict[str, Callable[[bytes], Prediction | Outcome | Failure]] = {
+_Kept = Prediction | Outcome | Failure | Explained
+_STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "predictions": decode_prediction,
     "shadows": decode_prediction,
     "outcomes": decode_outcome,
     "failures": decode_failure,
+    "explanations": decode_explained,
 }
 
 
@@ -66,15 +68,11 @@ def delete_old(app: App, name: str, actor: str = SYSTEM) -> Retention:
     return Retention(project=name, before=before, events=sum(old.values()), rows=sum(rows.values()))
 
 
-def _younger(
-    decode: Callable[[bytes], Prediction | Outcome | Failure], before: datetime
-) -> Callable[[bytes], bytes | None]:
+def _younger(decode: Callable[[bytes], _Kept], before: datetime) -> Callable[[bytes], bytes | None]:
     return lambda record: None if decode(record).at < before else record
 
 
-def _n_old(
-    app: App, stream: str, decode: Callable[[bytes], Prediction | Outcome | Failure], before: datetime
-) -> int:
+def _n_old(app: App, stream: str, decode: Callable[[bytes], _Kept], before: datetime) -> int:
     """How many records are too old. A segment is in the order of time, so that most are left after one."""
     found = 0
     for segment in app.store.events.segments(stream):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from headrace.app.composition import App
 from headrace.app.erasure_marks import MARKS, ErasureMarks
+from headrace.app.explanations import Explainers
+from headrace.app.kept_explanations import KeptExplanations
 from headrace.core.errors import Conflict
 from headrace.core.ids import Ref
 from headrace.serving.distributions import Distributions, Reference
@@ -17,6 +19,7 @@ from headrace.serving.plain_rows import Scoring
 from headrace.serving.recorder import Recorder
 from headrace.serving.routes import Routes, RouteTable
 from headrace.serving.shadows import Shadows
+from headrace.serving.trace_context import Spans
 from headrace.serving.traced import TracedHandler
 from headrace.store.disk import hold
 
@@ -35,6 +38,8 @@ class Serving:
     distributions: Distributions
     handler: Handler
     scoring: Scoring
+    explainers: Explainers
+    explanations: KeptExplanations
 
 
 def serving_of(
@@ -43,6 +48,7 @@ def serving_of(
     source: Routes | None = None,
     observe: Callable[[str, float, int], None] = lambda _project, _duration_s, _n_requests: None,
     record_headers: tuple[tuple[bytes, bytes], ...] = (),
+    spans: Spans | None = None,
 ) -> Serving:
     """Connect the parts; nothing is started or read yet.
 
@@ -50,6 +56,7 @@ def serving_of(
         source: where routes are read from; the store, unless given.
         observe: told the project, how long answers to plain rows took in seconds, and how many they were.
         record_headers: sent with answers to records.
+        spans: takes explanations as spans.
     """
     routes = RouteTable(source or app.store.rollouts, app.clock)
 
@@ -59,12 +66,11 @@ def serving_of(
     models = LoadedModels(app.scorers.of_release, app.clock, version_of=version_of)
     recorder = Recorder(app.store.events, app.clock, on_lost=_raise_lost(app), on_forgone=_raise_forgone(app))
     rules_of = app.access.privacy.rules
-    shadows = Shadows(
-        models,
-        app.store.events,
-        app.clock,
-        rules_of,
-        erased_s=ErasureMarks(app.settings.home / MARKS).last_s,
+    erased_s = ErasureMarks(app.settings.home / MARKS).last_s
+    shadows = Shadows(models, app.store.events, app.clock, rules_of, erased_s=erased_s)
+    explainers = Explainers(app)
+    explanations = KeptExplanations(
+        explainers, app.store.events, app.clock, rules_of, erased_s=erased_s, spans=spans
     )
 
     def reference_of(release_id: str) -> Reference:
@@ -82,6 +88,7 @@ def serving_of(
         rules_of,
         shadows=shadows,
         distributions=distributions,
+        share=explanations,
     )
     batches = MicroBatches(
         handler,
@@ -91,6 +98,7 @@ def serving_of(
         app.clock,
         rules_of=rules_of,
         distributions=distributions,
+        share=explanations,
         observe=observe,
     )
     return Serving(
@@ -101,6 +109,8 @@ def serving_of(
         distributions=distributions,
         handler=handler,
         scoring=Scoring(batches, app.gatekeeper, app.store.epoch, app.clock, headers=record_headers),
+        explainers=explainers,
+        explanations=explanations,
     )
 
 

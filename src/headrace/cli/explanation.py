@@ -8,7 +8,7 @@ import typer
 
 from headrace.app.explanations import Explainers, explain_answer
 from headrace.cli.session import As, Json, print_json, print_table, say, session
-from headrace.training.explaining import Contributions, Explanation
+from headrace.core.record import Contributions, Explanation
 
 _BAR = 24
 
@@ -54,3 +54,7 @@ def _print_row(found: Explanation, row: Contributions) -> None:
         ],
         empty="The model has no inputs.",
     )
+    if row.confidence is not None:
+        say(f"Confidence: {row.confidence:.1%}")
+    if row.path is not None:
+        say("Same answer for every row with " + "; ".join(condition.text for condition in row.path) + ".")

@@ -1,4 +1,4 @@
-"""``headrace monitor``: watch, findings, performance, metrics, channels, replay, backtest."""
+"""``headrace monitor``: watch, findings, performance, metrics, explanations, channels, replay, backtest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.backtesting import backtest
+from headrace.app.explanations import importances
 from headrace.app.operations import watch_now
 from headrace.app.reading import findings, metrics, performance
 from headrace.app.replay import Replay, replay_source
@@ -23,7 +24,7 @@ from headrace.core.release import Measurement
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Watch, findings, performance, metrics, channels, replay, backtest.",
+    help="Watch, findings, performance, metrics, explanations, channels, replay, backtest.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
@@ -87,6 +88,32 @@ def list_metrics(project: Project, as_name: As = None, as_json: Json = False) ->
             for m in found
         ],
         empty="Nothing was measured yet: no metric is declared in headrace.yaml, or no labels have come.",
+    )
+
+
+@app.command("explanations")
+def list_explanations(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List how much each input has moved the answers that an explanation is kept of, by release."""
+    with session(as_name) as s:
+        found = importances(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("RELEASE", "INPUT", "MEAN SIZE", "MEAN", "SCALE", "ROWS", "CONFIDENCE"),
+        [
+            (
+                one.release_id[:13],
+                one.input,
+                f"{one.size:.4g}",
+                f"{one.mean:+.4g}",
+                one.scale,
+                one.n_rows,
+                "" if one.confidence is None else f"{one.confidence:.1%}",
+            )
+            for one in found
+        ],
+        empty="No explanation is kept: ask with explain=true, or set serving.explain_share in headrace.yaml.",
     )
 
 

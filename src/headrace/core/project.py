@@ -346,6 +346,8 @@ class ServingSpec:
         queue: how many more may wait for it; others are refused at once.
         timeout_s: how long an answer may take, and how long a request may wait for its turn.
         level: what callers may rely on; nothing is promised without it.
+        explain_share: share of the answers, from 0 to 1, that are explained after they were given; what was
+            found is kept beside the record.
     """
 
     durability: Literal["stored", "best_effort"] = "stored"
@@ -354,6 +356,7 @@ class ServingSpec:
     queue: int = 64
     timeout_s: float = 10.0
     level: ServiceLevel | None = None
+    explain_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

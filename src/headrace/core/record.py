@@ -81,6 +81,97 @@ class Failure:
     request_id: str | None = None
 
 
+Method = Literal["trees", "linear", "all_subsets", "sampled"]
+Scale = Literal["output", "probability", "log_odds", "log"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What the trees of a model asked of one input on a row's way through them, all of them together.
+
+    Attributes:
+        above, at_most: for numbers: the value is more than the one and at most the other; None: no limit.
+        among: for categories and booleans: those that go the same way.
+        missing: the row has no value, and the trees asked whether it has one.
+    """
+
+    input: str
+    above: float | None = None
+    at_most: float | None = None
+    among: list[str | float | bool] | None = None
+    missing: bool = False
+
+    @property
+    def text(self) -> str:
+        """In words.
+
+        >>> Condition(input="mileage", above=12000.0, at_most=18250.5).text
+        'mileage > 12000 and <= 18250.5'
+        """
+        if self.missing:
+            return f"{self.input} is missing"
+        if self.among is not None:
+            return f"{self.input} in {', '.join(map(str, self.among)) or 'none that training saw'}"
+        limits = ((">", self.above), ("<=", self.at_most))
+        said = [f"{sign} {limit:.12g}" for sign, limit in limits if limit is not None]
+        return f"{self.input} {' and '.join(said) or 'has a value'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contributions:
+    """What moved one row: ``base + sum(contributions) == value``.
+
+    Attributes:
+        of: the class whose probability or score is explained: of two classes the last one, of more the
+            predicted one; None for a number.
+        base: the mean over the background.
+        value: what the model says of the row, on the scale of the explanation.
+        contributions: by raw column; positive ones raised the value.
+        standard_errors: of the contributions; None where they are exact.
+        confidence: the probability of the predicted class; None where there are none.
+        path: for trees: every row that meets all conditions takes the same way through each of them, and so
+            has the same answer; None for other models.
+    """
+
+    of: str | float | bool | None
+    base: float
+    value: float
+    contributions: dict[str, float]
+    standard_errors: dict[str, float] | None = None
+    confidence: float | None = None
+    path: list[Condition] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What moved each row of an answer.
+
+    Attributes:
+        method: ``trees`` and ``linear`` are exact before the link; ``all_subsets`` is exact on the output;
+            ``sampled`` is unbiased, with standard errors.
+        scale: of base, value and contributions: ``output`` (the prediction's own unit), ``probability``,
+            ``log_odds`` (of several classes: the score before softmax), or ``log`` of the prediction.
+        background_rows: how many rows of the training set the base is the mean of.
+    """
+
+    method: Method
+    scale: Scale
+    background_rows: int
+    rows: list[Contributions]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """An explanation that is kept with the answer ``id`` of the record; one of its rows for each of the
+    answer's, in their order."""
+
+    id: str
+    project: str
+    release_id: str
+    at: datetime
+    explanation: Explanation
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What turned out to be true, joined to a prediction by its row id or by key.
@@ -102,8 +193,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpanEvent:
+    """Something that happened within a step."""
+
+    name: str
+    at: datetime
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Span:
-    """One step of a trace."""
+    """One step of a trace. An attribute is text, a number, a boolean, or a list of one of these."""
 
     trace_id: str
     span_id: str
@@ -112,6 +212,7 @@ class Span:
     started_at: datetime
     ended_at: datetime
     attributes: dict[str, Any] = field(default_factory=dict)
+    events: tuple[SpanEvent, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

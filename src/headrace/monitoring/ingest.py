@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import repeat
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from headrace.core.ports import Columns, EventLog, TableStore, Transaction
-from headrace.core.record import Outcome, Prediction
-from headrace.store.records import decode_outcome, decode_prediction
+from headrace.core.record import Condition, Explained, Outcome, Prediction
+from headrace.store.records import decode_explained, decode_outcome, decode_prediction
 
 BATCH = 20_000
+_TEXTS = ("prediction_id", "subject", "release_id", "method", "scale", "of", "input", "among")
+"""Columns of explanations that are text; the others are numbers, but for the time."""
 
 
 def predictions_table(project: str) -> str:
@@ -31,9 +35,19 @@ def outcomes_table(project: str) -> str:
     return f"{project}/outcomes"
 
 
+def explanations_table(project: str) -> str:
+    """Name of the table of explanations that are kept: one row per explained row of an answer and input."""
+    return f"{project}/explanations"
+
+
 def record_tables(project: str) -> tuple[str, ...]:
     """Names of all tables that are made of the event log; each has its stream's name."""
-    return predictions_table(project), shadows_table(project), outcomes_table(project)
+    return (
+        predictions_table(project),
+        shadows_table(project),
+        outcomes_table(project),
+        explanations_table(project),
+    )
 
 
 def ingest(project: str, events: EventLog, tables: TableStore, *, numeric: frozenset[str]) -> int:
@@ -54,15 +68,20 @@ def ingest(project: str, events: EventLog, tables: TableStore, *, numeric: froze
                 records, after = events.read(table, segment.name, position, BATCH)
                 if not records:
                     break
-                if table == outcomes_table(project):
-                    columns = outcome_rows([decode_outcome(r) for r in records])
-                else:
-                    columns = prediction_rows([decode_prediction(r) for r in records], numeric)
+                columns = _rows_of(table.rpartition("/")[2], records, numeric)
                 columns = _as_stored(columns, table, tables)
                 tables.append(table, columns, transaction=Transaction(writer, after))
                 added += len(columns["subject"])
                 position = after
     return added
+
+
+def _rows_of(kind: str, records: Sequence[bytes], numeric: frozenset[str]) -> Columns:
+    if kind == "outcomes":
+        return outcome_rows([decode_outcome(record) for record in records])
+    if kind == "explanations":
+        return explanation_rows([decode_explained(record) for record in records])
+    return prediction_rows([decode_prediction(record) for record in records], numeric)
 
 
 def prediction_rows(predictions: Sequence[Prediction], numeric: frozenset[str]) -> Columns:
@@ -116,6 +135,60 @@ def outcome_rows(outcomes: Sequence[Outcome]) -> Columns:
         "at": _times([o.at for o in outcomes]),
         "principal": np.array([o.principal for o in outcomes], dtype=object),
     }
+
+
+def explanation_rows(explained: Sequence[Explained]) -> Columns:
+    """Explanations as columns, one row for each input of each explained row, in the model's order of inputs.
+
+    ``of`` and ``among`` are JSON; ``asked`` says whether the trees asked about the input on the row's way.
+    """
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for one in explained:
+        why = one.explanation
+        for index, row in enumerate(why.rows):
+            path = {condition.input: condition for condition in row.path or ()}
+            for place, (name, value) in enumerate(row.contributions.items()):
+                cells = {
+                    "prediction_id": one.id,
+                    "row": index,
+                    "subject": f"{one.id}:{index}",
+                    "release_id": one.release_id,
+                    "method": why.method,
+                    "scale": why.scale,
+                    "of": None if row.of is None else _to_json(row.of),
+                    "input": name,
+                    "at": one.at,
+                    "background_rows": why.background_rows,
+                    "base": row.base,
+                    "value": row.value,
+                    "confidence": row.confidence,
+                    "has_path": row.path is not None,
+                    "place": place,
+                    "contribution": value,
+                    "standard_error": None if row.standard_errors is None else row.standard_errors[name],
+                } | _asked(path.get(name))
+                for column, cell in cells.items():
+                    columns[column].append(cell)
+    times = _times(columns.pop("at"))
+    texts = {name: np.array(columns[name], dtype=object) for name in _TEXTS}
+    numbers = {name: _column(values, numeric=True) for name, values in columns.items() if name not in _TEXTS}
+    return {**texts, "at": times, **numbers}
+
+
+def _asked(condition: Condition | None) -> dict[str, Any]:
+    if condition is None:
+        return {"asked": False, "above": None, "at_most": None, "among": None, "missing": False}
+    return {
+        "asked": True,
+        "above": condition.above,
+        "at_most": condition.at_most,
+        "among": None if condition.among is None else _to_json(condition.among),
+        "missing": condition.missing,
+    }
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _repeat(values: list[str], n_rows: list[int]) -> Any:

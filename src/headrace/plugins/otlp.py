@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 _MAX_WAITING = 2_048
 _PATIENCE_S = 5.0
 _PATH = "/v1/traces"
-EXCEPTION_AT = "exception.at"
-"""Attribute of a span in which something was raised; it becomes an event of its own."""
 
 
 class OtlpSpans:
@@ -97,21 +95,17 @@ class OtlpSpans:
             flags = TraceFlags(TraceFlags.SAMPLED)
             return SpanContext(int(span.trace_id, 16), int(span_id, 16), is_remote=remote, trace_flags=flags)
 
-        attributes = dict(span.attributes)
-        is_server = "http.request.method" in attributes
-        raised_at, kind = attributes.pop(EXCEPTION_AT, None), attributes.get("error.type")
-        events = []
-        if raised_at is not None:
-            events = [Event("exception", {"exception.type": str(kind)}, timestamp=_nanoseconds(raised_at))]
+        is_server, failed = "http.request.method" in span.attributes, "error.type" in span.attributes
+        events = [Event(e.name, e.attributes, timestamp=_nanoseconds(e.at)) for e in span.events]
         return ReadableSpan(
             name=span.name,
             context=context(span.span_id, remote=False),
             parent=None if span.parent_id is None else context(span.parent_id, remote=is_server),
             resource=self._resource,
-            attributes=attributes,
+            attributes=span.attributes,
             events=events,
             kind=SpanKind.SERVER if is_server else SpanKind.INTERNAL,
-            status=Status(StatusCode.UNSET if kind is None else StatusCode.ERROR),
+            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
             start_time=_nanoseconds(span.started_at),
             end_time=_nanoseconds(span.ended_at),
             instrumentation_scope=self._scope,

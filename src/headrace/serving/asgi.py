@@ -143,6 +143,7 @@ class InferenceApp:
             request_id=call.request_id,
             version=named,
             outputs=call.outputs,
+            explained=call.explain,
         )
         why = None if explaining is None else await explaining.of(prediction)
         encoded = oip.encode_infer(prediction, self._handler.version(prediction.release_id), call, why)

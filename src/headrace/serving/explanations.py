@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from headrace.core.errors import InvalidInput
+from headrace.core.project import Project
 from headrace.core.record import Prediction
 from headrace.serving.inputs import Matrix, Values
 
@@ -22,6 +23,16 @@ class Explaining(Protocol):
 
     def require_few(self, n_rows: int) -> None:
         """Raises InvalidInput where more rows are to be explained than one request may ask for."""
+
+
+class Share(Protocol):
+    """Explains a share of the answers after they were given."""
+
+    def draws(self, project: Project) -> bool:
+        """Whether an answer of the project belongs to the share; asking decides."""
+
+    def offer(self, prediction: Prediction) -> None:
+        """Explain an answer once there is time. Never blocks."""
 
 
 def explaining_of(explaining: Explaining | None, values: Values | Matrix) -> Explaining:

@@ -28,6 +28,7 @@ from headrace.core.ports import Clock
 from headrace.core.record import Failure, Prediction, Unrecorded
 from headrace.core.release import Route
 from headrace.serving.distributions import Distributions
+from headrace.serving.explanations import Share
 from headrace.serving.inputs import Matrix, Values, count_rows, named
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.recorder import BEST_EFFORT, NONE, STORED, Recorder
@@ -43,6 +44,7 @@ _log = logging.getLogger(__name__)
 INLINE_ROWS = 64
 MAX_TEXT = 256
 MAX_NAME = 63
+_NOTHING: Values = {}
 
 
 class Counts(NamedTuple):
@@ -100,6 +102,7 @@ class Handler:
         rules_of: project to what may be written down of its answers; the caller gets all of them.
         shadows: asks releases that are on trial without traffic; none is asked without it.
         distributions: counts what is asked and answered; nothing is counted without it.
+        share: explains a share of the answers; none is without it.
 
     Example::
 
@@ -117,6 +120,7 @@ class Handler:
         *,
         shadows: Shadows | None = None,
         distributions: Distributions | None = None,
+        share: Share | None = None,
     ) -> None:
         self._routes = routes
         self._models = models
@@ -126,6 +130,7 @@ class Handler:
         self._rules_of = rules_of
         self._shadows = shadows
         self._distributions = distributions
+        self._share = share
         self._tallies: dict[str, Tally] = {}
         self._refused: dict[Sender, int] = {}
         self._turns: dict[str, Turns] = {}
@@ -142,6 +147,7 @@ class Handler:
         request_id: str | None = None,
         version: str | None = None,
         outputs: Sequence[str] = (),
+        explained: bool = False,
     ) -> Prediction:
         """Predict the rows in ``columns`` and return once the answer is durable in the log.
 
@@ -153,6 +159,7 @@ class Handler:
             keys: business keys of the rows, by which labels may be joined.
             version: a model version or release id; without it the route chooses.
             outputs: outputs that the caller will ask the answer for; unknown ones are refused here.
+            explained: whether the caller will have it explained, so that it belongs to no share.
 
         Raises:
             Denied: ``principal`` may not predict with this project.
@@ -169,8 +176,7 @@ class Handler:
         check_texts(key, request_id, version, keys)
         asked = self._ask(project, key, version, principal, request_id)
         rules = self._rules_of(project)
-        values: Values = {}
-        n_rows = 0
+        values, n_rows = _NOTHING, 0
         try:
             # What is usual is not awaited: each coroutine would cost as much as a check of a value.
             loaded = self._models.find(asked.choice.release_id) or await self._load(asked.choice.release_id)
@@ -209,7 +215,7 @@ class Handler:
         )
         prediction = await self._record(rules, prediction)
         self._count(asked, n_rows, scored, scored_s)
-        self._offer(asked, prediction, values)
+        self._offer(asked, rules, prediction, values, explained=explained)
         return prediction
 
     def count_rows(
@@ -397,9 +403,14 @@ class Handler:
         if self._distributions is not None:
             self._distributions.note(asked.choice.release_id, scored.columns, scored.outputs, n_rows)
 
-    def _offer(self, asked: _Asked, answered: Prediction, values: Values) -> None:
+    def _offer(
+        self, asked: _Asked, rules: FieldRules, answered: Prediction, values: Values, *, explained: bool
+    ) -> None:
+        """To those who do something with answers that were given."""
         if asked.choice.shadow is not None and self._shadows is not None:
             self._shadows.offer(asked.choice.shadow, answered, values)
+        if self._share is not None and not explained and self._share.draws(rules.project):
+            self._share.offer(answered)
 
     def _tally(self, asked: _Asked) -> Tally:
         tally = self._tallies.get(asked.choice.release_id)

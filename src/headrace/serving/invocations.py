@@ -121,6 +121,7 @@ class InvocationsApp:
             keys=call.keys,
             event_time=call.event_time,
             version=call.version,
+            explained=call.explain,
         )
         recorded = (b"headrace-record", self._handler.recorded(prediction))
         why = None if explaining is None else await explaining.of(prediction)

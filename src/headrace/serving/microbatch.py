@@ -22,6 +22,7 @@ from headrace.core.ports import Clock, Columns
 from headrace.core.release import Route
 from headrace.serving.answers import check_row, check_rows
 from headrace.serving.distributions import Distributions
+from headrace.serving.explanations import Share
 from headrace.serving.handler import Handler, RowsTimed
 from headrace.serving.heads import Form
 from headrace.serving.models import LoadedModel, LoadedModels
@@ -76,6 +77,7 @@ class MicroBatches:
     Args:
         rules_of: project to what may be written down of its answers, and how durably.
         distributions: counts what is asked and answered; nothing is counted without it.
+        share: explains a share of the answers; none is without it.
         observe: told the project, how long its answers took in seconds, and how many they were.
 
     Example::
@@ -94,6 +96,7 @@ class MicroBatches:
         *,
         rules_of: Callable[[str], FieldRules],
         distributions: Distributions | None = None,
+        share: Share | None = None,
         observe: Callable[[str, float, int], None] = lambda _project, _duration_s, _n_requests: None,
     ) -> None:
         self._handler = handler
@@ -103,6 +106,7 @@ class MicroBatches:
         self._clock = clock
         self._rules_of = rules_of
         self._distributions = distributions
+        self._share = share
         self._observe = observe
         self._lanes: dict[tuple[str, str, str, str], Lane | None] = {}
         self._rows: dict[tuple[str, str, str], OneRow] = {}
@@ -169,6 +173,9 @@ class MicroBatches:
             for start in range(0, len(asked), _ROWS_AT_ONCE):
                 self._answer(lane, asked[start : start + _ROWS_AT_ONCE])
 
+    def _is_drawn(self, rules: FieldRules) -> bool:
+        return self._share is not None and self._share.draws(rules.project)
+
     def _answer(self, lane: Lane, asked: list[Asked]) -> None:
         started_s = self._clock.monotonic_s()
         try:
@@ -200,6 +207,7 @@ class MicroBatches:
             )
             for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
         ]
+        drawn = [decode_prediction(payload) for payload in payloads if self._is_drawn(rules)]
         if not rules.keeps_all:
             payloads = [_permitted(rules, payload) for payload in payloads]
 
@@ -215,6 +223,9 @@ class MicroBatches:
             if self._distributions is not None:
                 rows = [one.values for one in asked]
                 self._distributions.note_rows(lane.choice.release_id, rows, [row[0] for row in outputs])
+            if self._share is not None:
+                for prediction in drawn:
+                    self._share.offer(prediction)
 
         def done(refusal: str | None) -> None:
             send(STORED) if refusal is None else _give_up(asked)

@@ -17,6 +17,7 @@ from headrace.core.record import Failure, Prediction
 from headrace.serving.inputs import Values, count_rows
 from headrace.serving.models import LoadedModels
 from headrace.serving.scoring import Scored, score
+from headrace.serving.until_erased import Late, append_until_erased
 from headrace.store.records import encode_failure, encode_prediction
 
 _log = logging.getLogger(__name__)
@@ -155,16 +156,10 @@ class Shadows:
                 self._skip([copy for copy, _ in records])
 
     def _store(self, stream: str, records: list[tuple[_Copy, bytes]]) -> None:
-        project = stream.rpartition("/")[0]
-        before_s = self._erased_s(project)
+        before_s = self._erased_s(stream.rpartition("/")[0])
         self._skip([copy for copy, _ in records if _asked_s(copy) <= before_s])
-        kept = [(copy, record) for copy, record in records if _asked_s(copy) > before_s]
-        self._events.append(stream, [record for _, record in kept])
-        now_s = self._erased_s(project)
-        if now_s != before_s:
-            # An erasure began meanwhile, and may have looked here before these were written.
-            gone = {record for copy, record in kept if _asked_s(copy) <= now_s}
-            self._events.rewrite(stream, lambda record: None if record in gone else record)
+        late = [Late(_asked_s(copy), record) for copy, record in records]
+        append_until_erased(self._events, stream, late, self._erased_s)
 
     def _repeat(self, copy: _Copy) -> tuple[str, bytes]:
         """Ask once; the kind of stream that the record belongs to, and the record."""

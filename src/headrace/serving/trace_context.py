@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from headrace.core.record import Prediction
+from headrace.core.record import Prediction, Span
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _NOTHING = re.compile("0+")
@@ -25,11 +25,23 @@ class Parent(NamedTuple):
 
 @dataclass(kw_only=True)
 class Noted:
-    """What a traced request came to: an answer, or what was raised and when. No value of it is kept."""
+    """What a traced request came to: an answer, or what was raised and when. No value of it is kept.
 
+    ``span_id`` is of the request's own span.
+    """
+
+    trace_id: str
+    span_id: str
     prediction: Prediction | None = None
     raised: str | None = None
     raised_at: datetime | None = None
+
+
+class Spans(Protocol):
+    """Takes spans that have ended, at once."""
+
+    def emit(self, spans: Sequence[Span]) -> None:
+        """Never blocks, and never raises for a collector's sake."""
 
 
 PARENT: ContextVar[Parent | None] = ContextVar("headrace_parent", default=None)

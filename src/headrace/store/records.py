@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from headrace.core.errors import InternalError
-from headrace.core.record import Arm, Failure, Outcome, Prediction
+from headrace.core.record import Arm, Explained, Failure, Outcome, Prediction
 
 _T = TypeVar("_T")
 _Head = TypeVar("_Head")
@@ -24,6 +24,7 @@ _encoder = msgspec.msgpack.Encoder()
 _prediction = msgspec.msgpack.Decoder(Prediction)
 _outcome = msgspec.msgpack.Decoder(Outcome)
 _failure = msgspec.msgpack.Decoder(Failure)
+_explained = msgspec.msgpack.Decoder(Explained)
 
 
 class Common(NamedTuple):
@@ -146,6 +147,16 @@ def encode_failure(failure: Failure) -> bytes:
 def decode_failure(record: bytes) -> Failure:
     """Undo :func:`encode_failure`. Raises InternalError on other bytes."""
     return _decode(_failure, record)
+
+
+def encode_explained(explained: Explained) -> bytes:
+    """One record of a stream ``<project>/explanations``."""
+    return _encoder.encode(explained)
+
+
+def decode_explained(record: bytes) -> Explained:
+    """Undo :func:`encode_explained`. Raises InternalError on other bytes."""
+    return _decode(_explained, record)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[_T], record: bytes) -> _T:

@@ -6,26 +6,25 @@ What is explained is the package, which is what answers; see :mod:`headrace.trai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import exp, nan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.errors import InternalError, InvalidInput
 from headrace.core.ports import Columns
+from headrace.core.record import Contributions, Explanation, Method, Scale
 from headrace.data.encoding import EncodedColumn
 from headrace.data.frames import as_column, n_rows
 from headrace.training.archives import unpack_files
 from headrace.training.graphs import Linear, read_graph
-from headrace.training.package import Label, PackageScorer
+from headrace.training.package import PackageScorer
 from headrace.training.shapley import Shares, TreeShares, all_subsets, linear_shares, sampled
+from headrace.training.tree_paths import TreePaths
 from headrace.training.trees import Link, Trees
 
-Method = Literal["trees", "linear", "all_subsets", "sampled"]
-Scale = Literal["output", "probability", "log_odds", "log"]
 BACKGROUND_ROWS = 100
 _ASKED_ROWS = 50
 """Rows of the background where every mixed row is asked of the model."""
@@ -35,44 +34,6 @@ _INLINE_ROWS, _APART_ROWS = 60_000, 15_000
 _PASSES = 8
 _AT_ONCE = 20_000
 _CLOSE = 1e-6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contributions:
-    """What moved one row: ``base + sum(contributions) == value``.
-
-    Attributes:
-        of: the class whose probability or score is explained: of two classes the last one, of more the
-            predicted one; None for a number.
-        base: the mean over the background.
-        value: what the model says of the row, on the scale of the explanation.
-        contributions: by raw column; positive ones raised the value.
-        standard_errors: of the contributions; None where they are exact.
-    """
-
-    of: Label | None
-    base: float
-    value: float
-    contributions: dict[str, float]
-    standard_errors: dict[str, float] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """What moved each row of an answer.
-
-    Attributes:
-        method: ``trees`` and ``linear`` are exact before the link; ``all_subsets`` is exact on the output;
-            ``sampled`` is unbiased, with standard errors.
-        scale: of base, value and contributions: ``output`` (the prediction's own unit), ``probability``,
-            ``log_odds`` (of several classes: the score before softmax), or ``log`` of the prediction.
-        background_rows: how many rows of the training set the base is the mean of.
-    """
-
-    method: Method
-    scale: Scale
-    background_rows: int
-    rows: list[Contributions]
 
 
 class Explainer:
@@ -107,11 +68,13 @@ class Explainer:
         self._link: Link = "identity" if graph is None else graph.link
         self._graph: TreeShares | Linear | None = graph if isinstance(graph, Linear) else None
         self.method: Method = "linear" if graph is not None else "sampled"
+        self._paths: TreePaths | None = None
         used = BACKGROUND_ROWS if graph is not None else _ASKED_ROWS
         if self._prepared is not None and graph is not None:
             self._column_of = self._prepared.column_of()
             if isinstance(graph, Trees):
                 self._graph, self.method = TreeShares(graph, self._column_of), "trees"
+                self._paths = TreePaths(scorer, self._prepared, graph, self._graph, self._column_of)
                 used = max(10, min(used, _MOST_CELLS // max(1, self._graph.n_cells)))
         self._background = {name: as_column(background[name], name)[:used] for name in self._names}
         self.background_rows = n_rows(self._background)
@@ -161,6 +124,8 @@ class Explainer:
                     value=value,
                     contributions=self._by_name(shares.shares[:, output]),
                     standard_errors=None if errors is None else self._by_name(errors[:, output]),
+                    confidence=None if place is None else float(answers["probability"][index].max()),
+                    path=None if self._paths is None else self._paths.of_row(row),
                 )
             )
         return Explanation(

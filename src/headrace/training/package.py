@@ -210,6 +210,11 @@ class Prepared:
         except Refused as error:
             raise InvalidInput(f"{error}.") from None
 
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """What becomes of each input, as :class:`Preparation` takes it."""
+        return self._preparation.plan
+
     def column_of(self) -> NDArray[np.int64]:
         """The position of the raw column that each prepared number is made of, ``(width,)``."""
         places: NDArray[np.int64] = self._preparation.column_of()

@@ -27,11 +27,10 @@ from headrace.training.convert import Unconvertible, kind_of_model, to_onnx
 from headrace.training.fitted_trees import read_trees
 from headrace.training.original import Original
 from headrace.training.package import PackageInfo, PackageScorer, build_package, load_scorer
-from headrace.training.preparing import FLOAT32, apply_steps
 from headrace.training.tables import column_names, to_frame
+from headrace.training.thresholds import last_below
 from headrace.training.trees import Trees
 
-_BISECTIONS = 400
 _BUDGET = Budget()
 
 
@@ -214,25 +213,6 @@ def _raw_thresholds(way: _Way) -> dict[str, NDArray[np.float64]]:
     for one in way.plan["inputs"]:
         for number in one["numbers"]:
             if number["at"] in known:
-                values = _last_below(
-                    known[number["at"]], number["steps"], single=way.info.takes == "features"
-                )
+                values = last_below(known[number["at"]], number["steps"], single=way.info.takes == "features")
                 found.setdefault(one["name"], []).append(values)
     return {name: np.unique(np.concatenate(values)) for name, values in found.items()}
-
-
-def _last_below(
-    thresholds: NDArray[np.float64], steps: Sequence[Any], *, single: bool
-) -> NDArray[np.float64]:
-    """By bisection, as the preparation itself computes: the steps are monotone."""
-
-    def prepared(values: NDArray[np.float64]) -> Any:
-        return apply_steps(values.astype(np.float32) if single else values, steps)
-
-    low, high = np.full(len(thresholds), -FLOAT32), np.full(len(thresholds), FLOAT32)
-    falls = bool(prepared(low[:1])[0] > prepared(high[:1])[0])
-    for _ in range(_BISECTIONS):
-        middle = low / 2 + high / 2
-        below = (prepared(middle) > thresholds) if falls else (prepared(middle) <= thresholds)
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return low

@@ -91,6 +91,19 @@ class TreeShares:
         offset = np.array(trees.base) if trees.base else np.zeros(trees.n_outputs)
         return Shares(base * self._scale + offset * self._scale, shares * self._scale)
 
+    def visited(self, row: Floats) -> NDArray[np.int64]:
+        """The nodes at which a prepared row ``(width,)`` takes a turn, ``(n,)``, in order."""
+        fits = self._decide(row[None, :])[0][self._node] == self._yes
+        reached = np.logical_and.reduceat(fits, self._ends[:-1])
+        passed = np.unique(self._node[np.repeat(reached, np.diff(self._ends))])
+        nodes: NDArray[np.int64] = passed[~self._idle[passed]]
+        return nodes
+
+    def turns(self, rows: Floats, nodes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of ``nodes`` ``(n,)`` send which prepared row ``(n_rows, width)`` to ``yes``,
+        ``(n_rows, n)``."""
+        return self._decide(rows)[:, nodes]
+
     def _add(
         self,
         first: int,

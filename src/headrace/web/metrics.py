@@ -57,6 +57,7 @@ def exposition(parts: Parts, me: Principal) -> str:
 def counted(parts: Parts, visible: set[str]) -> str:
     """What this process has counted since it started, about these projects."""
     families = [*_server(parts, visible), *_answers(parts, visible), *_shadows(parts, visible)]
+    families += _explanations(parts, visible)
     lines = [line for family in families for line in _lines(family)]
     lines += process_lines()
     lines += _histograms(parts, visible)
@@ -149,6 +150,15 @@ def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:
     yield _Family(
         "headrace_answers_unrecorded_total", "counter", "Answers given without record on purpose.", unrecorded
     )
+
+
+def _explanations(parts: Parts, visible: set[str]) -> Iterator[_Family]:
+    samples = [
+        _Sample({"project": one.project, "outcome": one.outcome}, count)
+        for one, count in parts.explanations.counts().items()
+        if one.project in visible
+    ]
+    yield _Family("headrace_explanations_total", "counter", "Explanations by what became of them.", samples)
 
 
 def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:

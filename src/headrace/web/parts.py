@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headrace.app.composition import App
 from headrace.app.explanations import Explainers
+from headrace.app.kept_explanations import KeptExplanations
 from headrace.app.later import later_of
 from headrace.app.serving import serving_of
 from headrace.app.workflows import Workflows
@@ -41,6 +42,7 @@ class Parts:
     handler: Handler
     scoring: Scoring
     explainers: Explainers
+    explanations: KeptExplanations
     tickets: Tickets
     sessions: Sessions
     latencies: Latencies
@@ -65,7 +67,7 @@ def assemble(app: App, work: Workflows, *, counts: Path | None = None) -> Parts:
     if app.settings.otlp_url is not None:
         spans = OtlpSpans(app.settings.otlp_url, version=version("headrace"))
         tracing = Tracing(spans, app.clock, ratio=app.settings.trace_ratio)
-    serving = serving_of(app, observe=observe, record_headers=SECURE_HEADERS)
+    serving = serving_of(app, observe=observe, record_headers=SECURE_HEADERS, spans=spans)
     return Parts(
         app=app,
         work=work,
@@ -76,7 +78,8 @@ def assemble(app: App, work: Workflows, *, counts: Path | None = None) -> Parts:
         distributions=serving.distributions,
         handler=serving.handler,
         scoring=serving.scoring,
-        explainers=Explainers(app),
+        explainers=serving.explainers,
+        explanations=serving.explanations,
         tickets=Tickets(app.store.expiring, app.clock),
         sessions=Sessions(app.store.expiring, app.store.epoch, app.clock),
         latencies=latencies,

@@ -77,11 +77,11 @@ class Server:
         self._answering: asyncio.Task[None] | None = None
         submissions = StoredSubmissions(app)
         self._inference = InferenceApp(
-            parts.handler, app.gatekeeper, explaining=parts.explainers, submissions=submissions
+            parts.handler, app.gatekeeper, explaining=parts.explanations, submissions=submissions
         )
         self._plain_rows = PlainRows(self._others, parts.scoring)
         self._invocations = InvocationsApp(
-            parts.handler, app.gatekeeper, explaining=parts.explainers, submissions=submissions
+            parts.handler, app.gatekeeper, explaining=parts.explanations, submissions=submissions
         )
         api = BodyLimit(api_application(parts), MAX_BODY_BYTES)
         self._api = SecureHeaders(
@@ -207,6 +207,7 @@ class Server:
         """In this order: no new work, what waits is written, then the stores."""
         self._background.stop()
         self.parts.shadows.close()
+        self.parts.explanations.close()
         self.parts.recorder.close()
         if self.parts.spans is not None:
             self.parts.spans.close()

@@ -8,19 +8,17 @@ known: the quick way loses no time to traces.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import partial
 from random import random
 from secrets import token_hex
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from headrace.core.ports import Clock
-from headrace.core.record import Span
-from headrace.plugins.otlp import EXCEPTION_AT
+from headrace.core.record import Span, SpanEvent
 from headrace.serving.plain_rows import Scoring
-from headrace.serving.trace_context import NOTED, Noted, Parent, parent_of, parse_parent
+from headrace.serving.trace_context import NOTED, Noted, Parent, Spans, parent_of, parse_parent
 from headrace.web.http_protocol import ScoringProtocol
 from headrace.web.identity import Scope
 
@@ -30,19 +28,10 @@ _HEAD_BYTES = 4_096
 _CHOSEN: ContextVar[bool] = ContextVar("headrace_chosen", default=False)
 
 
-class Spans(Protocol):
-    """Takes spans that have ended, at once."""
-
-    def emit(self, spans: Sequence[Span]) -> None:
-        """Never blocks, and never raises for a collector's sake."""
-
-
 class Begun(NamedTuple):
     """A request that is traced."""
 
-    trace_id: str
     parent_id: str | None
-    span_id: str
     started_at: datetime
     noted: Noted
 
@@ -85,10 +74,10 @@ class Tracing:
         """Begin to note what a request comes to; none unless it is traced."""
         if not _CHOSEN.get():
             return None
-        noted = Noted()
-        NOTED.set(noted)
         trace_id, parent_id = (token_hex(16), None) if parent is None else parent[:2]
-        return Begun(trace_id, parent_id, token_hex(8), self._clock.now(), noted)
+        noted = Noted(trace_id=trace_id, span_id=token_hex(8))
+        NOTED.set(noted)
+        return Begun(parent_id, self._clock.now(), noted)
 
     def end(self, begun: Begun, method: str, part: str, status: int | None) -> None:
         """Send the spans of a request that is over."""
@@ -96,8 +85,11 @@ class Tracing:
         attributes: dict[str, Any] = {"http.request.method": method, "headrace.part": part}
         if status is not None:
             attributes["http.response.status_code"] = status
-        if begun.noted.raised is not None:
-            attributes |= {"error.type": begun.noted.raised, EXCEPTION_AT: begun.noted.raised_at}
+        raised, raised_at = begun.noted.raised, begun.noted.raised_at
+        events: tuple[SpanEvent, ...] = ()
+        if raised is not None and raised_at is not None:
+            attributes["error.type"] = raised
+            events = (SpanEvent(name="exception", at=raised_at, attributes={"exception.type": raised}),)
         spans = []
         if prediction is not None:
             attributes |= {
@@ -115,13 +107,14 @@ class Tracing:
             ]
         name = f"{method} {part}" if prediction is None else f"predict {prediction.project}"
         request = Span(
-            trace_id=begun.trace_id,
-            span_id=begun.span_id,
+            trace_id=begun.noted.trace_id,
+            span_id=begun.noted.span_id,
             parent_id=begun.parent_id,
             name=name,
             started_at=begun.started_at,
             ended_at=now,
             attributes=attributes,
+            events=events,
         )
         self._spans.emit([request, *spans])
 
@@ -131,9 +124,9 @@ class Tracing:
 
     def _inside(self, begun: Begun, name: str, started_at: datetime, ended_at: datetime) -> Span:
         return Span(
-            trace_id=begun.trace_id,
+            trace_id=begun.noted.trace_id,
             span_id=token_hex(8),
-            parent_id=begun.span_id,
+            parent_id=begun.noted.span_id,
             name=name,
             started_at=started_at,
             ended_at=ended_at,

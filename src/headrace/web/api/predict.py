@@ -8,12 +8,12 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from headrace.app.explanations import explain_answer, require_few
+from headrace.app.explanations import Importance, explain_answer, importances, require_few
 from headrace.core.errors import InvalidInput
+from headrace.core.record import Explanation
 from headrace.serving.asked_later import refuse_callback
 from headrace.serving.later import Accepted, Question
 from headrace.serving.record_form import Answer, answer_of
-from headrace.training.explaining import Explanation
 from headrace.web.api.later import How, accept_later
 from headrace.web.api.monitors import Moment
 from headrace.web.api.request import Me, Name, Server, Text
@@ -100,12 +100,13 @@ async def predict(
         keys=body.keys,
         event_time=body.event_time,
         version=body.version,
+        explained=how.explain,
     )
     response.headers["headrace-record"] = server.handler.recorded(answered).decode()
     answer = answer_of(answered, server.handler.version(answered.release_id))
     if not how.explain:
         return answer
-    why = await server.explainers.of(answered)
+    why = await server.explanations.of(answered)
     return Explained(**{one.name: getattr(answer, one.name) for one in fields(answer)}, explanation=why)
 
 
@@ -113,6 +114,12 @@ async def predict(
 async def explanation(project: Name, answer: str, server: Server, me: Me) -> Explanation:
     """What each input contributed to an answer of the record, by its id."""
     return await server.explainers.apart(explain_answer, server.app, server.explainers, me, answer, project)
+
+
+@router.get("/projects/{project}/explanations")
+def list_importances(project: Name, server: Server, me: Me) -> list[Importance]:
+    """How much each input has moved the answers that an explanation is kept of, by release."""
+    return importances(server.app, me, project)
 
 
 def columns_of(records: list[dict[str, Value]]) -> dict[str, list[Value]]:

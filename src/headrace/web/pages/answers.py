@@ -12,7 +12,7 @@ from starlette.responses import Response
 from headrace.app import reading
 from headrace.app.explanations import MAX_ROWS, explain_answer, newest_answers
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound
-from headrace.training.explaining import Contributions, Explanation
+from headrace.core.record import Contributions, Explanation
 from headrace.web.identity import principal_of
 from headrace.web.pages.project import project_name, subjects
 from headrace.web.pages.rendering import parts_of, renderer_of
