@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headrace.app.alerts import close_alert
+from headrace.app.alerts import SYSTEM, close_alert, raise_on_findings
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import watch_compliance
 from headrace.app.composition import App
@@ -17,18 +17,16 @@ from headrace.app.durable import Durable
 from headrace.app.histories import tell_truth
 from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
-from headrace.core.record import Alert
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.joining import count_labels
 from headrace.monitoring.monitors import MONITORS
-from headrace.monitoring.triggers import Standing, next_retraining, raise_alerts, standing_findings
+from headrace.monitoring.triggers import Standing, next_retraining, standing_findings
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import watermark
 from headrace.store.documents import to_plain
 from headrace.training.lock import code_digest
 from headrace.training.measuring import measure
 
-SYSTEM = "system:monitoring"
 _IN_FLIGHT = ("proposed", "waiting", "approved", "rolling_out")
 
 
@@ -80,7 +78,7 @@ class Watching:
             measure=partial(self._measure, name),
             n_monitors=len(MONITORS),
         )
-        return self._keep(name, MONITORS[monitor](watch))
+        return self._keep(MONITORS[monitor](watch))
 
     def _measure(self, name: str, release_id: str, parts: Sequence[Scored]) -> list[dict[str, Measured]]:
         """By the metrics that are declared now, in the code that the release was approved with."""
@@ -97,7 +95,7 @@ class Watching:
         if standing is None:
             return []
         project, now = self._store.projects.get(name), self._app.clock.now()
-        return self._keep(name, Round([], standing_findings(project, standing, now)))
+        return self._keep(Round([], standing_findings(project, standing, now)))
 
     def _stand(self, name: str) -> Standing | None:
         """What is known about the live release now; None while nothing is live or answered."""
@@ -115,27 +113,15 @@ class Watching:
             event_time=moment,
         )
 
-    def _keep(self, name: str, found: Round) -> list[str]:
+    def _keep(self, found: Round) -> list[str]:
         """Findings before measurements: a killed round finds the window unmeasured and says it again."""
         new = [finding.id for finding in found.findings if self._store.findings.add(finding)]
-        moment = watermark(name, self._store.tables)
-        if moment is not None:
-            project, now = self._store.projects.get(name), self._app.clock.now()
-            for alert in raise_alerts(project, found.findings, moment, now):
-                self._raise(alert)
         self._store.evidence.measure(found.measurements)
         return new
 
-    def _raise(self, alert: Alert) -> None:
-        known = {a.id for a in self._store.findings.alerts(alert.project)}
-        if alert.id not in known:
-            detail = {"finding": alert.finding_id, "action": alert.action, "reason": alert.reason}
-            with self._store.transaction():
-                self._store.audit.append(SYSTEM, "alert.raise", f"project:{alert.project}", detail)
-                self._store.findings.save_alert(alert)
-
     def _react(self, name: str, busy: bool) -> dict[str, Any] | None:
-        """Ask for at most one retraining; the alert names it before it starts."""
+        """Raise alerts, and ask for at most one retraining; the alert names it before it starts."""
+        raise_on_findings(self._app, name)
         self._give_up_failed(name)
         project, standing = self._store.projects.get(name), self._stand(name)
         if standing is None:

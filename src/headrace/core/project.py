@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from headrace.core.alerts import Severity
 from headrace.core.errors import InvalidInput
 
 Task = Literal["classification", "regression", "forecasting"]
@@ -234,6 +235,37 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlertRoute:
+    """Where some alerts go. What is left out fits every alert.
+
+    Attributes:
+        kind: of the finding.
+        metric: the input, metric or group that the finding is about; of ``performance``, the loss.
+        above: the size that a finding must have reached, in the unit of its kind: others are not told.
+        channels: names of the server's channels; with none, nobody is told.
+    """
+
+    channels: tuple[str, ...]
+    kind: str | None = None
+    metric: str | None = None
+    severity: Severity | None = None
+    above: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertSpec:
+    """Who is told of alerts, and how. The owner and the team are told by channels that tell persons.
+
+    Attributes:
+        channels: for alerts that no route fits, unless they only inform.
+        routes: the first one that fits decides.
+    """
+
+    channels: tuple[str, ...] = ("email",)
+    routes: tuple[AlertRoute, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacySpec:
     """What may be kept about people, why, and for how long.
 
@@ -376,7 +408,12 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """A project as declared. ``approval`` is who decides: nobody (automatic) or a person."""
+    """A project as declared.
+
+    Attributes:
+        approval: who decides: nobody (automatic) or a person.
+        team: who else is responsible for the model.
+    """
 
     name: str
     task: Task
@@ -397,3 +434,5 @@ class Project:
     serving: ServingSpec = ServingSpec()
     metrics: tuple[MetricSpec, ...] = ()
     fairness: FairnessSpec | None = None
+    team: tuple[Owner, ...] = ()
+    alerts: AlertSpec = AlertSpec()

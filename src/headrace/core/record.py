@@ -12,6 +12,19 @@ What a shadow says is recorded and given to nobody."""
 RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
 """Names that no arm of an A/B test may have."""
 
+FINDING_KINDS = (
+    "data_drift",
+    "prediction_drift",
+    "performance",
+    "metric",
+    "fairness",
+    "labels",
+    "schedule",
+    "code",
+    "registration",
+)
+"""Kinds of findings."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -220,9 +233,8 @@ class Finding:
     """Something that production data or a registration shows, with evidence and size.
 
     Attributes:
-        kind: ``data_drift``, ``prediction_drift``, ``performance``, ``metric``, ``fairness``, ``labels``,
-            ``schedule``, ``code`` or ``registration``: a model that was registered elsewhere became no
-            release.
+        kind: one of :data:`FINDING_KINDS`; ``registration``: a model that was registered elsewhere became
+            no release.
         evidence: statistics, p-values and the corrected level they were held against.
         size: effect size in the unit that ``evidence`` names.
     """

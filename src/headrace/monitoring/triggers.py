@@ -76,7 +76,7 @@ def raise_alerts(
     policy = _policy(project)
     alerts = []
     for finding in findings:
-        trigger = policy.get(_KINDS[finding.kind])
+        trigger = policy.get(_KINDS.get(finding.kind, ""))
         action: Action = "warn" if trigger is None else trigger.do
         alerts.append(
             Alert(

@@ -41,6 +41,21 @@ def watermark(project: str, tables: TableStore) -> datetime | None:
     return as_utc(newest[0]) if len(newest) and not np.isnat(newest[0]) else None
 
 
+def first_answer(
+    project: str, tables: TableStore, release_id: str, window: tuple[datetime, datetime]
+) -> datetime | None:
+    """When the first answer about a window (event time) was given by a release; None without any.
+
+    It is the earliest of what is found in that window that can have been wrong.
+    """
+    if tables.version(predictions_table(project)) is None:
+        return None
+    sql = 'select min("at") as t from p where release_id = ? and event_time >= ? and event_time < ?'
+    start, end = (moment.astimezone(UTC).replace(tzinfo=None) for moment in window)
+    found = tables.query(sql, {"p": (predictions_table(project), None)}, [release_id, start, end])["t"]
+    return as_utc(found[0]) if len(found) and not np.isnat(found[0]) else None
+
+
 def origin_of(project: str, tables: TableStore, window_s: int) -> datetime | None:
     """Where the first window begins: the day (or shorter window) of the first answer's event time.
 

@@ -12,6 +12,7 @@ from headrace.access.privacy.fields import altered_inputs, key_of
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import LOSSES, Governance, Project
+from headrace.core.record import FINDING_KINDS
 
 STATEMENTS = {
     "affected": "who is affected by the answers?",
@@ -32,6 +33,7 @@ _ASSUMABLE = (*STATEMENTS, *CHOICES, "contact")
 _MAX_STATEMENT = 2000
 _REACHABLE = re.compile(r"(mailto:)?[^@\s/]+@[^@\s/]+|https?://[^\s/]+\S*|(tel:)?\+?\d[\d ()/.-]{4,}\d")
 """An e-mail address, a URL, or a telephone number."""
+_CHANNEL = re.compile(r"[a-z][a-z0-9_]*")
 Place = tuple[str | int, ...]
 
 
@@ -125,6 +127,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _privacy(project)
     yield from _metrics(project)
     yield from _fairness(project)
+    yield from _alerts(project)
     allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
         known = f"(known: {', '.join(allowed)})"
@@ -161,6 +164,29 @@ def _contact(project: Project) -> Iterator[BrokenRule]:
     if not is_reachable(project.owner.contact):
         expected = "expected an e-mail address, a URL or a telephone number at which the owner can be called"
         yield _at("owner", "contact", text=f"owner.contact is {project.owner.contact!r}: {expected}")
+
+
+def _alerts(project: Project) -> Iterator[BrokenRule]:
+    for index, one in enumerate(project.team):
+        if not is_reachable(one.contact):
+            text = f"team.{index}.contact is {one.contact!r}: expected an e-mail address, a URL or a number"
+            yield _at("team", index, "contact", text=text)
+    spec = project.alerts
+    named: list[tuple[Place, tuple[str, ...]]] = [
+        (("alerts", "channels"), spec.channels),
+    ]
+    for index, route in enumerate(spec.routes):
+        named.append((("alerts", "routes", index, "channels"), route.channels))
+        if route.kind is not None and route.kind not in FINDING_KINDS:
+            text = f"{route.kind!r} is no kind of finding (known: {', '.join(FINDING_KINDS)})"
+            yield _at("alerts", "routes", index, "kind", text=text)
+        if route.above is not None:
+            yield from _limited(_Limit(loc=("above",)), route, ("alerts", "routes", index))
+    for place, channels in named:
+        for name in channels:
+            if _CHANNEL.fullmatch(name) is None:
+                text = f"{name!r} is no channel's name: expected lower-case letters, digits and '_'"
+                yield BrokenRule(loc=place, text=text)
 
 
 def _governance(governance: Governance) -> Iterator[BrokenRule]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headrace.core.alerts import Case, Notice, Period
 from headrace.core.errors import InternalError, InvalidInput, Unavailable
 from headrace.core.identity import Credential, Grant, Incident, PolicyText
 from headrace.core.ids import new_id
@@ -90,6 +91,9 @@ class Store:
     incidents: RecordStore[Incident]
     policies: RecordStore[PolicyText]
     waivers: RecordStore[Waiver]
+    notices: RecordStore[Notice]
+    cases: RecordStore[Case]
+    periods: RecordStore[Period]
     uses: UseStore
     expiring: ExpiringStore
     sightings: SightingStore
@@ -150,18 +154,7 @@ def open_store(
     _prepare(settings.home, "HEADRACE_HOME")
     if settings.storage_path != settings.home:
         _prepare(settings.storage_path, "HEADRACE_STORAGE_URL")
-    database = Database(settings.database_url)
-    try:
-        migrate(database)
-    except (Unavailable, InternalError) as error:
-        database.close()
-        raise InvalidInput(
-            f"The database {database.name} cannot be opened: {reason(error.__cause__ or error)}. Start it, "
-            "or correct HEADRACE_DATABASE_URL. Unset, Headrace keeps a database of its own in HEADRACE_HOME."
-        ) from error
-    except Exception:
-        database.close()
-        raise
+    database = _opened(settings.database_url)
     storage = settings.storage_path
     epoch = SharedEpoch(settings.home / "access.epoch")
     projects = SqlProjects(database)
@@ -190,6 +183,9 @@ def open_store(
         incidents=SqlRecords(database, sql.incidents, Incident, "incident"),
         policies=SqlRecords(database, sql.policies, PolicyText, "policy"),
         waivers=SqlRecords(database, sql.waivers, Waiver, "waiver"),
+        notices=SqlRecords(database, sql.notices, Notice, "notice"),
+        cases=SqlRecords(database, sql.cases, Case, "case"),
+        periods=SqlRecords(database, sql.periods, Period, "period"),
         uses=SqlUses(database),
         expiring=SqlExpiring(database, clock),
         sightings=SqlSightings(database),
@@ -202,6 +198,23 @@ def open_store(
         storage=storage,
         on_close=close,
     )
+
+
+def _opened(url: str) -> Database:
+    """The database, with its tables as this version knows them."""
+    database = Database(url)
+    try:
+        migrate(database)
+    except (Unavailable, InternalError) as error:
+        database.close()
+        raise InvalidInput(
+            f"The database {database.name} cannot be opened: {reason(error.__cause__ or error)}. Start it, "
+            "or correct HEADRACE_DATABASE_URL. Unset, Headrace keeps a database of its own in HEADRACE_HOME."
+        ) from error
+    except Exception:
+        database.close()
+        raise
+    return database
 
 
 def _prepare(folder: Path, setting: str) -> None:

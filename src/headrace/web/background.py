@@ -10,6 +10,7 @@ from functools import partial
 from headrace.app.credentials import revoke_unneeded
 from headrace.app.incidents import notice
 from headrace.app.inventory import tidy
+from headrace.app.outbox import deliver
 from headrace.app.retaining import delete_old
 from headrace.store.disk import Held
 from headrace.web.metrics import counted
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 REFRESH_S = 0.2
 WATCH_S = 60.0
 NOTICE_S = 1.0
+TELL_S = 2.0
 FLUSH_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
@@ -39,6 +41,7 @@ class Background:
             ("routes", refresh_s, self.refresh),
             ("watch", watch_s, self._alone(self.watch)),
             ("notice", NOTICE_S, self.notice),
+            ("tell", TELL_S, self._alone(self.tell)),
             ("uses", FLUSH_S, self.flush),
             ("tidy", TIDY_S, self._alone(self.tidy)),
             ("retain", RETAIN_S, self._alone(self.retain)),
@@ -93,6 +96,10 @@ class Background:
     def notice(self) -> None:
         """Raise incidents about identities that do something out of the ordinary."""
         notice(self._parts.app)
+
+    def tell(self) -> None:
+        """Tell people of alerts."""
+        deliver(self._parts.app)
 
     def flush(self) -> None:
         """Write which rights were used, once what waits has been compared with earlier uses."""

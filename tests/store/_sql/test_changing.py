@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headrace.core.alerts import Case, Notice, Period
 from headrace.core.identity import Credential, Grant, Incident, PolicyText
 from headrace.core.ports import RecordStore
 from headrace.core.release import Waiver
@@ -45,6 +46,16 @@ MORE: dict[str, tuple[type[Any], dict[str, Any]]] = {
         Waiver,
         {"rule": "gate:model", "reason": "launch", "size": "small", "asked_by": "ann", "asked_at": START}
         | {"ends_at": START + _HOUR},
+    ),
+    "notices": (Notice, {"channel": "ops", "alerts": ("a1", "a2"), "at": START, "due_at": START + _HOUR}),
+    "cases": (
+        Case,
+        {"kind": "fairness", "at": START, "round": "r1", "notes": ({"by": "ann", "text": "looked"},)},
+    ),
+    "periods": (
+        Period,
+        {"kind": "event", "title": "sale", "starts_at": START, "ends_at": START + _HOUR, "by": "ann"}
+        | {"at": START},
     ),
 }
 

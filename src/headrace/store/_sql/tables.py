@@ -174,6 +174,9 @@ credentials = _changing("hr_credentials")
 incidents = _changing("hr_incidents")
 policies = _changing("hr_policies")
 waivers = _changing("hr_waivers")
+notices = _changing("hr_notices")
+cases = _changing("hr_cases")
+periods = _changing("hr_periods")
 
 uses = Table(
     "hr_uses",

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headrace.core.project import AlertRoute, AlertSpec, Owner
+from headrace.projects.rules import broken_rules
+from headrace.testing import make_project
+
+
+@pytest.mark.parametrize(
+    ("alerts", "said"),
+    [
+        ({"channels": ("Ops Room",)}, "'Ops Room' is no channel's name"),
+        ({"routes": (AlertRoute(kind="drift", channels=("ops",)),)}, "'drift' is no kind of finding"),
+        ({"routes": (AlertRoute(above=-0.1, channels=("ops",)),)}, "alerts.routes.0.above is -0.1"),
+        ({"routes": (AlertRoute(channels=("o-s",)),)}, "'o-s' is no channel's name"),
+    ],
+)
+def test_alerts_that_could_not_be_told_are_named(alerts: dict[str, Any], said: str) -> None:
+    (broken,) = broken_rules(make_project(alerts=AlertSpec(**alerts)))
+    assert said in broken.text
+    assert broken.loc[0] == "alerts"
+
+
+def test_the_team_can_be_called() -> None:
+    (broken,) = broken_rules(make_project(team=(Owner(name="Ben", contact="ask around"),)))
+    assert broken.loc == ("team", 0, "contact")
