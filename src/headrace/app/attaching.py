@@ -19,6 +19,7 @@ import numpy as np
 
 from headrace.app.composition import App
 from headrace.app.operations import declare
+from headrace.checks.estimation import LossModel
 from headrace.checks.metrics import row_losses
 from headrace.core.canonical import canonical_json, digest_bytes
 from headrace.core.data import Artifact, Run, Snapshot
@@ -221,6 +222,10 @@ def _baseline(project: Project, table: dict[str, Any]) -> Any:
             )
         residuals = None if classes else (np.asarray(truth, dtype=np.float64) - outputs["predict"])[known]
         losses = losses[known]
+    loss_model = None
+    if truth is not None:
+        answers = _judged(outputs, metric, classes)
+        loss_model = LossModel.fit(metric, truth, table, answers, inputs, classes=classes)
     return make_baseline(
         table,
         inputs,
@@ -230,6 +235,7 @@ def _baseline(project: Project, table: dict[str, Any]) -> Any:
         residuals=residuals,
         trained_until=None,
         classes=classes,
+        loss_model=loss_model,
     )
 
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.app.alerts import close_alert
 from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.app.gating import CONTRACTS, Gating
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import gather
+from headrace.checks.estimation import LossModel
 from headrace.core.data import Artifact, Run, Snapshot
 from headrace.core.errors import HeadraceError, Unavailable, UserError
 from headrace.core.ids import derived_id
@@ -269,17 +271,27 @@ class Builds:
         if run.package is None:
             raise UserError(f"Run {run.id} has no package.")
         scorer = self._app.scorers.of_package(run.package.digest)
-        predicted = scorer.score(rows.test_columns())["predict"]
+        answers = scorer.score(rows.test_columns())
         classifies = project.task == "classification"
+        altered = altered_inputs(project)
+        loss_model = LossModel.fit(
+            project.gates.model.metric,
+            rows.truth(),
+            take(rows.columns, rows.test),
+            answers,
+            [column for column in input_columns(project) if column.name not in altered],
+            classes=scorer.classes if classifies else None,
+        )
         baseline = make_baseline(
             take(rows.columns, rows.train),
             tuple(input_columns(project)),
-            predicted,
+            answers["predict"],
             np.asarray(losses_of(self._store, run, rows)),
             project.gates.model.metric,
-            residuals=None if classifies else rows.truth() - predicted,
+            residuals=None if classifies else rows.truth() - answers["predict"],
             trained_until=made.trained_until,
             classes=scorer.classes,
+            loss_model=loss_model,
         )
         return self._store.artifacts.put(baseline.to_bytes(), BASELINE)
 

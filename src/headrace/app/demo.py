@@ -311,7 +311,8 @@ def _watched(findings: list[dict[str, Any]], subjects: dict[str, str]) -> list[L
         what = found[0]["title"]
         if len(found) > 1:
             shown = ", ".join(f"{f['feature']} {f['size']:.1f}" for f in found[:3])
-            what = f"{len(found)} inputs have shifted, by PSI: {shown}{', ...' if len(found) > 3 else ''}"
+            more = ", ..." if len(found) > 3 else ""
+            what = f"{len(found)} inputs have shifted, by standard deviations: {shown}{more}"
         evidence = f"{kind.replace('_', ' ')} of {subjects.get(release, release)}"
         lines.append(Line(step="watch", what=f"{day}  {what}", evidence=evidence))
     return lines

@@ -16,6 +16,8 @@ FINDING_KINDS = (
     "data_drift",
     "prediction_drift",
     "performance",
+    "concept_drift",
+    "estimate",
     "metric",
     "fairness",
     "labels",

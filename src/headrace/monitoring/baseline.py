@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.drift import Profile
+from headrace.checks.estimation import LossModel
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
@@ -33,6 +34,7 @@ class Baseline:
         trained_until: newest event time among the training rows; None without a time column.
         n_labels: rows with truth that the model has learnt from.
         classes: classification only: the labels in the order of the probabilities.
+        loss_model: what loss to expect of other rows; None where the test rows could not tell.
     """
 
     inputs: Profile
@@ -44,6 +46,7 @@ class Baseline:
     n_labels: int
     residuals: NDArray[np.float64]
     classes: tuple[str | float | bool, ...] | None = None
+    loss_model: LossModel | None = None
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -59,6 +62,7 @@ class Baseline:
                 "trained_until": self.trained_until,
                 "n_labels": self.n_labels,
                 "classes": self.classes,
+                "loss_model": None if self.loss_model is None else self.loss_model.to_dict(),
             }
         )
 
@@ -67,7 +71,7 @@ class Baseline:
         """Read what :meth:`to_bytes` wrote. Raises InvalidInput for anything else."""
         try:
             raw: dict[str, Any] = json.loads(data)
-            until = raw["trained_until"]
+            until, expected = raw["trained_until"], raw.get("loss_model")
             return cls(
                 inputs=Profile.from_dict(raw["inputs"]),
                 outputs=Profile.from_dict(raw["outputs"]),
@@ -78,6 +82,7 @@ class Baseline:
                 trained_until=None if until is None else datetime.fromisoformat(until),
                 n_labels=raw["n_labels"],
                 classes=None if raw["classes"] is None else tuple(raw["classes"]),
+                loss_model=None if expected is None else LossModel.from_dict(expected),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"A baseline cannot be read: {error!r}. Rebuild the release.") from error
@@ -93,6 +98,7 @@ def make_baseline(
     residuals: NDArray[np.float64] | None = None,
     trained_until: datetime | None,
     classes: tuple[str | float | bool, ...] | None = None,
+    loss_model: LossModel | None = None,
 ) -> Baseline:
     """Profile the training rows and the outputs and losses on the test rows.
 
@@ -100,6 +106,7 @@ def make_baseline(
         training: raw inputs of the training rows.
         predictions: the package's ``predict`` on the test rows, shape ``(n_test,)``.
         losses: per-row losses on the test rows, shape ``(n_test,)``, in event order where there is one.
+        loss_model: fitted on the test rows.
         residuals: truth minus prediction on the test rows, shape ``(n_test,)``; none for classification.
     """
     n_rows = len(next(iter(training.values())))
@@ -115,6 +122,7 @@ def make_baseline(
         trained_until=trained_until,
         n_labels=n_rows,
         classes=classes,
+        loss_model=loss_model,
     )
 
 

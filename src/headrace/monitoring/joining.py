@@ -138,13 +138,9 @@ def count_labels(project: str, tables: TableStore, *, since: datetime | None) ->
 
 def _as_labelled(rows: Columns) -> Labelled:
     empty = np.zeros(0)
-    outputs: dict[str, Any] = {"predict": rows.get("out_predict", empty)}
-    probability = _probability(rows)
-    if probability is not None:
-        outputs["probability"] = probability
     return Labelled(
         columns={name[3:]: values for name, values in rows.items() if name.startswith("in_")},
-        outputs=outputs,
+        outputs=answers_of(rows),
         truth=_truth(rows),
         subject=rows.get("subject", empty.astype(object)),
         release_id=rows.get("release_id", empty.astype(object)),
@@ -152,6 +148,13 @@ def _as_labelled(rows: Columns) -> Labelled:
         label_at=rows.get("label_at", empty.astype("datetime64[us]")),
         key=rows.get("key", empty.astype(object)),
     )
+
+
+def answers_of(rows: Columns) -> dict[str, Any]:
+    """``predict`` ``(n_rows,)`` and, where there are any, ``probability`` ``(n_rows, n_classes)``."""
+    probability = _probability(rows)
+    answers = {"predict": rows.get("out_predict", np.zeros(0))}
+    return answers if probability is None else answers | {"probability": probability}
 
 
 def _probability(rows: Columns) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.monitoring.answers import watch_answers
+from headrace.monitoring.estimates import watch_estimates
 from headrace.monitoring.fairness import watch_fairness
 from headrace.monitoring.metrics import watch_metrics
 from headrace.monitoring.performance import watch_performance
@@ -15,6 +16,7 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
     "answers": watch_answers,
     "shifts": watch_shifts,
     "performance": watch_performance,
+    "estimates": watch_estimates,
     "metrics": watch_metrics,
     "fairness": watch_fairness,
 }

@@ -13,7 +13,9 @@ from headrace.core.record import Alert, Finding
 _KINDS = {
     "data_drift": "drift",
     "prediction_drift": "drift",
+    "estimate": "drift",
     "performance": "performance",
+    "concept_drift": "performance",
     "metric": "performance",
     "fairness": "performance",
     "labels": "labels",
@@ -147,8 +149,10 @@ def _policy(project: Project) -> dict[str, Trigger]:
 def _urgency(finding: Finding) -> tuple[int, float]:
     order = (
         "performance",
+        "concept_drift",
         "metric",
         "fairness",
+        "estimate",
         "prediction_drift",
         "data_drift",
         "code",
