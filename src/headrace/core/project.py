@@ -60,6 +60,7 @@ class DataSpec:
             function decorated with ``@headrace.source`` makes the table.
         time: column that says when a row happened; splits and windows follow it.
         key: column that names the entity; labels are joined by it.
+        unit: of the target, such as EUR or minutes; whoever is told of the model is told it.
         columns: the inputs of the model, in the order in which it sees them.
         lags_days, horizon_days: forecasting only: which past values are inputs, and how many days
             ahead a forecast is made.
@@ -73,6 +74,7 @@ class DataSpec:
     lags_days: tuple[int, ...] = ()
     horizon_days: int = 7
     documentation: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from headrace.serving.grpc_server import GrpcServer, start_grpc
 from headrace.serving.invocations import BELOW, PATHS, InvocationsApp
 from headrace.serving.plain_rows import PlainRows
 from headrace.serving.process import settle
+from headrace.serving.tools import ModelTools
 from headrace.serving.trace_context import PARENT, parent_of
 from headrace.web.api import tokens
 from headrace.web.api.application import api_application
@@ -35,6 +36,7 @@ from headrace.web.guards import MAX_BODY_BYTES, BodyLimit, SecureHeaders
 from headrace.web.http_protocol import protocol_of
 from headrace.web.identity import Asgi, Identified, Message, Receive, Scope, Send
 from headrace.web.latency import Timed
+from headrace.web.mcp import McpDoor
 from headrace.web.mlflow import PREFIX, MlflowDoor, refuse_mlflow
 from headrace.web.mlflow_upstream import Upstream
 from headrace.web.pages.application import OPEN_PATHS, page_application, refuse_page
@@ -100,6 +102,9 @@ class Server:
                 refuse=refuse_page(renderer),
             )
         )
+        tools = ModelTools(parts.handler, app.gatekeeper, lambda name: app.access.privacy.rules(name).project)
+        self._tools = McpDoor(tools, parts.routes, app.clock)
+        self._mcp = SecureHeaders(Identified(self._tools, app, parts.sessions, cookie_writes=False))
         self._upstream = mlflow or Upstream(mlflow_server(app))
         door = MlflowDoor(app, self._upstream, partial(registered, app, parts.work))
         refuse = refuse_mlflow(door, refuse_page(renderer))
@@ -164,6 +169,8 @@ class Server:
             return "api", self._api
         if path.startswith(f"{PREFIX}/") or path == PREFIX:
             return "mlflow", self._mlflow
+        if path.startswith("/mcp/"):
+            return "mcp", self._mcp
         return "pages", self._pages
 
     def _project(self, path: str) -> str:
@@ -199,6 +206,7 @@ class Server:
         if self._answering is not None:
             self._stopping.set()
             await self._answering
+        await self._tools.close()
         await self._upstream.close()
         await run_in_threadpool(self._close)
         await send({"type": "lifespan.shutdown.complete"})
