@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from headrace.app import incidents, reading, waivers
+from headrace.app import cases, incidents, reading, waivers
 from headrace.app.accountable import accountable
 from headrace.app.compliance import judge_release, project_compliance, watch_compliance
 from headrace.app.operations import decide, declare, watch_now
@@ -169,6 +169,11 @@ def test_a_live_release_that_no_longer_keeps_the_rules_is_an_incident_until_some
         "failed",
     ]
     assert watch_compliance(shared.app, "drifts") == raised.id, "one incident, however often it is seen"
+    (alert,) = cases.shown(shared.app, vic, "drifts")
+    assert (alert.finding.kind, alert.state, alert.severity) == ("compliance", "open", "critical")
+    assert alert.case is not None
+    assert alert.case.due_at is not None
+    assert {one.channel for one in alert.notices} == {"email"}, "and people are told"
 
     project.write()  # a canary again
     declare(shared.app, project.me, project.folder)

@@ -41,6 +41,7 @@ def wait(app: App, duration_s: float) -> None:
     app.clock.sleep(duration_s)
 
 
+@pytest.mark.requirement("ALR-03")
 def test_people_are_told_with_the_evidence_and_what_they_can_do(app: App, mail: MemoryChannel) -> None:
     alert = alarm(app, kind="performance", title="losses are 1.4 times those of the test rows", feature=None)
     assert deliver(app) == 2
@@ -50,7 +51,7 @@ def test_people_are_told_with_the_evidence_and_what_they_can_do(app: App, mail: 
     assert first.severity == "critical"
     urls = [link.url for link in first.links]
     assert urls[0] == f"http://127.0.0.1:8000/projects/cars#finding-{alert.finding_id}"
-    for act in ("retrain: headrace run", "headrace release rollback cars"):
+    for act in ("retrain: headrace run", "headrace release rollback cars", f"alert ignore {alert.id}"):
         assert act in first.text
     assert deliver(app) == 0, "nobody is told twice"
     told = [e.detail for e in app.store.audit.list() if e.action == "alert.tell"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from headrace.app import cases, periods
+from headrace.app.composition import App
 from headrace.core.identity import ROLES, Principal
 from headrace.web.server import Server
+from tests.web.alarmed import alarm
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import Site
 from tests.web.governed import LONG, Governed, govern
@@ -31,6 +35,18 @@ def governed(site: Site) -> Governed:
     return govern(site.app)
 
 
+def alerts(app: App) -> list[str]:
+    """A shift that somebody looks into, and a bias; a known event beside them."""
+    starts_at = app.clock.now() - timedelta(days=3)
+    periods.add_event(app, app.me(), "flight-delay", "a strike", starts_at=starts_at, ends_at=app.clock.now())
+    made = [
+        alarm(app),
+        alarm(app, kind="fairness", feature="carrier", title="late flights differ by carrier"),
+    ]
+    cases.answer(app, app.me(), made[0], "acknowledge", why="asked the airport")
+    return made
+
+
 def paths(site: Site, governed: Governed) -> list[str]:
     """Every page, with what there is on it."""
     (incident,) = site.app.store.incidents.list()[:1]
@@ -44,6 +60,7 @@ def paths(site: Site, governed: Governed) -> list[str]:
         "/policy/waivers", f"/policy/waivers/{governed.waiting}", f"/policy/waivers/{governed.expired}",
         "/policy/explain", EXPLAINED, "/security", "/security/prove",
         "/projects/flight-delay/answers",
+        "/alerts", "/alerts?project=flight-delay", *(f"/alerts/{one}" for one in alerts(site.app)),
     ]  # fmt: skip
 
 
@@ -92,6 +109,7 @@ def test_pages_with_nothing_on_them_say_what_will_be_there(
         "/policy/rules": "Nothing was ever proposed here",
         "/policy/waivers": "No project deviates from a rule",
         "/incidents": "Nothing to look into",
+        "/alerts": "No alert waits for anybody",
         "/audit": "Audit",
     }.items():
         page = tab.open(path)

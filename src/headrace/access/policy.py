@@ -25,6 +25,7 @@ ACTIONS = (
     "predict",
     "label.write",
     "monitor.run",
+    "alert.answer",
     "data.read",
     "data.erase",
     "trace.read",

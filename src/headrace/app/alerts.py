@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from headrace.app.composition import App
 from headrace.core.alerts import Case
@@ -26,10 +27,10 @@ def raise_on_findings(app: App, name: str) -> list[Alert]:
     store = app.store
     known = {alert.finding_id for alert in store.findings.alerts(name)}
     fresh = [one for one in store.findings.list(name) if one.id not in known and one.kind != _REGISTRATION]
-    moment = watermark(name, store.tables)
-    if not fresh or moment is None:
+    if not fresh:
         return []
     project, workspace, now = store.projects.get(name), store.projects.workspace(name), app.clock.now()
+    moment = watermark(name, store.tables) or now  # the rules can be broken before anything was answered
     first_at = {one.id: first_answer(name, store.tables, one.release_id, one.window) for one in fresh}
     with store.transaction():
         raised: list[Alert] = []
@@ -79,6 +80,7 @@ def _case(app: App, project: Project, finding: Finding, alert: Alert) -> Case:
         kind=finding.kind,
         at=now,
         round="",
+        due_at=now + timedelta(seconds=project.alerts.close_within_s) if violation else None,
     )
     periods = app.store.periods.list(subject=project.name, state="named")
     event = None if violation else explained(periods, finding.window)

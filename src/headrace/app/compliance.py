@@ -14,6 +14,7 @@ from headrace.core.errors import GateFailed, NotFound
 from headrace.core.identity import Incident, PolicyText, Principal, Resource
 from headrace.core.ids import derived_id
 from headrace.core.project import Column, Project
+from headrace.core.record import Finding
 from headrace.core.release import Manifest, Release, Verdict, Waiver
 from headrace.projects.compliance import Compliance, Facts, examine
 from headrace.projects.controls import InForce, house_rules, read_rules
@@ -164,6 +165,7 @@ def watch_compliance(app: App, name: str) -> str | None:
         for incident in unsettled:
             _note_once(app, incident, f"The live release {release.id} keeps the rules again.")
         return unsettled[0].id if unsettled else None
+    app.store.findings.add(_violation(release, verdict))
     if unsettled:
         _note_once(app, unsettled[0], f"Release {release.id}: {verdict.reason}")
         return unsettled[0].id
@@ -175,6 +177,21 @@ def watch_compliance(app: App, name: str) -> str | None:
         raised_by=SYSTEM,
         evidence={"release": release.id, "verdict": verdict.id, "reason": verdict.reason},
     ).id
+
+
+def _violation(release: Release, verdict: Verdict) -> Finding:
+    """By which people are told: one finding per release and what is wrong with it."""
+    return Finding(
+        id=derived_id("finding", release.project, KIND, release.id, verdict.id),
+        project=release.project,
+        kind=KIND,
+        release_id=release.id,
+        title=f"the live release does not keep the rules: {verdict.reason}",
+        window=(verdict.at, verdict.at),
+        evidence=dict(verdict.evidence),
+        size=1.0,
+        at=verdict.at,
+    )
 
 
 def _unsettled(app: App, workspace: str, name: str) -> list[Incident]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from headrace.app.alerts import SYSTEM
+from headrace.app.alerts import SYSTEM, personal
 from headrace.app.composition import App
 from headrace.core.alerts import Notice
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, Unavailable, UserError
 from headrace.core.ids import new_id
-from headrace.monitoring.notices import MOST_TRIES, Raised, pause
+from headrace.monitoring.notices import MOST_TRIES, Raised, notices, pause
 from headrace.monitoring.wording import worded
 
 _log = logging.getLogger(__name__)
@@ -46,6 +46,38 @@ def deliver(app: App) -> int:
             _taken(app, claimed)
             sent += 1
     return sent
+
+
+def escalate(app: App) -> int:
+    """Tell others of alerts that people were told of and nobody has acknowledged in time, each once; returns
+    how many notices were written."""
+    written, now = 0, app.clock.now()
+    for project in app.store.projects.list():
+        after_s = project.alerts.escalate_after_s
+        if after_s is None:
+            continue
+        waited = {
+            case.id
+            for case in app.store.cases.list(subject=project.name, state="open")
+            if not case.quiet and now - case.at >= timedelta(seconds=after_s)
+        }
+        if not waited:
+            continue
+        earlier = app.store.notices.list(subject=project.name)
+        waited -= {alert for one in earlier if one.why == "escalated" for alert in one.alerts}
+        alerts = [one for one in app.store.findings.alerts(project.name) if one.id in waited]
+        told = [(channel, alert) for alert in alerts for channel in project.alerts.escalate_channels]
+        workspace = app.store.projects.workspace(project.name)
+        made = list(notices(project, workspace, told, now, personal=personal(app), escalated=True))
+        if not made:
+            continue
+        with app.store.transaction():
+            detail = {"alerts": [alert.id for alert in alerts], "after_s": after_s}
+            app.store.audit.append(SYSTEM, "alert.escalate", f"project:{project.name}", detail)
+            for notice in made:
+                app.store.notices.add(notice)
+        written += len(made)
+    return written
 
 
 def _begun(notice: Notice, now: datetime) -> Notice:

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.app.alerts import SYSTEM, close_alert, raise_on_findings
 from headrace.app.build import BuildRequest
+from headrace.app.cases import lapse
 from headrace.app.compliance import watch_compliance
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
@@ -164,6 +165,7 @@ class Watching:
         for alert in self._store.findings.alerts(name):
             if alert.state == "open" and about[alert.finding_id] not in answering:
                 close_alert(self._store, alert, SYSTEM, "its release no longer answers")
+        lapse(self._app, name, answering)
 
     def _in_flight(self, name: str) -> bool:
         if any(release.state in _IN_FLIGHT for release in self._store.releases.list(name)):

@@ -13,7 +13,7 @@ from headrace.app.operations import watch_now
 from headrace.app.reading import findings, metrics, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
-from headrace.cli import channel
+from headrace.cli import alert, channel
 from headrace.cli.attach import import_answers
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
@@ -30,6 +30,8 @@ Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 app.command("import-log")(import_answers)
 app.add_typer(channel.app, name="channel")
+app.add_typer(alert.app, name="alert")
+app.add_typer(alert.events, name="event")
 
 
 @app.command("watch")

@@ -261,10 +261,16 @@ class AlertSpec:
     Attributes:
         channels: for alerts that no route fits, unless they only inform.
         routes: the first one that fits decides.
+        escalate_after_s: an alert that nobody has acknowledged for this long is told to others; None: never.
+        escalate_channels: by which; channels that tell persons tell the owner alone.
+        close_within_s: how long a violation of fairness or of the rules may stay open before it is overdue.
     """
 
     channels: tuple[str, ...] = ("email",)
     routes: tuple[AlertRoute, ...] = ()
+    escalate_after_s: int | None = None
+    escalate_channels: tuple[str, ...] = ()
+    close_within_s: int = 2_592_000
 
 
 @dataclass(frozen=True, kw_only=True)

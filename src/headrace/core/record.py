@@ -24,6 +24,7 @@ FINDING_KINDS = (
     "schedule",
     "code",
     "registration",
+    "compliance",
 )
 """Kinds of findings."""
 
@@ -235,7 +236,8 @@ class Finding:
     """Something that production data or a registration shows, with evidence and size.
 
     Attributes:
-        kind: one of :data:`FINDING_KINDS`; ``registration``: a model that was registered elsewhere became
+        kind: one of :data:`FINDING_KINDS`; ``compliance``: the live release does not keep the rules;
+            ``registration``: a model that was registered elsewhere became
             no release.
         evidence: statistics, p-values and the corrected level they were held against.
         size: effect size in the unit that ``evidence`` names.

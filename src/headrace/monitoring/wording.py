@@ -8,7 +8,7 @@ from urllib.parse import quote
 from headrace.core.alerts import Link, Message, Notice, Severity
 from headrace.core.record import Finding
 from headrace.core.text import printable
-from headrace.monitoring.notices import Raised, severity_of
+from headrace.monitoring.notices import VIOLATIONS, Raised, severity_of
 
 _FOLLOWS = {
     "warn": "nothing follows by itself",
@@ -34,7 +34,7 @@ def worded(notice: Notice, raised: Sequence[Raised], url: str) -> Message:
         project=project,
         severity=severity_of(ordered[0].finding.kind),
         title=_title(notice, ordered),
-        text="\n".join([*_found(ordered), "", *_acts(project)]),
+        text="\n".join([*_found(ordered), "", *_acts(project, ordered)]),
         links=(
             Link(title="Evidence", url=_evidence(url, ordered[0].finding)),
             Link(title="Retrain, or roll back", url=f"{url}/projects/{quote(project)}#releases"),
@@ -42,6 +42,22 @@ def worded(notice: Notice, raised: Sequence[Raised], url: str) -> Message:
         to=notice.to,
         details=tuple(_detail(one, url) for one in ordered),
     )
+
+
+def lasting(duration_s: float) -> str:
+    """A duration in its two largest units.
+
+    >>> lasting(59), lasting(3_725), lasting(200_000)
+    ('59 s', '1 h 2 min', '2 d 7 h')
+    """
+    whole = int(duration_s)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return f"{whole // 3_600} h {whole % 3_600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3_600} h"
 
 
 def _title(notice: Notice, ordered: Sequence[Raised]) -> str:
@@ -65,11 +81,19 @@ def _found(ordered: Sequence[Raised]) -> list[str]:
     return lines
 
 
-def _acts(project: str) -> list[str]:
+def _acts(project: str, ordered: Sequence[Raised]) -> list[str]:
+    first = ordered[0]
+    ack = f"headrace monitor alert ack {first.alert.id}"
+    if first.finding.kind in VIOLATIONS:
+        close = f"  remedy it, and say so: {ack}; headrace monitor alert remediate {first.alert.id}"
+    else:
+        close = f"  ignore it as a known event: headrace monitor alert ignore {first.alert.id} --why TEXT"
     return [
         "What you can do:",
         "  retrain: headrace run, in the project's folder",
         f"  roll back: headrace release rollback {project}",
+        close,
+        f"  say that you look into it: {ack}",
     ]
 
 

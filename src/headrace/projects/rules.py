@@ -174,6 +174,7 @@ def _alerts(project: Project) -> Iterator[BrokenRule]:
     spec = project.alerts
     named: list[tuple[Place, tuple[str, ...]]] = [
         (("alerts", "channels"), spec.channels),
+        (("alerts", "escalate_channels"), spec.escalate_channels),
     ]
     for index, route in enumerate(spec.routes):
         named.append((("alerts", "routes", index, "channels"), route.channels))
@@ -187,6 +188,11 @@ def _alerts(project: Project) -> Iterator[BrokenRule]:
             if _CHANNEL.fullmatch(name) is None:
                 text = f"{name!r} is no channel's name: expected lower-case letters, digits and '_'"
                 yield BrokenRule(loc=place, text=text)
+    if (spec.escalate_after_s is None) != (not spec.escalate_channels):
+        yield _at("alerts", text="escalate_after_s and escalate_channels belong together: give both or none")
+    elif spec.escalate_after_s is not None:
+        yield from _limited(_Limit(loc=("escalate_after_s",), open=True), spec, ("alerts",))
+    yield from _limited(_Limit(loc=("close_within_s",), open=True), spec, ("alerts",))
 
 
 def _governance(governance: Governance) -> Iterator[BrokenRule]:

@@ -10,7 +10,7 @@ from functools import partial
 from headrace.app.credentials import revoke_unneeded
 from headrace.app.incidents import notice
 from headrace.app.inventory import tidy
-from headrace.app.outbox import deliver
+from headrace.app.outbox import deliver, escalate
 from headrace.app.retaining import delete_old
 from headrace.store.disk import Held
 from headrace.web.metrics import counted
@@ -21,6 +21,7 @@ REFRESH_S = 0.2
 WATCH_S = 60.0
 NOTICE_S = 1.0
 TELL_S = 2.0
+ESCALATE_S = 30.0
 FLUSH_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
@@ -42,6 +43,7 @@ class Background:
             ("watch", watch_s, self._alone(self.watch)),
             ("notice", NOTICE_S, self.notice),
             ("tell", TELL_S, self._alone(self.tell)),
+            ("escalate", ESCALATE_S, self._alone(self.escalate)),
             ("uses", FLUSH_S, self.flush),
             ("tidy", TIDY_S, self._alone(self.tidy)),
             ("retain", RETAIN_S, self._alone(self.retain)),
@@ -100,6 +102,10 @@ class Background:
     def tell(self) -> None:
         """Tell people of alerts."""
         deliver(self._parts.app)
+
+    def escalate(self) -> None:
+        """Tell others of alerts that nobody has acknowledged in time."""
+        escalate(self._parts.app)
 
     def flush(self) -> None:
         """Write which rights were used, once what waits has been compared with earlier uses."""

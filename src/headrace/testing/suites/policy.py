@@ -13,19 +13,20 @@ MAY: dict[Role, frozenset[str]] = {
     "viewer": EVERYBODY,
     "developer": EVERYBODY
     | {"project.run", "predict", "label.write", "monitor.run", "data.read", "trace.read"}
-    | {"tracking.write", "agent.prompt", "waiver.ask", "policy.propose"},
+    | {"tracking.write", "agent.prompt", "waiver.ask", "policy.propose", "alert.answer"},
     "validator": EVERYBODY
-    | {"release.approve", "release.reject", "data.read", "trace.read", "waiver.decide", "policy.decide"},
+    | {"release.approve", "release.reject", "data.read", "trace.read", "waiver.decide", "policy.decide"}
+    | {"alert.answer"},
     "operator": EVERYBODY
     | {"predict", "label.write", "monitor.run", "release.rollback", "trace.read", "agent.prompt"}
-    | {"incident.work", "grant.break_glass"},
+    | {"incident.work", "grant.break_glass", "alert.answer"},
     "auditor": EVERYBODY
     | {"audit.read", "access.read", "trace.read", "incident.work", "waiver.decide", "policy.decide"},
     "admin": EVERYBODY
     | {"project.run", "release.rollback", "predict", "label.write", "monitor.run", "data.read"}
     | {"data.erase", "tracking.write", "agent.prompt", "waiver.ask", "grant.decide", "policy.propose"}
     | {"policy.decide", "incident.work", "access.read", "access.write", "factor.reset", "workspace.write"}
-    | {"audit.read", "grant.break_glass"},
+    | {"audit.read", "grant.break_glass", "alert.answer"},
 }
 ACTIONS = sorted({*frozenset[str]().union(*MAY.values()), "tool.call", "token.issue"})
 CARS = Resource(kind="project", name="cars")

@@ -15,6 +15,7 @@ from headrace.core.ids import new_id
 from headrace.web.api import (
     access_grants,
     access_policies,
+    alerts,
     answers,
     catalogue,
     governance,
@@ -54,6 +55,7 @@ def api_application(parts: Parts) -> FastAPI:
         projects,
         releases,
         monitors,
+        alerts,
         predict,
         later,
         answers,

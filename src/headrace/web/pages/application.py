@@ -16,6 +16,7 @@ from headrace.core.ids import new_id
 from headrace.web.identity import Refuse, Scope, SessionEnded
 from headrace.web.pages import (
     access,
+    alerts,
     answers,
     approvals,
     audit,
@@ -63,6 +64,10 @@ _ROUTES = [
     Route("/access/{name}", access.show_identity),
     Route("/access/{name}/freeze", access.freeze, methods=["POST"]),
     Route("/access/{name}/unfreeze", access.unfreeze, methods=["POST"]),
+    Route("/alerts", alerts.show_all),
+    Route("/alerts/periods", alerts.name_period, methods=["POST"]),
+    Route("/alerts/{id}", alerts.show),
+    Route("/alerts/{id}", alerts.answer, methods=["POST"]),
     Route("/incidents", incidents.show_all),
     Route("/incidents/{id}", incidents.show),
     Route("/incidents/{id}", incidents.step, methods=["POST"]),

@@ -19,6 +19,7 @@ from headrace.core.errors import NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock
 from headrace.core.text import printable
+from headrace.monitoring.wording import lasting
 from headrace.web.identity import find_principal
 from headrace.web.pages import formats
 from headrace.web.parts import Parts
@@ -27,6 +28,7 @@ _FOLDER = Path(__file__).resolve().parents[1]
 PLOTLY = "plotly.min.js"
 PLACES: tuple[tuple[str, str, str | None, str], ...] = (
     ("/", "Overview", None, ""),
+    ("/alerts", "Alerts", None, ""),
     ("/approvals", "Approvals", None, ""),
     ("/access", "Access", "access.read", "workspace:{workspace}"),
     ("/policy", "Policy", "policy.read", "policy:{workspace}"),
@@ -83,6 +85,7 @@ class Renderer:
             metric=formats.metric,
             subject=formats.subject,
             window=formats.window,
+            lasting=lasting,
             moment=formats.moment_with(clock.now),
             instant=formats.instant_with(clock.now),
             plain=plain,
