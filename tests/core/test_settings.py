@@ -17,6 +17,11 @@ def test_requests_wait_in_the_database_unless_a_broker_is_named() -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["kafka://127.0.0.1:9092", "kafkas://me:secret@kafka.example:9093"])
+def test_a_kafka_may_be_named_too(url: str) -> None:
+    assert read_settings({"HEADRACE_HOME": "/h", "HEADRACE_BROKER_URL": url}).broker_url == url
+
+
 def test_nobody_is_told_of_answers_unless_hosts_are_named() -> None:
     assert read_settings({"HEADRACE_HOME": "/h"}).callback_hosts == frozenset()
     settings = read_settings(

@@ -27,6 +27,7 @@ from headrace.core.ports import Channel, Clock, Queue, Tracker
 from headrace.core.project import ServingSpec
 from headrace.core.settings import Settings
 from headrace.monitoring.baseline import Baseline
+from headrace.plugins.kafka import KafkaQueue
 from headrace.plugins.mlflow import MlflowTracker
 from headrace.plugins.presidio import presidio
 from headrace.plugins.rabbitmq import RabbitQueue
@@ -200,7 +201,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
             KeyRing(settings.home / "keys", "seals"),
             clock,
         ),
-        queue=_queue(settings, store),
+        queue=_queue(settings, store, clock),
         payloads=Payloads(access.data_keys),
         callbacks=Callbacks(ring, clock, hosts=settings.callback_hosts, private=settings.callback_private),
         channels=open_channels(settings, ring, clock),
@@ -208,7 +209,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
     )
 
 
-def _queue(settings: Settings, store: Store) -> Queue:
+def _queue(settings: Settings, store: Store, clock: Clock) -> Queue:
     """The team's broker where there is one; otherwise the built-in queue."""
     if not settings.broker_url:
         return store.queue
@@ -216,4 +217,6 @@ def _queue(settings: Settings, store: Store) -> Queue:
     def workspaces() -> list[str]:
         return sorted({store.projects.workspace(project.name) for project in store.projects.list()})
 
+    if settings.broker_url.startswith("kafka"):
+        return KafkaQueue(settings.broker_url, workspaces, clock)
     return RabbitQueue(settings.broker_url, workspaces)

@@ -153,10 +153,11 @@ def _listed(text: str) -> frozenset[str]:
 
 
 def _broker(text: str) -> str:
-    if text and not text.startswith(("amqp://", "amqps://")):
+    if text and not text.startswith(("amqp://", "amqps://", "kafka://", "kafkas://")):
         raise InvalidInput(
             f"HEADRACE_BROKER_URL is {text.rsplit('@', maxsplit=1)[-1]!r}. Expected "
-            "amqp://USER:PASSWORD@HOST/VHOST or amqps://..., or nothing for the built-in queue."
+            "amqp://USER:PASSWORD@HOST/VHOST or amqps://..., kafka://HOST:PORT or kafkas://..., or "
+            "nothing for the built-in queue."
         )
     return text
 
