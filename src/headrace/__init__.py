@@ -26,14 +26,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headrace.app.local import load
     from headrace.serving.attached import attach
-    from headrace.training.definition import TrainingData, metric, source, trainer
+    from headrace.training.definition import TrainingData, explainer, metric, source, trainer
 
 __version__ = "0.1.0"
-__all__ = ["TrainingData", "__version__", "attach", "load", "metric", "source", "trainer"]
+__all__ = ["TrainingData", "__version__", "attach", "explainer", "load", "metric", "source", "trainer"]
 
 _HOMES = {
     "TrainingData": "headrace.training.definition",
     "attach": "headrace.serving.attached",
+    "explainer": "headrace.training.definition",
     "load": "headrace.app.local",
     "metric": "headrace.training.definition",
     "source": "headrace.training.definition",

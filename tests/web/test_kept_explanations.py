@@ -3,140 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
-from headrace.app.composition import App, open_app
-from headrace.app.kept_explanations import Counted
 from headrace.app.local import load
-from headrace.app.operations import declare
 from headrace.app.retaining import delete_old
-from headrace.app.workflows import launch
 from headrace.cli.main import app as command_line
-from headrace.core.record import Explained, Span
 from headrace.monitoring.ingest import ingest
 from headrace.serving.trace_context import NOTED
-from headrace.store.records import decode_explained, decode_prediction, encode_explained
-from headrace.testing import MemoryTracker, make_settings
-from headrace.web.server import Server, build_server
-from tests.app.small import AUTHOR, CODE, INPUTS, Small, cars
-from tests.web.memory_client import MemoryClient, in_memory
-
-TREES = ("trainer: listed", "trainer: forest")
-OPEN = "privacy: {basis: not_personal}"
-CODE_WITH_TREES = f"""{CODE}
-
-@headrace.trainer
-def forest(data: headrace.TrainingData):
-    from sklearn.ensemble import RandomForestRegressor
-
-    return RandomForestRegressor(5, max_depth=4, random_state=0).fit(data.X, data.y)
-"""
-ROWS = {name: cars(3, seed=5)[name] for name in INPUTS}
-TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-
-
-class Collected:
-    """Takes spans in place of a collector."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-
-    def emit(self, spans: Any) -> None:
-        self.spans += spans
-
-    def explained(self) -> list[Span]:
-        return [span for span in self.spans if span.name == "explain open"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A server whose one live project answers by trees."""
-
-    app: App
-    project: Small
-    server: Server
-    client: MemoryClient
-
-    def ask(self, path: str, *, by: str = AUTHOR, parent: str | None = None, **more: Any) -> httpx.Response:
-        token = self.app.tokens.issue(self.app.identities.resolve(by))
-        headers = {"authorization": f"Bearer {token}"} | ({"traceparent": parent} if parent else {})
-        return self.client.request("POST", path, headers=headers, **more)
-
-    def predict(
-        self, parent: str | None = None, keys: list[str] | None = None, **query: Any
-    ) -> dict[str, Any]:
-        body = {"columns": ROWS, "keys": keys}
-        answer = self.ask("/api/v1/predict/open", parent=parent, params=query, json=body)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def one(self, index: int = 0) -> dict[str, Any]:
-        record = {name: values[index] for name, values in ROWS.items()}
-        answer = self.ask("/api/v1/predict/open", json={"record": record})
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def shown(self, answer: str) -> httpx.Response:
-        token = self.app.tokens.issue(self.app.identities.resolve(AUTHOR))
-        return self.client.request(
-            "GET",
-            f"/api/v1/projects/open/answers/{answer}/explanation",
-            headers={"authorization": f"Bearer {token}"},
-        )
-
-    def kept(self) -> dict[str, Explained]:
-        """What is durable now, by the answer's id; one explanation for each."""
-        events = self.app.store.events
-        found = [
-            decode_explained(record)
-            for segment in events.segments("open/explanations")
-            for record in events.read("open/explanations", segment.name, 0, 1 << 20)[0]
-        ]
-        assert len({one.id for one in found}) == len(found)
-        return {one.id: one for one in found}
-
-    def count(self, outcome: str) -> int:
-        return self.server.parts.explanations.counts().get(Counted("open", outcome), 0)
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        until_s = self.app.clock.monotonic_s() + 30
-        while not holds():
-            assert self.app.clock.monotonic_s() < until_s, self.server.parts.explanations.counts()
-            self.app.clock.sleep(0.01)
-
-    def declared(self, *changes: tuple[str, str]) -> None:
-        made = self.project.write(TREES, *changes, code=CODE_WITH_TREES)
-        declare(made.app, made.me, made.folder)
-
-
-@contextmanager
-def serving(home: Path, privacy: str = OPEN) -> Iterator[tuple[Asked, Collected]]:
-    settings = replace(make_settings(home), otlp_url="http://127.0.0.1:9")
-    with open_app(settings) as opened:
-        app = replace(opened, tracker=MemoryTracker())
-        with launch(app, role="server") as work:
-            project = Small(app=app, work=work, folder=home / "open", name="open")
-            project.write(TREES, (OPEN, privacy), code=CODE_WITH_TREES)
-            assert project.released().state == "live"
-            server = build_server(app, work)
-            collected = Collected()
-            server.parts.explanations._spans = collected
-            tracing = server.parts.tracing
-            assert tracing is not None
-            tracing._spans = collected
-            with in_memory(server) as client:
-                yield Asked(app=app, project=project, server=server, client=client), collected
+from headrace.store.records import encode_explained
+from tests.app.small import AUTHOR, INPUTS
+from tests.web.explained import CALLER, ROWS, TRACE, Asked, Collected, serving
 
 
 @pytest.fixture(scope="module")
@@ -334,36 +215,25 @@ def test_how_much_inputs_have_moved_is_listed_by_release(
 
 
 @pytest.mark.requirement("TRC-10")
-def test_what_the_record_does_not_have_is_neither_kept_nor_sent(tmp_path: Path) -> None:
-    hidden = "privacy: {basis: contract, purpose: to sell, fields: {mileage: drop}}"
-    with serving(tmp_path, hidden) as (asked, collected):
-        answer = asked.predict(explain="true")
-        assert answer["explanation"]["rows"][0]["contributions"].keys() == set(INPUTS)
-        assert (asked.kept(), asked.count("withheld")) == ({}, 1)
-        (span,) = collected.explained()
-        assert span.events == (), "the data is about people: nobody could erase it over there"
-        assert not any("contribution" in name for name in span.attributes)
-        change = ("gates:\n", "serving: {explain_share: 1}\ngates:\n")
-        asked.declared((OPEN, hidden), change)
-        asked.one()
-        asked.predict()
-        assert (asked.kept(), asked.count("withheld")) == ({}, 3)
-
-
-@pytest.mark.requirement("TRC-10")
-def test_of_people_contributions_are_kept_where_the_record_is_and_sent_nowhere(tmp_path: Path) -> None:
-    with serving(tmp_path, "privacy: {basis: contract, purpose: to sell}") as (asked, collected):
-        answer = asked.predict(explain="true")
-        assert list(asked.kept()) == [answer["id"]]
-        (span,) = collected.explained()
-        assert span.events == ()
-        events, tables = asked.app.store.events, asked.app.store.tables
-        ingest("open", events, tables, numeric=frozenset())
-        found = tables.query("select count(*) as n from t", {"t": ("open/explanations", None)})
-        assert int(found["n"][0]) == 3 * len(INPUTS)
-        (logged,) = [
-            decode_prediction(record)
-            for segment in events.segments("open/predictions")
-            for record in events.read("open/predictions", segment.name, 0, 1 << 20)[0]
+def test_lime_or_a_function_of_the_project_explains_where_the_charter_says_so(
+    asked: Asked, collected: Collected
+) -> None:
+    asked.declared(("gates:\n", "serving: {explainer: lime}\ngates:\n"))
+    lime = asked.predict(explain="true")
+    asked.declared(("gates:\n", "serving: {explainer: doubled}\ngates:\n"))
+    own = asked.predict(explain="true")
+    assert [one["explanation"]["method"] for one in (lime, own)] == ["lime", "own"]
+    for row, predicted in zip(own["explanation"]["rows"], own["predictions"], strict=True):
+        assert row["value"] == pytest.approx(predicted["predict"])
+        assert row["contributions"]["listed"] == pytest.approx(2 * predicted["predict"])
+    for row in lime["explanation"]["rows"]:
+        assert row["base"] + sum(row["contributions"].values()) == pytest.approx(row["value"])
+        assert row["fidelity"] > 0
+    spans = {span.attributes["headrace.prediction"]: span for span in collected.explained()}
+    for answer in (lime, own):
+        assert asked.kept()[answer["id"]].explanation.method == answer["explanation"]["method"]
+        assert asked.shown(answer["id"]).json() == answer["explanation"]
+        events = spans[answer["id"]].events
+        assert [event.attributes["headrace.explanation.contribution.listed"] for event in events] == [
+            row["contributions"]["listed"] for row in answer["explanation"]["rows"]
         ]
-        assert logged.id == answer["id"]

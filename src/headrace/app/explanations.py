@@ -21,10 +21,13 @@ from headrace.app.deliver import numeric_inputs
 from headrace.app.recorded import recorded_inputs
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
+from headrace.core.ids import new_id
 from headrace.core.record import Condition, Contributions, Explanation
 from headrace.data.frames import nulls, take
 from headrace.monitoring.ingest import explanations_table, ingest, predictions_table
 from headrace.training.explaining import BACKGROUND_ROWS, Explainer
+from headrace.training.lime import LimeExplainer
+from headrace.training.own_explainers import OwnExplainer
 from headrace.training.pipeline import recipe_of
 from headrace.training.training_set import load_rows, load_training_set
 
@@ -103,7 +106,8 @@ class Explainers:
         release = self._app.store.releases.get(release_id)
         held = [self._app.store.snapshots.get(one["id"]) for one in release.manifest.snapshots]
         with self._lock:  # two that ask at once do not read the training set twice
-            explainer = self._of(release_id, tuple(one.table_version for one in held))
+            name = self._app.access.charters.in_force(release.project).serving.explainer
+            explainer = self._of(release_id, name, tuple(one.table_version for one in held))
         return explainer.explain(columns)
 
     def require_few(self, n_rows: int) -> None:
@@ -128,7 +132,9 @@ class Explainers:
         """Finish the one under way; those that wait are given up."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _make(self, release_id: str, _versions: tuple[int, ...]) -> Explainer:
+    def _make(
+        self, release_id: str, name: str, _versions: tuple[int, ...]
+    ) -> Explainer | LimeExplainer | OwnExplainer:
         store = self._app.store
         release = store.releases.get(release_id)
         run = store.runs.get(release.manifest.run_id)
@@ -149,7 +155,21 @@ class Explainers:
         some = np.random.default_rng(run.seed).permutation(usable)[:BACKGROUND_ROWS]
         background = {name: rows.columns[name] for name in scorer.encoding.columns}
         path = store.artifacts.path(release.manifest.subject.package.digest)
-        return Explainer(path, scorer, take(background, some))
+        drawn = take(background, some)
+        if name == "shapley":
+            return Explainer(path, scorer, drawn)
+        if name == "lime":
+            return LimeExplainer(scorer, drawn)
+        scratch = self._app.settings.home / "scratch" / f"explained-{new_id(self._app.clock.now())}"
+        return OwnExplainer(
+            store.artifacts,
+            release.manifest.code,
+            name,
+            package=path,
+            scorer=scorer,
+            background=drawn,
+            scratch=scratch,
+        )
 
 
 def require_few(n_rows: int) -> None:
@@ -276,6 +296,7 @@ def _contributions(cells: Sequence[Mapping[str, Any]]) -> Contributions:
         contributions={cell["input"]: float(cell["contribution"]) for cell in cells},
         standard_errors=None if np.isnan(list(errors.values())).any() else errors,
         confidence=_or_none(first["confidence"]),
+        fidelity=_or_none(first["fidelity"]),
         path=[_condition(cell) for cell in cells if cell["asked"]] if first["has_path"] else None,
     )
 

@@ -244,6 +244,8 @@ def _of_row(subject: str, row: Contributions) -> dict[str, Any]:
         attributes[f"{_NAMES}.of"] = row.of
     if row.confidence is not None:
         attributes[f"{_NAMES}.confidence"] = row.confidence
+    if row.fidelity is not None:
+        attributes[f"{_NAMES}.fidelity"] = row.fidelity
     if row.path is not None:
         attributes[f"{_NAMES}.path"] = [condition.text for condition in row.path]
     return attributes

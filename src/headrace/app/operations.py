@@ -35,6 +35,7 @@ from headrace.store.documents import to_plain
 from headrace.store.records import encode_outcome
 from headrace.training.definition import check_code
 from headrace.training.measuring import check_metrics
+from headrace.training.own_explainers import check_explainer
 
 _PATIENCE_S = 30.0
 DECIDING = ("waiting", "approved", "rolling_out")
@@ -128,6 +129,7 @@ def _begin(
 ) -> Started:
     check_code(folder)
     check_metrics(project, folder)
+    check_explainer(project, folder)
     load_contracts(folder)
     build_id = f"build:{project.name}:{new_id(app.clock.now())}"
     request = BuildRequest(

@@ -56,5 +56,7 @@ def _print_row(found: Explanation, row: Contributions) -> None:
     )
     if row.confidence is not None:
         say(f"Confidence: {row.confidence:.1%}")
+    if row.fidelity is not None:
+        say(f"The local model explains {row.fidelity:.0%} of how answers vary around this row.")
     if row.path is not None:
         say("Same answer for every row with " + "; ".join(condition.text for condition in row.path) + ".")

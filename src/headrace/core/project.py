@@ -32,6 +32,8 @@ LOSSES: dict[Task, tuple[str, ...]] = {
     "forecasting": _OF_NUMBERS,
 }
 """The losses that a model gate may judge by, each with one value per row."""
+EXPLAINERS = ("shapley", "lime")
+"""Ways to explain an answer that need no function of the project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,6 +390,7 @@ class ServingSpec:
         level: what callers may rely on; nothing is promised without it.
         explain_share: share of the answers, from 0 to 1, that are explained after they were given; what was
             found is kept beside the record.
+        explainer: ``shapley``, ``lime``, or the name of a function marked ``@headrace.explainer``.
     """
 
     durability: Literal["stored", "best_effort"] = "stored"
@@ -397,6 +400,7 @@ class ServingSpec:
     timeout_s: float = 10.0
     level: ServiceLevel | None = None
     explain_share: float = 0.0
+    explainer: str = "shapley"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,7 @@ class Failure:
     request_id: str | None = None
 
 
-Method = Literal["trees", "linear", "all_subsets", "sampled"]
+Method = Literal["trees", "linear", "all_subsets", "sampled", "lime", "own"]
 Scale = Literal["output", "probability", "log_odds", "log"]
 
 
@@ -135,7 +135,7 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Contributions:
-    """What moved one row: ``base + sum(contributions) == value``.
+    """What moved one row: ``base + sum(contributions) == value``, except by a function of the project.
 
     Attributes:
         of: the class whose probability or score is explained: of two classes the last one, of more the
@@ -145,6 +145,7 @@ class Contributions:
         contributions: by raw column; positive ones raised the value.
         standard_errors: of the contributions; None where they are exact.
         confidence: the probability of the predicted class; None where there are none.
+        fidelity: for LIME: share of the variance around the row that its local model explains, at most 1.
         path: for trees: every row that meets all conditions takes the same way through each of them, and so
             has the same answer; None for other models.
     """
@@ -156,6 +157,7 @@ class Contributions:
     standard_errors: dict[str, float] | None = None
     confidence: float | None = None
     path: list[Condition] | None = None
+    fidelity: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +166,8 @@ class Explanation:
 
     Attributes:
         method: ``trees`` and ``linear`` are exact before the link; ``all_subsets`` is exact on the output;
-            ``sampled`` is unbiased, with standard errors.
+            ``sampled`` is unbiased, with standard errors; ``lime`` is a local model; ``own`` is what a
+            function of the project says.
         scale: of base, value and contributions: ``output`` (the prediction's own unit), ``probability``,
             ``log_odds`` (of several classes: the score before softmax), or ``log`` of the prediction.
         background_rows: how many rows of the training set the base is the mean of.

@@ -162,6 +162,7 @@ def explanation_rows(explained: Sequence[Explained]) -> Columns:
                     "base": row.base,
                     "value": row.value,
                     "confidence": row.confidence,
+                    "fidelity": row.fidelity,
                     "has_path": row.path is not None,
                     "place": place,
                     "contribution": value,

@@ -13,10 +13,11 @@ import threading
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -120,14 +121,40 @@ def metric(name: str) -> Callable[[F], F]:
         def money_lost(truth, predictions, columns):
             return numpy.maximum(truth - predictions, 0) * columns["quantity"]
     """
+    return _mark_as("metric", name, example="money_lost")
+
+
+def explainer(name: str) -> Callable[[F], F]:
+    """Mark a function that says what each input contributed to an answer, by ``(predict, row, background)``.
+
+    ``predict`` takes columns (input name to array) and gives one number for each row: the prediction or, for
+    classification, the probability of the class that is explained. ``row`` is such columns of one row,
+    ``background`` of training rows. It returns a number for each input; one that it leaves out is at 0.
+
+    Raises:
+        InvalidInput: ``name`` is no identifier.
+
+    Example::
+
+        @headrace.explainer("without")
+        def without(predict, row, background):
+            said = predict(row)[0]
+            n_rows = len(next(iter(background.values())))
+            rows = {name: numpy.repeat(value, n_rows) for name, value in row.items()}
+            return {name: said - predict({**rows, name: background[name]}).mean() for name in row}
+    """
+    return _mark_as("explainer", name, example="without")
+
+
+def _mark_as(role: str, name: str, *, example: str) -> Callable[[F], F]:
     if not str(name).isidentifier():
         raise InvalidInput(
-            f"@headrace.metric was given {name!r}. Expected a name in quotes, such as "
-            '@headrace.metric("money_lost").'
+            f"@headrace.{role} was given {name!r}. Expected a name in quotes, such as "
+            f'@headrace.{role}("{example}").'
         )
 
     def mark(function: F) -> F:
-        marked = _mark(function, "metric")
+        marked = _mark(function, role)
         setattr(marked, _NAME, name)
         return marked
 
@@ -151,6 +178,7 @@ class Definition:
     source: Callable[..., Any] | None = None
     trainers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     metrics: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    explainers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     def train(self, name: str, data: TrainingData, params: Mapping[str, Any]) -> Any:
         """Call a trainer; returns what it returned.
@@ -202,6 +230,39 @@ class Definition:
                 f"{type(found).__name__}. Expected a number, or {n_rows} numbers, one per row."
             )
         return float(values) if values.shape == () else values
+
+    def explain(
+        self,
+        name: str,
+        predict: Callable[[Mapping[str, Any]], NDArray[np.float64]],
+        row: Columns,
+        background: Columns,
+    ) -> dict[str, float]:
+        """Call an explainer; returns what each input contributed, in the order of ``row``.
+
+        Raises:
+            NotFound: there is no explainer of this name.
+            UserCodeError: it raised, or returned something else; the message names the user's file and line.
+        """
+        function = self.explainers.get(name)
+        if function is None:
+            known = ", ".join(sorted(self.explainers)) or "none"
+            raise NotFound(
+                f"{FILE_NAME} has no explainer {name!r}; it has: {known}. "
+                f'Mark a function with @headrace.explainer("{name}"), or correct serving.explainer.'
+            )
+        with _user_code(self.folder, name):
+            said = function(predict, row, background)
+        try:
+            found = {str(key): float(value) for key, value in dict(said).items()}
+        except (TypeError, ValueError):
+            found = {"": nan}
+        if found.keys() - row.keys() or not all(map(isfinite, found.values())):
+            raise UserCodeError(
+                f"Explainer {name!r} ({FILE_NAME}:{function.__code__.co_firstlineno}) returned a "
+                f"{type(said).__name__}. Expected a finite number for each of {', '.join(list(row)[:20])}."
+            )
+        return {key: found.get(key, 0.0) for key in row}
 
     def make_table(self, params: Mapping[str, Any] | None = None) -> Any:
         """Call the source; returns what it returned.
@@ -255,18 +316,30 @@ def load_definition(folder: Path) -> Definition:
     }
     sources = [value for value in marked.values() if getattr(value, _MARK) == "source"]
     trainers = {value.__name__: value for value in marked.values() if getattr(value, _MARK) == "trainer"}
-    metrics = [value for value in marked.values() if getattr(value, _MARK) == "metric"]
-    named = {getattr(value, _NAME): value for value in metrics}
+    named = {role: _named(marked.values(), role) for role in ("metric", "explainer")}
     if len(sources) > 1:
         names = " and ".join(value.__name__ for value in sources)
         raise InvalidInput(f"{FILE_NAME} marks {names} as source. Expected one; remove a @headrace.source.")
-    if len(named) < len(metrics):
-        raise InvalidInput(f"{FILE_NAME} marks two metrics with one name. Give each its own.")
     if not marked:
         raise InvalidInput(
             f"{FILE_NAME} marks no function. Expected at least one decorated with @headrace.trainer."
         )
-    return Definition(folder=folder, source=sources[0] if sources else None, trainers=trainers, metrics=named)
+    return Definition(
+        folder=folder,
+        source=sources[0] if sources else None,
+        trainers=trainers,
+        metrics=named["metric"],
+        explainers=named["explainer"],
+    )
+
+
+def _named(marked: Iterable[Any], role: str) -> dict[str, Callable[..., Any]]:
+    """Those of a role that are marked with a name."""
+    functions = [value for value in marked if getattr(value, _MARK) == role]
+    found = {getattr(value, _NAME): value for value in functions}
+    if len(found) < len(functions):
+        raise InvalidInput(f"{FILE_NAME} marks two {role}s with one name. Give each its own.")
+    return found
 
 
 def check_code(folder: Path) -> None:
@@ -286,8 +359,8 @@ def check_code(folder: Path) -> None:
         raise UserCodeError(describe(error, folder, "<module>")) from error
 
 
-def marked_metrics(folder: Path) -> frozenset[str]:
-    """Names that ``folder/project.py`` gives to metrics, read without running it.
+def marked_names(folder: Path, role: str) -> frozenset[str]:
+    """Names that ``folder/project.py`` gives to metrics or explainers, read without running it.
 
     Raises:
         NotFound: there is no such file.
@@ -300,7 +373,7 @@ def marked_metrics(folder: Path) -> frozenset[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
         for decorator in node.decorator_list
-        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).rpartition(".")[2] == "metric"
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).rpartition(".")[2] == role
     ]
     names = [call.args[0].value for call in calls if call.args and isinstance(call.args[0], ast.Constant)]
     return frozenset(name for name in names if isinstance(name, str))

@@ -6,7 +6,7 @@ What is explained is the package, which is what answers; see :mod:`headrace.trai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp, nan
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from headrace.core.errors import InternalError, InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.record import Contributions, Explanation, Method, Scale
-from headrace.data.encoding import EncodedColumn
 from headrace.data.frames import as_column, n_rows
 from headrace.training.archives import unpack_files
 from headrace.training.graphs import Linear, read_graph
+from headrace.training.mixing import Mixed, as_given, explained_class
 from headrace.training.package import PackageScorer
 from headrace.training.shapley import Shares, TreeShares, all_subsets, linear_shares, sampled
 from headrace.training.tree_paths import TreePaths
@@ -32,7 +32,6 @@ _MOST_CELLS = 400_000_000
 _INLINE_ROWS, _APART_ROWS = 60_000, 15_000
 """How many mixed rows one explanation may ask: of a model in this process, and in another one."""
 _PASSES = 8
-_AT_ONCE = 20_000
 _CLOSE = 1e-6
 
 
@@ -102,15 +101,14 @@ class Explainer:
             InternalError: the contributions do not add up to what the model answers.
         """
         rows = {
-            column.name: _as_given(columns.get(column.name), column)
-            for column in self._scorer.encoding.inputs
+            column.name: as_given(columns.get(column.name), column) for column in self._scorer.encoding.inputs
         }
         answers = self._scorer.score(rows)
         classes = self._scorer.classes
         found = []
         for index in range(n_rows(rows)):
             row = {name: values[index : index + 1] for name, values in rows.items()}
-            place = None if classes is None else _explained(answers["probability"][index])
+            place = None if classes is None else explained_class(answers["probability"][index])
             shares = self._shares(row, place)
             output = 0 if place is None or shares.shares.shape[1] == 1 else place
             value = float(shares.base[output] + shares.shares[:, output].sum())
@@ -142,7 +140,7 @@ class Explainer:
             if isinstance(self._graph, Linear):
                 return linear_shares(self._graph, self._column_of, numbers, self._numbers)
             return self._graph.of_row(numbers, self._numbers)
-        worth = _Mixed(self._scorer, row, self._background, place)
+        worth = Mixed(self._scorer, row, self._background, place)
         n_columns, n_background = len(self._names), self.background_rows
         if self.method == "all_subsets":
             return all_subsets(worth, n_columns, n_background)
@@ -171,53 +169,3 @@ class Explainer:
         padded = np.zeros(len(self._names))
         padded[: len(values)] = values
         return dict(zip(self._names, padded.tolist(), strict=True))
-
-
-class _Mixed:
-    """Asks a model for rows that are partly the explained one and partly one of the background."""
-
-    def __init__(self, scorer: PackageScorer, row: Columns, background: Columns, place: int | None) -> None:
-        self._scorer = scorer
-        self._place = place
-        self._stacked = {name: _stacked(row[name], values) for name, values in background.items()}
-
-    def __call__(self, masks: NDArray[np.bool_], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        parts = []
-        for start in range(0, len(rows), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            mixed = {
-                name: values[np.where(masks[part, index], 0, rows[part] + 1)]
-                for index, (name, values) in enumerate(self._stacked.items())
-            }
-            answers = self._scorer.score(mixed)
-            place = self._place
-            parts.append(answers["predict"] if place is None else answers["probability"][:, place])
-        return np.concatenate(parts).astype(np.float64)
-
-
-def _stacked(first: NDArray[Any], rest: NDArray[Any]) -> NDArray[Any]:
-    if first.dtype != rest.dtype:
-        first, rest = first.astype(object), rest.astype(object)
-    return np.concatenate([first, rest])
-
-
-def _explained(probability: NDArray[np.float64]) -> int:
-    """Which class is explained: of two the last one, whose probability answers give; else the likeliest."""
-    return 1 if len(probability) == 2 else int(probability.argmax())
-
-
-def _as_given(values: Any, column: EncodedColumn) -> NDArray[Any]:
-    """Plain values in the form in which the door hands them to the model."""
-    if values is None:
-        raise InvalidInput(f"Column {column.name!r} is missing, so that the answer cannot be explained.")
-    listed = as_column(values, column.name).tolist() if isinstance(values, np.ndarray) else list(values)
-    if column.kind == "number":
-        try:
-            return np.array([nan if value is None else value for value in listed], dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InvalidInput(f"Column {column.name!r} holds something else than numbers.") from None
-    if column.kind == "boolean" and all(value in (True, False) for value in listed):
-        return np.array(listed, dtype=bool)
-    found = np.empty(len(listed), dtype=object)
-    found[:] = listed
-    return found

@@ -16,6 +16,7 @@ PROBES = "probes.npz"
 PROBE_TABLE = "probes.parquet"
 TABLE = "table.parquet"
 MEASURED = "measured.npz"
+EXPLAINED = "explained.json"
 
 
 class Job(msgspec.Struct, kw_only=True, frozen=True):
@@ -33,10 +34,12 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         tolerance: how far the package may answer from the original.
         metrics: names of the user's own.
         tables: Parquet files, each with ``truth``, ``predict``, ``probability_0`` and so on, and ``in_*``.
+        explainer, package: name of the user's own, and the file of the model that is explained; then
+            ``tables`` are the background and the rows.
         model: folder of an MLflow model to take instead of training one.
     """
 
-    kind: Literal["train", "table", "measure"]
+    kind: Literal["train", "table", "measure", "explain"]
     folder: str
     output: str
     life: int
@@ -50,6 +53,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     model: str = ""
     seed: int = 0
     metrics: list[str] = []
+    explainer: str = ""
+    package: str = ""
     tables: list[str] = []
     encoding: dict[str, Any] = {}
     info: PackageInfo | None = None

@@ -22,7 +22,7 @@ from headrace.data.frames import take
 from headrace.data.sources import write_parquet
 from headrace.store import Store
 from headrace.training.archives import unpack_arrays
-from headrace.training.definition import marked_metrics
+from headrace.training.definition import marked_names
 from headrace.training.job import MEASURED
 from headrace.training.launch import run_worker
 from headrace.training.lock import unpack_code
@@ -38,7 +38,7 @@ def check_metrics(project: Project, folder: Path) -> None:
     Raises:
         NotFound: one is neither; the message lists those that there are.
     """
-    own = marked_metrics(folder) if project.metrics else frozenset()
+    own = marked_names(folder, "metric") if project.metrics else frozenset()
     known = known_metrics(project.task)
     for spec in project.metrics:
         if spec.name not in known | own:

@@ -31,8 +31,10 @@ from headrace.data.history import History
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
 from headrace.training.definition import TrainingData, load_definition
-from headrace.training.job import MEASURED, PACKAGE, PROBE_TABLE, PROBES, RESULT, TABLE, TEST, Job
+from headrace.training.job import EXPLAINED, MEASURED, PACKAGE, PROBE_TABLE, PROBES, RESULT, TABLE, TEST, Job
 from headrace.training.original import Original
+from headrace.training.own_explainers import explain_by
+from headrace.training.package import load_scorer
 from headrace.training.packaging import Material, asked_raw, asker, make_package
 from headrace.training.registered import WHERE, load_registered
 from headrace.training.source import write_table
@@ -182,6 +184,19 @@ def _measure(job: Job, output: Path) -> dict[str, Any]:
     return {"timings_s": {"measure": _clock.monotonic_s() - started_s}}
 
 
+def _explain(job: Job, output: Path) -> dict[str, Any]:
+    started_s = _clock.monotonic_s()
+    definition = load_definition(Path(job.folder))
+    background, rows = (read_file(Path(table)) for table in job.tables)
+    scorer = load_scorer(Path(job.package))
+    try:
+        found = explain_by(definition, job.explainer, scorer, rows, background)
+    finally:
+        scorer.close()
+    (output / EXPLAINED).write_bytes(msgspec.json.encode(found))
+    return {"timings_s": {"explain": _clock.monotonic_s() - started_s}}
+
+
 def _rows_of(table: Columns) -> dict[str, Any]:
     """What a metric gets, from a table that :mod:`headrace.training.measuring` wrote."""
     rows: dict[str, Any] = {
@@ -199,6 +214,7 @@ _JOBS: dict[str, Callable[[Job, Path], dict[str, Any]]] = {
     "train": _train,
     "table": _make_table,
     "measure": _measure,
+    "explain": _explain,
 }
 
 
