@@ -26,6 +26,7 @@ from headrace.data.sources import write_parquet
 from headrace.serving.batch import Answered, score_each
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.table_values import fitting_values
+from headrace.store.compressing import compress
 from headrace.store.disk import sync_file
 from headrace.store.records import encode_prediction
 
@@ -144,8 +145,12 @@ class PartScorer:
             n_rows=n_rows,
             n_refused=len(answered.refused),
             reasons=list(answered.refused.values())[:3],
-            records={one.id: encode_prediction(self._rules.prediction(one)) for one in predictions},
+            records={one.id: self._record(one) for one in predictions},
         )
+
+    def _record(self, prediction: Prediction) -> bytes:
+        above_bytes = self._rules.project.serving.compress_above_bytes
+        return compress(encode_prediction(self._rules.prediction(prediction)), above_bytes=above_bytes)
 
     def close(self) -> None:
         """Release the copy."""

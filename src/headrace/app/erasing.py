@@ -31,6 +31,7 @@ from headrace.monitoring.ingest import (
     shadows_table,
 )
 from headrace.store.columns import quoted
+from headrace.store.compressing import SMALLEST_LEVEL, compress
 from headrace.store.records import decode_explained, decode_outcome, decode_prediction, encode_prediction
 from headrace.training.pipeline import PROBE_ROWS
 
@@ -276,7 +277,7 @@ class Subject:
             return record
         if len(mine) == prediction.n_rows:
             return None
-        return encode_prediction(_blanked(prediction, mine))
+        return _no_longer_than(record, encode_prediction(_blanked(prediction, mine)))
 
 
 def hash_of(app: App, project: str, key: str) -> str:
@@ -297,6 +298,14 @@ def _blanked(prediction: Prediction, rows: set[int]) -> Prediction:
         keys=prediction.keys and ["" if i in rows else key for i, key in enumerate(prediction.keys)],
         request_id=None,
     )
+
+
+def _no_longer_than(record: bytes, blanked: bytes) -> bytes | None:
+    """``blanked`` in at most as many bytes. Where compression leaves no room, the record goes as a whole: the
+    tables have the other rows of the answer."""
+    if len(blanked) > len(record):
+        blanked = compress(blanked, above_bytes=0, level=SMALLEST_LEVEL)
+    return blanked if len(blanked) <= len(record) else None
 
 
 def _without_outcome(gone: frozenset[str], record: bytes) -> bytes | None:

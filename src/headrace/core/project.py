@@ -388,6 +388,7 @@ class ServingSpec:
         queue: how many more may wait for it; others are refused at once.
         timeout_s: how long an answer may take, and how long a request may wait for its turn.
         level: what callers may rely on; nothing is promised without it.
+        compress_above_bytes: records of answers that are longer are written in compressed form.
         explain_share: share of the answers, from 0 to 1, that are explained after they were given; what was
             found is kept beside the record.
         explainer: ``shapley``, ``lime``, or the name of a function marked ``@headrace.explainer``.
@@ -399,6 +400,7 @@ class ServingSpec:
     queue: int = 64
     timeout_s: float = 10.0
     level: ServiceLevel | None = None
+    compress_above_bytes: int = 65_536
     explain_share: float = 0.0
     explainer: str = "shapley"
 

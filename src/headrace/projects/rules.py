@@ -93,6 +93,7 @@ _SERVING_LIMITS = (
     _Limit(loc=("queue",), high=10_000),
     _Limit(loc=("timeout_s",), high=600, open=True),
     _Limit(loc=("explain_share",), high=1),
+    _Limit(loc=("compress_above_bytes",), low=1_024),
 )
 _LEVEL_LIMITS = (
     _Limit(loc=("p99_ms",), open=True),

@@ -38,6 +38,7 @@ from headrace.serving.shadows import Shadows
 from headrace.serving.statistics import Tally
 from headrace.serving.trace_context import trace_id
 from headrace.serving.turns import Turns
+from headrace.store.compressing import compress
 from headrace.store.records import encode_failure, encode_prediction
 
 _log = logging.getLogger(__name__)
@@ -368,7 +369,7 @@ class Handler:
         return await asyncio.to_thread(self._models.get, release_id)
 
     async def _record(self, rules: FieldRules, prediction: Prediction) -> Prediction:
-        payload = encode_prediction(rules.prediction(prediction))
+        payload = await self._encoded(rules, prediction)
         try:
             if self._recording(prediction.project) == BEST_EFFORT:
                 self._recorder.note(prediction.project, [payload])
@@ -380,6 +381,13 @@ class Handler:
             self._recorder.forgo(prediction.project)
             return Unrecorded(**{one.name: getattr(prediction, one.name) for one in fields(prediction)})
         return prediction
+
+    async def _encoded(self, rules: FieldRules, prediction: Prediction) -> bytes:
+        payload = encode_prediction(rules.prediction(prediction))
+        above_bytes = rules.project.serving.compress_above_bytes
+        if len(payload) <= above_bytes:
+            return payload
+        return await asyncio.to_thread(compress, payload, above_bytes=above_bytes)
 
     async def _by_name(self, matrix: Matrix, asked: _Asked, version: str | None) -> Values:
         """By the names of the model that metadata describes: the version asked for, else the live one."""

@@ -27,6 +27,7 @@ from headrace.serving import mlflow_forms, oip, record_form
 from headrace.serving.callbacks import Callbacks
 from headrace.serving.claims import CLAIM_S, Claims
 from headrace.serving.handler import Handler
+from headrace.store.compressing import decompress
 from headrace.store.payloads import Payloads
 from headrace.store.records import decode_prediction
 
@@ -295,7 +296,10 @@ class Later:
                 if not records:
                     break
                 for record in records:
-                    if wanted in record and (found := decode_prediction(record)).request_id == job.id:
+                    if wanted not in decompress(record).record:
+                        continue
+                    found = decode_prediction(record)
+                    if found.request_id == job.id:
                         return found
         return None
 

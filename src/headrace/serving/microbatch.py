@@ -29,6 +29,7 @@ from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.one_row import OneRow
 from headrace.serving.recorder import BEST_EFFORT, STORED, Recorder
 from headrace.serving.routes import Choice, RouteTable
+from headrace.store.compressing import compress
 from headrace.store.records import Common, decode_prediction, encode_common, encode_prediction, encode_row
 
 _log = logging.getLogger(__name__)
@@ -210,6 +211,9 @@ class MicroBatches:
         drawn = [decode_prediction(payload) for payload in payloads if self._is_drawn(rules)]
         if not rules.keeps_all:
             payloads = [_permitted(rules, payload) for payload in payloads]
+        above_bytes = rules.project.serving.compress_above_bytes
+        if max(map(len, payloads)) > above_bytes:
+            payloads = [compress(payload, above_bytes=above_bytes) for payload in payloads]
 
         def send(recorded: bytes) -> None:
             for one, body in zip(asked, bodies, strict=True):

@@ -18,6 +18,7 @@ from headrace.serving.inputs import Values, count_rows
 from headrace.serving.models import LoadedModels
 from headrace.serving.scoring import Scored, score
 from headrace.serving.until_erased import Late, append_until_erased
+from headrace.store.compressing import compress
 from headrace.store.records import encode_failure, encode_prediction
 
 _log = logging.getLogger(__name__)
@@ -189,7 +190,8 @@ class Shadows:
             infer_ms=scored.infer_ms,
             unseen=scored.unseen,
         )
-        return "shadows", encode_prediction(rules.prediction(said))
+        above_bytes = rules.project.serving.compress_above_bytes
+        return "shadows", compress(encode_prediction(rules.prediction(said)), above_bytes=above_bytes)
 
     def _compare(self, copy: _Copy, scored: Scored, *, labels: bool) -> None:
         found = distances(copy.answered.outputs, scored.outputs, labels=labels)

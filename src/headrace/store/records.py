@@ -17,6 +17,7 @@ import msgspec
 
 from headrace.core.errors import InternalError
 from headrace.core.record import Arm, Explained, Failure, Outcome, Prediction
+from headrace.store.compressing import decompress
 
 _T = TypeVar("_T")
 _Head = TypeVar("_Head")
@@ -119,11 +120,12 @@ def encode_prediction(prediction: Prediction) -> bytes:
 
 
 def decode_prediction(record: bytes) -> Prediction:
-    """Undo :func:`encode_prediction` or :func:`encode_row`; times come back in UTC.
+    """Undo :func:`encode_prediction` or :func:`encode_row`, compressed or not; times come back in UTC.
 
     Raises:
         InternalError: on other bytes.
     """
+    record = decompress(record).record
     if record[:1] and _FIRST_ARRAY <= record[0] <= _LAST_ARRAY:
         return _of_row(_decode(_row, record))
     return _decode(_prediction, record)
