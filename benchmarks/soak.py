@@ -205,8 +205,6 @@ async def soak(ports: tuple[int, int], pid: int, token: str, minutes: float, per
         base_url=f"http://127.0.0.1:{ports[0]}",
         headers={"authorization": f"Bearer {token}"},
         timeout=30,
-        # Sooner than the server leaves an idle connection, or a request may meet it leaving.
-        limits=httpx.Limits(keepalive_expiry=2.0),
     )
     async with http, grpc.aio.insecure_channel(f"127.0.0.1:{ports[1]}") as channel:
         requests = Requests(http, channel, token)
@@ -244,6 +242,7 @@ def serve(home: Path) -> None:
 
     from headrace.serving.grpc_server import start_grpc
     from headrace.serving.invocations import BELOW, InvocationsApp
+    from headrace.serving.process import KEEP_ALIVE_S
     from headrace.web.http_protocol import protocol_of
 
     made = serving.ours(read_settings({}, home=home))
@@ -258,7 +257,12 @@ def serve(home: Path) -> None:
         server = await start_grpc(made.handler, made.gatekeeper, "127.0.0.1:0")
         print(listener.getsockname()[1], server.port, flush=True)
         config = uvicorn.Config(
-            app, http=protocol_of(made.scoring), access_log=False, lifespan="off", log_level="critical"
+            app,
+            http=protocol_of(made.scoring),
+            access_log=False,
+            lifespan="off",
+            log_level="critical",
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
         await uvicorn.Server(config).serve(sockets=[listener])
 

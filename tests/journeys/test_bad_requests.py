@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -98,6 +100,20 @@ def tensor(name: str, datatype: str, *data: Any) -> dict[str, Any]:
 
 FLAG = (tensor("größe", "FP64", 1.5), tensor("flag", "BOOL", True), tensor("select", "BYTES", "x"))
 INFER = "/v2/models/flags/infer"
+
+
+@pytest.mark.slow
+def test_an_idle_connection_is_left_by_the_client_and_not_by_the_server(live: Live) -> None:
+    pools_s = 5.0  # for so long httpx keeps an idle connection, and uvicorn would, too
+    assert live.ann._transport._pool._keepalive_expiry == pools_s  # type: ignore[attr-defined]
+    address = urlsplit(live.url)
+    asked = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=pools_s + 2) as link:
+        for _ in range(2):
+            link.sendall(asked)
+            assert link.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            with pytest.raises(TimeoutError):
+                link.recv(1)  # nothing comes, and it is not closed
 
 
 def test_a_second_server_on_the_same_home_is_refused(live: Live) -> None:

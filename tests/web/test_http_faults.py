@@ -318,6 +318,21 @@ def test_a_slow_body_is_not_cut_off_by_the_time_that_a_connection_may_be_idle(li
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_last_answer_of_a_server_that_ends_says_so(lines: Lines, quick: bool) -> None:
+    async def run() -> None:
+        line = lines.connect(quick=quick)
+        await line.feed([lines.request()], wait=True)
+        line.protocol.data_received(lines.request())
+        line.protocol.shutdown()
+        await line.settle()
+        first, last = (headers for _, headers, _ in _answers(line.wire.written))
+        assert (first.get(b"connection"), last.get(b"connection")) == (None, b"close")
+        assert line.wire.closed
+
+    asyncio.run(run())
+
+
 def test_a_connection_is_idle_from_the_last_answer_on_whoever_gave_it(lines: Lines) -> None:
     async def run() -> None:
         line = lines.connect(quick=True)

@@ -16,6 +16,7 @@ import typer
 from headrace.app.serving import reserve_home
 from headrace.cli.session import Json, say, session
 from headrace.core.errors import Conflict, InvalidInput
+from headrace.serving.process import KEEP_ALIVE_S
 
 app = typer.Typer(add_completion=False)
 
@@ -56,6 +57,7 @@ def up(
         "access_log": False,
         "log_level": "warning",
         "server_header": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": 10,
     }
     if processes == 1:

@@ -209,11 +209,7 @@ class MicroBatches:
             for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
         ]
         drawn = [decode_prediction(payload) for payload in payloads if self._is_drawn(rules)]
-        if not rules.keeps_all:
-            payloads = [_permitted(rules, payload) for payload in payloads]
-        above_bytes = rules.project.serving.compress_above_bytes
-        if max(map(len, payloads)) > above_bytes:
-            payloads = [compress(payload, above_bytes=above_bytes) for payload in payloads]
+        payloads = _kept(rules, payloads)
 
         def send(recorded: bytes) -> None:
             for one, body in zip(asked, bodies, strict=True):
@@ -249,9 +245,14 @@ def _give_up(asked: list[Asked]) -> None:
         one.give_up()
 
 
-def _permitted(rules: FieldRules, payload: bytes) -> bytes:
-    """The record as it may be written down."""
-    return encode_prediction(rules.prediction(decode_prediction(payload)))
+def _kept(rules: FieldRules, payloads: list[bytes]) -> list[bytes]:
+    """The records as they may be written down, and large ones in compressed form."""
+    if not rules.keeps_all:
+        payloads = [encode_prediction(rules.prediction(decode_prediction(payload))) for payload in payloads]
+    above_bytes = rules.project.serving.compress_above_bytes
+    if max(map(len, payloads)) > above_bytes:
+        payloads = [compress(payload, above_bytes=above_bytes) for payload in payloads]
+    return payloads
 
 
 def _score(lane: Lane, rows: list[Sequence[Any]]) -> list[Sequence[Any]]:

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+KEEP_ALIVE_S = 120
+"""How long an idle connection is kept. Longer than clients and proxies keep theirs (httpx 5 s, aiohttp 15 s,
+nginx and AWS 60 s, Go 90 s), so that they close it: a server that does may meet a request on its way."""
 _YOUNG_OBJECTS = 50_000
 _STATM = Path("/proc/self/statm")
 _MEMINFO = Path("/proc/meminfo")

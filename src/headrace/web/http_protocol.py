@@ -23,6 +23,7 @@ from headrace.serving.plain_rows import Scoring, Standing
 _log = logging.getLogger(__name__)
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _END = b"\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
 
 
 class _Known(NamedTuple):
@@ -170,8 +171,9 @@ class ScoringProtocol(HttpToolsProtocol):
         extra = self._extra[known.pattern.head.form] if known is not None else b""
         self.transport.write(
             b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\n"
-            b"headrace-record: %b\r\n%bcontent-length: %d\r\n\r\n%b"
-            % (self._default_headers(), recorded, extra, len(body), body)
+            b"headrace-record: %b\r\n%b%bcontent-length: %d\r\n\r\n%b"
+            # Whoever is told that this is the last answer here does not send another request into a void.
+            % (self._default_headers(), recorded, extra, _CLOSE if self._leaving else b"", len(body), body)
         )
         self.server_state.total_requests += 1
         if self._leaving:
