@@ -55,7 +55,7 @@ def test_a_project_page_shows_the_model_at_a_glance(site: Site) -> None:
     assert [len(series["value"]) for series in performance["series"]] == [11, 9]
     assert performance["marks"][0]["name"] == "flight-delay@2"
     drift = _embedded(page, "drift")
-    assert drift["threshold"] == 0.2
+    assert drift["threshold"] == 0.08
     assert [line["feature"] for line in drift["lines"] if line["named"]][:2] == [
         "temperature_at_origin_one_hour_before_departure",
         "predictions",

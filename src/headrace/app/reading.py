@@ -15,6 +15,7 @@ from headrace.core.ids import Ref
 from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
+from headrace.monitoring.estimates import NAME as ESTIMATED
 from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.metrics import NAME as METRIC
 from headrace.training.rebuild import rebuild_run
@@ -226,6 +227,11 @@ def measurements(app: App, me: Principal, name: str, measure: str | None = None)
 def performance(app: App, me: Principal, name: str) -> list[Measurement]:
     """The loss by window and release: of each, the newest with the most labels."""
     return _present(app, name, project(app, me, name).gates.model.metric)
+
+
+def estimates(app: App, me: Principal, name: str) -> list[Measurement]:
+    """The loss that was to be expected of each window and release, whether labels have come or not."""
+    return _present(app, project(app, me, name).name, ESTIMATED)
 
 
 def metrics(app: App, me: Principal, name: str) -> list[Measurement]:

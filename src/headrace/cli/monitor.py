@@ -1,4 +1,4 @@
-"""``headrace monitor``: watch, findings, performance, metrics, explanations, channels, replay, backtest."""
+"""``headrace monitor``: what production shows, who is told of it, and how it would have been otherwise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from headrace.app.backtesting import backtest
 from headrace.app.explanations import importances
 from headrace.app.operations import watch_now
-from headrace.app.reading import findings, metrics, performance
+from headrace.app.reading import estimates, findings, metrics, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli import alert, channel
@@ -24,7 +24,7 @@ from headrace.core.release import Measurement
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Watch, findings, performance, metrics, explanations, channels, replay, backtest.",
+    help="Watch, findings, performance, estimates, metrics, explanations, channels, replay, backtest.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
@@ -73,6 +73,23 @@ def list_performance(project: Project, as_name: As = None, as_json: Json = False
     _print_measured(
         [(m, m.name, _number(m.value)) for m in found],
         empty=f"No labels have come yet. Send them to /api/v1/projects/{project}/labels.",
+    )
+
+
+@app.command("estimates")
+def list_estimates(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List the loss to be expected of each window and release, before labels come."""
+    with session(as_name) as s:
+        found = estimates(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    _print_measured(
+        [
+            (m, m.detail["metric"], _number(m.value) if m.value is not None else f"no: {m.detail['refused']}")
+            for m in found
+        ],
+        empty="No window has closed yet.",
     )
 
 

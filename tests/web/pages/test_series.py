@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from headrace.web.pages.series import (
     drift_plot,
     drift_rows,
     drift_strips,
+    estimate_rows,
     performance_plot,
     performance_rows,
     release_marks,
@@ -52,6 +54,26 @@ def test_a_line_per_release_with_its_band_and_its_own_reference() -> None:
     assert plot["series"][0]["low"] == [9.0, None]
     assert plot["marks"] == [{"name": "cars@2", "at": (START + WEEK).isoformat()}]
     assert (plot["metric"], plot["confidence"], plot["limit"]) == ("mae", 0.9, 20.0)
+
+
+def test_what_was_estimated_stands_beside_what_labels_show() -> None:
+    measured = [_loss(0, "1", 10.0, detail={"reference": 8.0})]
+    detail = {"metric": "mae", "reference": 8.0, "refused": None}
+    guesses = [
+        _loss(week, "1", 9.0, name="estimated_loss", interval=(8.0, 10.0), detail=detail) for week in (0, 1)
+    ]
+    none = Measurement(**{**vars(_loss(2, "2", 0.0, name="estimated_loss")), "value": None})
+    none = replace(none, detail={"metric": "mae", "reference": 6.0, "refused": "concept drift"})
+    plot = performance_plot(performance_rows(measured, _name), None, estimate_rows([*guesses, none], _name))
+    first, second = plot["series"]
+    assert (first["value"], first["estimated"]["value"], first["estimated"]["low"]) == (
+        [10.0],
+        [9.0, 9.0],
+        [8.0, 8.0],
+    )
+    assert (second["name"], second["value"], second["estimated"]["value"]) == ("cars@2", [], [])
+    assert plot["refused"] == "concept drift"
+    assert plot["metric"] == "mae"
 
 
 def test_nothing_measured_gives_an_empty_plot() -> None:

@@ -14,7 +14,7 @@ from headrace.core.errors import NotFound
 from headrace.web.identity import principal_of
 from headrace.web.pages.project import project_name, subjects
 from headrace.web.pages.rendering import parts_of
-from headrace.web.pages.series import drift_rows, performance_rows
+from headrace.web.pages.series import drift_rows, estimate_rows, performance_rows
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -26,10 +26,12 @@ def show(request: Request) -> Response:
     subject_of = subjects(reading.releases(app, me, name))
     if plot == "performance":
         rows = performance_rows(reading.performance(app, me, name), subject_of)
+    elif plot == "estimates":
+        rows = estimate_rows(reading.estimates(app, me, name), subject_of)
     elif plot == "drift":
         rows = drift_rows(reading.measurements(app, me, name, "shift"), subject_of)
     else:
-        raise NotFound(f"There is no plot {plot[:80]!r}. Expected performance or drift.")
+        raise NotFound(f"There is no plot {plot[:80]!r}. Expected performance, estimates or drift.")
     if form == "json":
         return JSONResponse({"project": name, "rows": rows})
     if form == "csv":

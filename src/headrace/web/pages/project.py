@@ -30,6 +30,7 @@ from headrace.web.pages.series import (
     drift_plot,
     drift_rows,
     drift_strips,
+    estimate_rows,
     performance_plot,
     performance_rows,
     spark,
@@ -75,6 +76,7 @@ def show(request: Request) -> Response:
     releases = reading.releases(app, me, name)
     subject_of = subjects(releases)
     losses = performance_rows(reading.performance(app, me, name), subject_of)
+    estimated = estimate_rows(reading.estimates(app, me, name), subject_of)
     shifts = drift_rows(reading.measurements(app, me, name, "shift"), subject_of)
     windows = reading.measurements(app, me, name, "window")
     findings, alerts = reading.findings(app, me, name), reading.alerts(app, me, name)
@@ -108,7 +110,7 @@ def show(request: Request) -> Response:
         strips=strips,
         worst=worst_now(strips),
         losses=losses[-1] if losses else None,
-        performance=performance_plot(losses, report.project.gates.model.max_loss),
+        performance=performance_plot(losses, report.project.gates.model.max_loss, estimated),
         drift=drift_plot(shifts, threshold),
         groups=grouped(findings, alerts, releases, report.glance.live_id),
         shown_groups=_SHOWN_GROUPS,

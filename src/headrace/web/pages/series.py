@@ -34,6 +34,16 @@ def performance_rows(measured: Sequence[Measurement], subject_of: SubjectOf) -> 
     ]
 
 
+def estimate_rows(measured: Sequence[Measurement], subject_of: SubjectOf) -> list[dict[str, Any]]:
+    """What was to be expected: like :func:`performance_rows`, and ``refused`` where there is no value."""
+    rows = performance_rows(measured, subject_of)
+    told = [m for m in measured if m.window is not None]
+    return [
+        {**row, "metric": m.detail.get("metric"), "refused": m.detail.get("refused")}
+        for row, m in zip(rows, told, strict=True)
+    ]
+
+
 def drift_rows(measured: Sequence[Measurement], subject_of: SubjectOf) -> list[dict[str, Any]]:
     """One row per window, release and feature, oldest first. The predictions are a feature of their own."""
     return [
@@ -56,24 +66,37 @@ def drift_rows(measured: Sequence[Measurement], subject_of: SubjectOf) -> list[d
     ]
 
 
-def performance_plot(rows: Sequence[dict[str, Any]], limit: float | None) -> dict[str, Any]:
-    """The loss over windows: one line with its interval band per release, and where each began."""
+def performance_plot(
+    rows: Sequence[dict[str, Any]], limit: float | None, estimated: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """The loss over windows: one line with its interval band per release, and where each began.
+
+    What was estimated stands beside what labels have shown; the newest window says why it has no estimate.
+    """
     series = []
-    for subject in dict.fromkeys(row["subject"] for row in rows):
-        mine = [row for row in rows if row["subject"] == subject]
-        columns = ("window_start", "window_end", "value", "low", "high", "n_rows")
+    for subject in dict.fromkeys(row["subject"] for row in [*rows, *estimated]):
+        mine, expected = ([row for row in of if row["subject"] == subject] for of in (rows, estimated))
+        known = [row for row in expected if row["value"] is not None]
+        reference = (mine or expected)[-1]["reference"]
         series.append(
-            {"name": subject, "reference": mine[-1]["reference"]} | {c: [r[c] for r in mine] for c in columns}
+            {"name": subject, "reference": reference} | _columns(mine) | {"estimated": _columns(known)}
         )
-    metric = rows[0]["metric"] if rows else ""
-    confidence = next((row["confidence"] for row in rows if row["confidence"]), None)
+    both = [*rows, *estimated]
+    metric = both[0]["metric"] if both else ""
+    confidence = next((row["confidence"] for row in both if row["confidence"]), None)
     return {
         "metric": metric,
         "confidence": confidence,
         "limit": limit,
         "series": series,
-        "marks": release_marks(rows),
+        "marks": release_marks(sorted(both, key=lambda row: str(row["window_start"]))),
+        "refused": estimated[-1]["refused"] if estimated else None,
     }
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    names = ("window_start", "window_end", "value", "low", "high", "n_rows")
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def drift_plot(rows: Sequence[dict[str, Any]], threshold: float) -> dict[str, Any]:

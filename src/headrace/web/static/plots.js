@@ -72,16 +72,33 @@
           line: { width: 0 }, hoverinfo: "skip", showlegend: false, legendgroup: one.name,
         });
       }
+      const starts = [...one.window_start, ...one.estimated.window_start].sort();
+      const ends = [...one.window_end, ...one.estimated.window_end].sort();
       if (one.reference !== null) {
         traces.push({
-          x: [one.window_start[0], one.window_end[one.window_end.length - 1]],
+          x: [starts[0], ends[ends.length - 1]],
           y: [one.reference, one.reference],
           type: "scatter", mode: "lines", line: { color: line, width: 1, dash: "dot" },
           hovertemplate: `${one.name} on its test rows: ${short(one.reference)}<extra></extra>`,
           showlegend: false, legendgroup: one.name,
         });
       }
-      traces.push({
+      const guess = one.estimated;
+      if (guess.value.length) {
+        traces.push({
+          x: guess.window_start, y: guess.value, legendgroup: one.name, showlegend: one.value.length === 0,
+          name: one.value.length ? `${one.name}, estimated` : one.name,
+          type: "scatter", mode: guess.value.length > 80 ? "lines" : "lines+markers",
+          line: { color: line, width: 1, dash: "dash" },
+          marker: { size: 6, color: line, symbol: "circle-open" },
+          text: guess.window_start.map((start, at) =>
+            `${one.name}, estimated without labels<br>${day(start)} to ${day(guess.window_end[at])}` +
+            `<br>${data.metric} ${short(guess.value[at])} (${short(guess.low[at])} to ${short(guess.high[at])})` +
+            `<br>${guess.n_rows[at].toLocaleString("en")} rows`),
+          hovertemplate: "%{text}<extra></extra>",
+        });
+      }
+      if (one.value.length) traces.push({
         x: one.window_start, y: one.value, name: one.name, legendgroup: one.name,
         type: "scatter", mode: one.value.length > 80 ? "lines" : "lines+markers",
         line: { color: line, width: 2 }, marker: { size: 5, color: line },
@@ -94,7 +111,7 @@
       });
     });
     const drawn = marks(data.marks);
-    const known = data.series.flatMap((one) => [...one.value, ...one.high]).filter((value) => value !== null);
+    const known = data.series.flatMap((one) => [...one.value, ...one.high, ...one.estimated.value]).filter((value) => value !== null);
     if (data.limit !== null && data.limit <= 1.15 * Math.max(...known)) {
       const limit = level(data.limit, `limit ${short(data.limit)}`);
       drawn.shapes.push(limit.shape);
