@@ -36,11 +36,13 @@ FOUND = START + WEEK + timedelta(hours=3)
 
 
 @contextmanager
-def home(folder: Path, known: Mapping[str, Channel] | None = None, **alerts: Any) -> Iterator[App]:
+def home(
+    folder: Path, known: Mapping[str, Channel] | None = None, *, url: str | None = None, **alerts: Any
+) -> Iterator[App]:
     """``cars`` has answered for a week; its owner and team are to be told."""
     clock = FakeClock()
     clock.set(FOUND)
-    with open_app(make_settings(folder, user="ada"), clock) as opened:
+    with open_app(make_settings(folder, user="ada", database_url=url), clock) as opened:
         opened.me()
         app = replace(opened, channels=dict(known or {"email": MemoryChannel(personal=True)}))
         declare(app, **alerts)

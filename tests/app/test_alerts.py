@@ -10,6 +10,7 @@ import pytest
 
 from headrace.app.alerts import raise_on_findings
 from headrace.app.composition import App
+from headrace.app.outbox import deliver
 from headrace.core.alerts import Notice
 from headrace.core.project import AlertRoute
 from headrace.testing import START, MemoryChannel
@@ -42,13 +43,21 @@ def test_owner_and_team_are_told_once_of_what_one_round_finds(app: App) -> None:
     assert [alert.finding_id for alert in app.store.findings.alerts("cars")][-1] == later.id
 
 
-def test_rounds_at_the_same_moment_raise_it_once(app: App) -> None:
-    find(app)
-    with ThreadPoolExecutor(4) as threads:
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_rounds_and_servers_at_the_same_moment_raise_and_tell_it_once(
+    tmp_path: Path, request: pytest.FixtureRequest, database: str
+) -> None:
+    url = request.getfixturevalue("postgres_url") if database == "postgres" else None
+    mail = MemoryChannel(personal=True)
+    with home(tmp_path, {"email": mail}, url=url) as app, ThreadPoolExecutor(4) as threads:
+        for name in ("mileage", "year", "colour"):
+            find(app, feature=name)
         raised = list(threads.map(lambda _: raise_on_findings(app, "cars"), range(4)))
-    assert sum(map(len, raised)) == 1
-    assert len(waiting(app)) == 2
-    assert [e.action for e in app.store.audit.list() if e.action == "alert.raise"] == ["alert.raise"]
+        assert sum(map(len, raised)) == 3
+        assert [len(one.alerts) for one in waiting(app)] == [3, 3]
+        assert [e.action for e in app.store.audit.list() if e.action == "alert.raise"] == ["alert.raise"] * 3
+        assert sum(threads.map(lambda _: deliver(app), range(4))) == 2
+    assert [one.to for one in sorted(mail.had, key=lambda one: one.to)] == BOTH
 
 
 def test_when_the_first_answer_that_can_be_wrong_was_given_is_kept(app: App) -> None:

@@ -117,6 +117,16 @@ def test_every_alert_is_in_the_audit_log_once(drifted: Drifted) -> None:
     assert len(set(raised)) == len(raised)
 
 
+@pytest.mark.requirement("ALR-01")
+def test_what_a_round_has_found_is_told_to_the_owner_in_one_message(drifted: Drifted) -> None:
+    project, round_, _ = drifted
+    (notice, *later) = project.app.store.notices.list(subject=project.name)
+    assert (notice.channel, notice.to) == ("email", "ada@example.org")
+    about = {alert.id: alert.finding_id for alert in alerts(project)}
+    assert {about[alert] for alert in notice.alerts} == set(round_["findings"])
+    assert not {alert for one in later for alert in one.alerts} & set(notice.alerts), "nobody is told twice"
+
+
 def test_a_retraining_for_review_waits_for_a_person(shared: Site) -> None:
     project = shared.project("reviewed", ("do: automatic", "do: review"))
     before = project.released()
