@@ -45,6 +45,26 @@ STATUS: tuple[tuple[type[HeadraceError], int], ...] = (
 )
 """First match wins. A body of the wrong shape is 422 as well, which the parser says, not we."""
 
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "An error (RFC 9457); what, got, expected and next are parts of its detail.",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "what": {"type": "string"},
+        "got": {"type": "string"},
+        "expected": {"type": "string"},
+        "next": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+"""What a problem document looks like, for the description of the API."""
+
 _TITLES = {
     400: "The request is not what was expected",
     401: "No valid identity",

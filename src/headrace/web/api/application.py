@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,7 +31,7 @@ from headrace.web.api import (
     tokens,
 )
 from headrace.web.parts import Parts
-from headrace.web.problems import problem, problem_of, problem_of_shape
+from headrace.web.problems import MEDIA_TYPE, SCHEMA, problem, problem_of, problem_of_shape
 
 _log = logging.getLogger(__name__)
 _DESCRIPTION = (
@@ -40,9 +41,28 @@ _DESCRIPTION = (
 )
 
 
+class _Api(FastAPI):
+    """Describes errors as they are answered, and not as FastAPI would answer them."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schemas = document["components"]["schemas"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            schemas["Problem"] = SCHEMA
+            shown = {"schema": {"$ref": "#/components/schemas/Problem"}}
+            refused = {"description": "A problem.", "content": {MEDIA_TYPE: shown}}
+            for methods in document["paths"].values():
+                for operation in methods.values():
+                    operation["responses"].pop("422", None)
+                    operation["responses"]["default"] = refused
+        return self.openapi_schema or {}
+
+
 def api_application(parts: Parts) -> FastAPI:
     """Everything below ``/api``, paths taken whole."""
-    api = FastAPI(
+    api = _Api(
         title="Headrace",
         version=version("headrace"),
         description=_DESCRIPTION,

@@ -112,7 +112,12 @@ def issue(server: Server, request: Request, body: Annotated[bytes, Depends(_body
     return JSONResponse(fields, headers={"cache-control": "no-store", "pragma": "no-cache"})
 
 
-@router.post("/tokens/revoke", openapi_extra={"requestBody": _GIVEN_BACK})
+@router.post(
+    "/tokens/revoke",
+    response_class=Response,  # without a body
+    responses={400: _ANSWERS[400]},
+    openapi_extra={"requestBody": _GIVEN_BACK},
+)
 def end(server: Server, request: Request, body: Annotated[bytes, Depends(_body)]) -> Response:
     """Give back a token that is not needed any more (RFC 7009): a form with `token`.
 
