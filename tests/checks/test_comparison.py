@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.checks.comparison import judge, paired_interval
+from headrace.checks.comparison import excess_p_value, judge, paired_interval
 from headrace.checks.metrics import Interval
 from headrace.core.errors import InvalidInput
 
@@ -67,3 +67,29 @@ def test_pairing_removes_what_is_hard_about_a_row() -> None:
 def test_different_rows_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"shapes \(2,\) and \(3,\)"):
         paired_interval(np.zeros(2), np.zeros(3), 0.95)
+
+
+@pytest.mark.parametrize("n", [30, 200])
+def test_a_rise_that_is_the_same_elsewhere_is_found_no_more_often_than_declared(n: int) -> None:
+    """Losses are skewed; the other rows are harder, and everything gets worse alike."""
+    random, level, n_trials = np.random.default_rng(2), 0.01, 4000
+    found = sum(
+        excess_p_value(
+            2 + random.exponential(1, n),
+            1 + random.exponential(1, 3 * n),
+            4 + random.exponential(3, 2 * n),
+            3 + random.exponential(3, 6 * n),
+        )
+        <= level
+        for _ in range(n_trials)
+    )
+    assert found <= level * n_trials + 3 * np.sqrt(level * n_trials)
+
+
+def test_a_rise_that_is_larger_than_elsewhere_is_found() -> None:
+    random = np.random.default_rng(2)
+    calm = [random.exponential(1, 300) for _ in range(3)]
+    assert excess_p_value(random.exponential(2, 300), *calm) < 1e-6
+    assert excess_p_value(calm[0], random.exponential(2, 300), calm[1], calm[2]) > 0.999, "one-sided"
+    assert excess_p_value(np.ones(1), *calm) == 1.0
+    assert excess_p_value(np.ones(9), np.zeros(9), np.ones(9), np.ones(9)) == 0.0

@@ -53,7 +53,6 @@ def test_a_small_window_is_measured_and_concludes_nothing(watched: Make) -> None
     assert found.findings == []
     assert named(found, "shift") == []
     assert [m.value for m in named(found, "window")] == [28.0]
-    assert named(found, "prediction")[0].detail["median"] < 30_000
 
 
 def test_what_was_concluded_once_is_not_concluded_again(watched: Make) -> None:

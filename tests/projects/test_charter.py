@@ -105,6 +105,23 @@ def test_a_mistake_is_named_with_line_and_column(
         load_project(write(tmp_path, GOOD.replace(before, after, 1)))
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "outputs: {lowest: 10.0, highest: 10.0}",
+            r"line 10, .*outputs.highest is 10.0: expected more than lowest, which is 10.0",
+        ),
+        ("outputs: {lowest: -.inf}", "outputs.lowest is -inf: expected a finite number"),
+        ("outputs: {classes: [cat]}", "regression answers with numbers: give lowest"),
+        ("monitors: {calls_change: 0.0}", "monitors.calls_change is 0.0: expected a number"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(tmp_path: Path, lines: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        load_project(write(tmp_path, GOOD.replace("gates:", f"{lines}\ngates:", 1)))
+
+
 @pytest.mark.requirement("PRV-07")
 @pytest.mark.parametrize(
     ("before", "after", "message"),

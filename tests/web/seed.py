@@ -42,7 +42,7 @@ from tests.web.making import (
     go_live,
     look,
 )
-from tests.web.watched import add_windows, find_decay, find_drift
+from tests.web.watched import add_hours, add_windows, find_decay, find_drift
 
 VIEWER, AUDITOR = "vera", "otto"
 PEOPLE: dict[str, list[str]] = {
@@ -139,6 +139,7 @@ def _flights(app: App) -> Seeded:
     add_verdicts(app, project, fourth, against=second)
     delivery.move(app.store, fourth.id, "gates_passed")
     add_windows(app, project, first, second)
+    add_hours(app, project, second)
     return Seeded(live=second.id, aborted=third.id, waiting=fourth.id, cars_live="", canary="")
 
 

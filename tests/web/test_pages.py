@@ -129,6 +129,24 @@ def test_numbers_of_a_plot_can_be_downloaded(site: Site) -> None:
         assert site.get(f"/projects/flight-delay/{nothing}").status_code == 404
 
 
+def test_the_project_page_shows_calls_consumers_and_segments(site: Site) -> None:
+    page = site.page("/projects/flight-delay").text
+    calls = _embedded(page, "calls")
+    assert len(calls["hour"]) == len(calls["calls"]) == len(calls["week_before"]) >= 15 * 24 - 1
+    assert any(calls["deviating"])
+    shown = re.findall(
+        r'<th scope="row"><span class="clip" title="(check-in|departure-board|origin: \w+)"', page
+    )
+    assert shown == ["check-in", "departure-board", "origin: LGA", "origin: EWR", "origin: JFK"]
+    assert "Caution: labels have come for 90% of the answers with origin" in page
+    traffic = list(csv.DictReader(io.StringIO(site.get("/projects/flight-delay/traffic.csv").text)))
+    assert {row["consumer"] for row in traffic} == {"check-in", "departure-board"}
+    assert int(traffic[0]["predictions"]) == 2 * int(traffic[0]["calls"])
+    segments = site.get("/projects/flight-delay/segments.json").json()["rows"]
+    assert len(segments) == 27
+    assert {row["segment"] for row in segments} == {"JFK", "LGA", "EWR"}
+
+
 def test_pages_trust_nothing_but_our_own_files(site: Site) -> None:
     page = site.page("/projects/flight-delay")
     assert page.headers["content-security-policy"] == CONTENT_POLICY

@@ -126,7 +126,7 @@ def add_windows(app: App, project: Project, first: Release, second: Release) -> 
                 "js": size / 8,
             }
             measured.append(_measured(release, "shift", start, size, n_rows, feature=feature, detail=detail))
-    app.store.evidence.measure(measured)
+    app.store.evidence.measure([*measured, *(_trend(measured, release) for release in (first, second))])
     predictions = [
         make_prediction(
             id=new_id(app.clock.now()), project=project.name, release_id=second.id, principal=AUTHOR,
@@ -136,6 +136,60 @@ def add_windows(app: App, project: Project, first: Release, second: Release) -> 
         for i in range(1_284)
     ]  # fmt: skip
     _answer(app, project, [encode_prediction(one) for one in predictions])
+
+
+def _trend(measured: Sequence[Measurement], release: Release) -> Measurement:
+    """Where the loss of a release is going, as the monitor would have it: it finds nothing new to measure."""
+    windows = [m for m in measured if m.name == "log_loss" and m.release_id == release.id][-12:]
+    first, last = windows[0].window or (FIRST, FIRST), windows[-1].window or (FIRST, FIRST)
+    slope = ((windows[-1].value or 0.0) - (windows[0].value or 0.0)) / (len(windows) - 1)
+    key = f"log_loss:{windows[-1].id}"
+    return Measurement(
+        id=derived_id(release.project, "trend", release.id, first[0].isoformat(), key),
+        project=release.project, name="trend", value=slope, n_rows=sum(m.n_rows for m in windows),
+        at=release.created_at, release_id=release.id, feature="log_loss", window=(first[0], last[1]),
+        interval=(0.9 * slope, 1.1 * slope), confidence=0.9,
+        detail={"current": windows[-1].value, "windows": len(windows)},
+    )  # fmt: skip
+
+
+def add_hours(app: App, project: Project, release: Release) -> None:
+    """Fifteen days of calls by two consumers, of whom one stopped some hours ago; and two segments."""
+    random, until = np.random.default_rng(7), app.clock.now().replace(minute=0, second=0, microsecond=0)
+    n_hours = 15 * 24
+    hours = np.arange(n_hours)
+    usual = 400 * (1 + 0.6 * np.sin(hours / 24 * 2 * np.pi)) * np.where(hours // 24 % 7 < 5, 1.0, 0.4)
+    desk, board = random.poisson(usual), random.poisson(0.5 * usual)
+    board[-9:] = 0
+    total, measured = desk + board, list[Measurement]()
+    for hour in range(n_hours):
+        calls = {"check-in": int(desk[hour]), "departure-board": int(board[hour])}
+        start = until - timedelta(hours=n_hours - hour)
+        measured.append(
+            Measurement(
+                id=derived_id(project.name, "calls", start.isoformat()), project=project.name, name="calls",
+                value=float(total[hour]), n_rows=2 * int(total[hour]), at=start,
+                window=(start, start + timedelta(hours=1)),
+                detail={
+                    "day_before": int(total[hour - 24]) if hour >= 24 else None,
+                    "week_before": int(total[hour - 168]) if hour >= 168 else None,
+                    "consumers": {name: {"calls": n, "predictions": 2 * n} for name, n in calls.items() if n},
+                    "deviating": [""] if hour >= n_hours - 9 else [],
+                },
+            )
+        )  # fmt: skip
+    for week in range(11, N_WINDOWS):
+        start, caution = FIRST + week * WEEK, "labels have come for 90% of the answers with origin 'JFK'"
+        for origin, base in (("JFK", 0.42), ("LGA", 0.55), ("EWR", 0.47)):
+            loss = base + 0.004 * (week - 11) * (origin == "LGA") + 0.01 * random.standard_normal()
+            detail = {"metric": "log_loss", "coverage": 0.9 if origin == "JFK" else 0.4}
+            one = _measured(
+                release, "segment", start, loss, 2_000, feature="origin", segment=origin,
+                interval=(loss - 0.02, loss + 0.02), confidence=0.9, detail=detail,
+            )  # fmt: skip
+            measured.append(replace(one, id=f"{one.id}-{origin}"))
+        measured.append(_measured(release, "segments", start, 6_000.0, 6_000, detail={"caution": [caution]}))
+    app.store.evidence.measure(measured)
 
 
 def _measured(

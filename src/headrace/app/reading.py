@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from headrace.access.privacy.charters import Waiting
@@ -15,9 +16,14 @@ from headrace.core.ids import Ref
 from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
+from headrace.monitoring.answers import DAYS as ANSWERED_BY_DAY
+from headrace.monitoring.answers import HOURS as ANSWERED
+from headrace.monitoring.calls import NAME as CALLS
 from headrace.monitoring.estimates import NAME as ESTIMATED
 from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.metrics import NAME as METRIC
+from headrace.monitoring.segments import NAME as SEGMENT
+from headrace.monitoring.trends import NAME as TREND
 from headrace.training.rebuild import rebuild_run
 
 Health = Literal["idle", "unmeasured", "healthy", "drifting", "degraded"]
@@ -242,10 +248,52 @@ def metrics(app: App, me: Principal, name: str) -> list[Measurement]:
 def _present(app: App, name: str, measure: str) -> list[Measurement]:
     present: dict[tuple[Any, ...], Measurement] = {}
     for measured in app.store.evidence.measurements(name, name=measure):
-        key = (measured.window, measured.release_id, measured.feature)
+        key = (
+            measured.window,
+            measured.release_id,
+            measured.feature,
+            measured.segment,
+            measured.detail.get("metric"),
+        )
         if key not in present or measured.n_rows >= present[key].n_rows:
             present[key] = measured
     return list(present.values())
+
+
+def traffic(app: App, me: Principal, name: str, *, days: int = 8) -> list[Measurement]:
+    """Calls of each full hour of the last ``days`` days, oldest first, with those of each consumer."""
+    since = app.clock.now() - timedelta(days=days)
+    return app.store.evidence.measurements(project(app, me, name).name, name=CALLS, since=since)
+
+
+def answered(app: App, me: Principal, name: str, *, days: int = 8, by_day: bool = False) -> list[Measurement]:
+    """What each release answered in each hour (or day) of the last ``days`` days, oldest first."""
+    since, measure = app.clock.now() - timedelta(days=days), ANSWERED_BY_DAY if by_day else ANSWERED
+    found = app.store.evidence.measurements(project(app, me, name).name, name=measure, since=since)
+    return [measured for measured in found if measured.release_id is not None]
+
+
+def segments(app: App, me: Principal, name: str) -> list[Measurement]:
+    """Loss and rates by window, release and segment: of each, the newest with the most labels."""
+    return _present(app, project(app, me, name).name, SEGMENT)
+
+
+def trends(app: App, me: Principal, name: str) -> list[Measurement]:
+    """Change per window of the loss and of each declared metric, by release: the newest of each."""
+    newest: dict[tuple[str | None, str | None], Measurement] = {}
+    for measured in app.store.evidence.measurements(project(app, me, name).name, name=TREND):
+        key = measured.release_id, measured.feature
+        if key not in newest or measured.at >= newest[key].at:
+            newest[key] = measured
+    return list(newest.values())
+
+
+def trained_at(app: App, me: Principal, name: str) -> datetime | None:
+    """When the training of the live release ended; None while nothing is live."""
+    route = app.store.rollouts.route(project(app, me, name).name)
+    if route is None:
+        return None
+    return app.store.runs.get(app.store.releases.get(route.live).manifest.run_id).finished_at
 
 
 def predictions_count(app: App, me: Principal, name: str) -> Counted:

@@ -42,6 +42,30 @@ def paired_interval(candidate_losses: Floats, champion_losses: Floats, confidenc
     return mean_interval(candidate - champion, confidence)
 
 
+def excess_p_value(now: Floats, before: Floats, elsewhere_now: Floats, elsewhere_before: Floats) -> float:
+    """One-sided p-value of a mean having risen by no more than it did elsewhere (difference of differences).
+
+    Welch's test for four independent samples of losses: B. L. Welch, Biometrika 34 (1947).
+
+    >>> random = np.random.default_rng(0)
+    >>> calm, worse = random.normal(1.0, 0.1, (3, 200)), random.normal(1.2, 0.1, 200)
+    >>> excess_p_value(worse, *calm) < 1e-9 < 0.01 < excess_p_value(calm[0], calm[0], calm[1], calm[2])
+    True
+    """
+    from scipy.special import stdtr
+
+    sides = (now, before, elsewhere_now, elsewhere_before)
+    if min(side.size for side in sides) < 2:
+        return 1.0
+    shares = np.array([side.var(ddof=1) / side.size for side in sides])
+    rise = float(now.mean() - before.mean() - elsewhere_now.mean() + elsewhere_before.mean())
+    variance = float(shares.sum())
+    if variance == 0:
+        return 0.0 if rise > 0 else 1.0
+    degrees = variance**2 / float((shares**2 / (np.array([side.size for side in sides]) - 1)).sum())
+    return float(stdtr(degrees, -rise / math.sqrt(variance)))
+
+
 def judge(interval: Interval, margin: float) -> Judgement:
     """Hold an interval of a difference in loss against what is tolerated.
 

@@ -15,6 +15,7 @@ from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli import alert, channel
 from headrace.cli.attach import import_answers
+from headrace.cli.measured import list_answers, list_segments, list_traffic, list_trends
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
@@ -24,11 +25,15 @@ from headrace.core.release import Measurement
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Watch, findings, performance, estimates, metrics, explanations, channels, replay, backtest.",
+    help="Watch, findings, traffic, performance, estimates, explanations, channels, replay, backtest.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 app.command("import-log")(import_answers)
+app.command("traffic")(list_traffic)
+app.command("answers")(list_answers)
+app.command("segments")(list_segments)
+app.command("trends")(list_trends)
 app.add_typer(channel.app, name="channel")
 app.add_typer(alert.app, name="alert")
 app.add_typer(alert.events, name="event")

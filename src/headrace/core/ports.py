@@ -263,9 +263,14 @@ class EvidenceStore(Protocol):
     def measure(self, measurements: Sequence[Measurement]) -> None: ...
 
     def measurements(
-        self, project: str, *, name: str | None = None, release_id: str | None = None
+        self,
+        project: str,
+        *,
+        name: str | None = None,
+        release_id: str | None = None,
+        since: datetime | None = None,
     ) -> list[Measurement]:
-        """Ordered by window, then time."""
+        """Ordered by window, then time; with ``since`` only windows that start then or later."""
 
 
 class RolloutStore(Protocol):

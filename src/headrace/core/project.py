@@ -211,6 +211,12 @@ class MonitorSpec:
             enough to report.
         loss_ratio: ratio to the reference loss at which performance counts as degraded.
         min_rows: fewer rows than this give an inconclusive window, never an alarm.
+        calls_change: share by which an hour's calls may differ from the same hour of the day and of the week
+            before; 0.4 is 40 %.
+        segments: inputs by whose values performance is watched; unless some are named, those with few
+            categories.
+        class_gap: difference between the shares of a class among answers and among labels from which it is
+            reported.
     """
 
     window_s: int = 604_800
@@ -218,6 +224,23 @@ class MonitorSpec:
     shift: float = 0.08
     loss_ratio: float = 1.1
     min_rows: int = 30
+    calls_change: float = 0.4
+    segments: tuple[str, ...] = ()
+    class_gap: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec:
+    """What an answer may be; any other is impossible, and found.
+
+    Attributes:
+        lowest, highest: of a number.
+        classes: of a classifier; those that it has learnt, unless they are named here.
+    """
+
+    lowest: float | None = None
+    highest: float | None = None
+    classes: tuple[bool | int | float | str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -442,6 +465,7 @@ class Project:
     split: SplitSpec = SplitSpec()
     rollout: RolloutSpec = RolloutSpec()
     monitors: MonitorSpec = MonitorSpec()
+    outputs: OutputSpec = OutputSpec()
     triggers: tuple[Trigger, ...] = ()
     governance: Governance = Governance()
     privacy: PrivacySpec = PrivacySpec()

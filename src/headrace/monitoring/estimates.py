@@ -20,7 +20,7 @@ from headrace.checks.profiles import NumericProfile, Profile
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.joining import answers_of, labelled_rows
-from headrace.monitoring.metrics import Part, labelled_windows
+from headrace.monitoring.labelled import Part, labelled_windows
 from headrace.monitoring.performance import losses_of
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, closed_windows, window_rows

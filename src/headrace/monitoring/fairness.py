@@ -13,7 +13,7 @@ from headrace.core.project import FairnessSpec
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.joining import labelled_rows
-from headrace.monitoring.metrics import labelled_windows
+from headrace.monitoring.labelled import by_release, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, window_rows
 
@@ -48,8 +48,7 @@ def watch_fairness(watch: Watch) -> Round:
 def _watch_errors(watch: Watch, spec: FairnessSpec, found: Round) -> None:
     labelled = labelled_rows(watch.project.name, watch.tables)
     seen = watch.measured(LABELLED)
-    for release_id in dict.fromkeys(map(str, labelled.release_id)):
-        mine = labelled.of(labelled.release_id == release_id)
+    for release_id, mine in by_release(labelled):
         for window, rows, labels in labelled_windows(watch, release_id, mine):
             mark = watch.measurement(window, LABELLED, float(window.n_rows), key=labels)
             if mark.id in seen:

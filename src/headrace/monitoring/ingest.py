@@ -205,7 +205,7 @@ def _column(values: list[Any], numeric: bool) -> Any:
     known = {type(v) for v in values if v is not None}
     if (numeric or known) and not any(issubclass(kind, str) for kind in known):
         return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
-    return np.array([_as_text(v) for v in values], dtype=object)
+    return np.array([as_category(v) for v in values], dtype=object)
 
 
 def _as_stored(columns: Columns, table: str, tables: TableStore) -> Columns:
@@ -219,7 +219,7 @@ def _as_stored(columns: Columns, table: str, tables: TableStore) -> Columns:
         if kind == "O" and wanted == "f":
             values = as_numbers(values)  # noqa: PLW2901 - the column in its other kind
         elif kind == "f" and wanted == "O":
-            values = np.array([_as_text(None if np.isnan(v) else v) for v in values], dtype=object)  # noqa: PLW2901
+            values = np.array([as_category(None if np.isnan(v) else v) for v in values], dtype=object)  # noqa: PLW2901
         fitting[name] = values
     return fitting
 
@@ -238,12 +238,17 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def _as_text(value: Any) -> str | None:
-    """Whole numbers and booleans without a decimal point, as categories are named elsewhere."""
+def as_category(value: Any) -> str | None:
+    """The name of a category: whole numbers and booleans without a decimal point, as elsewhere."""
     if value is None or isinstance(value, str):
         return value
     number = float(value)
     return str(int(number)) if number.is_integer() else repr(number)
+
+
+def quoted(column: str) -> str:
+    """A column's name as SQL has it."""
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _is_list(value: object) -> bool:

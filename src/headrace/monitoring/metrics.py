@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from headrace.checks.metrics import mean_interval
 from headrace.checks.packs import Measured, Scored
-from headrace.core.canonical import digest_bytes
 from headrace.core.errors import UserError
 from headrace.core.project import MetricSpec
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.joining import Labelled, labelled_rows
+from headrace.monitoring.labelled import Part, by_release, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
-from headrace.monitoring.windows import Window, as_utc, window_of
+from headrace.monitoring.windows import Window
 
 NAME = "metric"
 """Name of the measurements; ``feature`` is the metric's."""
@@ -33,32 +30,10 @@ def watch_metrics(watch: Watch) -> Round:
         return found
     labelled = labelled_rows(watch.project.name, watch.tables)
     seen = watch.measured(NAME)
-    for release_id in dict.fromkeys(map(str, labelled.release_id)):
-        mine = labelled.of(labelled.release_id == release_id)
+    for release_id, mine in by_release(labelled):
         parts = [part for part in labelled_windows(watch, release_id, mine) if _unmeasured(watch, part, seen)]
         _measure(watch, release_id, parts, found)
     return found
-
-
-class Part(NamedTuple):
-    """Labelled rows of one window; ``labels`` is another digest once another label is known."""
-
-    window: Window
-    rows: Labelled
-    labels: str
-
-
-def labelled_windows(watch: Watch, release_id: str, mine: Labelled) -> Iterator[Part]:
-    """Labelled rows by window, in an order that does not depend on when they or their labels came."""
-    length_s, origin = watch.project.monitors.window_s, watch.origin
-    mine = mine.of(np.lexsort((mine.subject.astype(str), mine.event_time)))
-    seconds = mine.event_time.astype("datetime64[s]").astype(np.int64)
-    slots = (seconds - int(origin.timestamp())) // length_s
-    for slot in np.unique(slots):
-        rows = mine.of(slots == slot)
-        start, end = window_of(as_utc(rows.event_time[0]), length_s, origin)
-        labels = digest_bytes(repr((rows.subject.tolist(), rows.truth.tolist())).encode())
-        yield Part(Window(release_id=release_id, start=start, end=end, n_rows=len(rows)), rows, labels)
 
 
 def _unmeasured(watch: Watch, part: Part, seen: set[str]) -> bool:

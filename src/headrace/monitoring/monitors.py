@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.monitoring.answers import watch_answers
+from headrace.monitoring.bias import watch_bias
+from headrace.monitoring.calls import watch_calls
 from headrace.monitoring.estimates import watch_estimates
 from headrace.monitoring.fairness import watch_fairness
 from headrace.monitoring.metrics import watch_metrics
+from headrace.monitoring.newcomers import watch_newcomers
 from headrace.monitoring.performance import watch_performance
+from headrace.monitoring.segments import watch_segments
 from headrace.monitoring.shifts import watch_shifts
+from headrace.monitoring.trends import watch_trends
 from headrace.monitoring.watch import Round, Watch
 
 MONITORS: dict[str, Callable[[Watch], Round]] = {
+    "calls": watch_calls,
     "answers": watch_answers,
     "shifts": watch_shifts,
+    "newcomers": watch_newcomers,
     "performance": watch_performance,
     "estimates": watch_estimates,
+    "segments": watch_segments,
+    "bias": watch_bias,
     "metrics": watch_metrics,
     "fairness": watch_fairness,
+    "trends": watch_trends,
 }
 """In the order in which they look."""

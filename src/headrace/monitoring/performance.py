@@ -14,6 +14,7 @@ from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.ingest import as_numbers
 from headrace.monitoring.joining import Labelled, labelled_rows
+from headrace.monitoring.labelled import Part, by_release, labelled_windows
 from headrace.monitoring.watch import FEW, LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, as_utc, window_of
 
@@ -28,15 +29,14 @@ def watch_performance(watch: Watch) -> Round:
     found = Round([], [])
     metric = watch.project.gates.model.metric
     seen = watch.measured(metric)
-    for release_id in dict.fromkeys(map(str, labelled.release_id)):
-        mine = labelled.of(labelled.release_id == release_id)
-        losses = losses_of(metric, mine, watch.baseline_of(release_id).classes)
+    for release_id, rows in by_release(labelled):
+        losses = losses_of(metric, rows, watch.baseline_of(release_id).classes)
         # A label or an answer that is no number where one is needed says nothing, and spoils no mean.
         measurable = np.isfinite(losses)
-        mine, losses = mine.of(measurable), losses[measurable]
+        mine, losses = rows.of(measurable), losses[measurable]
         if not losses.size:
             continue
-        _measure_windows(watch, release_id, mine, losses, seen, found)
+        _measure_windows(watch, release_id, mine, seen, found)
         if watch.project.monitors.min_rows < FEW:
             sudden = _sudden(watch, release_id, mine, losses)
             found.findings.extend([] if sudden is None else [sudden])
@@ -48,6 +48,8 @@ def losses_of(metric: str, mine: Labelled, classes: Sequence[Any] | None) -> NDA
 
     ``classes`` are the release's, None where it answers with numbers.
     """
+    if not len(mine):
+        return np.zeros(0)
     if classes is None:
         return np.asarray(row_losses(metric, _numeric_truth(mine), mine.outputs))
     # Another release may tell more classes apart: its columns are not this one's.
@@ -56,20 +58,14 @@ def losses_of(metric: str, mine: Labelled, classes: Sequence[Any] | None) -> NDA
     return np.asarray(row_losses(metric, mine.truth, mine.outputs | own, classes=classes))
 
 
-def _measure_windows(
-    watch: Watch, release_id: str, mine: Labelled, losses: NDArray[np.float64], seen: set[str], found: Round
-) -> None:
-    length_s, origin = watch.project.monitors.window_s, watch.origin
-    seconds = mine.event_time.astype("datetime64[s]").astype(np.int64)
-    slots = (seconds - int(origin.timestamp())) // length_s
-    for slot in np.unique(slots):
-        chosen = slots == slot
-        start, end = window_of(as_utc(mine.event_time[chosen][0]), length_s, origin)
-        window = Window(release_id=release_id, start=start, end=end, n_rows=int(chosen.sum()))
-        measured = _loss(watch, window, losses[chosen])
+def _measure_windows(watch: Watch, release_id: str, mine: Labelled, seen: set[str], found: Round) -> None:
+    metric, classes = watch.project.gates.model.metric, watch.baseline_of(release_id).classes
+    for part in labelled_windows(watch, release_id, mine):
+        losses = losses_of(metric, part.rows, classes)
+        measured = _loss(watch, part, losses)
         if measured.id not in seen:
             found.measurements.append(measured)
-            finding = _degraded(watch, window, losses[chosen])
+            finding = _degraded(watch, part.window, losses)
             found.findings.extend([] if finding is None else [finding])
 
 
@@ -146,15 +142,15 @@ def _worse(watch: Watch, window: Window, ratio: float, evidence: Mapping[str, An
     return watch.finding(window, "performance", title, evidence, ratio)
 
 
-def _loss(watch: Watch, window: Window, losses: NDArray[np.float64]) -> Measurement:
+def _loss(watch: Watch, part: Part, losses: NDArray[np.float64]) -> Measurement:
     interval = mean_interval(losses, LEVEL) if losses.size > 1 else None
     return watch.measurement(
-        window,
+        part.window,
         watch.project.gates.model.metric,
         float(losses.mean()),
-        key=f"{window.n_rows}:{losses.mean()!r}",  # a corrected label is a new measurement
+        key=part.labels,  # a corrected label is a new measurement
         interval=None if interval is None else (float(interval.low), float(interval.high)),
-        detail={"reference": watch.baseline_of(window.release_id).loss},
+        detail={"reference": watch.baseline_of(part.window.release_id).loss},
     )
 
 

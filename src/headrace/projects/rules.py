@@ -86,6 +86,8 @@ _LIMITS = (
     _Limit(loc=("monitors", "shift"), open=True),
     _Limit(loc=("monitors", "loss_ratio"), open=True),
     _Limit(loc=("monitors", "min_rows")),
+    _Limit(loc=("monitors", "calls_change"), open=True),
+    _Limit(loc=("monitors", "class_gap"), high=1, open=True),
     _Limit(loc=("privacy", "retention_days"), low=1),
 )
 _SERVING_LIMITS = (
@@ -129,6 +131,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _metrics(project)
     yield from _fairness(project)
     yield from _alerts(project)
+    yield from _outputs(project)
     allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
         known = f"(known: {', '.join(allowed)})"
@@ -318,6 +321,26 @@ def _fairness(project: Project) -> Iterator[BrokenRule]:
         yield _at("fairness", "groups", text="name at least one column, and not the target")
     for limit in _FAIRNESS_LIMITS:
         yield from _limited(limit, spec, ("fairness",))
+
+
+def _outputs(project: Project) -> Iterator[BrokenRule]:
+    spec = project.outputs
+    inputs = [column.name for column in project.data.columns if column.role != "ignored"]
+    for index, name in enumerate(project.monitors.segments):
+        if name not in inputs:
+            text = f"{name!r} is no input (known: {', '.join(inputs)})"
+            yield _at("monitors", "segments", index, text=text)
+    for end in ("lowest", "highest"):
+        value = getattr(spec, end)
+        if value is not None and not isfinite(value):
+            yield _at("outputs", end, text=f"outputs.{end} is {value}: expected a finite number")
+        elif value is not None and project.task == "classification":
+            yield _at("outputs", end, text="a classifier answers with classes: name them in outputs.classes")
+    if spec.classes and project.task != "classification":
+        yield _at("outputs", "classes", text=f"{project.task} answers with numbers: give lowest and highest")
+    if spec.lowest is not None and spec.highest is not None and not spec.lowest < spec.highest:
+        text = f"outputs.highest is {spec.highest}: expected more than lowest, which is {spec.lowest}"
+        yield _at("outputs", "highest", text=text)
 
 
 def _numbers(project: Project) -> Iterator[BrokenRule]:

@@ -49,7 +49,13 @@ def exposition(parts: Parts, me: Principal) -> str:
     own = counted(parts, set(visible))
     others = parts.siblings.others()
     lines = list(merged([Counted(own, living=True), *others], set(visible))) if others else [own]
-    recorded = [*_levels(parts, visible), *_models(parts, me, visible)]
+    recorded = [
+        *_levels(parts, visible),
+        *_models(parts, me, visible),
+        *_calls(parts, me, visible),
+        *_ages(parts, me, visible),
+        *_trends(parts, me, visible),
+    ]
     lines += [line for family in recorded for line in _lines(family)]
     return "\n".join(lines) + "\n"
 
@@ -203,6 +209,49 @@ def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family
     yield _Family("headrace_drift", "gauge", "Shift in the newest window, in standard deviations.", shifts)
     yield _Family("headrace_loss", "gauge", "Loss in the newest window that has labels.", loss)
     yield _Family("headrace_reference_loss", "gauge", "Loss on the test rows.", reference)
+
+
+def _trends(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+    """Of the live release, each metric now and how much it changes from window to window."""
+    values, slopes = [], []
+    for name in visible:
+        route = parts.app.store.rollouts.route(name)
+        for one in reading.trends(parts.app, me, name) if route is not None else ():
+            if route is not None and one.release_id == route.live:
+                labels = {"project": name, "release": route.live, "metric": one.feature or ""}
+                values.append(_Sample(labels, one.detail["current"]))
+                slopes.append(_Sample(labels, one.value or 0.0))
+    yield _Family("headrace_metric", "gauge", "Loss and metrics in the newest window with labels.", values)
+    yield _Family("headrace_metric_trend", "gauge", "Their change per window, over the newest ones.", slopes)
+
+
+def _ages(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+    now, ages = parts.app.clock.now(), []
+    for name in visible:
+        trained = reading.trained_at(parts.app, me, name)
+        if trained is not None:
+            ages.append(_Sample({"project": name}, (now - trained).total_seconds()))
+    yield _Family("headrace_model_age_seconds", "gauge", "Time since the live model's training.", ages)
+
+
+def _calls(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+    """Who uses the models, and how much: the newest hour that is over."""
+    calls, expected = [], []
+    for name in visible:
+        for hour in reading.traffic(parts.app, me, name, days=1)[-1:]:
+            busiest = sorted(hour.detail["consumers"].items(), key=lambda one: -one[1]["calls"])
+            calls += [
+                _Sample({"project": name, "principal": who}, sums["calls"])
+                for who, sums in busiest[:_MOST_CATEGORIES]
+            ]
+            expected += [
+                _Sample({"project": name, "before": before}, hour.detail[f"{before}_before"])
+                for before in ("day", "week")
+                if hour.detail[f"{before}_before"] is not None
+            ]
+    yield _Family("headrace_hour_calls", "gauge", "Calls in the last full hour, by consumer.", calls)
+    help_text = "Calls in the same hour of the day and of the week before."
+    yield _Family("headrace_hour_calls_before", "gauge", help_text, expected)
 
 
 def newest_shifts(measured: list[Measurement], release_id: str) -> list[Measurement]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import insert, select
 
@@ -71,13 +72,20 @@ class SqlEvidence:
             self._measure(project, [m for m in measurements if m.project == project])
 
     def measurements(
-        self, project: str, *, name: str | None = None, release_id: str | None = None
+        self,
+        project: str,
+        *,
+        name: str | None = None,
+        release_id: str | None = None,
+        since: datetime | None = None,
     ) -> list[Measurement]:
         statement = documents(measurements, measurements.c.project == project)
         if name is not None:
             statement = statement.where(measurements.c.name == name)
         if release_id is not None:
             statement = statement.where(measurements.c.release_id == release_id)
+        if since is not None:
+            statement = statement.where(measurements.c.window_start_us >= microseconds(since))
         statement = statement.order_by(
             measurements.c.window_start_us.nulls_first(),
             measurements.c.window_end_us.nulls_first(),

@@ -157,6 +157,11 @@ class EvidenceStoreSuite:
         assert evidence.measurements("cars", name="mae") == [loss, other]
         assert evidence.measurements("cars", release_id="r-1") == [loss, shift]
         assert evidence.measurements("cars", name="psi", release_id="r-1") == [shift]
+        hour = timedelta(hours=1)
+        hours = [make_measurement(window=(START + n * hour, START + (n + 1) * hour)) for n in range(3)]
+        evidence.measure(hours[::-1])
+        assert evidence.measurements("cars", since=START + hour) == hours[1:]
+        assert evidence.measurements("cars", name="psi", since=START) == []
 
     def test_repeated_measurements_change_nothing(self, evidence: EvidenceStore) -> None:
         batch = [make_measurement() for _ in range(1200)]

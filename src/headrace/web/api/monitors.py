@@ -103,6 +103,23 @@ def list_performance(project: Name, server: Server, me: Me) -> list[Measurement]
     return reading.performance(server.app, me, project)
 
 
+@router.get("/projects/{project}/traffic")
+def list_traffic(
+    project: Name,
+    server: Server,
+    me: Me,
+    days: Annotated[int, Query(ge=1, le=366, description="How many days to look back.")] = 8,
+) -> list[Measurement]:
+    """Calls of each full hour by consumer, beside the same hour of the day and of the week before."""
+    return reading.traffic(server.app, me, project, days=days)
+
+
+@router.get("/projects/{project}/segments")
+def list_segments(project: Name, server: Server, me: Me) -> list[Measurement]:
+    """Loss and rates by window, release and segment, as far as labels have come."""
+    return reading.segments(server.app, me, project)
+
+
 @router.get("/projects/{project}/measurements")
 def list_measurements(
     project: Name,

@@ -12,9 +12,11 @@ from starlette.responses import JSONResponse, Response
 from headrace.app import reading
 from headrace.core.errors import NotFound
 from headrace.web.identity import principal_of
-from headrace.web.pages.project import project_name, subjects
+from headrace.web.pages.project import TRAFFIC_DAYS, project_name, subjects
 from headrace.web.pages.rendering import parts_of
+from headrace.web.pages.segments import segment_rows
 from headrace.web.pages.series import drift_rows, estimate_rows, performance_rows
+from headrace.web.pages.usage import traffic_rows
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -30,8 +32,13 @@ def show(request: Request) -> Response:
         rows = estimate_rows(reading.estimates(app, me, name), subject_of)
     elif plot == "drift":
         rows = drift_rows(reading.measurements(app, me, name, "shift"), subject_of)
+    elif plot == "traffic":
+        rows = traffic_rows(reading.traffic(app, me, name, days=TRAFFIC_DAYS))
+    elif plot == "segments":
+        rows = segment_rows(reading.segments(app, me, name), subject_of)
     else:
-        raise NotFound(f"There is no plot {plot[:80]!r}. Expected performance, estimates or drift.")
+        known = "performance, estimates, drift, traffic or segments"
+        raise NotFound(f"There is no plot {plot[:80]!r}. Expected {known}.")
     if form == "json":
         return JSONResponse({"project": name, "rows": rows})
     if form == "csv":

@@ -24,6 +24,7 @@ from headrace.web.pages.levels import level_of
 from headrace.web.pages.lifecycle import Facts, lifecycle
 from headrace.web.pages.release import metric_name
 from headrace.web.pages.rendering import parts_of, renderer_of
+from headrace.web.pages.segments import cautions, newest_segments
 from headrace.web.pages.series import (
     Strip,
     SubjectOf,
@@ -35,7 +36,10 @@ from headrace.web.pages.series import (
     performance_rows,
     spark,
 )
+from headrace.web.pages.usage import consumers, traffic_plot
 
+TRAFFIC_DAYS = 15
+"""Two weeks of hours, each beside the one a week before."""
 _SHOWN_WINDOWS = 60
 _SHOWN_GROUPS = 12
 
@@ -95,6 +99,8 @@ def show(request: Request) -> Response:
         n_windows=len({m.window for m in windows}),
     )
     strips = drift_strips(shifts, threshold)
+    hours = reading.traffic(app, me, name, days=TRAFFIC_DAYS)
+    live_id, metric = report.glance.live_id, report.project.gates.model.metric
     return renderer_of(request).page(
         request,
         "project.html",
@@ -112,6 +118,10 @@ def show(request: Request) -> Response:
         losses=losses[-1] if losses else None,
         performance=performance_plot(losses, report.project.gates.model.max_loss, estimated),
         drift=drift_plot(shifts, threshold),
+        calls=traffic_plot(hours),
+        consumers=consumers(hours),
+        segments=newest_segments(reading.segments(app, me, name), live_id, metric),
+        cautions=cautions(reading.measurements(app, me, name, "segments"), live_id),
         groups=grouped(findings, alerts, releases, report.glance.live_id),
         shown_groups=_SHOWN_GROUPS,
         listed=[_listed(app, me, release) for release in releases],

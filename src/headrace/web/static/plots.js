@@ -149,7 +149,35 @@
     return { traces, layout: layout({ ...drawn, showlegend: named.length > 0, yaxis: axis }) };
   };
 
-  const kinds = { performance, drift };
+  // Calls by hour, the same hours of the day and of the week before behind them, and marks where they deviated.
+  const calls = (data) => {
+    const words = (at) => `${data.hour[at].slice(0, 16).replace("T", " ")} UTC`;
+    const count = (value) => (value === null ? "–" : value.toLocaleString("en"));
+    const behind = (name, values, dash) => ({
+      x: data.hour, y: values, name, type: "scatter", mode: "lines", connectgaps: false,
+      line: { color: faded(colour("--series-6"), 0.7), width: 1, dash }, hoverinfo: "skip",
+    });
+    const odd = data.hour.map((_, at) => at).filter((at) => data.deviating[at]);
+    const traces = [
+      behind("week before", data.week_before, "dot"),
+      behind("day before", data.day_before, "dash"),
+      {
+        x: data.hour, y: data.calls, name: "calls", type: "scatter", mode: "lines",
+        line: { color: series(0), width: 2 },
+        text: data.hour.map((_, at) =>
+          `${words(at)}<br>${count(data.calls[at])} calls<br>day before ${count(data.day_before[at])}` +
+          `<br>week before ${count(data.week_before[at])}`),
+        hovertemplate: "%{text}<extra></extra>",
+      },
+      {
+        x: odd.map((at) => data.hour[at]), y: odd.map((at) => data.calls[at]), name: "deviates",
+        type: "scatter", mode: "markers", marker: { color: colour("--bad"), size: 6 }, hoverinfo: "skip",
+      },
+    ];
+    return { traces, layout: layout({ yaxis: { title: { text: "calls an hour" }, rangemode: "tozero" } }) };
+  };
+
+  const kinds = { performance, drift, calls };
 
   const draw = () => {
     document.querySelectorAll("[data-plot]").forEach((place) => {
