@@ -94,8 +94,10 @@ def test_an_input_that_is_always_missing_is_a_shift(watched: Make) -> None:
         for n in range(8)
     ]  # fmt: skip
     scene.answered(made)
-    found = {f.feature for f in scene.watch().findings}
-    assert {"fuel", "year"} <= found, "null in every row, and absent from every row"
+    found = {f.feature: f for f in scene.watch().findings if f.kind == "data_drift"}
+    for name in ("fuel", "year"):  # null in every row, and absent from every row
+        assert found[name].evidence["cause"] == "empty"
+        assert found[name].title == f"input {name!r} is empty in 100% of the rows (training: 0%)"
 
 
 def flagged(scene: Scene, *, share: float, numeric: frozenset[str]) -> Scene:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
+from headrace.checks.causes import cause_of
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.profiles import NumericProfile
 from headrace.core.ports import Columns
@@ -61,8 +62,9 @@ def _shifted(watch: Watch, window: Window, kind: str, shift: Shift, level: float
         return None
     if shift.p_value > level or shift.size < watch.project.monitors.shift:
         return None
-    what = "predictions have" if kind == "prediction_drift" else f"input {shift.feature!r} has"
+    cause = cause_of(shift)
     evidence = {
+        "cause": cause.name,
         "test": shift.test,
         "p_value": shift.p_value,
         "level": level,
@@ -72,8 +74,8 @@ def _shifted(watch: Watch, window: Window, kind: str, shift: Shift, level: float
         "n_reference": shift.n_reference,
         "n_current": shift.n_current,
     }
-    title = f"{what} shifted by {shift.size:.2f} standard deviations from the training data"
-    return watch.finding(window, kind, title, evidence, shift.size, feature=shift.feature)
+    what = "the prediction" if kind == "prediction_drift" else f"input {shift.feature!r}"
+    return watch.finding(window, kind, f"{what} {cause.words}", evidence, shift.size, feature=shift.feature)
 
 
 def _measured(watch: Watch, window: Window, kind: str, shift: Shift) -> Measurement:
