@@ -289,11 +289,14 @@ def trends(app: App, me: Principal, name: str) -> list[Measurement]:
 
 
 def trained_at(app: App, me: Principal, name: str) -> datetime | None:
-    """When the training of the live release ended; None while nothing is live."""
+    """When the training of the live release ended; None while nothing is live, or it was trained elsewhere."""
     route = app.store.rollouts.route(project(app, me, name).name)
     if route is None:
         return None
-    return app.store.runs.get(app.store.releases.get(route.live).manifest.run_id).finished_at
+    try:
+        return app.store.runs.get(app.store.releases.get(route.live).manifest.run_id).finished_at
+    except NotFound:  # trained elsewhere
+        return None
 
 
 def predictions_count(app: App, me: Principal, name: str) -> Counted:

@@ -40,7 +40,10 @@ COMMANDS = {
     "model": Entry("headrace.cli.model", "Versions, runs, lineage; import, attach, rebuild."),
     "release": Entry("headrace.cli.release", "List, show, approve, reject, roll back."),
     "serve": Entry("headrace.cli.serve", "Score tables, explain, test under load, export, queue."),
-    "monitor": Entry("headrace.cli.monitor", "Watch, findings, performance, metrics, replay, backtest."),
+    "monitor": Entry(
+        "headrace.cli.monitor",
+        "Watch, findings, traffic, performance, estimates, explanations, channels, replay, backtest.",
+    ),
     "access": Entry("headrace.cli.access", "Identities, tokens, policy and grants."),
     "audit": Entry("headrace.cli.audit", "The chained and sealed log of what happened."),
     "project": Entry("headrace.cli.project", "Projects known here, waivers, rules, the charter's schema."),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headrace.core.alerts import Severity
+from headrace.core.canonical import ADDED
 from headrace.core.errors import InvalidInput
 
 Task = Literal["classification", "regression", "forecasting"]
@@ -423,9 +424,9 @@ class ServingSpec:
     queue: int = 64
     timeout_s: float = 10.0
     level: ServiceLevel | None = None
-    compress_above_bytes: int = 65_536
-    explain_share: float = 0.0
-    explainer: str = "shapley"
+    compress_above_bytes: int = field(default=65_536, metadata=ADDED)
+    explain_share: float = field(default=0.0, metadata=ADDED)
+    explainer: str = field(default="shapley", metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
