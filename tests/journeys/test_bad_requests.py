@@ -111,7 +111,10 @@ def test_an_idle_connection_is_left_by_the_client_and_not_by_the_server(live: Li
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=pools_s + 2) as link:
         for _ in range(2):
             link.sendall(asked)
-            assert link.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            answer = link.recv(1 << 16)
+            while not answer.endswith(b"}"):  # head and body may come one after the other
+                answer += link.recv(1 << 16)
+            assert answer.startswith(b"HTTP/1.1 200")
             with pytest.raises(TimeoutError):
                 link.recv(1)  # nothing comes, and it is not closed
 
