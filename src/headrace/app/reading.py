@@ -289,7 +289,7 @@ def trends(app: App, me: Principal, name: str) -> list[Measurement]:
 
 
 def trained_at(app: App, me: Principal, name: str) -> datetime | None:
-    """When the training of the live release ended; None while nothing is live, or it was trained elsewhere."""
+    """When the training of the live release ended; None while nothing is live that was trained here."""
     route = app.store.rollouts.route(project(app, me, name).name)
     if route is None:
         return None
