@@ -41,9 +41,9 @@ def test_a_policy_is_written_with_its_mistakes_named_and_approved_by_somebody_el
     page.keyboard.type('\n@id("odd")\npermit (principal, action == Action::"fly", resource);')
     expect(problems).to_contain_text("names the action 'fly', which does not exist")
     assert text.get_attribute("aria-invalid") == "true"
-    problems.get_by_role("button", name="Line 147").click()
+    problems.get_by_role("button", name="Line 153").click()
     assert page.evaluate(CHOSEN) == '@id("odd")'
-    expect(page.locator("[data-gutter] .wrong")).to_have_text("147\n")
+    expect(page.locator("[data-gutter] .wrong")).to_have_text("153\n")
     text.press("Control+End")
     for _ in range(len('\n@id("odd")\npermit (principal, action == Action::"fly", resource);')):
         page.keyboard.press("Backspace")
