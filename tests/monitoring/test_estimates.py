@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from headrace.checks.estimation import LossModel
+from headrace.core.project import PrivacySpec
 from headrace.monitoring.baseline import make_baseline
 from headrace.testing import START
-from tests.monitoring.traffic import INPUTS, LIVE, Scene, cars, day, label, named, price, watched_project
+from tests.monitoring.traffic import (
+    INPUTS,
+    LIVE,
+    Scene,
+    answer,
+    cars,
+    day,
+    label,
+    named,
+    price,
+    watched_project,
+)
 
 Make = Callable[..., Scene]
 
@@ -126,3 +139,31 @@ def test_calm_windows_hardly_ever_show_concept_drift(watched: Make) -> None:
     scene = prepared(watched, false_alarms=0.05)
     told(scene, asked(scene, range(40 * 7 + 1)))
     assert kinds(scene) & {"concept_drift", "estimate"} == set()
+
+
+def test_an_input_that_is_recorded_in_another_form_refuses_no_estimate(watched: Make) -> None:
+    scene = prepared(watched)
+    scene.project = replace(scene.project, privacy=PrivacySpec(basis="consent", fields={"fuel": "hash"}))
+    hashed = [
+        answer(f"d{n}", at=day(n), columns={"mileage": [50_000.0] * 60, "year": [2015.0] * 60,
+               "fuel": [f"digest {i}" for i in range(60)]}, outputs={"predict": [25_000.0] * 60})
+        for n in range(8)
+    ]  # fmt: skip
+    scene.answered(hashed)
+    (estimate,) = named(scene.watch(), "estimated_loss")
+    assert estimate.detail["refused"] is None
+
+
+def test_a_category_beyond_those_that_a_profile_names_may_have_been_seen(watched: Make) -> None:
+    scene = prepared(watched)
+    many = np.array([f"fuel {i % 2000}" for i in range(4000)], dtype=object)
+    columns = cars(scene.random, 4000) | {"fuel": many}
+    answers = price(columns)
+    off = errors(scene.random, answers)
+    scene.baselines[LIVE] = make_baseline(
+        columns, INPUTS, answers, np.abs(off), "mae", trained_until=START,
+        loss_model=LossModel.fit("mae", answers + off, columns, {"predict": answers}, INPUTS),
+    )  # fmt: skip
+    asked(scene, range(8))
+    (estimate,) = named(scene.watch(), "estimated_loss")
+    assert estimate.detail["refused"] is None

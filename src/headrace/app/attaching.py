@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.app.composition import App
 from headrace.app.operations import declare
 from headrace.checks.estimation import LossModel
@@ -225,7 +226,9 @@ def _baseline(project: Project, table: dict[str, Any]) -> Any:
     loss_model = None
     if truth is not None:
         answers = _judged(outputs, metric, classes)
-        loss_model = LossModel.fit(metric, truth, table, answers, inputs, classes=classes)
+        hidden = altered_inputs(project)
+        recorded = [column for column in inputs if column.name not in hidden]
+        loss_model = LossModel.fit(metric, truth, table, answers, recorded, classes=classes)
     return make_baseline(
         table,
         inputs,

@@ -18,7 +18,6 @@ how far the rows have moved; and by how much the mean loss of ``n`` rows varies 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -26,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headrace.checks.columns import known_numbers
+from headrace.checks.columns import known_numbers, label, label_counts
 from headrace.checks.metrics import SMALLEST_PROBABILITY, Floats, Outputs, labels_of, row_losses
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
@@ -294,8 +293,8 @@ class Hats:
             known = known[np.isfinite(known)]
             at = np.unique(np.quantile(known, KNOTS)) if known.size else np.zeros(0)
             return cls(name=name, knots=tuple(at.tolist()))
-        labels = [label for label in _texts(values) if label is not None]
-        return cls(name=name, categories=tuple(c for c, _ in Counter(labels).most_common(MOST_CATEGORIES)))
+        named = [one for one in label_counts(np.asarray(values)) if one is not None]
+        return cls(name=name, categories=tuple(named[:MOST_CATEGORIES]))
 
     @property
     def width(self) -> int:
@@ -310,8 +309,8 @@ class Hats:
             return made
         if self.categories or not self.knots:
             place = {name: i for i, name in enumerate(self.categories)}
-            for row, label in enumerate(_texts(values)):
-                at = -1 if label is None else place.get(label)
+            for row, name in enumerate(map(label, np.asarray(values).tolist())):
+                at = -1 if name is None else place.get(name)
                 if at is not None:
                     made[row, at] = 1.0
             return made
@@ -427,11 +426,6 @@ def _with_prediction(rows: Columns, answers: Outputs) -> dict[str, Any]:
 
 def _role(values: Any) -> str:
     return "numeric" if np.asarray(values).dtype.kind in "fiu" else "categorical"
-
-
-def _texts(values: Any) -> list[str | None]:
-    """Categories as text; numbers and booleans as they are written."""
-    return [None if label is None else str(label) for label in labels_of(values)]
 
 
 class _Solved(NamedTuple):

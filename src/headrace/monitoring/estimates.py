@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.columns import known_numbers, label_counts
 from headrace.checks.estimation import Estimate
 from headrace.checks.metrics import mean_interval
-from headrace.checks.profiles import NumericProfile, Profile
+from headrace.checks.profiles import OTHER, FeatureProfile, NumericProfile
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
+from headrace.monitoring.baseline import Baseline
 from headrace.monitoring.joining import answers_of, labelled_rows
-from headrace.monitoring.labelled import Part, labelled_windows
+from headrace.monitoring.labelled import Part, by_release, labelled_windows
 from headrace.monitoring.performance import losses_of
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, closed_windows, window_rows
@@ -56,11 +58,10 @@ def _watch_relation(watch: Watch, found: Round) -> dict[str, datetime]:
         (w.release_id, w.start): w.n_rows
         for w in closed_windows(watch.project.name, watch.tables, watch.project.monitors.window_s)
     }
-    labelled = labelled_rows(watch.project.name, watch.tables)
-    for release_id in dict.fromkeys(map(str, labelled.release_id)):
+    for release_id, mine in by_release(labelled_rows(watch.project.name, watch.tables)):
         if watch.baseline_of(release_id).loss_model is None:
             continue
-        for part in labelled_windows(watch, release_id, labelled.of(labelled.release_id == release_id)):
+        for part in labelled_windows(watch, release_id, mine):
             n_answered = n_rows.get((release_id, part.window.start))
             if n_answered is not None:
                 kept += _look(watch, part, n_answered, seen, found)
@@ -159,7 +160,7 @@ def _estimated(watch: Watch, window: Window, moved: datetime | None, found: Roun
     detail: dict[str, Any] = {"metric": metric, "reference": baseline.loss}
     rows = window_rows(watch.project.name, watch.tables, window)
     columns = {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
-    refused, estimate = _refusal(baseline.inputs, columns, window, moved), None
+    refused, estimate = _refusal(watch, baseline, columns, window, moved), None
     if baseline.loss_model is None:
         refused = "the release keeps no loss model; rebuild it"
     elif refused is None:
@@ -175,25 +176,31 @@ def _estimated(watch: Watch, window: Window, moved: datetime | None, found: Roun
 
 
 def _refusal(
-    inputs: Profile, columns: Mapping[str, Any], window: Window, moved: datetime | None
+    watch: Watch, baseline: Baseline, columns: Mapping[str, Any], window: Window, moved: datetime | None
 ) -> str | None:
+    """Why no estimate would hold. Inputs that are not recorded as they come cannot be looked at."""
     if moved is not None and moved <= window.start:
         return f"concept drift since {moved:%Y-%m-%d %H:%M}: truth follows from the inputs in another way"
-    for name, profile in inputs.features.items():
-        if name not in columns:
-            continue
-        values = np.asarray(columns[name])
-        if isinstance(profile, NumericProfile):
-            known, _ = known_numbers(values)
-            low, high = profile.summary.get("min", -np.inf), profile.summary.get("max", np.inf)
-            beyond = float(np.mean((known < low) | (known > high))) if known.size else 0.0
-        else:
-            counts = label_counts(values)
-            new = sum(n for label, n in counts.items() if label is not None and label not in profile.counts)
-            beyond = new / max(len(values), 1)
+    hidden = altered_inputs(watch.project)
+    for name, profile in baseline.inputs.features.items():
+        beyond = _beyond(profile, columns[name]) if name in columns and name not in hidden else 0.0
         if beyond > MOST_BEYOND:
             return f"{100 * beyond:.0f} % of the rows have a value of {name!r} that training never saw"
     return None
+
+
+def _beyond(profile: FeatureProfile, column: Any) -> float:
+    """Share of the rows with a value that training never saw; 0 where the profile does not name all."""
+    values = np.asarray(column)
+    if isinstance(profile, NumericProfile):
+        known, _ = known_numbers(values)
+        low, high = profile.summary.get("min", -np.inf), profile.summary.get("max", np.inf)
+        return float(np.mean((known < low) | (known > high))) if known.size else 0.0
+    if OTHER in profile.counts:
+        return 0.0
+    counts = label_counts(values)
+    new = sum(n for name, n in counts.items() if name is not None and name not in profile.counts)
+    return new / max(len(values), 1)
 
 
 def _worse(watch: Watch, window: Window, estimate: Estimate) -> Finding | None:
