@@ -25,21 +25,6 @@ _TELL_AGAIN_S = 60.0
 _TOGETHER_S = 0.1
 """Best effort: for how long answers gather, so that the writer disturbs the event loop seldom."""
 _TOGETHER = 2048
-_FEW_STREAMS = 20
-
-
-def patience_of(n_streams: int) -> float:
-    """How many times longer best effort gathers when the last group went to so many streams, 1 to 2.5.
-
-    Each stream is a file, and each file a flush: a hundred models that are written ten times a second would
-    keep the disk, and the event loop that shares the interpreter, busy with flushes. What is left of
-    ``WINDOW_S`` is for the write itself.
-
-    >>> patience_of(1), patience_of(30), patience_of(1000)
-    (1.0, 1.5, 2.5)
-    """
-    return min(max(n_streams / _FEW_STREAMS, 1.0), 0.25 * WINDOW_S / _TOGETHER_S)
-
 
 Done = Callable[[str | None], None]
 """Called on the event loop once a group is durable (None), or was not stored (why)."""
@@ -89,7 +74,6 @@ class Recorder:
         self._changed = threading.Condition()
         self._queue: list[_Waiting] = []
         self._n_waiting = 0
-        self._n_streams = 0
         self._writing_since_s: float | None = None
         self._kicked: set[tuple[asyncio.AbstractEventLoop, bool]] = set()
         self._logged: dict[str, int] = {}
@@ -144,9 +128,7 @@ class Recorder:
                 "or slow disk is the usual cause."
             )
         self._add(_Waiting(f"{project}/predictions", payloads, now_s))
-        patience = patience_of(self._n_streams)
-        is_full = self._n_waiting >= min(_TOGETHER * patience, self._max_waiting / 2)
-        self._kick_by(asyncio.get_running_loop(), 0.0 if is_full else _TOGETHER_S * patience)
+        self._kick_by(asyncio.get_running_loop(), _TOGETHER_S if self._n_waiting < _TOGETHER else 0.0)
 
     def record_blocking(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """As :meth:`record`, for a thread; never call it on an event loop."""
@@ -255,7 +237,6 @@ class Recorder:
         streams: dict[str, list[_Waiting]] = {}
         for waiting in batch:
             streams.setdefault(waiting.stream, []).append(waiting)
-        self._n_streams = len(streams)
         for stream, group in streams.items():
             payloads = [payload for waiting in group for payload in waiting.payloads]
             refusal: str | None = None
