@@ -13,18 +13,20 @@ from headrace.core.project import MetricSpec
 from headrace.core.release import Measurement
 from headrace.monitoring.trends import NAME, watch_trends
 from headrace.monitoring.watch import Round
-from headrace.testing import START, make_measurement
+from headrace.testing import START, make_finding, make_measurement
 from tests.monitoring.traffic import LIVE, Scene, named, watched_project
 
 Make = Callable[..., Scene]
 WEEK = timedelta(days=7)
 
 
-def week(number: int, value: float, name: str = "mae", feature: str | None = None) -> Measurement:
+def week(
+    number: int, value: float, name: str = "mae", feature: str | None = None, n_rows: int = 500
+) -> Measurement:
     """A value of a week, known to 1 %."""
     return make_measurement(
         id=derived_id(name, str(feature), str(number), str(value)), name=name, feature=feature, value=value,
-        release_id=LIVE, n_rows=500, window=(START + number * WEEK, START + (number + 1) * WEEK),
+        release_id=LIVE, n_rows=n_rows, window=(START + number * WEEK, START + (number + 1) * WEEK),
         interval=(0.984 * value, 1.016 * value), confidence=0.9, detail={"unit": ""},
     )  # fmt: skip
 
@@ -52,6 +54,25 @@ def test_a_slow_decay_that_no_window_shows_is_found(watched: Make) -> None:
     assert look(scene).measurements == [], "nothing is new"
     scene.store.evidence.measure([week(8, 1000.0)])
     assert len(look(scene).measurements) == 1
+
+
+def test_what_is_known_to_be_worse_is_not_announced_as_rising(watched: Make) -> None:
+    scene = watched()
+    scene.store.evidence.measure([week(n, 1000 * 1.03**n) for n in range(8)])
+    worse = make_finding(project=scene.project.name, kind="performance", release_id=LIVE)
+    found = watch_trends(replace(scene.looking(), known=[worse]))
+    assert len(named(found, NAME)) == 1
+    assert found.findings == []
+    other = replace(worse, release_id="another")
+    assert len(watch_trends(replace(scene.looking(), known=[other])).findings) == 1
+
+
+def test_windows_of_a_few_labels_are_measured_and_no_finding(watched: Make) -> None:
+    scene = watched()
+    scene.store.evidence.measure([week(n, 1000 * 1.03**n, n_rows=19) for n in range(8)])
+    found = look(scene)
+    assert len(named(found, NAME)) == 1
+    assert found.findings == []
 
 
 def test_what_varies_or_falls_is_measured_and_no_finding(watched: Make) -> None:

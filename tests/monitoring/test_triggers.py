@@ -21,7 +21,7 @@ from headrace.core.project import (
     Value,
 )
 from headrace.core.record import Alert, Finding
-from headrace.monitoring.triggers import Standing, next_retraining, raise_alerts, standing_findings
+from headrace.monitoring.triggers import Standing, answered, next_retraining, raise_alerts, standing_findings
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KINDS = ("data_drift", "prediction_drift", "performance", "labels", "schedule", "code")
@@ -118,6 +118,27 @@ def test_degraded_performance_comes_before_drift() -> None:
     chosen = next_retraining(policy, alerts, findings, standing=standing(n_new_labels=1000), in_flight=False)
     assert chosen.alert is not None
     assert chosen.alert.finding_id == "performance-live"
+
+
+def test_a_retraining_answers_all_that_is_about_a_window_that_began_before_it() -> None:
+    policy = project(*(Trigger(when=when, do="automatic") for when in ("drift", "performance", "code")))
+    later = replace(finding("concept_drift"), id="later", window=(NOW, NOW + timedelta(days=7)))
+    found = [finding("performance"), finding("concept_drift"), later, finding("data_drift"), finding("code")]
+    alerts, findings = alerts_on(policy, *found)
+    assert answered(policy, alerts, findings) == []
+    alerts[0] = replace(alerts[0], state="acting", build_id="b")
+    (one,) = answered(policy, alerts, findings)
+    assert one == replace(alerts[1], build_id="b")
+    alerts[0] = replace(alerts[0], state="closed", event_time=NOW + timedelta(hours=1))
+    assert [one.id for one in answered(policy, alerts, findings)] == [alerts[1].id, alerts[2].id]
+    assert answered(project(), alerts, findings) == [], "the policy asks for nothing any more"
+
+
+def test_code_that_changes_again_asks_again() -> None:
+    policy = project(Trigger(when="code", do="automatic"))
+    alerts, findings = alerts_on(policy, finding("code"), replace(finding("code"), id="again"))
+    alerts[0] = replace(alerts[0], state="closed", build_id="b")
+    assert answered(policy, alerts, findings) == []
 
 
 def test_one_in_flight_is_enough() -> None:

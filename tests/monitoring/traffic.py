@@ -137,6 +137,7 @@ class Scene:
             tables=self.store.tables,
             evidence=self.store.evidence,
             baseline_of=self.baselines.__getitem__,
+            known=self.store.findings.list(self.project.name),
             now=self.clock.now(),
             measure=self.measured,
             n_monitors=len(MONITORS),

@@ -21,7 +21,7 @@ from headrace.core.ids import derived_id, new_id
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.joining import count_labels
 from headrace.monitoring.monitors import MONITORS
-from headrace.monitoring.triggers import Standing, next_retraining, standing_findings
+from headrace.monitoring.triggers import Standing, answered, next_retraining, standing_findings
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import watermark
 from headrace.store.documents import to_plain
@@ -75,6 +75,7 @@ class Watching:
             tables=self._store.tables,
             evidence=self._store.evidence,
             baseline_of=self._app.scorers.baseline,
+            known=self._store.findings.list(name),
             now=self._app.clock.now(),
             measure=partial(self._measure, name),
             n_monitors=len(MONITORS),
@@ -129,6 +130,8 @@ class Watching:
             return None
         self._close_stale(name)
         findings = {finding.id: finding for finding in self._store.findings.list(name)}
+        for alert in answered(project, self._store.findings.alerts(name), findings):
+            close_alert(self._store, alert, SYSTEM, f"retraining {alert.build_id} has answered it")
         chosen = next_retraining(
             project,
             self._store.findings.alerts(name),
@@ -152,7 +155,8 @@ class Watching:
         )
         detail = {"cause": request.cause, "build": build_id, "alert": chosen.alert.id}
         with self._store.transaction():
-            self._store.findings.save_alert(replace(chosen.alert, state="acting", build_id=build_id))
+            begun = replace(chosen.alert, state="acting", build_id=build_id, event_time=standing.event_time)
+            self._store.findings.save_alert(begun)
             self._store.audit.append(SYSTEM, "build.start", f"project:{name}", detail)
         plain: dict[str, Any] = to_plain(request)
         return plain

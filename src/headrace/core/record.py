@@ -266,7 +266,8 @@ class Finding:
 class Alert:
     """A finding that asks for action, and what was done about it.
 
-    ``build_id`` is the retraining it caused, if any.
+    ``build_id`` is the retraining it caused, or that has answered it, if any; ``event_time`` is the
+    watermark when it was raised, and once it has caused a retraining, when that began.
     """
 
     id: str

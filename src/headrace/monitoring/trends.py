@@ -25,10 +25,11 @@ def watch_trends(watch: Watch) -> Round:
     """Fit a line through the loss and each declared metric, release by release, whenever a window is new.
 
     A slow decay shows in no single window. The loss is a finding when the line is surely rising, and has
-    risen by ``loss_ratio`` over the windows that it goes through; a metric when the line is surely going
-    towards its limit and is beyond it after four more.
+    risen by ``loss_ratio`` over the windows that it goes through, unless it is known to be worse already;
+    a metric when the line is surely going towards its limit and is beyond it after four more.
     """
     found = Round([], [])
+    worse = {finding.release_id for finding in watch.known if finding.kind == "performance"}
     seen = watch.measured(NAME)
     loss = watch.project.gates.model.metric
     series = [(loss, "", _by_release(watch.evidence.measurements(watch.project.name, name=loss)))]
@@ -43,7 +44,9 @@ def watch_trends(watch: Watch) -> Round:
             measured = None if trend is None else _measured(watch, name, windows, trend)
             if trend is not None and measured is not None and measured.id not in seen:
                 found.measurements.append(measured)
-                finding = _heading(watch, name, kind, windows, trend, level)
+                late = not kind and measured.release_id in worse
+                few = min(one.n_rows for one in windows) < watch.fewest
+                finding = None if late or few else _heading(watch, name, kind, windows, trend, level)
                 found.findings.extend([] if finding is None else [finding])
     return found
 

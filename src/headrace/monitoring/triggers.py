@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from headrace.core.ids import derived_id
@@ -144,6 +144,31 @@ def next_retraining(
         else:
             return Retraining(alert=alert)
     return Retraining(alert=None, why_not=why_not)
+
+
+def answered(project: Project, alerts: Sequence[Alert], findings: dict[str, Finding]) -> list[Alert]:
+    """Open alerts that a retraining has answered already, each with the ``build_id`` of that one.
+
+    It began by the same trigger, about the same release, after the window that they are about had: what it
+    learnt from has that window in it. Code is no matter of time: every change of it asks anew.
+    """
+    policy = _policy(project)
+
+    def asks(alert: Alert) -> tuple[str, str]:
+        finding = findings[alert.finding_id]
+        return finding.release_id, _KINDS.get(finding.kind, "")
+
+    begun = [alert for alert in alerts if alert.build_id is not None]
+    found = []
+    for alert in alerts:
+        release_id, when = asks(alert)
+        if alert.state != "open" or when not in policy or when == "code":
+            continue
+        start = findings[alert.finding_id].window[0]
+        by = (one for one in begun if asks(one) == (release_id, when) and one.event_time > start)
+        if (one := next(by, None)) is not None:
+            found.append(replace(alert, build_id=one.build_id, event_time=one.event_time))
+    return found
 
 
 def _policy(project: Project) -> dict[str, Trigger]:

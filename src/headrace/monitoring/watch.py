@@ -54,6 +54,7 @@ class Watch:
 
     Attributes:
         baseline_of: release id to what that release is compared with.
+        known: what earlier rounds and monitors have found.
         now: time of this round.
         n_monitors: monitors that share the budget of false alarms.
         measure: the project's declared metrics, by the code of a release, of each part of its rows.
@@ -63,6 +64,7 @@ class Watch:
     tables: TableStore
     evidence: EvidenceStore
     baseline_of: Callable[[str], Baseline]
+    known: Sequence[Finding]
     now: datetime
     measure: Callable[[str, Sequence[Scored]], list[dict[str, Measured]]]
     n_monitors: int

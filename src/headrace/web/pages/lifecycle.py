@@ -127,7 +127,7 @@ def _decide(facts: Facts) -> Stage:
     unsettled = facts.report.glance.open_alerts
     if unsettled:
         return Stage("decide", "now", f"{unsettled} open alert{'' if unsettled == 1 else 's'}")
-    retrained = sum(alert.build_id is not None for alert in facts.alerts)
+    retrained = len({alert.build_id for alert in facts.alerts} - {None})
     if retrained:
         return Stage("decide", "done", f"{retrained} retraining{'' if retrained == 1 else 's'}")
     return Stage(
