@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.core.errors import Unavailable
 from headrace.core.ports import Segment
@@ -197,6 +199,62 @@ def test_threads_and_loops_may_share_a_recorder() -> None:
             future.result(30)
     recorder.close()
     assert len(set(_read(events, "cars/predictions"))) == 40
+
+
+def test_what_nobody_waits_for_gathers_and_streams_take_turns(slow: SlowEvents) -> None:
+    slow.pass_on.set()
+    recorder = Recorder(slow, FakeClock())
+    for index in range(30):
+        recorder.note(f"cars-{index % 3}", [b"%d" % index])
+    recorder.close()
+    assert slow.groups == [10, 10, 10]
+    assert _read(slow, "cars-1/predictions") == [b"%d" % index for index in range(1, 30, 3)]
+
+
+def test_what_somebody_waits_for_is_written_before_the_streams_whose_turn_it_is(slow: SlowEvents) -> None:
+    recorder = Recorder(slow, FakeClock())
+    slow.pass_on.set()
+    with ThreadPoolExecutor(1) as pool:
+        for index in range(3):
+            recorder.note("quiet", [b"%d" % index])
+        recorder.note("cars", [b"first"])
+        pool.submit(recorder.record_blocking, "cars", b"second").result(10)
+        assert _read(slow, "cars/predictions") == [b"first", b"second"], "in order"
+    recorder.close()
+    assert recorder.logged() == {"cars/predictions": 2, "quiet/predictions": 3}
+
+
+def test_answers_are_not_noted_while_the_disk_is_behind_by_the_window(slow: SlowEvents) -> None:
+    clock = FakeClock()
+    recorder = Recorder(slow, clock)
+    recorder.note("cars", [b"0"])
+    assert slow.entered.wait(10)
+    assert recorder.keeps_up()
+    clock.advance(1.5)
+    assert recorder.healthy()
+    assert not recorder.keeps_up()
+    with pytest.raises(Unavailable, match="does not keep up"):
+        recorder.note("cars", [b"1"])
+    slow.pass_on.set()
+    recorder.record_blocking("cars", b"2")
+    assert recorder.keeps_up()
+    recorder.close()
+    assert _read(slow, "cars/predictions") == [b"0", b"2"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40))
+def test_nothing_is_lost_or_out_of_order_whoever_waits(sent: list[tuple[str, bool]]) -> None:
+    events = MemoryEvents()
+    recorder = Recorder(events, FakeClock())
+    for index, (project, waits) in enumerate(sent):
+        if waits:
+            recorder.record_blocking(project, b"%d" % index)
+        else:
+            recorder.note(project, [b"%d" % index])
+    recorder.close()
+    for name in "abc":
+        wanted = [b"%d" % index for index, (project, _) in enumerate(sent) if project == name]
+        assert _read(events, f"{name}/predictions") == wanted
 
 
 def test_closing_writes_what_waits_and_refuses_what_comes_later(slow: SlowEvents) -> None:

@@ -87,6 +87,11 @@ class Unrecorded(Prediction):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Noted(Prediction):
+    """An answer that is given before it is recorded, because its project has it so."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """A request that was valid and that the model of a release could not answer."""
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
@@ -25,7 +25,7 @@ from headrace.core.errors import (
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
-from headrace.core.record import Failure, Prediction, Unrecorded
+from headrace.core.record import Failure, Noted, Prediction, Unrecorded
 from headrace.core.release import Route
 from headrace.serving.distributions import Distributions
 from headrace.serving.explanations import Share
@@ -234,11 +234,7 @@ class Handler:
 
     def recorded(self, prediction: Prediction) -> bytes:
         """How an answer of a moment ago is recorded, as its header says it."""
-        return NONE if isinstance(prediction, Unrecorded) else self._recording(prediction.project)
-
-    def _recording(self, project: str) -> bytes:
-        durability = self._rules_of(project).project.serving.durability
-        return BEST_EFFORT if durability == "best_effort" and self._recorder.healthy() else STORED
+        return {Unrecorded: NONE, Noted: BEST_EFFORT}.get(type(prediction), STORED)
 
     async def require(self, principal: Principal, action: str, project: str) -> None:
         """As the gatekeeper's; a refusal, which writes to the audit log, does not block the event loop."""
@@ -371,15 +367,15 @@ class Handler:
     async def _record(self, rules: FieldRules, prediction: Prediction) -> Prediction:
         payload = await self._encoded(rules, prediction)
         try:
-            if self._recording(prediction.project) == BEST_EFFORT:
+            if rules.project.serving.durability == "best_effort" and self._recorder.keeps_up():
                 self._recorder.note(prediction.project, [payload])
-            else:
-                await self._recorder.record(prediction.project, payload)
+                return Noted(**_fields(prediction))
+            await self._recorder.record(prediction.project, payload)
         except Unavailable:
             if rules.project.serving.on_record_failure == "refuse":
                 raise
             self._recorder.forgo(prediction.project)
-            return Unrecorded(**{one.name: getattr(prediction, one.name) for one in fields(prediction)})
+            return Unrecorded(**_fields(prediction))
         return prediction
 
     async def _encoded(self, rules: FieldRules, prediction: Prediction) -> bytes:
@@ -473,6 +469,10 @@ class Handler:
             f"The model of release {release_id} could not answer ({type(error).__name__}). "
             f"The request was not at fault; it is recorded as failure {failure.id}."
         )
+
+
+def _fields(prediction: Prediction) -> dict[str, Any]:
+    return {one.name: getattr(prediction, one.name) for one in fields(prediction)}
 
 
 def _resource(project: str) -> str:

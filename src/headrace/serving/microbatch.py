@@ -231,7 +231,7 @@ class MicroBatches:
             send(STORED) if refusal is None else _give_up(asked)
 
         try:
-            if rules.project.serving.durability == "best_effort" and self._recorder.healthy():
+            if rules.project.serving.durability == "best_effort" and self._recorder.keeps_up():
                 self._recorder.note(lane.project, payloads)
                 send(BEST_EFFORT)
             else:

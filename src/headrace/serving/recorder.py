@@ -22,9 +22,11 @@ STORED, BEST_EFFORT, NONE = b"stored", b"best-effort; window=%g" % WINDOW_S, b"n
 RETRY_S = 5.0
 """A disk that failed is worth another try after so long, or a server without traffic would never get any."""
 _TELL_AGAIN_S = 60.0
-_TOGETHER_S = 0.1
-"""Best effort: for how long answers gather, so that the writer disturbs the event loop seldom."""
-_TOGETHER = 2048
+_TOGETHER_S, _MOST_TOGETHER_S = 0.1, WINDOW_S / 2
+"""Best effort: for how long the answers of a stream gather at least and at most, before they are written."""
+_APART_S = 0.005
+"""Best effort: streams are written one at a time, so far apart, and never in one burst: each write takes the
+processor and the interpreter from those who answer. With many streams each gathers for longer."""
 
 Done = Callable[[str | None], None]
 """Called on the event loop once a group is durable (None), or was not stored (why)."""
@@ -43,8 +45,9 @@ class _Waiting(NamedTuple):
 class Recorder:
     """Writes events so that they survive ``kill -9``.
 
-    One thread drains everything that waits into one append per stream. While it writes, the next
-    group gathers; so the cost of a disk flush is shared by as many as arrive during one.
+    One thread drains the streams that somebody waits for, all that they hold into one append each. While it
+    writes, the next group gathers; so the cost of a disk flush is shared by as many as arrive during one.
+    Streams that nobody waits for take turns.
 
     Args:
         max_waiting: records that may wait; beyond it callers are refused at once.
@@ -72,10 +75,11 @@ class Recorder:
         self._on_lost = on_lost
         self._on_forgone = on_forgone
         self._changed = threading.Condition()
-        self._queue: list[_Waiting] = []
+        self._pending: dict[str, list[_Waiting]] = {}
+        self._urgent: dict[str, None] = {}
         self._n_waiting = 0
         self._writing_since_s: float | None = None
-        self._kicked: set[tuple[asyncio.AbstractEventLoop, bool]] = set()
+        self._kicked: set[asyncio.AbstractEventLoop] = set()
         self._logged: dict[str, int] = {}
         self._lost: dict[str, int] = {}
         self._forgone: dict[str, int] = {}
@@ -112,7 +116,9 @@ class Recorder:
         self._add(_Waiting(f"{project}/{kind}", payloads, self._clock.monotonic_s(), done, loop))
         # The writer is woken once per turn of the loop, so that requests which arrived together are
         # written together.
-        self._kick_by(loop, 0.0)
+        if loop not in self._kicked:
+            self._kicked.add(loop)
+            loop.call_soon(self._kick, loop)
 
     def note(self, project: str, payloads: Sequence[bytes]) -> None:
         """Add answers that are given before they are stored: at most ``WINDOW_S`` of them can be lost.
@@ -120,15 +126,13 @@ class Recorder:
         Raises:
             Unavailable: the disk refuses or does not keep up, too many wait, or the recorder is closed.
         """
-        now_s = self._clock.monotonic_s()
-        since_s = self._writing_since_s
-        if self._failing or (since_s is not None and now_s - since_s > WINDOW_S):
+        if not self.keeps_up():
             raise Unavailable(
                 "The prediction log does not keep up, and answers must not be lost. Try again later; a full "
                 "or slow disk is the usual cause."
             )
-        self._add(_Waiting(f"{project}/predictions", payloads, now_s))
-        self._kick_by(asyncio.get_running_loop(), _TOGETHER_S if self._n_waiting < _TOGETHER else 0.0)
+        if self._add(_Waiting(f"{project}/predictions", payloads, self._clock.monotonic_s())):
+            self._wake()
 
     def record_blocking(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """As :meth:`record`, for a thread; never call it on an event loop."""
@@ -170,6 +174,17 @@ class Recorder:
         """Whether the last write succeeded and the next one will be accepted."""
         return not (self._closing or self._failing)
 
+    def keeps_up(self) -> bool:
+        """Whether answers may be noted: nothing has waited to be written for longer than ``WINDOW_S``."""
+        if not self.healthy():
+            return False
+        with self._changed:
+            oldest = next(iter(self._pending.values()), None)
+            since_s = [] if oldest is None else [oldest[0].since_s]
+            if self._writing_since_s is not None:
+                since_s.append(self._writing_since_s)
+        return not since_s or self._clock.monotonic_s() - min(since_s) <= WINDOW_S
+
     def is_closed(self) -> bool:
         """Whether nothing is recorded here any more."""
         return self._closing
@@ -186,7 +201,8 @@ class Recorder:
         if self._thread is not None:
             self._thread.join()
 
-    def _add(self, waiting: _Waiting) -> None:
+    def _add(self, waiting: _Waiting) -> bool:
+        """Whether the writer has to be woken for what nobody waits for."""
         # Under the lock, so that nothing is added to a group that is already being written, nor
         # after the last group.
         with self._changed:
@@ -197,21 +213,18 @@ class Recorder:
                     f"{self._max_waiting} answers wait to be stored and none more is accepted. "
                     "Try again later; a slow or failing disk is the usual cause."
                 )
-            self._queue.append(waiting)
+            was_idle, was_crowded = not self._pending, self._is_crowded()
+            self._pending.setdefault(waiting.stream, []).append(waiting)
             self._n_waiting += len(waiting.payloads)
+            if waiting.done is not None:
+                self._urgent[waiting.stream] = None
+            return was_idle or (self._is_crowded() and not was_crowded)
 
-    def _kick_by(self, loop: asyncio.AbstractEventLoop, after_s: float) -> None:
-        """Wake the writer once, at the end of this turn of the loop or a little later."""
-        kick = (loop, after_s > 0)
-        if kick not in self._kicked:
-            self._kicked.add(kick)
-            if after_s:
-                loop.call_later(after_s, self._kick, kick)
-            else:
-                loop.call_soon(self._kick, kick)
+    def _is_crowded(self) -> bool:
+        return self._n_waiting > self._max_waiting // 2
 
-    def _kick(self, kick: tuple[asyncio.AbstractEventLoop, bool]) -> None:
-        self._kicked.discard(kick)
+    def _kick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._kicked.discard(loop)
         self._wake()
 
     def _wake(self) -> None:
@@ -224,19 +237,34 @@ class Recorder:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._queue:
+                while not self._pending:
                     if self._closing:
                         return
                     self._changed.wait()
-                batch, self._queue, self._n_waiting = self._queue, [], 0
-                self._writing_since_s = batch[0].since_s
-            self._write(batch)
+                if not self._must_write():
+                    self._changed.wait_for(self._must_write, self._pause_s())
+                streams = self._take()
+                self._writing_since_s = min(group[0].since_s for group in streams.values())
+            self._write(streams)
             self._writing_since_s = None
 
-    def _write(self, batch: list[_Waiting]) -> None:
-        streams: dict[str, list[_Waiting]] = {}
-        for waiting in batch:
-            streams.setdefault(waiting.stream, []).append(waiting)
+    def _must_write(self) -> bool:
+        return bool(self._urgent) or self._closing or self._is_crowded()
+
+    def _pause_s(self) -> float:
+        """Each stream that nobody waits for has its turn once in so long, one after the other."""
+        n_streams = len(self._pending)
+        return min(max(_TOGETHER_S, n_streams * _APART_S), _MOST_TOGETHER_S) / n_streams
+
+    def _take(self) -> dict[str, list[_Waiting]]:
+        """All that the streams hold that somebody waits for, or else the one that has waited longest."""
+        names = list(self._urgent) or [next(iter(self._pending))]
+        self._urgent = {}
+        streams = {name: self._pending.pop(name) for name in names}
+        self._n_waiting -= sum(len(one.payloads) for group in streams.values() for one in group)
+        return streams
+
+    def _write(self, streams: dict[str, list[_Waiting]]) -> None:
         for stream, group in streams.items():
             payloads = [payload for waiting in group for payload in waiting.payloads]
             refusal: str | None = None
