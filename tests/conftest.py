@@ -6,6 +6,7 @@ import getpass
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real data: no folder ../shared/data beside the project")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster of four cores on this machine; it counts nobody, and leaves nothing behind."""
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'headrace[ray]'")
+    # Ray has sockets in this folder, whose paths may not be long.
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder,
+        pytest.MonkeyPatch.context() as env,
+    ):
+        env.setenv("RAY_TMPDIR", folder)
+        env.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -158,6 +161,35 @@ def test_a_scoring_process_that_is_killed_is_told_and_the_run_goes_on(app: App, 
         score_table(app, app.me(), asked, tell=kill)
     report = _score(app, source, out, processes=2)
     assert (report.n_rows, [row[0] for row in _rows(out, "row")]) == (n_rows, list(range(n_rows)))
+
+
+@pytest.mark.xdist_group("ray")
+@pytest.mark.requirement("SRV-02")
+def test_a_cluster_scores_as_this_machine_does_and_what_it_leaves_is_finished_here(
+    settings: Settings, ray_cluster: None, tmp_path: Path
+) -> None:
+    n_rows = 5 * ROWS_PER_PART + 1
+    source, out = _table(tmp_path, n_rows), tmp_path / "out.parquet"
+
+    def kill(done: int, _all: int, _refused: int) -> None:
+        if done:
+            for told in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):  # it has ended meanwhile
+                    if told.read_bytes().startswith(b"ray::_Worker"):
+                        os.kill(int(told.parent.name), signal.SIGKILL)
+
+    with open_app(replace(settings, ray_address="local")) as app:
+        asked = Request(project="cars", source=str(source), out=out, processes=2)
+        with pytest.raises(Unavailable, match="the same command goes on"):
+            score_table(app, app.me(), asked, tell=kill)
+        report = _score(app, source, out, processes=2)
+    with open_app(settings) as app:
+        _score(app, source, tmp_path / "here.parquet")
+        recorded = _recorded(app, report.id)
+    assert (report.n_rows, report.n_refused) == (n_rows, 0)
+    columns = "row, predict, refused"
+    assert _rows(out, columns) == _rows(tmp_path / "here.parquet", columns)
+    assert sum(one.n_rows for one in recorded) == n_rows
 
 
 def test_a_run_that_was_begun_takes_no_other_source_or_release(app: App, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import hashlib
 import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from math import floor
@@ -27,6 +26,7 @@ from headrace.app.batch_part import (
     PartScorer,
     Plan,
     begin_process,
+    begin_scoring,
     part_name,
     score_in_process,
 )
@@ -41,6 +41,7 @@ from headrace.data.engine import ROW as PLACE
 from headrace.data.engine import open_engine
 from headrace.data.row_copies import RowCopy, copy_chunks, copy_file
 from headrace.monitoring.ingest import predictions_table
+from headrace.plugins.ray import RayExecutor
 from headrace.store.columns import literal, quoted
 from headrace.store.disk import locked, make_folder, sync_file, sync_folder, write_file
 from headrace.store.documents import SCHEMA_VERSION, dump, load
@@ -260,18 +261,24 @@ class _Run:
     def _scored(self, left: Sequence[int], allowed: int) -> Iterator[Done]:
         """The parts as they are done, by this process or by several."""
         arguments = (self.plan, self._rows, self._folder)
-        if self._request.processes == 1 or len(left) < 2:
+        if (self._request.processes == 1 and not self._app.settings.ray_address) or len(left) < 2:
             with closing(PartScorer(self._app, *arguments)) as scorer:
                 yield from (scorer.score(part, allowed) for part in left)
             return
-        pool = ProcessPoolExecutor(
-            min(self._request.processes, len(left)),
+        with self._pool(min(self._request.processes, len(left)), arguments) as pool:
+            yield from _in_turn(pool, left, allowed, 2 * self._request.processes)
+
+    def _pool(self, n_workers: int, arguments: tuple[Any, ...]) -> Executor:
+        """On the cluster, where one is named; else on this machine."""
+        given, address = (self._app.settings, *arguments), self._app.settings.ray_address
+        if address:
+            return RayExecutor(address, n_workers, begin_scoring, given)
+        return ProcessPoolExecutor(
+            n_workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=begin_process,
-            initargs=(self._app.settings, *arguments),
+            initargs=given,
         )
-        with pool:
-            yield from _in_turn(pool, left, allowed, 2 * self._request.processes)
 
     def _keep(self, done: Done, known: set[str]) -> None:
         """Record a part's answers, then give its file its name."""
@@ -398,7 +405,7 @@ class _Run:
             )
 
 
-def _in_turn(pool: ProcessPoolExecutor, parts: Sequence[int], allowed: int, most: int) -> Iterator[Done]:
+def _in_turn(pool: Executor, parts: Sequence[int], allowed: int, most: int) -> Iterator[Done]:
     """Parts as they are done; never more than ``most`` wait, so that memory does not grow with the table."""
     waiting: set[Future[Done]] = set()
     left = iter(parts)
@@ -413,7 +420,7 @@ def _in_turn(pool: ProcessPoolExecutor, parts: Sequence[int], allowed: int, most
             ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in ended:
                 yield future.result()
-    except BrokenProcessPool as error:
+    except BrokenExecutor as error:
         raise Unavailable(
             "A process that scored has been killed; too little memory is the usual cause. What was done is "
             "kept: the same command goes on, with fewer --processes if need be."

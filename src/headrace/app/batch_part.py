@@ -258,6 +258,11 @@ def begin_process(settings: Settings, plan: Plan, rows: Path, folder: Path) -> N
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    begin_scoring(settings, plan, rows, folder)
+
+
+def begin_scoring(settings: Settings, plan: Plan, rows: Path, folder: Path) -> None:
+    """Let this process, whoever ends it, score parts."""
     _here.append(PartScorer(open_app(settings), plan, rows, folder))
 
 

@@ -37,6 +37,7 @@ class Settings:
         mlflow_url: an existing MLflow server, or an SQL address (``HEADRACE_MLFLOW_URL``).
         broker_url: address of the queue of requests that are answered later (``HEADRACE_BROKER_URL``); the
             metadata's database when not given.
+        ray_address: Ray cluster that scores tables (``HEADRACE_RAY_ADDRESS``); processes here when not given.
         callback_hosts: hosts that may be told of answers, as ``HOST`` or ``HOST:PORT``
             (``HEADRACE_CALLBACK_HOSTS``, by commas).
         callback_private: whether these may be on this machine or in private networks
@@ -71,6 +72,7 @@ class Settings:
     seals_path: Path | None = None
     provider: ProviderSettings | None = None
     broker_url: str = field(default="", repr=False)
+    ray_address: str = ""
     callback_hosts: frozenset[str] = frozenset()
     callback_private: bool = False
     url: str = "http://127.0.0.1:8000"
@@ -133,6 +135,7 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         seals_path=_folder(env.get("HEADRACE_AUDIT_SEALS")),
         provider=_provider(env),
         broker_url=_broker(env.get("HEADRACE_BROKER_URL", "")),
+        ray_address=_cluster(env.get("HEADRACE_RAY_ADDRESS", "")),
         callback_hosts=_listed(env.get("HEADRACE_CALLBACK_HOSTS", "").lower()),
         callback_private=env.get("HEADRACE_CALLBACK_PRIVATE", "").lower() == "yes",
         url=_pages(env.get("HEADRACE_URL")),
@@ -158,6 +161,15 @@ def _broker(text: str) -> str:
             f"HEADRACE_BROKER_URL is {text.rsplit('@', maxsplit=1)[-1]!r}. Expected "
             "amqp://USER:PASSWORD@HOST/VHOST or amqps://..., kafka://HOST:PORT or kafkas://..., or "
             "nothing for the built-in queue."
+        )
+    return text
+
+
+def _cluster(text: str) -> str:
+    if text and not re.fullmatch(r"local|auto|[\w.\-]+:\d+", text):
+        raise InvalidInput(
+            f"HEADRACE_RAY_ADDRESS is {text!r}. Expected HOST:PORT of a Ray cluster, auto for the one that "
+            "this machine belongs to, local for one that is started here, or nothing for processes."
         )
     return text
 
