@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from headrace.core.clock import SystemClock
 from headrace.core.errors import InvalidInput
 from headrace.core.settings import Settings
-from headrace.store import Store, open_store
+from headrace.store import Store, open_store, write_ahead
 from headrace.testing import FakeClock, make_project, make_settings
 from tests.store.children import Child, open_home, running
 
@@ -34,6 +37,21 @@ def test_what_was_kept_is_there_after_opening_again(settings: Settings, store: S
     assert again.events.count("cars/predictions") == 1
     assert again.audit.verify().sequence == 1
     again.close()
+
+
+def test_a_database_that_another_library_will_make_gets_a_write_ahead_log(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write_ahead, [f"sqlite:///{tmp_path / 'new.sqlite'}"] * 8))
+    with closing(sqlite3.connect(tmp_path / "new.sqlite")) as database:
+        assert database.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+
+
+def test_a_database_that_is_in_use_keeps_the_log_it_has(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as database:
+        database.execute("CREATE TABLE kept (x)")
+        write_ahead(f"sqlite:///{tmp_path / 'old.sqlite'}")
+        assert database.execute("PRAGMA journal_mode").fetchall() == [("delete",)]
+    write_ahead("postgresql://ann@db.invalid/headrace")
 
 
 def test_storage_may_lie_elsewhere(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from headrace.core.errors import UserError
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock, ExecutorStore
+from headrace.store import write_ahead
 
 T = TypeVar("T")
 Status = Literal["absent", "unfinished", "finished", "failed"]
@@ -55,6 +56,7 @@ class Durable:
             logger.setLevel(logging.CRITICAL)
             logger.handlers.clear()  # those of an earlier launch write where standard error was then
         self._executors.register(self.executor_id, self._role, address)
+        write_ahead(self._url)
         DBOS(
             config={
                 "name": "headrace",

@@ -7,13 +7,17 @@ import json
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from headrace.checks.yaml_texts import parse_yaml
 from headrace.core.errors import InvalidInput
 from headrace.projects.rules import BrokenRule
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _Record = TypeVar("_Record")
 
@@ -68,7 +72,7 @@ def _unparsed(error: yaml.YAMLError) -> str:
 def _validated(
     raw: dict[str, Any], document: str, node: yaml.Node, kind: type[_Record]
 ) -> tuple[list[str], _Record | None]:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     problems = [
         f"{_place(node, loc)}: unknown key {'.'.join(map(str, loc))!r} (known here: {', '.join(known)})"
@@ -76,7 +80,7 @@ def _validated(
     ]
     problems += [f"{_where(mark)}: {text}" for mark, text in _repeated_keys(node, ())]
     try:
-        return problems, TypeAdapter(kind).validate_json(document, strict=True)
+        return problems, _adapter(kind).validate_json(document, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         problems += [
             f"{_place(node, item['loc'])}: {'.'.join(map(str, item['loc']))}: "
@@ -84,6 +88,14 @@ def _validated(
             for item in error.errors()
         ]
     return problems, None
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """Made once: to make one takes longer than to read a text with it."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _repeated_keys(node: yaml.Node, loc: tuple[str | int, ...]) -> Iterator[tuple[yaml.Mark, str]]:

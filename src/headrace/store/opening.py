@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
+
 from headrace.core.alerts import Case, Notice, Period
 from headrace.core.errors import InternalError, InvalidInput, Unavailable
 from headrace.core.identity import Credential, Grant, Incident, PolicyText
@@ -62,7 +64,7 @@ from headrace.store._sql.seals import SqlSeals
 from headrace.store._sql.snapshots import SqlSnapshots
 from headrace.store._sql.uses import SqlUses
 from headrace.store.artifacts import FolderArtifacts
-from headrace.store.disk import make_folder
+from headrace.store.disk import locked, make_folder
 from headrace.store.epoch import EpochAfterwards, SharedEpoch
 from headrace.store.events import SegmentLog
 from headrace.store.processes import MachineProcesses
@@ -198,6 +200,25 @@ def open_store(
         storage=storage,
         on_close=close,
     )
+
+
+def write_ahead(url: str) -> None:
+    """Give a SQLite database that is still to be made a write-ahead log, which it keeps: each commit then
+    waits for the disk once, and no reader for a writer. Any other database is left as it is.
+
+    Args:
+        url: SQLAlchemy address of tables that another library makes and writes.
+    """
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite" or not address.database:
+        return
+    path = Path(address.database)
+    with locked(path.parent):
+        if not path.exists() or path.stat().st_size == 0:
+            database = Database(url)
+            with database.read():
+                pass
+            database.close()
 
 
 def _opened(url: str) -> Database:
