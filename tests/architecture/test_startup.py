@@ -65,6 +65,11 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     assert loaded("import headrace.cli.main") & HEAVY == set()
 
 
+def test_training_and_scoring_load_no_database() -> None:
+    heavy = {"alembic", "dbos", "mlflow", "pandas", "pyarrow", "scipy", "sklearn", "sqlalchemy"}
+    assert loaded("import headrace.training.worker") & heavy == set()
+
+
 @pytest.mark.alone
 def test_importing_headrace_is_instant() -> None:
     assert extra_s([sys.executable, "-c", "import headrace"], IMPORT_LIMIT_S) <= IMPORT_LIMIT_S
