@@ -76,6 +76,21 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float | np.number | np.bool_) else math.nan
 
 
+def number_of(value: object) -> float:
+    """A number, or text that says one; NaN for all else.
+
+    >>> number_of(" 12.5 "), number_of("twelve")
+    (12.5, nan)
+    """
+    if not isinstance(value, str):
+        return _number(value)
+    try:
+        # Python reads 1_000 as a number; no table means that.
+        return math.nan if "_" in value else float(value)
+    except ValueError:
+        return math.nan
+
+
 def label(value: object) -> str | None:
     """A category's name: text without surrounding spaces, numbers and booleans in their shortest form."""
     if is_missing(value):

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.columns import LARGEST, is_missing, label, label_counts, missing
+from headrace.checks.rows import UNFIT, n_suspect, summary, suspects
+from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.project import DataGate, DataSpec, Task
 from headrace.core.release import Outcome4
@@ -59,7 +61,8 @@ def check_data(columns: Columns, spec: DataSpec, gate: DataGate, task: Task) -> 
     """Judge a table before anything is trained on it.
 
     ``failed`` when a column is missing, an input is too often null or of another type, the target cannot be
-    learnt, or too few good rows are left, in all or in every segment. Otherwise ``passed``; segments with
+    learnt, more rows than allowed are wrong or dirty, a rule of ``data.rules`` cannot be applied, or too few
+    good rows are left, in all or in every segment. Otherwise ``passed``; segments with
     too few good rows are then blocked and training goes on without them.
     """
     evidence: dict[str, Any] = {
@@ -69,6 +72,7 @@ def check_data(columns: Columns, spec: DataSpec, gate: DataGate, task: Task) -> 
             "max_null_fraction": gate.max_null_fraction,
             "segment": gate.segment,
             "min_rows_per_segment": gate.min_rows_per_segment,
+            "max_unfit_fraction": gate.max_unfit_fraction,
         },
     }
     inputs = [c.name for c in spec.columns if c.role != "ignored"]
@@ -87,6 +91,7 @@ def check_data(columns: Columns, spec: DataSpec, gate: DataGate, task: Task) -> 
     problems = [
         *_column_problems(spec, gate, evidence),
         *_target_problems(columns, spec, good, task),
+        *_row_problems(columns, spec, gate, task, evidence),
     ]
     blocked = _blocked(columns, gate, good, evidence)
     kept = kept_rows(columns, spec, gate, blocked)
@@ -177,6 +182,22 @@ def _target_problems(columns: Columns, spec: DataSpec, good: Mask, task: Task) -
         if rare:
             return [f"target {spec.target!r} has classes with a single row: {', '.join(map(str, rare[:10]))}"]
     return []
+
+
+def _row_problems(
+    columns: Columns, spec: DataSpec, gate: DataGate, task: Task, evidence: dict[str, Any]
+) -> list[str]:
+    try:
+        found = suspects(columns, spec, task)
+    except InvalidInput as error:
+        return [str(error).rstrip(".")]
+    evidence["suspect_rows"] = summary(found)
+    evidence["n_unfit_rows"] = n_unfit = n_suspect(found, UNFIT)
+    limit = gate.max_unfit_fraction
+    if limit is None or n_unfit <= limit * evidence["n_rows"]:
+        return []
+    share = f"{n_unfit} of {evidence['n_rows']} rows are wrong or dirty, more than {limit:.1%}"
+    return [f"{share}; 'headrace data check' lists them with their reasons"]
 
 
 def _segments(values: Any) -> list[str | None]:

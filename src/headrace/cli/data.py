@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from headrace.app import catalogue as sources
 from headrace.app import encrypting, tokenising
+from headrace.app import suspect_rows as suspect
 from headrace.app.retaining import retain as retain_project
 from headrace.app.workflows import launch
+from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.core.errors import GateFailed
+from headrace.projects.charter import load_project
 
 app = typer.Typer(
     add_completion=False,
@@ -110,6 +116,49 @@ def read(
         print_json(found)
     else:
         print_table(found.columns, found.rows, empty="It has no rows.")
+
+
+@app.command("check")
+def check_rows(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A CSV or Parquet file with the project's columns; its own unless given."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write every suspect row with its reasons to this .csv or .parquet file."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="How many rows to print.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List suspect rows of the project in this folder, each with its reason: missing, outlier, wrong, dirty.
+
+    Ends with 3 when more rows are wrong or dirty than gates.data.max_unfit_fraction allows.
+    """
+    folder = Path.cwd()
+    project = load_project(folder)
+    found = suspect.look_through(folder, project, file)
+    if to is not None:
+        suspect.export(found, to)
+    if as_json:
+        print_json({"n_rows": found.n_rows, "n_unfit": found.n_unfit, "reasons": found.reasons,
+                    "rows": list(islice(found.rows(), limit))})  # fmt: skip
+    else:
+        print_table(
+            ("KIND", "COLUMN", "ROWS", "REASON"),
+            [(x["kind"], x["column"] or "-", f"{x['rows']:,}", x["reason"]) for x in found.reasons],
+            empty=f"Nothing suspect in {found.n_rows:,} rows.",
+        )
+        shown = [(x.row, x.column or "-", x.value or "-", x.reason) for x in islice(found.rows(), limit)]
+        if shown:
+            print_table(("ROW", "COLUMN", "VALUE", "REASON"), shown, empty="")
+        say(f"{found.n_unfit:,} of {found.n_rows:,} rows are wrong or dirty.")
+    most = project.gates.data.max_unfit_fraction
+    if most is not None and found.n_unfit > most * found.n_rows:
+        end_with(
+            GateFailed(f"{found.n_unfit} of {found.n_rows} rows are wrong or dirty, more than {most:.1%}."),
+            as_json=as_json,
+        )
 
 
 @app.command()

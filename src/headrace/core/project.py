@@ -67,6 +67,7 @@ class DataSpec:
         columns: the inputs of the model, in the order in which it sees them.
         lags_days, horizon_days: forecasting only: which past values are inputs, and how many days
             ahead a forecast is made.
+        rules: what holds in every row, such as ``arrival >= departure`` or ``fuel in gas, diesel``.
     """
 
     source: str
@@ -78,6 +79,7 @@ class DataSpec:
     horizon_days: int = 7
     documentation: str = ""
     unit: str = ""
+    rules: tuple[str, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +102,16 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class DataGate:
-    """Gate 1. ``segment`` names a column; segments with too few good rows are not trained on."""
+    """Gate 1. ``segment`` names a column; segments with too few good rows are not trained on.
+
+    ``max_unfit_fraction``: share of the rows that may be wrong or dirty; none when not set.
+    """
 
     min_rows: int = 50
     max_null_fraction: float = 0.5
     segment: str | None = None
     min_rows_per_segment: int = 20
+    max_unfit_fraction: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

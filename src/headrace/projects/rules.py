@@ -9,6 +9,7 @@ from math import inf, isfinite
 from typing import Any
 
 from headrace.access.privacy.fields import altered_inputs, key_of
+from headrace.checks.row_rules import parse_rule
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import LOSSES, Governance, Project
@@ -90,6 +91,7 @@ _LIMITS = (
     _Limit(loc=("monitors", "class_gap"), high=1, open=True),
     _Limit(loc=("privacy", "retention_days"), low=1),
 )
+_UNFIT = _Limit(loc=("gates", "data", "max_unfit_fraction"), high=1)
 _SERVING_LIMITS = (
     _Limit(loc=("concurrency",), low=1, high=64),
     _Limit(loc=("queue",), high=10_000),
@@ -230,6 +232,11 @@ def _columns(project: Project) -> Iterator[BrokenRule]:
     for role in ("time", "key"):
         if getattr(data, role) == data.target:
             yield _at("data", role, text=f"{data.target!r} is the target; it cannot be the {role} too")
+    for index, rule in enumerate(data.rules):
+        try:
+            parse_rule(rule)
+        except InvalidInput as error:
+            yield _at("data", "rules", index, text=str(error))
 
 
 def _times(project: Project) -> Iterator[BrokenRule]:
@@ -353,6 +360,8 @@ def _numbers(project: Project) -> Iterator[BrokenRule]:
         yield from _limited(limit, project.serving, ("serving",))
     for limit in _LEVEL_LIMITS if project.serving.level is not None else ():
         yield from _limited(limit, project.serving.level, ("serving", "level"))
+    if project.gates.data.max_unfit_fraction is not None:
+        yield from _limited(_UNFIT, project, ())
     most = project.gates.model.max_loss
     if most is not None and not isfinite(most):
         yield _at("gates", "model", "max_loss", text=f"gates.model.max_loss is {most}: expected a number")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from headrace.access.privacy.charters import terms_of
-from headrace.core.canonical import digest_of
+from headrace.core.canonical import digest_of, plain
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
 from headrace.core.ids import derived_id
 from headrace.core.project import FairnessSpec, Project
@@ -19,7 +19,7 @@ def checks_of(project: Project, contracts: Artifact | None = None) -> tuple[Chec
     gates = project.gates
     published = () if contracts is None else (_contract(contracts),)
     return (
-        Check(name="data", measure="data_quality", limit=asdict(gates.data)),
+        Check(name="data", measure="data_quality", limit=plain(gates.data)),
         Check(name="model", measure=gates.model.metric, limit=asdict(gates.model)),
         Check(name="package", measure="equivalence", limit=asdict(gates.package)),
         *(Check(name=f"metric {one.name}", measure=one.name, limit=asdict(one)) for one in project.metrics),
