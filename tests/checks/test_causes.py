@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.checks.causes import cause_of
+from headrace.checks.causes import cause_of, ranked, undecided
 from headrace.checks.drift import Profile, shifts
 from headrace.core.project import Column
 
@@ -15,6 +15,7 @@ SPEC = (
     Column(name="km", role="numeric"),
     Column(name="age", role="numeric"),
     Column(name="fuel", role="categorical"),
+    Column(name="trim", role="categorical"),
 )
 
 
@@ -23,6 +24,7 @@ def cars(random: np.random.Generator, n_rows: int) -> dict[str, Any]:
         "km": random.lognormal(10, 0.8, n_rows),
         "age": random.normal(8, 3, n_rows),
         "fuel": random.choice(np.array(["diesel", "hybrid", "petrol"], dtype=object), n_rows),
+        "trim": random.choice(np.array(["plain", "sport"], dtype=object), n_rows, p=[0.7, 0.3]),
     }
 
 
@@ -44,8 +46,19 @@ FAULTS = [
     ("metres in place of kilometres", "km", lambda v: v * 1000, "rescaled"),
     ("months in place of years", "age", lambda v: v * 12, "rescaled"),
     ("a new category", "fuel", lambda v: nulled(v, 0.2, "hydrogen"), "new_categories"),
-    ("capitals", "fuel", lambda v: np.array([str(one).upper() for one in v], dtype=object), "new_categories"),
+    ("capitals", "fuel", lambda v: np.array([str(one).upper() for one in v], dtype=object), "respelled"),
     ("a category disappears", "fuel", lambda v: np.where(v == "hybrid", "petrol", v), "gone_category"),
+    ("a code for no value", "age", lambda v: nulled(v, 0.1, -999.0), "sentinel"),
+    ("a sensor at its limit", "age", lambda v: np.minimum(v, 9.0), "clipped"),
+    ("stuck at times", "age", lambda v: nulled(v, 0.3, 11.5), "stuck"),
+    ("the other sign", "age", lambda v: -v, "negated"),
+    ("cut off", "age", np.floor, "rounded"),
+    ("blanks", "fuel", lambda v: nulled(v, 0.3, " "), "empty"),
+    ("one category only", "fuel", lambda v: np.full(len(v), "diesel", dtype=object), "stuck"),
+    ("title case", "fuel", lambda v: np.array([one.title() for one in v], dtype=object), "respelled"),
+    ("kelvin", "age", lambda v: v + 273.15, "offset"),
+    ("codes", "fuel", lambda v: np.array([f"{len(one)}{one[0]}" for one in v], dtype=object), "recoded"),
+    ("exchanged", "trim", lambda v: np.where(v == "plain", "sport", "plain"), "exchanged"),
     ("older cars", "age", lambda v: v + 2, "moved"),
     ("more diesel", "fuel", lambda v: np.where(np.arange(len(v)) % 5 == 0, "diesel", v), "moved"),
 ]
@@ -85,3 +98,36 @@ def test_what_has_not_changed_has_no_name(seed: int) -> None:
     random = np.random.default_rng(seed)
     reference = Profile.fit(cars(random, 5000), SPEC)
     assert {cause_of(shift).name for shift in shifts(reference, cars(random, 1000))} == {"moved"}
+
+
+def found_in(now: dict[str, Any], random: np.random.Generator) -> list[Any]:
+    reference = Profile.fit(cars(random, 5000), SPEC)
+    return [s for s in shifts(reference, now) if s.p_value is not None and s.p_value < 1e-4]
+
+
+def test_a_named_fault_goes_before_what_may_follow_from_it() -> None:
+    random = np.random.default_rng(0)
+    now = cars(random, 1000)
+    now |= {"age": now["age"] + 6, "km": nulled(now["km"], 0.1)}
+    causes = ranked(found_in(now, random))
+    assert [(one.feature, one.cause.name) for one in causes] == [("km", "empty"), ("age", "moved")]
+    assert causes[0].share < causes[1].share
+    assert sum(one.share for one in causes) == pytest.approx(1)
+    assert undecided(causes) == ""
+
+
+def test_what_carries_about_as_much_cannot_be_told_apart() -> None:
+    random = np.random.default_rng(0)
+    now = cars(random, 1000)
+    now |= {"km": nulled(now["km"], 0.3), "age": nulled(now["age"], 0.3)}
+    assert "cannot tell" in undecided(ranked(found_in(now, random)))
+
+
+def test_two_inputs_in_each_others_place_are_named_together() -> None:
+    random = np.random.default_rng(0)
+    now = cars(random, 1000)
+    now["km"], now["age"] = now["age"], now["km"]
+    causes = ranked(found_in(now, random))
+    assert {one.feature: one.cause.name for one in causes} == {"km": "swapped", "age": "swapped"}
+    assert causes[0].cause.words.startswith("looks as ")
+    assert undecided(causes) == ""

@@ -117,6 +117,19 @@ class Numbers:
         named = {"min": ends[0], "q25": middle[0], "median": middle[1], "q75": middle[2], "max": ends[1]}
         return {"mean": self.moments[0], "deviation": self.moments[1], **named}
 
+    @property
+    def n_distinct(self) -> int:
+        """Different values, about: of a profile or a sketch as many as if its points were all rows."""
+        if not self.n:
+            return 0
+        return round((1 + int(np.count_nonzero(np.diff(self.values)))) * self.n / self.values.size)
+
+    def mode(self) -> float:
+        """The value that most rows have; of those that are all different, the least."""
+        last = np.append(np.flatnonzero(np.diff(self.values)), self.values.size - 1)
+        rows = last + 1.0 if self.up_to is None else self.up_to[last]
+        return float(self.values[last[int(np.argmax(np.diff(rows, prepend=0.0)))]])
+
     def _edges(self) -> tuple[float, ...]:
         if not self.n:
             return ()

@@ -127,7 +127,7 @@ def _numeric_shift(name: str, reference: Numbers, current: Numbers) -> Shift:
         feature=name,
         size=max(sizes, default=None),
         wasserstein=moved,
-        detail={"reference": _described(reference), "current": _described(current)},
+        detail=_both_described(reference, current),
         **_distances(*_neighbours_merged(before, counts)),
         **_test_numbers(reference, current)._asdict(),
     )
@@ -152,7 +152,27 @@ def _missing_change(reference: Distribution, current: Distribution) -> float | N
 
 def _described(side: Numbers) -> dict[str, Any]:
     noted = {name: count for name, count in side.notes.items() if count}
-    return {**side.summary(), "missing": side.n_missing, "n": side.n + side.n_missing, **noted}
+    counted: dict[str, float] = {}
+    if side.n:
+        counted = {"distinct": side.n_distinct, "mode_rows": float(np.diff(_rows_of(side, side.mode()))[0])}
+    return {**side.summary(), **counted, "missing": side.n_missing, "n": side.n + side.n_missing, **noted}
+
+
+def _both_described(reference: Numbers, current: Numbers) -> dict[str, Any]:
+    """Either side, and of the value that most current rows have how many there are in each."""
+    before, now = _described(reference), _described(current)
+    if current.n:
+        mode = current.mode()
+        n_before = float(np.diff(_rows_of(reference, mode))[0])
+        before |= {"at_mode": n_before}
+        now |= {"mode": mode}
+    return {"reference": before, "current": now}
+
+
+def _rows_of(side: Numbers, value: float) -> Floats:
+    """Rows below, and at or below, one value, ``(2,)``."""
+    point = np.array([value]).astype(side.values.dtype)
+    return np.array([side.rows_at(point, "left")[0], side.rows_at(point)[0]])
 
 
 def _categorical_shift(name: str, reference: Categories, current: Categories) -> Shift:

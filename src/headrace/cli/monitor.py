@@ -21,6 +21,7 @@ from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import Ref
 from headrace.core.release import Measurement
+from headrace.monitoring.diagnosis import diagnose, of_newest
 
 app = typer.Typer(
     add_completion=False,
@@ -28,6 +29,7 @@ app = typer.Typer(
     help="Watch, findings, traffic, performance, estimates, explanations, channels, replay, backtest.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
+_MOST_CAUSES = 5
 
 app.command("import-log")(import_answers)
 app.command("traffic")(list_traffic)
@@ -65,6 +67,9 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
         [(f"{f.window[0]:%Y-%m-%d} to {f.window[1]:%Y-%m-%d}", f.kind, f.title) for f in found],
         empty="Nothing stands out.",
     )
+    for place, cause in enumerate(diagnose(of_newest(found))[:_MOST_CAUSES], start=1):
+        where = f" of {cause.feature!r}" if cause.feature else ""
+        say(f"{'Look first at' if place == 1 else '         then'}: {cause.name}{where}: {cause.what}")
 
 
 @app.command("performance")

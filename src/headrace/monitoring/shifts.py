@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
-from headrace.checks.causes import cause_of
+from headrace.checks.causes import Carried, ranked, undecided
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.profiles import NumericProfile
 from headrace.core.ports import Columns
@@ -20,6 +21,7 @@ from headrace.monitoring.windows import Window, window_rows
 
 NAME = "shift"
 """Name of the measurements: standard deviations; ``feature`` is the input's, or ``prediction``."""
+_MOST_CAUSES = 5
 
 
 def watch_shifts(watch: Watch) -> Round:
@@ -45,29 +47,36 @@ def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found
     outputs, _ = output_columns(rows["out_predict"])
     inputs = {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
     level = watch.level(len(baseline.inputs.features) + 1)
+    causes: dict[str, Any] = {}
     for kind, profile, columns in (
         ("data_drift", baseline.inputs, inputs),
         ("prediction_drift", baseline.outputs, outputs),
     ):
-        for shift in _shifts_of(profile, columns, window.n_rows):
-            if kind == "data_drift" and shift.feature in unwatched:
-                continue
-            found.measurements.append(_measured(watch, window, kind, shift))
-            finding = _shifted(watch, window, kind, shift, level)
-            found.findings.extend([] if finding is None else [finding])
+        hidden = unwatched if kind == "data_drift" else frozenset()
+        compared = [s for s in _shifts_of(profile, columns, window.n_rows) if s.feature not in hidden]
+        found.measurements.extend(_measured(watch, window, kind, shift) for shift in compared)
+        shifted = [shift for shift in compared if _has_shifted(watch, shift, level)]
+        carried = ranked(shifted)
+        if kind == "data_drift":
+            causes = _as_evidence(carried)
+        shared = {"level": level} | causes
+        found.findings.extend(_shifted(watch, window, kind, shift, carried, shared) for shift in shifted)
 
 
-def _shifted(watch: Watch, window: Window, kind: str, shift: Shift, level: float) -> Finding | None:
+def _has_shifted(watch: Watch, shift: Shift, level: float) -> bool:
     if shift.p_value is None or shift.size is None:
-        return None
-    if shift.p_value > level or shift.size < watch.project.monitors.shift:
-        return None
-    cause = cause_of(shift)
+        return False
+    return shift.p_value <= level and shift.size >= watch.project.monitors.shift
+
+
+def _shifted(
+    watch: Watch, window: Window, kind: str, shift: Shift, carried: Sequence[Carried], shared: dict[str, Any]
+) -> Finding:
+    cause = next(one.cause for one in carried if one.feature == shift.feature)
     evidence = {
         "cause": cause.name,
         "test": shift.test,
         "p_value": shift.p_value,
-        "level": level,
         "size": shift.size,
         "psi": shift.psi,
         "ks": shift.ks,
@@ -75,7 +84,22 @@ def _shifted(watch: Watch, window: Window, kind: str, shift: Shift, level: float
         "n_current": shift.n_current,
     }
     what = "the prediction" if kind == "prediction_drift" else f"input {shift.feature!r}"
-    return watch.finding(window, kind, f"{what} {cause.words}", evidence, shift.size, feature=shift.feature)
+    size = shift.size or 0.0
+    return watch.finding(
+        window, kind, f"{what} {cause.words}", evidence | shared, size, feature=shift.feature
+    )
+
+
+def _as_evidence(causes: Sequence[Carried]) -> dict[str, Any]:
+    """Which inputs carry how much of what has shifted, and whether that can be told."""
+    unsure = undecided(causes)
+    if not causes:
+        unsure = "no input has moved: it is the model, or what it reads beside its inputs"
+    listed = [
+        {"feature": one.feature, "cause": one.cause.name, "share": one.share, "what": one.cause.words}
+        for one in causes[:_MOST_CAUSES]
+    ]
+    return {"undecided": unsure, "causes": listed}
 
 
 def _measured(watch: Watch, window: Window, kind: str, shift: Shift) -> Measurement:
