@@ -219,3 +219,19 @@ def test_a_table_that_the_project_brought_later_is_the_one_to_add_to(bench: Benc
     bench.live(more, parent=first)
     bench.answered([CAR], [20_000.0])
     assert bench.gather(with_production=True)["car"].tolist() == [1.0, 2.0, 3.0, 4.0, 10.0]
+
+
+def test_a_renamed_column_is_named_with_what_it_is_probably_called_now(bench: Bench) -> None:
+    random = np.random.default_rng(0)
+    n = 200
+    before = {name: np.resize(values, n) for name, values in BASE.items()}
+    before["year"] = random.integers(1990, 2020, n).astype(np.float64)
+    bench.snapshot(before, "cars.csv")
+    lines = [f"{i},2025-01-01,{random.integers(1990, 2020)},true,3,good,9000" for i in range(n)]
+    file = bench.folder / "cars.csv"
+    file.write_text("\n".join(["car,sold,baujahr,diesel,doors,note,price", *lines]), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"no column 'year'.*probably called 'baujahr' now.*values agree"):
+        bench.gather()
+    file.write_text("\n".join(["car,sold,weight,diesel,doors,note,price", *lines[:50]]), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"no column 'year' \(has: [a-z, ]*\)\. Mend"):
+        bench.gather()

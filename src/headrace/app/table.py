@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 from headrace.access.privacy.fields import altered_inputs
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
+from headrace.checks.renames import renamed
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.ports import Columns
 from headrace.core.project import Project
 from headrace.data.frames import concat, kind_of, nulls, nulls_of, take
 from headrace.data.snapshots import archive, archive_columns, load_snapshot
@@ -66,7 +69,7 @@ def gather(
     path = _source_file(folder, project, scratch)
     original = archive(path, app.store.artifacts)
     columns = read_file(path)
-    _check(columns, project)
+    _check(columns, project, lambda: _last_table(app, project))
     if until is None:
         return Sourced(raw=original, source=project.data.source)
     # The original stays in the archive too, under the digest that the source names.
@@ -165,13 +168,25 @@ def _source_file(folder: Path, project: Project, scratch: Path) -> Path:
     return path
 
 
-def _check(columns: dict[str, Any], project: Project) -> None:
+def _last_table(app: App, project: Project) -> Columns:
+    """The rows of the project's newest snapshot; empty where there is none."""
+    snapshots = app.store.snapshots.list(project.name)
+    return load_snapshot(snapshots[-1], app.store.tables) if snapshots else {}
+
+
+def _check(columns: Columns, project: Project, before: Callable[[], Columns] = dict) -> None:
+    """All declared columns are there; ``before`` gives the last table, to find what one is called now."""
     data = project.data
-    wanted = [c.name for c in data.columns if c.role != "ignored"]
-    wanted += [name for name in (data.target, data.time, data.key) if name is not None]
-    for name in wanted:
-        if name not in columns:
-            raise InvalidInput(
-                f"The data of {project.name!r} has no column {name!r} (has: {', '.join(columns)[:500]}). "
-                "Mend headrace.yaml or the source."
-            )
+    roles = {c.name: str(c.role) for c in data.columns if c.role != "ignored"}
+    target = "categorical" if project.task == "classification" else "numeric"
+    wanted = roles | {data.target: target} | {n: "other" for n in (data.time, data.key) if n is not None}
+    missing = next((name for name in wanted if name not in columns), None)
+    if missing is None:
+        return
+    last = before()
+    new = [name for name in columns if name not in last and name not in wanted]
+    likely = renamed(missing, wanted[missing], columns, new, last)
+    raise InvalidInput(
+        f"The data of {project.name!r} has no column {missing!r} (has: {', '.join(columns)[:500]}). "
+        f"{'' if likely is None else f'{likely} '}Mend headrace.yaml or the source."
+    )
