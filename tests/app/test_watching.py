@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from headrace.app.lead_times import lead_times
 from headrace.app.operations import watch_now
 from headrace.core.errors import InvalidInput
+from headrace.core.ids import derived_id
 from headrace.core.record import Alert
 from headrace.testing import START, make_alert, make_finding
 from tests.app.small import Site, Small, cars
@@ -51,7 +53,7 @@ def test_a_shift_starts_a_retraining_whose_cause_is_the_finding(drifted: Drifted
     assert round_["ingested"] == 640, "each answer and each label once"
     built = project.work.durable.result(round_["build"])
     release = project.app.store.releases.get(built["release_id"])
-    (alert,) = [a for a in alerts(project) if a.build_id == round_["build"]]
+    (alert,) = [a for a in alerts(project) if derived_id("build", a.id) == round_["build"]]
     finding = next(f for f in found.values() if f.id == alert.finding_id)
     assert release.manifest.cause == f"{finding.kind}: {finding.title} (finding {finding.id})"
     assert (release.author, release.manifest.parent) == (f"trigger:{finding.kind}", before)
@@ -95,6 +97,28 @@ def test_the_retrained_release_is_better_and_takes_over(drifted: Drifted) -> Non
     assert route is not None
     assert route.live == release.id
     assert project.app.store.releases.get(before).state == "superseded"
+
+
+@pytest.mark.requirement("DEP-16")
+def test_a_replacement_goes_live_without_anybody_and_its_time_since_the_alert_is_measured(
+    drifted: Drifted,
+) -> None:
+    project, round_, before = drifted
+    release = project.delivered(project.work.durable.result(round_["build"])["release_id"])
+    if release.state == "rolling_out":
+        release = project.promoted(release)
+    assert release.state == "live"
+    (found,) = lead_times(project.app, project.me, project.name)
+    (made,) = found.replacements
+    first = min(a.at for a in alerts(project) if a.build_id == round_["build"])
+    assert (made.release_id, made.alerted_at) == (release.id, first)
+    assert made.live_at == project.app.store.rollouts.get(release.id).step_started_at
+    assert made.took_s == (made.live_at - first).total_seconds() > 0
+    times = {time.release_id: time for time in found.releases}
+    assert times[release.id].took_s == pytest.approx(made.took_s)
+    assert times[release.id].manual == ()
+    assert [step.by for step in times[before].steps if step.manual] == [(project.me.name,)]
+    assert found.stalled is None
 
 
 def test_another_round_finds_nothing_new_and_starts_nothing(drifted: Drifted) -> None:

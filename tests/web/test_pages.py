@@ -129,6 +129,23 @@ def test_numbers_of_a_plot_can_be_downloaded(site: Site) -> None:
         assert site.get(f"/projects/flight-delay/{nothing}").status_code == 404
 
 
+def test_the_project_page_shows_how_long_each_step_took_and_who_was_needed(site: Site) -> None:
+    page = site.page("/projects/flight-delay").text
+    shown = page[page.index('id="lead-times"') :]
+    (waiting,) = re.findall(r"<tr>(?:(?!</tr>).)*flight-delay@4.*?</tr>", shown, re.DOTALL)
+    assert "so far" in waiting
+    assert "a person" in waiting
+    (live,) = re.findall(r"<tr>(?:(?!</tr>).)*flight-delay@2.*?</tr>", shown, re.DOTALL)
+    assert "so far" not in live
+    assert VALIDATOR in live
+    rows = list(csv.DictReader(io.StringIO(site.get("/projects/flight-delay/lead-times.csv").text)))
+    assert {row["release"] for row in rows} == {f"flight-delay@{n}" for n in range(1, 5)}
+    (decided,) = (row for row in rows if (row["release"], row["step"]) == ("flight-delay@2", "decide"))
+    assert decided["by"] == VALIDATOR
+    assert [row["step"] for row in rows if not row["ended_at"]] == ["decide"]
+    assert site.get("/projects/tsa-passengers/lead-times.json").json()["rows"] == []
+
+
 def test_the_project_page_shows_calls_consumers_and_segments(site: Site) -> None:
     page = site.page("/projects/flight-delay").text
     calls = _embedded(page, "calls")

@@ -9,11 +9,14 @@ import typer
 from headrace.app import controls, reading, waivers
 from headrace.app.accountable import accountable
 from headrace.app.controls import RULES
+from headrace.app.lead_times import STALLED_DAYS, lead_times
 from headrace.cli.exits import end_with
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import WaitsForPerson
 from headrace.core.release import Waiver
+from headrace.monitoring.lead_times import STEPS, LeadTime, people
+from headrace.monitoring.wording import lasting
 from headrace.projects.charter import project_schema
 from headrace.projects.contracts import contract_schema
 from headrace.releases.waivers import Size, missing
@@ -68,6 +71,51 @@ def owner(
         print_json(found)
     else:
         say(f"{found.of}: call {found.name} at {found.contact}")
+
+
+@app.command("lead-times")
+def show_lead_times(
+    project: Annotated[str | None, typer.Argument(help="Only this project.")] = None,
+    stalled_days: Annotated[
+        float, typer.Option(help="After so many days in one step, a release has stalled.")
+    ] = STALLED_DAYS,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """How long each release took from data to live, step by step, and each alert to its replacement."""
+    with session(as_name) as s:
+        found = lead_times(s.app, s.me, project, stalled_days=stalled_days)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("PROJECT", "RELEASE", "STATE", *(name.upper() for name in STEPS), "TOTAL", "BY PEOPLE"),
+        [
+            (
+                one.project, time.subject, time.state,
+                *(_lasted(time, name) for name in STEPS), lasting(time.took_s), people(time),
+            )
+            for one in found
+            for time in one.releases
+        ],
+        empty="No release yet. Make one with 'headrace run'.",
+    )  # fmt: skip
+    for one in found:
+        for made in one.replacements:
+            took = "not live" if made.took_s is None else f"live {lasting(made.took_s)} after the alert"
+            say(f"{one.project}: {made.subject or 'no release yet'}, replacement for an alert, {took}.")
+        if one.stalled is not None:
+            waits = one.stalled.steps[-1]
+            took = lasting(waits.took_s)
+            say(f"{one.project} has stalled: {one.stalled.subject} is in {waits.name!r} since {took}.")
+
+
+def _lasted(time: LeadTime, name: str) -> str:
+    """How long a step has taken; with dots while it goes on."""
+    step = next((step for step in time.steps if step.name == name), None)
+    if step is None:
+        return ""
+    return lasting(step.took_s) + ("..." if step.ended_at is None else "")
 
 
 @app.command("waive")

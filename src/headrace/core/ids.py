@@ -8,7 +8,7 @@ import re
 import threading
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from headrace.core.errors import InvalidInput
 
@@ -45,6 +45,19 @@ def new_ids(now: datetime, count: int) -> list[str]:
         variant, rest = _VARIANT[random[place]], random[place + 1 : place + 16]
         found.append(f"{prefix}{at & 0xFFF:03x}-{variant}{rest[:3]}-{rest[3:]}")
     return found
+
+
+def find_made_at(text: str) -> datetime | None:
+    """When :func:`new_id` made this id, to the millisecond; None of any other text.
+
+    >>> find_made_at("01942e0c-4c00-7000-8000-000000000000")
+    datetime.datetime(2025, 1, 4, 0, 1, 42, 848000, tzinfo=datetime.timezone.utc)
+    """
+    try:
+        known = uuid.UUID(text)
+    except ValueError:
+        return None
+    return datetime.fromtimestamp((known.int >> 80) / 1000, UTC) if known.version == 7 else None
 
 
 def derived_id(*parts: str) -> str:

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headrace.app import reading
+from headrace.app.lead_times import lead_times
 from headrace.core.errors import NotFound
 from headrace.web.identity import principal_of
+from headrace.web.pages.lead_times import lead_time_rows
 from headrace.web.pages.project import TRAFFIC_DAYS, project_name, subjects
 from headrace.web.pages.rendering import parts_of
 from headrace.web.pages.segments import segment_rows
@@ -36,8 +38,10 @@ def show(request: Request) -> Response:
         rows = traffic_rows(reading.traffic(app, me, name, days=TRAFFIC_DAYS))
     elif plot == "segments":
         rows = segment_rows(reading.segments(app, me, name), subject_of)
+    elif plot == "lead-times":
+        rows = lead_time_rows(lead_times(app, me, name)[0])
     else:
-        known = "performance, estimates, drift, traffic or segments"
+        known = "performance, estimates, drift, traffic, segments or lead-times"
         raise NotFound(f"There is no plot {plot[:80]!r}. Expected {known}.")
     if form == "json":
         return JSONResponse({"project": name, "rows": rows})

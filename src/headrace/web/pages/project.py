@@ -11,11 +11,13 @@ from starlette.responses import RedirectResponse, Response
 
 from headrace.app import reading
 from headrace.app.composition import App
+from headrace.app.lead_times import lead_times
 from headrace.app.operations import roll_back, watch_now
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import NAME_PATTERN
 from headrace.core.release import Measurement, Release, Rollout
+from headrace.monitoring.lead_times import STEPS
 from headrace.web.identity import principal_of
 from headrace.web.pages.causes import Cause, cause_of
 from headrace.web.pages.findings import grouped
@@ -125,6 +127,8 @@ def show(request: Request) -> Response:
         groups=grouped(findings, alerts, releases, report.glance.live_id),
         shown_groups=_SHOWN_GROUPS,
         listed=[_listed(app, me, release) for release in releases],
+        lead=lead_times(app, me, name)[0],
+        steps=STEPS,
         rights=rights_of(app, me, report),
         subject_of=subject_of,
     )

@@ -1,0 +1,110 @@
+"""How long it takes from data to a live version, and from an alert to its replacement, for who may see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from headrace.app import reading
+from headrace.app.composition import App
+from headrace.core.data import Run
+from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.identity import Principal
+from headrace.core.ids import find_made_at
+from headrace.core.release import Release, Rollout
+from headrace.monitoring.lead_times import (
+    Facts,
+    LeadTime,
+    Replacement,
+    lead_time,
+    replacements,
+    stalled,
+    typical,
+)
+
+STALLED_DAYS = 7.0
+"""A release that has waited for longer has stalled, unless somebody says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeadTimes:
+    """One project's.
+
+    Attributes:
+        releases: the newest first.
+        typical_s: median seconds of each step, and of the whole way as ``total``, of those that went live.
+        replacements: retrainings that alerts have caused, the newest last.
+        stalled: the release that has waited for too long.
+    """
+
+    project: str
+    releases: list[LeadTime]
+    typical_s: dict[str, float]
+    replacements: list[Replacement]
+    stalled: LeadTime | None
+
+
+def lead_times(
+    app: App, me: Principal, name: str | None = None, *, stalled_days: float = STALLED_DAYS
+) -> list[LeadTimes]:
+    """Those of one project, or of all that ``me`` may see.
+
+    Raises:
+        NotFound, Denied: there is no such project that ``me`` may see.
+        InvalidInput: ``stalled_days`` is not a positive number of days, or more than 100 years.
+    """
+    if not 0 < stalled_days <= 36_525:
+        raise InvalidInput(
+            f"stalled-days is {stalled_days:g}. Expected days after which a release that waits has stalled: "
+            "more than 0 and at most 36525."
+        )
+    after = timedelta(days=stalled_days)
+    named = reading.projects(app, me) if name is None else [reading.project(app, me, name)]
+    return [_of_project(app, me, one.name, after) for one in named]
+
+
+def _of_project(app: App, me: Principal, name: str, after: timedelta) -> LeadTimes:
+    now, alerts = app.clock.now(), reading.alerts(app, me, name)
+    asked = {alert.build_id: alert.at for alert in reversed(alerts) if alert.build_id is not None}
+    releases = reading.releases(app, me, name)
+    builds = {one.id: run.build_id for one in releases if (run := _run(app, one)) is not None}
+    times = [lead_time(_facts(app, one, builds.get(one.id), asked), now) for one in releases]
+    return LeadTimes(
+        project=name,
+        releases=times,
+        typical_s=typical(times),
+        replacements=replacements(alerts, builds, times),
+        stalled=stalled(times, now, after),
+    )
+
+
+def _facts(app: App, release: Release, build_id: str | None, asked: dict[str, datetime]) -> Facts:
+    runs = [] if build_id is None else app.store.runs.list(release.project, build_id=build_id)
+    ended = [run.finished_at for run in runs if run.finished_at is not None]
+    begun_at = None
+    if build_id is not None:
+        begun_at = asked.get(build_id) or find_made_at(build_id.rpartition(":")[2])
+    return Facts(
+        release=release,
+        begun_at=begun_at,
+        trained=(min(run.started_at for run in runs), max(ended)) if ended else None,
+        automatic=release.author.startswith(("trigger:", "system:")),
+        verdicts=app.store.evidence.verdicts(release.id),
+        approvals=app.store.evidence.approvals(release.id),
+        rollout=_rollout(app, release.id),
+    )
+
+
+def _run(app: App, release: Release) -> Run | None:
+    """None where it was trained elsewhere."""
+    try:
+        return app.store.runs.get(release.manifest.run_id)
+    except NotFound:
+        return None
+
+
+def _rollout(app: App, release_id: str) -> Rollout | None:
+    try:
+        return app.store.rollouts.get(release_id)
+    except NotFound:
+        return None
