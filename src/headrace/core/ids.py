@@ -50,8 +50,8 @@ def new_ids(now: datetime, count: int) -> list[str]:
 def find_made_at(text: str) -> datetime | None:
     """When :func:`new_id` made this id, to the millisecond; None of any other text.
 
-    >>> find_made_at("01942e0c-4c00-7000-8000-000000000000")
-    datetime.datetime(2025, 1, 4, 0, 1, 42, 848000, tzinfo=datetime.timezone.utc)
+    >>> find_made_at("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")  # the example of RFC 9562, A.6
+    datetime.datetime(2022, 2, 22, 19, 22, 22, tzinfo=datetime.timezone.utc)
     """
     try:
         known = uuid.UUID(text)
