@@ -39,6 +39,9 @@ def week(scene: Scene, number: int, probability: Any, truth: Any, *, kept: bool 
         label(f"w{number}:{row}", "yes" if one else "no", at=day(7 * number + 2))
         for row, one in enumerate(truth)
     )
+    scene.close(
+        7 * number + 7, columns={"mileage": [1.0]}, outputs={name: one[:1] for name, one in outputs.items()}
+    )
 
 
 def made(watched: Make, **monitors: Any) -> Scene:

@@ -27,6 +27,7 @@ def labelled(scene: Scene, *, off: float, days: Sequence[int] = range(7)) -> Non
     scene.told(
         label(subject, value - error) for (subject, value), error in zip(answers.items(), errors, strict=True)
     )
+    scene.close(max(days) // 7 * 7 + 7)
 
 
 @pytest.mark.requirement("EVA-10")

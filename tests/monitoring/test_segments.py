@@ -55,6 +55,7 @@ def weeks(scene: Scene, n_weeks: int, n_rows: int, errors: Draw, *, known: Any =
         scene.told(
             label(f"w{week}:{row}", truth[row], at=day(7 * week + 3)) for row in np.flatnonzero(chosen)
         )
+    scene.close(7 * n_weeks)
 
 
 def look(scene: Scene) -> Round:

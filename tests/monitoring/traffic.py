@@ -108,6 +108,10 @@ class Scene:
         """Put answers into their table, as ingesting them would."""
         self.store.tables.append(predictions_table(PROJECT), prediction_rows(predictions, numeric))
 
+    def close(self, number: int, **changes: Any) -> None:
+        """One more answer, on day ``number``: the windows before are closed."""
+        self.answered([answer(f"closing-{number}", at=day(number), **changes)])
+
     def told(self, outcomes: Iterable[Outcome]) -> None:
         """Put labels into their table."""
         self.store.tables.append(outcomes_table(PROJECT), outcome_rows(list(outcomes)))

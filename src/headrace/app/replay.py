@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -84,13 +84,28 @@ def replay_source(
     progress = Progress(moment=plan.start)
     with _Client(app, me, plan.url) as client, ThreadPoolExecutor(_CONNECTIONS) as pool:
         labelled_until = plan.start - step
+
+        def send(requests: Sequence[_Request]) -> None:
+            ids = pool.map(lambda request: client.infer(project.name, request.body), requests)
+            for request, answer in zip(requests, ids, strict=True):
+                subjects[request.rows] = [f"{answer}:{i}" for i in range(len(request.rows))]
+
+        def watch() -> None:
+            progress.build = client.watch(project.name)["build"]
+            _settle_build(app, project.name, progress.build)
+            progress.waiting = [r.id for r in app.store.releases.list(project.name) if r.state == "waiting"]
+            progress.findings = reading.findings(app, me, project.name)
+            if on_step is not None:
+                on_step(progress)
+
         while progress.moment < end:
             after = min(progress.moment + step, end)
             chosen = _between(times, progress.moment, after)
             requests = list(_requests(project, table, chosen))
-            ids = pool.map(lambda request: client.infer(project.name, request.body), requests)
-            for request, answer in zip(requests, ids, strict=True):
-                subjects[request.rows] = [f"{answer}:{i}" for i in range(len(request.rows))]
+            send(requests[:1])
+            if progress.moment > plan.start:  # the window before is closed now
+                watch()
+            send(requests[1:])
             progress.requests += len(requests)
             progress.answered += len(chosen)
             due = after - timedelta(seconds=plan.label_delay_s)
@@ -99,14 +114,9 @@ def replay_source(
             labelled_until = max(labelled_until, due)
             client.label(project.name, labels)
             progress.labelled += len(labels)
-            progress.build = client.watch(project.name)["build"]
-            _settle_build(app, project.name, progress.build)
             progress.moment = after
             progress.share = (after - plan.start) / (end - plan.start)
-            progress.waiting = [r.id for r in app.store.releases.list(project.name) if r.state == "waiting"]
-            progress.findings = reading.findings(app, me, project.name)
-            if on_step is not None:
-                on_step(progress)
+        watch()
     return progress
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headrace.checks.metrics import labels_of, mean_interval
 from headrace.core.record import Finding
 from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Part, by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
 
 NAME = "bias"
@@ -28,19 +28,21 @@ def watch_bias(watch: Watch) -> Round:
     found = Round([], [])
     if watch.project.task != "classification":
         return found
-    seen = watch.measured(MARK)
+    seen, looks = watch.measured(MARK), Looks(watch, MARK)
     for release_id, mine in by_release(labelled_rows(watch.project.name, watch.tables)):
         classes = watch.baseline_of(release_id).classes or ()
         for part in labelled_windows(watch, release_id, mine) if classes else ():
-            mark = watch.measurement(part.window, MARK, float(len(part.rows)), key=part.labels)
+            mark = watch.measurement(
+                part.window, MARK, float(len(part.rows)), key=part.labels, detail={"look": part.look}
+            )
             if mark.id not in seen:
-                _watch_part(watch, part, classes, found)
+                _watch_part(watch, part, classes, looks.level(part, watch.level(len(classes))), found)
                 found.measurements.append(mark)
     return found
 
 
-def _watch_part(watch: Watch, part: Part, classes: Sequence[Any], found: Round) -> None:
-    level, worst = watch.level(len(classes)), None
+def _watch_part(watch: Watch, part: Part, classes: Sequence[Any], level: float | None, found: Round) -> None:
+    worst: Finding | None = None
     for name, predicted, observed in _by_class(part.rows, classes):
         gaps = predicted - observed
         interval = mean_interval(gaps, LEVEL)
@@ -56,7 +58,7 @@ def _watch_part(watch: Watch, part: Part, classes: Sequence[Any], found: Round) 
         )
         found.measurements.append(measured)
         size = abs(interval.estimate)
-        if gaps.size < watch.fewest or size < watch.project.monitors.class_gap:
+        if level is None or gaps.size < watch.fewest or size < watch.project.monitors.class_gap:
             continue
         sure = mean_interval(gaps, 1 - level)
         if sure.low > 0 or sure.high < 0:

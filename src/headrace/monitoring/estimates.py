@@ -22,10 +22,10 @@ from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline
 from headrace.monitoring.joining import answers_of, labelled_rows
-from headrace.monitoring.labelled import Part, by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
 from headrace.monitoring.performance import losses_of
 from headrace.monitoring.watch import LEVEL, Round, Watch
-from headrace.monitoring.windows import Window, closed_windows, window_rows
+from headrace.monitoring.windows import Window, window_rows
 
 NAME = "estimated_loss"
 """Name of the measurements of windows; without a value where an estimate is refused: ``refused`` says why."""
@@ -34,14 +34,12 @@ RELATION = "concept"
 MOST_BEYOND = 0.1
 """Share of rows with a value of one input that training never saw, from which nothing is estimated."""
 _N_TESTS = 2
-_MOST_LOOKS = 6
 
 
 def watch_estimates(watch: Watch) -> Round:
     """Estimate the loss of each new closed window; compare with the labels of windows that have them.
 
-    A window is looked at again each time twice as many of its rows have labels, at half the level, so that
-    waiting for more labels makes no false alarm likelier.
+    A window is compared again each time twice as many of its rows have labels.
     """
     found = Round([], [])
     moved = _watch_relation(watch, found)
@@ -52,39 +50,31 @@ def watch_estimates(watch: Watch) -> Round:
 
 def _watch_relation(watch: Watch, found: Round) -> dict[str, datetime]:
     """Since when truth follows from the inputs in another way, by release."""
-    kept = watch.evidence.measurements(watch.project.name, name=RELATION)
-    seen = {m.id for m in kept}
-    n_rows = {
-        (w.release_id, w.start): w.n_rows
-        for w in closed_windows(watch.project.name, watch.tables, watch.project.monitors.window_s)
-    }
+    kept, looks = watch.evidence.measurements(watch.project.name, name=RELATION), Looks(watch, RELATION)
     for release_id, mine in by_release(labelled_rows(watch.project.name, watch.tables)):
         if watch.baseline_of(release_id).loss_model is None:
             continue
         for part in labelled_windows(watch, release_id, mine):
-            n_answered = n_rows.get((release_id, part.window.start))
-            if n_answered is not None:
-                kept += _look(watch, part, n_answered, seen, found)
+            level = looks.level(part, watch.level(_N_TESTS))
+            if level is not None:
+                kept += _look(watch, part, level, found)
     return _first_moves(kept)
 
 
-def _look(watch: Watch, part: Part, n_answered: int, seen: set[str], found: Round) -> list[Measurement]:
-    halvings = min(int(math.log2(max(n_answered / len(part.rows), 1.0))), _MOST_LOOKS)
-    key = f"look {halvings}"
-    if watch.measurement(part.window, RELATION, None, key=key).id in seen:
-        return []
-    gap = _gap(watch, part, watch.level(_N_TESTS) / 2 ** (halvings + 1))
+def _look(watch: Watch, part: Part, level: float, found: Round) -> list[Measurement]:
+    gap = _gap(watch, part, level)
     if gap is None:
         return []
     ratio = gap.observed / gap.expected.value if gap.expected.value else None
     detail = {
         "observed": gap.observed,
         "expected": gap.expected.value,
-        "share_labelled": len(part.rows) / n_answered,
+        "share_labelled": len(part.rows) / (part.n_answered or len(part.rows)),
+        "look": part.look,
         "level": gap.level,
         "moved": gap.is_sure and ratio is not None and ratio >= watch.project.monitors.loss_ratio,
     }
-    measured = watch.measurement(part.window, RELATION, ratio, key=key, detail=detail)
+    measured = watch.measurement(part.window, RELATION, ratio, key=f"look {part.look}", detail=detail)
     found.measurements.append(measured)
     if detail["moved"]:
         found.findings.append(_concept_drift(watch, part.window, gap))

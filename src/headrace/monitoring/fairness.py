@@ -13,7 +13,7 @@ from headrace.core.project import FairnessSpec
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.joining import labelled_rows
-from headrace.monitoring.labelled import by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, by_release, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, window_rows
 
@@ -38,8 +38,9 @@ def watch_fairness(watch: Watch) -> Round:
         rows = window_rows(watch.project.name, watch.tables, window)
         selected = is_favourable(rows["out_predict"], spec.favourable)
         columns = {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
+        level = watch.level(len(spec.groups) * len(RATES))
         for compared in _compared(spec, columns, selected, None):
-            _measure(watch, window, compared, ("selection_rate",), "", found)
+            _measure(watch, window, compared, ("selection_rate",), "", found, level=level)
         found.measurements.extend([_denials(watch, window, selected), mark])
     _watch_errors(watch, spec, found)
     return found
@@ -47,17 +48,20 @@ def watch_fairness(watch: Watch) -> Round:
 
 def _watch_errors(watch: Watch, spec: FairnessSpec, found: Round) -> None:
     labelled = labelled_rows(watch.project.name, watch.tables)
-    seen = watch.measured(LABELLED)
+    seen, looks = watch.measured(LABELLED), Looks(watch, LABELLED)
     for release_id, mine in by_release(labelled):
-        for window, rows, labels in labelled_windows(watch, release_id, mine):
-            mark = watch.measurement(window, LABELLED, float(window.n_rows), key=labels)
+        for part in labelled_windows(watch, release_id, mine):
+            window, rows = part.window, part.rows
+            detail = {"look": part.look}
+            mark = watch.measurement(window, LABELLED, float(window.n_rows), key=part.labels, detail=detail)
             if mark.id in seen:
                 continue
             selected, deserved = (
                 is_favourable(values, spec.favourable) for values in (rows.outputs["predict"], rows.truth)
             )
+            level = looks.level(part, watch.level(len(spec.groups) * len(RATES)))
             for compared in _compared(spec, rows.columns, selected, deserved):
-                _measure(watch, window, compared, RATES[1:], labels, found)
+                _measure(watch, window, compared, RATES[1:], part.labels, found, level=level)
             found.measurements.append(mark)
 
 
@@ -76,7 +80,10 @@ def _measure(
     rates: tuple[str, ...],
     key: str,
     found: Round,
+    *,
+    level: float | None,
 ) -> None:
+    """``level`` of what may be found; None: the rates are measured and nothing is concluded."""
     (column, groups), spec = compared, watch.project.fairness
     for group in groups:
         for rate in rates:
@@ -95,13 +102,14 @@ def _measure(
             )
     for rate in rates:
         gap = None if spec is None else gap_of(groups, rate, max(spec.min_rows, 1))
-        if gap is not None and spec is not None:
-            finding = _unequal(watch, window, column, gap, spec)
+        if gap is not None and spec is not None and level is not None:
+            finding = _unequal(watch, window, column, gap, spec, level)
             found.findings.extend([] if finding is None else [finding])
 
 
-def _unequal(watch: Watch, window: Window, column: str, gap: Gap, spec: FairnessSpec) -> Finding | None:
-    level = watch.level(len(spec.groups) * len(RATES))
+def _unequal(
+    watch: Watch, window: Window, column: str, gap: Gap, spec: FairnessSpec, level: float
+) -> Finding | None:
     if gap.difference < spec.max_difference or gap.p_value > level or gap.n_rows < watch.fewest:
         return None
     evidence = {

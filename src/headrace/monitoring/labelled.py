@@ -1,8 +1,16 @@
-"""Answers whose truth is known, cut into windows: what every measure of quality is taken on."""
+"""Answers whose truth is known, cut into windows: what every measure of quality is taken on.
+
+Labels come one after another, and a window is measured anew with each. If each time were a test as well,
+chance would have many tries at one window. So it is judged once it is closed, and again only each time twice
+as many of its rows have labels; the last look, at half of them or more, has half of the level, the one before
+a quarter, and so on: all together have no more than one level.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +20,47 @@ from headrace.monitoring.joining import Labelled
 from headrace.monitoring.watch import Watch
 from headrace.monitoring.windows import Window, as_utc, window_of
 
+_MOST_LOOKS = 6
+
 
 class Part(NamedTuple):
-    """Labelled rows of one window; ``labels`` is another digest once another label is known."""
+    """Labelled rows of one window.
+
+    Attributes:
+        labels: another digest once another label is known, or the window is closed.
+        n_answered: rows of the window, labelled or not; None while it is not closed.
+        look: how often its labelled rows can still double, at most; the same for all labels of one look.
+    """
 
     window: Window
     rows: Labelled
     labels: str
+    n_answered: int | None
+    look: int | None
+
+
+class Looks:
+    """Which windows may be judged now, and at which level.
+
+    Args:
+        name: of the measurements that a monitor keeps of each window that it has looked at; their detail has
+            ``look``.
+    """
+
+    def __init__(self, watch: Watch, name: str) -> None:
+        kept = watch.evidence.measurements(watch.project.name, name=name)
+        self._taken: set[tuple[str | None, datetime | None, int]] = {
+            (one.release_id, one.window and one.window[0], one.detail["look"])
+            for one in kept
+            if one.detail.get("look") is not None
+        }
+
+    def level(self, part: Part, level: float) -> float | None:
+        """That share of ``level`` that this look has; None where there is nothing to judge yet, or again."""
+        look = part.look
+        if look is None or (part.window.release_id, part.window.start, look) in self._taken:
+            return None
+        return float(level * 0.5 ** (look + 1))
 
 
 def by_release(labelled: Labelled) -> Iterator[tuple[str, Labelled]]:
@@ -36,5 +78,16 @@ def labelled_windows(watch: Watch, release_id: str, mine: Labelled) -> Iterator[
     for slot in np.unique(slots):
         rows = mine.of(slots == slot)
         start, end = window_of(as_utc(rows.event_time[0]), length_s, origin)
+        n_answered = watch.answered.get((release_id, start))
         labels = digest_bytes(repr((rows.subject.tolist(), rows.truth.tolist())).encode())
-        yield Part(Window(release_id=release_id, start=start, end=end, n_rows=len(rows)), rows, labels)
+        yield Part(
+            window=Window(release_id=release_id, start=start, end=end, n_rows=len(rows)),
+            rows=rows,
+            labels=labels if n_answered is None else f"{labels}:closed",
+            n_answered=n_answered,
+            look=None if n_answered is None else _look(n_answered, len(rows)),
+        )
+
+
+def _look(n_answered: int, n_labelled: int) -> int:
+    return min(int(math.log2(max(n_answered / n_labelled, 1.0))), _MOST_LOOKS)

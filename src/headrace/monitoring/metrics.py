@@ -11,7 +11,7 @@ from headrace.core.project import MetricSpec
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Part, by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window
 
@@ -43,7 +43,7 @@ def _unmeasured(watch: Watch, part: Part, seen: set[str]) -> bool:
 def _measure(watch: Watch, release_id: str, parts: list[Part], found: Round) -> None:
     if not parts:
         return
-    classes = watch.baseline_of(release_id).classes
+    classes, looks = watch.baseline_of(release_id).classes, Looks(watch, NAME)
     error = ""
     try:
         measured = watch.measure(release_id, [_scored(part.rows, classes) for part in parts])
@@ -53,7 +53,10 @@ def _measure(watch: Watch, release_id: str, parts: list[Part], found: Round) -> 
         for spec in watch.project.metrics:
             value = values.get(spec.name)
             found.measurements.append(_kept(watch, part, spec, value, error))
-            beyond = None if value is None else _beyond(watch, part.window, spec, value)
+            level = looks.level(part, watch.level(len(watch.project.metrics)))
+            beyond = (
+                None if value is None or level is None else _beyond(watch, part.window, spec, value, level)
+            )
             found.findings.extend([] if beyond is None else [beyond])
 
 
@@ -74,7 +77,9 @@ def _kept(
 ) -> Measurement:
     """Its id follows from the labels that are known: with another label it is another measurement."""
     interval = None if value is None else value.interval(LEVEL)
-    detail = {"unit": spec.unit, "business": spec.business, "max": spec.max, "min": spec.min}
+    detail = {
+        "unit": spec.unit, "business": spec.business, "max": spec.max, "min": spec.min, "look": part.look,
+    }  # fmt: skip
     return watch.measurement(
         part.window,
         NAME,
@@ -86,10 +91,9 @@ def _kept(
     )
 
 
-def _beyond(watch: Watch, window: Window, spec: MetricSpec, value: Measured) -> Finding | None:
+def _beyond(watch: Watch, window: Window, spec: MetricSpec, value: Measured, level: float) -> Finding | None:
     if value.values is None or value.values.size < watch.fewest:
         return None
-    level = watch.level(len(watch.project.metrics))
     interval = mean_interval(value.values, max(1 - 2 * level, 0.5))
     for limit, sure, words in (
         (spec.max, spec.max is not None and interval.low > spec.max, "exceeds"),

@@ -14,7 +14,7 @@ from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.ingest import as_numbers
 from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Part, by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
 from headrace.monitoring.watch import FEW, LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, as_utc, window_of
 
@@ -60,22 +60,23 @@ def losses_of(metric: str, mine: Labelled, classes: Sequence[Any] | None) -> NDA
 
 def _measure_windows(watch: Watch, release_id: str, mine: Labelled, seen: set[str], found: Round) -> None:
     metric, classes = watch.project.gates.model.metric, watch.baseline_of(release_id).classes
+    looks = Looks(watch, metric)
     for part in labelled_windows(watch, release_id, mine):
         losses = losses_of(metric, part.rows, classes)
         measured = _loss(watch, part, losses)
         if measured.id not in seen:
             found.measurements.append(measured)
-            finding = _degraded(watch, part.window, losses)
+            level = looks.level(part, watch.level(1))
+            finding = None if level is None else _degraded(watch, part.window, losses, level)
             found.findings.extend([] if finding is None else [finding])
 
 
-def _degraded(watch: Watch, window: Window, losses: NDArray[np.float64]) -> Finding | None:
+def _degraded(watch: Watch, window: Window, losses: NDArray[np.float64], level: float) -> Finding | None:
     """Worse than the test rows by evidence (one-sided Welch test) and by size (ratio of means)."""
     baseline, monitors = watch.baseline_of(window.release_id), watch.project.monitors
     if losses.size < watch.fewest or baseline.loss <= 0:
         return None
     ratio, p_value = float(losses.mean()) / baseline.loss, _welch(losses, baseline.losses)
-    level = watch.level(1)
     if p_value > level or ratio < monitors.loss_ratio:
         return None
     evidence = {
@@ -150,7 +151,7 @@ def _loss(watch: Watch, part: Part, losses: NDArray[np.float64]) -> Measurement:
         float(losses.mean()),
         key=part.labels,  # a corrected label is a new measurement
         interval=None if interval is None else (float(interval.low), float(interval.high)),
-        detail={"reference": watch.baseline_of(part.window.release_id).loss},
+        detail={"reference": watch.baseline_of(part.window.release_id).loss, "look": part.look},
     )
 
 

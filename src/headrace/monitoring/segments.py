@@ -26,7 +26,7 @@ from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline
 from headrace.monitoring.ingest import as_numbers, predictions_table, quoted
 from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Part, by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
 from headrace.monitoring.performance import losses_of
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window
@@ -95,7 +95,7 @@ def watch_segments(watch: Watch) -> Round:
     A finding needs a segment whose loss is ``loss_ratio`` times that of its own windows before, and evidence
     that it has risen more than that of the other rows. What rises everywhere is no matter of segments.
     """
-    found, seen = Round([], []), watch.measured(MARK)
+    found, seen, looks = Round([], []), watch.measured(MARK), Looks(watch, MARK)
     for release_id, rows in by_release(labelled_rows(watch.project.name, watch.tables)):
         baseline = watch.baseline_of(release_id)
         by_column = [cut for cut in cuts(watch.project, baseline) if cut.column in rows.columns]
@@ -104,7 +104,8 @@ def watch_segments(watch: Watch) -> Round:
         for part in labelled_windows(watch, release_id, mine) if by_column and len(mine) else ():
             mark = watch.measurement(part.window, MARK, float(len(part.rows)), key=part.labels)
             if mark.id not in seen:
-                _watch_part(watch, part, _before(mine, part.window), by_column, found)
+                before = _before(mine, part.window)
+                _watch_part(watch, part, before, by_column, looks.level(part, 1.0), found)
     return found
 
 
@@ -112,7 +113,10 @@ def _before(mine: Labelled, window: Window) -> Labelled:
     return mine.of(mine.event_time < np.datetime64(window.start.replace(tzinfo=None)))
 
 
-def _watch_part(watch: Watch, part: Part, before: Labelled, by_column: Sequence[Cut], found: Round) -> None:
+def _watch_part(
+    watch: Watch, part: Part, before: Labelled, by_column: Sequence[Cut], share: float | None, found: Round
+) -> None:
+    """``share`` of the level is this look's; None: there is nothing to judge."""
     metric, classes = watch.project.gates.model.metric, watch.baseline_of(part.window.release_id).classes
     now, then = losses_of(metric, part.rows, classes), losses_of(metric, before, classes)
     answered = _answered(watch, part.window, by_column)
@@ -131,12 +135,12 @@ def _watch_part(watch: Watch, part: Part, before: Labelled, by_column: Sequence[
             found.measurements.extend(_measured(watch, part, cut.column, name, chosen, coverage.get(name)))
             decay = _decay(watch, cut.column, name, (now[chosen], then[was], now[~chosen], then[~was]))
             decays += [] if decay is None else [decay]
-    level = watch.level(max(n_tests, 1))
+    level = watch.level(max(n_tests, 1)) * (share or 0.0)
     found.findings.extend(_worse(watch, part.window, one, level) for one in decays if one.p_value <= level)
     whole = Share(hits=len(part.rows), n=max(sum(next(iter(answered.values())).values()), len(part.rows)))
     if whole.hits < FEW_LABELS * whole.n:
         cautions.insert(0, f"labels have come for {whole.hits:,} of {whole.n:,} answers")
-    detail = {"answered": whole.n, "coverage": whole.rate, "caution": cautions}
+    detail = {"answered": whole.n, "coverage": whole.rate, "caution": cautions, "look": part.look}
     found.measurements.append(
         watch.measurement(part.window, MARK, float(len(part.rows)), key=part.labels, detail=detail)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from headrace.checks.packs import Measured, Scored
@@ -77,6 +78,12 @@ class Watch:
     def origin(self) -> datetime:
         """Where the first window begins."""
         return origin_of(self.project.name, self.tables, self.project.monitors.window_s) or self.now
+
+    @cached_property
+    def answered(self) -> dict[tuple[str, datetime], int]:
+        """Rows of each closed window, by its release and start."""
+        closed = closed_windows(self.project.name, self.tables, self.project.monitors.window_s)
+        return {(window.release_id, window.start): window.n_rows for window in closed}
 
     @property
     def fewest(self) -> int:
