@@ -12,7 +12,7 @@ import pytest
 from headrace.core.project import Column, PrivacySpec
 from headrace.monitoring.baseline import make_baseline
 from headrace.testing import START
-from tests.monitoring.traffic import LIVE, Scene, answer, day, named, watched_project
+from tests.monitoring.traffic import LIVE, Scene, answer, cars, day, named, price, watched_project
 
 Make = Callable[..., Scene]
 WEEK = timedelta(days=7)
@@ -32,6 +32,36 @@ def test_a_shift_in_one_feature_is_found_by_its_name(watched: Make) -> None:
     assert shift.evidence["p_value"] <= shift.evidence["level"] == scene.looking().level(4), "corrected"
     assert (shift.evidence["test"], shift.evidence["n_current"]) == ("ks", 280)
     assert "mileage" in shift.title
+
+
+@pytest.mark.requirement("MON-29")
+def test_a_shift_is_said_to_begin_when_it_began(watched: Make) -> None:
+    scene = watched()
+    scene.traffic(range(22), 40, shifted=dict.fromkeys(range(17, 21), 1.0))
+    shift = next(f for f in scene.watch().findings if f.feature == "mileage")
+    assert shift.window[0] == START + 2 * WEEK
+    assert (shift.evidence["began"], shift.evidence["began_before"]) == (day(17).isoformat(), False)
+    assert shift.title.endswith(f", since {day(17):%Y-%m-%d %H:%M}")
+    assert (shift.evidence["segment"], shift.evidence["segment_share"]) == (None, None), "it is everywhere"
+
+
+@pytest.mark.requirement("MON-29")
+def test_a_shift_in_one_segment_names_it(watched: Make) -> None:
+    scene = watched()
+    for number in range(15):
+        columns = cars(scene.random, 100)
+        late = (columns["fuel"] == "hybrid") & (number >= 7)
+        columns["mileage"] = columns["mileage"] + 20_000 * late
+        listed = {name: values.tolist() for name, values in columns.items()}
+        outputs = {"predict": price(cars(scene.random, 100)).tolist()}
+        scene.answered([answer(f"d{number}", at=day(number), columns=listed, outputs=outputs)])
+    (shift,) = scene.watch().findings
+    assert (shift.feature, shift.window[0]) == ("mileage", START + WEEK)
+    assert shift.evidence["segment"] == "fuel is 'hybrid'"
+    assert shift.evidence["segment_share"] == pytest.approx(1 / 3, abs=0.05)
+    assert "where fuel is 'hybrid'" in shift.title
+    assert shift.evidence["began_before"], "its first rows have it: it may have begun before"
+    assert "since" not in shift.title
 
 
 @pytest.mark.requirement("PRV-07")

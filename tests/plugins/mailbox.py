@@ -38,7 +38,13 @@ class Mailbox:
         if login is not None:
             options |= {"authenticator": self._knows, "auth_required": True}
         self._loop = asyncio.new_event_loop()
-        serving = self._loop.create_server(lambda: SMTP(self, loop=self._loop, **options), "127.0.0.1", 0)
+        self._connections: list[SMTP] = []
+
+        def connected() -> SMTP:
+            self._connections.append(SMTP(self, loop=self._loop, **options))
+            return self._connections[-1]
+
+        serving = self._loop.create_server(connected, "127.0.0.1", 0)
         self._server = self._loop.run_until_complete(serving)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -48,10 +54,21 @@ class Mailbox:
         """Answer nobody any more."""
         if self._loop.is_closed():
             return
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        for connection in self._connections:
+            if isinstance(connection.transport, asyncio.WriteTransport):
+                connection.transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # a transport closes its socket in the turn after
 
     def texts(self) -> list[str]:
         """What somebody there would read: every header, and the text."""

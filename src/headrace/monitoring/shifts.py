@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,16 @@ import numpy as np
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.causes import Carried, ranked, undecided
 from headrace.checks.drift import Profile, Shift, shifts
+from headrace.checks.localising import codes_of, onset, place_of
 from headrace.checks.profiles import NumericProfile
 from headrace.core.ports import Columns
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import output_columns
 from headrace.monitoring.ingest import as_numbers
+from headrace.monitoring.segments import cuts
 from headrace.monitoring.watch import Round, Watch
-from headrace.monitoring.windows import Window, window_rows
+from headrace.monitoring.windows import Window, as_utc, window_rows
 
 NAME = "shift"
 """Name of the measurements: standard deviations; ``feature`` is the input's, or ``prediction``."""
@@ -56,11 +60,15 @@ def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found
         compared = [s for s in _shifts_of(profile, columns, window.n_rows) if s.feature not in hidden]
         found.measurements.extend(_measured(watch, window, kind, shift) for shift in compared)
         shifted = [shift for shift in compared if _has_shifted(watch, shift, level)]
+        located = _located(watch, window, profile, columns, rows, shifted) if shifted else {}
         carried = ranked(shifted)
         if kind == "data_drift":
             causes = _as_evidence(carried)
         shared = {"level": level} | causes
-        found.findings.extend(_shifted(watch, window, kind, shift, carried, shared) for shift in shifted)
+        found.findings.extend(
+            _shifted(watch, window, kind, shift, carried, shared | located[shift.feature])
+            for shift in shifted
+        )
 
 
 def _has_shifted(watch: Watch, shift: Shift, level: float) -> bool:
@@ -84,10 +92,56 @@ def _shifted(
         "n_current": shift.n_current,
     }
     what = "the prediction" if kind == "prediction_drift" else f"input {shift.feature!r}"
-    size = shift.size or 0.0
-    return watch.finding(
-        window, kind, f"{what} {cause.words}", evidence | shared, size, feature=shift.feature
-    )
+    title, size = f"{what} {cause.words}{_where(shared)}", shift.size or 0.0
+    return watch.finding(window, kind, title, evidence | shared, size, feature=shift.feature)
+
+
+def _where(evidence: Mapping[str, Any]) -> str:
+    """The segment and the start, where they are known, to follow on a finding's title."""
+    words = f", where {evidence['segment']}" if evidence["segment"] else ""
+    if evidence["began"] and not evidence["began_before"]:
+        words += f", since {datetime.fromisoformat(evidence['began']):%Y-%m-%d %H:%M}"
+    return words
+
+
+def _located(
+    watch: Watch,
+    window: Window,
+    profile: Profile,
+    columns: Columns,
+    rows: Columns,
+    shifted: Sequence[Shift],
+) -> dict[str, dict[str, Any]]:
+    """Since when each feature has shifted, and in which segment against the window before, if in one."""
+    length = window.end - window.start
+    earlier = replace(window, start=window.start - length, end=window.start)
+    was = window_rows(watch.project.name, watch.tables, earlier)
+    by_column = cuts(watch.project, watch.baseline_of(window.release_id))
+    segments = {
+        cut.column: (cut.of(was[f"in_{cut.column}"]), cut.of(rows[f"in_{cut.column}"]))
+        for cut in by_column
+        if f"in_{cut.column}" in rows
+    }
+    outputs, _ = output_columns(was["out_predict"])
+    before = {name[3:]: values for name, values in was.items() if name.startswith("in_")} | dict(outputs)
+    found = {}
+    for shift in shifted:
+        name = shift.feature
+        feature = profile.features[name]
+        now, then = (
+            _as_profiled(profile, name, side.get(name), n_rows)
+            for side, n_rows in ((columns, window.n_rows), (before, len(was["event_time"])))
+        )
+        began = onset(feature, now, rows["event_time"])
+        others = {column: sides for column, sides in segments.items() if column != name}
+        place = place_of((codes_of(feature, then)[0], codes_of(feature, now)[0]), others, watch.fewest)
+        found[name] = {
+            "began": None if began is None else as_utc(began.began).isoformat(),
+            "began_before": began is None or began.before,
+            "segment": None if place is None else f"{place.column} is {place.segment!r}",
+            "segment_share": None if place is None else place.share,
+        }
+    return found
 
 
 def _as_evidence(causes: Sequence[Carried]) -> dict[str, Any]:
