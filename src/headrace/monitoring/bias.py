@@ -28,14 +28,14 @@ def watch_bias(watch: Watch) -> Round:
     found = Round([], [])
     if watch.project.task != "classification":
         return found
-    seen, looks = watch.measured(MARK), Looks(watch, MARK)
+    looks = Looks(watch, MARK)
     for release_id, mine in by_release(labelled_rows(watch.project.name, watch.tables)):
         classes = watch.baseline_of(release_id).classes or ()
         for part in labelled_windows(watch, release_id, mine) if classes else ():
             mark = watch.measurement(
                 part.window, MARK, float(len(part.rows)), key=part.labels, detail={"look": part.look}
             )
-            if mark.id not in seen:
+            if mark.id not in looks.seen:
                 _watch_part(watch, part, classes, looks.level(part, watch.level(len(classes))), found)
                 found.measurements.append(mark)
     return found

@@ -48,13 +48,13 @@ def watch_fairness(watch: Watch) -> Round:
 
 def _watch_errors(watch: Watch, spec: FairnessSpec, found: Round) -> None:
     labelled = labelled_rows(watch.project.name, watch.tables)
-    seen, looks = watch.measured(LABELLED), Looks(watch, LABELLED)
+    looks = Looks(watch, LABELLED)
     for release_id, mine in by_release(labelled):
         for part in labelled_windows(watch, release_id, mine):
             window, rows = part.window, part.rows
             detail = {"look": part.look}
             mark = watch.measurement(window, LABELLED, float(window.n_rows), key=part.labels, detail=detail)
-            if mark.id in seen:
+            if mark.id in looks.seen:
                 continue
             selected, deserved = (
                 is_favourable(values, spec.favourable) for values in (rows.outputs["predict"], rows.truth)

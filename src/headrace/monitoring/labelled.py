@@ -45,10 +45,14 @@ class Looks:
     Args:
         name: of the measurements that a monitor keeps of each window that it has looked at; their detail has
             ``look``.
+
+    Attributes:
+        seen: ids of these measurements.
     """
 
     def __init__(self, watch: Watch, name: str) -> None:
         kept = watch.evidence.measurements(watch.project.name, name=name)
+        self.seen = {one.id for one in kept}
         self._taken: set[tuple[str | None, datetime | None, int]] = {
             (one.release_id, one.window and one.window[0], one.detail["look"])
             for one in kept

@@ -29,21 +29,23 @@ def watch_metrics(watch: Watch) -> Round:
     if not watch.project.metrics:
         return found
     labelled = labelled_rows(watch.project.name, watch.tables)
-    seen = watch.measured(NAME)
+    looks = Looks(watch, NAME)
     for release_id, mine in by_release(labelled):
-        parts = [part for part in labelled_windows(watch, release_id, mine) if _unmeasured(watch, part, seen)]
-        _measure(watch, release_id, parts, found)
+        parts = [
+            part for part in labelled_windows(watch, release_id, mine) if _unmeasured(watch, part, looks)
+        ]
+        _measure(watch, release_id, parts, looks, found)
     return found
 
 
-def _unmeasured(watch: Watch, part: Part, seen: set[str]) -> bool:
-    return any(_kept(watch, part, spec, None).id not in seen for spec in watch.project.metrics)
+def _unmeasured(watch: Watch, part: Part, looks: Looks) -> bool:
+    return any(_kept(watch, part, spec, None).id not in looks.seen for spec in watch.project.metrics)
 
 
-def _measure(watch: Watch, release_id: str, parts: list[Part], found: Round) -> None:
+def _measure(watch: Watch, release_id: str, parts: list[Part], looks: Looks, found: Round) -> None:
     if not parts:
         return
-    classes, looks = watch.baseline_of(release_id).classes, Looks(watch, NAME)
+    classes = watch.baseline_of(release_id).classes
     error = ""
     try:
         measured = watch.measure(release_id, [_scored(part.rows, classes) for part in parts])

@@ -28,7 +28,7 @@ def watch_performance(watch: Watch) -> Round:
     labelled = labelled_rows(watch.project.name, watch.tables)
     found = Round([], [])
     metric = watch.project.gates.model.metric
-    seen = watch.measured(metric)
+    looks = Looks(watch, metric)
     for release_id, rows in by_release(labelled):
         losses = losses_of(metric, rows, watch.baseline_of(release_id).classes)
         # A label or an answer that is no number where one is needed says nothing, and spoils no mean.
@@ -36,7 +36,7 @@ def watch_performance(watch: Watch) -> Round:
         mine, losses = rows.of(measurable), losses[measurable]
         if not losses.size:
             continue
-        _measure_windows(watch, release_id, mine, seen, found)
+        _measure_windows(watch, release_id, mine, looks, found)
         if watch.project.monitors.min_rows < FEW:
             sudden = _sudden(watch, release_id, mine, losses)
             found.findings.extend([] if sudden is None else [sudden])
@@ -58,13 +58,12 @@ def losses_of(metric: str, mine: Labelled, classes: Sequence[Any] | None) -> NDA
     return np.asarray(row_losses(metric, mine.truth, mine.outputs | own, classes=classes))
 
 
-def _measure_windows(watch: Watch, release_id: str, mine: Labelled, seen: set[str], found: Round) -> None:
+def _measure_windows(watch: Watch, release_id: str, mine: Labelled, looks: Looks, found: Round) -> None:
     metric, classes = watch.project.gates.model.metric, watch.baseline_of(release_id).classes
-    looks = Looks(watch, metric)
     for part in labelled_windows(watch, release_id, mine):
         losses = losses_of(metric, part.rows, classes)
         measured = _loss(watch, part, losses)
-        if measured.id not in seen:
+        if measured.id not in looks.seen:
             found.measurements.append(measured)
             level = looks.level(part, watch.level(1))
             finding = None if level is None else _degraded(watch, part.window, losses, level)

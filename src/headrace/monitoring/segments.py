@@ -95,7 +95,7 @@ def watch_segments(watch: Watch) -> Round:
     A finding needs a segment whose loss is ``loss_ratio`` times that of its own windows before, and evidence
     that it has risen more than that of the other rows. What rises everywhere is no matter of segments.
     """
-    found, seen, looks = Round([], []), watch.measured(MARK), Looks(watch, MARK)
+    found, looks = Round([], []), Looks(watch, MARK)
     for release_id, rows in by_release(labelled_rows(watch.project.name, watch.tables)):
         baseline = watch.baseline_of(release_id)
         by_column = [cut for cut in cuts(watch.project, baseline) if cut.column in rows.columns]
@@ -103,7 +103,7 @@ def watch_segments(watch: Watch) -> Round:
         mine = rows.of(np.isfinite(losses))
         for part in labelled_windows(watch, release_id, mine) if by_column and len(mine) else ():
             mark = watch.measurement(part.window, MARK, float(len(part.rows)), key=part.labels)
-            if mark.id not in seen:
+            if mark.id not in looks.seen:
                 before = _before(mine, part.window)
                 _watch_part(watch, part, before, by_column, looks.level(part, 1.0), found)
     return found
@@ -135,8 +135,11 @@ def _watch_part(
             found.measurements.extend(_measured(watch, part, cut.column, name, chosen, coverage.get(name)))
             decay = _decay(watch, cut.column, name, (now[chosen], then[was], now[~chosen], then[~was]))
             decays += [] if decay is None else [decay]
-    level = watch.level(max(n_tests, 1)) * (share or 0.0)
-    found.findings.extend(_worse(watch, part.window, one, level) for one in decays if one.p_value <= level)
+    if share is not None:
+        level = watch.level(max(n_tests, 1)) * share
+        found.findings.extend(
+            _worse(watch, part.window, one, level) for one in decays if one.p_value <= level
+        )
     whole = Share(hits=len(part.rows), n=max(sum(next(iter(answered.values())).values()), len(part.rows)))
     if whole.hits < FEW_LABELS * whole.n:
         cautions.insert(0, f"labels have come for {whole.hits:,} of {whole.n:,} answers")
