@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import yaml
 
 from headrace.app.dashboards import FILES, shipped, write_dashboards
 from headrace.core.errors import Conflict
+from tests.app.promtool import run_promtool
 from tests.app.queries import alert_queries, dashboard_queries
 
 
@@ -65,18 +64,93 @@ def test_every_rule_says_what_happened_and_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("info", "warning", "critical")
 
 
-def test_promtool_takes_the_rules(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool, of Prometheus, is not on the path")
-    write_dashboards(tmp_path)
-    ended = subprocess.run(
-        [promtool, "check", "rules", str(tmp_path / "prometheus-rules.yaml")],
-        check=False,
-        capture_output=True,
-        text=True,
+def test_prometheus_takes_the_rules_and_the_configuration(tmp_path: Path) -> None:
+    rules, scrape = (
+        path
+        for path in write_dashboards(tmp_path)
+        if path.name in ("prometheus-rules.yaml", "prometheus-scrape.yaml")
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    run_promtool("check", "rules", rules)
+    run_promtool("check", "config", "--syntax-only", scrape)
+
+
+RATES = "1+{}x5000"
+"""A counter that grows by so much a minute for three and a half days."""
+UNWELL = {
+    'up{job="headrace"}': "0x5000",
+    "headrace_routes_age_seconds": "60x5000",
+    'headrace_answers_lost_total{project="cars"}': RATES.format(1),
+    'headrace_answers_unrecorded_total{project="cars"}': RATES.format(1),
+    "headrace_records_waiting": "9000x5000",
+    'process_cpu_seconds_total{job="headrace"}': RATES.format(55),
+    'headrace_processes{job="headrace"}': "1x5000",
+    'process_resident_memory_bytes{job="headrace"}': "95x5000",
+    'headrace_memory_limit_bytes{job="headrace"}': "100x5000",
+    'headrace_responses_total{part="pages",status="5xx"}': RATES.format(60),
+    'headrace_responses_total{part="infer",project="cars",status="5xx"}': RATES.format(10),
+    'headrace_responses_total{part="infer",project="cars",status="2xx"}': RATES.format(90),
+    'headrace_service_level_availability{project="cars"}': "0.999x5000",
+    'headrace_request_duration_seconds_bucket{part="infer",project="cars",le="0.1"}': RATES.format(1),
+    'headrace_request_duration_seconds_bucket{part="infer",project="cars",le="1"}': RATES.format(90),
+    'headrace_request_duration_seconds_bucket{part="infer",project="cars",le="+Inf"}': RATES.format(100),
+    'headrace_service_level_p99_seconds{project="cars"}': "0.2x5000",
+    'headrace_predictions_total{project="cars",principal="ada"}': RATES.format(6000),
+    'headrace_service_level_requests_per_second{project="cars"}': "50x5000",
+    'headrace_prediction_exceptions_total{project="cars",release="r1",exception="KeyError"}': RATES.format(1),
+    'headrace_loss{project="cars",metric="log_loss"}': "0.6x5000",
+    'headrace_reference_loss{project="cars",metric="log_loss"}': "0.4x5000",
+    'headrace_open_alerts{project="cars",action="propose"}': "1x5000",
+    'headrace_drift{project="cars",feature="age"}': "0.7x5000",
+}
+"""Series under which every alert has a reason to fire."""
+WELL = {
+    'up{job="headrace"}': "1x5000",
+    "headrace_routes_age_seconds": "0.2x5000",
+    'headrace_answers_lost_total{project="cars"}': "3x5000",
+    'headrace_answers_unrecorded_total{project="cars"}': "3x5000",
+    "headrace_records_waiting": "40x5000",
+    'process_cpu_seconds_total{job="headrace"}': RATES.format(30),
+    'process_resident_memory_bytes{job="headrace"}': "50x5000",
+    'headrace_responses_total{part="pages",status="5xx"}': "7x5000",
+    'headrace_responses_total{part="infer",project="cars",status="5xx"}': RATES.format(0.05),
+    'headrace_request_duration_seconds_bucket{part="infer",project="cars",le="0.1"}': RATES.format(99.9),
+    'headrace_predictions_total{project="cars",principal="ada"}': RATES.format(600),
+    'headrace_prediction_exceptions_total{project="cars",release="r1",exception="KeyError"}': "5x5000",
+    'headrace_loss{project="cars",metric="log_loss"}': "0.45x5000",
+    'headrace_open_alerts{project="cars",action="propose"}': "0x5000",
+    'headrace_drift{project="cars",feature="age"}': "0.1x5000",
+}
+"""What is different where all is well; counters may stand at more than 0."""
+
+
+@pytest.mark.parametrize("well", [False, True], ids=["unwell", "well"])
+def test_prometheus_fires_each_alert_with_its_reason_and_none_without(well: bool, tmp_path: Path) -> None:
+    write_dashboards(tmp_path)
+    rules = yaml.safe_load(shipped("prometheus-rules.yaml"))["groups"]
+    alerts = [] if well else sorted(rule["alert"] for group in rules for rule in group["rules"])
+    series = UNWELL | WELL if well else UNWELL
+    firing = {"labels": '{{alertname="{}"}}', "value": 1}
+    case = {
+        "rule_files": ["prometheus-rules.yaml"],
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"}) > bool 0',
+                        "eval_time": "80h",
+                        "exp_samples": [
+                            firing | {"labels": firing["labels"].format(alert)} for alert in alerts
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    path = tmp_path / "case.yaml"
+    path.write_text(yaml.safe_dump(case), encoding="utf-8")
+    run_promtool("test", "rules", path)
 
 
 def test_they_are_written_once_and_never_over_somebodys_own(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from headrace.checks.profiles import OTHER
 from headrace.testing.factories import make_measurement
 from headrace.web.latency import BOUNDS_S, Latencies, Timed
 from headrace.web.metrics import most_frequent, newest_shifts
+from tests.app.promtool import run_promtool
 from tests.web.conftest import Site
 from tests.web.samples import samples
 from tests.web.seed import VIEWER
@@ -54,6 +55,11 @@ def test_every_metric_has_help_and_type_once(own_site: Site) -> None:
     typed = re.findall(r"^# TYPE (\S+) (?:counter|gauge|histogram)$", text, re.MULTILINE)
     assert helped == typed
     assert len(set(helped)) == len(helped)
+
+
+def test_prometheus_reads_every_line_and_finds_no_fault(own_site: Site) -> None:
+    own_site.post("/api/v1/predict/cars", json={"record": {"mileage": 1.0, "model": "a3"}})
+    run_promtool("check", "metrics", text=own_site.get("/metrics").text)
 
 
 def test_a_histogram_counts_by_upper_bound() -> None:
