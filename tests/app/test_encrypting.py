@@ -22,12 +22,14 @@ from headrace.store import open_store
 from headrace.store.records import (
     decode_prediction,
     encode_failure,
+    encode_feedback,
     encode_outcome,
     encode_prediction,
 )
 from headrace.testing import (
     FakeClock,
     make_failure,
+    make_feedback,
     make_outcome,
     make_prediction,
     make_project,
@@ -64,6 +66,8 @@ def fill(app: App, n: int = 2) -> None:
         app.store.events.append("people/predictions", [encode_prediction(asked)])
         said = make_outcome(project="people", subject=CANARY, value=CANARY, kind="rating")
         app.store.events.append("people/outcomes", [encode_outcome(said)])
+        did = make_feedback(project="people", subject=CANARY, text=CANARY)
+        app.store.events.append("people/feedback", [encode_feedback(did)])
         failed = replace(make_failure(project="people"), error=CANARY)
         app.store.events.append("people/failures", [encode_failure(failed)])
         ingest("people", app.store.events, app.store.tables, numeric=frozenset({"age"}))

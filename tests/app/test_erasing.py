@@ -23,14 +23,22 @@ from headrace.core.errors import Conflict, Denied, HeadraceError, InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.project import Column, DataSpec, Handling, PrivacySpec
-from headrace.core.record import Outcome, Prediction
+from headrace.core.record import Feedback, Outcome, Prediction
 from headrace.data.snapshots import archive_columns, load_snapshot, take_snapshot
 from headrace.monitoring.ingest import ingest
 from headrace.store import Store
-from headrace.store.records import decode_outcome, decode_prediction, encode_outcome, encode_prediction
+from headrace.store.records import (
+    decode_feedback,
+    decode_outcome,
+    decode_prediction,
+    encode_feedback,
+    encode_outcome,
+    encode_prediction,
+)
 from headrace.testing import (
     START,
     FakeClock,
+    make_feedback,
     make_manifest,
     make_model,
     make_outcome,
@@ -46,10 +54,11 @@ from headrace.training.rebuild import rebuild_run
 
 JANE, BOB = "47110815", "47120815"
 REASON = "asked by the subject"
-STREAMS: dict[str, Callable[[bytes], Prediction | Outcome]] = {
+STREAMS: dict[str, Callable[[bytes], Prediction | Outcome | Feedback]] = {
     "people/predictions": decode_prediction,
     "people/shadows": decode_prediction,
     "people/outcomes": decode_outcome,
+    "people/feedback": decode_feedback,
 }
 
 
@@ -82,14 +91,15 @@ class Kept:
         self.app.store.events.append("people/shadows", [encode_prediction(said)])
 
     def told(self, subject: str, at: Any = START) -> None:
-        """A label, under the key that answers have."""
-        said = make_outcome(
-            id=new_id(at),
-            project="people",
-            at=at,
-            subject=self.app.access.privacy.rules("people").subject(subject),
-        )
-        self.app.store.events.append("people/outcomes", [encode_outcome(said)])
+        """A label and a purchase, under the key that answers have."""
+        under = {
+            "id": new_id(at),
+            "project": "people",
+            "at": at,
+            "subject": self.app.access.privacy.rules("people").subject(subject),
+        }
+        self.app.store.events.append("people/outcomes", [encode_outcome(make_outcome(**under))])
+        self.app.store.events.append("people/feedback", [encode_feedback(make_feedback(**under))])
 
     def snapshot(self, *people: float) -> Snapshot:
         """A snapshot of these people, and its raw original."""
@@ -107,7 +117,7 @@ class Kept:
     def erase(self, key: str = JANE, **changes: Any) -> Erasure:
         return erase(self.app, self.me, key, **changes)
 
-    def records(self) -> list[Prediction | Outcome]:
+    def records(self) -> list[Prediction | Outcome | Feedback]:
         """Everything in the event log."""
         events = self.app.store.events
         return [
@@ -119,7 +129,7 @@ class Kept:
 
     def rows(self, table: str) -> list[str]:
         found = self.app.store.tables.query("SELECT * FROM t", {"t": (f"people/{table}", None)})
-        return sorted(map(str, found["subject" if table == "outcomes" else "key"]))
+        return sorted(map(str, found["subject" if table in ("outcomes", "feedback") else "key"]))
 
     def on_disk(self, text: str) -> list[str]:
         """Files of the store that hold ``text``, compressed columns aside."""
@@ -205,7 +215,7 @@ def gone(kept: Kept, both: Prediction) -> None:
     rules = kept.app.access.privacy.rules("people")
     jane, bob = rules.subject(JANE), rules.subject(BOB)
     assert kept.rows("predictions") == [bob, bob]
-    assert kept.rows("outcomes") == sorted([bob, f"{both.id}:0"])
+    assert kept.rows("outcomes") == kept.rows("feedback") == sorted([bob, f"{both.id}:0"])
     answers = [r for r in kept.records() if isinstance(r, Prediction)]
     assert [a.keys for a in answers] == [[bob, ""], [bob]]
     assert answers[0].columns["age"] == [41.5, None]
@@ -219,7 +229,7 @@ def test_one_subject_is_removed_everywhere_and_the_others_stay(kept: Kept) -> No
     both = fill(kept)
     done = kept.erase()
     gone(kept, both)
-    assert (done.events, done.rows) == (4, 4)
+    assert (done.events, done.rows) == (6, 6)
     kept.ingest()
     assert len(kept.rows("predictions")) == 2, "nothing comes back"
     again = kept.erase()
@@ -274,9 +284,9 @@ def test_the_audit_log_has_the_proof_and_not_the_key(kept: Kept) -> None:
     assert (begun.action, ended.action) == ("data.erase", "data.erased")
     assert begun.detail["subject"] == ended.detail["subject"] == done.subject
     assert begun.detail["reason"] == "<subject> wrote from <EMAIL>"
-    assert begun.detail["found"] == {"answers": 2, "outcomes": 2, "snapshots": []}
+    assert begun.detail["found"] == {"answers": 2, "outcomes": 2, "feedback": 2, "snapshots": []}
     assert begun.detail["erasure"] == ended.detail["erasure"] == done.id
-    assert (ended.detail["events"], ended.detail["rows"]) == (4, 4)
+    assert (ended.detail["events"], ended.detail["rows"]) == (6, 6)
     assert JANE not in str(kept.app.store.audit.list())
     assert kept.app.store.audit.verify()
 
@@ -404,7 +414,7 @@ def test_killed_before_the_proof_was_written_the_snapshots_are_in_it(kept: Kept)
     proof = kept.app.store.audit.list()[-1]
     assert proof.action == "data.erased"
     assert proof.detail["snapshots"] == [{"snapshot": snapshot.id, "rows": 1, "models": []}]
-    assert proof.detail["events"] == 4
+    assert proof.detail["events"] == 6
 
 
 @pytest.mark.requirement("PRV-02")
@@ -461,12 +471,12 @@ def test_what_is_older_than_allowed_is_deleted_everywhere(kept: Kept) -> None:
     n_entries = len(kept.app.store.audit.list())
     kept.clock.advance(timedelta(days=11).total_seconds())
     done = retain(kept.app, kept.me, "people")
-    assert (done.events, done.rows) == (3, 3)
-    assert kept.rows("predictions") == kept.rows("outcomes") == ["young"]
+    assert (done.events, done.rows) == (4, 4)
+    assert kept.rows("predictions") == kept.rows("outcomes") == kept.rows("feedback") == ["young"]
     assert kept.rows("shadows") == []
-    assert len(kept.records()) == 2
+    assert len(kept.records()) == 3
     assert kept.on_disk("aged") == []
     (entry,) = kept.app.store.audit.list()[n_entries:]
-    assert (entry.action, entry.detail["events"], entry.detail["rows"]) == ("data.retain", 3, 3)
+    assert (entry.action, entry.detail["events"], entry.detail["rows"]) == ("data.retain", 4, 4)
     assert delete_old(kept.app, "people").events == 0
     assert len(kept.app.store.audit.list()) == n_entries + 1, "nothing happened, nothing to tell"

@@ -33,7 +33,7 @@ def offers(cli: Cli) -> Cli:
 def test_a_subject_is_erased_and_the_key_is_not_printed_as_proof(offers: Cli) -> None:
     asked = ("data", "erase", "offers", "--subject", "4711", "--reason", "ticket 88")
     said = offers(*asked).out
-    assert "Erased from offers: 1 events, 1 rows of answers and labels." in said
+    assert "Erased from offers: 1 events, 1 rows of tables." in said
     assert "not searched: snapshots and archives: the project names no data.key" in said
     assert "4711" not in said
     again = offers(*asked, "--json").json

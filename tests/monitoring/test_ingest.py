@@ -15,15 +15,22 @@ from hypothesis import strategies as st
 
 from headrace.checks.columns import label_counts
 from headrace.core.ports import Columns, EventLog, TableStore, Transaction
-from headrace.core.record import Outcome, Prediction
-from headrace.monitoring.ingest import ingest, outcomes_table, prediction_rows, predictions_table
+from headrace.core.record import Feedback, Outcome, Prediction
+from headrace.monitoring.ingest import (
+    feedback_table,
+    ingest,
+    outcomes_table,
+    prediction_rows,
+    predictions_table,
+)
 from headrace.store.events import SegmentLog
-from headrace.store.records import encode_outcome, encode_prediction
+from headrace.store.records import encode_feedback, encode_outcome, encode_prediction
 from headrace.store.tables import DeltaTables
-from headrace.testing import START, MemoryEvents
+from headrace.testing import START, MemoryEvents, make_feedback
 from tests.monitoring.traffic import answer, label
 
 PREDICTIONS, OUTCOMES = predictions_table("cars"), outcomes_table("cars")
+FEEDBACK = feedback_table("cars")
 NUMERIC = frozenset({"mileage"})
 
 
@@ -69,11 +76,13 @@ class DiesAfterAppend:
         return self._tables.position(table, writer)
 
 
-def log(events: EventLog, *records: Prediction | Outcome) -> None:
+def log(events: EventLog, *records: Prediction | Outcome | Feedback) -> None:
     """Acknowledge records as the server does."""
     for record in records:
         if isinstance(record, Prediction):
             events.append("cars/predictions", [encode_prediction(record)])
+        elif isinstance(record, Feedback):
+            events.append("cars/feedback", [encode_feedback(record)])
         else:
             events.append("cars/outcomes", [encode_outcome(record)])
 
@@ -83,7 +92,9 @@ def rows(tables: TableStore, table: str = PREDICTIONS) -> dict[str, Any]:
     return tables.query("select * from t order by subject", {"t": (table, None)})
 
 
-def bring(*records: Prediction | Outcome, tables: TableStore, events: EventLog | None = None) -> int:
+def bring(
+    *records: Prediction | Outcome | Feedback, tables: TableStore, events: EventLog | None = None
+) -> int:
     """Log records and ingest them."""
     events = events or MemoryEvents()
     log(events, *records)
@@ -112,13 +123,14 @@ def test_every_record_is_ingested_exactly_once(
             subjects += [f"{made.id}:{row}" for row in range(made.n_rows)]
         for index in range(n_labels):
             log(events, label(f"s{number}-{index}", 1.0))
+            log(events, make_feedback(id=f"f{number}-{index}", subject=f"s{number}-{index}"))
             said.append(f"s{number}-{index}")
         if survives is not None:
             with contextlib.suppress(Killed):
                 ingest("cars", events, DiesAfterAppend(tables, survives=survives), numeric=NUMERIC)
         ingest("cars", events, tables, numeric=NUMERIC)
         assert ingest("cars", events, tables, numeric=NUMERIC) == 0, "a repeat adds nothing"
-    for table, expected in ((PREDICTIONS, subjects), (OUTCOMES, said)):
+    for table, expected in ((PREDICTIONS, subjects), (OUTCOMES, said), (FEEDBACK, said)):
         found = [] if tables.version(table) is None else rows(tables, table)["subject"].tolist()
         assert found == sorted(expected)
 

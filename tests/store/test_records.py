@@ -9,16 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.errors import InternalError
-from headrace.core.record import Failure, Outcome, Prediction
+from headrace.core.record import Failure, Feedback, Outcome, Prediction
 from headrace.store.records import (
     decode_failure,
+    decode_feedback,
     decode_outcome,
     decode_prediction,
     encode_failure,
+    encode_feedback,
     encode_outcome,
     encode_prediction,
 )
-from headrace.testing import make_failure, make_outcome, make_prediction
+from headrace.testing import make_failure, make_feedback, make_outcome, make_prediction
 from tests.store.test_documents import FLOATS, TEXT, TIMES, values
 
 CELLS = st.lists(
@@ -50,6 +52,21 @@ def test_any_outcome_comes_back(outcome: Outcome) -> None:
     again = decode_outcome(encode_outcome(outcome))
     assert again == outcome
     assert type(again.value) is type(outcome.value)
+
+
+@given(
+    st.builds(
+        make_feedback,
+        value=values(float | str | bool | None),
+        at=TIMES,
+        happened_at=TIMES,
+        text=values(str | None),
+    )
+)
+def test_any_feedback_comes_back(feedback: Feedback) -> None:
+    again = decode_feedback(encode_feedback(feedback))
+    assert again == feedback
+    assert type(again.value) is type(feedback.value)
 
 
 @given(st.builds(make_failure, at=TIMES, error=TEXT))

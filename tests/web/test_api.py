@@ -166,6 +166,82 @@ def test_a_body_of_the_wrong_shape_is_422_and_says_where(site: Site, body: Any) 
     assert {"what", "got", "expected", "next", "errors"} <= found.keys()
 
 
+CLICK = {"kind": "reaction", "subject": "car-1", "name": "clicked", "happened_at": "2026-01-01T00:00:00Z"}
+
+
+def test_feedback_is_stored_once(site: Site) -> None:
+    paid = {
+        **CLICK,
+        "kind": "result",
+        "name": "paid",
+        "value": 120,
+        "id": "order-7",
+        "text": "gladly",
+        "page": "/x",
+    }
+    first = site.post("/api/v1/projects/cars/feedback", json={"feedback": [CLICK, paid, CLICK]}).json()
+    assert (first["stored"], len(first["ids"])) == (2, 3)
+    again = site.post(
+        "/api/v1/projects/cars/feedback", json={"feedback": [CLICK, {**paid, "value": 90.5}]}
+    ).json()
+    assert again["ids"] == first["ids"][:2], "a correction is of the same event"
+
+
+def test_many_events_are_taken_at_once_and_more_are_not(site: Site) -> None:
+    many = [{**CLICK, "id": str(number)} for number in range(10_000)]
+    answered = site.post("/api/v1/projects/cars/feedback", json={"feedback": many})
+    assert answered.json()["stored"] == 10_000
+    too_many = site.post("/api/v1/projects/cars/feedback", json={"feedback": [CLICK] * 20_001})
+    assert too_many.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "guess"}, "kind"),
+        ({"subject": ""}, "subject"),
+        ({"name": ""}, "name"),
+        ({"name": "n" * 65}, "name"),
+        ({"happened_at": None}, "happened_at"),
+        ({"happened_at": "-0100-01-01T00:00:00Z"}, "happened_at"),
+        ({"happened_at": -(10**30)}, "happened_at"),
+        ({"happened_at": "0001-01-01T00:00:00+23:59"}, "happened_at"),
+        ({"value": [1]}, "value"),
+        ({"value": 10**400}, "value"),
+        ({"value": ""}, "value"),
+        ({"text": "t" * 2_001}, "text"),
+        ({"page": "p" * 501}, "page"),
+        ({"id": ""}, "id"),
+        ({"extra": 1}, "extra"),
+    ],
+)  # fmt: skip
+def test_feedback_of_the_wrong_shape_is_422_and_says_where(
+    site: Site, change: dict[str, Any], said: str
+) -> None:
+    response = site.post("/api/v1/projects/cars/feedback", json={"feedback": [CLICK, {**CLICK, **change}]})
+    assert response.status_code == 422, response.text
+    assert f"feedback[1].{said}" in response.json()["what"] or said in response.json()["what"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ([{**CLICK, "happened_at": "2999-01-01T00:00:00Z"}], "feedback[0]: happened_at is '2999"),
+        ([{**CLICK, "value": 1e300}], "feedback[0]: value is 1e+300"),
+        (
+            [{**CLICK, "id": "7"}, {**CLICK, "id": "7", "value": 1}],
+            "have the same id and say different things",
+        ),
+    ],
+)
+def test_feedback_that_cannot_be_is_400_and_nothing_is_stored(site: Site, body: Any, said: str) -> None:
+    before = site.app.store.events.count("cars/feedback")
+    response = site.post("/api/v1/projects/cars/feedback", json={"feedback": [CLICK, *body]})
+    assert response.status_code == 400, response.text
+    assert said.replace("feedback[0]", "feedback[1]") in response.json()["detail"]
+    assert site.app.store.events.count("cars/feedback") == before
+
+
 @pytest.mark.parametrize(
     "raw",
     [

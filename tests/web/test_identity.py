@@ -55,6 +55,7 @@ def test_some_paths_are_open_to_all(site: Site, path: str) -> None:
         (VIEWER, "POST", "/api/v1/projects/cars/watch"),
         (VIEWER, "POST", "/api/v1/projects/cars/labels"),
         (VIEWER, "POST", "/api/v1/labels/cars"),
+        (VIEWER, "POST", "/api/v1/projects/cars/feedback"),
         (VIEWER, "POST", "/api/v1/predict/cars"),
         (VIEWER, "POST", "/v2/models/cars/infer"),
         (VIEWER, "GET", "/api/v1/audit"),
@@ -75,6 +76,7 @@ def test_the_wrong_role_is_403_and_the_refusal_is_audited(
 ) -> None:
     bodies = {
         "labels": {"labels": []},
+        "feedback": {"feedback": []},
         "predict": {"records": [{"mileage": 1.0, "model": "a3"}]},
         "v2": {"inputs": [{"name": "mileage", "shape": [1], "datatype": "FP64", "data": [1.0]}]},
     }

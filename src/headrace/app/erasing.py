@@ -5,6 +5,7 @@ Each step can be done again without another effect, and what a step needs to fin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -19,11 +20,12 @@ from headrace.app.later import erase_requests
 from headrace.core.data import Snapshot
 from headrace.core.errors import Conflict, HeadraceError
 from headrace.core.project import Project
-from headrace.core.record import Prediction
+from headrace.core.record import Feedback, Outcome, Prediction
 from headrace.data.snapshots import load_snapshot, without_rows
 from headrace.data.sources import read_file
 from headrace.monitoring.ingest import (
     explanations_table,
+    feedback_table,
     ingest,
     outcomes_table,
     predictions_table,
@@ -32,10 +34,21 @@ from headrace.monitoring.ingest import (
 )
 from headrace.store.columns import quoted
 from headrace.store.compressing import SMALLEST_LEVEL, compress
-from headrace.store.records import decode_explained, decode_outcome, decode_prediction, encode_prediction
+from headrace.store.records import (
+    decode_explained,
+    decode_feedback,
+    decode_outcome,
+    decode_prediction,
+    encode_prediction,
+)
 from headrace.training.pipeline import PROBE_ROWS
 
 _PASSES = 5
+_SAID: dict[str, Callable[[bytes], Outcome | Feedback]] = {
+    "outcomes": decode_outcome,
+    "feedback": decode_feedback,
+}
+"""Streams of what was said of answers, each of one table of its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +67,7 @@ class Erasure:
     Attributes:
         subject: HMAC of the key; the key itself is kept nowhere.
         events: records of the event log that were removed or shortened.
-        rows: rows of answers and outcomes that were removed, from all versions of their tables.
+        rows: rows of answers, outcomes and feedback that were removed, from all versions of their tables.
         archives: digests of raw originals that hold the subject.
         archives_removed: whether those were deleted too.
         not_searched: what could not be searched, and why.
@@ -73,11 +86,12 @@ class Erasure:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What is there of the subject: rows of answers and outcomes, and snapshots."""
+    """What is there of the subject: rows of answers, outcomes and feedback, and snapshots."""
 
     answers: int
     outcomes: int
     snapshots: list[Affected]
+    feedback: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +139,11 @@ class Subject:
             for snapshot in self._store.snapshots.list(self._project.name)
             if (held := self._held(snapshot)) is not None
         ]
-        answers, outcomes = self._counts()
-        return Found(answers=answers, outcomes=outcomes, snapshots=snapshots)
+        answers, outcomes, feedback = self._counts()
+        return Found(answers=answers, outcomes=outcomes, feedback=feedback, snapshots=snapshots)
 
     def answers(self) -> Removed:
-        """Take it out of the record. Outcomes and explanations first: they are found through the answers.
+        """Take it out of the record. What was said of answers goes first: it is found through them.
 
         Raises:
             Conflict: answers about the subject keep arriving.
@@ -141,10 +155,11 @@ class Subject:
         for _ in range(_PASSES):
             self._ingest()
             rows = self._rows()
-            condition, values = self._outcome_condition(rows)
+            condition, values = self._said_condition(rows)
             gone = self._names | rows
-            events += self._store.events.rewrite(f"{name}/outcomes", partial(_without_outcome, gone))
-            n_rows += self._store.tables.remove(outcomes_table(name), condition, values)
+            for said, decode in _SAID.items():
+                events += self._store.events.rewrite(f"{name}/{said}", partial(_without_said, decode, gone))
+                n_rows += self._store.tables.remove(f"{name}/{said}", condition, values)
             answered = sorted({row.rpartition(":")[0] for row in rows})
             kept = explanations_table(name)
             events += self._store.events.rewrite(kept, partial(_without_explained, frozenset(answered)))
@@ -225,11 +240,12 @@ class Subject:
         runs = {run.id for run in self._store.runs.list(name) if run.snapshot_id == snapshot.id}
         return [f"{name}@{m.version}" for m in self._store.models.list(name) if m.run_id in runs]
 
-    def _counts(self) -> tuple[int, int]:
-        name = self._project.name
+    def _counts(self) -> tuple[int, int, int]:
+        name, said = self._project.name, self._said_condition(self._rows())
         return (
             sum(self._count(table, *self._answer_condition(table)) for table in self._answers),
-            self._count(outcomes_table(name), *self._outcome_condition(self._rows())),
+            self._count(outcomes_table(name), *said),
+            self._count(feedback_table(name), *said),
         )
 
     def _count(self, table: str, condition: str, values: list[str]) -> int:
@@ -263,7 +279,7 @@ class Subject:
                 values += names
         return " OR ".join(conditions), values
 
-    def _outcome_condition(self, rows: frozenset[str]) -> tuple[str, list[str]]:
+    def _said_condition(self, rows: frozenset[str]) -> tuple[str, list[str]]:
         values = sorted(self._names | rows)
         return f"subject IN ({_marks(values)})", values
 
@@ -308,8 +324,10 @@ def _no_longer_than(record: bytes, blanked: bytes) -> bytes | None:
     return blanked if len(blanked) <= len(record) else None
 
 
-def _without_outcome(gone: frozenset[str], record: bytes) -> bytes | None:
-    return None if decode_outcome(record).subject in gone else record
+def _without_said(
+    decode: Callable[[bytes], Outcome | Feedback], gone: frozenset[str], record: bytes
+) -> bytes | None:
+    return None if decode(record).subject in gone else record
 
 
 def _without_explained(answers: frozenset[str], record: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Answers and outcomes are kept for as long as their project says, and no longer."""
+"""Answers, outcomes and feedback are kept for as long as their project says, and no longer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from datetime import datetime, timedelta
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.core.identity import Principal
-from headrace.core.record import Explained, Failure, Outcome, Prediction
+from headrace.core.record import Explained, Failure, Feedback, Outcome, Prediction
 from headrace.monitoring.ingest import ingest, record_tables
-from headrace.store.records import decode_explained, decode_failure, decode_outcome, decode_prediction
+from headrace.store.records import (
+    decode_explained,
+    decode_failure,
+    decode_feedback,
+    decode_outcome,
+    decode_prediction,
+)
 
 SYSTEM = "system:privacy"
-_Kept = Prediction | Outcome | Failure | Explained
+_Kept = Prediction | Outcome | Feedback | Failure | Explained
 _STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "predictions": decode_prediction,
     "shadows": decode_prediction,
     "outcomes": decode_outcome,
+    "feedback": decode_feedback,
     "failures": decode_failure,
     "explanations": decode_explained,
 }

@@ -170,7 +170,7 @@ def erase(
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
-    """Remove one subject from answers, labels and snapshots, all their old versions included.
+    """Remove one subject from answers, labels, feedback and snapshots, all their old versions included.
 
     One that is interrupted is finished by the server, or by the next command that runs workflows; doing it
     again is safe. The audit log keeps the proof, with a keyed hash instead of the key. Files of your own,
@@ -182,9 +182,7 @@ def erase(
     if as_json:
         print_json(done)
         return
-    typer.echo(
-        f"Erased from {done.project}: {done.events:,} events, {done.rows:,} rows of answers and labels."
-    )
+    typer.echo(f"Erased from {done.project}: {done.events:,} events, {done.rows:,} rows of tables.")
     for one in done.snapshots:
         learnt = f"; learnt from by {', '.join(one.models)}, which cannot be rebuilt" if one.models else ""
         say(f"  snapshot {one.snapshot}: {one.rows:,} rows{learnt}")
@@ -201,7 +199,7 @@ def retain(
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
-    """Delete answers and labels older than privacy.retention_days, as the server does every hour."""
+    """Delete answers, labels and feedback older than privacy.retention_days, as is done every hour."""
     with session(as_name) as s:
         done = retain_project(s.app, s.me, project)
     if as_json:

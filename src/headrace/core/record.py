@@ -220,6 +220,41 @@ class Outcome:
     principal: str
 
 
+FeedbackKind = Literal["interaction", "reaction", "action", "opinion", "result"]
+"""``interaction``: what somebody did before the answer; ``reaction``: what they did after it, such as a
+click; ``action``: what was decided on it; ``opinion``: a complaint, praise or rating; ``result``: what it
+brought, such as revenue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """Something that people did around an answer, or that it earned.
+
+    Attributes:
+        id: the same for the same event. The newest record of an id counts; the ones before it were corrected.
+        subject: a prediction row id (``<prediction id>:<row>``) or a business key. An event by key belongs to
+            one answer: the last one before it, an interaction to the first one after it.
+        name: of the event, such as ``clicked``, ``denied``, ``complaint`` or ``paid``.
+        value: how much, or which; None: no more than that it happened. 0 and False: it did not, after all.
+        happened_at: when, by the clock of ``source``.
+        page, text: where it happened, and in whose words.
+        source: the system that reports it.
+    """
+
+    id: str
+    project: str
+    kind: FeedbackKind
+    subject: str
+    name: str
+    value: float | str | bool | None
+    happened_at: datetime
+    at: datetime
+    principal: str
+    page: str | None = None
+    text: str | None = None
+    source: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpanEvent:
     """Something that happened within a step."""

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from headrace.core.ports import Columns, EventLog, TableStore, Transaction
-from headrace.core.record import Condition, Explained, Outcome, Prediction
-from headrace.store.records import decode_explained, decode_outcome, decode_prediction
+from headrace.core.record import Condition, Explained, Feedback, Outcome, Prediction
+from headrace.store.records import decode_explained, decode_feedback, decode_outcome, decode_prediction
 
 BATCH = 20_000
 _TEXTS = ("prediction_id", "subject", "release_id", "method", "scale", "of", "input", "among")
@@ -35,6 +35,11 @@ def outcomes_table(project: str) -> str:
     return f"{project}/outcomes"
 
 
+def feedback_table(project: str) -> str:
+    """Name of the table of what people did around answers, and of what those earned."""
+    return f"{project}/feedback"
+
+
 def explanations_table(project: str) -> str:
     """Name of the table of explanations that are kept: one row per explained row of an answer and input."""
     return f"{project}/explanations"
@@ -46,6 +51,7 @@ def record_tables(project: str) -> tuple[str, ...]:
         predictions_table(project),
         shadows_table(project),
         outcomes_table(project),
+        feedback_table(project),
         explanations_table(project),
     )
 
@@ -79,6 +85,8 @@ def ingest(project: str, events: EventLog, tables: TableStore, *, numeric: froze
 def _rows_of(kind: str, records: Sequence[bytes], numeric: frozenset[str]) -> Columns:
     if kind == "outcomes":
         return outcome_rows([decode_outcome(record) for record in records])
+    if kind == "feedback":
+        return feedback_rows([decode_feedback(record) for record in records])
     if kind == "explanations":
         return explanation_rows([decode_explained(record) for record in records])
     return prediction_rows([decode_prediction(record) for record in records], numeric)
@@ -123,17 +131,27 @@ def prediction_rows(predictions: Sequence[Prediction], numeric: frozenset[str]) 
 
 def outcome_rows(outcomes: Sequence[Outcome]) -> Columns:
     """Outcomes as columns; a number stands in ``value_number``, anything else in ``value_text``."""
-    numbers = [float(o.value) if not isinstance(o.value, str) else None for o in outcomes]
-    texts = [o.value if isinstance(o.value, str) else None for o in outcomes]
     return {
-        "id": np.array([o.id for o in outcomes], dtype=object),
-        "kind": np.array([o.kind for o in outcomes], dtype=object),
-        "subject": np.array([o.subject for o in outcomes], dtype=object),
-        "value_number": _column(numbers, numeric=True),
-        "value_text": np.array(texts, dtype=object),
+        **_said(outcomes, ("id", "kind", "subject", "principal")),
         "observed_at": _times([o.observed_at for o in outcomes]),
-        "at": _times([o.at for o in outcomes]),
-        "principal": np.array([o.principal for o in outcomes], dtype=object),
+    }
+
+
+def feedback_rows(events: Sequence[Feedback]) -> Columns:
+    """Feedback as columns, in the form of :func:`outcome_rows`."""
+    texts = ("id", "kind", "subject", "name", "principal", "page", "text", "source")
+    return {**_said(events, texts), "happened_at": _times([event.happened_at for event in events])}
+
+
+def _said(records: Sequence[Outcome] | Sequence[Feedback], texts: Sequence[str]) -> Columns:
+    numbers = [None if r.value is None or isinstance(r.value, str) else float(r.value) for r in records]
+    return {
+        **{name: np.array([getattr(r, name) for r in records], dtype=object) for name in texts},
+        "value_number": _column(numbers, numeric=True),
+        "value_text": np.array(
+            [r.value if isinstance(r.value, str) else None for r in records], dtype=object
+        ),
+        "at": _times([r.at for r in records]),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from headrace.core.errors import InternalError
-from headrace.core.record import Arm, Explained, Failure, Outcome, Prediction
+from headrace.core.record import Arm, Explained, Failure, Feedback, Outcome, Prediction
 from headrace.store.compressing import decompress
 
 _T = TypeVar("_T")
@@ -24,6 +24,7 @@ _Head = TypeVar("_Head")
 _encoder = msgspec.msgpack.Encoder()
 _prediction = msgspec.msgpack.Decoder(Prediction)
 _outcome = msgspec.msgpack.Decoder(Outcome)
+_feedback = msgspec.msgpack.Decoder(Feedback)
 _failure = msgspec.msgpack.Decoder(Failure)
 _explained = msgspec.msgpack.Decoder(Explained)
 
@@ -139,6 +140,16 @@ def encode_outcome(outcome: Outcome) -> bytes:
 def decode_outcome(record: bytes) -> Outcome:
     """Undo :func:`encode_outcome`. Raises InternalError on other bytes."""
     return _decode(_outcome, record)
+
+
+def encode_feedback(feedback: Feedback) -> bytes:
+    """One record of a stream ``<project>/feedback``."""
+    return _encoder.encode(feedback)
+
+
+def decode_feedback(record: bytes) -> Feedback:
+    """Undo :func:`encode_feedback`. Raises InternalError on other bytes."""
+    return _decode(_feedback, record)
 
 
 def encode_failure(failure: Failure) -> bytes:

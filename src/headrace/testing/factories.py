@@ -38,7 +38,7 @@ from headrace.core.project import (
     Value,
     Variant,
 )
-from headrace.core.record import Alert, Failure, Finding, Outcome, Prediction
+from headrace.core.record import Alert, Failure, Feedback, Finding, Outcome, Prediction
 from headrace.core.release import (
     Approval,
     Check,
@@ -313,6 +313,22 @@ def make_outcome(**changes: Any) -> Outcome:
         principal=AUTHOR,
     )
     return replace(outcome, **changes)
+
+
+def make_feedback(**changes: Any) -> Feedback:
+    """What a business key paid."""
+    paid = Feedback(
+        id=new_id(START),
+        project=PROJECT,
+        kind="result",
+        subject="car-1",
+        name="paid",
+        value=120.0,
+        happened_at=START,
+        at=START,
+        principal=AUTHOR,
+    )
+    return replace(paid, **changes)
 
 
 def make_finding(**changes: Any) -> Finding:

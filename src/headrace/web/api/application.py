@@ -19,6 +19,7 @@ from headrace.web.api import (
     alerts,
     answers,
     catalogue,
+    feedback,
     governance,
     history,
     identities,
@@ -87,6 +88,7 @@ def api_application(parts: Parts) -> FastAPI:
         access_grants,
         governance,
         catalogue,
+        feedback,
     ):
         api.include_router(noun.router, prefix="/api/v1")
     _answer_errors(api, parts)

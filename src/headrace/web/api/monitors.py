@@ -20,13 +20,14 @@ router = APIRouter(tags=["monitors"])
 MAX_LABELS = 20_000
 
 
-def _finite(value: bool | int | float | str) -> bool | int | float | str:
+def finite(value: bool | int | float | str) -> bool | int | float | str:
+    """A number that is finite, or anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            finite = isfinite(value)
+            is_finite = isfinite(value)
         except OverflowError:
-            finite = False
-        if not finite:
+            is_finite = False
+        if not is_finite:
             raise ValueError("a finite number is expected")
     return value
 
@@ -49,7 +50,7 @@ class Label(BaseModel):
     subject: Text = Field(
         min_length=1, max_length=300, description="Row id (PREDICTION:ROW) or business key."
     )
-    value: Annotated[bool | int | float | Text, AfterValidator(_finite)]
+    value: Annotated[bool | int | float | Text, AfterValidator(finite)]
     kind: Literal["label", "rating", "correction", "dwell"] = "label"
     observed_at: Moment | None = Field(None, description="When it became known; now when not given.")
 

@@ -1,0 +1,192 @@
+"""Feedback comes in: what people did around an answer, and what it earned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.access.privacy.fields import FieldRules
+from headrace.app.composition import App
+from headrace.checks.columns import LARGEST
+from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.identity import Principal
+from headrace.core.ids import derived_id
+from headrace.core.record import Feedback, FeedbackKind
+from headrace.store.records import encode_feedback
+
+MAX_NAME, MAX_SUBJECT, MAX_PAGE, MAX_TEXT = 64, 300, 500, 2_000
+"""Characters."""
+_AT_ONCE = 5_000
+_CLOCK_S = 300.0
+"""How far the clock of a source may be ahead of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that is reported of an answer; see :class:`headrace.core.record.Feedback`.
+
+    Attributes:
+        id: by which the source knows it: reported again it counts once, and the newest report is valid. None:
+            it is told from others by all that it says.
+    """
+
+    kind: FeedbackKind
+    subject: str
+    name: str
+    happened_at: datetime
+    value: bool | float | str | None = None
+    id: str | None = None
+    page: str | None = None
+    text: str | None = None
+    source: str | None = None
+
+
+def record_feedback(app: App, me: Principal, project: str, events: Sequence[Event]) -> list[str]:
+    """Store feedback; all of it is durable when it returns. Repeats change nothing. Returns an id for each.
+
+    The answer need not be there yet: it is looked for whenever something is measured.
+
+    Raises:
+        Denied: ``me`` may not send labels of the project.
+        NotFound: there is no such project.
+        InvalidInput: an event cannot be; nothing is stored then.
+    """
+    _require(app, me, project)
+    return _store(app, me, project, [(f"feedback[{index}]", event) for index, event in enumerate(events)])
+
+
+def import_feedback(app: App, me: Principal, project: str, path: Path) -> int:
+    """Store the feedback of a file that has one JSON object a line, each an :class:`Event`; returns how many.
+
+    Killed anywhere, doing it again stores the rest.
+
+    Raises:
+        Denied: ``me`` may not send labels of the project.
+        NotFound: there is no such project or file.
+        InvalidInput: a line is no event; what stands before it may be stored.
+    """
+    _require(app, me, project)
+    if not path.is_file():
+        raise NotFound(f"There is no file {str(path)!r}. Give a file with one JSON object a line.")
+    n_stored = 0
+    with path.open("rb") as lines:
+        events = (
+            (f"Line {number}", _event(line, number))
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        )
+        while part := list(islice(events, _AT_ONCE)):
+            n_stored += len(_store(app, me, project, part))
+    return n_stored
+
+
+def _require(app: App, me: Principal, project: str) -> None:
+    app.gatekeeper.require(me, "label.write", f"project:{project}")
+    app.store.projects.get(project)
+
+
+def _store(app: App, me: Principal, project: str, named: Sequence[tuple[str, Event]]) -> list[str]:
+    """Each event with what it is called where it is refused."""
+    now, rules = app.clock.now(), app.access.privacy.rules(project)
+    made: dict[str, tuple[str, Feedback]] = {}
+    ids: list[str] = []
+    for where, event in named:
+        one = _feedback(rules, me.name, event, where, now)
+        ids.append(one.id)
+        before, said = made.setdefault(one.id, (where, one))
+        if one != said:
+            raise InvalidInput(
+                f"{where} and {before} have the same id and say different things. Send one of them; what "
+                "corrects it goes into a later request."
+            )
+    app.store.events.append(f"{project}/feedback", [encode_feedback(one) for _, one in made.values()])
+    return ids
+
+
+def _event(line: bytes, number: int) -> Event:
+    known = {field.name for field in fields(Event)}
+    try:
+        raw = msgspec.json.decode(line, type=dict[str, Any])
+        odd = sorted(raw.keys() - known)
+        if odd:
+            raise ValueError(f"unknown field {odd[0]!r}")
+        event = msgspec.convert(raw, Event)
+        moment = event.happened_at
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise InvalidInput(
+            f"Line {number} is no feedback ({error}). Expected a JSON object of {', '.join(sorted(known))}."
+        ) from error
+    return replace(event, happened_at=moment)
+
+
+def _feedback(rules: FieldRules, principal: str, event: Event, where: str, now: datetime) -> Feedback:
+    for field, got, expected in _faults(event, now):
+        shown = repr(got) if len(repr(got)) <= 80 else f"{repr(got)[:80]}..."
+        raise InvalidInput(f"{where}: {field} is {shown}. Expected {expected}.")
+    project, source = rules.project.name, event.source or principal
+    subject = rules.subject(event.subject)
+    what = (
+        event.kind,
+        subject,
+        event.name,
+        repr(event.value),
+        event.happened_at.isoformat(),
+        event.page or "",
+    )
+    value, page, text = event.value, event.page, event.text
+    if rules.project.privacy.personal and page is not None:
+        page = page.partition("?")[0].partition("#")[0]  # where addresses carry names and tokens
+    return Feedback(
+        id=derived_id(project, "feedback", source, *(what if event.id is None else (event.id,))),
+        project=project,
+        kind=event.kind,
+        subject=subject,
+        name=event.name,
+        value=rules.remark(value) if isinstance(value, str) else _number(value),
+        happened_at=event.happened_at,
+        at=now,
+        principal=principal,
+        page=None if page is None else rules.remark(page),
+        text=None if text is None else rules.remark(text),
+        source=event.source,
+    )
+
+
+def _faults(event: Event, now: datetime) -> Iterator[tuple[str, object, str]]:
+    """What cannot be: its field, what it is, and what was expected."""
+    for field, got, most in (
+        ("subject", event.subject, MAX_SUBJECT),
+        ("name", event.name, MAX_NAME),
+        ("id", event.id, MAX_SUBJECT),
+        ("source", event.source, MAX_NAME),
+    ):
+        if not (got is None and field in ("id", "source")) and not 0 < len(got or "") <= most:
+            yield field, got, f"1 to {most} characters"
+    for field, got, most in (("page", event.page, MAX_PAGE), ("text", event.text, MAX_TEXT)):
+        if got is not None and len(got) > most:
+            yield field, got, f"at most {most:,} characters"
+    if isinstance(event.value, str):
+        if not 0 < len(event.value) <= MAX_NAME:
+            yield "value", event.value, f"a number, true, false, or 1 to {MAX_NAME} characters"
+    elif event.value is not None and not abs(event.value) <= LARGEST:
+        yield "value", event.value, f"a number up to {LARGEST:.1e}"
+    if event.happened_at > now + timedelta(seconds=_CLOCK_S):
+        yield (
+            "happened_at",
+            event.happened_at.isoformat(),
+            (
+                f"a moment that is not in the future; it is {now:%Y-%m-%d %H:%M} UTC, "
+                "as which a time without an offset is taken"
+            ),
+        )
+
+
+def _number(value: bool | float | None) -> bool | float | None:
+    return value if value is None or isinstance(value, bool) else float(value)

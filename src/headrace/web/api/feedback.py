@@ -1,0 +1,69 @@
+"""Feedback: what people did around answers, and what those earned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from headrace.app.feedback import MAX_NAME, MAX_PAGE, MAX_SUBJECT, MAX_TEXT, Event, record_feedback
+from headrace.core.record import FeedbackKind
+from headrace.web.api.monitors import Moment, finite
+from headrace.web.api.request import Me, Name, Server, Text
+
+router = APIRouter(tags=["monitors"])
+MAX_EVENTS = 20_000
+Value = bool | int | float | Annotated[Text, Field(min_length=1, max_length=MAX_NAME)]
+
+
+class Happened(BaseModel):
+    """One event about one answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: FeedbackKind
+    subject: Text = Field(
+        min_length=1, max_length=MAX_SUBJECT, description="Row id (PREDICTION:ROW) or business key."
+    )
+    name: Text = Field(min_length=1, max_length=MAX_NAME, description="Such as clicked, denied, paid.")
+    happened_at: Moment
+    value: Annotated[Value, AfterValidator(finite)] | None = Field(
+        None, description="How much, or which. 0 or false: it did not happen, after all."
+    )
+    id: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_SUBJECT,
+        description="By which its source knows it: sent again it counts once, and what came last is valid.",
+    )
+    page: Text | None = Field(None, max_length=MAX_PAGE)
+    text: Text | None = Field(None, max_length=MAX_TEXT)
+    source: Text | None = Field(
+        None, min_length=1, max_length=MAX_NAME, description="The system that reports it; ids are its own."
+    )
+
+
+class Events(BaseModel):
+    """Up to 20,000 events; sending one twice changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    feedback: list[Happened] = Field(max_length=MAX_EVENTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """Feedback that is durable now: how many events, and an id for each that was sent."""
+
+    stored: int
+    ids: list[str]
+
+
+@router.post("/projects/{project}/feedback")
+def add_feedback(project: Name, server: Server, me: Me, body: Events) -> Received:
+    """Store what people did around answers, and what those earned, late or not."""
+    events = [Event(**one.model_dump()) for one in body.feedback]
+    ids = record_feedback(server.app, me, project, events)
+    return Received(stored=len(set(ids)), ids=ids)
