@@ -61,7 +61,8 @@ def test_a_shift_in_one_segment_names_it(watched: Make) -> None:
     assert shift.evidence["segment_share"] == pytest.approx(1 / 3, abs=0.05)
     assert "where fuel is 'hybrid'" in shift.title
     assert shift.evidence["began_before"], "its first rows have it: it may have begun before"
-    assert "since" not in shift.title
+    assert shift.evidence["course"] == "abrupt", "the week before tells"
+    assert shift.title.endswith(f", since {day(7):%Y-%m-%d}, all at once")
 
 
 @pytest.mark.requirement("PRV-07")

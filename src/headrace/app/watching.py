@@ -79,6 +79,7 @@ class Watching:
             now=self._app.clock.now(),
             measure=partial(self._measure, name),
             n_monitors=len(MONITORS),
+            periods=self._store.periods.list(subject=name, state="named"),
         )
         return self._keep(MONITORS[monitor](watch))
 

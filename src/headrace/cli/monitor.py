@@ -10,7 +10,7 @@ import typer
 from headrace.app.backtesting import backtest
 from headrace.app.explanations import importances
 from headrace.app.operations import watch_now
-from headrace.app.reading import estimates, findings, metrics, performance
+from headrace.app.reading import estimates, findings, measurements, metrics, performance
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli import alert, channel
@@ -22,6 +22,7 @@ from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import Ref
 from headrace.core.release import Measurement
+from headrace.monitoring.courses import came
 from headrace.monitoring.diagnosis import diagnose, of_newest
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
     """List what production data has shown."""
     with session(as_name) as s:
         found = findings(s.app, s.me, project)
+        courses = came(measurements(s.app, s.me, project, "shift"))
     if as_json:
         print_json(found)
         return
@@ -72,6 +74,10 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
     for place, cause in enumerate(diagnose(of_newest(found))[:_MOST_CAUSES], start=1):
         where = f" of {cause.feature!r}" if cause.feature else ""
         say(f"{'Look first at' if place == 1 else '         then'}: {cause.name}{where}: {cause.what}")
+    for finding in found:
+        now = courses.get((finding.release_id, finding.kind, finding.feature))
+        if now not in (None, finding.evidence.get("came")):
+            say(f"By the newest window {finding.feature!r} has come to be so {now}.")
 
 
 @app.command("performance")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.causes import Carried, ranked, undecided
+from headrace.checks.courses import Course
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.localising import codes_of, onset, place_of
 from headrace.checks.profiles import NumericProfile
@@ -18,6 +19,7 @@ from headrace.core.ports import Columns
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import output_columns
+from headrace.monitoring.courses import History
 from headrace.monitoring.ingest import as_numbers
 from headrace.monitoring.segments import cuts
 from headrace.monitoring.watch import Round, Watch
@@ -58,15 +60,20 @@ def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found
     ):
         hidden = unwatched if kind == "data_drift" else frozenset()
         compared = [s for s in _shifts_of(profile, columns, window.n_rows) if s.feature not in hidden]
-        found.measurements.extend(_measured(watch, window, kind, shift) for shift in compared)
         shifted = [shift for shift in compared if _has_shifted(watch, shift, level)]
         located = _located(watch, window, profile, columns, rows, shifted) if shifted else {}
+        courses = _courses(watch, window, kind, profile, shifted)
+        found.measurements.extend(
+            _measured(watch, window, kind, shift, courses.get(shift.feature, {})) for shift in compared
+        )
         carried = ranked(shifted)
         if kind == "data_drift":
-            causes = _as_evidence(carried)
+            causes = _as_evidence(carried, courses)
         shared = {"level": level} | causes
         found.findings.extend(
-            _shifted(watch, window, kind, shift, carried, shared | located[shift.feature])
+            _shifted(
+                watch, window, kind, shift, carried, shared | located[shift.feature] | courses[shift.feature]
+            )
             for shift in shifted
         )
 
@@ -97,11 +104,38 @@ def _shifted(
 
 
 def _where(evidence: Mapping[str, Any]) -> str:
-    """The segment and the start, where they are known, to follow on a finding's title."""
+    """The segment, the start and the course, where they are known, to follow on a finding's title."""
     words = f", where {evidence['segment']}" if evidence["segment"] else ""
+    if evidence["came"]:
+        return f"{words}, {evidence['came']}"
     if evidence["began"] and not evidence["began_before"]:
         words += f", since {datetime.fromisoformat(evidence['began']):%Y-%m-%d %H:%M}"
     return words
+
+
+def _courses(
+    watch: Watch, window: Window, kind: str, profile: Profile, shifted: Sequence[Shift]
+) -> dict[str, dict[str, Any]]:
+    """How each feature's shift came: ``course`` is its name, ``came`` the same in words."""
+    history = History.of(watch, window) if shifted else None
+    found = {}
+
+    def profiled(name: str) -> Callable[[Any], Any]:
+        return lambda values: _as_profiled(profile, name, values, len(values))
+
+    for name in (shift.feature for shift in shifted):
+        own = kind == "prediction_drift"
+        column, prepared = ("out_predict", _outputs) if own else (f"in_{name}", profiled(name))
+        course = Course("undecided", "the window is too short to be told apart in time")
+        if history is not None:
+            course = history.course(profile.features[name], column, prepared, own=own)
+        came = "" if history is None else history.words(course)
+        found[name] = {"course": course.name, "came": came, "compared": course.why}
+    return found
+
+
+def _outputs(values: Any) -> Any:
+    return output_columns(values)[0]["prediction"]
 
 
 def _located(
@@ -144,19 +178,27 @@ def _located(
     return found
 
 
-def _as_evidence(causes: Sequence[Carried]) -> dict[str, Any]:
+def _as_evidence(causes: Sequence[Carried], courses: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Which inputs carry how much of what has shifted, and whether that can be told."""
     unsure = undecided(causes)
     if not causes:
         unsure = "no input has moved: it is the model, or what it reads beside its inputs"
     listed = [
-        {"feature": one.feature, "cause": one.cause.name, "share": one.share, "what": one.cause.words}
+        {
+            "feature": one.feature,
+            "cause": one.cause.name,
+            "share": one.share,
+            "what": ", ".join(filter(None, (one.cause.words, courses[one.feature]["came"]))),
+            "course": courses[one.feature]["course"],
+        }
         for one in causes[:_MOST_CAUSES]
     ]
     return {"undecided": unsure, "causes": listed}
 
 
-def _measured(watch: Watch, window: Window, kind: str, shift: Shift) -> Measurement:
+def _measured(
+    watch: Watch, window: Window, kind: str, shift: Shift, course: Mapping[str, Any]
+) -> Measurement:
     detail = {
         "kind": kind,
         "test": shift.test,
@@ -166,6 +208,7 @@ def _measured(watch: Watch, window: Window, kind: str, shift: Shift) -> Measurem
         "js": shift.js,
         "kl": shift.kl,
         "statistics": shift.detail["current"],
+        **course,
     }
     return watch.measurement(
         window, NAME, shift.size, key=f"{kind}:{shift.feature}", feature=shift.feature, detail=detail

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from headrace.checks.packs import Measured, Scored
+from headrace.core.alerts import Period
 from headrace.core.ids import derived_id
 from headrace.core.ports import EvidenceStore, TableStore
 from headrace.core.project import MonitorSpec, Project
@@ -58,6 +59,7 @@ class Watch:
         known: what earlier rounds and monitors have found.
         now: time of this round.
         n_monitors: monitors that share the budget of false alarms.
+        periods: known events that people have named.
         measure: the project's declared metrics, by the code of a release, of each part of its rows.
     """
 
@@ -69,6 +71,7 @@ class Watch:
     now: datetime
     measure: Callable[[str, Sequence[Scored]], list[dict[str, Measured]]]
     n_monitors: int
+    periods: Sequence[Period] = ()
 
     def level(self, n_tests: int) -> float:
         """At which one of ``n_tests`` that this monitor makes of each window may call chance a finding."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from headrace.core.ids import derived_id
 from headrace.testing.clock import START
-from headrace.testing.factories import make_alert, make_finding, make_release
+from headrace.testing.factories import make_alert, make_finding, make_measurement, make_release
 from headrace.web.pages.findings import grouped
 
 WEEK = timedelta(days=7)
@@ -67,3 +70,14 @@ def test_a_retraining_leads_to_its_release_once_there_is_one() -> None:
     assert not done.building
     assert done.release == made
     assert done.asked == "retraining"
+
+
+@pytest.mark.requirement("MON-16")
+def test_how_a_shift_came_is_told_by_the_newest_window_that_knows() -> None:
+    found = make_finding(kind="data_drift", feature="mileage", release_id="live", evidence={"came": ""})
+    detail = {"kind": "data_drift", "came": "slowly since 2026-01-05"}
+    later = make_measurement(name="shift", release_id="live", feature="mileage", detail=detail)
+    (group,) = grouped([found], [], [], "live", [later])
+    assert group.came == "slowly since 2026-01-05"
+    (group,) = grouped([replace(found, evidence={"came": detail["came"]})], [], [], "live", [later])
+    assert not group.came, "the finding's own title says it"

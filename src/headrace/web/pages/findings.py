@@ -8,7 +8,8 @@ from datetime import datetime
 
 from headrace.core.ids import derived_id
 from headrace.core.record import Alert, Finding
-from headrace.core.release import Release
+from headrace.core.release import Measurement, Release
+from headrace.monitoring.courses import came
 from headrace.web.pages.evidence import Block, blocks
 
 _ASKED = {"warn": "a warning", "review": "retraining, reviewed", "automatic": "retraining"}
@@ -21,6 +22,7 @@ class Group:
     Attributes:
         asked: what the project's policy asks for.
         state: of the gravest alert; ``lapsed`` when the release no longer answers and nobody acted.
+        came: how the shift has come, where a later window tells it.
         building: a retraining has begun and made no release (yet).
         release: what the retraining made.
     """
@@ -33,30 +35,43 @@ class Group:
     blocks: list[Block]
     asked: str
     state: str
+    came: str
     building: bool
     release: Release | None
 
 
 def grouped(
-    findings: Sequence[Finding], alerts: Sequence[Alert], releases: Sequence[Release], live: str | None
+    findings: Sequence[Finding],
+    alerts: Sequence[Alert],
+    releases: Sequence[Release],
+    live: str | None,
+    shifts: Sequence[Measurement] = (),
 ) -> list[Group]:
-    """Groups by the end of their window, the newest first; in each the largest effect first."""
+    """Groups by the end of their window, the newest first; in each the largest effect first.
+
+    Args:
+        shifts: measurements named ``shift``: the newest windows know best how a shift has come.
+    """
     together: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
         about_an_input = finding.kind, finding.release_id, finding.window
         is_shift = finding.kind == "data_drift"
         together.setdefault(about_an_input if is_shift else (finding.id,), []).append(finding)
     by_finding = {alert.finding_id: alert for alert in alerts}
-    by_id = {release.id: release for release in releases}
+    by_id, courses = {release.id: release for release in releases}, came(shifts)
     groups = [
-        _group(sorted(found, key=lambda one: -one.size), by_finding, by_id, live)
+        _group(sorted(found, key=lambda one: -one.size), by_finding, by_id, live, courses)
         for found in together.values()
     ]
     return sorted(groups, key=lambda group: group.window[1], reverse=True)
 
 
 def _group(
-    found: list[Finding], by_finding: dict[str, Alert], by_id: dict[str, Release], live: str | None
+    found: list[Finding],
+    by_finding: dict[str, Alert],
+    by_id: dict[str, Release],
+    live: str | None,
+    courses: dict[tuple[str | None, str, str | None], str],
 ) -> Group:
     first = found[0]
     alerts = [by_finding[finding.id] for finding in found if finding.id in by_finding]
@@ -68,6 +83,7 @@ def _group(
     if len(found) > 1:
         most = f"most {first.feature!r}: by {first.size:.2f} standard deviations"
         title = f"{len(found)} inputs have shifted, {most}"
+    by_now = courses.get((first.release_id, first.kind, first.feature), "")
     return Group(
         findings=found,
         title=title,
@@ -77,6 +93,7 @@ def _group(
         blocks=blocks(first.evidence) if len(found) == 1 else [_table(found)],
         asked=_ASKED[alerts[0].action] if alerts else "",
         state=_state(alerts, first.release_id == live),
+        came="" if by_now == first.evidence.get("came") else by_now,
         building=bool(builds) and made is None,
         release=made,
     )

@@ -83,7 +83,8 @@ def show(request: Request) -> Response:
     subject_of = subjects(releases)
     losses = performance_rows(reading.performance(app, me, name), subject_of)
     estimated = estimate_rows(reading.estimates(app, me, name), subject_of)
-    shifts = drift_rows(reading.measurements(app, me, name, "shift"), subject_of)
+    measured = reading.measurements(app, me, name, "shift")
+    shifts = drift_rows(measured, subject_of)
     windows = reading.measurements(app, me, name, "window")
     findings, alerts = reading.findings(app, me, name), reading.alerts(app, me, name)
     counted = reading.predictions_count(app, me, name)
@@ -124,7 +125,7 @@ def show(request: Request) -> Response:
         consumers=consumers(hours),
         segments=newest_segments(reading.segments(app, me, name), live_id, metric),
         cautions=cautions(reading.measurements(app, me, name, "segments"), live_id),
-        groups=grouped(findings, alerts, releases, report.glance.live_id),
+        groups=grouped(findings, alerts, releases, report.glance.live_id, measured),
         shown_groups=_SHOWN_GROUPS,
         listed=[_listed(app, me, release) for release in releases],
         lead=lead_times(app, me, name)[0],
