@@ -15,6 +15,7 @@ import yaml
 from headrace.app import reading
 from headrace.app.adopting import adopt, adopt_folder
 from headrace.app.adopting import registered as registered_by
+from headrace.app.fleet import overview
 from headrace.app.operations import decide, declare, settle
 from headrace.checks.loading import pickled
 from headrace.core.errors import Denied, GateFailed, InvalidInput, NotFound
@@ -220,7 +221,7 @@ def test_a_version_whose_build_failed_says_so_and_is_tried_again_when_asked(
     first = adopt(project.app, project.work, project.me, project.name, uri)
     reason = project.work.durable.result(first)["reason"]
     assert tracker.tags[project.name, "1"] == {"headrace.release": "none", "headrace.reason": reason}
-    (glance,) = [p for p in reading.overview(project.app, project.me).projects if p.name == project.name]
+    (glance,) = [p for p in overview(project.app, project.me).projects if p.name == project.name]
     assert glance.last_finding is not None
     assert glance.last_finding.title.startswith("again version 1 of MLflow became no release: ")
 

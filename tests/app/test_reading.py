@@ -11,6 +11,7 @@ from headrace.access.policy import CedarPolicy
 from headrace.app import auditing, reading
 from headrace.app.comparing import difference
 from headrace.app.composition import App, open_app
+from headrace.app.fleet import overview
 from headrace.core.errors import Denied, NotFound
 from headrace.core.identity import Principal
 from headrace.testing.clock import START
@@ -58,7 +59,7 @@ def _restricted(app: App) -> App:
 def test_lists_hold_only_what_may_be_read(app: App, seeded: Seeded) -> None:
     few, me = _restricted(app), _me(app)
     assert [project.name for project in reading.projects(few, me)] == ["cars"]
-    assert [glance.name for glance in reading.overview(few, me).projects] == ["cars"]
+    assert [glance.name for glance in overview(few, me).projects] == ["cars"]
     assert {release.project for release in reading.releases(few, me)} == {"cars"}
     assert {"cars", "flight-delay", "tsa-passengers"} <= {
         project.name for project in reading.projects(app, me)
@@ -96,7 +97,7 @@ def test_the_audit_log_is_for_auditors(app: App) -> None:
 
 
 def test_a_glance_says_how_the_live_release_is_doing(app: App, seeded: Seeded) -> None:
-    glances = {glance.name: glance for glance in reading.overview(app, _me(app)).projects}
+    glances = {glance.name: glance for glance in overview(app, _me(app)).projects}
     flights, cars, passengers = (glances[name] for name in ("flight-delay", "cars", "tsa-passengers"))
     assert (flights.live, flights.health, flights.waiting) == (
         "model:flight-delay@2",

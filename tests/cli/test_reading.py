@@ -91,6 +91,14 @@ def test_status_says_what_is_live_and_what_waits(full: Full, known: Seeded) -> N
     assert glances["flight-delay"]["live_id"] == known.live
     assert glances["flight-delay"]["waiting"] == [known.waiting]
     assert glances["tsa-passengers"]["live"] is None
+    assert next(glance["name"] for glance in said["projects"]) == "flight-delay", "a person is needed there"
+    text = full("status").out
+    assert "Models   1 needs someone, 1 is watched, 0 are fine, 1 is not live" in text
+    assert "flight-delay@4 waits for a decision (and 1 more)" in text
+    found = full("status", "no-such-word").out
+    assert "No project is like that." in found
+    assert "flight-delay" not in full("status", "--state", "watch").out
+    assert full("status", "--state", "ill").code == 2
 
 
 def test_the_audit_log_is_for_auditors(full: Full) -> None:
@@ -143,7 +151,9 @@ def test_what_is_not_there_is_the_callers_mistake(
 def test_an_empty_home_says_how_to_begin(cli: Cli, arguments: str, said: str) -> None:
     assert said in cli(*arguments.split()).out
     empty = cli(*arguments.split(), "--json").json
-    assert empty == ({"server": None, "projects": []} if arguments == "status" else [])
+    counts = {"act": 0, "watch": 0, "fine": 0, "idle": 0}
+    overview: dict[str, Any] = {"server": None, "counts": counts, "projects": []}
+    assert empty == (overview if arguments == "status" else [])
 
 
 def test_the_schema_of_the_charter_is_json(cli: Cli) -> None:

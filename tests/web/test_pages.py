@@ -32,9 +32,36 @@ def _embedded(page: str, plot: str) -> Any:
 def test_the_overview_shows_what_waits_and_how_each_project_is_doing(site: Site) -> None:
     page = site.page("/", by=VIEWER)
     assert page.status_code == 200
-    for text in ("Waits for a person", "flight-delay@4", "degraded", "not measured yet", "not live"):
+    for text in ("needs someone", "flight-delay@4 waits", "degraded", "not measured yet", "not live"):
         assert text in page.text
     assert f'href="/releases/{site.seeded.waiting}"' in page.text
+
+
+def test_words_in_the_address_leave_a_few_projects_and_are_kept(site: Site) -> None:
+    page = site.page("/?words=ADA+degraded&state=act", by=VIEWER).text
+    assert 'href="/projects/flight-delay"' in page
+    assert 'href="/projects/cars"' not in page
+    assert 'value="ADA degraded"' in page
+    assert 'href="/fleet.csv?words=ADA+degraded&amp;state=act"' in page
+    assert 'href="/?words=ADA+degraded"' in page, "the state that is chosen is taken back by the same link"
+    assert "No project is like that" in site.page("/?words=nothing-of-the-kind", by=VIEWER).text
+    assert site.page("/?page=900", by=VIEWER).status_code == 200
+    for wrong in ("page=0", "page=x", "page=9999999", "state=ill"):
+        assert site.page(f"/?{wrong}", by=VIEWER).status_code == 400
+
+
+def test_the_fleet_can_be_taken_away_as_csv_and_json(site: Site) -> None:
+    answer = site.get("/fleet.csv?words=flight", by=VIEWER)
+    assert answer.headers["content-disposition"] == 'attachment; filename="fleet.csv"'
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    assert (row["project"], row["state"], row["health"]) == ("flight-delay", "act", "degraded")
+    assert row["why"].startswith("flight-delay@4 waits for a decision; ")
+    assert float(row["low"]) < float(row["value"]) < float(row["high"])
+    said = site.get("/fleet.json", by=VIEWER).json()
+    assert next(one["project"] for one in said["rows"]) == "flight-delay"
+    assert said["counts"]["act"] == 1
+    assert site.get("/fleet.pdf", by=VIEWER).status_code == 404
+    assert site.get("/api/v1/fleet?state=act", by=VIEWER).json()["projects"][0]["name"] == "flight-delay"
 
 
 @pytest.mark.requirement("UI-01")

@@ -7,6 +7,7 @@ from headrace.core.errors import NotFound
 from headrace.core.identity import MAIN, Grant, Incident, PolicyText, Principal, Resource
 from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, Epoch, PrincipalStore, ProjectStore, RecordStore, ReleaseStore
+from headrace.core.project import Project
 from headrace.core.release import Waiver
 
 PLACED = frozenset(
@@ -108,10 +109,9 @@ class Resources:
 
     def _find_project(self, name: str) -> Resource:
         try:
-            risk, workspace = self._projects.get(name).risk, self._projects.workspace(name)
+            return resource_of(self._projects.get(name), self._projects.workspace(name))
         except NotFound:
             return Resource(kind="project", name=name, workspace=MAIN)
-        return Resource(kind="project", name=name, workspace=workspace, risk=risk, project=name)
 
     def _policy(self, name: str) -> Resource:
         """``WORKSPACE@VERSION``, or ``WORKSPACE`` for the policy as such; rules have ``controls:`` before."""
@@ -131,6 +131,12 @@ class Resources:
             risk=release.manifest.risk,
             project=release.project,
         )
+
+
+def resource_of(project: Project, workspace: str) -> Resource:
+    """A project as rules ask about it; for who lists all of them, and reads each once."""
+    name = project.name
+    return Resource(kind="project", name=name, workspace=workspace, risk=project.risk, project=name)
 
 
 def policy_id(workspace: str, version: str) -> str:

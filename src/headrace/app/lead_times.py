@@ -45,9 +45,18 @@ class LeadTimes:
 
 
 def lead_times(
-    app: App, me: Principal, name: str | None = None, *, stalled_days: float = STALLED_DAYS
+    app: App,
+    me: Principal,
+    name: str | None = None,
+    *,
+    stalled_days: float = STALLED_DAYS,
+    newest: int | None = None,
 ) -> list[LeadTimes]:
     """Those of one project, or of all that ``me`` may see.
+
+    Args:
+        stalled_days: a release that has waited for longer has stalled.
+        newest: only so many releases of each project; all of them where it is not given.
 
     Raises:
         NotFound, Denied: there is no such project that ``me`` may see.
@@ -60,13 +69,13 @@ def lead_times(
         )
     after = timedelta(days=stalled_days)
     named = reading.projects(app, me) if name is None else [reading.project(app, me, name)]
-    return [_of_project(app, me, one.name, after) for one in named]
+    return [_of_project(app, me, one.name, after, newest) for one in named]
 
 
-def _of_project(app: App, me: Principal, name: str, after: timedelta) -> LeadTimes:
+def _of_project(app: App, me: Principal, name: str, after: timedelta, newest: int | None) -> LeadTimes:
     now, alerts = app.clock.now(), reading.alerts(app, me, name)
     asked = {alert.build_id: alert.at for alert in reversed(alerts) if alert.build_id is not None}
-    releases = reading.releases(app, me, name)
+    releases = reading.releases(app, me, name)[:newest]
     builds = {one.id: run.build_id for one in releases if (run := _run(app, one)) is not None}
     times = [lead_time(_facts(app, one, builds.get(one.id), asked), now) for one in releases]
     return LeadTimes(

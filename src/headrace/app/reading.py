@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from headrace.access.privacy.charters import Waiting
+from headrace.access.resources import resource_of
 from headrace.app.compliance import approvals_needed, latest_verdict
 from headrace.app.composition import App
+from headrace.app.glance import Glance, present
+from headrace.app.glances import glances
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import Ref
-from headrace.core.project import MonitorSpec, Project
+from headrace.core.project import Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
 from headrace.monitoring.answers import DAYS as ANSWERED_BY_DAY
@@ -26,7 +30,6 @@ from headrace.monitoring.segments import NAME as SEGMENT
 from headrace.monitoring.trends import NAME as TREND
 from headrace.training.rebuild import rebuild_run
 
-Health = Literal["idle", "unmeasured", "healthy", "drifting", "degraded"]
 ON_ITS_WAY = frozenset({"proposed", "waiting", "approved", "rolling_out"})
 """States of a release that is on its way to the traffic."""
 
@@ -66,39 +69,6 @@ class Counted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Glance:
-    """One project in a line.
-
-    Attributes:
-        live, canary: subjects such as ``model:cars@2``.
-        waiting: ids of releases that a person has to decide.
-        health: ``idle`` (nothing is live), ``unmeasured``, ``healthy``, ``drifting`` or ``degraded``.
-        loss: the newest window of the live release, of which labels have come.
-        last_finding: the newest finding, about whichever release.
-        open_alerts: how many alerts about the live release ask for action; those about releases before it
-            ask for nothing any more.
-    """
-
-    name: str
-    live: str | None
-    live_id: str | None
-    canary: str | None
-    waiting: list[str]
-    health: Health
-    loss: Measurement | None
-    last_finding: Finding | None
-    open_alerts: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overview:
-    """Everything that ``me`` may see, at a glance; ``server`` is the address of a live server."""
-
-    server: str | None
-    projects: list[Glance]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProjectReport:
     """A project as declared, and where it stands.
 
@@ -118,7 +88,11 @@ class ProjectReport:
 
 def projects(app: App, me: Principal) -> list[Project]:
     """All projects that ``me`` may see."""
-    return [p for p in app.store.projects.list() if _may_read(app, me, p.name)]
+    return [
+        project
+        for project, workspace in app.store.projects.placed()
+        if app.gatekeeper.allows(me, "project.read", resource_of(project, workspace))
+    ]
 
 
 def project(app: App, me: Principal, name: str) -> Project:
@@ -153,6 +127,12 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         compliance=latest_verdict(app, release_id),
         loosens=app.access.charters.loosened_by(release) if release.state in ON_ITS_WAY else [],
     )
+
+
+def approvals(app: App, me: Principal, releases: Sequence[Release]) -> list[Approval]:
+    """Decisions on these releases, the oldest first."""
+    seen = {release.project: _may_read(app, me, release.project) for release in releases}
+    return app.store.evidence.approvals_of([one.id for one in releases if seen[one.project]])
 
 
 def quorum(app: App, me: Principal, release: Release) -> Quorum:
@@ -246,18 +226,7 @@ def metrics(app: App, me: Principal, name: str) -> list[Measurement]:
 
 
 def _present(app: App, name: str, measure: str) -> list[Measurement]:
-    present: dict[tuple[Any, ...], Measurement] = {}
-    for measured in app.store.evidence.measurements(name, name=measure):
-        key = (
-            measured.window,
-            measured.release_id,
-            measured.feature,
-            measured.segment,
-            measured.detail.get("metric"),
-        )
-        if key not in present or measured.n_rows >= present[key].n_rows:
-            present[key] = measured
-    return list(present.values())
+    return present(app.store.evidence.measurements(name, name=measure))
 
 
 def traffic(app: App, me: Principal, name: str, *, days: int = 8) -> list[Measurement]:
@@ -308,15 +277,6 @@ def predictions_count(app: App, me: Principal, name: str) -> Counted:
     return Counted(requests=app.store.events.count(table), rows=rows)
 
 
-def overview(app: App, me: Principal) -> Overview:
-    """What is live, how it is doing, what waits for a person, what was last found."""
-    server = app.store.executors.find("server")
-    return Overview(
-        server=None if server is None else server[1],
-        projects=[_glance(app, me, p.name) for p in projects(app, me)],
-    )
-
-
 def project_report(app: App, me: Principal, name: str) -> ProjectReport:
     """One project. Raises NotFound, Denied."""
     declared = project(app, me, name)
@@ -325,63 +285,12 @@ def project_report(app: App, me: Principal, name: str) -> ProjectReport:
     candidate = on_its_way[0] if on_its_way else None
     return ProjectReport(
         project=declared,
-        glance=_glance(app, me, name),
+        glance=glances(app, [declared])[0],
         route=present,
         live=None if present is None else app.store.releases.get(present.live),
         candidate=candidate,
         rollout=None if candidate is None else _rollout(app, candidate.id),
     )
-
-
-def _glance(app: App, me: Principal, name: str) -> Glance:
-    present = app.store.rollouts.route(name)
-    found = app.store.findings.list(name)
-    live = None if present is None else present.live
-    losses = [m for m in performance(app, me, name) if live is not None and m.release_id == live]
-    about = {finding.id: finding.release_id for finding in found}
-    monitors = app.store.projects.get(name).monitors
-    return Glance(
-        name=name,
-        live=None if live is None else _subject(app, live),
-        live_id=live,
-        canary=None if present is None or present.canary is None else _subject(app, present.canary),
-        waiting=[r.id for r in app.store.releases.list(name) if r.state == "waiting"],
-        health=_health([f for f in found if f.release_id == live], losses, monitors) if live else "idle",
-        loss=losses[-1] if losses else None,
-        last_finding=found[-1] if found else None,
-        open_alerts=sum(
-            alert.state != "closed" and about.get(alert.finding_id) == live
-            for alert in app.store.findings.alerts(name)
-        ),
-    )
-
-
-def _health(found: list[Finding], losses: list[Measurement], monitors: MonitorSpec) -> Health:
-    """The gravest finding about the live release. A loss that has recovered since is no longer grave.
-
-    Args:
-        found: findings about the live release.
-        losses: its loss by window.
-        monitors: from which ratio on performance counts as degraded, and how many labels say anything.
-    """
-    worse = [finding.window[0] for finding in found if finding.kind == "performance"]
-    since = [m for m in losses if worse and m.window is not None and m.window[0] >= min(worse)]
-    reference = next((m.detail["reference"] for m in since if m.detail.get("reference")), None)
-    if worse and (reference is None or _mean(since) >= monitors.loss_ratio * reference):
-        return "degraded"
-    if any(finding.kind in ("data_drift", "prediction_drift") for finding in found):
-        return "drifting"
-    return "healthy" if sum(m.n_rows for m in losses) >= monitors.min_rows else "unmeasured"
-
-
-def _mean(losses: list[Measurement]) -> float:
-    """The loss over all rows of these windows."""
-    n_rows = sum(m.n_rows for m in losses) or 1
-    return sum((m.value or 0.0) * m.n_rows for m in losses) / n_rows
-
-
-def _subject(app: App, release_id: str) -> str:
-    return app.store.releases.get(release_id).manifest.subject.ref
 
 
 def _rollout(app: App, release_id: str) -> Rollout | None:

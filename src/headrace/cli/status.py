@@ -1,29 +1,76 @@
-"""``headrace status``: what is live, what waits, what is under way."""
+"""``headrace status``: how all models are doing, and which needs somebody first."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from headrace.app.reading import overview
+from headrace.app.fleet import Overview, overview
+from headrace.app.glance import Calls, Glance
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(add_completion=False)
+_SAID = {"act": "needs someone", "watch": "watched", "fine": "fine", "idle": "not live"}
 
 
 @app.command()
-def status(as_name: As = None, as_json: Json = False) -> None:
-    """What is live, what waits for a person, what is under way."""
+def status(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORD]...", help="Only projects of which each is said: name, owner, tag, health."
+        ),
+    ] = None,
+    state: Annotated[str, typer.Option(help="Only those in this state: act, watch, fine or idle.")] = "",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """How all models are doing, the most urgent first: what is live, and why somebody is needed."""
     with session(as_name) as s:
-        found = overview(s.app, s.me)
+        found = overview(s.app, s.me, words=" ".join(words or ()), state=state)
     if as_json:
         print_json(found)
         return
     say(f"Server   {found.server or 'not running; start it with: headrace up'}")
+    say(f"Models   {_counted(found)}")
     print_table(
-        ("PROJECT", "LIVE", "CANARY", "WAITS FOR A PERSON", "LAST FINDING"),
-        [
-            (p.name, p.live, p.canary, ", ".join(p.waiting), p.last_finding.title if p.last_finding else "")
-            for p in found.projects
-        ],
-        empty="No project yet. Make one with 'headrace init'.",
+        ("PROJECT", "STATE", "WHY", "HEALTH", "LIVE", "SINCE", "CALLS 24 H", "SHIFTED", "LOSS"),
+        [_line(one) for one in found.projects],
+        empty="No project is like that."
+        if words or state
+        else "No project yet. Make one with 'headrace init'.",
+    )
+
+
+def _counted(found: Overview) -> str:
+    words = {
+        "act": ("needs someone", "need someone"),
+        "watch": ("is watched", "are watched"),
+        "fine": ("is fine", "are fine"),
+        "idle": ("is not live", "are not live"),
+    }
+    return ", ".join(f"{n} {words[name][n != 1]}" for name, n in found.counts.items())
+
+
+def _line(one: Glance) -> tuple[str | None, ...]:
+    more = f" (and {len(one.reasons) - 1} more)" if len(one.reasons) > 1 else ""
+    return (
+        one.name,
+        _SAID[one.state],
+        one.reasons[0].text + more if one.reasons else "",
+        one.health,
+        one.live,
+        None if one.live_since is None else f"{one.live_since:%Y-%m-%d}",
+        _calls(one.calls),
+        None if one.drift is None else f"{one.drift.shifted} of {one.drift.compared}",
+        None if one.loss is None or one.loss.value is None else f"{one.loss.value:.4g} {one.loss.name}",
+    )
+
+
+def _calls(calls: Calls | None) -> str | None:
+    if calls is None:
+        return None
+    return f"{calls.last_day:,}" + (
+        "" if calls.week_before is None else f" (week before {calls.week_before:,})"
     )

@@ -175,6 +175,9 @@ class ProjectStore(Protocol):
     def path(self, name: str) -> str:
         """The project's folder as last seen."""
 
+    def placed(self) -> list[tuple[Project, str]]:
+        """All of them, each with its workspace."""
+
     def list(self) -> list[Project]: ...
 
     def edition(self) -> object:
@@ -237,7 +240,10 @@ class ReleaseStore(Protocol):
 
     def get(self, release_id: str) -> Release: ...
 
-    def list(self, project: str | None = None) -> list[Release]:
+    def some(self, release_ids: Collection[str]) -> list[Release]:
+        """Those of these ids that there are, in any order."""
+
+    def list(self, project: str | None = None, *, state: ReleaseState | None = None) -> list[Release]:
         """Newest first."""
 
     def move(self, release_id: str, expected: ReleaseState, to: ReleaseState, reason: str = "") -> Release:
@@ -260,6 +266,9 @@ class EvidenceStore(Protocol):
 
     def approvals(self, release_id: str) -> list[Approval]: ...
 
+    def approvals_of(self, release_ids: Collection[str]) -> list[Approval]:
+        """Those of several releases together, the oldest first."""
+
     def measure(self, measurements: Sequence[Measurement]) -> None: ...
 
     def measurements(
@@ -272,6 +281,9 @@ class EvidenceStore(Protocol):
     ) -> list[Measurement]:
         """Ordered by window, then time; with ``since`` only windows that start then or later."""
 
+    def newest(self, projects: Collection[str], names: Collection[str], windows: int) -> list[Measurement]:
+        """Of each project and name what lies in the newest ``windows`` windows, in the same order."""
+
 
 class RolloutStore(Protocol):
     """Rollouts and routes."""
@@ -281,6 +293,9 @@ class RolloutStore(Protocol):
         transaction. Repeating the stored revision is no error. Raises Conflict otherwise."""
 
     def get(self, release_id: str) -> Rollout: ...
+
+    def some(self, release_ids: Collection[str]) -> list[Rollout]:
+        """Those of these releases, in any order; some have none."""
 
     def find_active(self, project: str) -> Rollout | None:
         """The rollout that is pending or in canary."""
@@ -303,6 +318,15 @@ class FindingStore(Protocol):
         """Insert or update by id."""
 
     def alerts(self, project: str) -> list[Alert]: ...
+
+    def about(self, release_ids: Collection[str], newest: int) -> list[Finding]:
+        """Of each of these releases, the ``newest`` so many."""
+
+    def last(self, projects: Collection[str]) -> list[Finding]:
+        """The newest of each of these projects."""
+
+    def open(self) -> list[tuple[Alert, Finding]]:
+        """Alerts of all projects that are not closed, each with what it was raised on."""
 
     def list(self, project: str) -> list[Finding]: ...
 

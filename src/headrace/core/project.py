@@ -457,6 +457,7 @@ class Project:
     Attributes:
         approval: who decides: nobody (automatic) or a person.
         team: who else is responsible for the model.
+        tags: words by which it is found among many, such as ``pricing``.
     """
 
     name: str
@@ -481,3 +482,4 @@ class Project:
     fairness: FairnessSpec | None = None
     team: tuple[Owner, ...] = ()
     alerts: AlertSpec = AlertSpec()
+    tags: tuple[str, ...] = field(default=(), metadata=ADDED)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -15,7 +16,9 @@ from headrace.core.settings import Settings
 from headrace.store import open_store
 from headrace.store._sql import migrations
 from headrace.store._sql.tables import metadata
+from headrace.store.documents import dump
 from headrace.testing import FakeClock
+from headrace.testing.factories import make_alert, make_finding
 
 
 @pytest.fixture
@@ -62,3 +65,25 @@ def test_a_database_of_a_newer_headrace_is_left_alone(settings: Settings, engine
     finally:
         with engine.begin() as connection:
             connection.execute(sqlalchemy.text(f"UPDATE hr_schema SET version_num = '{migrations.HEAD}'"))
+
+
+def test_what_is_found_by_is_filled_from_what_was_kept_before(tmp_path: Path) -> None:
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    finding, alert = make_finding(), make_alert(state="acting")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        for table, record in (("hr_findings", finding), ("hr_alerts", alert)):
+            names = "id, project, at_us, schema_version, document"
+            said = f"INSERT INTO {table} ({names}) VALUES (:id, :p, 0, 1, :d)"
+            kept = {"id": record.id, "p": record.project, "d": dump(record)}
+            connection.execute(sqlalchemy.text(said), kept)
+        command.upgrade(config, "head")
+        assert (
+            connection.execute(sqlalchemy.text("SELECT release_id FROM hr_findings")).scalar() == "release-1"
+        )
+        assert connection.execute(sqlalchemy.text("SELECT state FROM hr_alerts")).scalar() == "acting"
+    engine.dispose()

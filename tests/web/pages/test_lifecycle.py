@@ -4,7 +4,8 @@ from typing import Any, get_args
 
 import pytest
 
-from headrace.app.reading import ON_ITS_WAY, Glance, ProjectReport
+from headrace.app.glance import Glance
+from headrace.app.reading import ON_ITS_WAY, ProjectReport
 from headrace.core.release import Outcome4, Release, ReleaseState
 from headrace.testing.factories import (
     make_alert,

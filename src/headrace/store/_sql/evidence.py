@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, func, insert, select
 
 from headrace.core.errors import Conflict, Denied
 from headrace.core.release import Approval, Measurement, Release, Verdict
@@ -63,7 +64,10 @@ class SqlEvidence:
         return stored(kept)
 
     def approvals(self, release_id: str) -> list[Approval]:
-        statement = documents(approvals, approvals.c.release_id == release_id)
+        return self.approvals_of([release_id])
+
+    def approvals_of(self, release_ids: Collection[str]) -> list[Approval]:
+        statement = documents(approvals, approvals.c.release_id.in_(release_ids))
         with self._database.read() as connection:
             return many(connection, Approval, statement.order_by(approvals.c.at_us, approvals.c.position))
 
@@ -86,12 +90,18 @@ class SqlEvidence:
             statement = statement.where(measurements.c.release_id == release_id)
         if since is not None:
             statement = statement.where(measurements.c.window_start_us >= microseconds(since))
-        statement = statement.order_by(
-            measurements.c.window_start_us.nulls_first(),
-            measurements.c.window_end_us.nulls_first(),
-            measurements.c.at_us,
-            measurements.c.position,
-        )
+        with self._database.read() as connection:
+            return many(connection, Measurement, _in_order(statement))
+
+    def newest(self, projects: Collection[str], names: Collection[str], windows: int) -> list[Measurement]:
+        mine = measurements.c.project.in_(projects), measurements.c.name.in_(names)
+        order = measurements.c.window_start_us.desc()
+        of_each = (measurements.c.project, measurements.c.name)
+        rank = func.dense_rank().over(partition_by=of_each, order_by=order).label("rank")
+        inside = measurements.c.window_start_us.is_not(None)
+        ranked = select(measurements.c.position, rank).where(*mine, inside).subquery()
+        wanted = select(ranked.c.position).where(ranked.c.rank <= windows)
+        statement = _in_order(documents(measurements, measurements.c.position.in_(wanted)))
         with self._database.read() as connection:
             return many(connection, Measurement, statement)
 
@@ -107,6 +117,15 @@ class SqlEvidence:
                 fresh = [rows[i] for i in part if i not in known]
                 if fresh:
                     connection.execute(insert(measurements), fresh)
+
+
+def _in_order(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(
+        measurements.c.window_start_us.nulls_first(),
+        measurements.c.window_end_us.nulls_first(),
+        measurements.c.at_us,
+        measurements.c.position,
+    )
 
 
 def _measurement_row(measurement: Measurement) -> dict[str, object]:

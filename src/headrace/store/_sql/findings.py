@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, update
+from collections.abc import Collection
+
+from sqlalchemy import Column, ColumnElement, func, insert, select, update
 
 from headrace.core.record import Alert, Finding
 from headrace.store._sql.engine import Database
@@ -20,12 +22,20 @@ class SqlFindings:
         with self._database.write("findings", finding.id) as connection:
             if one(connection, Finding, findings, findings.c.id == finding.id) is not None:
                 return False
-            row = values(finding, id=finding.id, project=finding.project, at_us=microseconds(finding.at))
+            row = values(
+                finding,
+                id=finding.id,
+                project=finding.project,
+                at_us=microseconds(finding.at),
+                release_id=finding.release_id,
+            )
             connection.execute(insert(findings).values(row))
         return True
 
     def save_alert(self, alert: Alert) -> None:
-        row = values(alert, id=alert.id, project=alert.project, at_us=microseconds(alert.at))
+        row = values(
+            alert, id=alert.id, project=alert.project, at_us=microseconds(alert.at), state=alert.state
+        )
         with self._database.write("alerts", alert.id) as connection:
             if one(connection, Alert, alerts, alerts.c.id == alert.id) is None:
                 connection.execute(insert(alerts).values(row))
@@ -36,6 +46,32 @@ class SqlFindings:
         statement = documents(alerts, alerts.c.project == project)
         with self._database.read() as connection:
             return many(connection, Alert, statement.order_by(alerts.c.at_us, alerts.c.position))
+
+    def about(self, release_ids: Collection[str], newest: int) -> list[Finding]:
+        return self._newest_of(findings.c.release_id, newest, findings.c.release_id.in_(release_ids))
+
+    def last(self, projects: Collection[str]) -> list[Finding]:
+        return self._newest_of(findings.c.project, 1, findings.c.project.in_(projects))
+
+    def open(self) -> list[tuple[Alert, Finding]]:
+        statement = documents(alerts, alerts.c.state != "closed").order_by(alerts.c.at_us, alerts.c.position)
+        with self._database.read() as connection:
+            found = many(connection, Alert, statement)
+            ids = {alert.finding_id for alert in found}
+            known = {
+                one.id: one for one in many(connection, Finding, documents(findings, findings.c.id.in_(ids)))
+            }
+        return [(alert, known[alert.finding_id]) for alert in found if alert.finding_id in known]
+
+    def _newest_of(self, by: Column[str], newest: int, where: ColumnElement[bool]) -> list[Finding]:
+        """Ranked by what is beside the documents, which are read of those that are wanted only."""
+        order = (findings.c.at_us.desc(), findings.c.position.desc())
+        rank = func.row_number().over(partition_by=by, order_by=order).label("rank")
+        ranked = select(findings.c.position, rank).where(where).subquery()
+        wanted = select(ranked.c.position).where(ranked.c.rank <= newest)
+        statement = documents(findings, findings.c.position.in_(wanted))
+        with self._database.read() as connection:
+            return many(connection, Finding, statement.order_by(findings.c.at_us, findings.c.position))
 
     def list(self, project: str) -> list[Finding]:
         statement = documents(findings, findings.c.project == project)

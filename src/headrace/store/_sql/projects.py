@@ -10,6 +10,7 @@ from headrace.core.project import Project
 from headrace.store._sql.engine import Database
 from headrace.store._sql.rows import documents, many, one, values
 from headrace.store._sql.tables import projects, routes
+from headrace.store.documents import load
 
 
 class SqlProjects:
@@ -45,6 +46,12 @@ class SqlProjects:
         if found is None:
             raise _missing(name)
         return found
+
+    def placed(self) -> list[tuple[Project, str]]:
+        statement = documents(projects).add_columns(projects.c.workspace).order_by(projects.c.position)
+        with self._database.read() as connection:
+            rows = connection.execute(statement)
+            return [(load(Project, row.document, row.schema_version), row.workspace) for row in rows]
 
     def list(self) -> list[Project]:
         with self._database.read() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlalchemy import insert, update
@@ -52,10 +53,16 @@ class SqlReleases:
             raise missing_release(release_id)
         return found
 
-    def list(self, project: str | None = None) -> list[Release]:
+    def some(self, release_ids: Collection[str]) -> list[Release]:
+        with self._database.read() as connection:
+            return many(connection, Release, documents(releases, releases.c.id.in_(release_ids)))
+
+    def list(self, project: str | None = None, *, state: ReleaseState | None = None) -> list[Release]:
         statement = documents(releases)
         if project is not None:
             statement = statement.where(releases.c.project == project)
+        if state is not None:
+            statement = statement.where(releases.c.state == state)
         statement = statement.order_by(releases.c.created_us.desc(), releases.c.position.desc())
         with self._database.read() as connection:
             return many(connection, Release, statement)

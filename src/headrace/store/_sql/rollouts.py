@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import insert, update
 from sqlalchemy.engine import Connection
 
@@ -56,6 +58,10 @@ class SqlRollouts:
                 f"see 'headrace release show {release_id}'."
             )
         return found
+
+    def some(self, release_ids: Collection[str]) -> list[Rollout]:
+        with self._database.read() as connection:
+            return many(connection, Rollout, documents(rollouts, rollouts.c.release_id.in_(release_ids)))
 
     def find_active(self, project: str) -> Rollout | None:
         with self._database.read() as connection:

@@ -129,7 +129,7 @@ measurements = _documents(
     _moment("window_start_us", nullable=True),
     _moment("window_end_us", nullable=True),
     _moment("at_us"),
-    Index(None, "project", "name"),
+    Index(None, "project", "name", "window_start_us"),
 )
 
 rollouts = _documents(
@@ -145,11 +145,23 @@ rollouts = _documents(
 routes = _documents("hr_routes", _text("project", unique=True), _whole("revision"))
 
 findings = _documents(
-    "hr_findings", _text("id", unique=True), _text("project"), _moment("at_us"), Index(None, "project")
+    "hr_findings",
+    _text("id", unique=True),
+    _text("project"),
+    _moment("at_us"),
+    _text("release_id"),
+    Index(None, "project"),
+    Index(None, "release_id"),
 )
 
 alerts = _documents(
-    "hr_alerts", _text("id", unique=True), _text("project"), _moment("at_us"), Index(None, "project")
+    "hr_alerts",
+    _text("id", unique=True),
+    _text("project"),
+    _moment("at_us"),
+    _text("state"),
+    Index(None, "project"),
+    Index(None, "state"),
 )
 
 principals = _documents("hr_principals", _text("name", unique=True))

@@ -41,6 +41,8 @@ class EvidenceStoreSuite:
         approval = make_approval(release, decision=decision, comment="looks right")
         assert evidence.approve(approval) == approval
         assert evidence.approvals(release.id) == [approval]
+        assert evidence.approvals_of([release.id, "absent"]) == [approval]
+        assert evidence.approvals_of(["absent"]) == []
 
     @pytest.mark.requirement("GAT-14")
     def test_nobody_decides_on_their_own_work(self, evidence: EvidenceStore, releases: ReleaseStore) -> None:
@@ -162,6 +164,26 @@ class EvidenceStoreSuite:
         evidence.measure(hours[::-1])
         assert evidence.measurements("cars", since=START + hour) == hours[1:]
         assert evidence.measurements("cars", name="psi", since=START) == []
+        self._narrowed_to_the_newest(evidence)
+
+    def _narrowed_to_the_newest(self, evidence: EvidenceStore) -> None:
+        day = timedelta(days=1)
+        windows = [(START + n * day, START + (n + 1) * day) for n in range(3)]
+        vans = [
+            make_measurement(project="vans", window=window, at=START + n * day)
+            for n, window in enumerate(windows)
+        ]
+        again = make_measurement(project="vans", window=windows[2], at=START + 9 * day, n_rows=900)
+        boats = make_measurement(project="boats", window=windows[0])
+        evidence.measure(
+            [*vans, again, boats, make_measurement(project="vans"), make_measurement(project="trains")]
+        )
+        shift = make_measurement(project="vans", name="shift", window=windows[0])
+        evidence.measure([shift, make_measurement(project="vans", name="window", window=windows[2])])
+        assert evidence.newest(["vans"], ["mae", "shift"], 1) == [shift, vans[2], again]
+        found = evidence.newest(["vans", "boats"], ["mae"], 2)
+        assert [one for one in found if one.project == "vans"] == [vans[1], vans[2], again]
+        assert [one for one in found if one.project == "boats"] == [boats]
 
     def test_repeated_measurements_change_nothing(self, evidence: EvidenceStore) -> None:
         batch = [make_measurement() for _ in range(1200)]

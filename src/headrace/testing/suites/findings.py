@@ -41,3 +41,27 @@ class FindingStoreSuite:
             findings.save_alert(alert)
         findings.save_alert(replace(early, state="closed"))
         assert findings.alerts("cars") == [replace(early, state="closed"), late]
+
+    def test_the_newest_about_each_release_are_listed_oldest_first(self, findings: FindingStore) -> None:
+        of_one = [make_finding(at=START + timedelta(seconds=n)) for n in range(4)]
+        of_other = make_finding(release_id="release-2", at=START - timedelta(days=1))
+        for finding in (*of_one, of_other, make_finding(release_id="release-3")):
+            findings.add(finding)
+        assert findings.about(["release-1", "release-2"], newest=2) == [of_other, *of_one[2:]]
+        assert findings.about([], newest=2) == []
+
+    def test_the_last_finding_of_each_project_is_found(self, findings: FindingStore) -> None:
+        late, early = make_finding(at=START + timedelta(seconds=1)), make_finding(at=START)
+        boats, trains = make_finding(project="boats"), make_finding(project="trains")
+        for finding in (late, early, boats, trains):
+            findings.add(finding)
+        assert {one.id for one in findings.last(["cars", "boats"])} == {late.id, boats.id}
+
+    def test_open_alerts_come_with_what_they_were_raised_on(self, findings: FindingStore) -> None:
+        found = make_finding()
+        findings.add(found)
+        alert, other = make_alert(finding_id=found.id), make_alert(finding_id=found.id, project="boats")
+        for one in (alert, other, make_alert(finding_id="never-found")):
+            findings.save_alert(one)
+        findings.save_alert(replace(other, state="closed"))
+        assert findings.open() == [(alert, found)]

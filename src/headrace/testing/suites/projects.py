@@ -36,6 +36,12 @@ class ProjectStoreSuite:
         projects.save(make_project(name="zebra"), "/moved")
         assert [project.name for project in projects.list()] == ["zebra", "ant", "mole"]
 
+    def test_each_is_listed_with_its_workspace(self, projects: ProjectStore) -> None:
+        here, there = make_project(), make_project(name="boats")
+        projects.save(here, "/cars")
+        projects.save(there, "/boats", "north")
+        assert projects.placed() == [(here, "main"), (there, "north")]
+
     def test_another_declaration_is_another_edition(self, projects: ProjectStore) -> None:
         editions = [projects.edition()]
         for project in (make_project(), make_project(risk="high"), make_project(name="vans")):

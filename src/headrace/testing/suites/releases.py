@@ -35,6 +35,14 @@ class ReleaseStoreSuite:
         assert releases.list("cars") == [late, early]
         assert releases.list("trains") == []
 
+    def test_some_are_found_by_id_or_by_state(self, releases: ReleaseStore) -> None:
+        waiting = releases.add(make_release(state="waiting"))
+        live = releases.add(make_release(state="live", project="boats"))
+        assert releases.some([live.id, "absent"]) == [live]
+        assert releases.some([]) == []
+        assert releases.list(state="waiting") == [waiting]
+        assert releases.list("boats", state="waiting") == []
+
     def test_a_move_changes_state_and_reason_only(self, releases: ReleaseStore) -> None:
         release = releases.add(make_release(state="waiting"))
         moved = releases.move(release.id, "waiting", "approved", "by grace")

@@ -21,6 +21,12 @@ class RolloutStoreSuite:
         assert rollouts.get(rollout.release_id) == rollout
         assert rollouts.route("cars") == route
 
+    def test_some_are_found_by_their_releases(self, rollouts: RolloutStore) -> None:
+        mine, other = make_rollout(), make_rollout(project="boats")
+        for rollout in (mine, other):
+            rollouts.save(rollout)
+        assert rollouts.some([other.release_id, "absent"]) == [other]
+
     def test_each_revision_follows_the_one_before(self, rollouts: RolloutStore) -> None:
         rollout = make_rollout()
         rollouts.save(rollout)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.app import reading
 from headrace.app.active import Active, active
+from headrace.app.fleet import Overview, overview
+from headrace.app.glance import State
 from headrace.app.operations import roll_back
 from headrace.app.splitting import SplitReport, Wanted, end_split, split, split_report
 from headrace.core.project import Project
@@ -48,6 +50,17 @@ class Shares(BaseModel):
 def list_projects(server: Server, me: Me) -> list[Project]:
     """All projects that you may see."""
     return reading.projects(server.app, me)
+
+
+@router.get("/fleet")
+def show_fleet(
+    server: Server,
+    me: Me,
+    words: Annotated[str, Query(max_length=300, description="Each is said of a project.")] = "",
+    state: Annotated[State | None, Query(description="Only projects in this state.")] = None,
+) -> Overview:
+    """How all models that you may see are doing, the most urgent first."""
+    return overview(server.app, me, words=words, state=state or "")
 
 
 @router.get("/active")

@@ -52,6 +52,7 @@ OPEN_PATHS = (
 
 _ROUTES = [
     Route("/", overview.show),
+    Route("/fleet.{form}", downloads.show_fleet),
     Route("/projects/{name}", project.show),
     Route("/projects/{name}/watch", project.watch, methods=["POST"]),
     Route("/projects/{name}/rollback", project.rollback, methods=["POST"]),

@@ -14,6 +14,7 @@ from headrace.app.lead_times import lead_times
 from headrace.core.errors import NotFound
 from headrace.web.identity import principal_of
 from headrace.web.pages.lead_times import lead_time_rows
+from headrace.web.pages.overview import asked, fleet_rows
 from headrace.web.pages.project import TRAFFIC_DAYS, project_name, subjects
 from headrace.web.pages.rendering import parts_of
 from headrace.web.pages.segments import segment_rows
@@ -43,10 +44,22 @@ def show(request: Request) -> Response:
     else:
         known = "performance, estimates, drift, traffic, segments or lead-times"
         raise NotFound(f"There is no plot {plot[:80]!r}. Expected {known}.")
+    return _file(form, f"{name}-{plot}", rows, {"project": name})
+
+
+def show_fleet(request: Request) -> Response:
+    """``/fleet.csv`` and its like: all lines of the overview that the address asks for."""
+    wanted, found = asked(request)
+    said = {"words": wanted.words, "state": wanted.state, "counts": found.counts}
+    return _file(request.path_params["form"], "fleet", fleet_rows(found.projects), said)
+
+
+def _file(form: str, name: str, rows: list[dict[str, Any]], said: dict[str, Any]) -> Response:
+    """``rows`` in the form that was asked for; as JSON beside what is ``said`` of them."""
     if form == "json":
-        return JSONResponse({"project": name, "rows": rows})
+        return JSONResponse({**said, "rows": rows})
     if form == "csv":
-        disposition = f'attachment; filename="{name}-{plot}.csv"'
+        disposition = f'attachment; filename="{name}.csv"'
         return Response(
             as_csv(rows), media_type="text/csv; charset=utf-8", headers={"content-disposition": disposition}
         )

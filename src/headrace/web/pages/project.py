@@ -44,6 +44,8 @@ TRAFFIC_DAYS = 15
 """Two weeks of hours, each beside the one a week before."""
 _SHOWN_WINDOWS = 60
 _SHOWN_GROUPS = 12
+_SHOWN_LEAD_TIMES = 10
+"""Releases whose lead times are worked out on every view; the download has all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +129,9 @@ def show(request: Request) -> Response:
         cautions=cautions(reading.measurements(app, me, name, "segments"), live_id),
         groups=grouped(findings, alerts, releases, report.glance.live_id, measured),
         shown_groups=_SHOWN_GROUPS,
-        listed=[_listed(app, me, release) for release in releases],
-        lead=lead_times(app, me, name)[0],
+        listed=_listed(app, me, releases),
+        lead=lead_times(app, me, name, newest=_SHOWN_LEAD_TIMES)[0],
+        shown_lead_times=_SHOWN_LEAD_TIMES,
         steps=STEPS,
         rights=rights_of(app, me, report),
         subject_of=subject_of,
@@ -191,11 +194,14 @@ def _before(app: App, me: Principal, live: Release) -> Rollout | None:
     return reading.release_report(app, me, live.id).rollout
 
 
-def _listed(app: App, me: Principal, release: Release) -> Listed:
-    approvals = reading.release_report(app, me, release.id).approvals
-    return Listed(
-        release=release,
-        cause=cause_of(release.manifest.cause),
-        loss=release.manifest.evaluation.get(metric_name(release)),
-        approver=approvals[-1].approver if approvals else None,
-    )
+def _listed(app: App, me: Principal, releases: Sequence[Release]) -> list[Listed]:
+    approvers = {one.release_id: one.approver for one in reading.approvals(app, me, releases)}
+    return [
+        Listed(
+            release=release,
+            cause=cause_of(release.manifest.cause),
+            loss=release.manifest.evaluation.get(metric_name(release)),
+            approver=approvers.get(release.id),
+        )
+        for release in releases
+    ]

@@ -1,0 +1,49 @@
+"""All models at one look: how many need somebody, and which first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.app.composition import App
+from headrace.app.glance import STATES, Glance, State, by_urgency, matches
+from headrace.app.glances import glances
+from headrace.app.reading import projects
+from headrace.core.errors import InvalidInput
+from headrace.core.identity import Principal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Everything that ``me`` may see, at a glance.
+
+    Attributes:
+        server: the address of a live server.
+        counts: by state, how many projects there are, whichever are listed.
+        projects: those that were asked for, the most urgent first.
+    """
+
+    server: str | None
+    counts: dict[str, int]
+    projects: list[Glance]
+
+
+def overview(app: App, me: Principal, *, words: str = "", state: str = "") -> Overview:
+    """What is live, how it is doing, and which model needs somebody first.
+
+    Args:
+        words: only projects of which each word is said: name, owner, tag, health, reason.
+        state: only those in this state: ``act``, ``watch``, ``fine`` or ``idle``.
+
+    Raises:
+        InvalidInput: there is no such state.
+    """
+    if state and state not in STATES:
+        raise InvalidInput(f"There is no state {state[:40]!r}. Expected one of: {', '.join(STATES)}.")
+    server = app.store.executors.find("server")
+    found = glances(app, projects(app, me))
+    wanted: State | None = next((one for one in STATES if one == state), None)
+    return Overview(
+        server=None if server is None else server[1],
+        counts={name: sum(one.state == name for one in found) for name in STATES},
+        projects=by_urgency(one for one in found if matches(one, words, wanted)),
+    )

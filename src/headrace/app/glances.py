@@ -1,0 +1,69 @@
+"""How projects are doing: read together, with as many queries for three hundred as for one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from headrace.app.composition import App
+from headrace.app.glance import WINDOWS, Facts, Glance, glance
+from headrace.core.project import Project
+from headrace.monitoring.calls import NAME as CALLS
+from headrace.monitoring.cases import PENDING
+from headrace.monitoring.shifts import NAME as SHIFT
+
+_HOURS, _LOSSES, _FINDINGS = 24, 12, 50
+"""Hours of calls, windows with a loss, and findings about the live release that are read of each project."""
+_One = TypeVar("_One")
+
+
+def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
+    """Each of these projects in a line. Who may see them is asked before."""
+    store, now = app.store, app.clock.now()
+    names = {project.name for project in declared}
+    routes = {route.project: route for route in store.rollouts.routes() if route.project in names}
+    live = [route.live for route in routes.values()]
+    releases = {one.id: one for one in store.releases.some({i for r in routes.values() for i in r.releases})}
+    rollouts = {one.release_id: one for one in store.rollouts.some(live)}
+    waiting = _grouped(store.releases.list(state="waiting"), lambda one: one.project)
+    found = _grouped(store.findings.about(live, _FINDINGS), lambda one: (one.project, one.release_id))
+    last = {one.project: one for one in store.findings.last(names)}
+    alerts = _grouped(store.findings.open(), lambda one: one[0].project)
+    pending = [case for state in PENDING for case in store.cases.list(state=state)]
+    cases = _grouped(pending, lambda one: one.subject)
+    losses = {project.gates.model.metric for project in declared}
+    measured = _grouped(
+        [
+            *store.evidence.newest(names, losses, _LOSSES),
+            *store.evidence.newest(names, (SHIFT, WINDOWS), 1),
+            *store.evidence.newest(names, (CALLS,), _HOURS),
+        ],
+        lambda one: one.project,
+    )
+    lines = []
+    for project in declared:
+        route = routes.get(project.name)
+        live_id = "" if route is None else route.live
+        facts = Facts(
+            project=project,
+            route=route,
+            releases=releases,
+            rollout=rollouts.get(live_id),
+            waiting=waiting[project.name],
+            found=found[project.name, live_id],
+            last_finding=last.get(project.name),
+            alerts=alerts[project.name],
+            cases=cases[project.name],
+            measured=measured[project.name],
+            now=now,
+        )
+        lines.append(glance(facts))
+    return lines
+
+
+def _grouped(found: Iterable[_One], key: Callable[[_One], object]) -> defaultdict[object, list[_One]]:
+    groups: defaultdict[object, list[_One]] = defaultdict(list)
+    for one in found:
+        groups[key(one)].append(one)
+    return groups

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from headrace.app import cases
+from headrace.app.composition import App, open_app
+from headrace.app.fleet import overview
+from headrace.core.alerts import Case
+from headrace.core.errors import InvalidInput
+from headrace.testing.factories import make_finding, make_measurement, make_project, make_settings
+from tests.app.fleet import DAY, WEEK, add_alert, add_model, add_models, add_waiting
+
+N = 100
+
+
+@contextmanager
+def counting() -> Iterator[list[str]]:
+    """Statements that any database is sent meanwhile."""
+    sent: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *more: object) -> None:
+        sent.append(statement)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+
+
+def n_queries(home: App, n_projects: int) -> int:
+    """By which the overview is read, once it is known who may see what."""
+    me, counts = home.me(), []
+    for _ in range(4):  # twice a second it is looked whether that has changed, with a query or two
+        with counting() as sent:
+            found = overview(home, me)
+        assert len(found.projects) == n_projects
+        counts.append(sum(statement.startswith("SELECT") for statement in sent))
+    return min(counts)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    with open_app(make_settings(tmp_path_factory.mktemp("fleet") / "home")) as app:
+        add_models(app, N)
+        yield app
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    with open_app(make_settings(tmp_path / "home")) as found:
+        yield found
+
+
+def test_a_hundred_models_take_as_many_queries_as_ten(many: App, app: App) -> None:
+    add_models(app, 10)
+    assert n_queries(app, 10) == n_queries(many, N) <= 15
+
+
+def test_who_needs_somebody_comes_first_and_all_are_counted(many: App) -> None:
+    found = overview(many, many.me())
+    assert found.counts == {"act": 1, "watch": 2, "fine": 97, "idle": 0}
+    assert [one.name for one in found.projects[:3]] == ["model-000", "model-001", "model-002"]
+    assert [[reason.why for reason in one.reasons] for one in found.projects[:4]] == [
+        ["alert"],
+        ["warning"],
+        ["traffic"],
+        [],
+    ]
+    assert found.projects[2].reasons[0].text == "no call in 24 hours, 1,080 in those of the week before"
+    fine = found.projects[3]
+    assert fine.live == "model:model-003@1"
+    assert (fine.health, fine.open_alerts, len(fine.losses)) == ("healthy", 0, 12)
+    assert fine.calls is not None
+    assert (len(fine.calls.hours), fine.calls.week_before) == (24, 24 * 45)
+    assert fine.drift is not None
+    assert (fine.drift.shifted, fine.drift.compared) == (0, 4)
+
+
+def test_words_and_a_state_leave_a_few_and_the_counts_stay(many: App) -> None:
+    def names(words: str, state: str = "") -> list[str]:
+        found = overview(many, many.me(), words=words, state=state)
+        assert sum(found.counts.values()) == N
+        return [one.name for one in found.projects]
+
+    assert len(names("europe PRICING")) == 34
+    assert len(names("bo li")) == 50
+    assert names("degraded") == names("", "act") == ["model-000"]
+    assert names("europe no call") == []
+    assert names("bo no call") == ["model-002"]
+    with pytest.raises(InvalidInput, match=r"no state 'ill'.*act, watch, fine, idle"):
+        overview(many, many.me(), state="ill")
+
+
+def test_an_alert_that_somebody_answered_is_watched(app: App) -> None:
+    (live,) = add_models(app, 1, prefix="one")
+    alert = next(iter(app.store.findings.alerts("one-000")))
+    case = Case(
+        id=alert.id, workspace="main", subject="one-000", kind="performance", at=alert.at, round="r",
+    )  # fmt: skip
+    app.store.cases.add(case)
+    assert _only(app) == ("act", ["alert"])
+    cases.answer(app, app.me(), alert.id, "acknowledge")
+    assert _only(app) == ("watch", ["answered"])
+    app.store.findings.save_alert(replace(alert, state="acting"))
+    assert _only(app) == ("watch", ["answered"])
+    app.store.findings.save_alert(replace(alert, state="closed"))
+    assert _only(app) == ("watch", ["health"]), "nobody has to answer, but it is degraded as before"
+    add_alert(app, "one-000", "an earlier release", "performance")
+    assert _only(app) == ("watch", ["health"])
+    assert live
+
+
+def test_a_violation_that_is_overdue_comes_before_all_else(app: App) -> None:
+    project = make_project()
+    live = add_model(app, project, app.clock.now())
+    waiting = add_waiting(app, project)
+    assert _only(app) == ("act", ["decision"])
+    assert overview(app, app.me()).projects[0].waiting == [waiting]
+    add_alert(app, "cars", live, "performance")
+    alert_id = add_alert(app, "cars", "an earlier release", "fairness")
+    now = app.clock.now()
+    case = Case(
+        id=alert_id, workspace="main", subject="cars", kind="fairness", at=now - 3 * DAY, round="r",
+        due_at=now - DAY,
+    )  # fmt: skip
+    app.store.cases.add(case)
+    assert _only(app) == ("act", ["overdue", "alert", "decision"])
+
+
+def test_labels_that_no_longer_come_are_told(app: App) -> None:
+    project, now = make_project(), app.clock.now()
+    live = add_model(app, project, now)
+    assert _only(app) == ("fine", [])
+    ends = max(m.window[1] for m in app.store.evidence.measurements("cars", name="mae") if m.window)
+    later = (ends + 3 * WEEK, ends + 4 * WEEK)
+    app.store.evidence.measure([make_measurement(name="window", release_id=live, window=later)])
+    assert _only(app) == ("watch", ["labels"])
+    assert overview(app, app.me()).projects[0].reasons[0].text == f"no label since {ends:%Y-%m-%d}"
+
+
+def test_inputs_that_shifted_in_the_newest_window_are_counted(app: App) -> None:
+    live = add_model(app, make_project(), app.clock.now())
+    windows = [m.window for m in app.store.evidence.measurements("cars", name="shift") if m.window]
+    for feature, window in (("age", windows[-1]), ("fuel", windows[-1]), ("doors", windows[0])):
+        app.store.findings.add(
+            make_finding(release_id=live, feature=feature, window=window, id=f"{feature}-{window[0]}")
+        )
+    drift = overview(app, app.me()).projects[0].drift
+    assert drift is not None
+    assert (drift.shifted, drift.compared) == (2, 4)
+
+
+def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> None:
+    project = make_project()
+    app.store.projects.save(project, "/nowhere")
+    assert _only(app) == ("idle", [])
+    add_waiting(app, project)
+    assert _only(app) == ("act", ["decision"])
+
+
+def _only(app: App) -> tuple[str, list[str]]:
+    (one,) = overview(app, app.me()).projects
+    return one.state, [reason.why for reason in one.reasons]
