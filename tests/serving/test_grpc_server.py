@@ -117,6 +117,7 @@ def test_server_and_model_calls(client: Client) -> None:
     assert client.is_server_ready()
     assert client.is_model_ready("cars")
     assert client.is_model_ready("cars", "2")
+    assert not client.is_model_ready("none")
     assert client.get_server_metadata().name == "headrace"
     described = client.get_model_metadata("cars", as_json=True)
     assert described["versions"] == ["1", "2"]

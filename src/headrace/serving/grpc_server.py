@@ -175,7 +175,7 @@ class _Service:
     async def _ModelReady(self, request: Any, me: Principal) -> Any:  # noqa: N802
         try:
             await self._models(request, me)
-        except Unavailable:
+        except (NotFound, Unavailable):  # as Triton: a question, and no is an answer to it
             return self._types.ModelReadyResponse(ready=False)
         return self._types.ModelReadyResponse(ready=True)
 
