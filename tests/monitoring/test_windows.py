@@ -19,6 +19,7 @@ from headrace.monitoring.windows import (
     origin_of,
     watermark,
     window_of,
+    window_parts,
     window_rows,
 )
 from headrace.store.tables import DeltaTables
@@ -119,3 +120,20 @@ def test_nothing_answered_means_no_window(tmp_path: Path) -> None:
     tables = DeltaTables(tmp_path)
     assert watermark("cars", tables) is None
     assert closed_windows("cars", tables, HOUR_S) == []
+
+
+def test_of_a_large_window_a_sample_is_read_and_its_parts_are_all_of_it(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    answers = [prediction(index, index % 600, n_rows=5) for index in range(600)]
+    tables.append(predictions_table("cars"), prediction_rows(answers, frozenset({"year"})))
+    (window, *_) = closed_windows("cars", tables, 9 * HOUR_S)
+    assert window.n_rows == 9 * 60 * 5
+    everything = window_rows("cars", tables, window)["subject"]
+    assert len(everything) == window.n_rows
+    sample = window_rows("cars", tables, window, most=900)["subject"]
+    assert 750 <= len(sample) <= 1050
+    assert set(sample) < set(everything)
+    assert sample.tolist() == window_rows("cars", tables, window, most=900)["subject"].tolist()
+    parts = [part["subject"].tolist() for part in window_parts("cars", tables, window, most=1000)]
+    assert [len(part) for part in parts] == [900, 900, 900]
+    assert Counter(subject for part in parts for subject in part) == Counter(everything.tolist())

@@ -12,9 +12,11 @@ import numpy as np
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.causes import Carried, ranked, undecided
 from headrace.checks.courses import Course
+from headrace.checks.distributions import Rows, Side
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.localising import codes_of, onset, place_of
 from headrace.checks.profiles import NumericProfile
+from headrace.checks.sketches import Sketches
 from headrace.core.ports import Columns
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
@@ -23,7 +25,7 @@ from headrace.monitoring.courses import History
 from headrace.monitoring.ingest import as_numbers
 from headrace.monitoring.segments import cuts
 from headrace.monitoring.watch import Round, Watch
-from headrace.monitoring.windows import Window, as_utc, window_rows
+from headrace.monitoring.windows import MOST_ROWS, Window, as_utc, window_parts, window_rows
 
 NAME = "shift"
 """Name of the measurements: standard deviations; ``feature`` is the input's, or ``prediction``."""
@@ -47,11 +49,32 @@ def watch_shifts(watch: Watch) -> Round:
     return found
 
 
+def sides_of(watch: Watch, window: Window, rows: Columns, *, most: int = MOST_ROWS) -> dict[str, Side]:
+    """The window's side of the comparison with its release's profiles, by kind of drift.
+
+    Its rows as they are; of a window of more than ``most``, of which ``rows`` are a sample, the sketches of
+    all of them, so that memory grows with the columns and not with traffic.
+    """
+    baseline = watch.baseline_of(window.release_id)
+    kinds = (("data_drift", baseline.inputs, _inputs), ("prediction_drift", baseline.outputs, _outputs))
+    if window.n_rows <= most:
+        return {
+            kind: Rows(columns=_all_profiled(profile, of(rows), len(rows["event_time"])), kinds=profile.kinds)
+            for kind, profile, of in kinds
+        }
+    sketches = {kind: Sketches(profile.kinds) for kind, profile, _ in kinds}
+    for part in window_parts(watch.project.name, watch.tables, window, most=most):
+        n_rows = len(part["event_time"])
+        for kind, profile, of in kinds:
+            sketches[kind].update(_all_profiled(profile, of(part), n_rows), n_rows)
+    return dict(sketches)
+
+
 def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found: Round) -> None:
     rows = window_rows(watch.project.name, watch.tables, window)
     baseline = watch.baseline_of(window.release_id)
-    outputs, _ = output_columns(rows["out_predict"])
-    inputs = {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
+    inputs, outputs = _inputs(rows), _outputs(rows)
+    sides = sides_of(watch, window, rows)
     level = watch.level(len(baseline.inputs.features) + 1)
     causes: dict[str, Any] = {}
     for kind, profile, columns in (
@@ -59,7 +82,7 @@ def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found
         ("prediction_drift", baseline.outputs, outputs),
     ):
         hidden = unwatched if kind == "data_drift" else frozenset()
-        compared = [s for s in _shifts_of(profile, columns, window.n_rows) if s.feature not in hidden]
+        compared = [s for s in shifts(profile, sides[kind]) if s.feature not in hidden]
         shifted = [shift for shift in compared if _has_shifted(watch, shift, level)]
         located = _located(watch, window, profile, columns, rows, shifted) if shifted else {}
         courses = _courses(watch, window, kind, profile, shifted)
@@ -125,17 +148,13 @@ def _courses(
 
     for name in (shift.feature for shift in shifted):
         own = kind == "prediction_drift"
-        column, prepared = ("out_predict", _outputs) if own else (f"in_{name}", profiled(name))
+        column, prepared = ("out_predict", _predicted) if own else (f"in_{name}", profiled(name))
         course = Course("undecided", "the window is too short to be told apart in time")
         if history is not None:
             course = history.course(profile.features[name], column, prepared, own=own)
         came = "" if history is None else history.words(course)
         found[name] = {"course": course.name, "came": came, "compared": course.why}
     return found
-
-
-def _outputs(values: Any) -> Any:
-    return output_columns(values)[0]["prediction"]
 
 
 def _located(
@@ -156,15 +175,14 @@ def _located(
         for cut in by_column
         if f"in_{cut.column}" in rows
     }
-    outputs, _ = output_columns(was["out_predict"])
-    before = {name[3:]: values for name, values in was.items() if name.startswith("in_")} | dict(outputs)
+    before = {**_inputs(was), **_outputs(was)}
     found = {}
     for shift in shifted:
         name = shift.feature
         feature = profile.features[name]
         now, then = (
             _as_profiled(profile, name, side.get(name), n_rows)
-            for side, n_rows in ((columns, window.n_rows), (before, len(was["event_time"])))
+            for side, n_rows in ((columns, len(rows["event_time"])), (before, len(was["event_time"])))
         )
         began = onset(feature, now, rows["event_time"])
         others = {column: sides for column, sides in segments.items() if column != name}
@@ -215,10 +233,21 @@ def _measured(
     )
 
 
-def _shifts_of(profile: Profile, columns: Columns, n_rows: int) -> list[Shift]:
+def _inputs(rows: Columns) -> Columns:
+    return {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
+
+
+def _outputs(rows: Columns) -> Columns:
+    return {"prediction": _predicted(rows["out_predict"])}
+
+
+def _predicted(values: Any) -> Any:
+    return output_columns(values)[0]["prediction"]
+
+
+def _all_profiled(profile: Profile, columns: Columns, n_rows: int) -> Columns:
     """An input that no row has is an input whose values are all missing."""
-    known = {name: _as_profiled(profile, name, columns.get(name), n_rows) for name in profile.features}
-    return list(shifts(profile, known))
+    return {name: _as_profiled(profile, name, columns.get(name), n_rows) for name in profile.features}
 
 
 def _as_profiled(profile: Profile, name: str, values: Any, n_rows: int) -> Any:

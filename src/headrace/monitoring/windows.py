@@ -6,8 +6,10 @@ beyond the moment at which it was given: otherwise one request would close all w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ import numpy as np
 from headrace.core.ports import TableStore
 from headrace.monitoring.ingest import predictions_table
 
+MOST_ROWS = 200_000
+"""So many rows of a window are in memory at once."""
 FAIR_SHARE = 0.4
 """Least share of a window's rows by which a release can be compared: half of them, with some room."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,13 +137,36 @@ def _begin_of(slot: int, window_s: int, origin: datetime) -> datetime:
         return _FIRST if slot < 0 else _LAST
 
 
-def window_rows(project: str, tables: TableStore, window: Window) -> dict[str, Any]:
-    """The window's live rows: ``in_*``, ``out_*`` and the record's own columns."""
+def window_rows(project: str, tables: TableStore, window: Window, *, most: int = MOST_ROWS) -> dict[str, Any]:
+    """The window's live rows: ``in_*``, ``out_*`` and the record's own columns.
+
+    Of a window of more than ``most`` rows it is a sample of about as many: those whose subjects' hashes
+    fall so, which has nothing to do with what they say. :func:`window_parts` gives all of them.
+    """
+    one_in = -(-window.n_rows // most) or 1
+    return _rows_between(project, tables, window, (window.start, window.end), one_in)
+
+
+def window_parts(
+    project: str, tables: TableStore, window: Window, *, most: int = MOST_ROWS
+) -> Iterator[dict[str, Any]]:
+    """All of :func:`window_rows`, in spans of time that hold about ``most`` rows if traffic is even."""
+    n_parts = -(-window.n_rows // most) or 1
+    length = (window.end - window.start) / n_parts
+    edges = [*(window.start + number * length for number in range(n_parts)), window.end]
+    for span in pairwise(edges):
+        yield _rows_between(project, tables, window, span, 1)
+
+
+def _rows_between(
+    project: str, tables: TableStore, window: Window, span: tuple[datetime, datetime], one_in: int
+) -> dict[str, Any]:
+    start, end = (moment.replace(tzinfo=None) for moment in span)
     return tables.query(
         "select * from p where release_id = ? and arm not in ('canary', 'shadow') "
-        "and event_time >= ? and event_time < ?",
+        "and event_time >= ? and event_time < ? and hash(subject) % ? = 0",
         {"p": (predictions_table(project), None)},
-        [window.release_id, window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)],
+        [window.release_id, start, end, one_in],
     )
 
 
