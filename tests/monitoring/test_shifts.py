@@ -9,12 +9,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from headrace.checks.drift import shifts
-from headrace.checks.sketches import Sketches
 from headrace.core.project import Column, PrivacySpec
 from headrace.monitoring.baseline import make_baseline
-from headrace.monitoring.shifts import sides_of
-from headrace.monitoring.windows import closed_windows, window_rows
 from headrace.testing import START
 from tests.monitoring.traffic import LIVE, Scene, answer, cars, day, named, price, watched_project
 
@@ -153,30 +149,3 @@ def flagged(scene: Scene, *, share: float, numeric: frozenset[str]) -> Scene:
 def test_true_and_false_are_compared_as_in_training(watched: Make, share: float, found: list[str]) -> None:
     scene = flagged(watched(), share=share, numeric=frozenset({"flag"}))
     assert [f.feature for f in scene.watch().findings] == found
-
-
-def test_sketches_of_a_large_window_say_what_its_rows_say(watched: Make) -> None:
-    scene = watched()
-    for number in range(8):
-        columns = cars(scene.random, 3_000, shifted=0.3)
-        columns["fuel"][:150] = None
-        listed = {name: values.tolist() for name, values in columns.items()}
-        outputs = {"predict": price(columns).tolist()}
-        scene.answered([answer(f"d{number}", at=day(number), columns=listed, outputs=outputs)])
-    watch = scene.looking()
-    (window, *_) = closed_windows(scene.project.name, watch.tables, 604_800)
-    rows = window_rows(scene.project.name, watch.tables, window)
-    exact = sides_of(watch, window, rows)
-    sketched = sides_of(watch, window, rows, most=4_000)
-    profiles = {
-        "data_drift": watch.baseline_of(LIVE).inputs,
-        "prediction_drift": watch.baseline_of(LIVE).outputs,
-    }
-    for kind, profile in profiles.items():
-        assert isinstance(sketched[kind], Sketches)
-        for right, near in zip(shifts(profile, exact[kind]), shifts(profile, sketched[kind]), strict=True):
-            assert (near.feature, near.test) == (right.feature, right.test)
-            assert near.n_current == right.n_current
-            assert near.size == pytest.approx(right.size, abs=0.01)
-            moved = right.feature != "year"
-            assert [(shift.p_value or 0.0) <= 1e-4 for shift in (right, near)] == [moved, moved]

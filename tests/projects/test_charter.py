@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.project import ReferenceDays
 from headrace.projects.charter import CHARTER, load_project, project_schema
 
 GOOD = """\
@@ -115,11 +117,23 @@ def test_a_mistake_is_named_with_line_and_column(
         ("outputs: {lowest: -.inf}", "outputs.lowest is -inf: expected a finite number"),
         ("outputs: {classes: [cat]}", "regression answers with numbers: give lowest"),
         ("monitors: {calls_change: 0.0}", "monitors.calls_change is 0.0: expected a number"),
+        (
+            "monitors: {reference: {first_day: 2026-03-02, last_day: 2026-03-01}}",
+            "last_day 2026-03-01 is before first_day 2026-03-02",
+        ),
+        ("monitors: {reference: {first_day: soon, last_day: 2026-03-01}}", "first_day: .*got 'soon'"),
     ],
 )
 def test_what_cannot_be_watched_is_refused(tmp_path: Path, lines: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         load_project(write(tmp_path, GOOD.replace("gates:", f"{lines}\ngates:", 1)))
+
+
+@pytest.mark.requirement("MON-24")
+def test_days_of_reference_are_read_as_dates(tmp_path: Path) -> None:
+    lines = "monitors: {reference: {first_day: 2026-03-01, last_day: 2026-03-31}}\ngates:"
+    days = load_project(write(tmp_path, GOOD.replace("gates:", lines, 1))).monitors.reference
+    assert days == ReferenceDays(first_day=date(2026, 3, 1), last_day=date(2026, 3, 31))
 
 
 @pytest.mark.requirement("PRV-07")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 from headrace.core.alerts import Severity
@@ -208,6 +209,14 @@ class RolloutSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceDays:
+    """Days, from the first to the last (UTC, event time), whose answers others are compared with."""
+
+    first_day: date
+    last_day: date
+
+
+@dataclass(frozen=True, kw_only=True)
 class MonitorSpec:
     """What is watched; a finding needs evidence and size.
 
@@ -224,6 +233,8 @@ class MonitorSpec:
             categories.
         class_gap: difference between the shares of a class among answers and among labels from which it is
             reported.
+        reference: what inputs and answers are compared with; what the release was trained on unless days are
+            named.
     """
 
     window_s: int = 604_800
@@ -234,6 +245,7 @@ class MonitorSpec:
     calls_change: float = 0.4
     segments: tuple[str, ...] = ()
     class_gap: float = 0.1
+    reference: ReferenceDays | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

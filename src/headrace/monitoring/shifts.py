@@ -7,25 +7,26 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.causes import Carried, ranked, undecided
 from headrace.checks.courses import Course
-from headrace.checks.distributions import Rows, Side
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.localising import codes_of, onset, place_of
-from headrace.checks.profiles import NumericProfile
-from headrace.checks.sketches import Sketches
 from headrace.core.ports import Columns
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
-from headrace.monitoring.baseline import output_columns
 from headrace.monitoring.courses import History
-from headrace.monitoring.ingest import as_numbers
 from headrace.monitoring.segments import cuts
+from headrace.monitoring.sides import (
+    Reference,
+    References,
+    as_profiled,
+    inputs_of,
+    outputs_of,
+    sides_of,
+)
 from headrace.monitoring.watch import Round, Watch
-from headrace.monitoring.windows import MOST_ROWS, Window, as_utc, window_parts, window_rows
+from headrace.monitoring.windows import Window, as_utc, window_rows
 
 NAME = "shift"
 """Name of the measurements: standard deviations; ``feature`` is the input's, or ``prediction``."""
@@ -33,53 +34,34 @@ _MOST_CAUSES = 5
 
 
 def watch_shifts(watch: Watch) -> Round:
-    """Compare inputs and outputs of each new closed window with the release's training profile.
+    """Compare inputs and outputs of each new closed window with what the release was trained on, or with the
+    answers of the declared days of reference.
 
     A finding needs evidence (p-value under the level left after correction over all features) and
     size (``monitors.shift`` standard deviations). A window with fewer than ``min_rows`` rows is counted, and
-    is never an alarm. Inputs that are not recorded as they come are not watched; the window's measurement
-    names them.
+    is never an alarm, and one with days of reference in it is not judged by itself. Inputs that are not
+    recorded as they come are not watched; the window's measurement names them.
     """
-    found = Round([], [])
+    found, references = Round([], []), References(watch)
     unwatched = altered_inputs(watch.project)
     for window, mark in watch.new_windows("window", {"unwatched": list(unwatched)}):
-        if window.n_rows >= watch.fewest:
-            _watch_window(watch, window, frozenset(unwatched), found)
+        if window.n_rows >= watch.fewest and not references.overlaps(window):
+            _watch_window(watch, window, references.of(window.release_id), frozenset(unwatched), found)
         found.measurements.append(mark)
     return found
 
 
-def sides_of(watch: Watch, window: Window, rows: Columns, *, most: int = MOST_ROWS) -> dict[str, Side]:
-    """The window's side of the comparison with its release's profiles, by kind of drift.
-
-    Its rows as they are; of a window of more than ``most``, of which ``rows`` are a sample, the sketches of
-    all of them, so that memory grows with the columns and not with traffic.
-    """
-    baseline = watch.baseline_of(window.release_id)
-    kinds = (("data_drift", baseline.inputs, _inputs), ("prediction_drift", baseline.outputs, _outputs))
-    if window.n_rows <= most:
-        return {
-            kind: Rows(columns=_all_profiled(profile, of(rows), len(rows["event_time"])), kinds=profile.kinds)
-            for kind, profile, of in kinds
-        }
-    sketches = {kind: Sketches(profile.kinds) for kind, profile, _ in kinds}
-    for part in window_parts(watch.project.name, watch.tables, window, most=most):
-        n_rows = len(part["event_time"])
-        for kind, profile, of in kinds:
-            sketches[kind].update(_all_profiled(profile, of(part), n_rows), n_rows)
-    return dict(sketches)
-
-
-def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found: Round) -> None:
+def _watch_window(
+    watch: Watch, window: Window, reference: Reference, unwatched: frozenset[str], found: Round
+) -> None:
     rows = window_rows(watch.project.name, watch.tables, window)
-    baseline = watch.baseline_of(window.release_id)
-    inputs, outputs = _inputs(rows), _outputs(rows)
-    sides = sides_of(watch, window, rows)
-    level = watch.level(len(baseline.inputs.features) + 1)
+    inputs, outputs = inputs_of(rows), outputs_of(rows)
+    sides = sides_of(watch, window, rows, reference)
+    level = watch.level(len(reference.inputs.features) + 1)
     causes: dict[str, Any] = {}
     for kind, profile, columns in (
-        ("data_drift", baseline.inputs, inputs),
-        ("prediction_drift", baseline.outputs, outputs),
+        ("data_drift", reference.inputs, inputs),
+        ("prediction_drift", reference.outputs, outputs),
     ):
         hidden = unwatched if kind == "data_drift" else frozenset()
         compared = [s for s in shifts(profile, sides[kind]) if s.feature not in hidden]
@@ -92,7 +74,7 @@ def _watch_window(watch: Watch, window: Window, unwatched: frozenset[str], found
         carried = ranked(shifted)
         if kind == "data_drift":
             causes = _as_evidence(carried, courses)
-        shared = {"level": level} | causes
+        shared = {"level": level, "reference": reference.words} | causes
         found.findings.extend(
             _shifted(
                 watch, window, kind, shift, carried, shared | located[shift.feature] | courses[shift.feature]
@@ -144,7 +126,7 @@ def _courses(
     found = {}
 
     def profiled(name: str) -> Callable[[Any], Any]:
-        return lambda values: _as_profiled(profile, name, values, len(values))
+        return lambda values: as_profiled(profile, name, values, len(values))
 
     for name in (shift.feature for shift in shifted):
         own = kind == "prediction_drift"
@@ -155,6 +137,10 @@ def _courses(
         came = "" if history is None else history.words(course)
         found[name] = {"course": course.name, "came": came, "compared": course.why}
     return found
+
+
+def _predicted(values: Any) -> Any:
+    return outputs_of({"out_predict": values})["prediction"]
 
 
 def _located(
@@ -175,13 +161,13 @@ def _located(
         for cut in by_column
         if f"in_{cut.column}" in rows
     }
-    before = {**_inputs(was), **_outputs(was)}
+    before = {**inputs_of(was), **outputs_of(was)}
     found = {}
     for shift in shifted:
         name = shift.feature
         feature = profile.features[name]
         now, then = (
-            _as_profiled(profile, name, side.get(name), n_rows)
+            as_profiled(profile, name, side.get(name), n_rows)
             for side, n_rows in ((columns, len(rows["event_time"])), (before, len(was["event_time"])))
         )
         began = onset(feature, now, rows["event_time"])
@@ -231,27 +217,3 @@ def _measured(
     return watch.measurement(
         window, NAME, shift.size, key=f"{kind}:{shift.feature}", feature=shift.feature, detail=detail
     )
-
-
-def _inputs(rows: Columns) -> Columns:
-    return {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
-
-
-def _outputs(rows: Columns) -> Columns:
-    return {"prediction": _predicted(rows["out_predict"])}
-
-
-def _predicted(values: Any) -> Any:
-    return output_columns(values)[0]["prediction"]
-
-
-def _all_profiled(profile: Profile, columns: Columns, n_rows: int) -> Columns:
-    """An input that no row has is an input whose values are all missing."""
-    return {name: _as_profiled(profile, name, columns.get(name), n_rows) for name in profile.features}
-
-
-def _as_profiled(profile: Profile, name: str, values: Any, n_rows: int) -> Any:
-    if values is None:
-        return np.full(n_rows, None, dtype=object)
-    is_number = isinstance(profile.features[name], NumericProfile)
-    return as_numbers(values) if is_number and values.dtype.kind == "O" else values

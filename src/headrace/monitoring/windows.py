@@ -170,6 +170,18 @@ def _rows_between(
     )
 
 
+def rows_by_release(project: str, tables: TableStore, span: tuple[datetime, datetime]) -> dict[str, int]:
+    """How many live rows each release has answered about a span of event time."""
+    start, end = (moment.replace(tzinfo=None) for moment in span)
+    found = tables.query(
+        "select release_id, count(*) as n from p where arm not in ('canary', 'shadow') "
+        "and event_time >= ? and event_time < ? group by 1 order by 1",
+        {"p": (predictions_table(project), None)},
+        [start, end],
+    )
+    return dict(zip(found["release_id"].tolist(), found["n"].tolist(), strict=True))
+
+
 def as_utc(moment: Any) -> datetime:
     """A numpy time as an aware datetime."""
     return _EPOCH + timedelta(microseconds=int(np.datetime64(moment, "us").astype(np.int64)))

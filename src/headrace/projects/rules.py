@@ -337,6 +337,12 @@ def _outputs(project: Project) -> Iterator[BrokenRule]:
         if name not in inputs:
             text = f"{name!r} is no input (known: {', '.join(inputs)})"
             yield _at("monitors", "segments", index, text=text)
+    days = project.monitors.reference
+    if days is not None and days.last_day < days.first_day:
+        text = (
+            f"last_day {days.last_day} is before first_day {days.first_day}: expected the same day or a later"
+        )
+        yield _at("monitors", "reference", "last_day", text=text)
     for end in ("lowest", "highest"):
         value = getattr(spec, end)
         if value is not None and not isfinite(value):
