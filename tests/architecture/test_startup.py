@@ -70,6 +70,14 @@ def test_training_and_scoring_load_no_database() -> None:
     assert loaded("import headrace.training.worker") & heavy == set()
 
 
+@needs_cli
+def test_a_command_collects_its_garbage_and_not_among_its_modules() -> None:
+    told = "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 10_000))"
+    code = f"import atexit, gc, headrace.cli.main as cli\n{told}\ncli.main(['release', 'ls', '--help'])"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "True True"
+
+
 @pytest.mark.alone
 def test_importing_headrace_is_instant() -> None:
     assert extra_s([sys.executable, "-c", "import headrace"], IMPORT_LIMIT_S) <= IMPORT_LIMIT_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -68,6 +69,7 @@ class LazyGroup(TyperGroup):
             return typer.core.TyperCommand(cmd_name, help=entry.help)
         command = typer.main.get_command(import_module(entry.module).app)
         command.name = cmd_name
+        _collect_garbage()
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -102,6 +104,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; the process ends with one of the five exit codes."""
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.getLogger("headrace").addHandler(_logged)
+    # Modules are no garbage. To look through them for some, as they are loaded and again at the end, takes a
+    # third of a short command.
+    gc.disable()
     command: Any = typer.main.get_command(app)
     try:
         command.main(args=arguments, prog_name="headrace")
@@ -128,6 +133,13 @@ class _Logged(logging.Handler):
 
 
 _logged = _Logged()
+
+
+def _collect_garbage() -> None:
+    """From here on, where :func:`main` has put it off; not among the modules that are there by now."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _leave(code: int) -> NoReturn:
