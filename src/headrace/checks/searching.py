@@ -116,30 +116,36 @@ def ask_each(ask: Ask, table: Mapping[str, Any]) -> Outputs:
 
     A refusal of many is parted until it is known whose it is.
     """
-    n_rows = len(next(iter(table.values())))
-    try:
-        return dict(ask(table))
-    except HeadraceError:
-        if n_rows == 1:
-            return {}
-    middle = n_rows // 2
-    halves = [
-        ask_each(ask, {name: values[part] for name, values in table.items()})
-        for part in (slice(None, middle), slice(middle, None))
-    ]
-    sizes = (middle, n_rows - middle)
-    known = halves[0] or halves[1]
+    parts = list(_asked(ask, table))
+    if len(parts) == 1:
+        return parts[0][1]
+    known = next((outputs for _, outputs in parts if outputs), {})
     return {
         name: np.concatenate(
             [
-                np.asarray(half[name], dtype=np.float64)
-                if half
-                else np.full((size, *np.shape(known[name])[1:]), np.nan)
-                for half, size in zip(halves, sizes, strict=True)
+                np.asarray(outputs[name], dtype=np.float64)
+                if outputs
+                else np.full((n_rows, *np.shape(values)[1:]), np.nan)
+                for n_rows, outputs in parts
             ]
         )
-        for name in known
+        for name, values in known.items()
     }
+
+
+def _asked(ask: Ask, table: Mapping[str, Any]) -> Iterator[tuple[int, Outputs]]:
+    """Parts of the rows in their order: how many, and the answers to them; none to a row that is refused."""
+    n_rows = len(next(iter(table.values())))
+    try:
+        outputs = dict(ask(table))
+    except HeadraceError:
+        if n_rows > 1:
+            middle = n_rows // 2
+            for part in (slice(None, middle), slice(middle, None)):
+                yield from _asked(ask, {name: values[part] for name, values in table.items()})
+            return
+        outputs = {}
+    yield n_rows, outputs
 
 
 class _Hunt:
@@ -242,7 +248,7 @@ class _Hunt:
         """Ordinary rows in which some inputs at once are at an edge, missing or never seen; of very many
         inputs, some, because each edge is asked by itself first."""
         varied = self._random.permutation(len(self._specs))[:_MOST_VARIED]
-        edges = {self._specs[i].name: self._answered(self._specs[i]) for i in varied.tolist()}
+        edges = self._answered([self._specs[i] for i in varied.tolist()])
         table = self._rows(self._random.integers(0, self._n, _CHUNK))
         share = min(0.5, 3 / len(edges))
         for name, values in edges.items():
@@ -251,15 +257,21 @@ class _Hunt:
                     table[name][row] = values[int(self._random.integers(len(values)))]
         yield table
 
-    def _answered(self, spec: Column) -> list[Any]:
-        """The edges of one input that the package answers by themselves: rows that are refused for one of
-        them would hide the others."""
-        kept = []
-        for value in edges_of(self._table[spec.name], spec):
-            row = self._rows(np.array([0]))
-            row[spec.name][0] = value
-            if ask_each(self._package, row):
-                kept.append(value)
+    def _answered(self, specs: Sequence[Column]) -> dict[str, list[Any]]:
+        """By input, the edges that the package answers by themselves: rows that are refused for one of them
+        would hide the others."""
+        ranked = {spec.name: enumerate(edges_of(self._table[spec.name], spec)) for spec in specs}
+        edges = [(rank, name, value) for name, values in ranked.items() for rank, value in values]
+        # Edges of one kind stand side by side: if one is refused, so are most of them.
+        edges.sort(key=lambda edge: edge[0])
+        rows = self._rows(np.zeros(len(edges), dtype=np.intp))
+        for row, (_, name, value) in enumerate(edges):
+            rows[name][row] = value
+        answered = [bool(outputs) for n, outputs in _asked(self._package, rows) for _ in range(n)]
+        kept: dict[str, list[Any]] = {spec.name: [] for spec in specs}
+        for (_, name, value), is_answered in zip(edges, answered, strict=True):
+            if is_answered:
+                kept[name].append(value)
         return kept
 
     def between(self) -> Iterator[Table]:
