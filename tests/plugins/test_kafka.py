@@ -21,12 +21,14 @@ from headrace.core.ports import Queue, Taken
 from headrace.plugins.kafka import KafkaQueue, client_settings
 from headrace.serving.later import Question, told
 from headrace.testing import QueueSuite, make_settings
+from tests.plugins.kafka_cluster import kafka_cluster
 from tests.web.making import AUTHOR
 from tests.web.seed import seed
 
 kafka: Any = pytest.importorskip(
     "confluent_kafka", reason="needs confluent-kafka: pip install 'headrace[kafka]'"
 )
+admin_of_kafka: Any = pytest.importorskip("confluent_kafka.admin")
 LANES = ("main", "busy", "quiet")  # the workspace of the projects is main
 KINDS = ("", ".later", ".dead")
 pytestmark = [pytest.mark.requirement("SRV-03"), pytest.mark.xdist_group("kafka")]
@@ -34,22 +36,19 @@ pytestmark = [pytest.mark.requirement("SRV-03"), pytest.mark.xdist_group("kafka"
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """The broker that HEADRACE_TEST_KAFKA_URL names; else librdkafka's own cluster, which speaks the protocol
-    on the loopback and lives as long as the client that began it."""
+    """The broker that HEADRACE_TEST_KAFKA_URL names, or one of our own."""
     if named := os.environ.get("HEADRACE_TEST_KAFKA_URL"):
         yield named
         return
-    begun = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "unused"})
-    brokers = begun.list_topics(timeout=10).brokers.values()
-    yield "kafka://" + ",".join(f"{one.host}:{one.port}" for one in brokers)
-    begun.flush()
+    with kafka_cluster() as address:
+        yield f"kafka://{address}"
 
 
 @pytest.fixture
 def prefix(url: str) -> Iterator[str]:
     """Names of this test's own in the broker; nothing of them stays in a real one."""
     name = f"headrace-test-{new_id(SystemClock().now())}"
-    admin = kafka.admin.AdminClient(client_settings(url))
+    admin = admin_of_kafka.AdminClient(client_settings(url))
     topics = [f"{name}.{lane}{kind}" for lane in LANES for kind in KINDS]
     if not os.environ.get("HEADRACE_TEST_KAFKA_URL"):
         for topic in topics:
@@ -66,7 +65,7 @@ def open_queue(url: str, prefix: str) -> Iterator[Callable[[], KafkaQueue]]:
     opened: list[KafkaQueue] = []
 
     def make() -> KafkaQueue:
-        opened.append(KafkaQueue(url, lambda: LANES, SystemClock(), prefix=prefix, session_s=4.0))
+        opened.append(KafkaQueue(url, lambda: LANES, SystemClock(), prefix=prefix, session_s=2.0))
         return opened[-1]
 
     yield make

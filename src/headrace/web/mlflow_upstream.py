@@ -77,14 +77,16 @@ class Upstream:
 
     async def _client(self) -> httpx.AsyncClient:
         if isinstance(self._server, str):
-            where, base, transport = self._server, self._server.rstrip("/"), self._transport
+            where, base = self._server, self._server.rstrip("/")
         else:
             socket = await run_in_threadpool(self._server.socket)
             # Another process has another socket: connections to the one before are of no use.
             where, base = str(socket), "http://localhost"
-            transport = self._transport or httpx.AsyncHTTPTransport(uds=where)
         if where not in self._clients:
             await self._disconnect()
+            transport = self._transport
+            if transport is None and not isinstance(self._server, str):
+                transport = httpx.AsyncHTTPTransport(uds=where)
             # MLflow's address is given on purpose: no proxy of the environment stands between.
             self._clients = {
                 where: httpx.AsyncClient(
