@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from headrace.app.composition import App
-from headrace.core.project import Owner, Project
+from headrace.core.project import Owner, Project, ServiceLevel, ServingSpec
 from headrace.core.release import Measurement, Subject
 from headrace.releases import delivery
 from headrace.testing.factories import (
@@ -20,6 +21,7 @@ from headrace.testing.factories import (
 )
 
 DAY, WEEK, HOUR = timedelta(days=1), timedelta(days=7), timedelta(hours=1)
+LEVEL = ServiceLevel(p99_ms=50, requests_per_s=10, availability=0.999)
 LONG = "claims-triage-of-the-northern-regions-with-a-name-that-is-long"
 
 
@@ -34,6 +36,7 @@ def add_models(app: App, n: int, *, prefix: str = "model") -> list[str]:
         project = make_project(
             name=f"{prefix}-{index:03d}",
             owner=Owner(name="Ada Byron" if index % 2 else "Bo Li", contact="ada@example.org"),
+            serving=ServingSpec(level=LEVEL if index % 2 == 0 else None),
             tags=("pricing", "europe") if index % 3 == 0 else ("risk",),
         )
         with app.store.transaction():
@@ -54,8 +57,8 @@ def add_model(app: App, project: Project, now: datetime, *, silent: bool = False
     store.rollouts.save(rollout, make_route(project=name, live=release.id, revision=0))
     monday = now.replace(hour=0, minute=0, second=0, microsecond=0) - 12 * WEEK
     measured: list[Measurement] = []
+    of_it: dict[str, Any] = {"project": name, "release_id": release.id, "at": now}
     for week in range(12):
-        of_it = {"project": name, "release_id": release.id, "at": now}
         window = (monday + week * WEEK, monday + (week + 1) * WEEK)
         loss = 1_200.0 + 9.0 * ((week * 7 + seed) % 5)
         measured += [
@@ -75,6 +78,13 @@ def add_model(app: App, project: Project, now: datetime, *, silent: bool = False
             ),
         ]
     measured += [_calls(name, now, hour, 0 if silent else 40 + (hour * 5 + seed) % 11) for hour in range(30)]
+    hour = (
+        now.replace(minute=0, second=0, microsecond=0) - HOUR,
+        now.replace(minute=0, second=0, microsecond=0),
+    )
+    counts = [70_000, 4 + seed % 3, 2_592_000.0, 300.0 * (seed % 11)]
+    detail = {"hour": counts, "period": counts, "day": counts, "p99_ms": 4.25}
+    measured.append(make_measurement(**of_it, name="availability", window=hour, detail=detail))
     store.evidence.measure(measured)
     return release.id
 

@@ -13,6 +13,7 @@ from headrace.app.composition import App, open_app
 from headrace.app.fleet import overview
 from headrace.core.alerts import Case
 from headrace.core.errors import InvalidInput
+from headrace.core.project import ServiceLevel, ServingSpec
 from headrace.testing.factories import make_finding, make_measurement, make_project, make_settings
 from tests.app.fleet import DAY, WEEK, add_alert, add_model, add_models, add_waiting
 
@@ -60,7 +61,7 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 def test_a_hundred_models_take_as_many_queries_as_ten(many: App, app: App) -> None:
     add_models(app, 10)
-    assert n_queries(app, 10) == n_queries(many, N) <= 15
+    assert n_queries(app, 10) == n_queries(many, N) <= 18
 
 
 def test_who_needs_somebody_comes_first_and_all_are_counted(many: App) -> None:
@@ -74,6 +75,10 @@ def test_who_needs_somebody_comes_first_and_all_are_counted(many: App) -> None:
         [],
     ]
     assert found.projects[2].reasons[0].text == "no call in 24 hours, 1,080 in those of the week before"
+    fine = next(one for one in found.projects if one.name == "model-004")
+    assert fine.service is not None
+    assert (fine.service.declared, fine.service.p99_ms) == (0.999, 4.25)
+    assert fine.service.left == pytest.approx(1 - (1200 + 5 / 70_005 * (2_592_000 - 1200)) / 2592)
     fine = found.projects[3]
     assert fine.live == "model:model-003@1"
     assert (fine.health, fine.open_alerts, len(fine.losses)) == ("healthy", 0, 12)
@@ -111,6 +116,8 @@ def test_an_alert_that_somebody_answered_is_watched(app: App) -> None:
     app.store.findings.save_alert(replace(alert, state="acting"))
     assert _only(app) == ("watch", ["answered"])
     app.store.findings.save_alert(replace(alert, state="closed"))
+    assert _only(app) == ("watch", ["answered"]), "by somebody who has not closed the case yet"
+    cases.answer(app, app.me(), alert.id, "ignore", why="the labels were wrong")
     assert _only(app) == ("watch", ["health"]), "nobody has to answer, but it is degraded as before"
     add_alert(app, "one-000", "an earlier release", "performance")
     assert _only(app) == ("watch", ["health"])
@@ -163,6 +170,21 @@ def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> 
     assert _only(app) == ("idle", [])
     add_waiting(app, project)
     assert _only(app) == ("act", ["decision"])
+
+
+@pytest.mark.requirement("MON-36")
+def test_a_declared_level_needs_somebody_while_no_server_is_there(app: App) -> None:
+    level = ServiceLevel(p99_ms=50, requests_per_s=10, availability=0.999)
+    add_model(app, make_project(serving=ServingSpec(level=level)), app.clock.now())
+    add_model(app, make_project(name="boats"), app.clock.now())
+    assert overview(app, app.me()).counts["fine"] == 2, "no server was ever there"
+    app.store.executors.register("one", "server", "http://one")
+    assert overview(app, app.me()).counts["fine"] == 2
+    app.store.executors.release("one")
+    found = overview(app, app.me())
+    assert [(one.name, one.state) for one in found.projects] == [("cars", "act"), ("boats", "fine")]
+    assert [reason.why for reason in found.projects[0].reasons] == ["down"]
+    assert found.lost == [], "it said that it ends"
 
 
 def _only(app: App) -> tuple[str, list[str]]:

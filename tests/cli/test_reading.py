@@ -51,6 +51,7 @@ def test_a_list_is_a_json_list_of_records(full: Full, arguments: str, keys: set[
         ("monitor segments tsa-passengers", "Nothing was measured by segment"),
         ("monitor trends flight-delay", "CHANGE A WINDOW"),
         ("monitor trends tsa-passengers", "No trend yet"),
+        ("serve level", "No full hour has been counted yet"),
         ("project ls", "tsa-passengers"),
         ("project lead-times", "BY PEOPLE"),
         ("project lead-times tsa-passengers", "No release yet"),
@@ -152,7 +153,7 @@ def test_an_empty_home_says_how_to_begin(cli: Cli, arguments: str, said: str) ->
     assert said in cli(*arguments.split()).out
     empty = cli(*arguments.split(), "--json").json
     counts = {"act": 0, "watch": 0, "fine": 0, "idle": 0}
-    overview: dict[str, Any] = {"server": None, "counts": counts, "projects": []}
+    overview: dict[str, Any] = {"server": None, "lost": [], "counts": counts, "projects": []}
     assert empty == (overview if arguments == "status" else [])
 
 

@@ -5,9 +5,12 @@ import re
 import pytest
 
 from headrace.checks.profiles import OTHER
-from headrace.testing.factories import make_measurement
+from headrace.core.project import ServingSpec
+from headrace.testing.clock import START
+from headrace.testing.factories import make_measurement, make_project
 from headrace.web.latency import BOUNDS_S, Latencies, Timed
 from headrace.web.metrics import most_frequent, newest_shifts
+from tests.app.fleet import LEVEL, add_model
 from tests.app.promtool import run_promtool
 from tests.web.conftest import Site
 from tests.web.samples import samples
@@ -40,6 +43,33 @@ def test_what_the_server_and_its_models_do_is_exposed(own_site: Site) -> None:
     assert ended['{part="infer",project="cars",status="2xx"}'] == 4
     assert ended['{part="infer",project="cars",status="4xx"}'] == 1
     assert found["headrace_requests_in_flight"] == {'{part="infer"}': 0, '{part="pages"}': 1}
+
+
+@pytest.mark.requirement("MON-36")
+def test_what_is_left_of_the_error_budget_is_exposed_and_shown(own_site: Site) -> None:
+    add_model(own_site.app, make_project(name="vans", serving=ServingSpec(level=LEVEL)), START, seed=5)
+    add_model(own_site.app, make_project(name="boats"), START, seed=0)
+    found = samples(own_site.get("/metrics", by=VIEWER).text)
+    assert found["headrace_downtime_seconds"] == {'{project="vans"}': 1500, '{project="boats"}': 0}
+    assert list(found["headrace_error_budget_left"]) == ['{project="vans"}'], "nothing else was declared"
+    left = found["headrace_error_budget_left"]['{project="vans"}']
+    availability = (1 - 1500 / 2_592_000) * (70_000 / 70_006)
+    assert found["headrace_availability"]['{project="vans"}'] == pytest.approx(availability)
+    assert left == pytest.approx(1 - (1 - availability) / 0.001)
+    (said,) = [one for one in own_site.get("/api/v1/service-levels").json() if one["project"] == "vans"]
+    assert said["left"] == left
+    assert own_site.get("/api/v1/projects/vans/service-level").json() == said
+    assert own_site.get("/api/v1/projects/cars/service-level").json() is None
+    page = own_site.page("/projects/vans", by=VIEWER).text
+    for text in (
+        "Error budget left",
+        "34 %",
+        "25 min without a server",
+        "6 of 70,006 failed",
+        "declared 99.9 %",
+    ):
+        assert text in page
+    assert "Error budget" not in own_site.page("/projects/boats", by=VIEWER).text
 
 
 def test_of_many_categories_the_frequent_ones_are_shown() -> None:

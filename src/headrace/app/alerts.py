@@ -10,7 +10,7 @@ from headrace.core.alerts import Case
 from headrace.core.ids import new_id
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding
-from headrace.monitoring.notices import VIOLATIONS, explained, explains, notices, silence, telling
+from headrace.monitoring.notices import UNEXCUSED, VIOLATIONS, explained, explains, notices, silence, telling
 from headrace.monitoring.triggers import raise_alerts
 from headrace.monitoring.windows import first_answer, watermark
 from headrace.store import Store
@@ -83,7 +83,7 @@ def _case(app: App, project: Project, finding: Finding, alert: Alert) -> Case:
         due_at=now + timedelta(seconds=project.alerts.close_within_s) if violation else None,
     )
     periods = app.store.periods.list(subject=project.name, state="named")
-    event = None if violation else explained(periods, finding.window)
+    event = None if finding.kind in UNEXCUSED else explained(periods, finding.window)
     if event is not None and explains(event[1]):
         said = f"its window falls in the known event {event[0].title!r}"
         note = {"at": now.isoformat(), "by": SYSTEM, "text": said}

@@ -8,8 +8,10 @@ from headrace.app.composition import App
 from headrace.app.glance import STATES, Glance, State, by_urgency, matches
 from headrace.app.glances import glances
 from headrace.app.reading import projects
+from headrace.app.service_levels import lost
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
+from headrace.core.ports import Uptime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +20,13 @@ class Overview:
 
     Attributes:
         server: the address of a live server.
+        lost: servers that went away within a day without saying so, and that none has replaced.
         counts: by state, how many projects there are, whichever are listed.
         projects: those that were asked for, the most urgent first.
     """
 
     server: str | None
+    lost: list[Uptime]
     counts: dict[str, int]
     projects: list[Glance]
 
@@ -44,6 +48,7 @@ def overview(app: App, me: Principal, *, words: str = "", state: str = "") -> Ov
     wanted: State | None = next((one for one in STATES if one == state), None)
     return Overview(
         server=None if server is None else server[1],
+        lost=lost(app),
         counts={name: sum(one.state == name for one in found) for name in STATES},
         projects=by_urgency(one for one in found if matches(one, words, wanted)),
     )

@@ -14,15 +14,20 @@ from headrace.core.release import Measurement, Release, Rollout, Route
 from headrace.monitoring.calls import NAME as CALLS
 from headrace.monitoring.cases import is_overdue
 from headrace.monitoring.notices import severity_of
+from headrace.monitoring.service import NAME as AVAILABILITY
+from headrace.monitoring.service import Standing, standing
 from headrace.monitoring.shifts import NAME as SHIFT
 
 Health = Literal["idle", "unmeasured", "healthy", "drifting", "degraded"]
 State = Literal["act", "watch", "fine", "idle"]
 STATES: tuple[State, ...] = ("act", "watch", "fine", "idle")
 """From the most urgent on: needs somebody, is watched, is fine, is not live."""
-Why = Literal["overdue", "alert", "decision", "answered", "warning", "health", "traffic", "labels", "rollout"]
+Why = Literal[
+    "overdue", "down", "alert", "decision", "answered", "warning", "health", "traffic", "labels", "rollout"
+]
 _RANKS: tuple[Why, ...] = (
     "overdue",
+    "down",
     "alert",
     "decision",
     "answered",
@@ -32,7 +37,7 @@ _RANKS: tuple[Why, ...] = (
     "labels",
     "rollout",
 )
-_ACT = frozenset({"overdue", "alert", "decision"})
+_ACT = frozenset({"overdue", "down", "alert", "decision"})
 """Why somebody is needed; for all else the model is watched."""
 WINDOWS = "window"
 """Name of the measurements that count the rows of each window."""
@@ -46,11 +51,11 @@ class Reason:
     """Why a model needs somebody, or is watched.
 
     Attributes:
-        why: ``overdue``: a violation is open for too long; ``alert``: a critical one nobody has answered;
-            ``decision``: a release waits for a person; ``answered``: somebody looks into an alert, or a
-            retraining answers it; ``warning``: an alert that is not critical; ``health``: what was found
-            before, and still holds; ``traffic``: nobody calls any more; ``labels``: none have come for some
-            windows; ``rollout``: one is under way.
+        why: ``overdue``: a violation is open for too long; ``down``: a service level is declared, and no
+            server is there; ``alert``: a critical one nobody has answered; ``decision``: a release waits for
+            a person; ``answered``: somebody looks into an alert, or a retraining answers it; ``warning``:
+            an alert that is not critical; ``health``: what was found before, and still holds; ``traffic``:
+            nobody calls any more; ``labels``: none have come for some windows; ``rollout``: one is under way.
         at: since when.
         page: where to look.
     """
@@ -105,6 +110,7 @@ class Glance:
         calls: None where none were counted in the last day.
         drift: None before a window of the live release was compared.
         losses: the loss of its newest windows, the oldest first.
+        service: how it was there over 30 days, downtime counted, and what is left of its error budget.
     """
 
     name: str
@@ -126,6 +132,7 @@ class Glance:
     calls: Calls | None = None
     drift: Drift | None = None
     losses: list[float] = field(default_factory=list)
+    service: Standing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +141,12 @@ class Facts:
 
     Attributes:
         found: the newest findings about the live release, the oldest first.
-        alerts: those that are not closed, with what they were raised on, about any release.
-        cases: what people do about alerts, of those that are not closed.
-        measured: calls by hour, and loss, shifts and rows of the newest windows, in the order of windows.
+        alerts: those that ask for action or wait for somebody, with what they were raised on, about any
+            release.
+        cases: what people do about alerts that still wait for somebody.
+        measured: calls by hour, availability of the last one, and loss, shifts and rows of the newest
+            windows, in the order of windows.
+        last_heard: when the last server was heard of, if none is there now and any ever was.
     """
 
     project: Project
@@ -149,6 +159,7 @@ class Facts:
     alerts: Sequence[tuple[Alert, Finding]]
     cases: Sequence[Case]
     measured: Sequence[Measurement]
+    last_heard: datetime | None
     now: datetime
 
     @property
@@ -174,7 +185,9 @@ def glance(facts: Facts) -> Glance:
         health=health,
         loss=losses[-1] if losses else None,
         last_finding=facts.last_finding,
-        open_alerts=sum(finding.release_id == facts.live for _, finding in facts.alerts),
+        open_alerts=sum(
+            alert.state != "closed" and finding.release_id == facts.live for alert, finding in facts.alerts
+        ),
         owner=project.owner.name,
         task=project.task,
         risk=project.risk,
@@ -185,6 +198,7 @@ def glance(facts: Facts) -> Glance:
         calls=calls,
         drift=_drift(facts),
         losses=[m.value for m in losses if m.value is not None],
+        service=next((standing(project, m) for m in facts.measured if m.name == AVAILABILITY), None),
     )
 
 
@@ -284,6 +298,9 @@ def _reasons(
     yield from told
     if facts.route is None:
         return
+    if facts.last_heard is not None and facts.project.serving.level is not None:
+        text = f"no server is there since {facts.last_heard:%Y-%m-%d %H:%M} UTC"
+        yield Reason(why="down", text=text, at=facts.last_heard, page=page)
     kinds = {"degraded": ("performance",), "drifting": ("data_drift", "prediction_drift")}.get(health, ())
     standing = [one for one in facts.found if one.kind in kinds]
     if standing and not any(one.why in ("alert", "answered", "warning") for one in told):
@@ -303,8 +320,7 @@ def _reasons(
 
 def _alerted(facts: Facts) -> Iterator[Reason]:
     cases = {case.id: case for case in facts.cases}
-    titles = {alert.id: (alert, finding) for alert, finding in facts.alerts}
-    for alert, finding in titles.values():
+    for alert, finding in facts.alerts:
         severity, case = severity_of(finding.kind), cases.get(alert.id)
         page, answered = f"/alerts/{alert.id}", case is not None and case.state == "acknowledged"
         if case is not None and is_overdue(case, facts.now):
@@ -320,10 +336,6 @@ def _alerted(facts: Facts) -> Iterator[Reason]:
         else:
             why: Why = "alert" if severity == "critical" else "warning"
             yield Reason(why=why, text=finding.title, at=alert.at, page=page)
-    for case in facts.cases:
-        if case.id not in titles and is_overdue(case, facts.now):
-            text = f"overdue: a violation of {case.kind} is open"
-            yield Reason(why="overdue", text=text, at=case.at, page=f"/alerts/{case.id}")
 
 
 def _answering(facts: Facts) -> Collection[str]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from headrace.app.composition import App
 from headrace.app.glance import WINDOWS, Facts, Glance, glance
+from headrace.app.serving import SERVER
 from headrace.core.project import Project
 from headrace.monitoring.calls import NAME as CALLS
 from headrace.monitoring.cases import PENDING
+from headrace.monitoring.service import NAME as AVAILABILITY
 from headrace.monitoring.shifts import NAME as SHIFT
 
 _HOURS, _LOSSES, _FINDINGS = 24, 12, 50
 """Hours of calls, windows with a loss, and findings about the live release that are read of each project."""
+_REMEMBERED = timedelta(days=400)
 _One = TypeVar("_One")
 
 
@@ -29,18 +33,19 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     waiting = _grouped(store.releases.list(state="waiting"), lambda one: one.project)
     found = _grouped(store.findings.about(live, _FINDINGS), lambda one: (one.project, one.release_id))
     last = {one.project: one for one in store.findings.last(names)}
-    alerts = _grouped(store.findings.open(), lambda one: one[0].project)
     pending = [case for state in PENDING for case in store.cases.list(state=state)]
+    alerts = _grouped(store.findings.open([case.id for case in pending]), lambda one: one[0].project)
     cases = _grouped(pending, lambda one: one.subject)
     losses = {project.gates.model.metric for project in declared}
     measured = _grouped(
         [
             *store.evidence.newest(names, losses, _LOSSES),
-            *store.evidence.newest(names, (SHIFT, WINDOWS), 1),
+            *store.evidence.newest(names, (SHIFT, WINDOWS, AVAILABILITY), 1),
             *store.evidence.newest(names, (CALLS,), _HOURS),
         ],
         lambda one: one.project,
     )
+    last_heard = _last_heard(app)
     lines = []
     for project in declared:
         route = routes.get(project.name)
@@ -56,10 +61,19 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
             alerts=alerts[project.name],
             cases=cases[project.name],
             measured=measured[project.name],
+            last_heard=last_heard,
             now=now,
         )
         lines.append(glance(facts))
     return lines
+
+
+def _last_heard(app: App) -> datetime | None:
+    """When the last server went away; None while one is there, and where there never was one."""
+    if app.store.executors.find(SERVER) is not None:
+        return None
+    heard = app.store.executors.uptime(SERVER, app.clock.now() - _REMEMBERED)
+    return max((one.seen_at for one in heard), default=None)
 
 
 def _grouped(found: Iterable[_One], key: Callable[[_One], object]) -> defaultdict[object, list[_One]]:

@@ -1,4 +1,4 @@
-"""Times that people name: silences, in which nobody is told, and events, which explain what is found."""
+"""Times that people name: silences, events that explain what is found, and maintenance windows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from headrace.core.record import FINDING_KINDS
 
 LONGEST = timedelta(days=90)
 """For how long alerts may be silenced at once."""
+LONGEST_MAINTENANCE = timedelta(days=7)
 
 
 def silence(
@@ -73,8 +74,35 @@ def add_event(
     return _named(app, me, period, "An event needs a title")
 
 
+def add_maintenance(
+    app: App, me: Principal, project: str, why: str, *, starts_at: datetime, ends_at: datetime
+) -> Period:
+    """Announce a maintenance window: its downtime and failures are not held against the service level.
+
+    Raises:
+        Denied: ``me`` does not answer alerts of the project.
+        InvalidInput: it has begun already, ends before it begins, is too long, or has no reason.
+    """
+    now = app.clock.now()
+    if not now <= starts_at < ends_at <= starts_at + LONGEST_MAINTENANCE:
+        raise InvalidInput(
+            f"The maintenance window is from {starts_at:%Y-%m-%d %H:%M} to {ends_at:%Y-%m-%d %H:%M} UTC. "
+            f"Expected one that is still to come, of at most {LONGEST_MAINTENANCE.days} days: what has "
+            "happened already counts."
+        )
+    period = Period(
+        id=new_id(now), workspace="", subject=project, kind="maintenance", title=why, starts_at=starts_at,
+        ends_at=ends_at, by=me.name, at=now,
+    )  # fmt: skip
+    return _named(app, me, period, "A maintenance window needs a reason")
+
+
 def periods(app: App, me: Principal, project: str) -> list[Period]:
-    """Silences that have not ended, and known events, the oldest first. Raises NotFound, Denied."""
+    """Known events, and silences and maintenance that have not ended, the oldest first.
+
+    Raises:
+        NotFound, Denied: there is no such project that ``me`` may see.
+    """
     app.gatekeeper.require(me, "project.read", f"project:{project}")
     found = app.store.periods.list(subject=app.store.projects.get(project).name, state="named")
     now = app.clock.now()
@@ -82,7 +110,9 @@ def periods(app: App, me: Principal, project: str) -> list[Period]:
 
 
 def withdraw(app: App, me: Principal, project: str, period_id: str) -> Period:
-    """End a silence before its time, or take an event back: what was ignored because of it stays so.
+    """End a silence before its time, or take an event or a maintenance window back.
+
+    What was ignored because of an event stays so.
 
     Raises:
         NotFound: there is no such period.
@@ -93,7 +123,7 @@ def withdraw(app: App, me: Principal, project: str, period_id: str) -> Period:
         periods(app, me, project),
         period_id,
         lambda one: (one.id,),
-        what="silence or event",
+        what="silence, event or maintenance window",
         how=f"headrace monitor event ls {project}",
     )
     detail = {"period": found.id, "kind": found.kind, "title": found.title} | permitted.basis

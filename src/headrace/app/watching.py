@@ -16,6 +16,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.durable import Durable
 from headrace.app.histories import tell_truth
+from headrace.app.service_levels import watch_availability
 from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
 from headrace.monitoring.ingest import ingest
@@ -44,6 +45,7 @@ class Watching:
         step = self._durable.step
         ingested = step("ingest", self._ingest, name)
         findings = [found for monitor in MONITORS for found in step(monitor, self._monitor, name, monitor)]
+        findings += step("availability", self._availability, name)
         findings += step("standing", self._standing, name)
         step("compliance", self._compliance, name)
         busy = any(build.startswith(f"build:{name}:") for build in self._durable.unfinished("build"))
@@ -82,6 +84,9 @@ class Watching:
             periods=self._store.periods.list(subject=name, state="named"),
         )
         return self._keep(MONITORS[monitor](watch))
+
+    def _availability(self, name: str) -> list[str]:
+        return self._keep(watch_availability(self._app, name))
 
     def _measure(self, name: str, release_id: str, parts: Sequence[Scored]) -> list[dict[str, Measured]]:
         """By the metrics that are declared now, in the code that the release was approved with."""

@@ -160,9 +160,26 @@ def add_event(
     _named(made, as_json)
 
 
+@app.command("maintenance")
+def maintenance(
+    project: Project,
+    starts: Annotated[str, typer.Option("--from", metavar="WHEN", help="Still to come.")],
+    until: Annotated[str, typer.Option(metavar="WHEN", help="Its end, within 7 days.")],
+    why: Why,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Announce a maintenance window, which is not held against the service level."""
+    with session(as_name) as s:
+        made = named.add_maintenance(
+            s.app, s.me, project, why, starts_at=parse_moment(starts), ends_at=parse_moment(until)
+        )
+    _named(made, as_json)
+
+
 @events.command("ls")
 def list_periods(project: Project, as_name: As = None, as_json: Json = False) -> None:
-    """List known events, and silences that have not ended."""
+    """List known events, and silences and maintenance windows that have not ended."""
     with session(as_name) as s:
         found = named.periods(s.app, s.me, project)
     if as_json:
@@ -171,18 +188,18 @@ def list_periods(project: Project, as_name: As = None, as_json: Json = False) ->
     print_table(
         ("ID", "KIND", "FROM", "UNTIL", "WHAT", "ONLY", "BY"),
         [(p.id, p.kind, _minute(p.starts_at), _minute(p.ends_at), p.title, _only(p), p.by) for p in found],
-        empty="No event and no silence.",
+        empty="No event, no silence and no maintenance window.",
     )
 
 
 @events.command("end")
 def withdraw(
     project: Project,
-    period_id: Annotated[str, typer.Argument(metavar="ID", help="The event's or silence's id.")],
+    period_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the event, silence or window.")],
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
-    """Take an event back, or end a silence before its time."""
+    """Take an event or a maintenance window back, or end a silence before its time."""
     with session(as_name) as s:
         ended = named.withdraw(s.app, s.me, project, period_id)
     if as_json:

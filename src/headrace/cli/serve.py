@@ -12,6 +12,7 @@ from headrace.app.dashboards import write_dashboards
 from headrace.cli import queue
 from headrace.cli.batch import batch
 from headrace.cli.explanation import explain
+from headrace.cli.levels import level
 from headrace.cli.load_test import load
 from headrace.cli.session import As, Json, print_json, say, session
 
@@ -26,6 +27,7 @@ def serve() -> None:
 
 
 app.command("test")(load)
+app.command("level")(level)
 app.command("batch")(batch)
 app.add_typer(queue.app, name="queue")
 app.command("explain")(explain)

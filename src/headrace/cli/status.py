@@ -33,9 +33,25 @@ def status(
         print_json(found)
         return
     say(f"Server   {found.server or 'not running; start it with: headrace up'}")
+    for one in found.lost:
+        address = one.address or one.executor_id
+        say(
+            f"Lost     {address}, not heard of since {one.seen_at:%Y-%m-%d %H:%M} UTC; none came in its place"
+        )
     say(f"Models   {_counted(found)}")
     print_table(
-        ("PROJECT", "STATE", "WHY", "HEALTH", "LIVE", "SINCE", "CALLS 24 H", "SHIFTED", "LOSS"),
+        (
+            "PROJECT",
+            "STATE",
+            "WHY",
+            "HEALTH",
+            "LIVE",
+            "SINCE",
+            "CALLS 24 H",
+            "SHIFTED",
+            "LOSS",
+            "BUDGET LEFT",
+        ),
         [_line(one) for one in found.projects],
         empty="No project is like that."
         if words or state
@@ -65,6 +81,7 @@ def _line(one: Glance) -> tuple[str | None, ...]:
         _calls(one.calls),
         None if one.drift is None else f"{one.drift.shifted} of {one.drift.compared}",
         None if one.loss is None or one.loss.value is None else f"{one.loss.value:.4g} {one.loss.name}",
+        None if one.service is None or one.service.left is None else f"{one.service.left:.0%}",
     )
 
 

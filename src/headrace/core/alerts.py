@@ -107,15 +107,16 @@ class Period:
     Attributes:
         subject: the project.
         kind: ``silence``: nobody is told of alerts that are raised in it; ``event``: something known happened
-            to the world, such as a promotion, which explains what is found in its windows.
-        starts_at, ends_at: of a silence on the clock, of an event in event time.
+            to the world, such as a promotion, which explains what is found in its windows; ``maintenance``:
+            announced beforehand, its downtime and failures are not held against the service level.
+        starts_at, ends_at: of an event in event time, of others on the clock.
         finding: the only kind of finding that is silenced; ``feature``: the only feature. Empty: all.
     """
 
     id: str
     workspace: str
     subject: str
-    kind: Literal["silence", "event"]
+    kind: Literal["silence", "event", "maintenance"]
     title: str
     starts_at: datetime
     ends_at: datetime

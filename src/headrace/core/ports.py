@@ -325,8 +325,9 @@ class FindingStore(Protocol):
     def last(self, projects: Collection[str]) -> list[Finding]:
         """The newest of each of these projects."""
 
-    def open(self) -> list[tuple[Alert, Finding]]:
-        """Alerts of all projects that are not closed, each with what it was raised on."""
+    def open(self, also: Collection[str] = ()) -> list[tuple[Alert, Finding]]:
+        """Alerts of all projects that are not closed, or have one of these ids; each with what it was raised
+        on, the oldest first."""
 
     def list(self, project: str) -> list[Finding]: ...
 
@@ -399,6 +400,18 @@ class SealStore(Protocol):
     def list(self) -> list[Seal]: ...
 
 
+class Uptime(NamedTuple):
+    """A time over which a process was heard of without a silence of more than 60 s.
+
+    ``ended``: it said that it ends; otherwise it goes on, or it has died."""
+
+    executor_id: str
+    address: str | None
+    started_at: datetime
+    seen_at: datetime
+    ended: bool
+
+
 class ExecutorStore(Protocol):
     """Live processes: who may own unfinished work."""
 
@@ -421,6 +434,10 @@ class ExecutorStore(Protocol):
 
     def find(self, role: str) -> tuple[str, str | None] | None:
         """Id and address of a live executor in this role."""
+
+    def uptime(self, role: str, since: datetime) -> list[Uptime]:
+        """When executors of this role were there, as far as that reaches into the time since a moment; the
+        earliest first. Kept for 400 days, also of those that are forgotten."""
 
 
 class Policy(Protocol):

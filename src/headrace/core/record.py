@@ -24,6 +24,7 @@ FINDING_KINDS = (
     "fairness",
     "answers",
     "traffic",
+    "service_level",
     "labels",
     "schedule",
     "code",

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from headrace.access.privacy.fields import handling_of
-from headrace.app import reading
+from headrace.app import reading, service_levels
 from headrace.checks.profiles import OTHER
 from headrace.core.identity import Principal
 from headrace.core.release import Measurement
@@ -51,6 +51,7 @@ def exposition(parts: Parts, me: Principal) -> str:
     lines = list(merged([Counted(own, living=True), *others], set(visible))) if others else [own]
     recorded = [
         *_levels(parts, visible),
+        *_availability(parts, me),
         *_models(parts, me, visible),
         *_calls(parts, me, visible),
         *_ages(parts, me, visible),
@@ -106,6 +107,22 @@ def _levels(parts: Parts, visible: list[str]) -> Iterator[_Family]:
     yield _Family(f"{declared}_p99_seconds", "gauge", "Declared 99th percentile.", p99)
     yield _Family(f"{declared}_requests_per_second", "gauge", "Declared rate.", rate)
     yield _Family(f"{declared}_availability", "gauge", "Declared share of answered requests.", availability)
+
+
+def _availability(parts: Parts, me: Principal) -> Iterator[_Family]:
+    """Over 30 days up to the last full hour, downtime counted: what no counter of a server can know."""
+    found = service_levels.standings(parts.app, me)
+    for name, text, values in (
+        ("headrace_availability", "Chance that a request was answered.", [s.availability for s in found]),
+        ("headrace_downtime_seconds", "Time without any server.", [s.down_s for s in found]),
+        ("headrace_error_budget_left", "Share of the error budget that is left.", [s.left for s in found]),
+    ):
+        samples = [
+            _Sample({"project": one.project}, value)
+            for one, value in zip(found, values, strict=True)
+            if value is not None
+        ]
+        yield _Family(name, "gauge", f"{text} Over 30 days.", samples)
 
 
 def _answers(parts: Parts, visible: set[str]) -> Iterator[_Family]:

@@ -111,3 +111,22 @@ def test_a_process_killed_with_9_is_dead_at_once(store: Store, settings: Setting
         assert store.executors.dead() == []
         child.kill()
         assert store.executors.dead() == ["child"]
+
+
+def test_a_silence_parts_the_time_over_which_a_process_was_there(
+    database: Database, clock: FakeClock
+) -> None:
+    executors, began = SqlExecutors(database, clock, Machine()), clock.now()
+    executors.register("e", "server", "http://e")
+    clock.advance(60)
+    executors.heartbeat("e")
+    clock.advance(61)
+    executors.heartbeat("e")
+    clock.advance(2)
+    executors.heartbeat("e")
+    found = [(one.started_at - began, one.seen_at - began) for one in executors.uptime("server", began)]
+    seconds = [(start.total_seconds(), end.total_seconds()) for start, end in found]
+    assert seconds == [(0, 60), (121, 123)]
+    clock.advance(401 * 86_400)
+    executors.register("f", "server", None)
+    assert [one.executor_id for one in executors.uptime("server", began)] == ["f"]

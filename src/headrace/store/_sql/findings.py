@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Column, ColumnElement, func, insert, select, update
+from sqlalchemy import Column, ColumnElement, func, insert, or_, select, update
 
 from headrace.core.record import Alert, Finding
 from headrace.store._sql.engine import Database
@@ -53,8 +53,9 @@ class SqlFindings:
     def last(self, projects: Collection[str]) -> list[Finding]:
         return self._newest_of(findings.c.project, 1, findings.c.project.in_(projects))
 
-    def open(self) -> list[tuple[Alert, Finding]]:
-        statement = documents(alerts, alerts.c.state != "closed").order_by(alerts.c.at_us, alerts.c.position)
+    def open(self, also: Collection[str] = ()) -> list[tuple[Alert, Finding]]:
+        wanted = or_(alerts.c.state != "closed", alerts.c.id.in_(also))
+        statement = documents(alerts, wanted).order_by(alerts.c.at_us, alerts.c.position)
         with self._database.read() as connection:
             found = many(connection, Alert, statement)
             ids = {alert.finding_id for alert in found}

@@ -264,6 +264,18 @@ executors = Table(
     Index(None, "role"),
 )
 
+uptime = Table(
+    "hr_uptime",
+    metadata,
+    Column("executor_id", Text, primary_key=True),
+    Column("started_us", BigInteger, primary_key=True, autoincrement=False),
+    _text("role"),
+    Column("address", Text, nullable=True),
+    _moment("seen_us"),
+    _whole("ended"),
+    Index(None, "role", "seen_us"),
+)
+
 jobs = _documents(
     "hr_jobs",
     _text("id", unique=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 from headrace.core.ports import ExecutorStore
 
@@ -22,6 +23,24 @@ class ExecutorStoreSuite:
         executors.release("e-1")
         assert executors.dead() == ["e-1"]
         assert executors.find("server") is None
+
+    def test_it_is_known_when_a_process_was_there_also_once_it_is_forgotten(
+        self, executors: ExecutorStore
+    ) -> None:
+        long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+        for name, role in (("e-1", "server"), ("e-2", "worker")):
+            executors.register(name, role, f"http://{name}")
+        executors.heartbeat("e-1")
+        (there,) = executors.uptime("server", long_ago)
+        assert there.executor_id == "e-1"
+        assert there.address == "http://e-1"
+        assert there.started_at <= there.seen_at
+        assert not there.ended
+        executors.release("e-1")
+        executors.forget("e-1")
+        (gone,) = executors.uptime("server", long_ago)
+        assert (gone.started_at, gone.ended) == (there.started_at, True)
+        assert executors.uptime("server", gone.seen_at + timedelta(seconds=1)) == []
 
     def test_releasing_again_is_no_error(self, executors: ExecutorStore) -> None:
         executors.register("e-1", "server", None)

@@ -29,13 +29,13 @@ class Answer(BaseModel):
 
 
 class Named(BaseModel):
-    """A silence (from now on) or a known event (in event time)."""
+    """A silence (from now on), a known event (in event time) or a maintenance window (still to come)."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["silence", "event"]
+    kind: Literal["silence", "event", "maintenance"]
     title: Words = Field(min_length=1, description="Why, or what happened.")
-    starts_at: Moment | None = Field(None, description="Of an event.")
+    starts_at: Moment | None = Field(None, description="Of an event or a maintenance window.")
     ends_at: Moment
     finding: Text = Field("", max_length=40, description="Of a silence: only this kind of finding.")
     feature: Text = Field("", max_length=200, description="Of a silence: only this input, metric or group.")
@@ -63,26 +63,25 @@ def answer_alert(server: Server, me: Me, alert_id: str, body: Answer) -> Shown:
 
 @router.get("/projects/{project}/periods")
 def list_periods(server: Server, me: Me, project: Name) -> list[Period]:
-    """Known events, and silences that have not ended."""
+    """Known events, and silences and maintenance windows that have not ended."""
     return periods.periods(server.app, me, project)
 
 
 @router.post("/projects/{project}/periods", status_code=201)
 def add_period(server: Server, me: Me, project: Name, body: Named) -> Period:
-    """Silence a project's alerts for a while, or name a known event."""
+    """Silence a project's alerts for a while, name a known event, or announce maintenance."""
     if body.kind == "silence":
         return periods.silence(
             server.app, me, project, until=body.ends_at, why=body.title, finding=body.finding,
             feature=body.feature,
         )  # fmt: skip
     if body.starts_at is None:
-        raise InvalidInput("An event has no beginning. Expected 'starts_at'.")
-    return periods.add_event(
-        server.app, me, project, body.title, starts_at=body.starts_at, ends_at=body.ends_at
-    )
+        raise InvalidInput(f"The {body.kind} has no beginning. Expected 'starts_at'.")
+    add = periods.add_event if body.kind == "event" else periods.add_maintenance
+    return add(server.app, me, project, body.title, starts_at=body.starts_at, ends_at=body.ends_at)
 
 
 @router.post("/projects/{project}/periods/{period_id}/end")
 def end_period(server: Server, me: Me, project: Name, period_id: str) -> Period:
-    """Take an event back, or end a silence before its time."""
+    """Take an event or a maintenance window back, or end a silence before its time."""
     return periods.withdraw(server.app, me, project, period_id)

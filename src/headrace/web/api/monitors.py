@@ -12,8 +12,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from headrace.app import reading
 from headrace.app.operations import record_outcomes, watch_now
+from headrace.app.service_levels import standings
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Measurement
+from headrace.monitoring.service import Standing
 from headrace.web.api.request import Me, Name, Server, Text
 
 router = APIRouter(tags=["monitors"])
@@ -69,6 +71,18 @@ class Stored:
 
     stored: int
     ids: list[str]
+
+
+@router.get("/service-levels")
+def list_service_levels(server: Server, me: Me) -> list[Standing]:
+    """How each model was there over 30 days, downtime counted, and what is left of its error budget."""
+    return standings(server.app, me)
+
+
+@router.get("/projects/{project}/service-level")
+def show_service_level(project: Name, server: Server, me: Me) -> Standing | None:
+    """The same of one project; nothing before its first full hour was counted."""
+    return next(iter(standings(server.app, me, project)), None)
 
 
 @router.post("/projects/{project}/labels")

@@ -115,6 +115,10 @@ def fleet_rows(glances: Sequence[Glance]) -> list[dict[str, Any]]:
             "n_labels": None if one.loss is None else one.loss.n_rows,
             "reference": _reference(one),
             "open_alerts": one.open_alerts,
+            "failing_day": None if one.service is None else one.service.failing_day,
+            "model_p99_ms": None if one.service is None else one.service.p99_ms,
+            "availability": None if one.service is None else one.service.availability,
+            "budget_left": None if one.service is None else one.service.left,
         }
         for one in glances
     ]

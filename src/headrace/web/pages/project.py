@@ -13,6 +13,7 @@ from headrace.app import reading
 from headrace.app.composition import App
 from headrace.app.lead_times import lead_times
 from headrace.app.operations import roll_back, watch_now
+from headrace.app.service_levels import standings
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import NAME_PATTERN
@@ -114,6 +115,7 @@ def show(request: Request) -> Response:
         glance=report.glance,
         external=releases[0] if releases and releases[0].state == "external" else None,
         level=level_of(report.project, live or newest),
+        there=next(iter(standings(app, me, name)), None),
         stages=lifecycle(facts),
         counted=counted,
         traffic=spark(traffic(windows)),
