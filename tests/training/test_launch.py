@@ -63,6 +63,8 @@ def test_a_worker_leaves_package_answers_and_timings(tmp_path: Path) -> None:
     body = (
         "    from sklearn.linear_model import LogisticRegression\n"
         "    print('fitting', data.classes, data.seed)\n"
+        "    import ctypes\n"
+        "    ctypes.CDLL(None).printf(b'a native library')\n"
         "    return LogisticRegression().fit(data.X, data.y)\n"
     )
     result = _train(tmp_path, body, "classification")
@@ -79,6 +81,7 @@ def test_a_worker_leaves_package_answers_and_timings(tmp_path: Path) -> None:
     assert set(result.timings_s) == {"load", "train", "predict", "package"}
     assert result.report["estimator"]["type"] == "sklearn.linear_model._logistic.LogisticRegression"
     assert b"fitting ('no', 'yes') 0" in log_of(tmp_path / "work")
+    assert b"a native library" in log_of(tmp_path / "work")
 
 
 def test_an_original_that_refuses_gaps_makes_a_package_that_does(tmp_path: Path) -> None:
