@@ -16,7 +16,16 @@ import pytest
 from headrace.access.key_ring import KeyRing
 from headrace.app.composition import App, open_app
 from headrace.app.erasing import Subject, hash_of
-from headrace.app.later import accept, failed, find_job, later_of, queues, try_again
+from headrace.app.later import (
+    KEPT_S,
+    accept,
+    delete_old_answers,
+    failed,
+    find_job,
+    later_of,
+    queues,
+    try_again,
+)
 from headrace.app.serving import Serving, serving_of
 from headrace.app.workflows import launch
 from headrace.core.clock import SystemClock
@@ -26,7 +35,7 @@ from headrace.core.ports import Clock, Queue, Taken
 from headrace.core.settings import Settings
 from headrace.serving.callbacks import Callbacks
 from headrace.serving.handler import Handler
-from headrace.serving.later import KEPT_S, MAX_TRIES, MOST_CALLS, Later, Question, told
+from headrace.serving.later import MAX_TRIES, MOST_CALLS, Later, Question, told
 from headrace.store.records import decode_prediction
 from headrace.testing import FakeClock
 from headrace.testing.factories import make_settings
@@ -285,12 +294,11 @@ def test_an_erasure_finds_requests_and_answers(app: App, clock: FakeClock) -> No
 
 def test_answers_are_kept_for_a_day(app: App, clock: FakeClock) -> None:
     job = accept(app, app.me(), "cars", CAR)
-    later = _answering(app)
-    asyncio.run(later.round())
+    asyncio.run(_answering(app).round())
     clock.advance(KEPT_S)
-    assert later.clean() == 0
+    assert delete_old_answers(app) == 0
     clock.advance(1)
-    assert later.clean() == 1
+    assert delete_old_answers(app) == 1
     with pytest.raises(NotFound, match="kept for a day"):
         find_job(app, app.me(), job.id)
 

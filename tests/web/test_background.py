@@ -30,9 +30,9 @@ def test_each_project_that_answers_is_watched_once_at_a_time(site: Site) -> None
 
     work = replace(site.work, durable=Durable(), watching=Watching())  # type: ignore[arg-type]
     background = Background(replace(site.server.parts, work=work))
-    assert background.watch() == ["watch:flight-delay:2"]
+    assert background.chores.watch() == ["watch:flight-delay:2"]
     busy.clear()
-    background.watch()
+    background.chores.watch()
     assert sorted(started) == ["cars", "flight-delay", "flight-delay"]
 
 
@@ -102,7 +102,7 @@ def test_what_is_out_of_the_ordinary_over_http_becomes_an_incident(site: Site) -
 def test_the_log_is_sealed_as_it_grows_and_once_more_at_the_end(site: Site) -> None:
     app, background = site.app, Background(site.server.parts)
     app.store.audit.append("ada", "act", "thing:1", {})
-    background.seal()
+    background.chores.seal()
     assert app.seals.last() is not None
     assert app.seals.due() is None, "what has come since has not waited long enough"
     app.store.audit.append("ada", "act", "thing:2", {})

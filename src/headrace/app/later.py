@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from math import isfinite
 
 import msgspec
@@ -23,6 +24,8 @@ from headrace.serving.later import Accepted, Kept, Later, Question, place_of, to
 
 MAX_WAITING = 100_000
 """Requests that may wait in one workspace."""
+KEPT_S = 86_400.0
+"""How long an answer waits to be fetched, and what failed to be tried again."""
 _TOGETHER = 500
 """Requests that are put back in one transaction: others want to write meanwhile."""
 
@@ -56,6 +59,11 @@ def later_of(app: App, handler: Handler, *, claim_s: float = CLAIM_S) -> Later:
         rules_of=app.access.privacy.rules,
         claim_s=claim_s,
     )
+
+
+def delete_old_answers(app: App) -> int:
+    """Delete answers that nobody has fetched in time, and what failed long ago."""
+    return app.store.jobs.clean(app.clock.now() - timedelta(seconds=KEPT_S))
 
 
 def accept(

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import signal
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from headrace.app.backtesting import backtest
+from headrace.app.chores import Chores
 from headrace.app.explanations import importances
 from headrace.app.operations import watch_now
 from headrace.app.reading import estimates, findings, measurements, metrics, performance
+from headrace.app.repeating import Repeating, attempt
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli import alert, channel
@@ -55,6 +63,31 @@ def watch(project: Project, as_name: As = None, as_json: Json = False) -> None:
         say(f"{result['ingested']} rows read, {len(result['findings'])} new findings.")
         if result["build"]:
             say(f"A retraining has started: {result['build']}")
+
+
+@app.command("run")
+def run(as_json: Json = False) -> None:
+    """Watch all projects in this process, tell people and tidy up, until it is stopped.
+
+    Servers of this home leave that to it, so that answers do not wait for it, and take it back when it ends.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    logging.basicConfig(level=logging.WARNING)
+    with session() as s, launch(s.app, role="monitor") as work:
+        chores = Chores(s.app, work, own_process=True)
+        repeating = Repeating(chores.turns())
+        if as_json:
+            typer.echo(json.dumps({"pid": os.getpid(), "home": str(s.app.settings.home)}))
+        else:
+            say(f"Watching in {s.app.settings.home}. Servers of this home leave it to this process.")
+        sys.stdout.flush()
+        attempt("watch", lambda: chores.do(chores.watch))
+        repeating.start()
+        stopped.wait()
+        repeating.stop()
+        chores.leave()
 
 
 @app.command("findings")

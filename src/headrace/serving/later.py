@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -33,8 +33,6 @@ from headrace.store.records import decode_prediction
 
 _log = logging.getLogger(__name__)
 MAX_TRIES = 5
-KEPT_S = 86_400.0
-"""How long an answer waits to be fetched, and what failed to be tried again."""
 _LEASE_S = 300.0
 _IDLE_S = 0.2
 _TOGETHER = 32
@@ -188,10 +186,6 @@ class Later:
         taken = await self._take(_TOGETHER)
         await asyncio.gather(*(self._turn(one) for one in taken))
         return len(taken)
-
-    def clean(self) -> int:
-        """Delete answers that nobody has fetched in time, and what failed long ago."""
-        return self._kept.jobs.clean(self._clock.now() - timedelta(seconds=KEPT_S))
 
     async def _take(self, most: int) -> list[Taken]:
         return await asyncio.to_thread(self._kept.queue.take, most, _LEASE_S)

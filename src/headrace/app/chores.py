@@ -1,0 +1,166 @@
+"""What has to be done once for a home, by whichever of its processes: watch models, tell people, tidy up.
+
+A server does it between requests. A process of its own (``headrace monitor run``) relieves all servers of the
+home: they leave the chores to it, and take them back when it ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from headrace.app.composition import App
+from headrace.app.credentials import revoke_unneeded
+from headrace.app.inventory import tidy
+from headrace.app.later import delete_old_answers
+from headrace.app.outbox import deliver, escalate
+from headrace.app.repeating import Turn, attempt
+from headrace.app.retaining import delete_old
+from headrace.app.workflows import Workflows
+from headrace.core.errors import Conflict
+from headrace.store.disk import Held
+
+WATCH_S = 60.0
+TELL_S = 2.0
+ESCALATE_S = 30.0
+TIDY_S = 3_600.0
+RETAIN_S = 3_600.0
+SEAL_S = 5.0
+LOCK, ITS_OWN_LOCK = "background.lock", "monitor.lock"
+"""Who does the chores now; and that a process exists for nothing else."""
+_TRIES, _PAUSE_S = 50, 0.05
+
+
+class Chores:
+    """The chores of a home, done by this process or left to another.
+
+    Args:
+        own_process: whether this process exists for nothing else; servers then leave the chores to it.
+
+    Raises:
+        Conflict: there is a process for the chores of this home already.
+
+    Example::
+
+        chores = Chores(app, work)
+        repeating = Repeating(chores.turns())
+    """
+
+    def __init__(
+        self, app: App, work: Workflows, *, own_process: bool = False, watch_s: float = WATCH_S
+    ) -> None:
+        self._app = app
+        self._work = work
+        self._duty = _Duty(app, own_process=own_process)
+        self._watch_s = watch_s
+
+    def turns(self) -> list[Turn]:
+        """Each chore, and how often it is due."""
+        return [
+            Turn(name, period_s, partial(self.do, act))
+            for name, period_s, act in (
+                ("watch", self._watch_s, self.watch),
+                ("tell", TELL_S, self.tell),
+                ("escalate", ESCALATE_S, self.escalate),
+                ("tidy", TIDY_S, self.tidy),
+                ("retain", RETAIN_S, self.retain),
+                ("seal", SEAL_S, self.seal),
+            )
+        ]
+
+    def do(self, chore: Callable[[], object]) -> None:
+        """Do it, unless another process of this home does."""
+        with self._duty.turn() as mine:
+            if mine:
+                chore()
+
+    def watch(self) -> list[str]:
+        """Start a round of watching for each project that answers and is not being watched right now; see to
+        decisions whose process died before they took effect."""
+        attempt("decisions", self._work.deliveries.remind)
+        busy = self._work.durable.unfinished("watch")
+        projects = [route.project for route in self._app.store.rollouts.routes()]
+        free = [name for name in projects if not any(one.startswith(f"watch:{name}:") for one in busy)]
+        return [self._work.watching.start(name) for name in free]
+
+    def tell(self) -> None:
+        """Tell people of alerts."""
+        deliver(self._app)
+
+    def escalate(self) -> None:
+        """Tell others of alerts that nobody has acknowledged in time."""
+        escalate(self._app)
+
+    def tidy(self) -> None:
+        """End credentials that are over or that nobody needs, and tell about what a person has to mend."""
+        app = self._app
+        attempt("revoking", lambda: revoke_unneeded(app))
+        attempt("setting aside", app.access.revocations.set_aside)
+        attempt("expiring", app.store.expiring.clean)
+        attempt("sightings", app.access.activity.forget)
+        attempt("inventory", lambda: tidy(app))
+        attempt("old answers", lambda: delete_old_answers(app))
+
+    def seal(self) -> None:
+        """Seal the audit log when enough has come, or something has waited long enough."""
+        self._app.seals.due()
+
+    def retain(self) -> None:
+        """Delete what projects may not keep any longer; one that cannot be served keeps no other waiting.
+
+        An erasure that did not succeed is tried again first.
+        """
+        attempt("erasures", self._work.erasures.resume)
+        for project in self._app.store.projects.list():
+            attempt(f"retention of {project.name}", partial(delete_old, self._app, project.name))
+
+    def leave(self) -> None:
+        """Let another process do them."""
+        self._duty.leave()
+
+
+class _Duty:
+    """Which process of a home it falls to: one that exists for it, or else the server that was first."""
+
+    def __init__(self, app: App, *, own_process: bool) -> None:
+        self._on_duty = Held(app.settings.home / LOCK)
+        self._exists = Held(app.settings.home / ITS_OWN_LOCK)
+        self._own_process = own_process
+        self._lock = threading.Lock()
+        self._n_under_way = 0
+        if own_process and not self._announced(app):
+            raise Conflict("Another process does the chores of this home already. Stop it first.")
+
+    def _announced(self, app: App) -> bool:
+        """Servers look for a moment whether somebody holds it, so it is tried more than once."""
+        for _ in range(_TRIES):
+            if self._exists.take():
+                return True
+            app.clock.sleep(_PAUSE_S)
+        return False
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether a turn is this process's; as long as one is, no other process has one."""
+        with self._lock:
+            mine = self._takes()
+            self._n_under_way += mine
+        try:
+            yield mine
+        finally:
+            with self._lock:
+                self._n_under_way -= mine
+
+    def _takes(self) -> bool:
+        if self._n_under_way == 0 and not self._own_process:
+            if not self._exists.take():  # a process exists for it
+                self._on_duty.release()
+                return False
+            self._exists.release()
+        return self._on_duty.take()
+
+    def leave(self) -> None:
+        self._on_duty.release()
+        self._exists.release()
