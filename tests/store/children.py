@@ -25,7 +25,10 @@ from headrace.store.tables import DeltaTables
 from headrace.testing import make_model
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.store.children"])
+# By name of our own modules: the server of Python 3.11 does not know where the tests lie.
+_context.set_forkserver_preload(
+    ["headrace.app.operations", "headrace.store.tables", "headrace.testing", "pytest"]
+)
 
 
 class Child:
