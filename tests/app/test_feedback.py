@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from headrace.app import reading
 from headrace.app.composition import App, open_app
 from headrace.app.feedback import Event, import_feedback, record_feedback
+from headrace.app.operations import declare as declare_folder
+from headrace.app.operations import record_outcomes, watch_now
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.project import PrivacySpec
 from headrace.core.record import Feedback
+from headrace.monitoring.feedback import linked_feedback
 from headrace.monitoring.ingest import feedback_table, ingest
+from headrace.monitoring.joining import labelled_rows
 from headrace.store.records import decode_feedback
 from headrace.testing import START, FakeClock, make_project, make_settings
+from tests.app.small import Site, cars, labels
 
 CLICKED = Event(kind="reaction", subject="car-1", name="clicked", happened_at=START)
 
@@ -165,3 +171,25 @@ def test_a_line_that_is_no_event_is_named(app: App, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match=message):
             import_feedback(app, app.me(), "cars", path)
     assert stored(app) == []
+
+
+@pytest.mark.requirement("FBK-09")
+def test_inputs_and_truth_are_collected_from_the_first_prototype_on(shared: Site) -> None:
+    project = shared.project("prototype")
+    declare_folder(project.app, project.me, project.folder)
+    rows = cars(30, seed=3)
+    moment = START + timedelta(days=1)
+    record_outcomes(project.app, project.me, project.name, labels(rows, moment))
+    told = replace(CLICKED, subject=str(rows["car"][0]), happened_at=START + timedelta(days=2))
+    first = project.released()
+    assert [one.id for one in project.releases()] == [first.id], "nothing else was ever made"
+    project.answered(rows, day=1, release=first.id, labelled=False)
+    record_feedback(project.app, project.me, project.name, [told])
+    watch_now(project.app, project.work, project.me, project.name)
+    found = labelled_rows(project.name, project.app.store.tables)
+    assert len(found) == 30
+    assert sorted(found.truth) == pytest.approx(sorted(rows["price"]))
+    assert sorted(found.columns["mileage"]) == sorted(rows["mileage"])
+    assert reading.performance(project.app, project.me, project.name)[-1].n_rows == 30
+    linked = linked_feedback(project.name, project.app.store.tables, names=["clicked"])
+    assert linked["release_id"].tolist() == [first.id]

@@ -19,7 +19,7 @@ Make = Callable[..., Scene]
 WEEK = timedelta(days=7)
 
 
-@pytest.mark.requirement("MON-19")
+@pytest.mark.requirement("MON-19", "MON-21")
 def test_labels_that_come_months_later_are_filled_in(watched: Make) -> None:
     scene = watched()
     subjects = list(scene.traffic(range(14), 20).items())

@@ -23,11 +23,18 @@ from headrace.core.project import (
     MonitorSpec,
     Project,
 )
-from headrace.core.record import Outcome, Prediction
+from headrace.core.record import Feedback, Outcome, Prediction
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline, make_baseline
-from headrace.monitoring.ingest import outcome_rows, outcomes_table, prediction_rows, predictions_table
-from headrace.monitoring.monitors import MONITORS
+from headrace.monitoring.ingest import (
+    feedback_rows,
+    feedback_table,
+    outcome_rows,
+    outcomes_table,
+    prediction_rows,
+    predictions_table,
+)
+from headrace.monitoring.monitors import MEASURERS, MONITORS
 from headrace.monitoring.watch import Round, Watch
 from headrace.store import Store, open_store
 from headrace.testing import START, FakeClock, make_outcome, make_prediction, make_project, make_settings
@@ -116,6 +123,10 @@ class Scene:
         """Put labels into their table."""
         self.store.tables.append(outcomes_table(PROJECT), outcome_rows(list(outcomes)))
 
+    def reported(self, *events: Feedback) -> None:
+        """Put feedback into its table."""
+        self.store.tables.append(feedback_table(PROJECT), feedback_rows(events))
+
     def traffic(
         self, days: Iterable[int], n_rows: int, *, shifted: Mapping[int, float] | None = None
     ) -> dict[str, float]:
@@ -150,7 +161,7 @@ class Scene:
     def look(self) -> Round:
         """What a round would add; nothing of it is kept."""
         looking, found = self.looking(), Round([], [])
-        for monitor in MONITORS.values():
+        for monitor in (MONITORS | MEASURERS).values():
             one = monitor(looking)
             found.measurements.extend(one.measurements)
             found.findings.extend(one.findings)

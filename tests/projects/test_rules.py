@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace.core.project import AlertRoute, AlertSpec, Owner
+from headrace.core.project import AlertRoute, AlertSpec, KpiSpec, Owner
 from headrace.projects.rules import broken_rules
 from headrace.testing import make_project
 
@@ -27,3 +27,19 @@ def test_alerts_that_could_not_be_told_are_named(alerts: dict[str, Any], said: s
 def test_the_team_can_be_called() -> None:
     (broken,) = broken_rules(make_project(team=(Owner(name="Ben", contact="ask around"),)))
     assert broken.loc == ("team", 0, "contact")
+
+
+def test_a_kpi_has_a_name_of_its_own_and_events_that_count() -> None:
+    kpis = (
+        KpiSpec(name="conversion", event="bought"),
+        KpiSpec(name="conversion", event="bought"),
+        KpiSpec(name="no name", event="paid"),
+        KpiSpec(name="revenue", measure="per_answer"),
+        KpiSpec(name="deviation", measure="deviation"),
+    )
+    found = [(broken.loc, broken.text) for broken in broken_rules(make_project(kpis=kpis))]
+    assert found == [
+        (("kpis", 1, "name"), "'conversion' is listed twice"),
+        (("kpis", 2, "name"), "expected a KPI's name"),
+        (("kpis", 3, "event"), "name the events that count, such as paid"),
+    ]

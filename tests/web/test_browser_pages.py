@@ -19,6 +19,7 @@ from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import Site
 from tests.web.governed import LONG, Governed, govern
 from tests.web.making import AUTHOR
+from tests.web.watched import brought
 
 pytestmark = pytest.mark.browser
 EXPLAINED = "/policy/explain?principal=grace&action=release.approve&resource=project:cars"
@@ -50,6 +51,7 @@ def alerts(app: App) -> list[str]:
 def paths(site: Site, governed: Governed) -> list[str]:
     """Every page, with what there is on it."""
     (incident,) = site.app.store.incidents.list()[:1]
+    site.app.store.evidence.measure(brought(site.app.clock.now()))
     return [
         "/", "/projects/flight-delay", "/projects/cars", "/projects/tsa-passengers",
         *(f"/releases/{one}" for one in (site.seeded.waiting, site.seeded.aborted, site.seeded.canary)),

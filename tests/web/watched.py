@@ -216,3 +216,28 @@ def _measured(
 def _answer(app: App, project: Project, records: Sequence[bytes]) -> None:
     app.store.events.append(f"{project.name}/predictions", list(records))
     ingest(project.name, app.store.events, app.store.tables, numeric=numeric_inputs(app.store, project))
+
+
+def brought(now: datetime) -> list[Measurement]:
+    """What the answers of four releases brought, two windows each, one after the other."""
+    detail: dict[str, Any] = {"measure": "per_answer", "event": "paid", "unit": "EUR"}
+    detail |= {"total": 1234.5, "n_covered": 3, "n_answers": 9}
+    return [
+        Measurement(
+            id=f"{day}-{action}",
+            project="flight-delay",
+            name="kpi",
+            value=17.25 + 2 * day,
+            n_rows=9,
+            at=now,
+            release_id=f"r-{day // 2}",
+            window=(now + timedelta(days=day), now + timedelta(days=day + 1)),
+            feature="revenue_" + "x" * 60,
+            segment=action,
+            interval=(10.0, 20.0),
+            confidence=0.9,
+            detail=detail,
+        )
+        for day in range(8)
+        for action in (None, "<b>granted</b>")
+    ]

@@ -18,6 +18,7 @@ from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
 from headrace.core.record import Feedback, FeedbackKind
+from headrace.monitoring.feedback import LABEL
 from headrace.store.records import encode_feedback
 
 MAX_NAME, MAX_SUBJECT, MAX_PAGE, MAX_TEXT = 64, 300, 500, 2_000
@@ -172,6 +173,8 @@ def _faults(event: Event, now: datetime) -> Iterator[tuple[str, object, str]]:
     for field, got, most in (("page", event.page, MAX_PAGE), ("text", event.text, MAX_TEXT)):
         if got is not None and len(got) > most:
             yield field, got, f"at most {most:,} characters"
+    if event.name == LABEL:
+        yield "name", event.name, "another one: what turned out to be true is sent as a label"
     if isinstance(event.value, str):
         if not 0 < len(event.value) <= MAX_NAME:
             yield "value", event.value, f"a number, true, false, or 1 to {MAX_NAME} characters"

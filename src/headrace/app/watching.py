@@ -21,7 +21,7 @@ from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.joining import count_labels
-from headrace.monitoring.monitors import MONITORS
+from headrace.monitoring.monitors import MEASURERS, MONITORS
 from headrace.monitoring.triggers import Standing, answered, next_retraining, standing_findings
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import watermark
@@ -29,6 +29,7 @@ from headrace.store.documents import to_plain
 from headrace.training.lock import code_digest
 from headrace.training.measuring import measure
 
+_ALL = MONITORS | MEASURERS
 _IN_FLIGHT = ("proposed", "waiting", "approved", "rolling_out")
 
 
@@ -44,7 +45,7 @@ class Watching:
         """The workflow: ingest, measure, conclude, react. Returns counts and the build it started."""
         step = self._durable.step
         ingested = step("ingest", self._ingest, name)
-        findings = [found for monitor in MONITORS for found in step(monitor, self._monitor, name, monitor)]
+        findings = [found for monitor in _ALL for found in step(monitor, self._monitor, name, monitor)]
         findings += step("availability", self._availability, name)
         findings += step("standing", self._standing, name)
         step("compliance", self._compliance, name)
@@ -83,7 +84,7 @@ class Watching:
             n_monitors=len(MONITORS),
             periods=self._store.periods.list(subject=name, state="named"),
         )
-        return self._keep(MONITORS[monitor](watch))
+        return self._keep(_ALL[monitor](watch))
 
     def _availability(self, name: str) -> list[str]:
         return self._keep(watch_availability(self._app, name))

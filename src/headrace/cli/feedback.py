@@ -1,14 +1,16 @@
-"""``headrace monitor import-feedback``: what people did around answers, from a file."""
+"""``headrace monitor import-feedback | feedback | kpis``: what people did, and what answers brought."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from headrace.app.feedback import import_feedback
-from headrace.cli.session import As, Json, print_json, session
+from headrace.app.kpis import around_answer, kpi_differences, kpis
+from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
@@ -27,3 +29,127 @@ def import_events(
         return
     typer.echo(f"{n_stored:,} events stored.")
     typer.echo(f"Next: headrace monitor watch {project}")
+
+
+def list_feedback(
+    project: Project,
+    answer: Annotated[str, typer.Argument(help="Id of the answer, or ID:ROW.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """List what happened before and after an answer, what was decided on it, and what came of it."""
+    with session(as_name) as s:
+        rows = around_answer(s.app, s.me, project, answer)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        say(
+            f"{row.subject}: {_shown(row.prediction)}, by {row.release_id[:13]} at {_moment(row.answered_at)}"
+        )
+        print_table(
+            ("WHEN", "KIND", "NAME", "VALUE", "PAGE", "TEXT"),
+            [
+                (
+                    _moment(one.happened_at),
+                    one.kind,
+                    one.name,
+                    _shown(one.value),
+                    one.page or "",
+                    one.text or "",
+                )
+                for one in row.feedback
+            ],
+            empty="Nothing has been told of it.",
+        )
+
+
+def list_kpis(
+    project: Project,
+    compare: Annotated[bool, typer.Option("--compare", help="Two releases, in the same time.")] = False,
+    release: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --compare; else the canary.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --compare; else the live one.")
+    ] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """List what the answers of each release brought, by window; or that of two releases side by side."""
+    if compare:
+        _compare(project, release, against, as_name, as_json)
+        return
+    with session(as_name) as s:
+        found = kpis(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("WINDOW", "RELEASE", "KPI", "VALUE", "90 % INTERVAL", "ANSWERS", "TOTAL"),
+        [
+            (
+                "" if m.window is None else f"{m.window[0]:%Y-%m-%d}",
+                (m.release_id or "")[:13],
+                f"{m.feature}: {m.segment}" if m.segment else m.feature or "",
+                f"{_shown(m.value)} {m.detail['unit']}".strip(),
+                _range(m.interval),
+                m.n_rows,
+                _shown(m.detail["total"]),
+            )
+            for m in found
+        ],
+        empty=f"Nothing was measured yet. Send feedback to /api/v1/projects/{project}/feedback.",
+    )
+
+
+def _compare(
+    project: str, release: str | None, against: str | None, as_name: str | None, as_json: bool
+) -> None:
+    with session(as_name) as s:
+        found = kpi_differences(s.app, s.me, project, release=release, against=against)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        (
+            "KPI",
+            "RELEASE",
+            "VALUE",
+            "ANSWERS",
+            "AGAINST",
+            "VALUE",
+            "ANSWERS",
+            "DIFFERENCE",
+            "90 % INTERVAL",
+            "",
+        ),
+        [
+            (
+                f"{one.kpi} ({one.unit})" if one.unit else one.kpi,
+                one.release_id[:13],
+                _shown(one.value),
+                one.n,
+                one.against[:13],
+                _shown(one.against_value),
+                one.against_n,
+                "" if one.difference is None else f"{one.difference:+.4g}",
+                _range(one.interval),
+                one.conclusion,
+            )
+            for one in found
+        ],
+        empty="Nothing to compare: they never answered at the same time, or nothing was told of an answer.",
+    )
+
+
+def _shown(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _range(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

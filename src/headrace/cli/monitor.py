@@ -23,7 +23,7 @@ from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.cli import alert, channel
 from headrace.cli.attach import import_answers
-from headrace.cli.feedback import import_events
+from headrace.cli.feedback import import_events, list_feedback, list_kpis
 from headrace.cli.measured import list_answers, list_segments, list_traffic, list_trends
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
@@ -43,6 +43,8 @@ _MOST_CAUSES = 5
 
 app.command("import-log")(import_answers)
 app.command("import-feedback")(import_events)
+app.command("feedback")(list_feedback)
+app.command("kpis")(list_kpis)
 app.command("traffic")(list_traffic)
 app.command("answers")(list_answers)
 app.command("segments")(list_segments)

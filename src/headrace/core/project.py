@@ -152,6 +152,28 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KpiSpec:
+    """What the answers of each version bring, by the feedback that comes about them.
+
+    Attributes:
+        event: name of the events that count. ``label`` is the truth itself. Needed but for ``deviation``, for
+            which every action counts unless one is named.
+        measure: ``share`` of the answers that have such an event; ``mean`` of its values, over the answers
+            that have one; ``per_answer``: sum of its values, divided by the number of all answers;
+            ``deviation`` of what was done from the answer: the share that differs, of numbers the mean
+            absolute difference.
+        unit: of the values, such as EUR.
+        by_action: whether it is also measured for each action that was taken on the answers.
+    """
+
+    name: str
+    event: str = ""
+    measure: Literal["share", "mean", "per_answer", "deviation"] = "share"
+    unit: str = ""
+    by_action: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class FairnessSpec:
     """Whose answers are compared, and how far apart they may be. For classification.
 
@@ -491,6 +513,7 @@ class Project:
     privacy: PrivacySpec = PrivacySpec()
     serving: ServingSpec = ServingSpec()
     metrics: tuple[MetricSpec, ...] = ()
+    kpis: tuple[KpiSpec, ...] = field(default=(), metadata=ADDED)
     fairness: FairnessSpec | None = None
     team: tuple[Owner, ...] = ()
     alerts: AlertSpec = AlertSpec()

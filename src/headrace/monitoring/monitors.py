@@ -9,6 +9,7 @@ from headrace.monitoring.bias import watch_bias
 from headrace.monitoring.calls import watch_calls
 from headrace.monitoring.estimates import watch_estimates
 from headrace.monitoring.fairness import watch_fairness
+from headrace.monitoring.kpis import watch_kpis
 from headrace.monitoring.metrics import watch_metrics
 from headrace.monitoring.newcomers import watch_newcomers
 from headrace.monitoring.performance import watch_performance
@@ -31,3 +32,5 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
     "trends": watch_trends,
 }
 """In the order in which they look."""
+MEASURERS: dict[str, Callable[[Watch], Round]] = {"kpis": watch_kpis}
+"""Find nothing, and so have no share of the budget of false alarms."""

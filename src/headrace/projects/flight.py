@@ -89,9 +89,13 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
 
 def _business(project: Project) -> str:
     named = [metric.name for metric in project.metrics if metric.business]
+    named += [kpi.name for kpi in project.kpis]
     if named:
         return f"every version is measured by {', '.join(named)}"
-    return "none: what an answer is worth is not measured; declare one under metrics with business: true"
+    return (
+        "none: what an answer is worth is not measured; declare one under kpis, or under metrics with "
+        "business: true"
+    )
 
 
 def _contracts(folder: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
@@ -12,7 +12,7 @@ from headrace.access.privacy.fields import altered_inputs, key_of
 from headrace.checks.row_rules import parse_rule
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
-from headrace.core.project import LOSSES, Governance, Project
+from headrace.core.project import LOSSES, Governance, KpiSpec, Project
 from headrace.core.record import FINDING_KINDS
 
 STATEMENTS = {
@@ -131,6 +131,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _numbers(project)
     yield from _privacy(project)
     yield from _metrics(project)
+    yield from _kpis(project.kpis)
     yield from _fairness(project)
     yield from _alerts(project)
     yield from _outputs(project)
@@ -316,6 +317,17 @@ def _metrics(project: Project) -> Iterator[BrokenRule]:
             limit = getattr(metric, end)
             if limit is not None and not isfinite(limit):
                 yield _at("metrics", index, end, text=f"metrics.{index}.{end} is {limit}: expected a number")
+
+
+def _kpis(kpis: Sequence[KpiSpec]) -> Iterator[BrokenRule]:
+    seen: set[str] = set()
+    for index, kpi in enumerate(kpis):
+        if not kpi.name.isidentifier() or kpi.name in seen:
+            text = f"{kpi.name!r} is listed twice" if kpi.name in seen else "expected a KPI's name"
+            yield _at("kpis", index, "name", text=text)
+        seen.add(kpi.name)
+        if not kpi.event and kpi.measure != "deviation":
+            yield _at("kpis", index, "event", text="name the events that count, such as paid")
 
 
 def _fairness(project: Project) -> Iterator[BrokenRule]:

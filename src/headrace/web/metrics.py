@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from headrace.access.privacy.fields import handling_of
 from headrace.app import reading, service_levels
+from headrace.app.kpis import kpis
 from headrace.checks.profiles import OTHER
 from headrace.core.identity import Principal
 from headrace.core.release import Measurement
@@ -56,6 +57,7 @@ def exposition(parts: Parts, me: Principal) -> str:
         *_calls(parts, me, visible),
         *_ages(parts, me, visible),
         *_trends(parts, me, visible),
+        *_kpis(parts, me, visible),
     ]
     lines += [line for family in recorded for line in _lines(family)]
     return "\n".join(lines) + "\n"
@@ -240,6 +242,19 @@ def _trends(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family
                 slopes.append(_Sample(labels, one.value or 0.0))
     yield _Family("headrace_metric", "gauge", "Loss and metrics in the newest window with labels.", values)
     yield _Family("headrace_metric_trend", "gauge", "Their change per window, over the newest ones.", slopes)
+
+
+def _kpis(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+    """Of the releases that answer, each KPI in the newest window that feedback has come for."""
+    newest: dict[tuple[str, ...], float] = {}
+    for name in visible:
+        route = parts.app.store.rollouts.route(name)
+        for one in kpis(parts.app, me, name) if route is not None else ():
+            if route is not None and one.release_id in route.releases and one.value is not None:
+                newest[name, one.release_id, one.feature or "", one.segment or ""] = one.value
+    labels = ("project", "release", "kpi", "action")
+    samples = [_Sample(dict(zip(labels, key, strict=True)), value) for key, value in newest.items()]
+    yield _Family("headrace_kpi", "gauge", "What answers brought, in the newest window told of.", samples)
 
 
 def _ages(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:

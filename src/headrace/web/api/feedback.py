@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from headrace.app.feedback import MAX_NAME, MAX_PAGE, MAX_SUBJECT, MAX_TEXT, Event, record_feedback
+from headrace.app.kpis import AnsweredRow, around_answer, kpi_differences, kpis
 from headrace.core.record import FeedbackKind
+from headrace.core.release import Measurement
+from headrace.monitoring.kpis import KpiDifference
 from headrace.web.api.monitors import Moment, finite
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -67,3 +70,26 @@ def add_feedback(project: Name, server: Server, me: Me, body: Events) -> Receive
     events = [Event(**one.model_dump()) for one in body.feedback]
     ids = record_feedback(server.app, me, project, events)
     return Received(stored=len(set(ids)), ids=ids)
+
+
+@router.get("/projects/{project}/answers/{answer}/feedback")
+def list_feedback(project: Name, answer: str, server: Server, me: Me) -> list[AnsweredRow]:
+    """What happened around an answer of the record, by its id: before it and after it, row by row."""
+    return around_answer(server.app, me, project, answer)
+
+
+@router.get("/projects/{project}/kpis")
+def list_kpis(project: Name, server: Server, me: Me) -> list[Measurement]:
+    """What the answers of each release brought, by window, as far as feedback has come."""
+    return kpis(server.app, me, project)
+
+
+Release = Annotated[str | None, Query(max_length=100, description="Its id, or how that begins.")]
+
+
+@router.get("/projects/{project}/kpis/differences")
+def list_kpi_differences(
+    project: Name, server: Server, me: Me, release: Release = None, against: Release = None
+) -> list[KpiDifference]:
+    """What a release (the canary, or the arms of an A/B test) brought beside another one (the live one)."""
+    return kpi_differences(server.app, me, project, release=release, against=against)

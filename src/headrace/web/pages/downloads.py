@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headrace.app import reading
+from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
 from headrace.core.errors import NotFound
 from headrace.web.identity import principal_of
+from headrace.web.pages.kpis import kpi_rows
 from headrace.web.pages.lead_times import lead_time_rows
 from headrace.web.pages.overview import asked, fleet_rows
 from headrace.web.pages.project import TRAFFIC_DAYS, project_name, subjects
@@ -39,10 +41,12 @@ def show(request: Request) -> Response:
         rows = traffic_rows(reading.traffic(app, me, name, days=TRAFFIC_DAYS))
     elif plot == "segments":
         rows = segment_rows(reading.segments(app, me, name), subject_of)
+    elif plot == "kpis":
+        rows = kpi_rows(kpis(app, me, name), subject_of)
     elif plot == "lead-times":
         rows = lead_time_rows(lead_times(app, me, name)[0])
     else:
-        known = "performance, estimates, drift, traffic, segments or lead-times"
+        known = "performance, estimates, drift, traffic, segments, kpis or lead-times"
         raise NotFound(f"There is no plot {plot[:80]!r}. Expected {known}.")
     return _file(form, f"{name}-{plot}", rows, {"project": name})
 

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from headrace.app import reading
 from headrace.app.composition import App
+from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
 from headrace.app.operations import roll_back, watch_now
 from headrace.app.service_levels import standings
@@ -23,6 +24,7 @@ from headrace.web.identity import principal_of
 from headrace.web.pages.causes import Cause, cause_of
 from headrace.web.pages.findings import grouped
 from headrace.web.pages.formats import subject
+from headrace.web.pages.kpis import newest_kpis
 from headrace.web.pages.levels import level_of
 from headrace.web.pages.lifecycle import Facts, lifecycle
 from headrace.web.pages.release import metric_name
@@ -125,6 +127,7 @@ def show(request: Request) -> Response:
         losses=losses[-1] if losses else None,
         performance=performance_plot(losses, report.project.gates.model.max_loss, estimated),
         drift=drift_plot(shifts, threshold),
+        kpis=newest_kpis(kpis(app, me, name), subject_of),
         calls=traffic_plot(hours),
         consumers=consumers(hours),
         segments=newest_segments(reading.segments(app, me, name), live_id, metric),

@@ -1,0 +1,304 @@
+"""What the answers of each version brought: KPIs that the project declares, and some that all have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from headrace.checks.kpis import Brought, difference, mean_of, share_of
+from headrace.core.canonical import digest_bytes
+from headrace.core.ports import Columns, TableStore
+from headrace.core.project import KpiSpec, Project
+from headrace.core.release import Measurement
+from headrace.monitoring.feedback import count_answers, linked_feedback
+from headrace.monitoring.ingest import as_category, predictions_table
+from headrace.monitoring.watch import LEVEL, Round, Watch
+from headrace.monitoring.windows import Window, as_utc, watermark, window_of
+
+NAME = "kpi"
+"""Name of the measurements; ``feature`` is the KPI's, ``segment`` the action, where it is by action."""
+BUILT_IN = (
+    KpiSpec(name="complaints", event="complaint", measure="share"),
+    KpiSpec(name="praise", event="praise", measure="share"),
+    KpiSpec(name="satisfaction", event="rating", measure="mean"),
+    KpiSpec(name="deviation", measure="deviation"),
+)
+"""What every project has once such an event has come, unless it declares a KPI of that name."""
+_MOST_ACTIONS = 20
+
+
+def kpis_of(project: Project) -> tuple[KpiSpec, ...]:
+    """Those that it declares, and the built-in ones."""
+    own = {spec.name for spec in project.kpis}
+    return (*project.kpis, *(spec for spec in BUILT_IN if spec.name not in own))
+
+
+def _names(project: Project) -> frozenset[str]:
+    return frozenset(spec.event for spec in kpis_of(project) if spec.event)
+
+
+class _Part(NamedTuple):
+    """Events of some answers of one release, and how many answers there are."""
+
+    events: Columns
+    n_answers: int
+    classes: Sequence[Any] | None
+
+
+def watch_kpis(watch: Watch) -> Round:
+    """Measure each window that feedback has come for since it was last measured, and once more at its end.
+
+    A KPI of which no event has ever come is not measured: that nobody reports is not that nothing happens.
+    """
+    found, project, moment = Round([], []), watch.project, watermark(watch.project.name, watch.tables)
+    events = linked_feedback(project.name, watch.tables, names=_names(project))
+    if moment is None or not events or not len(events["id"]):
+        return found
+    length_s, origin = project.monitors.window_s, watch.origin
+    slots = _slots(events["event_time"], length_s, origin)
+    seen = watch.measured(NAME)
+    counted = count_answers(project.name, watch.tables, window_s=length_s, origin=origin)
+    for (release_id, slot), n_answers in counted.items():
+        start, end = window_of(_moment(origin, slot, length_s), length_s, origin)
+        window = Window(release_id=release_id, start=start, end=end, n_rows=n_answers)
+        mine = _of(events, (events["release_id"] == release_id) & (slots == slot))
+        part = _Part(mine, n_answers, watch.baseline_of(release_id).classes)
+        for spec in kpis_of(project):
+            if not _counts(events, spec).any() or (moment < end and not _counts(mine, spec).any()):
+                continue
+            for action, brought, digest in _measured(spec, part):
+                one = _kept(
+                    watch, window, spec, action, brought, digest if moment < end else f"{digest}:{n_answers}"
+                )
+                found.measurements.extend([] if one.id in seen else [one])
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class KpiDifference:
+    """One KPI of two releases, on the answers that they gave in the same time.
+
+    Attributes:
+        value, against_value: of the one and of the other release, each over so many answers: ``n`` and
+            ``against_n``; None where there are none.
+        interval: of the difference at ``confidence``, for one look; None where too little is known.
+        conclusion: ``higher`` or ``lower`` where 0 is outside of the interval, else ``undecided``.
+    """
+
+    kpi: str
+    unit: str
+    release_id: str
+    value: float | None
+    n: int
+    against: str
+    against_value: float | None
+    against_n: int
+    difference: float | None
+    interval: tuple[float, float] | None
+    confidence: float
+    conclusion: Literal["higher", "lower", "undecided"]
+
+
+def compare_kpis(
+    project: Project,
+    tables: TableStore,
+    classes_of: Callable[[str], Sequence[Any] | None],
+    release_id: str,
+    against: str,
+) -> list[KpiDifference]:
+    """Compare what two releases brought while both answered: at another time, the world is another one.
+
+    Empty where they never answered at the same time, or nothing was ever told of an answer.
+    """
+    events, both = linked_feedback(project.name, tables, names=_names(project)), (release_id, against)
+    together = _together(project.name, tables, both)
+    if together is None or not events:
+        return []
+    then = (events["answered_at"] >= together.since) & (events["answered_at"] <= together.until)
+    parts = [
+        _Part(_of(events, then & (events["release_id"] == one)), together.n_answers[one], classes_of(one))
+        for one in both
+    ]
+    return [
+        _compared(spec, both, [_whole(spec, part) for part in parts])
+        for spec in kpis_of(project)
+        if _counts(events, spec).any()
+    ]
+
+
+def _compared(spec: KpiSpec, both: tuple[str, str], found: Sequence[Brought | None]) -> KpiDifference:
+    (release_id, against), (one, other) = both, found
+    apart = None if one is None or other is None else difference(one, other)
+    return KpiDifference(
+        kpi=spec.name,
+        unit=spec.unit,
+        release_id=release_id,
+        value=None if one is None else one.value,
+        n=0 if one is None else one.n,
+        against=against,
+        against_value=None if other is None else other.value,
+        against_n=0 if other is None else other.n,
+        difference=None if one is None or other is None else one.value - other.value,
+        interval=apart,
+        confidence=LEVEL,
+        conclusion=_conclusion(apart),
+    )
+
+
+def _conclusion(apart: tuple[float, float] | None) -> Literal["higher", "lower", "undecided"]:
+    if apart is None or apart[0] <= 0 <= apart[1]:
+        return "undecided"
+    return "higher" if apart[0] > 0 else "lower"
+
+
+class _Together(NamedTuple):
+    """From when to when two releases both answered, and how many rows each did."""
+
+    since: Any
+    until: Any
+    n_answers: dict[str, int]
+
+
+def _together(project: str, tables: TableStore, both: tuple[str, str]) -> _Together | None:
+    table = predictions_table(project)
+    if tables.version(table) is None:
+        return None
+    rows = tables.query(
+        """with given as (select release_id, "at" from p where release_id in (?, ?) and arm <> 'shadow'),
+           span as (select min("at") as first, max("at") as last from given group by release_id),
+           shared as (select max(first) as since, min(last) as until from span)
+           select release_id, since, until, count(*) as n from given, shared
+           where "at" between since and until group by all""",
+        {"p": (table, None)},
+        list(both),
+    )
+    if len(rows["n"]) < 2:
+        return None
+    counted = zip(rows["release_id"], rows["n"], strict=True)
+    return _Together(rows["since"][0], rows["until"][0], {str(one): int(n) for one, n in counted})
+
+
+def _measured(spec: KpiSpec, part: _Part) -> Iterator[tuple[str | None, Brought, str]]:
+    """Over all answers and, if it is by action, over those on which each action was taken; with a digest of
+    what it is made of."""
+    whole = _whole(spec, part)
+    digest = _digest(part.events, spec)
+    if whole is not None:
+        yield None, whole, digest
+    if not spec.by_action:
+        return
+    taken = _actions(part.events)
+    names, counts = np.unique(np.array(list(taken.values()), dtype=object).astype(str), return_counts=True)
+    for place in np.argsort(-counts, kind="stable")[:_MOST_ACTIONS]:
+        chosen = {subject for subject, action in taken.items() if action == names[place]}
+        mine = _of(part.events, np.array([s in chosen for s in part.events["subject"]], dtype=bool))
+        brought = _whole(spec, part._replace(events=mine, n_answers=len(chosen)))
+        if brought is not None:
+            yield str(names[place]), brought, f"{digest}:{len(chosen)}"
+
+
+def _whole(spec: KpiSpec, part: _Part) -> Brought | None:
+    mine = _of(part.events, _counts(part.events, spec))
+    if spec.measure == "deviation":
+        return _deviation(mine, part.classes)
+    answers, place = np.unique(mine["subject"].astype(str), return_inverse=True)
+    number = mine["number"]
+    if spec.measure == "share":
+        happened = np.zeros(len(answers), dtype=bool)
+        happened[place[np.isnan(number) | (number != 0)]] = True
+        return share_of(int(happened.sum()), part.n_answers, LEVEL)
+    known = np.isfinite(number)
+    n_values = np.bincount(place[known], minlength=len(answers))
+    sums = np.zeros(len(answers))
+    np.add.at(sums, place[known], number[known])
+    sums = sums[n_values > 0]
+    if spec.measure == "mean":
+        return mean_of(sums / n_values[n_values > 0], len(sums), LEVEL)
+    return mean_of(sums, part.n_answers, LEVEL)
+
+
+def _deviation(actions: Columns, classes: Sequence[Any] | None) -> Brought | None:
+    """Of the last action on each answer: whether it is another class, or how far it is from the number."""
+    last = {str(subject): index for index, subject in enumerate(actions["subject"])}
+    chosen = np.array(sorted(last.values()), dtype=np.int64)
+    if classes is not None:
+        done, predicted = _done(actions), actions["predicted"]
+        differs = [done[index] != as_category(predicted[index]) for index in chosen]
+        return share_of(sum(differs), len(differs), LEVEL)
+    if actions["predicted"].dtype.kind != "f":
+        return None
+    apart = np.asarray(np.abs(actions["number"] - actions["predicted"])[chosen], dtype=np.float64)
+    apart = apart[np.isfinite(apart)]
+    return mean_of(apart, apart.size, LEVEL)
+
+
+def _actions(events: Columns) -> dict[str, str]:
+    """The last action on each answer, by its row id."""
+    actions = _of(events, events["kind"] == "action")
+    return {str(s): done for s, done in zip(actions["subject"], _done(actions), strict=True)}
+
+
+def _done(actions: Columns) -> list[str]:
+    """What was done: the value of an action, or its name."""
+    told = zip(actions["number"], actions["word"], actions["name"], strict=True)
+    return [
+        str(word) if isinstance(word, str) else str(name if np.isnan(number) else as_category(number))
+        for number, word, name in told
+    ]
+
+
+def _counts(events: Columns, spec: KpiSpec) -> Any:
+    """Which events the KPI is made of, as a mask."""
+    if spec.measure == "deviation":
+        is_action = events["kind"] == "action"
+        return is_action & (events["name"] == spec.event) if spec.event else is_action
+    return events["name"] == spec.event
+
+
+def _digest(events: Columns, spec: KpiSpec) -> str:
+    """Another one once the events are others that the KPI is made of."""
+    mine = _of(events, _counts(events, spec) | (spec.by_action & (events["kind"] == "action")))
+    order = np.argsort(mine["id"].astype(str), kind="stable")
+    columns = [mine[name][order].tolist() for name in ("id", "subject", "number", "word", "name")]
+    return digest_bytes(repr((spec.measure, columns)).encode())
+
+
+def _of(events: Columns, chosen: Any) -> Columns:
+    chosen = np.asarray(chosen, dtype=bool)
+    return {name: values[chosen] for name, values in events.items()}
+
+
+def _slots(times: Any, length_s: int, origin: datetime) -> Any:
+    return (times.astype("datetime64[s]").astype(np.int64) - int(origin.timestamp())) // length_s
+
+
+def _moment(origin: datetime, slot: int, length_s: int) -> datetime:
+    return as_utc(np.datetime64(int(origin.timestamp()) + slot * length_s, "s"))
+
+
+def _kept(
+    watch: Watch, window: Window, spec: KpiSpec, action: str | None, brought: Brought, digest: str
+) -> Measurement:
+    """Its id follows from the events that are known: with another event it is another measurement."""
+    own = Window(release_id=window.release_id, start=window.start, end=window.end, n_rows=brought.n)
+    return watch.measurement(
+        own,
+        NAME,
+        brought.value,
+        key=f"{spec.name}:{action or ''}:{digest}",
+        feature=spec.name,
+        segment=action,
+        interval=brought.interval,
+        detail={
+            "measure": spec.measure,
+            "event": spec.event,
+            "unit": spec.unit,
+            "total": brought.total,
+            "n_covered": brought.covered,
+            "n_answers": window.n_rows,
+        },
+    )
