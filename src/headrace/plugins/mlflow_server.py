@@ -5,13 +5,14 @@ It serves MLflow's own application on a unix socket, one workspace per request, 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import threading
 from pathlib import Path
 
-from headrace.plugins.mlflow import SERVER_ENVIRONMENT
+from headrace.plugins.mlflow import SERVER_ENVIRONMENT, garbage_waits
 
 
 def main(told: str) -> int:
@@ -36,8 +37,11 @@ def main(told: str) -> int:
     )
     import uvicorn
 
+    with garbage_waits():
+        from mlflow.server.fastapi_app import app
+    gc.freeze()
     uvicorn.run(
-        "mlflow.server.fastapi_app:app",
+        app,
         uds=job["socket"],
         log_level="warning",
         access_log=False,
