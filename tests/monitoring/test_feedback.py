@@ -106,3 +106,11 @@ def test_a_shadow_has_no_feedback(watched: Make) -> None:
     asked(scene, "first", minute=1, arm="shadow", key="car-1")
     scene.reported(told("car-1", minute=2), told("first:0", minute=2))
     assert links(scene) == []
+
+
+def test_ratings_and_stays_that_came_as_labels_are_events_of_these_names(watched: Make) -> None:
+    scene = watched()
+    asked(scene, "first", minute=1, key="car-1")
+    scene.told([label("first:0", 5.0, at=at(2), kind="rating"), label("car-1", 30.0, at=at(3), kind="dwell")])
+    assert links(scene, names=["rating", "dwell"]) == [("rating", "first:0"), ("dwell", "first:0")]
+    assert links(scene, names=["dwell"]) == [("dwell", "first:0")]

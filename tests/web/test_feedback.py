@@ -65,6 +65,10 @@ def test_feedback_becomes_kpis_of_each_version_and_the_canary_is_compared_with_t
     assert {row["kpi"] for row in rows} == {"complaints", "praise", "deviation"}
     page = site.get("/projects/cars").text
     assert "complaints" in page[page.index('id="kpis"') : page.index('id="drift"')]
+    page = site.get(f"/releases/{second}").text
+    brought_here = page[page.index('id="kpis"') : page.index('id="manifest"')]
+    assert "praise" in brought_here
+    assert "complaints" not in brought_here, "those are the other release's"
     (row,) = site.get(f"/api/v1/projects/cars/answers/{live[0]}/feedback").json()
     assert [(one["kind"], one["name"]) for one in row["feedback"]] == [
         ("interaction", "searched"),

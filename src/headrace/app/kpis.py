@@ -23,10 +23,11 @@ from headrace.monitoring.kpis import NAME, KpiDifference, compare_kpis
 from headrace.monitoring.windows import as_utc
 
 
-def kpis(app: App, me: Principal, name: str) -> list[Measurement]:
-    """KPIs by window, release and, where it is declared so, action: as far as feedback has come."""
+def kpis(app: App, me: Principal, name: str, release_id: str | None = None) -> list[Measurement]:
+    """KPIs by window, release (one or all) and, where declared so, action: as far as feedback has come."""
     present: dict[tuple[Any, ...], Measurement] = {}
-    for one in app.store.evidence.measurements(readable(app, me, name).name, name=NAME):
+    project = readable(app, me, name).name
+    for one in app.store.evidence.measurements(project, name=NAME, release_id=release_id):
         key = one.window, one.release_id, one.feature, one.segment
         if key not in present or one.at >= present[key].at:
             present[key] = one

@@ -12,6 +12,7 @@ from headrace.app import reading
 from headrace.app.attaching import stated
 from headrace.app.comparing import difference
 from headrace.app.composition import App
+from headrace.app.kpis import kpis
 from headrace.app.operations import decide, find_release
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
@@ -19,7 +20,9 @@ from headrace.core.release import Release, Verdict
 from headrace.web.identity import principal_of
 from headrace.web.pages.causes import cause_of
 from headrace.web.pages.evidence import Block, blocks
+from headrace.web.pages.formats import subject
 from headrace.web.pages.forms import read_comment, read_form
+from headrace.web.pages.kpis import newest_kpis
 from headrace.web.pages.rendering import parts_of, renderer_of
 
 LOOK = "canary look"
@@ -59,6 +62,9 @@ def show(request: Request) -> Response:
         gates=[one for one in judged if not one.verdict.gate.startswith(LOOK)],
         looks=[one for one in judged if one.verdict.gate.startswith(LOOK)],
         difference=difference(app, me, release.id),
+        kpis=newest_kpis(
+            kpis(app, me, release.project, release.id), lambda _: subject(release.manifest.subject.ref)
+        ),
         choice=choice_of(app, me, release),
         cause=cause_of(release.manifest.cause),
         route=present,
