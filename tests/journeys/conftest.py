@@ -20,6 +20,14 @@ from headrace.store.records import decode_prediction
 from tests.journeys.tables import write_cars
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow journeys come first: what begins last is what the other processes wait for."""
+    slow = {
+        item.path for item in items if item.get_closest_marker("slow") and item.get_closest_marker("journey")
+    }
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @dataclass(kw_only=True)
 class Ended:
     """How a command ended."""

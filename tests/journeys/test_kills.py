@@ -72,6 +72,7 @@ def assert_built_once(shell: Shell) -> None:
     assert not scratch.exists() or not any(scratch.iterdir())
 
 
+@pytest.mark.slow
 def test_killed_after_the_effect_of_every_step_of_a_run(cars: Shell) -> None:
     kills = 0
     for step in range(1, MOST_STEPS):
@@ -135,6 +136,7 @@ def test_killed_at_random_moments(cars: Shell) -> None:
     assert cars("audit", "verify").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("DEP-02")
 @pytest.mark.requirement("SRV-06")
 def test_a_server_killed_again_and_again_finishes_the_rollout_and_loses_no_answer(cars: Shell) -> None:

@@ -53,6 +53,7 @@ def _score_as_online(shell: Shell, client: httpx.Client, table: Path) -> None:
     assert [one["predict"] for one in answer.json()["predictions"]] == out["predict"][:300].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("SRV-01")
 @pytest.mark.requirement("SRV-02")
 @pytest.mark.requirement("GAT-07")
@@ -119,6 +120,7 @@ def collapse(passengers: dict[date, float]) -> date:
     return day
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("MON-19")
 @pytest.mark.requirement("DAT-11")
 def test_passengers_are_forecast_better_than_last_week_and_the_collapse_is_noticed(

@@ -45,12 +45,16 @@ def test_a_request_is_accepted_and_answered_as_it_would_have_been(site: Site) ->
 
 TENSORS = {
     "id": "mine",
+    "parameters": {"key": "ann"},
     "inputs": [
         {"name": "mileage", "shape": [1], "datatype": "FP64", "data": [12.5]},
         {"name": "model", "shape": [1], "datatype": "BYTES", "data": ["a3"]},
     ],
 }
-FRAME = {"dataframe_split": {"columns": ["mileage", "model"], "data": [[12.5, "a3"]]}}
+FRAME = {
+    "dataframe_split": {"columns": ["mileage", "model"], "data": [[12.5, "a3"]]},
+    "params": {"key": "ann"},  # both times by the same release, while a canary takes its share
+}
 OTHERS = [("/v2/models/cars/infer", TENSORS), ("/invocations/cars", FRAME)]
 _OWN = ("id", "parameters", "prepare_ms", "infer_ms")
 
