@@ -8,7 +8,9 @@ import pytest
 
 from headrace.app.composition import open_app
 from headrace.app.operations import declare
-from headrace.testing import make_settings
+from headrace.core.project import ReviewSpec
+from headrace.testing import make_project, make_settings
+from tests.app.fleet import add_model
 from tests.cli.conftest import Cli
 from tests.cli.test_doing import TABLE
 
@@ -131,3 +133,21 @@ def test_a_source_is_found_shown_and_read(full: Cli) -> None:
 def test_whom_to_call(full: Cli) -> None:
     assert full("project", "owner", "project:cars").out == "project:cars: call Ada at ada@example.org\n"
     assert full("project", "owner", "project:cars", "--json").json["contact"] == "ada@example.org"
+
+
+@pytest.mark.requirement("GOV-15")
+def test_a_review_is_recorded_and_listed(cli: Cli, tmp_path: Path) -> None:
+    with open_app(make_settings(cli.home)) as app:
+        app.identities.add("grace", ["validator"], actor=app.me().name)
+        project = make_project(review=ReviewSpec(every_days=30))
+        live = add_model(app, project, app.clock.now())
+    assert "overdue" in cli("release", "reviews").out, "it went live 80 days ago"
+    said = ("--as", "grace", "--looked-at", "drift is small")
+    assert cli("release", "review", live[:30], "--outcome", "fine", *said).code == 2
+    made = cli("release", "review", live, "--outcome", "fit", *said)
+    assert made.code == 0, made.error
+    assert "cars@1 was found fit by grace" in made.out
+    assert "Attached: 0 findings, 4 measurements." in made.out
+    found = cli("release", "reviews", "cars", "--json").json
+    assert (found["due"][0]["overdue"], found["reviews"][0]["looked_at"]) == (False, "drift is small")
+    assert "drift is small" in cli("release", "reviews", "cars").out

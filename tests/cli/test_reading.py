@@ -52,6 +52,7 @@ def test_a_list_is_a_json_list_of_records(full: Full, arguments: str, keys: set[
         ("monitor trends flight-delay", "CHANGE A WINDOW"),
         ("monitor trends tsa-passengers", "No trend yet"),
         ("serve level", "No full hour has been counted yet"),
+        ("release reviews", "Nothing live is reviewed"),
         ("project ls", "tsa-passengers"),
         ("project lead-times", "BY PEOPLE"),
         ("project lead-times tsa-passengers", "No release yet"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace.core.project import AlertRoute, AlertSpec, KpiSpec, Owner
+from headrace.core.project import AlertRoute, AlertSpec, KpiSpec, Owner, ReviewSpec
 from headrace.projects.rules import broken_rules
 from headrace.testing import make_project
 
@@ -43,3 +43,11 @@ def test_a_kpi_has_a_name_of_its_own_and_events_that_count() -> None:
         (("kpis", 2, "name"), "expected a KPI's name"),
         (("kpis", 3, "event"), "name the events that count, such as paid"),
     ]
+
+
+@pytest.mark.parametrize("days", [0, -1, 1097])
+def test_a_review_is_asked_for_within_three_years(days: int) -> None:
+    (broken,) = broken_rules(make_project(review=ReviewSpec(every_days=days)))
+    assert broken.loc == ("review", "every_days")
+    assert f"is {days}: expected 1 to 1096 days" in broken.text
+    assert list(broken_rules(make_project(review=ReviewSpec(every_days=1096)))) == []

@@ -10,10 +10,12 @@ from typing import Literal
 from headrace.core.alerts import Case
 from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Alert, Finding
-from headrace.core.release import Measurement, Release, Rollout, Route
+from headrace.core.release import Measurement, Release, Review, Rollout, Route
 from headrace.monitoring.calls import NAME as CALLS
 from headrace.monitoring.cases import is_overdue
 from headrace.monitoring.notices import severity_of
+from headrace.monitoring.review import KIND as REVIEW
+from headrace.monitoring.review import due_at
 from headrace.monitoring.service import NAME as AVAILABILITY
 from headrace.monitoring.service import Standing, standing
 from headrace.monitoring.shifts import NAME as SHIFT
@@ -23,12 +25,23 @@ State = Literal["act", "watch", "fine", "idle"]
 STATES: tuple[State, ...] = ("act", "watch", "fine", "idle")
 """From the most urgent on: needs somebody, is watched, is fine, is not live."""
 Why = Literal[
-    "overdue", "down", "alert", "decision", "answered", "warning", "health", "traffic", "labels", "rollout"
+    "overdue",
+    "down",
+    "alert",
+    "review",
+    "decision",
+    "answered",
+    "warning",
+    "health",
+    "traffic",
+    "labels",
+    "rollout",
 ]
 _RANKS: tuple[Why, ...] = (
     "overdue",
     "down",
     "alert",
+    "review",
     "decision",
     "answered",
     "warning",
@@ -37,7 +50,7 @@ _RANKS: tuple[Why, ...] = (
     "labels",
     "rollout",
 )
-_ACT = frozenset({"overdue", "down", "alert", "decision"})
+_ACT = frozenset({"overdue", "down", "alert", "review", "decision"})
 """Why somebody is needed; for all else the model is watched."""
 WINDOWS = "window"
 """Name of the measurements that count the rows of each window."""
@@ -52,10 +65,11 @@ class Reason:
 
     Attributes:
         why: ``overdue``: a violation is open for too long; ``down``: a service level is declared, and no
-            server is there; ``alert``: a critical one nobody has answered; ``decision``: a release waits for
-            a person; ``answered``: somebody looks into an alert, or a retraining answers it; ``warning``:
-            an alert that is not critical; ``health``: what was found before, and still holds; ``traffic``:
-            nobody calls any more; ``labels``: none have come for some windows; ``rollout``: one is under way.
+            server is there; ``alert``: a critical one nobody has answered; ``review``: the periodic review of
+            the live release is overdue; ``decision``: a release waits for a person; ``answered``: somebody
+            looks into an alert, or a retraining answers it; ``warning``: an alert that is not critical;
+            ``health``: what was found before, and still holds; ``traffic``: nobody calls any more;
+            ``labels``: none have come for some windows; ``rollout``: one is under way.
         at: since when.
         page: where to look.
     """
@@ -146,6 +160,7 @@ class Facts:
         cases: what people do about alerts that still wait for somebody.
         measured: calls by hour, availability of the last one, and loss, shifts and rows of the newest
             windows, in the order of windows.
+        last_review: of the live release.
         last_heard: when the last server was heard of, if none is there now and any ever was.
     """
 
@@ -160,6 +175,7 @@ class Facts:
     cases: Sequence[Case]
     measured: Sequence[Measurement]
     last_heard: datetime | None
+    last_review: Review | None
     now: datetime
 
     @property
@@ -301,6 +317,9 @@ def _reasons(
     if facts.last_heard is not None and facts.project.serving.level is not None:
         text = f"no server is there since {facts.last_heard:%Y-%m-%d %H:%M} UTC"
         yield Reason(why="down", text=text, at=facts.last_heard, page=page)
+    due = _review_due(facts)
+    if due is not None:
+        yield Reason(why="review", text=due[1], at=due[0], page=f"{page}#review")
     kinds = {"degraded": ("performance",), "drifting": ("data_drift", "prediction_drift")}.get(health, ())
     standing = [one for one in facts.found if one.kind in kinds]
     if standing and not any(one.why in ("alert", "answered", "warning") for one in told):
@@ -323,6 +342,8 @@ def _alerted(facts: Facts) -> Iterator[Reason]:
     for alert, finding in facts.alerts:
         severity, case = severity_of(finding.kind), cases.get(alert.id)
         page, answered = f"/alerts/{alert.id}", case is not None and case.state == "acknowledged"
+        if finding.kind == REVIEW:
+            continue  # it is a reason of its own, also before a round has told of it
         if case is not None and is_overdue(case, facts.now):
             yield Reason(why="overdue", text=f"overdue: {finding.title}", at=alert.at, page=page)
         elif severity == "info" or finding.release_id not in _answering(facts):
@@ -340,6 +361,20 @@ def _alerted(facts: Facts) -> Iterator[Reason]:
 
 def _answering(facts: Facts) -> Collection[str]:
     return () if facts.route is None else facts.route.releases
+
+
+def _review_due(facts: Facts) -> tuple[datetime, str] | None:
+    """Since when the review of the live release is overdue, and in words."""
+    release, last = facts.releases.get(facts.live or ""), facts.last_review
+    if release is None:
+        return None
+    since = release.created_at if facts.rollout is None else facts.rollout.step_started_at
+    due = due_at(facts.project, since, last)
+    if due is None or due > facts.now:
+        return None
+    if last is not None and last.state == "unfit":
+        return due, f"{last.by} found it unfit on {due:%Y-%m-%d}"
+    return due, f"its review was due on {due:%Y-%m-%d}"
 
 
 def _late(facts: Facts, losses: Sequence[Measurement]) -> datetime | None:

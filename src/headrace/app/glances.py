@@ -46,6 +46,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
         lambda one: one.project,
     )
     last_heard = _last_heard(app)
+    reviews = {one.release_id: one for one in store.reviews.list()}
     lines = []
     for project in declared:
         route = routes.get(project.name)
@@ -62,6 +63,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
             cases=cases[project.name],
             measured=measured[project.name],
             last_heard=last_heard,
+            last_review=reviews.get(live_id),
             now=now,
         )
         lines.append(glance(facts))

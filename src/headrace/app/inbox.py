@@ -1,4 +1,4 @@
-"""What waits for a person: releases, rights, waivers, texts. The list asks the rule that is checked."""
+"""What waits for a person, from releases to reviews. The list asks the rule that is checked."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from headrace.app import grants, reading, waivers
+from headrace.app import grants, reading, reviews, waivers
 from headrace.app.composition import App
 from headrace.app.controls import RULES
 from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Resource
 from headrace.core.release import Waiver
 
-Kind = Literal["release", "grant", "waiver", "policy", "rules"]
+Kind = Literal["release", "grant", "waiver", "policy", "rules", "review"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Waiting:
     """One thing that somebody has to decide.
 
     Attributes:
-        id: the release, the grant, the waiver, or the version of the text.
+        id: the release, the grant, the waiver, or the version of the text; of a review, the project.
         about: what it would change, in a line.
         why: the reason that was given.
         asked_by: who made it or asked for it, and therefore does not decide.
@@ -42,7 +42,7 @@ class Waiting:
 
 def inbox(app: App, me: Principal) -> list[Waiting]:
     """Everything that waits and that ``me`` may see; what they may decide comes first, then the oldest."""
-    found = [*_releases(app, me), *_grants(app, me), *_waivers(app, me), *_texts(app, me)]
+    found = [*_releases(app, me), *_grants(app, me), *_waivers(app, me), *_texts(app, me), *_reviews(app, me)]
     return sorted(found, key=lambda one: (not one.may_decide, one.at))
 
 
@@ -113,6 +113,22 @@ def _texts(app: App, me: Principal) -> Iterator[Waiting]:
                     may_decide=not why_not,
                     why_not=why_not,
                 )
+
+
+def _reviews(app: App, me: Principal) -> Iterator[Waiting]:
+    for standing in reviews.standings(app, me):
+        if standing.soon:
+            why_not = reviews.why_not_review(app, me, standing)
+            yield Waiting(
+                kind="review",
+                id=standing.project,
+                about=f"{standing.subject.partition(':')[2]}, due {standing.due_at:%Y-%m-%d}",
+                why=f"{'overdue' if standing.overdue else 'soon'}; every {standing.every_days} days",
+                asked_by=standing.author,
+                at=standing.due_at,
+                may_decide=not why_not,
+                why_not=why_not,
+            )
 
 
 def why_not_waiver(app: App, me: Principal, waiver: Waiver) -> str:

@@ -16,6 +16,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.durable import Durable
 from headrace.app.histories import tell_truth
+from headrace.app.reviews import watch_review
 from headrace.app.service_levels import watch_availability
 from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
@@ -49,6 +50,7 @@ class Watching:
         findings += step("availability", self._availability, name)
         findings += step("standing", self._standing, name)
         step("compliance", self._compliance, name)
+        findings += step("review", self._review, name)
         busy = any(build.startswith(f"build:{name}:") for build in self._durable.unfinished("build"))
         request = step("react", self._react, name, busy)
         if request is not None:
@@ -85,6 +87,9 @@ class Watching:
             periods=self._store.periods.list(subject=name, state="named"),
         )
         return self._keep(_ALL[monitor](watch))
+
+    def _review(self, name: str) -> list[str]:
+        return self._keep(watch_review(self._app, name))
 
     def _availability(self, name: str) -> list[str]:
         return self._keep(watch_availability(self._app, name))

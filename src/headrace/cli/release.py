@@ -13,6 +13,7 @@ from headrace.app.reading import quorum, release_report, releases
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.many import is_one, print_many, selected
+from headrace.cli.reviews import list_reviews, review
 from headrace.cli.run import print_release
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
 from headrace.cli.split import release_end, release_split
@@ -116,6 +117,8 @@ def rollback(
 
 app.command("split")(release_split)
 app.command("end")(release_end)
+app.command("review")(review)
+app.command("reviews")(list_reviews)
 
 
 @app.command("verify")

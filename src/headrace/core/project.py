@@ -340,6 +340,20 @@ class AlertSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewSpec:
+    """How often a person looks at whether the live release is still fit for its use.
+
+    Attributes:
+        every_days: no longer than so many days after it went live, and after each review; unset, 90 where the
+            risk is high, and never elsewhere.
+        by: the person, by name, or the role that does; unset, whoever may approve the release.
+    """
+
+    every_days: int | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacySpec:
     """What may be kept about people, why, and for how long.
 
@@ -518,3 +532,4 @@ class Project:
     team: tuple[Owner, ...] = ()
     alerts: AlertSpec = AlertSpec()
     tags: tuple[str, ...] = field(default=(), metadata=ADDED)
+    review: ReviewSpec = field(default=ReviewSpec(), metadata=ADDED)

@@ -12,24 +12,10 @@ What a shadow says is recorded and given to nobody."""
 RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
 """Names that no arm of an A/B test may have."""
 
-FINDING_KINDS = (
-    "data_drift",
-    "prediction_drift",
-    "new_segment",
-    "performance",
-    "concept_drift",
-    "estimate",
-    "bias",
-    "metric",
-    "fairness",
-    "answers",
-    "traffic",
-    "service_level",
-    "labels",
-    "schedule",
-    "code",
-    "registration",
-    "compliance",
+FINDING_KINDS = tuple(
+    "data_drift prediction_drift new_segment performance concept_drift estimate bias metric "
+    "fairness answers traffic service_level labels schedule code registration compliance "
+    "review".split()
 )
 """Kinds of findings."""
 

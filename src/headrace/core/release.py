@@ -256,3 +256,29 @@ class Waiver:
     state: Literal["asked", "granted", "refused", "ended"] = "asked"
     revision: int = 0
     decisions: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """What a person who looked at a live release again has found: whether it is still fit for its use.
+
+    Attributes:
+        subject: the project; ``digest``: of the release, as it was looked at.
+        looked_at: what they looked at and concluded, in words.
+        state: ``fit``: it stays as it is; ``unfit``: it has to be replaced or rolled back.
+        findings: ids of what was found about its drift, bias and performance, the newest last.
+        measurements: ids of what was measured of them in the newest windows.
+    """
+
+    id: str
+    workspace: str
+    subject: str
+    release_id: str
+    digest: str
+    looked_at: str
+    by: str
+    at: datetime
+    state: Literal["fit", "unfit"] = "fit"
+    revision: int = 0
+    findings: tuple[str, ...] = ()
+    measurements: tuple[str, ...] = ()

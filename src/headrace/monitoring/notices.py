@@ -14,9 +14,11 @@ from headrace.core.record import Alert, Finding
 
 VIOLATIONS = frozenset({"fairness", "compliance"})
 """Kinds that are tracked until somebody has remedied or accepted them."""
-UNEXCUSED = VIOLATIONS | {"service_level"}
+UNEXCUSED = VIOLATIONS | {"service_level", "review"}
 """Kinds that no known event explains away."""
-_CRITICAL = frozenset({"performance", "concept_drift", "metric", "answers", "traffic", *UNEXCUSED})
+_CRITICAL = frozenset(
+    {"performance", "concept_drift", "metric", "answers", "traffic", "service_level", *VIOLATIONS}
+)
 _INFORMS = frozenset({"labels", "schedule", "code", "registration"})
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 30.0, 3_600.0
 MOST_TRIES = 30

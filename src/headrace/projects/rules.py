@@ -34,6 +34,7 @@ _ASSUMABLE = (*STATEMENTS, *CHOICES, "contact")
 _MAX_STATEMENT = 2000
 _REACHABLE = re.compile(r"(mailto:)?[^@\s/]+@[^@\s/]+|https?://[^\s/]+\S*|(tel:)?\+?\d[\d ()/.-]{4,}\d")
 """An e-mail address, a URL, or a telephone number."""
+_LONGEST_REVIEW_DAYS = 1096
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]*")
 Place = tuple[str | int, ...]
 
@@ -134,6 +135,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _kpis(project.kpis)
     yield from _fairness(project)
     yield from _alerts(project)
+    yield from _review(project)
     yield from _outputs(project)
     allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
@@ -171,6 +173,13 @@ def _contact(project: Project) -> Iterator[BrokenRule]:
     if not is_reachable(project.owner.contact):
         expected = "expected an e-mail address, a URL or a telephone number at which the owner can be called"
         yield _at("owner", "contact", text=f"owner.contact is {project.owner.contact!r}: {expected}")
+
+
+def _review(project: Project) -> Iterator[BrokenRule]:
+    days = project.review.every_days
+    if days is not None and not 1 <= days <= _LONGEST_REVIEW_DAYS:
+        text = f"review.every_days is {days}: expected 1 to {_LONGEST_REVIEW_DAYS} days"
+        yield _at("review", "every_days", text=text)
 
 
 def _alerts(project: Project) -> Iterator[BrokenRule]:

@@ -41,7 +41,7 @@ from headrace.core.ports import (
     TableStore,
     UseStore,
 )
-from headrace.core.release import Waiver
+from headrace.core.release import Review, Waiver
 from headrace.core.settings import Settings
 from headrace.store._sql import tables as sql
 from headrace.store._sql.audit import SqlAudit
@@ -96,6 +96,7 @@ class Store:
     notices: RecordStore[Notice]
     cases: RecordStore[Case]
     periods: RecordStore[Period]
+    reviews: RecordStore[Review]
     uses: UseStore
     expiring: ExpiringStore
     sightings: SightingStore
@@ -188,6 +189,7 @@ def open_store(
         notices=SqlRecords(database, sql.notices, Notice, "notice"),
         cases=SqlRecords(database, sql.cases, Case, "case"),
         periods=SqlRecords(database, sql.periods, Period, "period"),
+        reviews=SqlRecords(database, sql.reviews, Review, "review"),
         uses=SqlUses(database),
         expiring=SqlExpiring(database, clock),
         sightings=SqlSightings(database),

@@ -9,7 +9,7 @@ import pytest
 from headrace.core.alerts import Case, Notice, Period
 from headrace.core.identity import Credential, Grant, Incident, PolicyText
 from headrace.core.ports import RecordStore
-from headrace.core.release import Waiver
+from headrace.core.release import Review, Waiver
 from headrace.store import Store
 from headrace.testing import START, RecordStoreSuite
 
@@ -51,6 +51,11 @@ MORE: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "cases": (
         Case,
         {"kind": "fairness", "at": START, "round": "r1", "notes": ({"by": "ann", "text": "looked"},)},
+    ),
+    "reviews": (
+        Review,
+        {"release_id": "r1", "digest": "d", "looked_at": "drift", "by": "ann", "at": START}
+        | {"findings": ("f1",), "measurements": ("m1", "m2")},
     ),
     "periods": (
         Period,

@@ -189,6 +189,7 @@ waivers = _changing("hr_waivers")
 notices = _changing("hr_notices")
 cases = _changing("hr_cases")
 periods = _changing("hr_periods")
+reviews = _changing("hr_reviews")
 
 uses = Table(
     "hr_uses",

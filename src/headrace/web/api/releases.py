@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import reading
+from headrace.app import reading, reviews
 from headrace.app.comparing import Difference, difference
 from headrace.app.operations import decide, find_release
-from headrace.core.release import Release, ReleaseState
-from headrace.web.api.request import Me, Server, Text
+from headrace.core.release import Release, ReleaseState, Review
+from headrace.web.api.request import Me, Name, Server, Text
 
 router = APIRouter(tags=["releases"])
 Id = Annotated[str, Path(max_length=64, description="The release's id, or how it or its digest begins.")]
@@ -24,6 +24,15 @@ class Comment(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     comment: Text = Field("", max_length=2000)
+
+
+class Looked(BaseModel):
+    """What a person who reviewed a live release looked at, and what they found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outcome: Literal["fit", "unfit"]
+    looked_at: Text = Field(min_length=1, max_length=2000, description="And what follows.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +60,25 @@ def list_releases(
 def show_release(release_id: Id, server: Server, me: Me) -> reading.ReleaseReport:
     """One release: manifest, verdicts with their evidence, approvals, rollout."""
     return reading.release_report(server.app, me, find_release(server.app, me, release_id).id)
+
+
+@router.post("/releases/{release_id}/reviews", status_code=201)
+def review_release(release_id: Id, server: Server, me: Me, body: Looked) -> Review:
+    """Record a periodic review of a live release; whoever may approve it may, and nobody their own."""
+    release = find_release(server.app, me, release_id)
+    return reviews.record(server.app, me, release.id, outcome=body.outcome, looked_at=body.looked_at)
+
+
+@router.get("/reviews")
+def list_due_reviews(server: Server, me: Me) -> list[reviews.Standing]:
+    """When each live release that you may see has to be reviewed, the first due first."""
+    return reviews.standings(server.app, me)
+
+
+@router.get("/projects/{project}/reviews")
+def list_reviews(project: Name, server: Server, me: Me) -> list[Review]:
+    """All reviews of a project's releases, the newest first."""
+    return reviews.history(server.app, me, project)
 
 
 @router.get("/releases/{release_id}/difference")

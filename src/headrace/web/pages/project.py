@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import reading
+from headrace.app import reading, reviews
 from headrace.app.composition import App
 from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
 from headrace.app.operations import roll_back, watch_now
-from headrace.app.service_levels import standings
-from headrace.core.errors import NotFound
+from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import NAME_PATTERN
 from headrace.core.release import Measurement, Release, Rollout
@@ -24,6 +24,7 @@ from headrace.web.identity import principal_of
 from headrace.web.pages.causes import Cause, cause_of
 from headrace.web.pages.findings import grouped
 from headrace.web.pages.formats import subject
+from headrace.web.pages.forms import read_form, unix_lines
 from headrace.web.pages.kpis import newest_kpis
 from headrace.web.pages.levels import level_of
 from headrace.web.pages.lifecycle import Facts, lifecycle
@@ -47,6 +48,7 @@ TRAFFIC_DAYS = 15
 """Two weeks of hours, each beside the one a week before."""
 _SHOWN_WINDOWS = 60
 _SHOWN_GROUPS = 12
+_SHOWN_REVIEWS = 5
 _SHOWN_LEAD_TIMES = 10
 """Releases whose lead times are worked out on every view; the download has all."""
 
@@ -117,7 +119,7 @@ def show(request: Request) -> Response:
         glance=report.glance,
         external=releases[0] if releases and releases[0].state == "external" else None,
         level=level_of(report.project, live or newest),
-        there=next(iter(standings(app, me, name)), None),
+        there=report.glance.service,
         stages=lifecycle(facts),
         counted=counted,
         traffic=spark(traffic(windows)),
@@ -135,12 +137,26 @@ def show(request: Request) -> Response:
         groups=grouped(findings, alerts, releases, report.glance.live_id, measured),
         shown_groups=_SHOWN_GROUPS,
         listed=_listed(app, me, releases),
-        lead=lead_times(app, me, name, newest=_SHOWN_LEAD_TIMES)[0],
-        shown_lead_times=_SHOWN_LEAD_TIMES,
-        steps=STEPS,
         rights=rights_of(app, me, report),
         subject_of=subject_of,
+        **_lead_times(app, me, name),
+        **_reviews(app, me, name),
     )
+
+
+def _lead_times(app: App, me: Principal, name: str) -> dict[str, Any]:
+    lead = lead_times(app, me, name, newest=_SHOWN_LEAD_TIMES)[0]
+    return {"lead": lead, "shown_lead_times": _SHOWN_LEAD_TIMES, "steps": STEPS}
+
+
+def _reviews(app: App, me: Principal, name: str) -> dict[str, Any]:
+    """When the live release has to be reviewed, whether the reader may, and the reviews that were."""
+    due = next(iter(reviews.standings(app, me, name)), None)
+    return {
+        "due": due,
+        "why_not_review": "" if due is None else reviews.why_not_review(app, me, due),
+        "reviewed": reviews.history(app, me, name)[:_SHOWN_REVIEWS],
+    }
 
 
 async def watch(request: Request) -> Response:
@@ -148,6 +164,22 @@ async def watch(request: Request) -> Response:
     parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
     await run_in_threadpool(watch_now, parts.app, parts.work, me, name)
     return RedirectResponse(f"/projects/{name}", 303)
+
+
+async def review(request: Request) -> Response:
+    """Record a periodic review of the live release, as the page's form says."""
+    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
+    form = await read_form(request)
+    outcome: Literal["fit", "unfit"] = "fit" if form.get("outcome") == "fit" else "unfit"
+    if form.get("outcome") not in ("fit", "unfit"):
+        raise InvalidInput(
+            f"A review finds a release 'fit' or 'unfit', got {form.get('outcome', '')[:40]!r}."
+        )
+    looked_at = unix_lines(form.get("looked_at", ""))
+    await run_in_threadpool(
+        reviews.record, app, me, form.get("release", ""), outcome=outcome, looked_at=looked_at
+    )
+    return RedirectResponse(f"/projects/{name}#review", 303)
 
 
 async def rollback(request: Request) -> Response:

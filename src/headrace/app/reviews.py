@@ -1,0 +1,248 @@
+"""Periodic reviews of live releases: when one is due, recording it, and telling of those that are overdue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from headrace.access.identities import required_text
+from headrace.app import reading
+from headrace.app.alerts import SYSTEM
+from headrace.app.composition import App
+from headrace.core.errors import Conflict, Denied, InvalidInput
+from headrace.core.identity import Principal
+from headrace.core.ids import new_id
+from headrace.core.project import Project
+from headrace.core.record import Finding
+from headrace.core.release import Measurement, Release, Review, Rollout
+from headrace.monitoring.bias import NAME as BIAS
+from headrace.monitoring.cases import PENDING, Step, transition
+from headrace.monitoring.fairness import NAME as FAIRNESS
+from headrace.monitoring.review import KIND, LOOKED_AT, SOON, due_at, every_days, overdue_finding
+from headrace.monitoring.shifts import NAME as SHIFT
+from headrace.monitoring.watch import Round
+
+_MOST_FINDINGS, _MOST_MEASURED = 50, 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Whether a live release is to be reviewed.
+
+    Attributes:
+        by: the person or the role that reviews it; empty: whoever may approve it.
+        due_at: when it has to have been reviewed.
+        soon: within 14 days from now, or overdue.
+        last: the newest review of this release.
+        findings: what a review of it looks at: drift, bias and performance since the last one.
+    """
+
+    project: str
+    release_id: str
+    subject: str
+    author: str
+    every_days: int
+    by: str
+    due_at: datetime
+    overdue: bool
+    soon: bool
+    last: Review | None
+    findings: tuple[Finding, ...]
+
+
+def standings(app: App, me: Principal, name: str | None = None) -> list[Standing]:
+    """Of one project, or of all that ``me`` may see, those whose live release is reviewed: first due first.
+
+    Raises:
+        NotFound, Denied: there is no such project that ``me`` may see.
+    """
+    named = reading.projects(app, me) if name is None else [reading.project(app, me, name)]
+    return _standings(app, [one for one in named if every_days(one) is not None])
+
+
+def history(app: App, me: Principal, name: str) -> list[Review]:
+    """All reviews of a project's releases, the newest first. Raises NotFound, Denied."""
+    return app.store.reviews.list(subject=reading.project(app, me, name).name)[::-1]
+
+
+def record(
+    app: App, me: Principal, release_id: str, *, outcome: Literal["fit", "unfit"], looked_at: str
+) -> Review:
+    """Record that a person has looked at a live release, what they looked at, and whether it stays.
+
+    Findings about its drift, bias and performance, and what was measured of them last, are attached by id.
+    Alerts about the overdue review are closed with it.
+
+    Args:
+        looked_at: in words; ``outcome`` says what follows.
+
+    Raises:
+        NotFound: there is no such release.
+        Denied: ``me`` may not approve it, made it, or is not who reviews it.
+        Conflict: it is not what answers.
+        InvalidInput: nothing says what was looked at.
+    """
+    release = app.store.releases.get(release_id)
+    project = app.store.projects.get(release.project)
+    permitted = app.gatekeeper.require(me, "release.approve", f"release:{release.id}")
+    _require_reviewer(app, me, project)
+    if outcome not in ("fit", "unfit"):
+        raise InvalidInput(f"A review finds a release 'fit' or 'unfit', got {outcome[:40]!r}.")
+    said = required_text(looked_at, "A review says what was looked at, and what follows")
+    route = app.store.rollouts.route(release.project)
+    if route is None or release.id not in route.releases:
+        raise Conflict(
+            f"Release {release.id} does not answer, so there is nothing to review. "
+            "What does: headrace release reviews"
+        )
+    last = _last(app.store.reviews.list(subject=release.project)).get(release.id)
+    now = app.clock.now()
+    review = Review(
+        id=new_id(now),
+        workspace=app.store.projects.workspace(release.project),
+        subject=release.project,
+        release_id=release.id,
+        digest=release.digest,
+        looked_at=said,
+        by=me.name,
+        at=now,
+        state=outcome,
+        findings=tuple(one.id for one in _about(app, [release.id], {release.id: last})[release.id]),
+        measurements=tuple(one.id for one in _measured(app, release)),
+    )
+    detail = {
+        "review": review.id,
+        "outcome": outcome,
+        "looked_at": said,
+        "digest": release.digest,
+        "findings": list(review.findings),
+        "measurements": len(review.measurements),
+    }
+    with app.store.transaction():
+        app.store.audit.append(me.name, "release.review", f"release:{release.id}", detail | permitted.basis)
+        kept = app.store.reviews.add(review)
+        if outcome == "fit":
+            _settle(app, review)
+    return kept
+
+
+def why_not_review(app: App, me: Principal, standing: Standing) -> str:
+    """Why ``me`` may not review it; empty if they may, if need be after they have proved that it is them."""
+    keeper, resource = app.gatekeeper, f"release:{standing.release_id}"
+    if not (
+        keeper.allows(me, "release.approve", resource) or keeper.lacks_proof(me, "release.approve", resource)
+    ):
+        return (
+            "yours: somebody else reviews it"
+            if me.name == standing.author
+            else "your roles may not review it"
+        )
+    if not _reviews(app, me, standing.project, standing.by):
+        return f"{standing.by} reviews it"
+    return ""
+
+
+def watch_review(app: App, name: str) -> Round:
+    """What is found where the review of the live release is overdue: once for each time that it is due."""
+    project, now = app.store.projects.get(name), app.clock.now()
+    found = _standings(app, [project]) if every_days(project) is not None else []
+    overdue = [one for one in found if one.overdue]
+    return Round([], [overdue_finding(project, one.release_id, one.due_at, one.last, now) for one in overdue])
+
+
+def _standings(app: App, declared: list[Project]) -> list[Standing]:
+    names, now = {project.name: project for project in declared}, app.clock.now()
+    if not names:
+        return []
+    live = {route.project: route.live for route in app.store.rollouts.routes() if route.project in names}
+    releases = {one.id: one for one in app.store.releases.some(list(live.values()))}
+    rollouts = {one.release_id: one for one in app.store.rollouts.some(list(live.values()))}
+    last = _last(app.store.reviews.list(subject=next(iter(names)) if len(names) == 1 else None))
+    about = _about(app, list(releases), last)
+    found = []
+    for name, release_id in live.items():
+        release = releases.get(release_id)
+        if release is None:
+            continue
+        project, newest = names[name], last.get(release_id)
+        due = due_at(project, _since(release, rollouts.get(release_id)), newest)
+        days = every_days(project)
+        if due is None or days is None:
+            continue
+        found.append(
+            Standing(
+                project=name,
+                release_id=release_id,
+                subject=release.manifest.subject.ref,
+                author=release.author,
+                every_days=days,
+                by=project.review.by,
+                due_at=due,
+                overdue=due <= now,
+                soon=due - SOON <= now,
+                last=newest,
+                findings=tuple(about[release_id]),
+            )
+        )
+    return sorted(found, key=lambda one: (one.due_at, one.project))
+
+
+def _since(release: Release, rollout: Rollout | None) -> datetime:
+    """When it went live: one that somebody has routed by hand, when it was made."""
+    return release.created_at if rollout is None else rollout.step_started_at
+
+
+def _last(reviews: list[Review]) -> dict[str, Review]:
+    """Of each release the newest; they come oldest first."""
+    return {one.release_id: one for one in reviews}
+
+
+def _about(
+    app: App, release_ids: list[str], last: dict[str, Review] | dict[str, Review | None]
+) -> dict[str, list[Finding]]:
+    """What was found about each release since its last review, or ever."""
+    about: dict[str, list[Finding]] = {release_id: [] for release_id in release_ids}
+    for finding in app.store.findings.about(release_ids, _MOST_FINDINGS):
+        before = last.get(finding.release_id)
+        if finding.kind in LOOKED_AT and (before is None or finding.at > before.at):
+            about[finding.release_id].append(finding)
+    return about
+
+
+def _measured(app: App, release: Release) -> list[Measurement]:
+    newest = app.store.evidence.newest([release.project], (SHIFT, FAIRNESS, BIAS), 1)
+    return [one for one in newest if one.release_id == release.id][:_MOST_MEASURED]
+
+
+def _reviews(app: App, me: Principal, project: str, by: str) -> bool:
+    """Whether ``me`` is the person, or has the role, that reviews a project."""
+    described = app.access.resources.describe(f"project:{project}", me)
+    return by in ("", me.name, *me.roles, *app.access.grants.roles(me.name, described))
+
+
+def _require_reviewer(app: App, me: Principal, project: Project) -> None:
+    if not _reviews(app, me, project.name, project.review.by):
+        raise Denied(
+            f"{me.name!r} does not review {project.name!r}: headrace.yaml names {project.review.by!r} "
+            "(review.by). Ask them: headrace release review ID --as NAME"
+        )
+
+
+def _settle(app: App, review: Review) -> None:
+    """Nobody has to do anything any more about the alert that it was overdue."""
+    for state in PENDING:
+        for case in app.store.cases.list(subject=review.subject, state=state):
+            if case.kind != KIND:
+                continue
+            if case.state != "acknowledged":
+                acknowledged = transition(case, Step(kind="acknowledge", by=review.by, at=review.at))
+                case = app.store.cases.change(acknowledged)  # noqa: PLW2901
+            step = Step(
+                kind="remediate",
+                by=SYSTEM,
+                at=review.at,
+                text="it was reviewed",
+                evidence=f"review {review.id}",
+            )
+            app.store.cases.change(transition(case, step))

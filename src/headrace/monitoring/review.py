@@ -1,0 +1,84 @@
+"""When a live release is to be looked at again by a person, and whether that is overdue. Pure functions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from headrace.core.ids import derived_id
+from headrace.core.project import Project
+from headrace.core.record import Finding
+from headrace.core.release import Review
+
+KIND = "review"
+DEFAULT_DAYS = 90
+"""For projects of high risk that do not say how often."""
+SOON = timedelta(days=14)
+"""So long before it is due, a review is asked for."""
+LOOKED_AT = frozenset(
+    {
+        "data_drift",
+        "prediction_drift",
+        "concept_drift",
+        "new_segment",
+        "performance",
+        "estimate",
+        "metric",
+        "fairness",
+        "bias",
+    }
+)
+"""Kinds of findings that a review is about."""
+
+
+def every_days(project: Project) -> int | None:
+    """How often its live release is reviewed; None: never.
+
+    >>> from headrace.testing.factories import make_project
+    >>> every_days(make_project(risk="low")), every_days(make_project(risk="high"))
+    (None, 90)
+    """
+    declared = project.review.every_days
+    return DEFAULT_DAYS if declared is None and project.risk == "high" else declared
+
+
+def due_at(project: Project, live_since: datetime, last: Review | None) -> datetime | None:
+    """When the live release has to have been reviewed; None: never.
+
+    Its approval counts as the first look. One that was found unfit is due from then on, until it is replaced
+    or a later review finds it fit.
+
+    Args:
+        last: the newest review of this release.
+    """
+    days = every_days(project)
+    if days is None:
+        return None
+    if last is not None and last.state == "unfit":
+        return last.at
+    return (live_since if last is None else max(last.at, live_since)) + timedelta(days=days)
+
+
+def overdue_finding(
+    project: Project, release_id: str, due: datetime, last: Review | None, now: datetime
+) -> Finding:
+    """What is told once a review is overdue: once for each time that one is due."""
+    unfit = last is not None and last.state == "unfit"
+    title = f"its review was due on {due:%Y-%m-%d}"
+    if last is not None and unfit:
+        title = f"{last.by} found it unfit on {due:%Y-%m-%d}: replace it, or roll it back"
+    return Finding(
+        id=derived_id("finding", project.name, KIND, release_id, due.isoformat()),
+        project=project.name,
+        kind=KIND,
+        release_id=release_id,
+        title=title,
+        window=(due, now),
+        evidence={
+            "due_at": due.isoformat(),
+            "every_days": every_days(project),
+            "by": project.review.by,
+            "last_review": None if last is None else last.id,
+        },
+        size=(now - due) / timedelta(days=1),
+        at=now,
+    )
