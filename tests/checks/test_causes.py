@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,8 @@ FAULTS = [
     ("blanks", "fuel", lambda v: nulled(v, 0.3, " "), "empty"),
     ("one category only", "fuel", lambda v: np.full(len(v), "diesel", dtype=object), "stuck"),
     ("title case", "fuel", lambda v: np.array([one.title() for one in v], dtype=object), "respelled"),
+    ("Fahrenheit in place of Celsius", "age", lambda v: v * 1.8 + 32, "converted"),
+    ("Celsius in place of Fahrenheit", "age", lambda v: (v - 32) / 1.8, "converted"),
     ("kelvin", "age", lambda v: v + 273.15, "offset"),
     ("codes", "fuel", lambda v: np.array([f"{len(one)}{one[0]}" for one in v], dtype=object), "recoded"),
     ("exchanged", "trim", lambda v: np.where(v == "plain", "sport", "plain"), "exchanged"),
@@ -131,3 +134,27 @@ def test_two_inputs_in_each_others_place_are_named_together() -> None:
     assert {one.feature: one.cause.name for one in causes} == {"km": "swapped", "age": "swapped"}
     assert causes[0].cause.words.startswith("looks as ")
     assert undecided(causes) == ""
+
+
+@pytest.mark.requirement("DAT-07")
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ("{0.year}-{0.month:02}-{0.day:02}", "{0.day:02}/{0.month:02}/{0.year}",
+         "holds dates written %d/%m/%Y, where training has dates in ISO 8601"),
+        ("{0.day}.{0.month}", "{0.day},{0.month}",
+         "holds numbers with a decimal comma, where training has numbers"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("n_different", [20, 300])
+def test_another_way_of_writing_is_named(before: str, now: str, words: str, n_different: int) -> None:
+    random = np.random.default_rng(n_different)
+    days = [date(2024, 1, 1) + timedelta(days=int(n)) for n in random.integers(0, n_different, 3000)]
+    spec = [Column(name="day", role="categorical")]
+    was, present = (np.array([form.format(day) for day in days], dtype=object) for form in (before, now))
+    (found,) = shifts(Profile.fit({"day": was}, spec), {"day": present})
+    assert cause_of(found) == ("reformatted", words)
+    half = np.where(np.arange(3000) % 2 == 0, was, present)
+    (found,) = shifts(Profile.fit({"day": was}, spec), {"day": half})
+    if n_different == 20:
+        assert cause_of(found).name == "reformatted"

@@ -22,11 +22,12 @@ from headrace.monitoring.ingest import (
     outcomes_table,
     prediction_rows,
     predictions_table,
+    refusals_table,
 )
 from headrace.store.events import SegmentLog
-from headrace.store.records import encode_feedback, encode_outcome, encode_prediction
+from headrace.store.records import encode_feedback, encode_outcome, encode_prediction, encode_refusal
 from headrace.store.tables import DeltaTables
-from headrace.testing import START, MemoryEvents, make_feedback
+from headrace.testing import START, MemoryEvents, make_feedback, make_refusal
 from tests.monitoring.traffic import answer, label
 
 PREDICTIONS, OUTCOMES = predictions_table("cars"), outcomes_table("cars")
@@ -265,3 +266,15 @@ def test_predictions_that_are_no_numbers_are_kept_as_they_are(tmp_path: Path) ->
     outputs = {"predict": [float("nan"), float("inf"), 1.0]}
     bring(answer("p", columns={"mileage": [1.0, 2.0, 3.0]}, outputs=outputs), tables=tables)
     np.testing.assert_array_equal(rows(tables)["out_predict"], [np.nan, np.inf, 1.0])
+
+
+def test_refused_requests_are_a_table_of_counts(tmp_path: Path) -> None:
+    events, tables = MemoryEvents(), DeltaTables(tmp_path)
+    refused = [make_refusal(id="a", n=1), make_refusal(id="b", n=9, missing=(), mistyped={"year": "text"})]
+    events.append("cars/refusals", [encode_refusal(one) for one in refused])
+    for _ in range(2):
+        ingest("cars", events, tables, numeric=NUMERIC)
+    found = rows(tables, refusals_table("cars"))
+    assert (found["n"].sum(), len(found["n"])) == (10, 2)
+    assert found["missing"].tolist() == ['["mileage"]', "[]"]
+    assert found["mistyped"].tolist() == ["{}", '{"year":"text"}']

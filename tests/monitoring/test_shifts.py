@@ -11,6 +11,7 @@ import pytest
 
 from headrace.core.project import Column, PrivacySpec
 from headrace.monitoring.baseline import make_baseline
+from headrace.monitoring.shifts import watch_shifts
 from headrace.testing import START
 from tests.monitoring.traffic import LIVE, Scene, answer, cars, day, named, price, watched_project
 
@@ -149,3 +150,40 @@ def flagged(scene: Scene, *, share: float, numeric: frozenset[str]) -> Scene:
 def test_true_and_false_are_compared_as_in_training(watched: Make, share: float, found: list[str]) -> None:
     scene = flagged(watched(), share=share, numeric=frozenset({"flag"}))
     assert [f.feature for f in scene.watch().findings] == found
+
+
+@pytest.mark.requirement("DAT-07")
+def test_a_recorded_column_that_comes_under_another_name_is_named_with_both(watched: Make) -> None:
+    """As where a model of one's own is attached: nothing refuses what it is asked."""
+    scene = watched()
+    for number in range(15):
+        columns = cars(scene.random, 60)
+        outputs = {"predict": price(columns).tolist()}
+        listed = {name: values.tolist() for name, values in columns.items()} | {"note": [None] * 60}
+        if number >= 7:
+            listed["odometer"] = listed.pop("mileage")
+        scene.answered([answer(f"d{number}", at=day(number), columns=listed, outputs=outputs)])
+    (shift,) = scene.watch().findings
+    assert shift.feature == "mileage"
+    assert shift.title == (
+        "input 'mileage' is empty in 100% of the rows (training: 0%): it comes as 'odometer', "
+        f"since {day(7):%Y-%m-%d}, all at once"
+    )
+    assert shift.evidence["cause"] == "renamed"
+
+
+@pytest.mark.requirement("DAT-07")
+def test_a_column_that_stops_being_filled_is_said_to_have_been_filled_until_when(watched: Make) -> None:
+    scene = watched()
+    for number in range(29):
+        columns = {name: values.tolist() for name, values in cars(scene.random, 60).items()}
+        if number >= 17:
+            columns["fuel"] = [None] * 60
+        made = answer(f"d{number}", at=day(number), columns=columns, outputs={"predict": [1.0] * 60})
+        scene.answered([made])
+    found = [f for f in watch_shifts(scene.looking()).findings if f.feature == "fuel"]
+    assert found[0].title.startswith("input 'fuel' is empty in 57% of the rows (training: 0%)")
+    assert f"{day(17):%Y-%m-%d}" in found[0].title
+    assert found[-1].title == (
+        f"input 'fuel' is empty in 100% of the rows (training: 0%), since {day(17):%Y-%m-%d}, all at once"
+    )

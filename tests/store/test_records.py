@@ -15,12 +15,14 @@ from headrace.store.records import (
     decode_feedback,
     decode_outcome,
     decode_prediction,
+    decode_refusal,
     encode_failure,
     encode_feedback,
     encode_outcome,
     encode_prediction,
+    encode_refusal,
 )
-from headrace.testing import make_failure, make_feedback, make_outcome, make_prediction
+from headrace.testing import make_failure, make_feedback, make_outcome, make_prediction, make_refusal
 from tests.store.test_documents import FLOATS, TEXT, TIMES, values
 
 CELLS = st.lists(
@@ -72,6 +74,11 @@ def test_any_feedback_comes_back(feedback: Feedback) -> None:
 @given(st.builds(make_failure, at=TIMES, error=TEXT))
 def test_any_failure_comes_back(failure: Failure) -> None:
     assert decode_failure(encode_failure(failure)) == failure
+
+
+def test_a_refusal_comes_back() -> None:
+    refusal = make_refusal(mistyped={"year": "text"}, unknown=())
+    assert decode_refusal(encode_refusal(refusal)) == refusal
 
 
 def test_numbers_that_json_has_no_form_for_come_back() -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.core.identity import Principal
-from headrace.core.record import Explained, Failure, Feedback, Outcome, Prediction
+from headrace.core.record import Explained, Failure, Feedback, Outcome, Prediction, Refusal
 from headrace.monitoring.ingest import ingest, record_tables
 from headrace.store.records import (
     decode_explained,
@@ -17,10 +17,11 @@ from headrace.store.records import (
     decode_feedback,
     decode_outcome,
     decode_prediction,
+    decode_refusal,
 )
 
 SYSTEM = "system:privacy"
-_Kept = Prediction | Outcome | Feedback | Failure | Explained
+_Kept = Prediction | Outcome | Feedback | Failure | Explained | Refusal
 _STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "predictions": decode_prediction,
     "shadows": decode_prediction,
@@ -28,6 +29,7 @@ _STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "feedback": decode_feedback,
     "failures": decode_failure,
     "explanations": decode_explained,
+    "refusals": decode_refusal,
 }
 
 

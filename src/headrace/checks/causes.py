@@ -10,9 +10,11 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 from headrace.checks.drift import Shift
+from headrace.checks.spellings import written_as
 
 CauseName = Literal[
     "empty",
+    "renamed",
     "text",
     "stuck",
     "sentinel",
@@ -20,9 +22,11 @@ CauseName = Literal[
     "negated",
     "rounded",
     "rescaled",
+    "converted",
     "offset",
     "swapped",
     "respelled",
+    "reformatted",
     "recoded",
     "exchanged",
     "new_categories",
@@ -42,6 +46,10 @@ _NEAR = 0.05
 """By how much the share of a category may differ from that of the one it is taken for."""
 _BLANK = frozenset({"", "-", "?", "n/a", "na", "nan", "nil", "none", "null"})
 _QUARTILES = ("q25", "median", "q75")
+_DEGREES = (
+    ("Fahrenheit, where training has Celsius", 1.8, 32.0),
+    ("Celsius, where training has Fahrenheit", 1 / 1.8, -32.0 / 1.8),
+)
 
 
 class Cause(NamedTuple):
@@ -98,9 +106,11 @@ def cause_of(shift: Shift) -> Cause:
     the same at one end, beyond which training goes. ``negated``: the sign has changed. ``rounded``: few
     different values, where almost all were different. ``rescaled``: every quartile is the same multiple of
     what it was, as after a change of unit. ``offset``: most rows are beyond all of training, as far apart as
-    there: another zero point. ``respelled``, ``recoded``, ``exchanged``: the categories are the
-    old ones in other letters, under other names, or each other's. ``new_categories`` and ``gone_category``:
-    categories that training did not have, or that no longer come. ``moved``: none of these.
+    there: another zero point. ``converted``: degrees Fahrenheit for Celsius, or the other way.
+    ``reformatted``: dates or numbers that are written in another way. ``respelled``, ``recoded``,
+    ``exchanged``: the categories are the old ones in other letters, under other names, or each other's.
+    ``new_categories`` and ``gone_category``: categories that training did not have, or that no longer
+    come. ``moved``: none of these.
 
     >>> import numpy as np
     >>> from headrace.checks.drift import Profile, shifts
@@ -145,8 +155,18 @@ def _of_number(reference: Mapping[str, Any], current: Mapping[str, Any]) -> Caus
     piled = _piled(reference, current)
     scale = None if piled else _scale(reference, current)
     if scale is None:
-        return piled or _offset(reference, current)
+        return piled or _converted(reference, current) or _offset(reference, current)
     return Cause("rescaled", f"is {scale:.3g} times what it was in training: another unit?")
+
+
+def _converted(reference: Mapping[str, Any], current: Mapping[str, Any]) -> Cause | None:
+    """Degrees in the other scale: the one conversion of units in use that is no multiple."""
+    for words, factor, zero in _DEGREES:
+        expected = {name: factor * reference[name] + zero for name in _QUARTILES}
+        apart = abs(current["median"] - reference["median"])
+        if _is_like(current, expected) and apart > MOST_OFF * (reference["q75"] - reference["q25"]):
+            return Cause("converted", f"is as if in degrees {words}")
+    return None
 
 
 def _offset(reference: Mapping[str, Any], current: Mapping[str, Any]) -> Cause | None:
@@ -220,6 +240,8 @@ def _of_category(reference: Mapping[str, Any], current: Mapping[str, Any], shift
     before, now = ({k: n / side["n"] for k, n in side["top"].items()} for side in (reference, current))
     if len(now) == 1 and len(before) > 1 and next(iter(now.values())) == 1 and next(iter(now)) in before:
         return Cause("stuck", f"is {next(iter(now))!r} in every row")
+    if (written := _reformatted(before, now)) is not None:
+        return Cause("reformatted", f"holds {written[1]}, where training has {written[0]}")
     new = {name: rows / current["n"] for name, rows in shift.detail.get("new", {}).items()}
     if sum(new.values()) >= LEAST_SHARE:
         return _of_new(before, now, new)
@@ -232,11 +254,21 @@ def _of_category(reference: Mapping[str, Any], current: Mapping[str, Any], shift
     return None
 
 
+def _reformatted(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[str, str] | None:
+    """How both sides are written, where that is known of both and differs."""
+    was, is_now = (written_as({k: round(part * 1e6) for k, part in side.items()}) for side in (before, now))
+    return None if was is None or is_now is None or was == is_now else (was, is_now)
+
+
 def _of_new(before: Mapping[str, float], now: Mapping[str, float], new: Mapping[str, float]) -> Cause:
     share = sum(new.values())
     blank = sum(part for name, part in new.items() if name.strip().lower() in _BLANK)
     if blank > share / 2:
         return Cause("empty", f"is blank in {blank:.0%} of the rows (training: 0%)")
+    if (written := _reformatted(before, new)) is not None:
+        return Cause(
+            "reformatted", f"holds {written[1]} in {share:.0%} of the rows, where training has {written[0]}"
+        )
     plain = {"".join(name.split()).casefold(): name for name in before}
     known = {name: plain.get("".join(name.split()).casefold()) for name in new}
     if sum(part for name, part in new.items() if known[name] is not None) > share / 2:

@@ -149,7 +149,10 @@ def _scored(counts: Counts, reference: Counts, window: NDArray[np.int64]) -> tup
     safe = np.maximum(n, 1.0)
     means = (counts * scores).sum(axis=1) / safe
     scatter = (counts * (scores - means[:, None]) ** 2).sum()
-    freedom = max(float(n.sum() - (n > 0).sum()), 1.0)
+    # One more row that varies as all of them do: slots of nulls alone, after slots without, vary by nothing.
+    overall = (counts * scores).sum() / max(n.sum(), 1.0)
+    scatter += (counts * (scores - overall) ** 2).sum() / max(n.sum(), 1.0)
+    freedom = float(n.sum() - (n > 0).sum()) + 1.0
     return means, n * freedom / scatter if scatter > 0 else np.zeros_like(n)
 
 

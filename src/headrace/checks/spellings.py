@@ -15,6 +15,8 @@ MOST = 0.9
 _WRITTEN = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y")
 _ISO = "ISO 8601"
 _DATE_LIKE = re.compile(r"\d.*[-/. ,:].*\d|\d{8}")
+_POINT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
 _SAMPLE = 1_000
 
 
@@ -70,6 +72,34 @@ def _is_written(text: str, form: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def written_as(known: Mapping[object, int]) -> str | None:
+    """How nine rows in ten are written: as numbers, with a decimal comma, or as dates in one form; else None.
+
+    A date that has two readings, such as 1/2/2026, counts for both.
+
+    >>> written_as({"31.01.2026": 5, "28.02.2026": 9}), written_as({"12,5": 1}), written_as({"a3": 1})
+    ('dates written %d.%m.%Y', 'numbers with a decimal comma', None)
+    """
+    rows: dict[str, int] = {}
+    for value in islice(known, _SAMPLE):
+        for form in _ways(value):
+            rows[form] = rows.get(form, 0) + known[value]
+    usual = max(rows, key=lambda form: rows[form], default=None)
+    total = sum(islice(known.values(), _SAMPLE))
+    return usual if usual is not None and rows[usual] >= MOST * total else None
+
+
+def _ways(value: object) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        return ()
+    text = value.strip()
+    if _POINT.fullmatch(text):
+        return ("numbers",)
+    if _COMMA.fullmatch(text):
+        return ("numbers with a decimal comma",)
+    return tuple(f"dates in {form}" if form == _ISO else f"dates written {form}" for form in _forms(text))
 
 
 def other_spellings(known: Mapping[object, int]) -> dict[object, str]:

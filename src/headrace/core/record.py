@@ -13,7 +13,7 @@ RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
 """Names that no arm of an A/B test may have."""
 
 FINDING_KINDS = tuple(
-    "data_drift prediction_drift new_segment performance concept_drift estimate bias metric "
+    "data_drift prediction_drift new_segment columns performance concept_drift estimate bias metric "
     "fairness answers traffic service_level labels schedule code registration compliance "
     "review".split()
 )
@@ -91,6 +91,29 @@ class Failure:
     n_rows: int
     error: str
     request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Requests of one sender that were refused alike: their columns are not what the model expects.
+
+    Attributes:
+        at: when the last of them came, ``since``: the first.
+        n: how many they are.
+        missing: inputs that they lack; ``unknown``: columns that the model does not know.
+        mistyped: by input, what they hold instead, in words and without a value.
+    """
+
+    id: str
+    project: str
+    release_id: str
+    principal: str
+    at: datetime
+    since: datetime
+    n: int
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    mistyped: dict[str, str] = field(default_factory=dict)
 
 
 Method = Literal["trees", "linear", "all_subsets", "sampled", "lime", "own"]

@@ -79,6 +79,8 @@ def _causes(finding: Finding) -> list[tuple[tuple[int, float], Likely]]:
         rise = evidence["observed"] / evidence["reference"] - 1
         rank = _SEGMENT if evidence["elsewhere"] - 1 < rise / 2 else _FOLLOWS
         return [((rank, -rise), Likely("relation_in_segment", feature, title))]
+    if finding.kind == "columns":
+        return [((0, -1.0), Likely(evidence["cause"], (finding.feature or "").rpartition(": ")[0], title))]
     if finding.kind not in _OF_KIND:
         return []
     name, rank = _OF_KIND[finding.kind]

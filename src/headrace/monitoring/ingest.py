@@ -12,8 +12,14 @@ import msgspec
 import numpy as np
 
 from headrace.core.ports import Columns, EventLog, TableStore, Transaction
-from headrace.core.record import Condition, Explained, Feedback, Outcome, Prediction
-from headrace.store.records import decode_explained, decode_feedback, decode_outcome, decode_prediction
+from headrace.core.record import Condition, Explained, Feedback, Outcome, Prediction, Refusal
+from headrace.store.records import (
+    decode_explained,
+    decode_feedback,
+    decode_outcome,
+    decode_prediction,
+    decode_refusal,
+)
 
 BATCH = 20_000
 _TEXTS = ("prediction_id", "subject", "release_id", "method", "scale", "of", "input", "among")
@@ -45,6 +51,11 @@ def explanations_table(project: str) -> str:
     return f"{project}/explanations"
 
 
+def refusals_table(project: str) -> str:
+    """Name of the table of requests that were refused for their columns: one row per record of a count."""
+    return f"{project}/refusals"
+
+
 def record_tables(project: str) -> tuple[str, ...]:
     """Names of all tables that are made of the event log; each has its stream's name."""
     return (
@@ -53,6 +64,7 @@ def record_tables(project: str) -> tuple[str, ...]:
         outcomes_table(project),
         feedback_table(project),
         explanations_table(project),
+        refusals_table(project),
     )
 
 
@@ -89,6 +101,8 @@ def _rows_of(kind: str, records: Sequence[bytes], numeric: frozenset[str]) -> Co
         return feedback_rows([decode_feedback(record) for record in records])
     if kind == "explanations":
         return explanation_rows([decode_explained(record) for record in records])
+    if kind == "refusals":
+        return refusal_rows([decode_refusal(record) for record in records])
     return prediction_rows([decode_prediction(record) for record in records], numeric)
 
 
@@ -192,6 +206,21 @@ def explanation_rows(explained: Sequence[Explained]) -> Columns:
     texts = {name: np.array(columns[name], dtype=object) for name in _TEXTS}
     numbers = {name: _column(values, numeric=True) for name, values in columns.items() if name not in _TEXTS}
     return {**texts, "at": times, **numbers}
+
+
+def refusal_rows(refusals: Sequence[Refusal]) -> Columns:
+    """Counts of refused requests as columns; ``missing``, ``unknown`` and ``mistyped`` are JSON."""
+    return {
+        "subject": np.array([one.id for one in refusals], dtype=object),
+        "release_id": np.array([one.release_id for one in refusals], dtype=object),
+        "principal": np.array([one.principal for one in refusals], dtype=object),
+        "since": _times([one.since for one in refusals]),
+        "at": _times([one.at for one in refusals]),
+        "n": np.array([one.n for one in refusals], dtype=np.int64),
+        "missing": np.array([_to_json(one.missing) for one in refusals], dtype=object),
+        "unknown": np.array([_to_json(one.unknown) for one in refusals], dtype=object),
+        "mistyped": np.array([_to_json(one.mistyped) for one in refusals], dtype=object),
+    }
 
 
 def _asked(condition: Condition | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from headrace.monitoring.kpis import watch_kpis
 from headrace.monitoring.metrics import watch_metrics
 from headrace.monitoring.newcomers import watch_newcomers
 from headrace.monitoring.performance import watch_performance
+from headrace.monitoring.refused import watch_refused
 from headrace.monitoring.segments import watch_segments
 from headrace.monitoring.shifts import watch_shifts
 from headrace.monitoring.trends import watch_trends
@@ -20,6 +21,7 @@ from headrace.monitoring.watch import Round, Watch
 
 MONITORS: dict[str, Callable[[Watch], Round]] = {
     "calls": watch_calls,
+    "refused": watch_refused,
     "answers": watch_answers,
     "shifts": watch_shifts,
     "newcomers": watch_newcomers,

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from headrace.access.privacy.fields import altered_inputs
-from headrace.checks.causes import Carried, ranked, undecided
+from headrace.checks.causes import Carried, Cause, ranked, undecided
+from headrace.checks.columns import missing
 from headrace.checks.courses import Course
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.localising import codes_of, onset, place_of
+from headrace.checks.renames import renamed
 from headrace.core.ports import Columns
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
@@ -73,6 +75,7 @@ def _watch_window(
         )
         carried = ranked(shifted)
         if kind == "data_drift":
+            carried = _with_new_names(watch, window, profile, columns, carried)
             causes = _as_evidence(carried, courses)
         shared = {"level": level, "reference": reference.words} | causes
         found.findings.extend(
@@ -141,6 +144,32 @@ def _courses(
 
 def _predicted(values: Any) -> Any:
     return outputs_of({"out_predict": values})["prediction"]
+
+
+def _with_new_names(
+    watch: Watch, window: Window, profile: Profile, columns: Columns, carried: Sequence[Carried]
+) -> list[Carried]:
+    """An input that is empty while a column has come that looks like it has another name now."""
+    if not any(one.cause.name == "empty" for one in carried):
+        return list(carried)
+    new = {n: v for n, v in columns.items() if n not in profile.features and not missing(v).all()}
+    length = window.end - window.start
+    earlier = replace(window, start=window.start - length, end=window.start)
+    rows = window_rows(watch.project.name, watch.tables, earlier)
+    was = {name[3:]: values for name, values in rows.items() if name.startswith("in_")}
+    new = {n: v for n, v in new.items() if n not in was or missing(was[n]).all()}
+    found = []
+    for one in carried:
+        likely = None
+        if one.cause.name == "empty":
+            values = was.get(one.feature)
+            before = {} if values is None else {one.feature: as_profiled(profile, one.feature, values, 0)}
+            likely = renamed(one.feature, profile.kinds[one.feature], new, new, before)
+        if likely is not None:
+            words = f"{one.cause.words}: it comes as {likely.name!r}"
+            one = one._replace(cause=Cause("renamed", words))  # noqa: PLW2901 - the same with its name
+        found.append(one)
+    return found
 
 
 def _located(

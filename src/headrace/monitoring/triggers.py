@@ -187,6 +187,7 @@ def _urgency(finding: Finding) -> tuple[int, float]:
         "prediction_drift",
         "data_drift",
         "new_segment",
+        "columns",
         "traffic",
         "code",
         "labels",

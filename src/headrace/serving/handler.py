@@ -32,6 +32,7 @@ from headrace.serving.explanations import Share
 from headrace.serving.inputs import Matrix, Values, count_rows, named
 from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.recorder import BEST_EFFORT, NONE, STORED, Recorder
+from headrace.serving.refusals import Refusals
 from headrace.serving.routes import Choice, RouteTable
 from headrace.serving.scoring import Scored, score
 from headrace.serving.shadows import Shadows
@@ -134,6 +135,7 @@ class Handler:
         self._share = share
         self._tallies: dict[str, Tally] = {}
         self._refused: dict[Sender, int] = {}
+        self._refusals = Refusals(recorder, clock)
         self._turns: dict[str, Turns] = {}
 
     async def predict(
@@ -177,10 +179,10 @@ class Handler:
         check_texts(key, request_id, version, keys)
         asked = self._ask(project, key, version, principal, request_id)
         rules = self._rules_of(project)
-        values, n_rows = _NOTHING, 0
+        loaded, values, n_rows = self._models.find(asked.choice.release_id), _NOTHING, 0
         try:
             # What is usual is not awaited: each coroutine would cost as much as a check of a value.
-            loaded = self._models.find(asked.choice.release_id) or await self._load(asked.choice.release_id)
+            loaded = loaded or await self._load(asked.choice.release_id)
             values = await self._by_name(columns, asked, version) if isinstance(columns, Matrix) else columns
             n_rows = count_rows(loaded, values)
             _check_request(loaded, outputs, keys, n_rows)
@@ -189,7 +191,7 @@ class Handler:
             else:
                 scored = await self._in_turn(rules, loaded, values, n_rows)
         except (UserError, Busy) as error:
-            self._note_refusal(error, project, principal)
+            self._note_refusal(error, project, principal, loaded, values)
             raise
         except Exception as error:
             # Boundary: a model is user code. Its failure is evidence about its release.
@@ -390,10 +392,19 @@ class Handler:
         described = asked.choice.release_id if version else self._routes.get(asked.project).live
         return named(matrix, (self._models.find(described) or await self._load(described)).inputs)
 
-    def _note_refusal(self, error: HeadraceError, project: str, principal: Principal) -> None:
+    def _note_refusal(
+        self,
+        error: HeadraceError,
+        project: str,
+        principal: Principal,
+        loaded: LoadedModel | None,
+        values: Values,
+    ) -> None:
         if isinstance(error, InvalidInput):
             sender = Sender(project, principal.name)
             self._refused[sender] = self._refused.get(sender, 0) + 1
+            if loaded is not None and values:
+                self._refusals.note(project, principal.name, loaded, values)
 
     def _count(self, asked: _Asked, n_rows: int, scored: Scored, scored_s: float) -> None:
         ended_s = self._clock.monotonic_s()

@@ -196,6 +196,15 @@ _READ: dict[str, Callable[[object, str, int], Any]] = {
 }
 
 
+def is_of(kind: str, value: object) -> bool:
+    """Whether a value is what an input of this kind takes."""
+    try:
+        _READ[kind](value, "", 0)
+    except InvalidInput:
+        return False
+    return True
+
+
 def _mistyped(kind: str, value: object, name: str, index: int) -> InvalidInput:
     return InvalidInput(f"Input {name!r}, row {index}: got {_shown(value)}. Expected {_EXPECTED[kind]}.")
 

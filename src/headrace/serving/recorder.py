@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 from headrace.core.errors import Unavailable
@@ -133,6 +134,14 @@ class Recorder:
             )
         if self._add(_Waiting(f"{project}/predictions", payloads, self._clock.monotonic_s())):
             self._wake()
+
+    def forward(self, project: str, payload: bytes, kind: str) -> None:
+        """Add a record that nobody waits for; one that cannot be stored is dropped, and the log says so."""
+        stream = f"{project}/{kind}"
+        try:
+            self.submit(project, [payload], partial(_tell_dropped, stream), kind=kind)
+        except Unavailable as error:
+            _tell_dropped(stream, str(error))
 
     def record_blocking(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """As :meth:`record`, for a thread; never call it on an event loop."""
@@ -302,6 +311,11 @@ class Recorder:
             except Exception:  # noqa: BLE001
                 # Boundary: it is somebody else's work, and the store may be what fails.
                 _log.exception("Nobody could be told of %d lost answers of %s", n_lost, stream)
+
+
+def _tell_dropped(stream: str, refusal: str | None) -> None:
+    if refusal is not None:
+        _log.warning("A record of %s was dropped: %s", stream, refusal)
 
 
 def _tell(group: list[_Waiting], refusal: str | None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from headrace.core.errors import InternalError
-from headrace.core.record import Arm, Explained, Failure, Feedback, Outcome, Prediction
+from headrace.core.record import Arm, Explained, Failure, Feedback, Outcome, Prediction, Refusal
 from headrace.store.compressing import decompress
 
 _T = TypeVar("_T")
@@ -26,6 +26,7 @@ _prediction = msgspec.msgpack.Decoder(Prediction)
 _outcome = msgspec.msgpack.Decoder(Outcome)
 _feedback = msgspec.msgpack.Decoder(Feedback)
 _failure = msgspec.msgpack.Decoder(Failure)
+_refusal = msgspec.msgpack.Decoder(Refusal)
 _explained = msgspec.msgpack.Decoder(Explained)
 
 
@@ -160,6 +161,16 @@ def encode_failure(failure: Failure) -> bytes:
 def decode_failure(record: bytes) -> Failure:
     """Undo :func:`encode_failure`. Raises InternalError on other bytes."""
     return _decode(_failure, record)
+
+
+def encode_refusal(refusal: Refusal) -> bytes:
+    """One record of a stream ``<project>/refusals``."""
+    return _encoder.encode(refusal)
+
+
+def decode_refusal(record: bytes) -> Refusal:
+    """Undo :func:`encode_refusal`. Raises InternalError on other bytes."""
+    return _decode(_refusal, record)
 
 
 def encode_explained(explained: Explained) -> bytes:

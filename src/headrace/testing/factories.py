@@ -38,7 +38,7 @@ from headrace.core.project import (
     Value,
     Variant,
 )
-from headrace.core.record import Alert, Failure, Feedback, Finding, Outcome, Prediction
+from headrace.core.record import Alert, Failure, Feedback, Finding, Outcome, Prediction, Refusal
 from headrace.core.release import (
     Approval,
     Check,
@@ -283,6 +283,22 @@ def make_prediction(**changes: Any) -> Prediction:
         outputs={"predict": [21000.0, 18500.5]},
     )
     return replace(prediction, **changes)
+
+
+def make_refusal(**changes: Any) -> Refusal:
+    """Requests that came without an input."""
+    refusal = Refusal(
+        id=new_id(START),
+        project=PROJECT,
+        release_id="release-1",
+        principal=AUTHOR,
+        at=START,
+        since=START,
+        n=1,
+        missing=("mileage",),
+        unknown=("Mileage",),
+    )
+    return replace(refusal, **changes)
 
 
 def make_failure(**changes: Any) -> Failure:
