@@ -89,6 +89,7 @@ class Builds:
         try:
             state = plain_request | step("archive", self._archive, plain_request)
             state |= step("snapshot", self._snapshot, state)
+            step("data_drift", self._gating.moved_data, state)
             state |= step("data_gate", self._data_gate, state)
             if state["stopped"]:
                 return step("close", self._close, state)
@@ -103,6 +104,7 @@ class Builds:
             for name, gate in (
                 ("model_gate", self._gating.model),
                 ("champion_gate", self._gating.champion),
+                ("movement", self._gating.moved_model),
                 ("artefact", self._gating.artefact),
                 ("package", self._gating.package),
                 ("flight_check", self._gating.flight),

@@ -9,6 +9,7 @@ import numpy as np
 
 from headrace.app.compliance import Candidate, judge_candidate, waiver_for
 from headrace.app.composition import App
+from headrace.app.movement import data_drift, live_sample, movement
 from headrace.app.rehearsal import rehearse
 from headrace.checks.artefacts import scan
 from headrace.checks.fairness import represented
@@ -67,6 +68,28 @@ class Gating:
         )
         self._record(state, judged)
         return judged, [str(segment) for segment in result.blocked_segments]
+
+    def moved_data(self, state: dict[str, Any]) -> str:
+        """Before training: the rows against those of the live release, and against what production sends."""
+        project, subject = from_plain(Project, state["declared"]), self._subject(state)
+        snapshot = self._store.snapshots.get(state["snapshot_id"])
+        asked = (data_drift, live_sample)
+        judged = [ask(self._app, project, snapshot, subject) for ask in asked]
+        return self._keep(state, [one for one in judged if one is not None]) or "nothing to compare with"
+
+    def moved_model(self, state: dict[str, Any]) -> str:
+        """After training: the answers against those of the live release, where one is live."""
+        project = from_plain(Project, state["declared"])
+        route = self._store.rollouts.route(project.name)
+        if route is None:
+            return "movement: nothing is live"
+        run = self._store.runs.get(state["run_id"])
+        recipe = recipe_of(self._store, run)
+        made = load_training_set(self._store.artifacts, recipe.training_set.digest)
+        columns = load_rows(self._store, recipe.project, made).test_columns()
+        answers = self._app.scorers.of_package(_package(run)).score(columns)["predict"]
+        judged = movement(self._app, project, self._subject(state), columns, answers, route.live)
+        return self._keep(state, [judged])
 
     def origin(self, state: dict[str, Any]) -> str:
         """For a model that was made elsewhere: nobody here knows what it learnt from. A person decides."""

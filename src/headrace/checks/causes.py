@@ -36,6 +36,8 @@ CauseName = Literal[
 MOST_OFF = 0.15
 """By how much the ratios of the quartiles, and of the distance between them, may differ in one change of
 unit: chance makes that much of it in windows of some hundred rows. A move leaves the distance as it was."""
+_FAR, _MOST_OFF_FAR = 10.0, 0.5
+"""The same of a factor of ten and more: no move takes all quartiles along so far."""
 LEAST_SCALE = 1.2
 """Values that are this many times what they were, or less, may just have moved."""
 LEAST_SHARE = 0.05
@@ -231,7 +233,8 @@ def _scale(reference: Mapping[str, Any], current: Mapping[str, Any]) -> float | 
     scale = sorted(ratios[:3])[1]
     if scale <= 0 or 1 / LEAST_SCALE < scale < LEAST_SCALE:
         return None
-    return scale if all(abs(ratio / scale - 1) <= MOST_OFF for ratio in ratios) else None
+    most_off = MOST_OFF if 1 / _FAR < scale < _FAR else _MOST_OFF_FAR
+    return scale if all(abs(ratio / scale - 1) <= most_off for ratio in ratios) else None
 
 
 def _of_category(reference: Mapping[str, Any], current: Mapping[str, Any], shift: Shift) -> Cause | None:

@@ -123,12 +123,16 @@ class ModelGate:
         max_loss: absolute limit in the metric's own unit; none when not set.
         margin: how much worse than the champion a candidate may be, as a share of its loss.
         confidence: level of the paired interval.
+        max_moved: how far its answers may be from the live model's, over all test rows and in each segment:
+            the share of other decisions, or of numbers the mean distance in standard deviations; none when
+            not set.
     """
 
     metric: str
     max_loss: float | None = None
     margin: float = 0.02
     confidence: float = 0.95
+    max_moved: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

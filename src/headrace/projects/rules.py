@@ -392,6 +392,10 @@ def _numbers(project: Project) -> Iterator[BrokenRule]:
     most = project.gates.model.max_loss
     if most is not None and not isfinite(most):
         yield _at("gates", "model", "max_loss", text=f"gates.model.max_loss is {most}: expected a number")
+    moved = project.gates.model.max_moved
+    if moved is not None and not 0 < moved < inf:
+        text = f"gates.model.max_moved is {moved}: expected a number above 0"
+        yield _at("gates", "model", "max_moved", text=text)
 
 
 def _limited(limit: _Limit, record: Any, inside: Place) -> Iterator[BrokenRule]:

@@ -1,0 +1,73 @@
+"""Each candidate says whether the data moved before its training, and the model after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headrace.core.release import Verdict
+from tests.app.small import Site, Small, cars
+
+
+def built(project: Small, rows: dict[str, list[Any]], *changes: tuple[str, str]) -> dict[str, Verdict]:
+    """The verdicts on another build of the project, of other rows."""
+    project.write(*changes, rows=rows)
+    project.build()
+    return project.verdicts(project.releases()[0])
+
+
+@pytest.mark.requirement("GAT-11", "DAT-07")
+def test_both_answers_are_verdicts_on_the_candidate(shared: Site) -> None:
+    project = shared.project("moved-cars")
+    first = project.verdicts(project.released())
+    assert not {"data_drift", "movement"} & set(first), "there was no table before, and nothing was live"
+    rows = cars(600, seed=7, newer_by=2)
+    found = built(project, rows)
+    drift, moved = found["data_drift"], found["movement"]
+    assert drift.outcome == "passed", "rows that have moved are what a retraining is for"
+    assert drift.reason.startswith("'year' has shifted by")
+    assert drift.reason.endswith("compared with the rows of the live release model:moved-cars@1")
+    assert drift.evidence["changes"][0]["column"] == "year"
+    assert moved.outcome == "passed"
+    assert moved.reason.endswith("no limit is declared")
+    assert moved.evidence["rows"] == 180
+    assert set(moved.evidence["segments"]) == {"diesel: 0", "diesel: 1"}
+
+
+@pytest.mark.requirement("DAT-07")
+def test_a_column_of_another_unit_is_a_doubt_for_a_person(shared: Site) -> None:
+    project = shared.project("metre-cars", rows=cars(1000))
+    project.released()
+    rows = cars(400, seed=8)
+    rows["mileage"] = [1000 * value for value in rows["mileage"]]
+    drift = built(project, rows)["data_drift"]
+    assert drift.outcome == "inconclusive", drift.evidence
+    assert "'mileage' is 1" in drift.reason
+    assert "another unit?" in drift.reason
+
+
+@pytest.mark.requirement("GAT-11")
+def test_a_model_that_moved_beyond_its_limit_fails(shared: Site) -> None:
+    project = shared.project("steady-cars")
+    project.released()
+    limit = ("metric: mae", "metric: mae, max_moved: 0.01")
+    other = ("trainer: listed", "trainer: guess")
+    moved = built(project, cars(400, seed=9), limit, other)["movement"]
+    assert moved.outcome == "failed"
+    assert moved.reason.endswith("beyond the limit 0.01")
+    assert moved.evidence["size"] > 0.01
+
+
+@pytest.mark.requirement("DAT-16")
+def test_the_rows_are_compared_with_what_production_sends(shared: Site) -> None:
+    project = shared.project("sampled-cars")
+    live = project.released()
+    sent = cars(300, seed=10)
+    sent["mileage"] = [value / 1000 for value in sent["mileage"]]
+    project.answered(sent, day=1, release=live.id, labelled=False)
+    sample = built(project, cars(400, seed=11))["live_sample"]
+    assert sample.outcome == "passed", "it is reported, and stops nothing"
+    assert sample.reason.startswith("reported, not judged: 'mileage' is 0.000")
+    assert sample.evidence["live rows"] == 300
+    assert [one["column"] for one in sample.evidence["changes"]] == ["mileage"]
