@@ -33,6 +33,7 @@ Why = Literal[
     "answered",
     "warning",
     "health",
+    "registration",
     "traffic",
     "labels",
     "rollout",
@@ -46,6 +47,7 @@ _RANKS: tuple[Why, ...] = (
     "answered",
     "warning",
     "health",
+    "registration",
     "traffic",
     "labels",
     "rollout",
@@ -68,8 +70,9 @@ class Reason:
             server is there; ``alert``: a critical one nobody has answered; ``review``: the periodic review of
             the live release is overdue; ``decision``: a release waits for a person; ``answered``: somebody
             looks into an alert, or a retraining answers it; ``warning``: an alert that is not critical;
-            ``health``: what was found before, and still holds; ``traffic``: nobody calls any more;
-            ``labels``: none have come for some windows; ``rollout``: one is under way.
+            ``health``: what was found before, and still holds; ``registration``: a model that was registered
+            elsewhere became no release; ``traffic``: nobody calls any more; ``labels``: none have come for
+            some windows; ``rollout``: one is under way.
         at: since when.
         page: where to look.
     """
@@ -312,6 +315,9 @@ def _reasons(
         yield Reason(why="decision", text=text, at=release.created_at, page=f"/releases/{release.id}")
     told = list(_alerted(facts))
     yield from told
+    newest = facts.last_finding
+    if newest is not None and newest.kind == "registration":
+        yield Reason(why="registration", text=newest.title, at=newest.at, page=page)
     if facts.route is None:
         return
     if facts.last_heard is not None and facts.project.serving.level is not None:
