@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from headrace.app.attaching import STATEMENT
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
-from headrace.app.recorded import recorded_inputs
+from headrace.app.recorded import answer_again, recorded_inputs
 from headrace.checks.comparison import paired_interval
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
-from headrace.data.frames import take
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.joining import Labelled, answered_rows
 from headrace.monitoring.performance import losses_of
 from headrace.training.package import PackageScorer
 
 MAX_ROWS = 1_000_000
-_AT_ONCE = 20_000
 _SAME = 1e-6
 """Answers that differ by less, relative to their size, are the same: a row alone and one among many may
 round differently."""
@@ -119,7 +117,8 @@ def backtest(
     if len(rows.subject) > MAX_ROWS:
         raise InvalidInput(f"The window has more than {MAX_ROWS:,} rows. Name a shorter one.")
     again = replace(
-        rows, outputs=_answers(scorer, recorded_inputs(app, project, scorer.encoding.inputs, rows.columns))
+        rows,
+        outputs=answer_again(scorer, recorded_inputs(app, project, scorer.encoding.inputs, rows.columns)),
     )
     differences = _differences(rows, again, scorer)
     before, after = rows.outputs["predict"], again.outputs["predict"]
@@ -143,15 +142,6 @@ def backtest(
         ],
         losses=_losses(app, declared.gates.model.metric, rows, again, scorer),
     )
-
-
-def _answers(scorer: PackageScorer, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    n_rows = len(next(iter(inputs.values())))
-    parts = [
-        scorer.score(take(inputs, np.arange(start, min(start + _AT_ONCE, n_rows))))
-        for start in range(0, n_rows, _AT_ONCE)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _differences(rows: Labelled, again: Labelled, scorer: PackageScorer) -> NDArray[np.float64]:

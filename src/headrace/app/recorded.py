@@ -1,4 +1,4 @@
-"""The inputs of recorded answers in the form in which a model takes them."""
+"""The inputs of recorded answers in the form in which a model takes them, and what it says of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from headrace.access.privacy.fields import altered_inputs
 from headrace.app.composition import App
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.data.encoding import EncodedColumn
+from headrace.data.frames import take
 from headrace.monitoring.ingest import as_numbers
+from headrace.training.package import PackageScorer
+
+_AT_ONCE = 20_000
 
 
 def recorded_inputs(
@@ -43,6 +47,16 @@ def recorded_inputs(
             "version cannot answer again."
         )
     return {one.name: _as_taken(columns[one.name], one.kind) for one in inputs}
+
+
+def answer_again(scorer: PackageScorer, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """What a model says of recorded inputs, ``(n_rows,)`` each: its outputs by name, asked part by part."""
+    n_rows = len(next(iter(inputs.values())))
+    parts = [
+        scorer.score(take(inputs, np.arange(start, min(start + _AT_ONCE, n_rows))))
+        for start in range(0, n_rows, _AT_ONCE)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _as_taken(values: Any, kind: str) -> NDArray[Any]:

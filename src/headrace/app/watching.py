@@ -16,6 +16,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.durable import Durable
 from headrace.app.histories import tell_truth
+from headrace.app.recommending import keep_recommendation
 from headrace.app.reviews import watch_review
 from headrace.app.service_levels import watch_availability
 from headrace.checks.packs import Measured, Scored
@@ -55,6 +56,7 @@ class Watching:
         request = step("react", self._react, name, busy)
         if request is not None:
             self._durable.child("build", request["build_id"], request)
+        step("recommend", self._recommend, name)
         return {
             "ingested": ingested,
             "findings": findings,
@@ -100,6 +102,9 @@ class Watching:
         scratch = self._app.settings.home / "scratch" / f"metrics-{release_id}"
         project = self._store.projects.get(name)
         return measure(self._store.artifacts, project, release.manifest.code, parts, scratch)
+
+    def _recommend(self, name: str) -> None:
+        keep_recommendation(self._app, name)
 
     def _compliance(self, name: str) -> str | None:
         return watch_compliance(self._app, name)

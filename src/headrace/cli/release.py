@@ -10,6 +10,7 @@ from headrace.app.artefacts import release_keys, rotate_release_key, verify_rele
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
 from headrace.app.reading import quorum, release_report, releases
+from headrace.app.recommending import recommendation
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.many import is_one, print_many, selected
@@ -113,6 +114,37 @@ def rollback(
         print_json({"live": release.id, "project": project})
     else:
         say(f"{release.manifest.subject.ref} answers again (release {release.id}).")
+
+
+@app.command("recommend")
+def recommend(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether to keep, roll back, roll out or train again, by what production has shown."""
+    with session(as_name) as s:
+        found = recommendation(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    say(found.why)
+    for title in found.worse:
+        say(f"Found: {title}")
+    print_table(
+        ("RELEASE", "SUBJECT", "ROWS", "LOSS LESS LIVE'S", "INTERVAL"),
+        [
+            (
+                rival.release_id,
+                rival.subject,
+                rival.n_rows,
+                rival.why if rival.difference is None else f"{rival.difference:+.4g}",
+                "" if rival.low is None or rival.high is None else f"{rival.low:+.4g} to {rival.high:+.4g}",
+            )
+            for rival in found.rivals
+        ],
+        empty="There is no release to go back to, and none that waits.",
+    )
 
 
 app.command("split")(release_split)

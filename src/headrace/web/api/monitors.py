@@ -12,9 +12,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from headrace.app import reading
 from headrace.app.operations import record_outcomes, watch_now
+from headrace.app.recommending import recommendation
 from headrace.app.service_levels import standings
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Measurement
+from headrace.monitoring.recommending import Recommendation
 from headrace.monitoring.service import Standing
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -110,6 +112,12 @@ def list_findings(project: Name, server: Server, me: Me) -> list[Finding]:
 def list_alerts(project: Name, server: Server, me: Me) -> list[Alert]:
     """Findings that ask or asked for action, and what was done about them."""
     return reading.alerts(server.app, me, project)
+
+
+@router.get("/projects/{project}/recommendation")
+def get_recommendation(project: Name, server: Server, me: Me) -> Recommendation:
+    """Whether to keep, roll back, roll out or train again, worked out now, and on which evidence."""
+    return recommendation(server.app, me, project)
 
 
 @router.get("/projects/{project}/performance")

@@ -15,6 +15,7 @@ from headrace.app.composition import App
 from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
 from headrace.app.operations import roll_back, watch_now
+from headrace.app.recommending import kept_recommendation
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import NAME_PATTERN
@@ -137,6 +138,7 @@ def show(request: Request) -> Response:
         groups=grouped(findings, alerts, releases, report.glance.live_id, measured),
         shown_groups=_SHOWN_GROUPS,
         listed=_listed(app, me, releases),
+        recommended=kept_recommendation(app, me, name),
         rights=rights_of(app, me, report),
         subject_of=subject_of,
         **_lead_times(app, me, name),

@@ -1,0 +1,178 @@
+"""What monitoring recommends for a project: keep, roll back, roll out or train again, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.app.composition import App
+from headrace.app.deliver import numeric_inputs
+from headrace.app.recorded import answer_again, recorded_inputs
+from headrace.core.errors import HeadraceError, NotFound
+from headrace.core.identity import Principal
+from headrace.core.ids import derived_id
+from headrace.core.record import Finding
+from headrace.core.release import Measurement, Release
+from headrace.monitoring.ingest import ingest
+from headrace.monitoring.joining import Labelled, labelled_rows
+from headrace.monitoring.performance import losses_of
+from headrace.monitoring.recommending import NAME, Recommendation, Rival, Role, recommend, rival_of
+
+_WORSE = frozenset({"performance", "concept_drift", "metric", "estimate"})
+"""Kinds of findings that say that the live release answers worse than it did."""
+_MOST_ROWS = 20_000
+_WAITING = frozenset({"waiting", "approved"})
+_MOST_WAITING = 2
+
+
+def recommendation(app: App, me: Principal, project: str) -> Recommendation:
+    """What to do about a project now, worked out anew.
+
+    Raises:
+        NotFound: nothing of it is live, or ``me`` may not see it.
+        Denied: ``me`` may not read its measurements.
+
+    Example::
+
+        recommendation(app, app.me(), "cars").do
+    """
+    app.gatekeeper.require(me, "project.read", f"project:{project}")
+    live = _live(app, project)
+    if live is None:
+        raise NotFound(f"Nothing of {project!r} is live, so that there is nothing to recommend.")
+    numeric = numeric_inputs(app.store, app.store.projects.get(project))
+    ingest(project, app.store.events, app.store.tables, numeric=numeric)
+    return _worked_out(app, live)
+
+
+def kept_recommendation(app: App, me: Principal, project: str) -> Measurement | None:
+    """What the last round of watching recommended about the release that is live now; None before that.
+
+    Raises:
+        Denied: ``me`` may not see the project.
+    """
+    app.gatekeeper.require(me, "project.read", f"project:{project}")
+    live = _live(app, project)
+    found = [] if live is None else app.store.evidence.measurements(project, name=NAME)
+    return next((m for m in reversed(found) if live is not None and m.release_id == live.id), None)
+
+
+def keep_recommendation(app: App, project: str) -> None:
+    """Work out what to do, if labels, findings or releases have come since it was worked out last."""
+    live = _live(app, project)
+    if live is None or live.state == "external":
+        return
+    worse, rivals = _worse(app, live), _rivals(app, live)
+    rows = _rows(app, live, worse)
+    known = [
+        f"{len(rows)} labels",
+        *(finding.id for finding in worse),
+        *(release.id for release, _ in rivals),
+    ]
+    wanted = derived_id(project, NAME, live.id, *known)
+    if wanted in {m.id for m in app.store.evidence.measurements(project, name=NAME)}:
+        return
+    found = _worked_out(app, live)
+    app.store.evidence.measure(
+        [
+            Measurement(
+                id=wanted,
+                project=project,
+                name=NAME,
+                value=None,
+                n_rows=len(rows),
+                at=app.clock.now(),
+                release_id=live.id,
+                window=None,
+                detail=asdict(found),
+            )
+        ]
+    )
+
+
+def _live(app: App, project: str) -> Release | None:
+    route = app.store.rollouts.route(project)
+    return None if route is None else app.store.releases.get(route.live)
+
+
+def _worked_out(app: App, live: Release) -> Recommendation:
+    name = live.manifest.project
+    metric, worse = app.store.projects.get(name).gates.model.metric, _worse(app, live)
+    rows, rivals = _rows(app, live, worse), _rivals(app, live)
+    held = [_held(app, live, rival, rows, len(rivals)) for rival in rivals]
+    return recommend(_subject(live), metric, [finding.title for finding in worse], held)
+
+
+def _worse(app: App, live: Release) -> list[Finding]:
+    """What has been found about the live release and is not settled, the oldest first."""
+    settled = {a.finding_id for a in app.store.findings.alerts(live.manifest.project) if a.state == "closed"}
+    found = [
+        finding
+        for finding in app.store.findings.list(live.manifest.project)
+        if finding.release_id == live.id and finding.kind in _WORSE and finding.id not in settled
+    ]
+    return sorted(found, key=lambda finding: finding.window[0])
+
+
+def _rows(app: App, live: Release, worse: list[Finding]) -> Labelled:
+    """Rows of the live release whose truth has come, since it got worse if it did; the newest of many."""
+    since: datetime | None = worse[0].window[0] if worse else None
+    name = live.manifest.project
+    rows = labelled_rows(name, app.store.tables, release_id=live.id, since=since)
+    return rows.of(slice(-_MOST_ROWS, None)) if len(rows) > _MOST_ROWS else rows
+
+
+def _rivals(app: App, live: Release) -> list[tuple[Release, Role]]:
+    """The release to which a rollback goes, and the newest of those that wait."""
+    found: list[tuple[Release, Role]] = []
+    before = app.store.rollouts.get(live.id).champion_id
+    if before is not None:
+        found.append((app.store.releases.get(before), "before"))
+    releases = sorted(
+        app.store.releases.list(live.manifest.project), key=lambda r: r.created_at, reverse=True
+    )
+    found += [(release, "next") for release in releases if release.state in _WAITING][:_MOST_WAITING]
+    return found
+
+
+def _held(app: App, live: Release, named: tuple[Release, Role], rows: Labelled, n_rivals: int) -> Rival:
+    rival, role = named
+    metric = app.store.projects.get(live.manifest.project).gates.model.metric
+    try:
+        unknown = rows.of(_unknown_to(app, rival, role, rows))
+        losses = (
+            _losses(app, metric, rival, unknown),
+            losses_of(metric, unknown, app.scorers.baseline(live.id).classes),
+        )
+    except HeadraceError as error:
+        # Such as one whose inputs are not recorded as they came: it is said, and the others are held.
+        return Rival(release_id=rival.id, subject=_subject(rival), role=role, n_rows=0, why=str(error))
+    return rival_of(rival.id, _subject(rival), role, losses, n_rivals)
+
+
+def _unknown_to(app: App, rival: Release, role: Role, rows: Labelled) -> NDArray[np.bool_]:
+    """Rows from which it has not learnt: about later times than it was trained on, where there are times.
+
+    Else all, if it was made before they were answered, or those whose truth was observed after it was made.
+    """
+    until = app.scorers.baseline(rival.id).trained_until
+    if until is None and role == "before":
+        return np.ones(len(rows), dtype=np.bool_)
+    moments, limit = (rows.label_at, rival.created_at) if until is None else (rows.event_time, until)
+    return np.asarray(moments > np.datetime64(limit.replace(tzinfo=None)), dtype=np.bool_)
+
+
+def _losses(app: App, metric: str, rival: Release, rows: Labelled) -> NDArray[np.float64]:
+    if not len(rows):
+        return np.zeros(0)
+    scorer = app.scorers.of_release(rival.id)
+    inputs = recorded_inputs(app, rival.manifest.project, scorer.encoding.inputs, rows.columns)
+    outputs = answer_again(scorer, inputs)
+    return losses_of(metric, replace(rows, outputs=outputs), scorer.classes)
+
+
+def _subject(release: Release) -> str:
+    return release.manifest.subject.ref.partition(":")[2]
