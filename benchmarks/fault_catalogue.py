@@ -75,6 +75,7 @@ class Fault:
         asked: which calls come.
         truth: of the truth, given inputs and answers, after it.
         answers: of the model's answers.
+        late_h: hours by which the truth comes later.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Fault:
     asked: Plant | None = None
     truth: Callable[[Week, Any], Any] | None = None
     answers: Callable[[Week, Any], Any] | None = None
+    late_h: float = 0.0
 
 
 def drawn(random: np.random.Generator, n_rows: int) -> dict[str, Any]:
@@ -227,6 +229,8 @@ FAULTS = (
           asked=lambda w: np.where(w.hour % WEEK_H < 20, 4, 1)),
     Fault(name="labels of one group missing", cause="labels",
           truth=where(lambda w: w.inputs["region"] == "west", lambda v: v * np.nan)),
+    Fault(name="labels that stop", cause="labels", truth=lambda _, v: v * np.nan),
+    Fault(name="labels that come ten days late", cause="labels", late_h=10 * DAY_H),
 )  # fmt: skip
 
 
@@ -282,7 +286,8 @@ def answered(scene: Scene, hours: range, fault: Fault | None) -> None:
         columns = {k: [v[row]] for k, v in kept.items()}
         made.append(answer(name, at=moment, columns=columns, outputs={"predict": [float(value)]}))
         if not math.isnan(true[row]):
-            told.append(label(f"{name}:0", float(true[row]), at=moment))
+            late = timedelta(hours=0.0 if is_bad is None else is_bad.late_h)
+            told.append(label(f"{name}:0", float(true[row]), at=moment + late))
     scene.answered(made, NUMERIC)
     scene.told(told)
 

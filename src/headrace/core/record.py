@@ -13,7 +13,7 @@ RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
 """Names that no arm of an A/B test may have."""
 
 FINDING_KINDS = tuple(
-    "data_drift prediction_drift new_segment columns performance concept_drift estimate bias metric "
+    "data_drift prediction_drift new_segment columns performance concept_drift estimate coverage bias metric "
     "fairness answers traffic service_level labels schedule code registration compliance "
     "review".split()
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,58 @@ def _as_labelled(rows: Columns) -> Labelled:
         event_time=rows.get("event_time", empty.astype("datetime64[us]")),
         label_at=rows.get("label_at", empty.astype("datetime64[us]")),
         key=rows.get("key", empty.astype(object)),
+    )
+
+
+def counted_labels(
+    project: str,
+    tables: TableStore,
+    origin: datetime,
+    length: timedelta,
+    ages: Sequence[int],
+    column: str | None,
+) -> Columns:
+    """How many live answers each window has, and of how many the truth was observed soon enough.
+
+    Args:
+        origin: where the first window begins; each is ``length`` long.
+        ages: so many windows after a window's end.
+        column: of the table, quoted: counts are by its values, too.
+
+    Returns:
+        ``start``, ``segment`` (with a column), ``n``, and ``known_0``, ``known_1`` ... for each of ``ages``.
+    """
+    predictions, outcomes = predictions_table(project), outcomes_table(project)
+    aliases: dict[str, tuple[str, int | None]] = {"predictions": (predictions, None)}
+    labels = "select null::varchar as subject, null::timestamp as observed_at where false"
+    if tables.version(outcomes) is not None:
+        aliases["outcomes"] = (outcomes, None)
+        labels = """
+            select subject, min(observed_at) as observed_at
+            from outcomes where kind in ('label', 'correction') group by subject
+        """
+    length_s = length.total_seconds()
+    segment = "null" if column is None else column
+    known = ", ".join(
+        f"count(*) filter (epoch(label_at) <= epoch(start) + {(age + 1) * length_s:.6f}) as known_{place}"
+        for place, age in enumerate(ages)
+    )
+    return tables.query(
+        f"""
+        with label as ({labels}),
+        answered as (
+          select {segment} as segment, least(r.observed_at, k.observed_at) as label_at,
+                 to_timestamp(? + {length_s:.6f} * floor((epoch(p.event_time) - ?) / {length_s:.6f}))
+                   at time zone 'UTC' as start
+          from predictions p
+          left join label r on r.subject = p.subject
+          left join label k on k.subject = p.key
+          where p.arm not in ('canary', 'shadow')
+        )
+        select start, segment, count(*) as n, {known} from answered group by start, segment order by start
+        """,
+        aliases,
+        [origin.timestamp(), origin.timestamp()],
     )
 
 

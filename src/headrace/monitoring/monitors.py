@@ -7,6 +7,7 @@ from collections.abc import Callable
 from headrace.monitoring.answers import watch_answers
 from headrace.monitoring.bias import watch_bias
 from headrace.monitoring.calls import watch_calls
+from headrace.monitoring.coverage import watch_coverage
 from headrace.monitoring.estimates import watch_estimates
 from headrace.monitoring.fairness import watch_fairness
 from headrace.monitoring.kpis import watch_kpis
@@ -25,6 +26,7 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
     "answers": watch_answers,
     "shifts": watch_shifts,
     "newcomers": watch_newcomers,
+    "coverage": watch_coverage,
     "performance": watch_performance,
     "estimates": watch_estimates,
     "segments": watch_segments,
