@@ -38,6 +38,7 @@ from headrace.serving.grpc_messages import SERVICE, messages
 READ_S = 5.0
 N_BLOCKS = 6
 GROWS_MIB = 1.0
+TOKEN_S = 600.0
 LEAST_MINUTES = 2.0
 NUMBERS = {f"n{i}": 0.25 * i for i in range(serving.N_COLUMNS - 2)}
 TEXTS = {"c0": "green", "c1": "green"}
@@ -75,7 +76,7 @@ class Requests:
 
     def __init__(self, http: httpx.AsyncClient, channel: Any, token: str) -> None:
         self._http = http
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        self.take(token)
         self._types = messages()
         self._infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
         inputs = [
@@ -90,6 +91,17 @@ class Requests:
         self._binary, self._head_bytes = self._binary_body()
         self._message = self._grpc_message()
         self._n = 0
+
+    def take(self, token: str) -> None:
+        """Ask with this token from now on."""
+        self._http.headers["authorization"] = f"Bearer {token}"
+        self._metadata = (("authorization", f"Bearer {token}"),)
+
+    async def renew(self, home: Path) -> None:
+        """Take another token before one ends, until cancelled."""
+        while True:
+            await asyncio.sleep(TOKEN_S)
+            self.take(await asyncio.to_thread(serving.new_token, read_settings({}, home=home)))
 
     def ways(self) -> dict[str, Callable[[], Awaitable[str]]]:
         """By name."""
@@ -196,24 +208,22 @@ async def _watch(pid: int, until_s: float) -> tuple[list[float], list[float]]:
     return seconds, mib
 
 
-async def soak(ports: tuple[int, int], pid: int, token: str, minutes: float, per_second: float) -> int:
+async def soak(ports: tuple[int, int], pid: int, home: Path, minutes: float, per_second: float) -> int:
     """Load, watch, print; 1 if memory grew or a request ended as none should."""
     n_callers = 8
     until_s = time.monotonic() + minutes * 60
     ended: Counter[tuple[str, str]] = Counter()
-    http = httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{ports[0]}",
-        headers={"authorization": f"Bearer {token}"},
-        timeout=30,
-    )
+    http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[0]}", timeout=30)
     async with http, grpc.aio.insecure_channel(f"127.0.0.1:{ports[1]}") as channel:
-        requests = Requests(http, channel, token)
+        requests = Requests(http, channel, serving.new_token(read_settings({}, home=home)))
+        renewing = asyncio.create_task(requests.renew(home))
         callers = [
             asyncio.create_task(_ask_on(requests, ended, until_s, n_callers / per_second, first))
             for first in range(n_callers)
         ]
         seconds, mib = await _watch(pid, until_s)
         await asyncio.gather(*callers)
+        renewing.cancel()
     odd = {
         f"{name}: {how}": count
         for (name, how), count in sorted(ended.items())
@@ -286,14 +296,16 @@ def main() -> int:
         serve(arguments.serve)
         return 0
     with tempfile.TemporaryDirectory(prefix="headrace-soak-") as folder:
-        token = serving.prepare(read_settings({}, home=Path(folder)))
+        serving.prepare(read_settings({}, home=Path(folder)))
         command = [sys.executable, __file__, "--serve", folder]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
                 http_port, _, grpc_port = process.stdout.readline().partition(" ")
                 ports = (int(http_port), int(grpc_port))
-                return asyncio.run(soak(ports, process.pid, token, arguments.minutes, arguments.per_second))
+                return asyncio.run(
+                    soak(ports, process.pid, Path(folder), arguments.minutes, arguments.per_second)
+                )
             finally:
                 process.kill()
 

@@ -13,7 +13,7 @@ from headrace.training.rebuild import rebuild_run
 from tests.training.conftest import Trained
 
 
-@pytest.mark.requirement("TRN-02")
+@pytest.mark.requirement("TRN-02", "REG-06")
 @pytest.mark.parametrize(
     ("kind", "variant"), [("numbers", "lightgbm"), ("two-labels", "linear"), ("days", "lightgbm")]
 )
@@ -30,7 +30,7 @@ def test_a_run_can_be_made_again_from_its_record(
     assert not list((tmp_path / "scratch").iterdir())
 
 
-@pytest.mark.requirement("TRN-02")
+@pytest.mark.requirement("TRN-02", "REG-06")
 def test_what_differs_is_said(trained: dict[str, Trained], tmp_path: Path) -> None:
     store, _, _, _, runs = trained["numbers"]
     run = runs["baseline"]

@@ -23,6 +23,7 @@ from headrace.monitoring.recommending import NAME, Recommendation, Rival, Role, 
 
 _WORSE = frozenset({"performance", "concept_drift", "metric", "estimate"})
 """Kinds of findings that say that the live release answers worse than it did."""
+_PENDING = ("open", "acknowledged")
 _MOST_ROWS = 20_000
 _WAITING = frozenset({"waiting", "approved"})
 _MOST_WAITING = 2
@@ -108,10 +109,17 @@ def _worked_out(app: App, live: Release) -> Recommendation:
 
 def _worse(app: App, live: Release) -> list[Finding]:
     """What has been found about the live release and is not settled, the oldest first."""
-    settled = {a.finding_id for a in app.store.findings.alerts(live.manifest.project) if a.state == "closed"}
+    project = live.manifest.project
+    # An alert that only warns is closed at once: whether somebody has dealt with it, its case says.
+    pending = {case.id for case in app.store.cases.list(subject=project) if case.state in _PENDING}
+    settled = {
+        alert.finding_id
+        for alert in app.store.findings.alerts(project)
+        if alert.state == "closed" and alert.id not in pending
+    }
     found = [
         finding
-        for finding in app.store.findings.list(live.manifest.project)
+        for finding in app.store.findings.list(project)
         if finding.release_id == live.id and finding.kind in _WORSE and finding.id not in settled
     ]
     return sorted(found, key=lambda finding: finding.window[0])

@@ -89,8 +89,6 @@ def show(request: Request) -> Response:
     report = reading.project_report(app, me, name)
     releases = reading.releases(app, me, name)
     subject_of = subjects(releases)
-    losses = performance_rows(reading.performance(app, me, name), subject_of)
-    estimated = estimate_rows(reading.estimates(app, me, name), subject_of)
     measured = reading.measurements(app, me, name, "shift")
     shifts = drift_rows(measured, subject_of)
     windows = reading.measurements(app, me, name, "window")
@@ -111,7 +109,6 @@ def show(request: Request) -> Response:
     )
     strips = drift_strips(shifts, threshold)
     hours = reading.traffic(app, me, name, days=TRAFFIC_DAYS)
-    live_id, metric = report.glance.live_id, report.project.gates.model.metric
     return renderer_of(request).page(
         request,
         "project.html",
@@ -127,20 +124,16 @@ def show(request: Request) -> Response:
         n_windows=facts.n_windows,
         strips=strips,
         worst=worst_now(strips),
-        losses=losses[-1] if losses else None,
-        performance=performance_plot(losses, report.project.gates.model.max_loss, estimated),
         drift=drift_plot(shifts, threshold),
-        kpis=newest_kpis(kpis(app, me, name), subject_of),
         calls=traffic_plot(hours),
         consumers=consumers(hours),
-        segments=newest_segments(reading.segments(app, me, name), live_id, metric),
-        cautions=cautions(reading.measurements(app, me, name, "segments"), live_id),
         groups=grouped(findings, alerts, releases, report.glance.live_id, measured),
         shown_groups=_SHOWN_GROUPS,
         listed=_listed(app, me, releases),
         recommended=kept_recommendation(app, me, name),
         rights=rights_of(app, me, report),
         subject_of=subject_of,
+        **_quality(app, me, report, subject_of),
         **_lead_times(app, me, name),
         **_reviews(app, me, name),
     )
@@ -158,6 +151,20 @@ def _reviews(app: App, me: Principal, name: str) -> dict[str, Any]:
         "due": due,
         "why_not_review": "" if due is None else reviews.why_not_review(app, me, due),
         "reviewed": reviews.history(app, me, name)[:_SHOWN_REVIEWS],
+    }
+
+
+def _quality(app: App, me: Principal, report: reading.ProjectReport, subject_of: SubjectOf) -> dict[str, Any]:
+    """How good the answers were, and what they brought: by window, segment and KPI."""
+    name, live_id, gate = report.project.name, report.glance.live_id, report.project.gates.model
+    losses = performance_rows(reading.performance(app, me, name), subject_of)
+    estimated = estimate_rows(reading.estimates(app, me, name), subject_of)
+    return {
+        "losses": losses[-1] if losses else None,
+        "performance": performance_plot(losses, gate.max_loss, estimated),
+        "kpis": newest_kpis(kpis(app, me, name), subject_of),
+        "segments": newest_segments(reading.segments(app, me, name), live_id, gate.metric),
+        "cautions": cautions(reading.measurements(app, me, name, "segments"), live_id),
     }
 
 
