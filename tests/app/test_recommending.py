@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 from headrace.app.operations import decide, watch_now
 from headrace.app.recommending import kept_recommendation, recommendation
 from headrace.cli.main import app as command_line
+from headrace.core.alerts import Case
 from headrace.core.errors import Denied, NotFound
 from headrace.core.release import Release
+from headrace.testing.factories import make_alert, make_finding
 from tests.app.small import AUTHOR, VALIDATOR, Site, Small, cars
 
 GUESS = ("trainer: listed", "trainer: guess")
@@ -93,3 +95,21 @@ def test_nothing_live_and_nobody_foreign_gets_a_recommendation(shared: Site) -> 
     project.build()
     with pytest.raises(Denied):
         recommendation(project.app, replace(foreign, roles=()), project.name)
+
+
+@pytest.mark.requirement("RET-09")
+def test_what_is_found_and_not_settled_asks_for_another_one(shared: Site) -> None:
+    project = shared.project("worse")
+    live = project.released()
+    store = project.app.store
+    finding = make_finding(project=project.name, kind="performance", release_id=live.id, title="mae is worse")
+    store.findings.add(finding)
+    found = recommendation(project.app, project.me, project.name)
+    assert (found.do, found.worse) == ("retrain", ("mae is worse",))
+    alert = make_alert(project=project.name, finding_id=finding.id, action="warn", state="closed")
+    store.findings.save_alert(alert)
+    assert recommendation(project.app, project.me, project.name).do == "keep"
+    store.cases.add(
+        Case(id=alert.id, workspace="main", subject=project.name, kind="performance", at=alert.at, round="r")
+    )
+    assert recommendation(project.app, project.me, project.name).do == "retrain", "somebody has to see to it"

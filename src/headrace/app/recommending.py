@@ -16,6 +16,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
 from headrace.core.record import Finding
 from headrace.core.release import Measurement, Release
+from headrace.monitoring.cases import PENDING
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.joining import Labelled, labelled_rows
 from headrace.monitoring.performance import losses_of
@@ -23,7 +24,6 @@ from headrace.monitoring.recommending import NAME, Recommendation, Rival, Role, 
 
 _WORSE = frozenset({"performance", "concept_drift", "metric", "estimate"})
 """Kinds of findings that say that the live release answers worse than it did."""
-_PENDING = ("open", "acknowledged")
 _MOST_ROWS = 20_000
 _WAITING = frozenset({"waiting", "approved"})
 _MOST_WAITING = 2
@@ -110,12 +110,12 @@ def _worked_out(app: App, live: Release) -> Recommendation:
 def _worse(app: App, live: Release) -> list[Finding]:
     """What has been found about the live release and is not settled, the oldest first."""
     project = live.manifest.project
-    # An alert that only warns is closed at once: whether somebody has dealt with it, its case says.
-    pending = {case.id for case in app.store.cases.list(subject=project) if case.state in _PENDING}
+    # Where people deal with an alert, its case says whether they have: one that only warns is closed at once.
+    cases = {case.id: case.state in PENDING for case in app.store.cases.list(subject=project)}
     settled = {
         alert.finding_id
         for alert in app.store.findings.alerts(project)
-        if alert.state == "closed" and alert.id not in pending
+        if not cases.get(alert.id, alert.state != "closed")
     }
     found = [
         finding
