@@ -13,7 +13,11 @@ from tests.web.conftest import Site
 _SELDOM = {
     "headrace_answers_lost_total",
     "headrace_answers_unrecorded_total",
+    "headrace_availability",
+    "headrace_downtime_seconds",
+    "headrace_error_budget_left",
     "headrace_explanations_total",
+    "headrace_kpi",
     "headrace_prediction_exceptions_total",
     "headrace_spans_total",
     *(f"headrace_service_level_{part}" for part in ("p99_seconds", "requests_per_second", "availability")),
