@@ -79,12 +79,24 @@ def test_the_same_event_has_the_same_id_and_another_one_has_not(app: App) -> Non
         {"value": "1.0"},
         {"happened_at": START - timedelta(seconds=1)},
         {"page": "/x"},
+        {"text": "slow"},
+        {"text": "rude"},
         {"source": "shop"},
         {"id": "1"},
         {"id": "1", "source": "shop"},
     ]
-    assert len({identity(), *(identity(**other) for other in others)}) == 12
+    assert len({identity(), *(identity(**other) for other in others)}) == 14
+    assert identity(value=1) == identity(value=1.0)
+    assert identity(value=True) != identity(value=1)
     assert identity(id="1") == identity(id="1", value=7, name="corrected")
+
+
+def test_nobody_corrects_what_another_principal_has_sent(app: App) -> None:
+    other = app.identities.add("till", ["developer"], actor=app.me().name)
+    order = replace(CLICKED, id="7", source="crm", value=120)
+    mine = record_feedback(app, app.me(), "cars", [order])
+    assert record_feedback(app, other, "cars", [replace(order, value=0)]) != mine
+    assert record_feedback(app, app.me(), "cars", [replace(order, value=90)]) == mine
 
 
 def test_one_bad_event_is_named_and_none_is_stored(app: App) -> None:
@@ -148,6 +160,19 @@ def test_a_file_is_stored_once_however_often_it_is_sent(app: App, tmp_path: Path
     ingest("cars", app.store.events, app.store.tables, numeric=frozenset())
     table = {"f": (feedback_table("cars"), None)}
     assert app.store.tables.query("select count(distinct id) as n from f", table)["n"][0] == 6_002
+
+
+@pytest.mark.parametrize("n_between", [0, 5_000])
+def test_of_lines_with_one_id_the_last_one_is_valid_however_far_apart(
+    app: App, tmp_path: Path, n_between: int
+) -> None:
+    path = tmp_path / "feedback.jsonl"
+    between = ({**TOLD, "id": str(number)} for number in range(n_between))
+    later = {**TOLD, "id": "order", "value": 20, "happened_at": "2025-12-31T00:00:00"}
+    path.write_text(lines({**TOLD, "id": "order", "value": 10}, *between, later))
+    assert import_feedback(app, app.me(), "cars", path) == n_between + 2
+    orders = [one for one in stored(app) if isinstance(one.value, float)]
+    assert max(orders, key=lambda one: (one.at, one.happened_at)).value == 20.0
 
 
 def test_a_line_that_is_no_event_is_named(app: App, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from headrace.core.ids import new_id
 from headrace.core.project import KpiSpec, Project
 from headrace.core.record import Feedback
 from headrace.core.release import Measurement
-from headrace.monitoring.kpis import NAME, KpiDifference, compare_kpis, watch_kpis
+from headrace.monitoring.kpis import NAME, KpiDifference, compare_kpis, newest, watch_kpis
 from headrace.testing import START, make_feedback
 from tests.monitoring.traffic import LIVE, PROJECT, Scene, answer, day, label, named, trained, watched_project
 
@@ -217,6 +217,19 @@ def test_late_corrected_and_orphaned_events_measure_their_window_again_and_nothi
     assert measured(scene)["revenue", None].value == pytest.approx(20 / 25)
 
 
+def test_what_is_corrected_back_is_measured_again_and_counts(watched: Make) -> None:
+    scene = watched(declared(REVENUE))
+    (row, *_) = answered(scene, "a", 10)
+    for hour, paid in enumerate((10.0, 20.0, 10.0, 20.0)):
+        scene.clock.advance(3_600)
+        scene.reported(told(row, "paid", paid, id="order", at=START + timedelta(hours=hour)))
+        assert measured(scene)["revenue", None].value == paid / 10
+        assert not measured(scene)
+        kept = scene.store.evidence.measurements(PROJECT, name=NAME)
+        assert [one.value for one in newest(kept).values()] == [paid / 10]
+    assert len({one.id for one in kept}) == 4
+
+
 def test_a_window_in_which_nothing_happened_is_0_once_it_is_over_and_what_nobody_reports_is_unmeasured(
     watched: Make,
 ) -> None:
@@ -266,6 +279,27 @@ def test_two_versions_are_compared_on_what_they_answered_in_the_same_time(watche
     assert found.against_value == pytest.approx(0.2, abs=0.05), "the month before is another world"
     assert found.interval is not None
     assert found.interval[0] < 0.2 < found.interval[1]
+
+
+def test_time_in_which_only_one_of_two_versions_answered_is_not_compared(watched: Make) -> None:
+    scene = watched(declared(CONVERSION))
+    scene.baselines[CANARY] = trained(scene.random)
+    for number, on, release, share in (
+        (0, 28.0, LIVE, 0.5),
+        (1, 28.0, CANARY, 0.5),
+        (2, 36.0, LIVE, 1.0),  # the canary is away for a week in which everything is bought
+        (3, 43.0, CANARY, 0.5),
+        (4, 44.0, LIVE, 0.5),
+        (5, 45.0, LIVE, 1.0),  # the canary does not answer any more
+    ):
+        rows = answered(scene, f"{number}", 100, on=on, release=release)
+        scene.reported(*(told(row, "bought", happened_at=day(50)) for row in rows[: int(share * 100)]))
+    answered(scene, "last", 10, on=44.5, release=CANARY)
+    (found,) = compared(scene)
+    assert found.value == pytest.approx(100 / 210)
+    assert found.n == 210
+    assert (found.against_value, found.against_n) == (0.5, 200)
+    assert found.conclusion == "undecided"
 
 
 def test_what_is_alike_is_undecided_and_what_never_met_is_not_compared(watched: Make) -> None:

@@ -33,8 +33,9 @@ class Event:
     """Something that is reported of an answer; see :class:`headrace.core.record.Feedback`.
 
     Attributes:
-        id: by which the source knows it: reported again it counts once, and the newest report is valid. None:
-            it is told from others by all that it says.
+        id: by which its source knows it: reported again by the same principal it counts once, and the newest
+            report is valid; nobody corrects what another one reported. None: it is told from others by all
+            that it says.
     """
 
     kind: FeedbackKind
@@ -59,13 +60,14 @@ def record_feedback(app: App, me: Principal, project: str, events: Sequence[Even
         InvalidInput: an event cannot be; nothing is stored then.
     """
     _require(app, me, project)
-    return _store(app, me, project, [(f"feedback[{index}]", event) for index, event in enumerate(events)])
+    named = [(f"feedback[{index}]", event) for index, event in enumerate(events)]
+    return _store(app, me, project, named, app.clock.now())
 
 
 def import_feedback(app: App, me: Principal, project: str, path: Path) -> int:
     """Store the feedback of a file that has one JSON object a line, each an :class:`Event`; returns how many.
 
-    Killed anywhere, doing it again stores the rest.
+    Of lines with one id the last one is valid. Killed anywhere, doing it again stores the rest.
 
     Raises:
         Denied: ``me`` may not send labels of the project.
@@ -75,7 +77,7 @@ def import_feedback(app: App, me: Principal, project: str, path: Path) -> int:
     _require(app, me, project)
     if not path.is_file():
         raise NotFound(f"There is no file {str(path)!r}. Give a file with one JSON object a line.")
-    n_stored = 0
+    n_stored, at = 0, app.clock.now()
     with path.open("rb") as lines:
         events = (
             (f"Line {number}", _event(line, number))
@@ -83,7 +85,8 @@ def import_feedback(app: App, me: Principal, project: str, path: Path) -> int:
             if line.strip()
         )
         while part := list(islice(events, _AT_ONCE)):
-            n_stored += len(_store(app, me, project, part))
+            n_stored += len(_store(app, me, project, part, at, later_wins=True))
+            at = max(app.clock.now(), at + timedelta(microseconds=1))  # the newest report is valid
     return n_stored
 
 
@@ -92,20 +95,29 @@ def _require(app: App, me: Principal, project: str) -> None:
     app.store.projects.get(project)
 
 
-def _store(app: App, me: Principal, project: str, named: Sequence[tuple[str, Event]]) -> list[str]:
-    """Each event with what it is called where it is refused."""
-    now, rules = app.clock.now(), app.access.privacy.rules(project)
+def _store(
+    app: App,
+    me: Principal,
+    project: str,
+    named: Sequence[tuple[str, Event]],
+    at: datetime,
+    *,
+    later_wins: bool = False,
+) -> list[str]:
+    """Each event with what it is called where it is refused; two of one id are, unless the later one wins."""
+    rules = app.access.privacy.rules(project)
     made: dict[str, tuple[str, Feedback]] = {}
     ids: list[str] = []
     for where, event in named:
-        one = _feedback(rules, me.name, event, where, now)
+        one = _feedback(rules, me.name, event, where, at)
         ids.append(one.id)
-        before, said = made.setdefault(one.id, (where, one))
-        if one != said:
+        before, said = made.get(one.id, (where, one))
+        if one != said and not later_wins:
             raise InvalidInput(
                 f"{where} and {before} have the same id and say different things. Send one of them; what "
                 "corrects it goes into a later request."
             )
+        made[one.id] = where, one
     app.store.events.append(f"{project}/feedback", [encode_feedback(one) for _, one in made.values()])
     return ids
 
@@ -131,26 +143,21 @@ def _feedback(rules: FieldRules, principal: str, event: Event, where: str, now: 
     for field, got, expected in _faults(event, now):
         shown = repr(got) if len(repr(got)) <= 80 else f"{repr(got)[:80]}..."
         raise InvalidInput(f"{where}: {field} is {shown}. Expected {expected}.")
-    project, source = rules.project.name, event.source or principal
-    subject = rules.subject(event.subject)
-    what = (
-        event.kind,
-        subject,
-        event.name,
-        repr(event.value),
-        event.happened_at.isoformat(),
-        event.page or "",
-    )
-    value, page, text = event.value, event.page, event.text
+    project, subject = rules.project.name, rules.subject(event.subject)
+    value = event.value if isinstance(event.value, str) else _number(event.value)
+    page, text = event.page, event.text
+    happened_at = event.happened_at.isoformat()
+    what = event.kind, subject, event.name, repr(value), happened_at, page or "", text or ""
+    sender = principal, event.source or ""
     if rules.project.privacy.personal and page is not None:
         page = page.partition("?")[0].partition("#")[0]  # where addresses carry names and tokens
     return Feedback(
-        id=derived_id(project, "feedback", source, *(what if event.id is None else (event.id,))),
+        id=derived_id(project, "feedback", *sender, *(what if event.id is None else (event.id,))),
         project=project,
         kind=event.kind,
         subject=subject,
         name=event.name,
-        value=rules.remark(value) if isinstance(value, str) else _number(value),
+        value=rules.remark(value) if isinstance(value, str) else value,
         happened_at=event.happened_at,
         at=now,
         principal=principal,

@@ -19,19 +19,15 @@ from headrace.core.record import FeedbackKind
 from headrace.core.release import Measurement
 from headrace.monitoring.feedback import linked_feedback
 from headrace.monitoring.ingest import ingest, predictions_table
-from headrace.monitoring.kpis import NAME, KpiDifference, compare_kpis
+from headrace.monitoring.kpis import NAME, KpiDifference, compare_kpis, newest
 from headrace.monitoring.windows import as_utc
 
 
 def kpis(app: App, me: Principal, name: str, release_id: str | None = None) -> list[Measurement]:
     """KPIs by window, release (one or all) and, where declared so, action: as far as feedback has come."""
-    present: dict[tuple[Any, ...], Measurement] = {}
     project = readable(app, me, name).name
-    for one in app.store.evidence.measurements(project, name=NAME, release_id=release_id):
-        key = one.window, one.release_id, one.feature, one.segment
-        if key not in present or one.at >= present[key].at:
-            present[key] = one
-    return list(present.values())
+    found = app.store.evidence.measurements(project, name=NAME, release_id=release_id)
+    return list(newest(found).values())
 
 
 def kpi_differences(

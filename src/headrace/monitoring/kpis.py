@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -41,6 +41,25 @@ def _names(project: Project) -> frozenset[str]:
     return frozenset(spec.event for spec in kpis_of(project) if spec.event)
 
 
+class Place(NamedTuple):
+    """What a measurement is of: each time that its feedback changes, it is measured again."""
+
+    window: tuple[datetime, datetime] | None
+    release_id: str | None
+    kpi: str | None
+    action: str | None
+
+
+def newest(measurements: Iterable[Measurement]) -> dict[Place, Measurement]:
+    """Of each place the measurement that counts: the last one."""
+    found: dict[Place, Measurement] = {}
+    for one in measurements:
+        place = Place(one.window, one.release_id, one.feature, one.segment)
+        if place not in found or one.at >= found[place].at:
+            found[place] = one
+    return found
+
+
 class _Part(NamedTuple):
     """Events of some answers of one release, and how many answers there are."""
 
@@ -60,7 +79,7 @@ def watch_kpis(watch: Watch) -> Round:
         return found
     length_s, origin = project.monitors.window_s, watch.origin
     slots = _slots(events["event_time"], length_s, origin)
-    seen = watch.measured(NAME)
+    known = newest(watch.evidence.measurements(project.name, name=NAME))
     counted = count_answers(project.name, watch.tables, window_s=length_s, origin=origin)
     for (release_id, slot), n_answers in counted.items():
         start, end = window_of(_moment(origin, slot, length_s), length_s, origin)
@@ -71,10 +90,13 @@ def watch_kpis(watch: Watch) -> Round:
             if not _counts(events, spec).any() or (moment < end and not _counts(mine, spec).any()):
                 continue
             for action, brought, digest in _measured(spec, part):
-                one = _kept(
-                    watch, window, spec, action, brought, digest if moment < end else f"{digest}:{n_answers}"
-                )
-                found.measurements.extend([] if one.id in seen else [one])
+                before = known.get(Place((start, end), release_id, spec.name, action))
+                made_of = digest if moment < end else f"{digest}:{n_answers}"
+                if before is None or before.detail.get("digest") != made_of:
+                    one = _kept(
+                        watch, window, spec, action=action, brought=brought, digest=made_of, before=before
+                    )
+                    found.measurements.append(one)
     return found
 
 
@@ -112,13 +134,14 @@ def compare_kpis(
 ) -> list[KpiDifference]:
     """Compare what two releases brought while both answered: at another time, the world is another one.
 
-    Empty where they never answered at the same time, or nothing was ever told of an answer.
+    From when both had answered until one did so for the last time, each length of the project's windows
+    counts in which both did. Empty where there is none, or nothing was ever told of an answer.
     """
     events, both = linked_feedback(project.name, tables, names=_names(project)), (release_id, against)
-    together = _together(project.name, tables, both)
+    together = _together(project, tables, both)
     if together is None or not events:
         return []
-    then = (events["answered_at"] >= together.since) & (events["answered_at"] <= together.until)
+    then = together.holds(events["answered_at"])
     parts = [
         _Part(_of(events, then & (events["release_id"] == one)), together.n_answers[one], classes_of(one))
         for one in both
@@ -156,30 +179,43 @@ def _conclusion(apart: tuple[float, float] | None) -> Literal["higher", "lower",
 
 
 class _Together(NamedTuple):
-    """From when to when two releases both answered, and how many rows each did."""
+    """The time in which two releases both answered, in slots that begin at ``since``; and how many rows each
+    did in it."""
 
     since: Any
     until: Any
+    length_us: int
+    slots: frozenset[int]
     n_answers: dict[str, int]
 
+    def holds(self, times: Any) -> Any:
+        """Which of these times lie in it, as a mask."""
+        place = (times - self.since).astype("timedelta64[us]").astype(np.int64) // self.length_us
+        return (times >= self.since) & (times <= self.until) & np.isin(place, list(self.slots))
 
-def _together(project: str, tables: TableStore, both: tuple[str, str]) -> _Together | None:
-    table = predictions_table(project)
+
+def _together(project: Project, tables: TableStore, both: tuple[str, str]) -> _Together | None:
+    table, length_us = predictions_table(project.name), project.monitors.window_s * 1_000_000
     if tables.version(table) is None:
         return None
     rows = tables.query(
         """with given as (select release_id, "at" from p where release_id in (?, ?) and arm <> 'shadow'),
            span as (select min("at") as first, max("at") as last from given group by release_id),
-           shared as (select max(first) as since, min(last) as until from span)
-           select release_id, since, until, count(*) as n from given, shared
-           where "at" between since and until group by all""",
+           shared as (select max(first) as since, min(last) as until from span),
+           counted as (
+             select release_id, since, until, (epoch_us("at") - epoch_us(since)) // ? as slot, count(*) as n
+             from given, shared where "at" between since and until group by all
+           )
+           select * from counted
+           where slot in (select slot from counted group by slot having count(*) = 2)""",
         {"p": (table, None)},
-        list(both),
+        [*both, length_us],
     )
-    if len(rows["n"]) < 2:
+    if not len(rows["n"]):
         return None
-    counted = zip(rows["release_id"], rows["n"], strict=True)
-    return _Together(rows["since"][0], rows["until"][0], {str(one): int(n) for one, n in counted})
+    slots = frozenset(int(slot) for slot in rows["slot"])
+    n_answers = {one: int(rows["n"][rows["release_id"] == one].sum()) for one in both}
+    return _Together(rows["since"][0], rows["until"][0], length_us, slots, n_answers)
 
 
 def _measured(spec: KpiSpec, part: _Part) -> Iterator[tuple[str | None, Brought, str]]:
@@ -281,15 +317,23 @@ def _moment(origin: datetime, slot: int, length_s: int) -> datetime:
 
 
 def _kept(
-    watch: Watch, window: Window, spec: KpiSpec, action: str | None, brought: Brought, digest: str
+    watch: Watch,
+    window: Window,
+    spec: KpiSpec,
+    *,
+    action: str | None,
+    brought: Brought,
+    digest: str,
+    before: Measurement | None,
 ) -> Measurement:
-    """Its id follows from the events that are known: with another event it is another measurement."""
+    """Its id follows from the events that are known and from the measurement before it: what is corrected
+    back to what it was is a measurement of its own."""
     own = Window(release_id=window.release_id, start=window.start, end=window.end, n_rows=brought.n)
     return watch.measurement(
         own,
         NAME,
         brought.value,
-        key=f"{spec.name}:{action or ''}:{digest}",
+        key=f"{spec.name}:{action or ''}:{digest}:{'' if before is None else before.id}",
         feature=spec.name,
         segment=action,
         interval=brought.interval,
@@ -300,5 +344,6 @@ def _kept(
             "total": brought.total,
             "n_covered": brought.covered,
             "n_answers": window.n_rows,
+            "digest": digest,
         },
     )

@@ -44,7 +44,10 @@ class Happened(BaseModel):
     page: Text | None = Field(None, max_length=MAX_PAGE)
     text: Text | None = Field(None, max_length=MAX_TEXT)
     source: Text | None = Field(
-        None, min_length=1, max_length=MAX_NAME, description="The system that reports it; ids are its own."
+        None,
+        min_length=1,
+        max_length=MAX_NAME,
+        description="The system that reports it; ids are its own, and its sender's.",
     )
 
 
