@@ -22,6 +22,7 @@ from headrace.core.record import Feedback
 from headrace.monitoring.feedback import linked_feedback
 from headrace.monitoring.ingest import feedback_table, ingest
 from headrace.monitoring.joining import labelled_rows
+from headrace.monitoring.watch import Round, Watch
 from headrace.store.records import decode_feedback
 from headrace.testing import START, FakeClock, make_project, make_settings
 from tests.app.small import Site, cars, labels
@@ -218,3 +219,28 @@ def test_inputs_and_truth_are_collected_from_the_first_prototype_on(shared: Site
     assert reading.performance(project.app, project.me, project.name)[-1].n_rows == 30
     linked = linked_feedback(project.name, project.app.store.tables, names=["clicked"])
     assert linked["release_id"].tolist() == [first.id]
+
+
+def test_kpis_are_worked_out_again_only_once_something_has_come(
+    shared: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = shared.project("quiet")
+    declare_folder(project.app, project.me, project.folder)
+    looked: list[Watch] = []
+
+    def look(watch: Watch) -> Round:
+        looked.append(watch)
+        return Round([], [])
+
+    monkeypatch.setattr("headrace.app.watching._ALL", {"kpis": look})
+
+    def looks() -> int:
+        before = len(looked)
+        watch_now(project.app, project.work, project.me, project.name)
+        return len(looked) - before
+
+    assert [looks(), looks()] == [1, 0]
+    record_feedback(project.app, project.me, project.name, [CLICKED])
+    assert [looks(), looks()] == [1, 0]
+    record_outcomes(project.app, project.me, project.name, labels(cars(1, seed=3), START))
+    assert [looks(), looks()] == [1, 0]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from headrace.checks.profiles import OTHER
 from headrace.core.project import ServingSpec
+from headrace.core.release import Measurement
+from headrace.monitoring.kpis import NAME
 from headrace.testing.clock import START
 from headrace.testing.factories import make_measurement, make_project
 from headrace.web.latency import BOUNDS_S, Latencies, Timed
@@ -71,6 +74,27 @@ def test_what_is_left_of_the_error_budget_is_exposed_and_shown(own_site: Site) -
     ):
         assert text in page
     assert "Error budget" not in own_site.page("/projects/boats", by=VIEWER).text
+
+
+def test_a_kpi_is_exposed_as_it_was_in_the_newest_windows_and_old_ones_are_not_read(own_site: Site) -> None:
+    def brought(name: str, day: int, value: float, corrected: int = 0) -> Measurement:
+        begin, at = START + timedelta(days=day), START + timedelta(days=30, hours=corrected)
+        return make_measurement(
+            id=f"{name}-{day}-{corrected}", project="cars", name=NAME, feature=name, value=value, at=at,
+            release_id=own_site.seeded.cars_live, window=(begin, begin + timedelta(days=1)),
+        )  # fmt: skip
+
+    own_site.app.store.evidence.measure(
+        [
+            brought("revenue", 0, 1.0),
+            *(brought("conversion", day, day / 10) for day in range(6)),
+            brought("conversion", 5, 0.9, corrected=1),
+            brought("stay", 3, 20.0),
+        ]
+    )
+    found = samples(own_site.get("/metrics", by=VIEWER).text)["headrace_kpi"]
+    start = f'{{project="cars",release="{own_site.seeded.cars_live}",kpi='
+    assert found == {f'{start}"conversion",action=""}}': 0.9, f'{start}"stay",action=""}}': 20.0}
 
 
 def test_of_many_categories_the_frequent_ones_are_shown() -> None:

@@ -21,7 +21,7 @@ from headrace.app.reviews import watch_review
 from headrace.app.service_levels import watch_availability
 from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
-from headrace.monitoring.ingest import ingest
+from headrace.monitoring.ingest import feedback_table, ingest, outcomes_table, predictions_table
 from headrace.monitoring.joining import count_labels
 from headrace.monitoring.monitors import MEASURERS, MONITORS
 from headrace.monitoring.triggers import Standing, answered, next_retraining, standing_findings
@@ -42,6 +42,7 @@ class Watching:
         self._app = app
         self._store = app.store
         self._durable = durable
+        self._seen: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     def run(self, name: str) -> dict[str, Any]:
         """The workflow: ingest, measure, conclude, react. Returns counts and the build it started."""
@@ -77,8 +78,14 @@ class Watching:
         return added
 
     def _monitor(self, name: str, monitor: str) -> list[str]:
+        """A measurer looks only if something has come since this process last kept what it measured."""
+        project = self._app.access.charters.in_force(name)
+        of = predictions_table(name), outcomes_table(name), feedback_table(name)
+        seen = project, *(self._store.tables.version(table) for table in of)
+        if monitor in MEASURERS and self._seen.get((name, monitor)) == seen:
+            return []
         watch = Watch(
-            project=self._app.access.charters.in_force(name),
+            project=project,
             tables=self._store.tables,
             evidence=self._store.evidence,
             baseline_of=self._app.scorers.baseline,
@@ -88,7 +95,9 @@ class Watching:
             n_monitors=len(MONITORS),
             periods=self._store.periods.list(subject=name, state="named"),
         )
-        return self._keep(_ALL[monitor](watch))
+        new = self._keep(_ALL[monitor](watch))
+        self._seen[name, monitor] = seen
+        return new
 
     def _review(self, name: str) -> list[str]:
         return self._keep(watch_review(self._app, name))

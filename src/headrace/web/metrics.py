@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from headrace.access.privacy.fields import handling_of
 from headrace.app import reading, service_levels
-from headrace.app.kpis import kpis
+from headrace.app.kpis import newest_kpis
 from headrace.checks.profiles import OTHER
 from headrace.core.identity import Principal
 from headrace.core.release import Measurement
@@ -246,12 +246,12 @@ def _trends(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family
 
 def _kpis(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
     """Of the releases that answer, each KPI in the newest window that feedback has come for."""
+    routes = {route.project: route for route in parts.app.store.rollouts.routes() if route.project in visible}
     newest: dict[tuple[str, ...], float] = {}
-    for name in visible:
-        route = parts.app.store.rollouts.route(name)
-        for one in kpis(parts.app, me, name) if route is not None else ():
-            if route is not None and one.release_id in route.releases and one.value is not None:
-                newest[name, one.release_id, one.feature or "", one.segment or ""] = one.value
+    for one in newest_kpis(parts.app, me, routes):
+        release_id = one.release_id
+        if release_id is not None and release_id in routes[one.project].releases and one.value is not None:
+            newest[one.project, release_id, one.feature or "", one.segment or ""] = one.value
     labels = ("project", "release", "kpi", "action")
     samples = [_Sample(dict(zip(labels, key, strict=True)), value) for key, value in newest.items()]
     yield _Family("headrace_kpi", "gauge", "What answers brought, in the newest window told of.", samples)
