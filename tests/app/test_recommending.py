@@ -81,6 +81,11 @@ def test_a_better_release_that_waits_is_recommended_and_a_round_of_watching_keep
     kept = kept_recommendation(project.app, project.me, project.name)
     assert kept is not None
     assert (kept.detail["do"], kept.detail["release_id"]) == ("roll_out", better.id)
+    decide(project.app, project.work, grace, better.id, "rejected", "not now")
+    watch_now(project.app, project.work, project.me, project.name)
+    kept = kept_recommendation(project.app, project.me, project.name)
+    assert kept is not None
+    assert (kept.detail["do"], kept.detail["rivals"]) == ("keep", []), "it waits no longer"
     before = len(project.app.store.evidence.measurements(project.name, name="recommendation"))
     watch_now(project.app, project.work, project.me, project.name)
     assert len(project.app.store.evidence.measurements(project.name, name="recommendation")) == before

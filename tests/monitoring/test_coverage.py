@@ -111,6 +111,17 @@ def test_fewer_labels_within_what_windows_vary_and_none_at_all_are_no_finding(
     assert len(named(found, NAME)) == 4 + 3 + 1
 
 
+def test_what_stops_again_is_found_again_and_what_goes_on_is_not(watched: Make) -> None:
+    scene = watched()
+    known: set[str] = set()
+    for number in range(9):
+        week(scene, number, share=0.0 if number in (3, 4, 6) else 0.75)
+        for finding in look(scene, number + 1).findings:
+            scene.store.findings.add(finding)
+            known.add(finding.id)
+    assert len(known) == 2, "one of the fourth and fifth week, one of the seventh"
+
+
 def test_two_windows_alone_say_nothing(watched: Make) -> None:
     scene = watched()
     week(scene, 0)

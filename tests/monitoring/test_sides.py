@@ -10,6 +10,7 @@ import pytest
 
 from headrace.checks.drift import shifts
 from headrace.checks.sketches import Sketches
+from headrace.core.canonical import digest_of
 from headrace.core.project import ReferenceDays
 from headrace.monitoring.sides import References, sides_of
 from headrace.monitoring.windows import closed_windows, window_rows
@@ -71,6 +72,14 @@ def test_days_of_reference_stand_for_training_once_they_are_over(watched: Make) 
     assert {m.window and m.window[0] for m in named(found, "shift")} == {
         START + timedelta(days=number) for number in (21, 28)
     }, "days of reference are not judged by themselves"
+
+
+@pytest.mark.requirement("MON-24")
+def test_a_project_with_days_of_reference_is_stored_and_has_a_digest(watched: Make) -> None:
+    scene = referring(watched, 0, 6)
+    scene.store.projects.save(scene.project, "")
+    assert scene.store.projects.get(scene.project.name) == scene.project
+    assert digest_of(scene.project) != digest_of(watched().project)
 
 
 @pytest.mark.requirement("MON-24")

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import types
 import typing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from inspect import getmembers, isclass
 from typing import Any, Literal, Union
 
@@ -41,6 +41,7 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**63), 2**63 - 1),
     float: FLOATS,
     datetime: TIMES,
+    date: st.dates(),
     type(None): st.none(),
 }
 

@@ -17,7 +17,7 @@ from headrace.core.ids import derived_id
 from headrace.core.record import Finding
 from headrace.core.release import Measurement, Release
 from headrace.monitoring.cases import PENDING
-from headrace.monitoring.ingest import ingest
+from headrace.monitoring.ingest import ingest, outcomes_table
 from headrace.monitoring.joining import Labelled, labelled_rows
 from headrace.monitoring.performance import losses_of
 from headrace.monitoring.recommending import NAME, Recommendation, Rival, Role, recommend, rival_of
@@ -33,8 +33,8 @@ def recommendation(app: App, me: Principal, project: str) -> Recommendation:
     """What to do about a project now, worked out anew.
 
     Raises:
-        NotFound: nothing of it is live, or ``me`` may not see it.
-        Denied: ``me`` may not read its measurements.
+        NotFound: nothing of it is live.
+        Denied: ``me`` may not see the project.
 
     Example::
 
@@ -57,8 +57,7 @@ def kept_recommendation(app: App, me: Principal, project: str) -> Measurement | 
     """
     app.gatekeeper.require(me, "project.read", f"project:{project}")
     live = _live(app, project)
-    found = [] if live is None else app.store.evidence.measurements(project, name=NAME)
-    return next((m for m in reversed(found) if live is not None and m.release_id == live.id), None)
+    return None if live is None else _kept(app, live)
 
 
 def keep_recommendation(app: App, project: str) -> None:
@@ -66,32 +65,39 @@ def keep_recommendation(app: App, project: str) -> None:
     live = _live(app, project)
     if live is None or live.state == "external":
         return
-    worse, rivals = _worse(app, live), _rivals(app, live)
-    rows = _rows(app, live, worse)
-    known = [
-        f"{len(rows)} labels",
-        *(finding.id for finding in worse),
-        *(release.id for release, _ in rivals),
-    ]
-    wanted = derived_id(project, NAME, live.id, *known)
-    if wanted in {m.id for m in app.store.evidence.measurements(project, name=NAME)}:
+    kept = _kept(app, live)
+    rests_on = _rests_on(app, live)
+    if kept is not None and kept.detail.get("rests_on") == rests_on:
         return
     found = _worked_out(app, live)
     app.store.evidence.measure(
         [
             Measurement(
-                id=wanted,
+                # By what was said before as well: what comes back to where it was is said again.
+                id=derived_id(project, NAME, live.id, rests_on, "" if kept is None else kept.id),
                 project=project,
                 name=NAME,
                 value=None,
-                n_rows=len(rows),
+                n_rows=max((rival.n_rows for rival in found.rivals), default=0),
                 at=app.clock.now(),
                 release_id=live.id,
                 window=None,
-                detail=asdict(found),
+                detail=asdict(found) | {"rests_on": rests_on},
             )
         ]
     )
+
+
+def _kept(app: App, live: Release) -> Measurement | None:
+    found = app.store.evidence.measurements(live.manifest.project, name=NAME)
+    return next((m for m in reversed(found) if m.release_id == live.id), None)
+
+
+def _rests_on(app: App, live: Release) -> str:
+    """Another digest once a label, a finding that is not settled, or a release that could answer has come."""
+    labels = app.store.tables.version(outcomes_table(live.manifest.project))
+    worse = [finding.id for finding in _worse(app, live)]
+    return derived_id(f"{labels}", *worse, *(f"{r.id} {r.state}" for r, _ in _rivals(app, live)))
 
 
 def _live(app: App, project: str) -> Release | None:
@@ -128,9 +134,9 @@ def _worse(app: App, live: Release) -> list[Finding]:
 def _rows(app: App, live: Release, worse: list[Finding]) -> Labelled:
     """Rows of the live release whose truth has come, since it got worse if it did; the newest of many."""
     since: datetime | None = worse[0].window[0] if worse else None
-    name = live.manifest.project
-    rows = labelled_rows(name, app.store.tables, release_id=live.id, since=since)
-    return rows.of(slice(-_MOST_ROWS, None)) if len(rows) > _MOST_ROWS else rows
+    return labelled_rows(
+        live.manifest.project, app.store.tables, release_id=live.id, since=since, most=_MOST_ROWS
+    )
 
 
 def _rivals(app: App, live: Release) -> list[tuple[Release, Role]]:

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from headrace.core.errors import InvalidInput
@@ -24,7 +24,7 @@ its digest any more. The default says what held before there was the field, so i
 
 
 def plain(value: object) -> Any:
-    """Reduce dataclasses, tuples and times to JSON's own types.
+    """Reduce dataclasses, tuples, times and days to JSON's own types.
 
     >>> plain({"at": datetime(2026, 1, 2, tzinfo=UTC), "n": (1, 2)})
     {'at': '2026-01-02T00:00:00Z', 'n': [1, 2]}
@@ -33,6 +33,8 @@ def plain(value: object) -> Any:
         return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
         return {f.name: plain(one) for f, one in fields if "added" not in f.metadata or not _is_usual(f, one)}

@@ -8,7 +8,7 @@ so that labels which are sent in by the night are in.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from headrace.checks.coverage import FEWEST_WINDOWS, fallen_p_value
 from headrace.core.record import Finding
+from headrace.core.release import Measurement
 from headrace.monitoring.ingest import quoted
 from headrace.monitoring.joining import counted_labels
 from headrace.monitoring.segments import Cut, cuts
@@ -107,7 +108,8 @@ def _counted(watch: Watch, length: timedelta) -> Windows:
 
 def _watch_window(watch: Watch, window: Window, age: int, windows: Windows, found: Round) -> None:
     now = windows.get(window.start, {})
-    earlier = [windows[start] for start in sorted(windows) if start < window.start][-_MOST_BEFORE:]
+    earlier = {start: windows[start] for start in sorted(windows) if start < window.start}
+    earlier = dict(list(earlier.items())[-_MOST_BEFORE:])
     everywhere = now.get((_EVERYWHERE, _EVERYWHERE), Counted(0, (0,) * len(AGES)))
     share = everywhere.known[age] / everywhere.n if everywhere.n else None
     detail = {
@@ -133,13 +135,15 @@ def _fallen(
     window: Window,
     age: int,
     now: Mapping[tuple[str, str], Counted],
-    earlier: Sequence[Mapping[tuple[str, str], Counted]],
+    earlier: Windows,
     level: float,
 ) -> Iterator[Finding]:
     """Of all answers and of each segment in which labels are missing; of segments, more than elsewhere."""
     whole = now.get((_EVERYWHERE, _EVERYWHERE))
     for place, one in now.items():
-        before = [window[place] for window in earlier if place in window and window[place].n >= watch.fewest]
+        missing = _missing(watch, place, age, earlier)
+        before = [other[place] for start, other in earlier.items() if place in other and start not in missing]
+        before = [other for other in before if other.n >= watch.fewest]
         if one.n < watch.fewest or len(before) < FEWEST_WINDOWS:
             continue
         known, n = (np.array(side) for side in ([b.known[age] for b in before], [b.n for b in before]))
@@ -147,8 +151,7 @@ def _fallen(
         p_value = fallen_p_value(one.known[age], one.n, known, n)
         if was == 0 or is_ > (1 - FALLEN) * was or p_value > level:
             continue
-        column, segment = place
-        if column and whole is not None and _elsewhere(whole, one, age) < (was + is_) / 2:
+        if place[0] and whole is not None and _elsewhere(whole, one, age) < (was + is_) / 2:
             continue
         evidence = {
             "test": "two shares, with variance between windows",
@@ -163,8 +166,41 @@ def _fallen(
         }
         yield watch.finding(
             window, "coverage", _title(window, age, place, is_, was), evidence, 1 - is_ / was,
-            feature=f"{column}: {segment}" if column else None,
+            feature=_feature(place),
+            since=_since(window, place, age, earlier, (1 - FALLEN) * was),
         )  # fmt: skip
+
+
+def _missing(watch: Watch, place: tuple[str, str], age: int, earlier: Windows) -> set[datetime]:
+    """Windows whose labels were found to be missing: they are no measure of what is usual."""
+    found: set[datetime] = set()
+    for known in watch.known:
+        if known.kind != "coverage" or known.feature != _feature(place):
+            continue
+        for start, other in earlier.items():
+            one = other.get(place)
+            if start < known.window[0] or one is None or not one.n:
+                continue
+            if one.known[age] / one.n > (1 - FALLEN) * known.evidence["before"]:
+                break
+            found.add(start)
+    return found
+
+
+def _feature(place: tuple[str, str]) -> str | None:
+    column, segment = place
+    return f"{column}: {segment}" if column else None
+
+
+def _since(window: Window, place: tuple[str, str], age: int, earlier: Windows, most: float) -> datetime:
+    """Where the first of the windows in a row begins that have as few labels: it is announced once."""
+    since = window.start
+    for start, other in sorted(earlier.items(), reverse=True):
+        one = other.get(place)
+        if one is None or not one.n or one.known[age] / one.n > most:
+            break
+        since = start
+    return since
 
 
 def _elsewhere(whole: Counted, one: Counted, age: int) -> float:
@@ -182,7 +218,9 @@ def _title(window: Window, age: int, place: tuple[str, str], share: float, befor
     )
 
 
-def _mark(watch: Watch, window: Window, age: int, share: float | None, detail: Mapping[str, Any]) -> Any:
+def _mark(
+    watch: Watch, window: Window, age: int, share: float | None, detail: Mapping[str, Any]
+) -> Measurement:
     return watch.measurement(
         window, NAME, share, key=str(AGES[age]), detail={"after_windows": AGES[age], **detail}
     )

@@ -85,11 +85,12 @@ def labelled_rows(
     since: datetime | None = None,
     release_id: str | None = None,
     arm: tuple[str, datetime] | None = None,
+    most: int | None = None,
 ) -> Labelled:
     """Rows answered since ``since`` (event time) whose label was observed by ``until`` (None: so far).
 
     ``arm`` is a part that they were answered in, and since when. A corrected label replaces the earlier one;
-    a label without an answer stays in the table for later.
+    a label without an answer stays in the table for later. Of more than ``most``, the newest.
     """
     if tables.version(predictions_table(project)) is None or tables.version(outcomes_table(project)) is None:
         return _as_labelled({})
@@ -100,6 +101,8 @@ def labelled_rows(
         sql, parameters = sql + " and p.release_id = ?", [*parameters, release_id]  # type: ignore[list-item]
     if arm is not None:
         sql, parameters = sql + ' and p.arm = ? and p."at" >= ?', [*parameters, arm[0], _naive(arm[1])]  # type: ignore[list-item]
+    if most is not None:
+        sql = f"select * from ({sql} order by label_at desc, p.subject desc limit {most:d}) p"
     rows = tables.query(
         sql + " order by label_at, p.subject",
         {"predictions": (predictions_table(project), None), "outcomes": (outcomes_table(project), None)},

@@ -120,10 +120,16 @@ class Watch:
         size: float,
         *,
         feature: str | None = None,
+        since: datetime | None = None,
     ) -> Finding:
-        """One finding per release, kind and feature: what goes on is measured, not announced again."""
+        """One finding per release, kind and feature: what goes on is measured, not announced again.
+
+        Args:
+            since: when a spell of it began, where it is announced anew after it was over.
+        """
+        spell = [] if since is None else [since.isoformat()]
         return Finding(
-            id=derived_id("finding", self.project.name, kind, window.release_id, feature or ""),
+            id=derived_id("finding", self.project.name, kind, window.release_id, feature or "", *spell),
             project=self.project.name,
             kind=kind,
             release_id=window.release_id,

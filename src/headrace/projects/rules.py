@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from math import inf, isfinite
 from typing import Any
 
@@ -364,6 +365,8 @@ def _outputs(project: Project) -> Iterator[BrokenRule]:
             f"last_day {days.last_day} is before first_day {days.first_day}: expected the same day or a later"
         )
         yield _at("monitors", "reference", "last_day", text=text)
+    elif days is not None and days.last_day == date.max:
+        yield _at("monitors", "reference", "last_day", text=f"last_day {days.last_day} is never over")
     for end in ("lowest", "highest"):
         value = getattr(spec, end)
         if value is not None and not isfinite(value):

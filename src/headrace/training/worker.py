@@ -7,6 +7,7 @@ folder; ``result.json`` comes last and whole, so its absence means that the proc
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import json
@@ -224,10 +225,11 @@ def _run(path: str) -> NoReturn:
     """Do the job, and leave at once when its result is there.
 
     To look for garbage among all modules, as they are loaded and again at the end, takes a quarter of a short
-    job. Whatever the user's code has left running ends with the process, as it does when this is killed.
+    job. Threads that the user's code has left running end with the process.
     """
     gc.freeze()
     code = main(path)
+    atexit._run_exitfuncs()  # noqa: SLF001 - the user's code may send the last of a log then; no other way
     sys.stdout.flush()
     sys.stderr.flush()
     ctypes.CDLL(None).fflush(None)  # native libraries print too
