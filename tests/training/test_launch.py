@@ -137,6 +137,17 @@ def test_what_goes_wrong_in_user_code_is_said_in_its_terms(tmp_path: Path, body:
         _train(tmp_path, body)
 
 
+def test_what_user_code_leaves_to_the_end_is_done(tmp_path: Path) -> None:
+    body = (
+        "    import atexit\n"
+        "    atexit.register(print, 'the last of a log')\n"
+        "    from headrace.training.baselines import ConstantModel\n"
+        "    return ConstantModel(task=data.task).fit(data.X, data.y)\n"
+    )
+    _train(tmp_path, body)
+    assert b"the last of a log" in log_of(tmp_path / "work")
+
+
 def test_a_worker_that_does_not_end_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     body = (
