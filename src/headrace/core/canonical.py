@@ -31,10 +31,9 @@ def plain(value: object) -> Any:
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, date):
-        return value.isoformat()
+        at = value.astimezone(UTC) if isinstance(value, datetime) else value
+        return at.isoformat().replace("+00:00", "Z")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
         return {f.name: plain(one) for f, one in fields if "added" not in f.metadata or not _is_usual(f, one)}

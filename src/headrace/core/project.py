@@ -259,8 +259,7 @@ class MonitorSpec:
             categories.
         class_gap: difference between the shares of a class among answers and among labels from which it is
             reported.
-        reference: what inputs and answers are compared with; what the release was trained on unless days are
-            named.
+        reference: days to compare with; what the release was trained on unless some are named.
     """
 
     window_s: int = 604_800
