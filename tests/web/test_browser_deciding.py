@@ -29,7 +29,7 @@ def test_a_validator_reads_the_evidence_and_approves(
     site = own_site
     tab = visit(browser, site, listen(site.server), by=VALIDATOR)
     page = tab.page
-    page.get_by_role("link", name="Review").click()
+    page.get_by_role("link", name="waits for a decision").click()
     page.wait_for_url("**/releases/*")
     page.locator(".gates summary", has_text="champion").click()
     expect(page.get_by_text("against loss")).to_be_visible()
