@@ -255,8 +255,7 @@ class MonitorSpec:
         min_rows: fewer rows than this give an inconclusive window, never an alarm.
         calls_change: share by which an hour's calls may differ from the same hour of the day and of the week
             before; 0.4 is 40 %.
-        segments: inputs by whose values performance is watched; unless some are named, those with few
-            categories.
+        segments: inputs by whose values performance is watched; if none are named, those with few categories.
         class_gap: difference between the shares of a class among answers and among labels from which it is
             reported.
         reference: days to compare with; what the release was trained on unless some are named.
