@@ -9,8 +9,6 @@ from typing import Any, Literal
 Arm = str
 """In which part a release was asked: ``live``, ``canary``, ``shadow``, or the name of its arm in an A/B test.
 What a shadow says is recorded and given to nobody."""
-RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
-"""Names that no arm of an A/B test may have."""
 
 FINDING_KINDS = tuple(
     "data_drift prediction_drift new_segment columns performance concept_drift estimate coverage bias metric "

@@ -14,7 +14,6 @@ from headrace.checks.metrics import row_losses
 from headrace.checks.sequential import AlwaysValid
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.project import Project
-from headrace.core.record import RESERVED_ARMS
 from headrace.core.release import Release, Rollout, Route, Share, Split
 from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.joining import labelled_rows
@@ -22,6 +21,8 @@ from headrace.releases import delivery
 from headrace.releases.rollout import Begin, Stop
 from headrace.store import Store
 
+RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
+"""Names that no arm of an A/B test may have."""
 _MAY_SHARE = ("live", "approved", "superseded")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,19}")
 _ROUNDING = 1e-6
