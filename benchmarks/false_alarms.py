@@ -21,14 +21,16 @@ from drift import MOVED, draw
 
 from headrace.checks.drift import Profile, shifts
 from headrace.core.project import Column, MonitorSpec
-from headrace.monitoring.monitors import MONITORS
+from headrace.monitoring.monitors import n_sharing
 from headrace.monitoring.watch import QUARTER_S, level_of
+from headrace.testing.factories import make_project
 
 SPEC = MonitorSpec()
 N_WINDOWS = QUARTER_S // SPEC.window_s
 N_TESTS = 21
-LEVEL = level_of(SPEC, len(MONITORS), N_TESTS)
-BUDGET = SPEC.false_alarms / len(MONITORS)
+N_MONITORS = n_sharing(make_project())
+LEVEL = level_of(SPEC, N_MONITORS, N_TESTS)
+BUDGET = SPEC.false_alarms / N_MONITORS
 """Expected false findings per quarter that are this monitor's share."""
 
 

@@ -34,7 +34,7 @@ from headrace.monitoring.ingest import (
     prediction_rows,
     predictions_table,
 )
-from headrace.monitoring.monitors import MEASURERS, MONITORS
+from headrace.monitoring.monitors import MEASURERS, MONITORS, n_sharing
 from headrace.monitoring.watch import Round, Watch
 from headrace.store import Store, open_store
 from headrace.testing import START, FakeClock, make_outcome, make_prediction, make_project, make_settings
@@ -155,7 +155,7 @@ class Scene:
             known=self.store.findings.list(self.project.name),
             now=self.clock.now(),
             measure=self.measured,
-            n_monitors=len(MONITORS),
+            n_monitors=n_sharing(self.project),
         )
 
     def look(self) -> Round:

@@ -23,7 +23,7 @@ from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
 from headrace.monitoring.ingest import feedback_table, ingest, outcomes_table, predictions_table
 from headrace.monitoring.joining import count_labels
-from headrace.monitoring.monitors import MEASURERS, MONITORS
+from headrace.monitoring.monitors import MEASURERS, MONITORS, n_sharing
 from headrace.monitoring.triggers import Standing, answered, next_retraining, standing_findings
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import watermark
@@ -92,7 +92,7 @@ class Watching:
             known=self._store.findings.list(name),
             now=self._app.clock.now(),
             measure=partial(self._measure, name),
-            n_monitors=len(MONITORS),
+            n_monitors=n_sharing(project),
             periods=self._store.periods.list(subject=name, state="named"),
         )
         new = self._keep(_ALL[monitor](watch))

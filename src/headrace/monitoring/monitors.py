@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from headrace.core.project import Project
 from headrace.monitoring.answers import watch_answers
 from headrace.monitoring.bias import watch_bias
 from headrace.monitoring.calls import watch_calls
@@ -38,3 +39,20 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
 """In the order in which they look."""
 MEASURERS: dict[str, Callable[[Watch], Round]] = {"kpis": watch_kpis}
 """Find nothing, and so have no share of the budget of false alarms."""
+
+
+def n_sharing(project: Project) -> int:
+    """How many monitors share the budget of false alarms of a project: those that test something in it.
+
+    >>> from headrace.testing.factories import make_project
+    >>> n_sharing(make_project()) < len(MONITORS)
+    True
+    """
+    idle = {"refused"}  # what it counts was refused, whatever chance does
+    if project.fairness is None:
+        idle.add("fairness")
+    if not project.metrics:
+        idle.add("metrics")
+    if project.task != "classification":
+        idle.add("bias")
+    return len(MONITORS.keys() - idle)
