@@ -19,7 +19,7 @@ from headrace.app.local import LocalModel, load
 from headrace.app.workflows import launch
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.settings import Settings
-from headrace.store.records import decode_prediction
+from headrace.store.records import decode_prediction, decode_refusal
 from headrace.testing.factories import make_settings
 from tests.web.making import AUTHOR
 from tests.web.seed import seed
@@ -182,3 +182,17 @@ def test_nothing_is_left_open_when_it_cannot_be_loaded(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             load("cars@live", settings=make_settings(tmp_path / "home", user="ada"))
     assert threading.active_count() <= before + 1
+
+
+def test_requests_that_were_refused_are_all_counted_when_it_is_closed(settings: Settings) -> None:
+    with load("cars@live", settings=settings) as model:
+        for _ in range(5):
+            with pytest.raises(InvalidInput):
+                model.predict({"Mileage": [1.0], "model": ["a3"]})
+    with open_app(settings) as app:
+        kept = [
+            decode_refusal(record)
+            for segment in app.store.events.segments("cars/refusals")
+            for record in app.store.events.read("cars/refusals", segment.name, 0, 1 << 30)[0]
+        ]
+    assert sum(one.n for one in kept if one.unknown == ("Mileage",)) == 5

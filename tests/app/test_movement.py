@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from headrace.app.movement import movement
+from headrace.core.errors import Conflict
+from headrace.core.project import DataGate, Gates, ModelGate
 from headrace.core.release import Verdict
+from headrace.testing.factories import make_project
 from tests.app.small import Site, Small, cars
 
 
@@ -71,3 +77,57 @@ def test_the_rows_are_compared_with_what_production_sends(shared: Site) -> None:
     assert sample.reason.startswith("reported, not judged: 'mileage' is 0.000")
     assert sample.evidence["live rows"] == 300
     assert [one["column"] for one in sample.evidence["changes"]] == ["mileage"]
+
+
+class Live:
+    """The scorers of an app whose live release answers so, or fails so."""
+
+    def __init__(self, answers: Any) -> None:
+        self._answers = answers
+
+    def of_release(self, release_id: str) -> Live:
+        assert release_id == "r1"
+        return self
+
+    def score(self, columns: Any) -> dict[str, Any]:
+        assert columns == {}
+        if isinstance(self._answers, Exception):
+            raise self._answers
+        return {"predict": np.array(self._answers)}
+
+    def baseline(self, release_id: str) -> Any:
+        raise AssertionError(f"the segments of {release_id} are not needed")
+
+
+def judged(shared: Site, answers: list[float], live: Any, *, limit: float | None = 0.1) -> Verdict:
+    project = make_project(gates=Gates(data=DataGate(), model=ModelGate(metric="mae", max_moved=limit)))
+    app = replace(shared.app, scorers=Live(live))  # type: ignore[arg-type]
+    return movement(app, project, "subject", {}, np.array(answers), "r1")
+
+
+@pytest.mark.requirement("GAT-11")
+@pytest.mark.parametrize(("limit", "outcome"), [(0.1, "inconclusive"), (None, "passed")])
+def test_a_live_package_that_is_not_what_was_signed_does_not_stop_the_build(
+    shared: Site, limit: float | None, outcome: str
+) -> None:
+    found = judged(shared, [1.0, 2.0], Conflict("The package is not what was signed."), limit=limit)
+    assert found.outcome == outcome
+    assert "is not what was signed" in found.reason
+
+
+@pytest.mark.requirement("GAT-11")
+@pytest.mark.parametrize("limit", [0.1, None])
+@pytest.mark.parametrize(
+    ("new", "live", "counts"),
+    [
+        ([1.0, np.nan, 3.0], [1.0, 2.0, 3.0], {"candidate": 1, "live": 0}),
+        ([1.0, 2.0, 3.0], [np.nan, 2.0, -np.inf], {"candidate": 0, "live": 2}),
+        ([np.inf, 2.0, 3.0], [np.inf, 2.0, 3.0], {"candidate": 1, "live": 1}),
+    ],
+)
+def test_answers_that_are_not_finite_are_a_doubt_and_are_counted(
+    shared: Site, new: list[float], live: list[float], counts: dict[str, int], limit: float | None
+) -> None:
+    found = judged(shared, new, live, limit=limit)
+    assert (found.outcome, found.evidence["not_finite"]) == ("inconclusive", counts)
+    shared.app.store.evidence.add_verdict(found)  # a record holds no NaN

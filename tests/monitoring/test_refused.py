@@ -115,6 +115,30 @@ def test_a_slip_is_no_change(watched: Make, n: int, answered: int, is_found: boo
     assert bool(found(scene)) == is_found
 
 
+def test_what_goes_on_is_announced_once_and_anew_after_it_was_repaired(watched: Make) -> None:
+    scene = watched()
+    calls(scene, range(30))
+    gone: dict[str, Any] = {"missing": ("mileage",), "unknown": ()}
+    for hour in (30, 31, 34):  # nobody asks in between, which repairs nothing
+        refused(scene, hour=hour, **gone)
+    (first,) = found(scene, 35)
+    calls(scene, range(40, 44))
+    refused(scene, hour=50, **gone)
+    refused(scene, hour=51, **gone)
+    (second,) = found(scene, 52)
+    assert (first.feature, first.release_id) == (second.feature, second.release_id)
+    assert first.id != second.id
+    assert second.window[0] == START + 50 * HOUR
+
+
+def test_a_round_that_is_killed_says_the_same_again(watched: Make) -> None:
+    scene = watched()
+    calls(scene, range(30))
+    refused(scene)
+    scene.clock.set(START + 31 * HOUR + GRACE + timedelta(seconds=1))
+    assert [one.id for one in watch_refused(scene.looking()).findings] == [one.id for one in found(scene)]
+
+
 def test_a_project_without_refusals_has_hours_without_any(watched: Make) -> None:
     scene = watched()
     assert found(scene) == []

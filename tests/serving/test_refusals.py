@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headrace.core.errors import InvalidInput
+from headrace.core.identity import Principal
 from headrace.core.record import Refusal
 from headrace.serving.refusals import EVERY_S, instead_of
 from headrace.store.records import decode_refusal
@@ -25,16 +27,28 @@ def refusals(scene: Scene) -> list[Refusal]:
     ]
 
 
-def ask(scene: Scene, *requests: dict[str, list[Any]], apart_s: float = 0.0) -> list[Refusal]:
+def refuse(
+    scene: Scene, *requests: dict[str, list[Any]], apart_s: float = 0.0, by: Principal | None = None
+) -> None:
     async def run() -> None:
         for request in requests:
             with pytest.raises(InvalidInput):
-                await scene.handler.predict("cars", request, principal=scene.caller)
+                await scene.handler.predict("cars", request, principal=by or scene.caller)
             scene.clock.advance(apart_s)
 
     asyncio.run(run())
+
+
+def written(scene: Scene) -> list[Refusal]:
+    """As a server ends: from a thread without an event loop."""
+    scene.handler.refusals.flush()
     scene.recorder.close()
     return refusals(scene)
+
+
+def ask(scene: Scene, *requests: dict[str, list[Any]], apart_s: float = 0.0) -> list[Refusal]:
+    refuse(scene, *requests, apart_s=apart_s)
+    return written(scene)
 
 
 def without(*names: str, **columns: list[Any]) -> dict[str, list[Any]]:
@@ -68,13 +82,39 @@ def test_a_request_that_is_refused_for_another_reason_is_not_written_down(scene:
 def test_those_that_are_refused_alike_are_counted_together(scene: Scene) -> None:
     alike = [without("mileage")] * 25
     found = ask(scene, *alike, apart_s=1.0)
-    assert [one.n for one in found] == [1, 10, 10], "the last of them wait for another"
-    assert (found[1].at - found[1].since).total_seconds() == EVERY_S - 1
+    assert [one.n for one in found] == [1, 9, 10, 5], "the last of them do not wait for another"
+    assert (found[2].at - found[2].since).total_seconds() == EVERY_S - 1
 
 
-def test_a_storm_of_kinds_is_bounded(scene: Scene) -> None:
+@pytest.mark.requirement("DAT-07")
+def test_what_waits_is_written_without_another_refusal(scene: Scene) -> None:
+    refuse(scene, *[without("mileage")] * 30, apart_s=0.1)
+    scene.handler.refusals.flush()
+    scene.handler.refusals.flush()
+    assert [one.n for one in written(scene)] == [1, 29], "and once only"
+
+
+def test_what_waits_is_dated_when_it_came_and_not_by_a_later_one(scene: Scene) -> None:
+    began = scene.clock.now()
+    refuse(scene, *[without("mileage")] * 30)
+    scene.clock.advance(86_400)
+    first, waited, later = ask(scene, without("mileage"))
+    assert (first.n, waited.n, waited.since, waited.at) == (1, 29, began, began)
+    assert (later.n, later.at) == (1, scene.clock.now())
+
+
+def test_a_storm_of_kinds_is_bounded_and_the_rest_is_counted(scene: Scene) -> None:
     found = ask(scene, *[without(**{f"made-up-{number}": [1.0]}) for number in range(300)])
-    assert len(found) == 100
+    assert sum(one.n for one in found) == 300
+    assert [one.n for one in found if not one.unknown] == [1, 199]
+    assert len([one for one in found if one.unknown]) == 100
+
+
+def test_a_storm_of_one_sender_does_not_silence_another(scene: Scene) -> None:
+    refuse(scene, *[without(**{f"made-up-{number}": [1.0]}) for number in range(300)])
+    refuse(scene, without("mileage"), by=replace(scene.caller, name="shop"))
+    (shop,) = [one for one in written(scene) if one.principal == "shop"]
+    assert shop.missing == ("mileage",)
 
 
 @pytest.mark.parametrize(

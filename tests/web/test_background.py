@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -74,6 +75,26 @@ def test_a_route_that_names_no_release_leaves_the_others_alone(site: Site) -> No
     background.refresh()
     assert site.server.parts.models.find(site.seeded.cars_live) is not None
     Background(site.server.parts).refresh()
+
+
+def test_counts_of_refused_requests_are_written_in_turns_and_once_more_at_the_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = threading.Semaphore(0)
+
+    class Counting:
+        def flush(self) -> None:
+            flushed.release()
+
+    parts = replace(site.server.parts, handler=SimpleNamespace(refusals=Counting()))  # type: ignore[arg-type]
+    Background(parts).stop()
+    assert flushed.acquire(blocking=False)
+    monkeypatch.setattr("headrace.web.background.REFUSALS_S", 0.001)
+    background = Background(parts)
+    background.start()
+    for _ in range(3):
+        assert flushed.acquire(timeout=10)
+    background.stop()
 
 
 @pytest.mark.requirement("IDN-07")

@@ -107,6 +107,7 @@ class LocalModel:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._serving.handler.refusals.flush()
         self._serving.shadows.close()
         self._serving.explanations.close()
         self._serving.recorder.close()

@@ -15,7 +15,7 @@ from headrace.app.deliver import numeric_inputs
 from headrace.checks.changes import Change, changes, moved, moved_by_segment
 from headrace.checks.profiles import OTHER, CategoricalProfile, FeatureProfile, NumericProfile, Profile
 from headrace.core.data import Snapshot
-from headrace.core.errors import InvalidInput
+from headrace.core.errors import InvalidInput, UserError
 from headrace.core.ports import Columns
 from headrace.core.project import Column, Project
 from headrace.core.release import Outcome4, Verdict
@@ -83,17 +83,31 @@ def movement(
     app: App, project: Project, subject: str, columns: Columns, answers: Any, live_id: str
 ) -> Verdict:
     """After a training: how far the candidate's answers are from the live release's, on its test rows, in
-    which direction and in which segment. Beyond ``gates.model.max_moved`` it fails."""
+    which direction and in which segment. Beyond ``gates.model.max_moved`` it fails. Numbers that are not
+    finite cannot be measured: a person decides."""
     at, limit = app.clock.now(), project.gates.model.max_moved
     try:
         other = app.scorers.of_release(live_id).score(columns)["predict"]
-    except InvalidInput as error:  # it has other inputs, or answers elsewhere
+    except UserError as error:  # it has other inputs, answers elsewhere, or is not what was signed
         reason = f"cannot be compared with the live release: {error}"
         evidence: dict[str, Any] = {"live_release": live_id, "limit": limit}
         outcome: Outcome4 = "passed" if limit is None else "inconclusive"
         return verdict(subject, MODEL, outcome, reason, evidence=evidence, at=at)
     numeric = project.task != "classification"
     new, other = np.asarray(answers), np.asarray(other)
+    if numeric and (odd := _not_finite(new, other)):
+        n, (by_new, by_other) = len(new), odd
+        reason = (
+            f"answers that are not finite cannot be compared: of {n:,} the candidate gives {by_new:,}, the "
+            f"live release {by_other:,}"
+        )
+        evidence = {
+            "live_release": live_id,
+            "limit": limit,
+            "rows": n,
+            "not_finite": {"candidate": by_new, "live": by_other},
+        }
+        return verdict(subject, MODEL, "inconclusive", reason, evidence=evidence, at=at)
     whole = moved(new, other, numeric=numeric)
     parts = moved_by_segment(new, other, _segments(app, project, columns, live_id), numeric=numeric)
     worst = max(parts, key=lambda name: parts[name].size, default="")
@@ -120,6 +134,12 @@ def movement(
     return verdict(
         subject, MODEL, "failed" if beyond else "passed", f"{how}: {said}", evidence=evidence, at=at
     )
+
+
+def _not_finite(new: Any, other: Any) -> tuple[int, int] | None:
+    """How many answers of each side are NaN or infinite; None if all are finite."""
+    by_new, by_other = (int((~np.isfinite(np.asarray(side, dtype=float))).sum()) for side in (new, other))
+    return (by_new, by_other) if by_new or by_other else None
 
 
 def _direction(direction: float | dict[str, float]) -> str:

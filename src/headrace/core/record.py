@@ -95,6 +95,8 @@ class Failure:
 class Refusal:
     """Requests of one sender that were refused alike: their columns are not what the model expects.
 
+    One that names no column counts those of a sender with too many kinds of them.
+
     Attributes:
         at: when the last of them came, ``since``: the first.
         n: how many they are.

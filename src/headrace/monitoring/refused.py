@@ -16,13 +16,13 @@ from headrace.checks.renames import renamed
 from headrace.core.ids import derived_id
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
-from headrace.monitoring.hours import HOUR, new_hours
+from headrace.monitoring.hours import HOUR, NewHours, new_hours
 from headrace.monitoring.ingest import predictions_table, refusals_table
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import Window, as_utc
 
 NAME = "refused"
-"""Name of the measurements: one for each hour; ``detail`` has the changes."""
+"""Name of the measurements: one for each hour; ``detail`` has the changes, and the spells that go on."""
 _KNOWN = timedelta(days=7)
 """A consumer is known who was answered in the days before; what a new one sends wrong is its own matter."""
 _FEW, _MANY = 3, 20
@@ -64,22 +64,44 @@ def watch_refused(watch: Watch) -> Round:
 
     A finding needs consumers who were answered in the week before: half of their calls and three at least, or
     one in twenty and twenty at least, are refused alike now. It is a fact and no sample, so no test is made.
+    What goes on is announced once, and anew after an hour in which fewer than one in twenty calls of the
+    consumers with which it began were refused alike; an hour without their calls ends nothing.
     """
     found = Round([], [])
     new = new_hours(watch, NAME)
     if new is None:
         return found
-    start = new.first
+    start, spells = new.first, _spells(new)
     while start < new.until:
         seen = _seen(watch, start)
-        if seen:
+        if seen or spells:
             answered, known = _answered(watch, start)
+            spells = {
+                change: names
+                for change, names in spells.items()
+                if _goes_on(names, seen[change].calls if change in seen else {}, answered)
+            }
             for change, one in seen.items():
-                finding = _finding(watch, start, change, one, answered, known)
-                found.findings.extend([] if finding is None else [finding])
-        found.measurements.append(_measured(watch, start, seen))
+                finding = None if change in spells else _finding(watch, start, change, one, answered, known)
+                if finding is not None:
+                    found.findings.append(finding)
+                    spells[change] = sorted(known & set(one.calls))
+        found.measurements.append(_measured(watch, start, seen, spells))
         start += HOUR
     return found
+
+
+def _spells(new: NewHours) -> dict[Change, list[str]]:
+    """What went on in the last hour that was looked at, and with which consumers it began."""
+    if not new.kept:
+        return {}
+    last = max(new.kept, key=lambda measured: measured.at if measured.window is None else measured.window[0])
+    return {Change(*change): list(names) for change, names in last.detail.get("spells", [])}
+
+
+def _goes_on(names: list[str], refused: dict[str, int], answered: dict[str, int]) -> bool:
+    n, n_answered = (sum(calls.get(name, 0) for name in names) for calls in (refused, answered))
+    return not n_answered or n / (n + n_answered) >= LEAST_SHARE
 
 
 def _seen(watch: Watch, start: datetime) -> dict[Change, _Seen]:
@@ -166,10 +188,12 @@ def _finding(
     }
     window = Window(release_id=change.release_id, start=start, end=start + HOUR, n_rows=n)
     feature = f"{change.column}: {change.what}"
-    return watch.finding(window, "columns", title, evidence, share, feature=feature)
+    return watch.finding(window, "columns", title, evidence, share, feature=feature, since=start)
 
 
-def _measured(watch: Watch, start: datetime, seen: dict[Change, _Seen]) -> Measurement:
+def _measured(
+    watch: Watch, start: datetime, seen: dict[Change, _Seen], spells: dict[Change, list[str]]
+) -> Measurement:
     changes = [
         {
             "release": one.release_id,
@@ -188,5 +212,5 @@ def _measured(watch: Watch, start: datetime, seen: dict[Change, _Seen]) -> Measu
         n_rows=0,
         at=watch.now,
         window=(start, start + HOUR),
-        detail={"changes": changes},
+        detail={"changes": changes, "spells": [[list(change), names] for change, names in spells.items()]},
     )

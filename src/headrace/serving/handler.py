@@ -135,7 +135,7 @@ class Handler:
         self._share = share
         self._tallies: dict[str, Tally] = {}
         self._refused: dict[Sender, int] = {}
-        self._refusals = Refusals(recorder, clock)
+        self.refusals = Refusals(recorder, clock)
         self._turns: dict[str, Turns] = {}
 
     async def predict(
@@ -404,7 +404,7 @@ class Handler:
             sender = Sender(project, principal.name)
             self._refused[sender] = self._refused.get(sender, 0) + 1
             if loaded is not None and values:
-                self._refusals.note(project, principal.name, loaded, values)
+                self.refusals.note(project, principal.name, loaded, values)
 
     def _count(self, asked: _Asked, n_rows: int, scored: Scored, scored_s: float) -> None:
         ended_s = self._clock.monotonic_s()

@@ -136,12 +136,18 @@ class Recorder:
             self._wake()
 
     def forward(self, project: str, payload: bytes, kind: str) -> None:
-        """Add a record that nobody waits for; one that cannot be stored is dropped, and the log says so."""
+        """Add a record that nobody waits for, from any thread.
+
+        One that cannot be stored is dropped, and the log says so.
+        """
         stream = f"{project}/{kind}"
+        dropped = partial(_tell_dropped, stream)
         try:
-            self.submit(project, [payload], partial(_tell_dropped, stream), kind=kind)
+            self._add(_Waiting(stream, [payload], self._clock.monotonic_s(), dropped))
         except Unavailable as error:
-            _tell_dropped(stream, str(error))
+            dropped(str(error))
+        else:
+            self._wake()
 
     def record_blocking(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """As :meth:`record`, for a thread; never call it on an event loop."""

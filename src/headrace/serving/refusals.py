@@ -6,6 +6,8 @@ model shows first. What is kept is names and kinds, never a value.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ from headrace.store.records import encode_refusal
 EVERY_S = 10.0
 """Requests that are refused alike are counted together for so long: a storm of them is a few records."""
 _MOST_KINDS = 100
+"""Of one sender in one project; what else it sends is counted as one kind, which names no column."""
 _MOST_NAMES, _LONGEST = 50, 100
 _ROWS = 100
 
@@ -49,19 +52,21 @@ class _Count:
 class Refusals:
     """Counts refused requests by what is wrong with their columns, and writes the counts down.
 
-    The first of a kind is written at once; those of the next ten seconds wait for one that comes after them.
-    So a process that dies may lose ten seconds of counts. Beyond a hundred kinds at a time the rest is not
-    written.
+    The first of a kind is written at once. Those of the next ten seconds wait: for :meth:`flush`, which a
+    server calls every ten seconds, so that a process that dies loses ten seconds of counts; or for the next
+    refusal after them, where nobody calls it. Beyond a hundred kinds of one sender the rest is one kind.
 
     Example::
 
         refusals.note("cars", "ann", loaded, {"Mileage": [1.0]})
+        refusals.flush()
     """
 
     def __init__(self, recorder: Recorder, clock: Clock) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._counts: dict[_Kind, _Count] = {}
+        self._lock = threading.Lock()  # requests are noted on the event loop, and flushed from a thread
+        self._counts: dict[tuple[str, str], dict[_Kind, _Count]] = {}
 
     def note(self, project: str, principal: str, loaded: LoadedModel, values: Values) -> None:
         """Count a request, if its columns are not what the model expects. Called on the event loop."""
@@ -70,26 +75,37 @@ class Refusals:
             return
         kind = _Kind(project, loaded.release_id, principal, missing, unknown, mistyped)
         now, now_s = self._clock.now(), self._clock.monotonic_s()
-        count = self._counts.get(kind)
-        if count is None:
-            if len(self._counts) >= _MOST_KINDS:
-                self._write_due(now_s)
-                self._counts = {one: kept for one, kept in self._counts.items() if _is_fresh(kept, now_s)}
-            if len(self._counts) >= _MOST_KINDS:
-                return
-            count = self._counts[kind] = _Count(now)
-        if not count.n:
-            count.since = now
-        count.n, count.at = count.n + 1, now
-        self._write_due(now_s)
+        with self._lock:
+            kinds = self._counts.setdefault((project, principal), {})
+            self._write_due(kinds, now_s)  # before this one is added: it may be a day later than what waits
+            if kind not in kinds and len(kinds) >= _MOST_KINDS:
+                kind = _Kind(project, loaded.release_id, principal, (), (), ())
+            count = kinds.setdefault(kind, _Count(now))
+            if not count.n:
+                count.since = now
+            count.n, count.at = count.n + 1, now
+            if count.written_s is None:
+                self._write(kind, count, now_s)
 
-    def _write_due(self, now_s: float) -> None:
-        for kind, count in self._counts.items():
-            if count.n and not _is_fresh(count, now_s):
-                self._write(kind, count)
-                count.n, count.written_s = 0, now_s
+    def flush(self) -> None:
+        """Write all that waits. From any thread."""
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            for sender, kinds in list(self._counts.items()):
+                self._write_due(kinds, now_s, least_s=0.0)
+                if not kinds:
+                    del self._counts[sender]
 
-    def _write(self, kind: _Kind, count: _Count) -> None:
+    def _write_due(self, kinds: dict[_Kind, _Count], now_s: float, *, least_s: float = EVERY_S) -> None:
+        """Write what has waited for ``least_s``, and forget what has not come for ten seconds."""
+        for kind, count in list(kinds.items()):
+            since_s = math.inf if count.written_s is None else now_s - count.written_s
+            if count.n and since_s >= least_s:
+                self._write(kind, count, now_s)
+            elif not count.n and since_s >= EVERY_S:
+                del kinds[kind]
+
+    def _write(self, kind: _Kind, count: _Count, now_s: float) -> None:
         refusal = Refusal(
             id=new_id(count.at),
             project=kind.project,
@@ -103,10 +119,7 @@ class Refusals:
             mistyped=dict(kind.mistyped),
         )
         self._recorder.forward(kind.project, encode_refusal(refusal), "refusals")
-
-
-def _is_fresh(count: _Count, now_s: float) -> bool:
-    return count.written_s is not None and now_s - count.written_s < EVERY_S
+        count.n, count.written_s = 0, now_s
 
 
 def unlike(

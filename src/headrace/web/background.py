@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.app.chores import WATCH_S, Chores
 from headrace.app.incidents import notice
 from headrace.app.repeating import Repeating, Turn, attempt
+from headrace.serving.refusals import EVERY_S as REFUSALS_S
 from headrace.web.metrics import counted
 from headrace.web.parts import Parts
 
@@ -24,6 +25,7 @@ class Background:
             Turn("routes", refresh_s, self.refresh),
             Turn("notice", NOTICE_S, self.notice),
             Turn("uses", FLUSH_S, self.flush),
+            Turn("refusals", REFUSALS_S, self.write_refusals),
             *self.chores.turns(),
         ]
         if parts.siblings:
@@ -45,6 +47,7 @@ class Background:
         self._repeating.stop()
         if self._parts.siblings:
             attempt("last counts", self.count)
+        attempt("last refusals", self.write_refusals)
         attempt("last seal", self._parts.app.seals.seal)
         self.chores.leave()
 
@@ -63,6 +66,10 @@ class Background:
         """Write which rights were used, once what waits has been compared with earlier uses."""
         self.notice()
         self._parts.app.access.uses.flush()
+
+    def write_refusals(self) -> None:
+        """Write how many requests were refused alike; the next one may never come."""
+        self._parts.handler.refusals.flush()
 
     def count(self) -> None:
         """Let the processes that share the port read what this one has counted."""
