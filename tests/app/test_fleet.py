@@ -14,7 +14,7 @@ from headrace.app.fleet import overview
 from headrace.core.alerts import Case
 from headrace.core.errors import InvalidInput
 from headrace.core.project import ServiceLevel, ServingSpec
-from headrace.testing.factories import make_finding, make_measurement, make_project, make_settings
+from headrace.testing.factories import make_measurement, make_project, make_settings
 from tests.app.fleet import DAY, WEEK, add_alert, add_model, add_models, add_waiting
 
 N = 100
@@ -153,15 +153,23 @@ def test_labels_that_no_longer_come_are_told(app: App) -> None:
 
 
 def test_inputs_that_shifted_in_the_newest_window_are_counted(app: App) -> None:
-    live = add_model(app, make_project(), app.clock.now())
-    windows = [m.window for m in app.store.evidence.measurements("cars", name="shift") if m.window]
-    for feature, window in (("age", windows[-1]), ("fuel", windows[-1]), ("doors", windows[0])):
-        app.store.findings.add(
-            make_finding(release_id=live, feature=feature, window=window, id=f"{feature}-{window[0]}")
-        )
+    """Those that go on shifting are measured as such in each window, and were found once."""
+    add_model(app, make_project(), app.clock.now())
+    shown = app.store.evidence.measurements("cars", name="shift")
+    end = max(m.window[1] for m in shown if m.window)
+    newest = [m for m in shown if m.window and m.window[1] == end]
+    week = (end, end + WEEK)
+    app.store.evidence.measure(
+        [
+            replace(
+                m, id=f"{m.id}-later", window=week, detail=m.detail | ({"course": "abrupt"} if n < 2 else {})
+            )
+            for n, m in enumerate(newest)
+        ]
+    )
     drift = overview(app, app.me()).projects[0].drift
     assert drift is not None
-    assert (drift.shifted, drift.compared) == (2, 4)
+    assert (drift.shifted, drift.compared) == (2, len(newest))
 
 
 def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> None:

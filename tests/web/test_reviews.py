@@ -37,6 +37,8 @@ def test_an_overdue_review_is_shown_and_done_on_the_projects_page(own_site: Site
     path, session = "/projects/flight-delay/review", _session(own_site, VALIDATOR)
     for wrong in ({"outcome": "fine"}, {"looked_at": " "}):
         assert own_site.client.request("POST", path, headers=session, data=data | wrong).status_code == 400
+    elsewhere = own_site.client.request("POST", "/projects/cars/review", headers=session, data=data)
+    assert elsewhere.status_code == 404, "the release is of another project"
     viewer = _session(own_site, VIEWER)
     assert own_site.client.request("POST", path, headers=viewer, data=data).status_code == 403
     assert own_site.client.request("POST", path, headers=session | SAME_SITE, data=data).status_code == 303

@@ -301,8 +301,8 @@ def _drift(facts: Facts) -> Drift | None:
         for m in facts.measured
         if m.name == SHIFT and m.release_id == facts.live and m.detail.get("kind") == "data_drift"
     ]
-    windows = {m.window for m in compared}
-    shifted = {one.feature for one in facts.found if one.kind == "data_drift" and one.window in windows}
+    # What goes on is measured, not found again: of a shift that is one, how it came is measured as well.
+    shifted = {m.feature for m in compared if m.detail.get("course")}
     return Drift(shifted=len(shifted), compared=len(compared)) if compared else None
 
 

@@ -185,9 +185,10 @@ async def review(request: Request) -> Response:
             f"A review finds a release 'fit' or 'unfit', got {form.get('outcome', '')[:40]!r}."
         )
     looked_at = unix_lines(form.get("looked_at", ""))
-    await run_in_threadpool(
-        reviews.record, app, me, form.get("release", ""), outcome=outcome, looked_at=looked_at
-    )
+    wanted = form.get("release", "")
+    if wanted not in {release.id for release in reading.releases(app, me, name)}:
+        raise NotFound(f"{name!r} has no release {wanted[:40]!r}. The project's page lists them.")
+    await run_in_threadpool(reviews.record, app, me, wanted, outcome=outcome, looked_at=looked_at)
     return RedirectResponse(f"/projects/{name}#review", 303)
 
 
