@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 
 def _add(table: str, name: str) -> None:
-    # A default only for the moment between the two: what is there has a value in its document.
+    # Rows that are there need a value until it is taken from their documents; new ones are given theirs.
     op.add_column(table, sa.Column(name, sa.Text, nullable=False, server_default=""))
     connection = op.get_bind()
     rows = sa.table(table, sa.column("position", sa.Integer), sa.column("document", sa.Text), sa.column(name))
