@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from headrace.core.alerts import Case
 from headrace.core.project import MonitorSpec, Project
@@ -38,20 +38,8 @@ Why = Literal[
     "labels",
     "rollout",
 ]
-_RANKS: tuple[Why, ...] = (
-    "overdue",
-    "down",
-    "alert",
-    "review",
-    "decision",
-    "answered",
-    "warning",
-    "health",
-    "registration",
-    "traffic",
-    "labels",
-    "rollout",
-)
+_RANKS: tuple[Why, ...] = get_args(Why)
+"""The most urgent first."""
 _ACT = frozenset({"overdue", "down", "alert", "review", "decision"})
 """Why somebody is needed; for all else the model is watched."""
 WINDOWS = "window"

@@ -20,7 +20,7 @@ from headrace.core.release import Measurement
 from headrace.data.holidays import days_from_holiday
 from headrace.monitoring.ingest import predictions_table, quoted
 from headrace.monitoring.watch import Watch
-from headrace.monitoring.windows import Window
+from headrace.monitoring.windows import MOST_ROWS, Window
 
 _HOUR, _DAY, _WEEK = 3_600, 86_400, 604_800
 _SLOTS = (_HOUR, 3 * _HOUR, 6 * _HOUR, _DAY, _WEEK)
@@ -29,7 +29,6 @@ _WINDOWS, _LEAST_S = 12, 4 * _WEEK
 """How far back is looked: twelve windows, and four weeks at least."""
 _YEAR_S = 52 * _WEEK
 """Years are counted in weeks, so that weekdays meet."""
-_MOST_ROWS = 200_000
 _NEAR_HOLIDAY = (0, 1, 3)
 _NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -110,7 +109,7 @@ class History:
         return self.watch.tables.query(
             f"select event_time, {quoted(column)} from p where {where} and hash(subject) % ? = 0",
             place,
-            [*given, -(-n // _MOST_ROWS) or 1],
+            [*given, -(-n // MOST_ROWS) or 1],
         )
 
     def _cycles(self) -> dict[str, Cycle]:
