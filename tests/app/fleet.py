@@ -9,6 +9,7 @@ from headrace.app.composition import App
 from headrace.core.project import Owner, Project, ServiceLevel, ServingSpec
 from headrace.core.release import Measurement, Subject
 from headrace.releases import delivery
+from headrace.testing import START
 from headrace.testing.factories import (
     make_alert,
     make_finding,
@@ -102,10 +103,11 @@ def add_alert(app: App, project: str, release_id: str, kind: str, *, title: str 
     return alert.id
 
 
-def add_waiting(app: App, project: Project) -> str:
-    """A release that waits for a person; returns its id."""
+def add_waiting(app: App, project: Project, at: datetime = START) -> str:
+    """A release that waits for a person since it was made; returns its id."""
     subject = Subject(ref=f"model:{project.name}@2", package=make_manifest().subject.package)
-    release = make_release(manifest=make_manifest(project=project.name, subject=subject), state="proposed")
+    manifest = make_manifest(project=project.name, subject=subject)
+    release = make_release(manifest=manifest, state="proposed", created_at=at)
     app.store.releases.add(release)
     delivery.move(app.store, release.id, "gates_passed")
     return release.id

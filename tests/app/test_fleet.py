@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -14,7 +15,7 @@ from headrace.app.fleet import overview
 from headrace.core.alerts import Case
 from headrace.core.errors import InvalidInput
 from headrace.core.project import ServiceLevel, ServingSpec
-from headrace.testing.factories import make_measurement, make_project, make_settings
+from headrace.testing.factories import make_finding, make_measurement, make_project, make_settings
 from tests.app.fleet import DAY, WEEK, add_alert, add_model, add_models, add_waiting
 
 N = 100
@@ -170,6 +171,25 @@ def test_inputs_that_shifted_in_the_newest_window_are_counted(app: App) -> None:
     drift = overview(app, app.me()).projects[0].drift
     assert drift is not None
     assert (drift.shifted, drift.compared) == (2, len(newest))
+
+
+def test_many_findings_of_one_kind_hide_none_of_another(app: App) -> None:
+    project, now = make_project(), app.clock.now()
+    of_it: dict[str, Any] = {"project": project.name, "at": now}
+    about = of_it | {"release_id": add_model(app, project, now)}
+    app.store.findings.add(make_finding(**about, kind="performance", window=(now - DAY, now)))
+    title = "cars version 3 of MLflow became no release"
+    app.store.findings.add(make_finding(**of_it, kind="registration", release_id="", title=title))
+    for number in range(60):
+        drift = make_finding(**about | {"at": now + DAY}, kind="data_drift", feature=f"input {number}")
+        app.store.findings.add(drift)
+    (line,) = overview(app, app.me()).projects
+    assert line.health == "degraded"
+    assert [reason.why for reason in line.reasons] == ["health", "registration"]
+    assert line.last_finding is not None
+    assert line.last_finding.kind == "data_drift"
+    add_waiting(app, project, now + DAY)
+    assert _only(app) == ("act", ["decision", "health"]), "another model has come this far since"
 
 
 def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> None:

@@ -191,6 +191,7 @@ def test_a_registered_model_that_became_no_release_is_said_where_people_look(own
     finding = make_finding(
         project="cars", kind="registration", release_id="", title=title, feature=None, size=0.0,
         window=(START, START), evidence={"model": "models:/cars/3", "registered by": "dev"},
+        at=own_site.app.clock.now(),
     )  # fmt: skip
     own_site.app.store.findings.add(finding)
     for path in ("/", "/projects/cars"):

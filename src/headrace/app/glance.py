@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
@@ -59,8 +59,8 @@ class Reason:
             the live release is overdue; ``decision``: a release waits for a person; ``answered``: somebody
             looks into an alert, or a retraining answers it; ``warning``: an alert that is not critical;
             ``health``: what was found before, and still holds; ``registration``: a model that was registered
-            elsewhere became no release; ``traffic``: nobody calls any more; ``labels``: none have come for
-            some windows; ``rollout``: one is under way.
+            elsewhere became no release, and no later one answers or waits; ``traffic``: nobody calls any more;
+            ``labels``: none have come for some windows; ``rollout``: one is under way.
         at: since when.
         page: where to look.
     """
@@ -145,7 +145,8 @@ class Facts:
     """What is recorded about one project.
 
     Attributes:
-        found: the newest findings about the live release, the oldest first.
+        found: the newest findings of each kind about the live release, the oldest first.
+        last: the newest finding of each kind, about whichever release.
         alerts: those that ask for action or wait for somebody, with what they were raised on, about any
             release.
         cases: what people do about alerts that still wait for somebody.
@@ -161,7 +162,7 @@ class Facts:
     rollout: Rollout | None
     waiting: Sequence[Release]
     found: Sequence[Finding]
-    last_finding: Finding | None
+    last: Sequence[Finding]
     alerts: Sequence[tuple[Alert, Finding]]
     cases: Sequence[Case]
     measured: Sequence[Measurement]
@@ -191,7 +192,7 @@ def glance(facts: Facts) -> Glance:
         waiting=[release.id for release in facts.waiting],
         health=health,
         loss=losses[-1] if losses else None,
-        last_finding=facts.last_finding,
+        last_finding=max(facts.last, key=lambda one: one.at, default=None),
         open_alerts=sum(
             alert.state != "closed" and finding.release_id == facts.live for alert, finding in facts.alerts
         ),
@@ -303,9 +304,10 @@ def _reasons(
         yield Reason(why="decision", text=text, at=release.created_at, page=f"/releases/{release.id}")
     told = list(_alerted(facts))
     yield from told
-    newest = facts.last_finding
-    if newest is not None and newest.kind == "registration":
-        yield Reason(why="registration", text=newest.title, at=newest.at, page=page)
+    since = max((one.created_at for one in (*_answering(facts), *facts.waiting)), default=None)
+    for one in facts.last:
+        if one.kind == "registration" and (since is None or since <= one.at):
+            yield Reason(why="registration", text=one.title, at=one.at, page=page)
     if facts.route is None:
         return
     if facts.last_heard is not None and facts.project.serving.level is not None:
@@ -333,6 +335,7 @@ def _reasons(
 
 def _alerted(facts: Facts) -> Iterator[Reason]:
     cases = {case.id: case for case in facts.cases}
+    answering = {release.id for release in _answering(facts)}
     for alert, finding in facts.alerts:
         severity, case = severity_of(finding.kind), cases.get(alert.id)
         page, answered = f"/alerts/{alert.id}", case is not None and case.state == "acknowledged"
@@ -340,7 +343,7 @@ def _alerted(facts: Facts) -> Iterator[Reason]:
             continue  # it is a reason of its own, also before a round has told of it
         if case is not None and is_overdue(case, facts.now):
             yield Reason(why="overdue", text=f"overdue: {finding.title}", at=alert.at, page=page)
-        elif severity == "info" or finding.release_id not in _answering(facts):
+        elif severity == "info" or finding.release_id not in answering:
             continue
         elif alert.state == "acting":
             text = f"a retraining answers it: {finding.title}"
@@ -353,8 +356,9 @@ def _alerted(facts: Facts) -> Iterator[Reason]:
             yield Reason(why=why, text=finding.title, at=alert.at, page=page)
 
 
-def _answering(facts: Facts) -> Collection[str]:
-    return () if facts.route is None else facts.route.releases
+def _answering(facts: Facts) -> list[Release]:
+    named = () if facts.route is None else facts.route.releases
+    return [facts.releases[release_id] for release_id in named if release_id in facts.releases]
 
 
 def _review_due(facts: Facts) -> tuple[datetime, str] | None:

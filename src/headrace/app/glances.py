@@ -17,7 +17,7 @@ from headrace.monitoring.service import NAME as AVAILABILITY
 from headrace.monitoring.shifts import NAME as SHIFT
 
 _HOURS, _LOSSES, _FINDINGS = 24, 12, 50
-"""Hours of calls, windows with a loss, and findings about the live release that are read of each project."""
+"""Hours of calls, windows with a loss, and findings of each kind about the live release that are read."""
 _REMEMBERED = timedelta(days=400)
 _One = TypeVar("_One")
 
@@ -32,7 +32,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     rollouts = {one.release_id: one for one in store.rollouts.some(live)}
     waiting = _grouped(store.releases.list(state="waiting"), lambda one: one.project)
     found = _grouped(store.findings.about(live, _FINDINGS), lambda one: (one.project, one.release_id))
-    last = {one.project: one for one in store.findings.last(names)}
+    last = _grouped(store.findings.last(names), lambda one: one.project)
     pending = [case for state in PENDING for case in store.cases.list(state=state)]
     alerts = _grouped(store.findings.open([case.id for case in pending]), lambda one: one[0].project)
     cases = _grouped(pending, lambda one: one.subject)
@@ -58,7 +58,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
             rollout=rollouts.get(live_id),
             waiting=waiting[project.name],
             found=found[project.name, live_id],
-            last_finding=last.get(project.name),
+            last=last[project.name],
             alerts=alerts[project.name],
             cases=cases[project.name],
             measured=measured[project.name],

@@ -320,10 +320,10 @@ class FindingStore(Protocol):
     def alerts(self, project: str) -> list[Alert]: ...
 
     def about(self, release_ids: Collection[str], newest: int) -> list[Finding]:
-        """Of each of these releases, the ``newest`` so many."""
+        """Of each of these releases and of each kind, the ``newest`` so many."""
 
     def last(self, projects: Collection[str]) -> list[Finding]:
-        """The newest of each of these projects."""
+        """The newest of each kind of each of these projects."""
 
     def open(self, also: Collection[str] = ()) -> list[tuple[Alert, Finding]]:
         """Alerts of all projects that are not closed, or have one of these ids; each with what it was raised

@@ -72,7 +72,7 @@ def test_what_is_found_by_is_filled_from_what_was_kept_before(tmp_path: Path) ->
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
-    finding, alert = make_finding(), make_alert(state="acting")
+    finding, alert = make_finding(kind="performance"), make_alert(state="acting")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0006")
@@ -82,8 +82,7 @@ def test_what_is_found_by_is_filled_from_what_was_kept_before(tmp_path: Path) ->
             kept = {"id": record.id, "p": record.project, "d": dump(record)}
             connection.execute(sqlalchemy.text(said), kept)
         command.upgrade(config, "head")
-        assert (
-            connection.execute(sqlalchemy.text("SELECT release_id FROM hr_findings")).scalar() == "release-1"
-        )
+        (found,) = connection.execute(sqlalchemy.text("SELECT release_id, kind FROM hr_findings")).all()
+        assert tuple(found) == ("release-1", "performance")
         assert connection.execute(sqlalchemy.text("SELECT state FROM hr_alerts")).scalar() == "acting"
     engine.dispose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Column, ColumnElement, func, insert, or_, select, update
+from sqlalchemy import Column, func, insert, or_, select, update
 
 from headrace.core.record import Alert, Finding
 from headrace.store._sql.engine import Database
@@ -28,6 +28,7 @@ class SqlFindings:
                 project=finding.project,
                 at_us=microseconds(finding.at),
                 release_id=finding.release_id,
+                kind=finding.kind,
             )
             connection.execute(insert(findings).values(row))
         return True
@@ -48,10 +49,10 @@ class SqlFindings:
             return many(connection, Alert, statement.order_by(alerts.c.at_us, alerts.c.position))
 
     def about(self, release_ids: Collection[str], newest: int) -> list[Finding]:
-        return self._newest_of(findings.c.release_id, newest, findings.c.release_id.in_(release_ids))
+        return self._newest_of_each_kind(findings.c.release_id, release_ids, newest)
 
     def last(self, projects: Collection[str]) -> list[Finding]:
-        return self._newest_of(findings.c.project, 1, findings.c.project.in_(projects))
+        return self._newest_of_each_kind(findings.c.project, projects, 1)
 
     def open(self, also: Collection[str] = ()) -> list[tuple[Alert, Finding]]:
         wanted = or_(alerts.c.state != "closed", alerts.c.id.in_(also))
@@ -64,11 +65,11 @@ class SqlFindings:
             }
         return [(alert, known[alert.finding_id]) for alert in found if alert.finding_id in known]
 
-    def _newest_of(self, by: Column[str], newest: int, where: ColumnElement[bool]) -> list[Finding]:
+    def _newest_of_each_kind(self, by: Column[str], of: Collection[str], newest: int) -> list[Finding]:
         """Ranked by what is beside the documents, which are read of those that are wanted only."""
         order = (findings.c.at_us.desc(), findings.c.position.desc())
-        rank = func.row_number().over(partition_by=by, order_by=order).label("rank")
-        ranked = select(findings.c.position, rank).where(where).subquery()
+        rank = func.row_number().over(partition_by=(by, findings.c.kind), order_by=order).label("rank")
+        ranked = select(findings.c.position, rank).where(by.in_(of)).subquery()
         wanted = select(ranked.c.position).where(ranked.c.rank <= newest)
         statement = documents(findings, findings.c.position.in_(wanted))
         with self._database.read() as connection:

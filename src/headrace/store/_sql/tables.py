@@ -150,8 +150,9 @@ findings = _documents(
     _text("project"),
     _moment("at_us"),
     _text("release_id"),
-    Index(None, "project"),
-    Index(None, "release_id"),
+    _text("kind"),
+    Index(None, "project", "kind"),
+    Index(None, "release_id", "kind"),
 )
 
 alerts = _documents(

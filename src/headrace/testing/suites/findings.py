@@ -42,20 +42,24 @@ class FindingStoreSuite:
         findings.save_alert(replace(early, state="closed"))
         assert findings.alerts("cars") == [replace(early, state="closed"), late]
 
-    def test_the_newest_about_each_release_are_listed_oldest_first(self, findings: FindingStore) -> None:
+    def test_the_newest_about_each_release_and_of_each_kind_are_listed_oldest_first(
+        self, findings: FindingStore
+    ) -> None:
         of_one = [make_finding(at=START + timedelta(seconds=n)) for n in range(4)]
         of_other = make_finding(release_id="release-2", at=START - timedelta(days=1))
-        for finding in (*of_one, of_other, make_finding(release_id="release-3")):
+        of_a_kind = make_finding(kind="performance", at=START - timedelta(days=2))
+        for finding in (*of_one, of_other, of_a_kind, make_finding(release_id="release-3")):
             findings.add(finding)
-        assert findings.about(["release-1", "release-2"], newest=2) == [of_other, *of_one[2:]]
+        assert findings.about(["release-1", "release-2"], newest=2) == [of_a_kind, of_other, *of_one[2:]]
         assert findings.about([], newest=2) == []
 
-    def test_the_last_finding_of_each_project_is_found(self, findings: FindingStore) -> None:
+    def test_the_last_finding_of_each_project_and_kind_is_found(self, findings: FindingStore) -> None:
         late, early = make_finding(at=START + timedelta(seconds=1)), make_finding(at=START)
+        of_a_kind = make_finding(kind="registration", at=START - timedelta(days=1))
         boats, trains = make_finding(project="boats"), make_finding(project="trains")
-        for finding in (late, early, boats, trains):
+        for finding in (late, early, of_a_kind, boats, trains):
             findings.add(finding)
-        assert {one.id for one in findings.last(["cars", "boats"])} == {late.id, boats.id}
+        assert {one.id for one in findings.last(["cars", "boats"])} == {late.id, of_a_kind.id, boats.id}
 
     def test_open_alerts_come_with_what_they_were_raised_on(self, findings: FindingStore) -> None:
         found = make_finding()
