@@ -59,8 +59,8 @@ class Reason:
             the live release is overdue; ``decision``: a release waits for a person; ``answered``: somebody
             looks into an alert, or a retraining answers it; ``warning``: an alert that is not critical;
             ``health``: what was found before, and still holds; ``registration``: a model that was registered
-            elsewhere became no release, and no later one answers or waits; ``traffic``: nobody calls any more;
-            ``labels``: none have come for some windows; ``rollout``: one is under way.
+            elsewhere became no release, and no later one answers or waits; ``traffic``: nobody
+            calls any more; ``labels``: none have come for some windows; ``rollout``: one is under way.
         at: since when.
         page: where to look.
     """
