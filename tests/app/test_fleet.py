@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy
 
 from headrace.app import cases
 from headrace.app.composition import App, open_app
@@ -15,48 +14,35 @@ from headrace.app.fleet import overview
 from headrace.core.alerts import Case
 from headrace.core.errors import InvalidInput
 from headrace.core.project import ServiceLevel, ServingSpec
+from headrace.testing import START, FakeClock
 from headrace.testing.factories import make_finding, make_measurement, make_project, make_settings
 from tests.app.fleet import DAY, WEEK, add_alert, add_model, add_models, add_waiting
+from tests.app.statements import counting
 
 N = 100
-
-
-@contextmanager
-def counting() -> Iterator[list[str]]:
-    """Statements that any database is sent meanwhile."""
-    sent: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *more: object) -> None:
-        sent.append(statement)
-
-    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+MIDWEEK = START + timedelta(days=3, hours=10)
 
 
 def n_queries(home: App, n_projects: int) -> int:
-    """By which the overview is read, once it is known who may see what."""
-    me, counts = home.me(), []
-    for _ in range(4):  # twice a second it is looked whether that has changed, with a query or two
-        with counting() as sent:
-            found = overview(home, me)
-        assert len(found.projects) == n_projects
-        counts.append(sum(statement.startswith("SELECT") for statement in sent))
-    return min(counts)
+    """By which the overview is read, once it is known who may see what; no time passes meanwhile."""
+    me = home.me()
+    overview(home, me)
+    with counting() as sent:
+        found = overview(home, me)
+    assert len(found.projects) == n_projects
+    return sum(statement.startswith("SELECT") for statement in sent)
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    with open_app(make_settings(tmp_path_factory.mktemp("fleet") / "home")) as app:
+    with open_app(make_settings(tmp_path_factory.mktemp("fleet") / "home"), clock=FakeClock(MIDWEEK)) as app:
         add_models(app, N)
         yield app
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    with open_app(make_settings(tmp_path / "home")) as found:
+    with open_app(make_settings(tmp_path / "home"), clock=FakeClock(MIDWEEK)) as found:
         yield found
 
 

@@ -12,7 +12,7 @@ from headrace.monitoring.kpis import NAME
 from headrace.testing.clock import START
 from headrace.testing.factories import make_measurement, make_project
 from headrace.web.latency import BOUNDS_S, Latencies, Timed
-from headrace.web.metrics import most_frequent, newest_shifts
+from headrace.web.metrics import most_frequent
 from tests.app.fleet import LEVEL, add_model
 from tests.app.promtool import run_promtool
 from tests.web.conftest import Site
@@ -126,19 +126,3 @@ def test_a_histogram_counts_by_upper_bound() -> None:
     assert histogram.counts[BOUNDS_S.index(0.005)] == 1
     assert histogram.counts[-1] == 1
     assert histogram.sum_s == pytest.approx(99.0036)
-
-
-def test_of_each_feature_the_newest_window_of_the_live_release_counts() -> None:
-    def shift(release_id: str, value: float | None, kind: str = "data_drift") -> object:
-        return make_measurement(
-            name="shift", release_id=release_id, feature="x", value=value, detail={"kind": kind}
-        )
-
-    measured = [
-        shift("live", 0.1),
-        shift("live", 0.2),
-        shift("live", None),
-        shift("other", 0.9),
-        shift("live", 0.3, "prediction_drift"),
-    ]
-    assert [one.value for one in newest_shifts(measured, "live")] == [0.2, 0.3]  # type: ignore[arg-type]

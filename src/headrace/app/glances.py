@@ -26,15 +26,16 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     """Each of these projects in a line. Who may see them is asked before."""
     store, now = app.store, app.clock.now()
     names = {project.name for project in declared}
+    only = declared[0].name if len(declared) == 1 else None
     routes = {route.project: route for route in store.rollouts.routes() if route.project in names}
     live = [route.live for route in routes.values()]
     releases = {one.id: one for one in store.releases.some({i for r in routes.values() for i in r.releases})}
     rollouts = {one.release_id: one for one in store.rollouts.some(live)}
-    waiting = _grouped(store.releases.list(state="waiting"), lambda one: one.project)
+    waiting = _grouped(store.releases.list(only, state="waiting"), lambda one: one.project)
     found = _grouped(store.findings.about(live, _FINDINGS), lambda one: (one.project, one.release_id))
     last = _grouped(store.findings.last(names), lambda one: one.project)
-    pending = [case for state in PENDING for case in store.cases.list(state=state)]
-    alerts = _grouped(store.findings.open([case.id for case in pending]), lambda one: one[0].project)
+    pending = [case for state in PENDING for case in store.cases.list(subject=only, state=state)]
+    alerts = _grouped(store.findings.open([one.id for one in pending], only), lambda one: one[0].project)
     cases = _grouped(pending, lambda one: one.subject)
     losses = {project.gates.model.metric for project in declared}
     measured = _grouped(
@@ -46,7 +47,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
         lambda one: one.project,
     )
     last_heard = _last_heard(app)
-    reviews = {one.release_id: one for one in store.reviews.list()}
+    reviews = {one.release_id: one for one in store.reviews.list(subject=only)}
     lines = []
     for project in declared:
         route = routes.get(project.name)

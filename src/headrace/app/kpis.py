@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,21 +22,12 @@ from headrace.monitoring.ingest import ingest, predictions_table
 from headrace.monitoring.kpis import NAME, KpiDifference, compare_kpis, newest
 from headrace.monitoring.windows import as_utc
 
-NEWEST_WINDOWS = 4
-"""What is exposed is at most so many windows old, of those in which the project has a KPI."""
-
 
 def kpis(app: App, me: Principal, name: str, release_id: str | None = None) -> list[Measurement]:
     """KPIs by window, release (one or all) and, where declared so, action: as far as feedback has come."""
     project = readable(app, me, name).name
     found = app.store.evidence.measurements(project, name=NAME, release_id=release_id)
     return list(newest(found).values())
-
-
-def newest_kpis(app: App, me: Principal, names: Collection[str]) -> list[Measurement]:
-    """KPIs of several projects, each in the newest windows that have any: what is read often."""
-    projects = [readable(app, me, name).name for name in names]
-    return list(newest(app.store.evidence.newest(projects, [NAME], NEWEST_WINDOWS)).values())
 
 
 def kpi_differences(

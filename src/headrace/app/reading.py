@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from headrace.access.privacy.charters import Waiting
@@ -28,6 +28,7 @@ from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.metrics import NAME as METRIC
 from headrace.monitoring.segments import NAME as SEGMENT
 from headrace.monitoring.trends import NAME as TREND
+from headrace.monitoring.trends import newest as newest_trends
 from headrace.training.rebuild import rebuild_run
 
 ON_ITS_WAY = frozenset({"proposed", "waiting", "approved", "rolling_out"})
@@ -249,23 +250,7 @@ def segments(app: App, me: Principal, name: str) -> list[Measurement]:
 
 def trends(app: App, me: Principal, name: str) -> list[Measurement]:
     """Change per window of the loss and of each declared metric, by release: the newest of each."""
-    newest: dict[tuple[str | None, str | None], Measurement] = {}
-    for measured in app.store.evidence.measurements(project(app, me, name).name, name=TREND):
-        key = measured.release_id, measured.feature
-        if key not in newest or measured.at >= newest[key].at:
-            newest[key] = measured
-    return list(newest.values())
-
-
-def trained_at(app: App, me: Principal, name: str) -> datetime | None:
-    """When the training of the live release ended; None while nothing is live that was trained here."""
-    route = app.store.rollouts.route(project(app, me, name).name)
-    if route is None:
-        return None
-    try:
-        return app.store.runs.get(app.store.releases.get(route.live).manifest.run_id).finished_at
-    except NotFound:  # trained elsewhere
-        return None
+    return newest_trends(app.store.evidence.measurements(project(app, me, name).name, name=TREND))
 
 
 def predictions_count(app: App, me: Principal, name: str) -> Counted:

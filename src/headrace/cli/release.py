@@ -20,7 +20,9 @@ from headrace.cli.session import As, Code, Json, Session, print_json, print_tabl
 from headrace.cli.split import release_end, release_split
 from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, show, approve, reject, roll back.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="List, show, approve, reject, recommend, roll back."
+)
 Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, or its first letters.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that you may see.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]

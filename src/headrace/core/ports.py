@@ -325,9 +325,9 @@ class FindingStore(Protocol):
     def last(self, projects: Collection[str]) -> list[Finding]:
         """The newest of each kind of each of these projects."""
 
-    def open(self, also: Collection[str] = ()) -> list[tuple[Alert, Finding]]:
-        """Alerts of all projects that are not closed, or have one of these ids; each with what it was raised
-        on, the oldest first."""
+    def open(self, also: Collection[str] = (), project: str | None = None) -> list[tuple[Alert, Finding]]:
+        """Alerts (of one project, or of all) that are not closed, or have one of these ids; each with what it
+        was raised on, the oldest first."""
 
     def list(self, project: str) -> list[Finding]: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +19,16 @@ WINDOWS = 12
 """The newest windows of a release, through which the line goes."""
 AHEAD = 4
 """Windows after which a metric is held against its limit."""
+
+
+def newest(measured: Iterable[Measurement]) -> list[Measurement]:
+    """Of each release and metric what was measured last."""
+    found: dict[tuple[str | None, str | None], Measurement] = {}
+    for one in measured:
+        key = one.release_id, one.feature
+        if key not in found or one.at >= found[key].at:
+            found[key] = one
+    return list(found.values())
 
 
 def watch_trends(watch: Watch) -> Round:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from importlib.metadata import version
 from typing import NamedTuple
 
 from headrace.access.privacy.fields import handling_of
 from headrace.app import reading, service_levels
-from headrace.app.kpis import newest_kpis
+from headrace.app.exposed import Exposed, exposed
 from headrace.checks.profiles import OTHER
 from headrace.core.identity import Principal
-from headrace.core.release import Measurement
+from headrace.core.project import Project
 from headrace.serving.statistics import Tally
 from headrace.web.latency import BOUNDS_S
 from headrace.web.parts import Parts
@@ -46,18 +47,20 @@ class _Family(NamedTuple):
 
 def exposition(parts: Parts, me: Principal) -> str:
     """Everything about the projects that ``me`` may see."""
-    visible = [project.name for project in reading.projects(parts.app, me)]
-    own = counted(parts, set(visible))
+    declared = reading.projects(parts.app, me)
+    visible = {project.name for project in declared}
+    own = counted(parts, visible)
     others = parts.siblings.others()
-    lines = list(merged([Counted(own, living=True), *others], set(visible))) if others else [own]
+    lines = list(merged([Counted(own, living=True), *others], visible)) if others else [own]
+    shown = exposed(parts.app, declared)
     recorded = [
-        *_levels(parts, visible),
+        *_levels(declared),
         *_availability(parts, me),
-        *_models(parts, me, visible),
-        *_calls(parts, me, visible),
-        *_ages(parts, me, visible),
-        *_trends(parts, me, visible),
-        *_kpis(parts, me, visible),
+        *_models(shown),
+        *_calls(shown),
+        *_ages(shown, parts.app.clock.now()),
+        *_trends(shown),
+        *_kpis(shown),
     ]
     lines += [line for family in recorded for line in _lines(family)]
     return "\n".join(lines) + "\n"
@@ -96,19 +99,19 @@ def _server(parts: Parts, visible: set[str]) -> Iterator[_Family]:
     yield _Family("headrace_records_waiting", "gauge", "Records that wait to be durable.", waiting)
 
 
-def _levels(parts: Parts, visible: list[str]) -> Iterator[_Family]:
+def _levels(declared: Sequence[Project]) -> Iterator[_Family]:
     """What is declared, so that alert rules compare with it."""
     p99, rate, availability = [], [], []
-    for name in visible:
-        level = parts.app.store.projects.get(name).serving.level
+    for project in declared:
+        level = project.serving.level
         if level is not None:
-            p99.append(_Sample({"project": name}, level.p99_ms / 1000))
-            rate.append(_Sample({"project": name}, level.requests_per_s))
-            availability.append(_Sample({"project": name}, level.availability))
-    declared = "headrace_service_level"
-    yield _Family(f"{declared}_p99_seconds", "gauge", "Declared 99th percentile.", p99)
-    yield _Family(f"{declared}_requests_per_second", "gauge", "Declared rate.", rate)
-    yield _Family(f"{declared}_availability", "gauge", "Declared share of answered requests.", availability)
+            p99.append(_Sample({"project": project.name}, level.p99_ms / 1000))
+            rate.append(_Sample({"project": project.name}, level.requests_per_s))
+            availability.append(_Sample({"project": project.name}, level.availability))
+    level_of = "headrace_service_level"
+    yield _Family(f"{level_of}_p99_seconds", "gauge", "Declared 99th percentile.", p99)
+    yield _Family(f"{level_of}_requests_per_second", "gauge", "Declared rate.", rate)
+    yield _Family(f"{level_of}_availability", "gauge", "Declared share of answered requests.", availability)
 
 
 def _availability(parts: Parts, me: Principal) -> Iterator[_Family]:
@@ -197,102 +200,94 @@ def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         yield _Family(f"headrace_shadow_{name}_total", "counter", help_text, samples)
 
 
-def _models(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+def _models(shown: Sequence[Exposed]) -> Iterator[_Family]:
     live, weights, alerts, shifts, loss, reference = [], [], [], [], [], []
-    for name in visible:
-        report = reading.project_report(parts.app, me, name)
-        by_action = {"warn": 0, "review": 0, "automatic": 0}
-        for alert in reading.alerts(parts.app, me, name):
-            by_action[alert.action] += alert.state != "closed"
-        alerts += [_Sample({"project": name, "action": action}, n) for action, n in by_action.items()]
-        if report.live is None or report.route is None:
+    for one in shown:
+        named = {"project": one.project.name}
+        alerts += [_Sample({**named, "action": action}, n) for action, n in one.open_alerts.items()]
+        if one.live is None or one.route is None:
             continue
-        labels = {"project": name, "release": report.live.id}
-        subject = report.live.manifest.subject.ref
-        live.append(_Sample({**labels, "subject": subject, "digest": report.live.digest}, 1))
-        if report.route.canary is not None:
-            canary = {"project": name, "release": report.route.canary}
-            weights.append(_Sample(canary, report.route.canary_weight))
-        for measured in newest_shifts(reading.measurements(parts.app, me, name, "shift"), report.live.id):
+        labels = {**named, "release": one.live.id}
+        subject = one.live.manifest.subject.ref
+        live.append(_Sample({**labels, "subject": subject, "digest": one.live.digest}, 1))
+        if one.route.canary is not None:
+            weights.append(_Sample({**named, "release": one.route.canary}, one.route.canary_weight))
+        for measured in one.shifts:
             extra = {"feature": measured.feature or "", "kind": str(measured.detail.get("kind", ""))}
             shifts.append(_Sample({**labels, **extra}, measured.value or 0.0))
-        measured_loss = report.glance.loss
-        if measured_loss is not None and measured_loss.value is not None:
-            labels = {**labels, "metric": measured_loss.name}
-            loss.append(_Sample(labels, measured_loss.value))
-            if measured_loss.detail.get("reference") is not None:
-                reference.append(_Sample(labels, float(measured_loss.detail["reference"])))
+        if one.loss is not None and one.loss.value is not None:
+            labels = {**labels, "metric": one.loss.name}
+            loss.append(_Sample(labels, one.loss.value))
+            if one.loss.detail.get("reference") is not None:
+                reference.append(_Sample(labels, float(one.loss.detail["reference"])))
     yield _Family("headrace_live_release_info", "gauge", "The release that answers.", live)
     yield _Family("headrace_canary_weight", "gauge", "Share of traffic that the canary answers.", weights)
-    yield _Family("headrace_open_alerts", "gauge", "Alerts that ask for action.", alerts)
+    yield _Family("headrace_open_alerts", "gauge", "Alerts that nobody has closed, by what they ask.", alerts)
     yield _Family("headrace_drift", "gauge", "Shift in the newest window, in standard deviations.", shifts)
     yield _Family("headrace_loss", "gauge", "Loss in the newest window that has labels.", loss)
     yield _Family("headrace_reference_loss", "gauge", "Loss on the test rows.", reference)
 
 
-def _trends(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+def _trends(shown: Sequence[Exposed]) -> Iterator[_Family]:
     """Of the live release, each metric now and how much it changes from window to window."""
     values, slopes = [], []
-    for name in visible:
-        route = parts.app.store.rollouts.route(name)
-        for one in reading.trends(parts.app, me, name) if route is not None else ():
-            if route is not None and one.release_id == route.live:
-                labels = {"project": name, "release": route.live, "metric": one.feature or ""}
-                values.append(_Sample(labels, one.detail["current"]))
-                slopes.append(_Sample(labels, one.value or 0.0))
+    for one in shown:
+        for trend in one.trends:
+            labels = {
+                "project": trend.project,
+                "release": trend.release_id or "",
+                "metric": trend.feature or "",
+            }
+            values.append(_Sample(labels, trend.detail["current"]))
+            slopes.append(_Sample(labels, trend.value or 0.0))
     yield _Family("headrace_metric", "gauge", "Loss and metrics in the newest window with labels.", values)
     yield _Family("headrace_metric_trend", "gauge", "Their change per window, over the newest ones.", slopes)
 
 
-def _kpis(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+def _kpis(shown: Sequence[Exposed]) -> Iterator[_Family]:
     """Of the releases that answer, each KPI in the newest window that feedback has come for."""
-    routes = {route.project: route for route in parts.app.store.rollouts.routes() if route.project in visible}
-    newest: dict[tuple[str, ...], float] = {}
-    for one in newest_kpis(parts.app, me, routes):
-        release_id = one.release_id
-        if release_id is not None and release_id in routes[one.project].releases and one.value is not None:
-            newest[one.project, release_id, one.feature or "", one.segment or ""] = one.value
-    labels = ("project", "release", "kpi", "action")
-    samples = [_Sample(dict(zip(labels, key, strict=True)), value) for key, value in newest.items()]
+    samples = [
+        _Sample(
+            {
+                "project": kpi.project,
+                "release": kpi.release_id or "",
+                "kpi": kpi.feature or "",
+                "action": kpi.segment or "",
+            },
+            kpi.value or 0.0,
+        )
+        for one in shown
+        for kpi in one.kpis
+    ]
     yield _Family("headrace_kpi", "gauge", "What answers brought, in the newest window told of.", samples)
 
 
-def _ages(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
-    now, ages = parts.app.clock.now(), []
-    for name in visible:
-        trained = reading.trained_at(parts.app, me, name)
-        if trained is not None:
-            ages.append(_Sample({"project": name}, (now - trained).total_seconds()))
+def _ages(shown: Sequence[Exposed], now: datetime) -> Iterator[_Family]:
+    ages = [
+        _Sample({"project": one.project.name}, (now - one.trained_at).total_seconds())
+        for one in shown
+        if one.trained_at is not None
+    ]
     yield _Family("headrace_model_age_seconds", "gauge", "Time since the live model's training.", ages)
 
 
-def _calls(parts: Parts, me: Principal, visible: list[str]) -> Iterator[_Family]:
+def _calls(shown: Sequence[Exposed]) -> Iterator[_Family]:
     """Who uses the models, and how much: the newest hour that is over."""
     calls, expected = [], []
-    for name in visible:
-        for hour in reading.traffic(parts.app, me, name, days=1)[-1:]:
-            busiest = sorted(hour.detail["consumers"].items(), key=lambda one: -one[1]["calls"])
-            calls += [
-                _Sample({"project": name, "principal": who}, sums["calls"])
-                for who, sums in busiest[:_MOST_CATEGORIES]
-            ]
-            expected += [
-                _Sample({"project": name, "before": before}, hour.detail[f"{before}_before"])
-                for before in ("day", "week")
-                if hour.detail[f"{before}_before"] is not None
-            ]
+    for hour in (one.calls for one in shown if one.calls is not None):
+        busiest = sorted(hour.detail["consumers"].items(), key=lambda one: -one[1]["calls"])
+        calls += [
+            _Sample({"project": hour.project, "principal": who}, sums["calls"])
+            for who, sums in busiest[:_MOST_CATEGORIES]
+        ]
+        expected += [
+            _Sample({"project": hour.project, "before": before}, hour.detail[f"{before}_before"])
+            for before in ("day", "week")
+            if hour.detail[f"{before}_before"] is not None
+        ]
     yield _Family("headrace_hour_calls", "gauge", "Calls in the last full hour, by consumer.", calls)
     help_text = "Calls in the same hour of the day and of the week before."
     yield _Family("headrace_hour_calls_before", "gauge", help_text, expected)
-
-
-def newest_shifts(measured: list[Measurement], release_id: str) -> list[Measurement]:
-    """Of each feature and kind, the newest window of this release that could be measured."""
-    newest: dict[tuple[str | None, object], Measurement] = {}
-    for one in measured:
-        if one.release_id == release_id and one.value is not None:
-            newest[one.feature, one.detail.get("kind")] = one
-    return list(newest.values())
 
 
 def _lines(family: _Family) -> Iterator[str]:

@@ -33,8 +33,10 @@ def test_plain_values_are_a_list_and_mappings_are_tables() -> None:
     assert rows.heads == ["at", "why"]
 
 
-def test_nothing_measured_is_no_table() -> None:
+def test_nothing_measured_is_no_table_and_an_empty_word_no_row() -> None:
     assert blocks({}) == []
+    assert blocks({"came": ""}) == []
+    assert blocks({"came": "", "n": 0, "interval": None})[0].rows == [["n", 0], ["interval", None]]
 
 
 def test_long_and_deep_values_are_short_text() -> None:

@@ -30,6 +30,16 @@ def test_what_was_found_together_stands_together_with_the_largest_shift_first() 
     assert worse.title == "mae is 1.2 times"
 
 
+def test_a_word_that_no_finding_says_is_no_column() -> None:
+    one, other = (
+        make_finding(kind="data_drift", feature=name, evidence={"came": "", "course": name}) for name in "ab"
+    )
+    (group,) = grouped([one, other], [], [], "live")
+    assert group.blocks[0].heads == ["feature", "course"]
+    (group,) = grouped([one, replace(other, evidence={"came": "suddenly"})], [], [], "live")
+    assert group.blocks[0].heads == ["feature", "course", "came"]
+
+
 def test_metrics_and_rates_that_have_a_feature_are_not_called_shifted_inputs() -> None:
     findings = [
         make_finding(kind=kind, feature=name, title=f"{name} exceeds its limit")

@@ -54,9 +54,11 @@ class SqlFindings:
     def last(self, projects: Collection[str]) -> list[Finding]:
         return self._newest_of_each_kind(findings.c.project, projects, 1)
 
-    def open(self, also: Collection[str] = ()) -> list[tuple[Alert, Finding]]:
+    def open(self, also: Collection[str] = (), project: str | None = None) -> list[tuple[Alert, Finding]]:
         wanted = or_(alerts.c.state != "closed", alerts.c.id.in_(also))
         statement = documents(alerts, wanted).order_by(alerts.c.at_us, alerts.c.position)
+        if project is not None:
+            statement = statement.where(alerts.c.project == project)
         with self._database.read() as connection:
             found = many(connection, Alert, statement)
             ids = {alert.finding_id for alert in found}

@@ -70,3 +70,4 @@ class FindingStoreSuite:
         findings.save_alert(replace(other, state="closed"))
         assert findings.open() == [(alert, found)]
         assert findings.open([other.id]) == [(alert, found), (replace(other, state="closed"), found)]
+        assert findings.open([other.id], "cars") == [(alert, found)]

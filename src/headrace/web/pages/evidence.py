@@ -26,7 +26,10 @@ class Block:
 
 
 def blocks(evidence: Mapping[str, Any]) -> list[Block]:
-    """Plain values as one list of names and values, then one table for each mapping of mappings or list."""
+    """Plain values as one list of names and values, then one table for each mapping of mappings or list.
+
+    A word that is empty says nothing, and is left out.
+    """
     plain: list[list[Any]] = []
     found: list[Block] = []
     for name, value in evidence.items():
@@ -34,7 +37,7 @@ def blocks(evidence: Mapping[str, Any]) -> list[Block]:
             found.append(_mapping(name, value))
         elif isinstance(value, list) and any(value) and all(isinstance(item, Mapping) for item in value):
             found.append(_records(name, value))
-        else:
+        elif value != "":
             plain.append([name, _cell(value)])
     return [Block(title="", heads=[], rows=plain), *found] if plain else found
 

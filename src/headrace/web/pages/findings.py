@@ -111,7 +111,8 @@ def _state(alerts: list[Alert], about_live: bool) -> str:
 
 
 def _table(found: list[Finding]) -> Block:
-    """The evidence of several findings side by side."""
-    heads = ["feature", *dict.fromkeys(name for finding in found for name in finding.evidence)]
+    """The evidence of several findings side by side; a word that is empty in all of them is left out."""
+    said = (name for finding in found for name, value in finding.evidence.items() if value != "")
+    heads = ["feature", *dict.fromkeys(said)]
     rows = [[one.feature, *(one.evidence.get(head) for head in heads[1:])] for one in found]
     return Block(title="", heads=heads, rows=rows)
