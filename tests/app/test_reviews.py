@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.access.privacy.charters import terms_of
 from headrace.app import reviews
 from headrace.app.alerts import raise_on_findings
 from headrace.app.composition import App, open_app
@@ -62,7 +63,9 @@ def _live(app: App, project: object = EVERY, version: int = 1) -> str:
     assert isinstance(project, type(EVERY))
     store, now, revision = app.store, app.clock.now(), version - 1
     store.projects.save(project, "/nowhere")
-    manifest = make_manifest(project=project.name, author="ada", risk=project.risk, seed=version)
+    manifest = make_manifest(
+        project=project.name, author="ada", risk=project.risk, seed=version, terms=terms_of(project)
+    )
     release = store.releases.add(make_release(manifest=manifest, state="live", created_at=now))
     rollout = make_rollout(release_id=release.id, project=project.name, step_started_at=now, state="promoted")
     store.rollouts.save(rollout, make_route(project=project.name, live=release.id, revision=revision))
@@ -140,6 +143,83 @@ def test_what_was_found_and_measured_since_the_last_review_is_attached_by_id(
     second = reviews.record(app, grace, release, outcome="unfit", looked_at="the relation has changed")
     assert second.findings == (later.id,)
     assert reviews.history(app, grace, "cars") == [second, first]
+
+
+@pytest.mark.requirement("GOV-15")
+def test_a_shift_that_still_stands_is_looked_at_again(app: App, clock: FakeClock) -> None:
+    """It was found once; that it goes on is measured in each window."""
+    release, grace = _live(app), _who(app, "grace")
+    found = {
+        name: make_finding(release_id=release, kind="data_drift", feature=name, at=START)
+        for name in ("age", "mileage")
+    }
+    for finding in found.values():
+        app.store.findings.add(finding)
+
+    def measure(week: int, shifted: tuple[str, ...]) -> None:
+        window = (START + 7 * week * DAY, START + 7 * (week + 1) * DAY)
+        measured = [
+            make_measurement(
+                name="shift", release_id=release, window=window, feature=name,
+                detail={"kind": "data_drift", "course": "abrupt" if name in shifted else ""},
+            )
+            for name in found
+        ]  # fmt: skip
+        app.store.evidence.measure(measured)
+
+    measure(0, ("age", "mileage"))
+    clock.advance(7 * 86_400)
+    (due,) = reviews.standings(app, grace)
+    assert ({one.feature for one in due.findings}, due.still) == ({"age", "mileage"}, ())
+    reviews.record(app, grace, release, outcome="fit", looked_at="both have moved a little")
+    measure(1, ("mileage",))
+    clock.advance(7 * 86_400)
+    (due,) = reviews.standings(app, grace)
+    assert [one.feature for one in due.findings] == ["mileage"]
+    assert due.still == (found["mileage"].id,)
+    again = reviews.record(app, grace, release, outcome="fit", looked_at="the mileage again")
+    assert again.findings == due.still
+    measure(2, ())
+    assert reviews.standings(app, grace)[0].findings == ()
+
+
+@pytest.mark.requirement("GOV-15")
+def test_a_maker_sheds_no_review_by_declaring_the_project_anew(app: App, clock: FakeClock) -> None:
+    risky = make_project(risk="high")
+    release, grace = _live(app, risky), _who(app, "grace")
+    often = make_project(name="boats", review=ReviewSpec(every_days=30))
+    _live(app, often)
+    for declared in (make_project(risk="low"), make_project(name="boats")):
+        app.store.projects.save(declared, "/nowhere")
+    clock.advance(91 * 86_400)
+    assert [(one.project, one.every_days, one.overdue) for one in reviews.standings(app, grace)] == [
+        ("boats", 30, True),
+        ("cars", 90, True),
+    ]
+    assert _round(app) == [f"its review was due on {START + 90 * DAY:%Y-%m-%d}"]
+    assert overview(app, grace).counts["act"] == 2
+    later = make_manifest(project="boats", author="ada", seed=9, terms=terms_of(make_project(name="boats")))
+    (waiting,) = app.access.charters.loosened_by(make_release(manifest=later))
+    assert str(waiting) == "review.every_days: declared none, 30 holds"
+    _live(app, make_project(name="boats"), version=2)
+    assert [one.project for one in reviews.standings(app, grace)] == ["cars"], "approved, and live"
+    assert release
+
+
+def test_whether_a_release_is_there_is_told_to_nobody_who_may_not_see_it(app: App) -> None:
+    release, vera = _live(app), _who(app, "vera")
+    stranger = Principal(
+        name="otto", kind="person", roles=("validator",), created_at=START, workspace="elsewhere"
+    )
+    app.store.principals.save(stranger)
+    app.store.epoch.advance()
+    for who in (vera, _who(app, "otto")):
+        said = []
+        for asked in (release, "0" * len(release)):
+            with pytest.raises(Denied) as refused:
+                reviews.record(app, who, asked, outcome="fit", looked_at="looked")
+            said.append(str(refused.value).replace(asked, "ID"))
+        assert said[0] == said[1]
 
 
 @pytest.mark.requirement("GOV-15")

@@ -15,7 +15,7 @@ from headrace.monitoring.calls import NAME as CALLS
 from headrace.monitoring.cases import is_overdue
 from headrace.monitoring.notices import severity_of
 from headrace.monitoring.review import KIND as REVIEW
-from headrace.monitoring.review import due_at
+from headrace.monitoring.review import due_at, every_days
 from headrace.monitoring.service import NAME as AVAILABILITY
 from headrace.monitoring.service import Standing, standing
 from headrace.monitoring.shifts import NAME as SHIFT
@@ -367,7 +367,7 @@ def _review_due(facts: Facts) -> tuple[datetime, str] | None:
     if release is None:
         return None
     since = release.created_at if facts.rollout is None else facts.rollout.step_started_at
-    due = due_at(facts.project, since, last)
+    due = due_at(every_days(facts.project, release), since, last)
     if due is None or due > facts.now:
         return None
     if last is not None and last.state == "unfit":

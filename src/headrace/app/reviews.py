@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from headrace.access.identities import required_text
 from headrace.app import reading
@@ -35,7 +36,8 @@ class Standing:
         due_at: when it has to have been reviewed.
         soon: within 14 days from now, or overdue.
         last: the newest review of this release.
-        findings: what a review of it looks at: drift, bias and performance since the last one.
+        findings: what a review of it looks at: drift, bias and performance since the last one, and what was
+            found before and still stands, of which ``still`` has the ids.
     """
 
     project: str
@@ -49,6 +51,7 @@ class Standing:
     soon: bool
     last: Review | None
     findings: tuple[Finding, ...]
+    still: tuple[str, ...]
 
 
 def standings(app: App, me: Principal, name: str | None = None) -> list[Standing]:
@@ -58,7 +61,7 @@ def standings(app: App, me: Principal, name: str | None = None) -> list[Standing
         NotFound, Denied: there is no such project that ``me`` may see.
     """
     named = reading.projects(app, me) if name is None else [reading.project(app, me, name)]
-    return _standings(app, [one for one in named if every_days(one) is not None])
+    return _standings(app, named)
 
 
 def history(app: App, me: Principal, name: str) -> list[Review]:
@@ -78,14 +81,14 @@ def record(
         looked_at: in words; ``outcome`` says what follows.
 
     Raises:
+        Denied: ``me`` may not approve it, made it, or is not who reviews it; or may not see whether it is.
         NotFound: there is no such release.
-        Denied: ``me`` may not approve it, made it, or is not who reviews it.
         Conflict: it is not what answers.
         InvalidInput: nothing says what was looked at.
     """
+    permitted = app.gatekeeper.require(me, "release.approve", f"release:{release_id}")
     release = app.store.releases.get(release_id)
     project = app.store.projects.get(release.project)
-    permitted = app.gatekeeper.require(me, "release.approve", f"release:{release.id}")
     _require_reviewer(app, me, project)
     if outcome not in ("fit", "unfit"):
         raise InvalidInput(f"A review finds a release 'fit' or 'unfit', got {outcome[:40]!r}.")
@@ -96,7 +99,8 @@ def record(
             f"Release {release.id} does not answer, so there is nothing to review. "
             "What does: headrace release reviews"
         )
-    last = _last(app.store.reviews.list(subject=release.project)).get(release.id)
+    last = _last(app.store.reviews.list(subject=release.project))
+    about = _about(app, {release.id: release}, last)[release.id]
     now = app.clock.now()
     review = Review(
         id=new_id(now),
@@ -108,7 +112,7 @@ def record(
         by=me.name,
         at=now,
         state=outcome,
-        findings=tuple(one.id for one in _about(app, [release.id], {release.id: last})[release.id]),
+        findings=tuple(one.id for one in about.findings),
         measurements=tuple(one.id for one in _measured(app, release)),
     )
     detail = {
@@ -146,9 +150,11 @@ def why_not_review(app: App, me: Principal, standing: Standing) -> str:
 def watch_review(app: App, name: str) -> Round:
     """What is found where the review of the live release is overdue: once for each time that it is due."""
     project, now = app.store.projects.get(name), app.clock.now()
-    found = _standings(app, [project]) if every_days(project) is not None else []
-    overdue = [one for one in found if one.overdue]
-    return Round([], [overdue_finding(project, one.release_id, one.due_at, one.last, now) for one in overdue])
+    overdue = [one for one in _standings(app, [project]) if one.overdue]
+    found = [
+        overdue_finding(project, one.release_id, one.due_at, one.every_days, one.last, now) for one in overdue
+    ]
+    return Round([], found)
 
 
 def _standings(app: App, declared: list[Project]) -> list[Standing]:
@@ -156,23 +162,21 @@ def _standings(app: App, declared: list[Project]) -> list[Standing]:
     if not names:
         return []
     live = {route.project: route.live for route in app.store.rollouts.routes() if route.project in names}
-    releases = {one.id: one for one in app.store.releases.some(list(live.values()))}
-    rollouts = {one.release_id: one for one in app.store.rollouts.some(list(live.values()))}
+    known = app.store.releases.some(list(live.values()))
+    releases = {one.id: one for one in known if every_days(names[one.project], one) is not None}
+    rollouts = {one.release_id: one for one in app.store.rollouts.some(list(releases))}
     last = _last(app.store.reviews.list(subject=next(iter(names)) if len(names) == 1 else None))
-    about = _about(app, list(releases), last)
+    about = _about(app, releases, last)
     found = []
-    for name, release_id in live.items():
-        release = releases.get(release_id)
-        if release is None:
-            continue
-        project, newest = names[name], last.get(release_id)
-        due = due_at(project, _since(release, rollouts.get(release_id)), newest)
-        days = every_days(project)
+    for release_id, release in releases.items():
+        project, newest = names[release.project], last.get(release_id)
+        days = every_days(project, release)
+        due = due_at(days, _since(release, rollouts.get(release_id)), newest)
         if due is None or days is None:
             continue
         found.append(
             Standing(
-                project=name,
+                project=project.name,
                 release_id=release_id,
                 subject=release.manifest.subject.ref,
                 author=release.author,
@@ -182,7 +186,8 @@ def _standings(app: App, declared: list[Project]) -> list[Standing]:
                 overdue=due <= now,
                 soon=due - SOON <= now,
                 last=newest,
-                findings=tuple(about[release_id]),
+                findings=tuple(about[release_id].findings),
+                still=about[release_id].still,
             )
         )
     return sorted(found, key=lambda one: (one.due_at, one.project))
@@ -198,16 +203,36 @@ def _last(reviews: list[Review]) -> dict[str, Review]:
     return {one.release_id: one for one in reviews}
 
 
-def _about(
-    app: App, release_ids: list[str], last: dict[str, Review] | dict[str, Review | None]
-) -> dict[str, list[Finding]]:
-    """What was found about each release since its last review, or ever."""
-    about: dict[str, list[Finding]] = {release_id: [] for release_id in release_ids}
-    for finding in app.store.findings.about(release_ids, _MOST_FINDINGS):
+class _About(NamedTuple):
+    """What a review looks at; ``still``: ids of what was found before the last one."""
+
+    findings: list[Finding]
+    still: tuple[str, ...]
+
+
+def _about(app: App, releases: Mapping[str, Release], last: Mapping[str, Review]) -> dict[str, _About]:
+    """What was found about each release since its last review, or ever; and what still stands.
+
+    What goes on is measured in each window, and not found again: of a shift that is one, how it came is
+    measured as well.
+    """
+    measured = app.store.evidence.newest({one.project for one in releases.values()}, (SHIFT,), 1)
+    standing = {
+        (one.release_id, one.detail.get("kind"), one.feature) for one in measured if one.detail.get("course")
+    }
+    found: dict[str, list[Finding]] = {release_id: [] for release_id in releases}
+    still = set()
+    for finding in app.store.findings.about(list(releases), _MOST_FINDINGS):
         before = last.get(finding.release_id)
-        if finding.kind in LOOKED_AT and (before is None or finding.at > before.at):
-            about[finding.release_id].append(finding)
-    return about
+        is_new = before is None or finding.at > before.at
+        if not is_new and (finding.release_id, finding.kind, finding.feature) in standing:
+            still.add(finding.id)
+        if finding.kind in LOOKED_AT and (is_new or finding.id in still):
+            found[finding.release_id].append(finding)
+    return {
+        release_id: _About(mine, tuple(one.id for one in mine if one.id in still))
+        for release_id, mine in found.items()
+    }
 
 
 def _measured(app: App, release: Release) -> list[Measurement]:

@@ -52,7 +52,7 @@ def list_reviews(
         print_json({"due": due, "reviews": done})
         return
     print_table(
-        ("RELEASE", "SUBJECT", "DUE", "", "EVERY", "BY", "LAST", "FOUND SINCE"),
+        ("RELEASE", "SUBJECT", "DUE", "", "EVERY", "BY", "LAST", "FOUND SINCE", "STILL SO"),
         [
             (
                 one.release_id,
@@ -62,11 +62,16 @@ def list_reviews(
                 f"{one.every_days} d",
                 one.by,
                 None if one.last is None else f"{one.last.state}, {one.last.by} {one.last.at:%Y-%m-%d}",
-                len(one.findings),
+                len(one.findings) - len(one.still),
+                len(one.still),
             )
             for one in due
         ],
         empty="Nothing live is reviewed. A project says 'review: {every_days: 90}'; a high risk has it.",
     )
+    for standing in due if project is not None else ():
+        for found in standing.findings:
+            word = "still so" if found.id in standing.still else "found"
+            say(f"{found.at:%Y-%m-%d %H:%M}  {word}  {found.kind}: {found.title}")
     for one in done:
         say(f"{one.at:%Y-%m-%d %H:%M}  {one.state}  {one.by}  release {one.release_id}: {one.looked_at}")

@@ -126,12 +126,3 @@ class Prompt:
     template: Artifact
     provider_model: str
     params: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """A versioned policy text; ``digest`` is its version."""
-
-    name: str
-    digest: str
-    text: str

@@ -346,8 +346,8 @@ class ReviewSpec:
     """How often a person looks at whether the live release is still fit for its use.
 
     Attributes:
-        every_days: no longer than so many days after it went live, and after each review; unset, 90 where the
-            risk is high, and never elsewhere.
+        every_days: no longer than so many days after it went live, and after each review; 90 at most where
+            the risk is high, and unset, never elsewhere.
         by: the person, by name, or the role that does; unset, whoever may approve the release.
     """
 
@@ -492,12 +492,14 @@ class Terms:
     Attributes:
         privacy: with every input's handling written out.
         key: the column of the business key, if the project names one; ``keys``: how business keys are kept.
+        review_days: so often it is reviewed at least, if the project says how often.
     """
 
     privacy: PrivacySpec
     serving: ServingSpec
     key: str | None
     keys: Handling
+    review_days: int | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from headrace.access.privacy.charters import in_force
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.record import Finding
-from headrace.core.release import Review
+from headrace.core.release import Release, Review
 
 KIND = "review"
-DEFAULT_DAYS = 90
-"""For projects of high risk that do not say how often."""
+MOST_DAYS = 90
+"""Between two reviews of what is of high risk."""
 SOON = timedelta(days=14)
 """So long before it is due, a review is asked for."""
 LOOKED_AT = frozenset(
@@ -30,27 +31,34 @@ LOOKED_AT = frozenset(
 """Kinds of findings that a review is about."""
 
 
-def every_days(project: Project) -> int | None:
+def every_days(project: Project, live: Release) -> int | None:
     """How often its live release is reviewed; None: never.
 
-    >>> from headrace.testing.factories import make_project
-    >>> every_days(make_project(risk="low")), every_days(make_project(risk="high"))
+    Whoever declares a project anew asks for more reviews at once, and for fewer once a release with that is
+    approved and answers: what was approved holds, and so does its risk.
+
+    >>> from headrace.testing.factories import make_manifest, make_project, make_release
+    >>> risky = make_release(manifest=make_manifest(risk="high"))
+    >>> every_days(make_project(risk="low"), make_release()), every_days(make_project(risk="low"), risky)
     (None, 90)
     """
-    declared = project.review.every_days
-    return DEFAULT_DAYS if declared is None and project.risk == "high" else declared
+    terms = () if live.manifest.terms is None else (live.manifest.terms,)
+    asked = in_force(project, terms).review.every_days
+    if "high" in (project.risk, live.manifest.risk):
+        return MOST_DAYS if asked is None else min(asked, MOST_DAYS)
+    return asked
 
 
-def due_at(project: Project, live_since: datetime, last: Review | None) -> datetime | None:
+def due_at(days: int | None, live_since: datetime, last: Review | None) -> datetime | None:
     """When the live release has to have been reviewed; None: never.
 
     Its approval counts as the first look. One that was found unfit is due from then on, until it is replaced
     or a later review finds it fit.
 
     Args:
+        days: between two reviews, as :func:`every_days` says.
         last: the newest review of this release.
     """
-    days = every_days(project)
     if days is None:
         return None
     if last is not None and last.state == "unfit":
@@ -59,7 +67,7 @@ def due_at(project: Project, live_since: datetime, last: Review | None) -> datet
 
 
 def overdue_finding(
-    project: Project, release_id: str, due: datetime, last: Review | None, now: datetime
+    project: Project, release_id: str, due: datetime, days: int, last: Review | None, now: datetime
 ) -> Finding:
     """What is told once a review is overdue: once for each time that one is due."""
     unfit = last is not None and last.state == "unfit"
@@ -75,7 +83,7 @@ def overdue_finding(
         window=(due, now),
         evidence={
             "due_at": due.isoformat(),
-            "every_days": every_days(project),
+            "every_days": days,
             "by": project.review.by,
             "last_review": None if last is None else last.id,
         },

@@ -1,4 +1,4 @@
-"""Which rules hold for what is kept: those that were approved with what answers, and what is tighter since.
+"""Which rules hold for what is kept and looked at: those approved with what answers, and tighter ones since.
 
 A project may be declared anew by whoever builds it, before anybody has approved anything. So a declaration
 tightens the rules of a live release at once, and loosens none: that waits until a release with the looser
@@ -73,7 +73,8 @@ class Charters:
             return []
         held = self.in_force(release.project)
         data = replace(held.data, key=terms.key, columns=())
-        said = replace(held, data=data, privacy=terms.privacy, serving=terms.serving)
+        review = replace(held.review, every_days=terms.review_days)
+        said = replace(held, data=data, privacy=terms.privacy, serving=terms.serving, review=review)
         privacy = replace(said.privacy, fields={**terms.privacy.fields, key_of(said): terms.keys})
         said = replace(said, privacy=privacy)
         return list(waiting(said, in_force(said, [terms_of(held)])))
@@ -95,6 +96,7 @@ def terms_of(project: Project) -> Terms:
         serving=project.serving,
         key=project.data.key,
         keys=handling_of(project, key_of(project)),
+        review_days=project.review.every_days,
     )
 
 
@@ -115,6 +117,7 @@ def waiting(declared: Project, held: Project) -> Iterator[Waiting]:
         "privacy.recognisers": (said.privacy.recognisers, holds.privacy.recognisers),
         "serving.durability": (said.serving.durability, holds.serving.durability),
         "serving.on_record_failure": (said.serving.on_record_failure, holds.serving.on_record_failure),
+        "review.every_days": (said.review_days, holds.review_days),
     }
     for name, handling in holds.privacy.fields.items():
         if name in said.privacy.fields:
@@ -152,7 +155,9 @@ def _bound(declared: Project, terms: Terms) -> Project:
         durability="stored" if any(one.durability == "stored" for one in both) else "best_effort",
         on_record_failure="refuse" if any(one.on_record_failure == "refuse" for one in both) else "serve",
     )
-    bound = replace(declared, privacy=privacy, serving=serving)
+    asked = [days for days in (declared.review.every_days, terms.review_days) if days is not None]
+    review = replace(declared.review, every_days=min(asked, default=None))
+    bound = replace(declared, privacy=privacy, serving=serving, review=review)
     now = handling_of(bound, key_of(bound))
     keys = tightest(now, terms.keys)
     if now == keys:
@@ -170,4 +175,6 @@ def _basis(said: PrivacySpec, held: PrivacySpec) -> Basis | None:
 def _word(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(value)
+    if value is None:
+        return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
