@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headrace.checks.profiles import Profile
 from headrace.core.project import OutputSpec, Project
 from headrace.core.record import Finding, Prediction
 from headrace.monitoring.answers import watch_answers
@@ -58,7 +59,12 @@ def classifier(random: np.random.Generator) -> Baseline:
     said = random.choice(np.array(["no", "yes"], dtype=object), 2000, p=[0.7, 0.3])
     losses = random.random(2000)
     return make_baseline(
-        cars(random, 2000), INPUTS, said, losses, "log_loss", trained_until=START, classes=("no", "yes")
+        Profile.fit(cars(random, 2000), INPUTS),
+        said,
+        losses,
+        "log_loss",
+        trained_until=START,
+        classes=("no", "yes"),
     )
 
 

@@ -10,12 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.checks.drift import shifts
+from headrace.checks.profiles import Profile
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Column
 from headrace.monitoring.baseline import Baseline, make_baseline, output_columns
 from headrace.testing import START
+from headrace.testing.memory import MemoryArtifacts
+from headrace.training.features import FeatureStore
 from tests.monitoring.traffic import INPUTS, cars, price, trained
 
+NO_FEATURES = FeatureStore(MemoryArtifacts())
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
@@ -33,9 +37,9 @@ def test_a_baseline_is_read_as_it_was_written(
     classes: tuple[str | float | bool, ...] | None,
 ) -> None:
     mileage, year, fuel = zip(*rows, strict=True)
+    columns = {"mileage": np.array(mileage), "year": np.array(year), "fuel": np.array(fuel, dtype=object)}
     made = make_baseline(
-        {"mileage": np.array(mileage), "year": np.array(year), "fuel": np.array(fuel, dtype=object)},
-        INPUTS,
+        Profile.fit(columns, INPUTS),
         np.array(mileage),
         np.array(losses),
         "mae",
@@ -43,7 +47,7 @@ def test_a_baseline_is_read_as_it_was_written(
         trained_until=until,  # type: ignore[arg-type]
         classes=classes,
     )
-    read = Baseline.from_bytes(made.to_bytes())
+    read = Baseline.from_bytes(made.to_bytes(), NO_FEATURES)
     assert read.to_bytes() == made.to_bytes()
     assert (read.loss, read.metric, read.n_labels) == (made.loss, "mae", len(rows))
     assert read.trained_until == until
@@ -55,8 +59,10 @@ def test_a_baseline_is_read_as_it_was_written(
 def test_the_same_rows_are_no_shift_after_reading() -> None:
     random = np.random.default_rng(3)
     columns = cars(random, 500)
-    made = make_baseline(columns, INPUTS, price(columns), np.ones(500), "mae", trained_until=None)
-    read = Baseline.from_bytes(made.to_bytes())
+    made = make_baseline(
+        Profile.fit(columns, INPUTS), price(columns), np.ones(500), "mae", trained_until=None
+    )
+    read = Baseline.from_bytes(made.to_bytes(), NO_FEATURES)
     assert set(read.inputs.features) == {"mileage", "year", "fuel"}
     assert [shift.psi for shift in shifts(read.inputs, columns)] == pytest.approx([0.0] * 3, abs=1e-9)
     outputs, _ = output_columns(price(columns))
@@ -67,9 +73,9 @@ def test_the_newest_losses_are_kept_where_there_is_an_order() -> None:
     columns = cars(np.random.default_rng(0), 10)
     losses = np.arange(6000.0)
     ordered = make_baseline(
-        columns, INPUTS, price(columns), losses, "mae", residuals=-losses, trained_until=START
+        Profile.fit(columns, INPUTS), price(columns), losses, "mae", residuals=-losses, trained_until=START
     )
-    unordered = make_baseline(columns, INPUTS, price(columns), losses, "mae", trained_until=None)
+    unordered = make_baseline(Profile.fit(columns, INPUTS), price(columns), losses, "mae", trained_until=None)
     assert (ordered.losses[0], ordered.losses[-1]) == (1000.0, 5999.0)
     assert (ordered.residuals[0], ordered.residuals[-1]) == (-1000.0, -5999.0)
     assert (unordered.losses[0], unordered.losses[-1]) == (0.0, 4999.0)
@@ -80,7 +86,7 @@ def test_the_newest_losses_are_kept_where_there_is_an_order() -> None:
 def test_an_ignored_column_is_not_watched() -> None:
     columns = {"x": np.ones(5), "id": np.arange(5.0)}
     inputs = (Column(name="x", role="numeric"),)
-    made = make_baseline(columns, inputs, np.ones(5), np.ones(5), "mae", trained_until=None)
+    made = make_baseline(Profile.fit(columns, inputs), np.ones(5), np.ones(5), "mae", trained_until=None)
     assert list(made.inputs.features) == ["x"]
 
 
@@ -96,4 +102,4 @@ def test_classes_are_profiled_as_categories(predictions: object) -> None:
 )
 def test_what_is_no_baseline_says_what_to_do(data: bytes) -> None:
     with pytest.raises(InvalidInput, match="Rebuild the release"):
-        Baseline.from_bytes(data)
+        Baseline.from_bytes(data, NO_FEATURES)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from headrace.checks.profiles import Profile
 from headrace.core.project import DataGate, Gates, ModelGate, Project, Trigger
 from headrace.monitoring.baseline import make_baseline
 from headrace.monitoring.bias import NAME, watch_bias
@@ -49,7 +50,7 @@ def made(watched: Make, **monitors: Any) -> Scene:
     scene = watched(classifying(**monitors))
     said = scene.random.choice(np.array(["no", "yes"], dtype=object), 2000)
     scene.baselines[LIVE] = make_baseline(
-        cars(scene.random, 2000), INPUTS, said, np.ones(2000), "log_loss", trained_until=START,
+        Profile.fit(cars(scene.random, 2000), INPUTS), said, np.ones(2000), "log_loss", trained_until=START,
         classes=("no", "yes"),
     )  # fmt: skip
     return scene

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from headrace.checks.estimation import LossModel
+from headrace.checks.profiles import Profile
 from headrace.core.project import PrivacySpec
 from headrace.monitoring.baseline import make_baseline
 from headrace.testing import START
@@ -42,7 +43,7 @@ def prepared(watched: Make, *, with_model: bool = True, false_alarms: float = 1.
     off = errors(scene.random, answers)
     model = LossModel.fit("mae", answers + off, columns, {"predict": answers}, INPUTS)
     scene.baselines[LIVE] = make_baseline(
-        columns, INPUTS, answers, np.abs(off), "mae", residuals=off, trained_until=START,
+        Profile.fit(columns, INPUTS), answers, np.abs(off), "mae", residuals=off, trained_until=START,
         loss_model=model if with_model else None,
     )  # fmt: skip
     return scene
@@ -161,7 +162,7 @@ def test_a_category_beyond_those_that_a_profile_names_may_have_been_seen(watched
     answers = price(columns)
     off = errors(scene.random, answers)
     scene.baselines[LIVE] = make_baseline(
-        columns, INPUTS, answers, np.abs(off), "mae", trained_until=START,
+        Profile.fit(columns, INPUTS), answers, np.abs(off), "mae", trained_until=START,
         loss_model=LossModel.fit("mae", answers + off, columns, {"predict": answers}, INPUTS),
     )  # fmt: skip
     asked(scene, range(8))

@@ -9,6 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from headrace.checks.profiles import Profile
 from headrace.core.project import Column, ModelGate
 from headrace.monitoring.baseline import make_baseline
 from headrace.monitoring.watch import Round
@@ -132,8 +133,9 @@ def classifier(watched: Make) -> Scene:
     columns = {"mileage": scene.random.normal(size=200)}
     for release, classes in ((LIVE, ("late", "on time")), ("canary", ("cancelled", "late", "on time"))):
         scene.baselines[release] = make_baseline(
-            columns, (Column(name="mileage", role="numeric"),), np.array(["late"] * 200, dtype=object),
-            np.full(200, 0.4), "log_loss", trained_until=None, classes=classes,
+            Profile.fit(columns, (Column(name="mileage", role="numeric"),)),
+            np.array(["late"] * 200, dtype=object), np.full(200, 0.4), "log_loss",
+            trained_until=None, classes=classes,
         )  # fmt: skip
     return scene
 

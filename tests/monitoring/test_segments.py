@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
-from headrace.checks.profiles import CategoricalProfile
+from headrace.checks.profiles import CategoricalProfile, Profile
 from headrace.core.project import DataGate, Gates, ModelGate, PrivacySpec, Project
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import make_baseline
@@ -136,7 +136,7 @@ def test_classes_have_accuracy_precision_and_recall_with_wilsons_interval(watche
     truth = np.where(random.random(400) < 0.8, said, np.where(said == "yes", "no", "yes"))
     fuel = random.choice(np.array(["diesel", "petrol"], dtype=object), 400)
     scene.baselines[LIVE] = make_baseline(
-        cars(random, 2000), INPUTS, said, (said != truth).astype(float), "error_rate",
+        Profile.fit(cars(random, 2000), INPUTS), said, (said != truth).astype(float), "error_rate",
         trained_until=START, classes=("no", "yes"),
     )  # fmt: skip
     columns = {"mileage": [1.0] * 400, "year": [2015.0] * 400, "fuel": fuel.tolist()}
@@ -161,8 +161,7 @@ def test_probabilities_are_judged_from_the_first_window_on(watched: Make, classe
     scene = watched(classifying("log_loss"))
     said = np.array(classes, dtype=object)[scene.random.integers(0, 2, 2000)]
     scene.baselines[LIVE] = make_baseline(
-        cars(scene.random, 2000),
-        INPUTS,
+        Profile.fit(cars(scene.random, 2000), INPUTS),
         said,
         np.ones(2000),
         "log_loss",

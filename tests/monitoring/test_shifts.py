@@ -9,6 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from headrace.checks.profiles import Profile
 from headrace.core.project import Column, PrivacySpec
 from headrace.monitoring.baseline import make_baseline
 from headrace.monitoring.shifts import watch_shifts
@@ -136,8 +137,8 @@ def flagged(scene: Scene, *, share: float, numeric: frozenset[str]) -> Scene:
     """Traffic of a model with one input of true and false, of which ``share`` are true."""
     flags = scene.random.random(2000) < 0.3
     scene.baselines[LIVE] = make_baseline(
-        {"flag": flags}, (Column(name="flag", role="categorical"),), np.ones(2000), np.ones(2000), "mae",
-        trained_until=None,
+        Profile.fit({"flag": flags}, (Column(name="flag", role="categorical"),)),
+        np.ones(2000), np.ones(2000), "mae", trained_until=None,
     )  # fmt: skip
     for number in range(8):
         now = [bool(v) for v in scene.random.random(60) < share]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.packs import Measured, Scored, measure_metric
+from headrace.checks.profiles import Profile
 from headrace.core.ids import derived_id
 from headrace.core.ports import Columns
 from headrace.core.project import (
@@ -97,7 +98,12 @@ def trained(random: np.random.Generator, n_rows: int = 2000, *, noise: float = 1
     columns = cars(random, n_rows)
     errors = random.normal(0, noise, n_rows)
     return make_baseline(
-        columns, INPUTS, price(columns), np.abs(errors), "mae", residuals=errors, trained_until=START
+        Profile.fit(columns, INPUTS),
+        price(columns),
+        np.abs(errors),
+        "mae",
+        residuals=errors,
+        trained_until=START,
     )
 
 

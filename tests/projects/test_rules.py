@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from headrace.core.project import AlertRoute, AlertSpec, KpiSpec, Owner, ReviewSpec
+from headrace.core.project import (
+    AlertRoute,
+    AlertSpec,
+    Column,
+    DataSpec,
+    FeatureSpec,
+    KpiSpec,
+    Owner,
+    ReviewSpec,
+)
 from headrace.projects.rules import broken_rules
 from headrace.testing import make_project
 
@@ -51,3 +61,24 @@ def test_a_review_is_asked_for_within_three_years(days: int) -> None:
     assert broken.loc == ("review", "every_days")
     assert f"is {days}: expected 1 to 1096 days" in broken.text
     assert list(broken_rules(make_project(review=ReviewSpec(every_days=1096)))) == []
+
+
+def test_a_feature_set_brings_declared_inputs_that_come_from_nowhere_else() -> None:
+    inputs = tuple(Column(name=name, role="numeric") for name in ("km", "wind"))
+    offers = FeatureSpec(name="offers", source="o.csv", columns=("wind",), key="car", time="since")
+    sets = (offers, replace(offers, columns=("rain", "wind")), replace(offers, name="inputs", columns=()))
+    data = DataSpec(source="cars.csv", target="price", columns=inputs, features=sets)
+    found = {(broken.loc, broken.text) for broken in broken_rules(make_project(data=data))}
+    place = ("data", "features")
+    assert found == {
+        (place, "feature sets are joined at each row's time: name it as data.time"),
+        ((*place, 1, "name"), "'offers' is the name of another feature set; give each its own"),
+        ((*place, 1, "columns", 0), "'rain' is none of data.columns, which say what each input is"),
+        ((*place, 1, "columns", 1), "'wind' comes from 'offers' already"),
+        ((*place, 2, "name"), "'inputs' is the name of the project's own table; give each its own"),
+        ((*place, 2, "columns"), "name the inputs that come from there"),
+    }
+    fine = replace(data, time="sold", features=(offers,))
+    assert list(broken_rules(make_project(data=fine))) == []
+    (key,) = broken_rules(make_project(data=replace(fine, key="wind")))
+    assert key.text == "'wind' is a key, a time or the target; it cannot be a feature too"

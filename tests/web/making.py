@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headrace.app.composition import App
+from headrace.checks.profiles import Profile
 from headrace.core.canonical import digest_of
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
@@ -238,6 +239,6 @@ def model_bytes() -> tuple[bytes, bytes]:
     info = PackageInfo(project="cars", variant="linear", task="regression", target="price")
     package = build_package(info, encoding, to_onnx(model, n_features=2, task="regression"))
     baseline = make_baseline(
-        columns, specs, columns["mileage"], np.full(400, 1_200.0), "mae", trained_until=None
+        Profile.fit(columns, specs), columns["mileage"], np.full(400, 1_200.0), "mae", trained_until=None
     )
     return package, baseline.to_bytes()

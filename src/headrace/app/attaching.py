@@ -22,6 +22,7 @@ from headrace.app.composition import App
 from headrace.app.operations import declare
 from headrace.checks.estimation import LossModel
 from headrace.checks.metrics import row_losses
+from headrace.checks.profiles import Profile
 from headrace.core.canonical import canonical_json, digest_bytes
 from headrace.core.data import Artifact, Run, Snapshot
 from headrace.core.errors import Conflict, InvalidInput, NotFound
@@ -230,8 +231,7 @@ def _baseline(project: Project, table: dict[str, Any]) -> Any:
         recorded = [column for column in inputs if column.name not in hidden]
         loss_model = LossModel.fit(metric, truth, table, answers, recorded, classes=classes)
     return make_baseline(
-        table,
-        inputs,
+        Profile.fit(table, inputs),
         outputs["predict"],
         losses,
         metric,

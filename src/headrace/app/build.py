@@ -22,6 +22,7 @@ from headrace.app.gating import CONTRACTS, Gating
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import gather
 from headrace.checks.estimation import LossModel
+from headrace.checks.profiles import Profile
 from headrace.core.data import Artifact, Run, Snapshot
 from headrace.core.errors import HeadraceError, Unavailable, UserError
 from headrace.core.ids import derived_id
@@ -38,6 +39,7 @@ from headrace.store.documents import from_plain, to_plain
 from headrace.training import lock
 from headrace.training.archives import pack_files
 from headrace.training.evaluation import losses_of
+from headrace.training.features import FeatureStore
 from headrace.training.pipeline import Build, choose_best, recipe_of, train_variant
 from headrace.training.registry import publish_model, register_model
 from headrace.training.training_set import (
@@ -145,7 +147,7 @@ class Builds:
         try:
             sourced = gather(
                 self._app, project, folder, scratch / "source", until=until,
-                with_production=request["with_production"],
+                with_production=request["with_production"], noted=partial(self._noted, request["author"]),
             )  # fmt: skip
             model = None
             if uri is not None:
@@ -256,6 +258,7 @@ class Builds:
             at=self._app.clock.now(),
             contracts=from_plain(Artifact, state["contracts"]) if state.get("contracts") else None,
             measured=state.get("measured", {}),
+            features=[one.ref for one in self._training(run)[0].features],
         )
         release = replace(release, signature=self._app.access.signatures.sign(release))
         detail = {"digest": release.digest, "run": run.id, "cause": release.manifest.cause}
@@ -285,8 +288,7 @@ class Builds:
             classes=scorer.classes if classifies else None,
         )
         baseline = make_baseline(
-            take(rows.columns, rows.train),
-            tuple(input_columns(project)),
+            self._profile(project, made, rows),
             answers["predict"],
             np.asarray(losses_of(self._store, run, rows)),
             project.gates.model.metric,
@@ -294,8 +296,15 @@ class Builds:
             trained_until=made.trained_until,
             classes=scorer.classes,
             loss_model=loss_model,
+            features=made.features,
         )
         return self._store.artifacts.put(baseline.to_bytes(), BASELINE)
+
+    def _profile(self, project: Project, made: TrainingSet, rows: Rows) -> Profile:
+        if made.features:
+            return FeatureStore(self._store.artifacts).baseline(made.features)
+        # A build that began before there was a feature store, and goes on now.
+        return Profile.fit(take(rows.columns, rows.train), input_columns(project))
 
     def _training(self, run: Run) -> tuple[TrainingSet, Rows]:
         recipe = recipe_of(self._store, run)

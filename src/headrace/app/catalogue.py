@@ -13,7 +13,7 @@ from headrace.core.data import Snapshot
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.project import Project
-from headrace.data.snapshots import first_rows
+from headrace.data.snapshots import first_rows, snapshots_of
 
 MAX_ROWS = 1000
 _MAX_WORDS = 20
@@ -102,7 +102,7 @@ def read_rows(app: App, principal: Principal, name: str, limit: int = 20) -> Row
     app.gatekeeper.require(principal, "data.read", f"project:{name}")
     if not 1 <= limit <= MAX_ROWS:
         raise InvalidInput(f"Cannot read {limit} rows. Expected 1 to {MAX_ROWS}.")
-    snapshots = app.store.snapshots.list(app.store.projects.get(name).name)
+    snapshots = snapshots_of(app.store.snapshots, app.store.projects.get(name).name)
     if not snapshots:
         raise NotFound(f"Nothing of {name!r} was snapshotted yet. Build it with 'headrace run'.")
     newest = snapshots[-1]
@@ -122,7 +122,7 @@ def read_rows(app: App, principal: Principal, name: str, limit: int = 20) -> Row
 
 
 def _source(app: App, project: Project) -> Source:
-    snapshots = app.store.snapshots.list(project.name)
+    snapshots = snapshots_of(app.store.snapshots, project.name)
     newest = snapshots[-1] if snapshots else None
     held = app.access.charters.in_force(project.name)
     return Source(

@@ -90,6 +90,7 @@ def _ingredients(app: App, manifest: Manifest) -> dict[str, Any]:
         "rows of data": rows or None,
         "data": ", ".join(one["digest"][:12] for one in manifest.snapshots),
         "features": ", ".join(manifest.features),
+        "feature sets": ", ".join(one["features"] for one in manifest.snapshots if "features" in one) or None,
         "code": manifest.code.digest[:12],
         "commit": manifest.commit,
         "environment": manifest.environment.digest[:12],

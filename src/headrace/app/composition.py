@@ -36,6 +36,7 @@ from headrace.serving.callbacks import Callbacks
 from headrace.store import Store, open_store
 from headrace.store.payloads import Payloads
 from headrace.store.seal_file import SealFile
+from headrace.training.features import FeatureStore
 from headrace.training.isolated import Isolation
 from headrace.training.package import PackageScorer, load_scorer
 
@@ -140,7 +141,7 @@ class Scorers:
 
     def _baseline(self, release_id: str) -> Baseline:
         digest = self._store.releases.get(release_id).manifest.baseline.digest
-        return Baseline.from_bytes(self._store.artifacts.get(digest))
+        return Baseline.from_bytes(self._store.artifacts.get(digest), FeatureStore(self._store.artifacts))
 
 
 def _isolation(spec: ServingSpec) -> Isolation:

@@ -12,6 +12,7 @@ from headrace.app.durable import Durable
 from headrace.core.errors import Conflict
 from headrace.core.project import Project
 from headrace.core.release import Approval, Outcome4, Release, Verdict
+from headrace.data.snapshots import snapshots_of
 from headrace.monitoring.ingest import ingest
 from headrace.plugins.mlflow import ALIAS
 from headrace.releases import delivery
@@ -176,7 +177,7 @@ def stop_rollout(app: App, release_id: str, by: str, at: datetime) -> None:
 
 def numeric_inputs(store: Store, project: Project) -> frozenset[str]:
     """Inputs that are recorded as numbers, also where a batch holds only nulls: booleans are, too."""
-    snapshots = store.snapshots.list(project.name)
+    snapshots = snapshots_of(store.snapshots, project.name)
     kinds = snapshots[-1].columns if snapshots else {}
     return frozenset(
         column.name

@@ -19,7 +19,7 @@ from headrace.core.errors import InvalidInput, UserError
 from headrace.core.ports import Columns
 from headrace.core.project import Column, Project
 from headrace.core.release import Outcome4, Verdict
-from headrace.data.snapshots import load_snapshot
+from headrace.data.snapshots import load_snapshot, snapshots_of
 from headrace.monitoring.ingest import as_numbers, ingest, predictions_table
 from headrace.releases.gates import verdict
 
@@ -158,7 +158,7 @@ def _reference(app: App, project: Project, snapshot: Snapshot) -> tuple[str, Pro
         features = app.scorers.baseline(live.id).inputs.features
         kept = {name: feature for name, feature in features.items() if name in declared}
         return f"the rows of the live release {live.manifest.subject.ref}", Profile(features=kept)
-    listed = app.store.snapshots.list(project.name)
+    listed = snapshots_of(app.store.snapshots, project.name)
     before = [one for one in listed if (one.created_at, one.id) < (snapshot.created_at, snapshot.id)]
     if not before:
         return "", None

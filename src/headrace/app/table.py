@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +19,10 @@ from headrace.checks.renames import renamed
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import Columns
-from headrace.core.project import Project
+from headrace.core.project import FeatureSpec, Project
+from headrace.data.features import OWN, with_features
 from headrace.data.frames import concat, kind_of, nulls, nulls_of, take
-from headrace.data.snapshots import archive, archive_columns, load_snapshot
+from headrace.data.snapshots import archive, archive_columns, load_snapshot, snapshots_of, take_snapshot
 from headrace.data.sources import read_file
 from headrace.monitoring.ingest import as_numbers, outcomes_table, predictions_table
 from headrace.monitoring.joining import labelled_rows
@@ -38,8 +40,10 @@ class Sourced:
 
 
 def project_table(folder: Path, project: Project, scratch: Path) -> dict[str, Any]:
-    """All rows of the project's source as columns."""
+    """All rows of the project's source as columns, with those of its feature sets."""
     columns = read_file(_source_file(folder, project, scratch))
+    if project.data.features:
+        columns = with_features(columns, _time(project), _feature_tables(folder, project))
     _check(columns, project)
     return columns
 
@@ -52,14 +56,21 @@ def gather(
     *,
     until: datetime | None,
     with_production: bool,
+    noted: Callable[[Snapshot], AbstractContextManager[object]] = nullcontext,
 ) -> Sourced:
     """Archive the project's data as it came, before any transform.
+
+    Inputs of feature sets are joined to it as they were at each row's time; the tables that they come from
+    are snapshots of their own.
 
     With production, answered rows whose labels have come are added to the rows that the live model
     learnt from: outcomes flow into the next training set without manual work.
 
+    Args:
+        noted: a new snapshot of a feature set is added inside, to be kept together with an entry about it.
+
     Raises:
-        NotFound: the source is not there.
+        NotFound: a source is not there.
         InvalidInput: it gives no table, or lacks a declared column; the project states no privacy basis.
         UserCodeError: the project's own source function raised.
     """
@@ -68,14 +79,70 @@ def gather(
         return _with_production(app, project)
     path = _source_file(folder, project, scratch)
     original = archive(path, app.store.artifacts)
-    columns = read_file(path)
+    columns, source = read_file(path), project.data.source
+    if project.data.features:
+        columns, source = _joined_features(app, project, folder, original, columns, noted)
     _check(columns, project, lambda: _last_table(app, project))
-    if until is None:
-        return Sourced(raw=original, source=project.data.source)
-    # The original stays in the archive too, under the digest that the source names.
-    kept = archive_columns(_before(columns, project, until), app.store.artifacts)
-    source = f"{project.data.source} (original {original.digest[:12]}), rows before {until:%Y-%m-%d}"
-    return Sourced(raw=kept, source=source)
+    if until is not None:
+        # The original stays in the archive too, under the digest that the source names.
+        source = f"{source} (original {original.digest[:12]}), rows before {until:%Y-%m-%d}"
+        columns = _before(columns, project, until)
+    if source == project.data.source:
+        return Sourced(raw=original, source=source)
+    return Sourced(raw=archive_columns(columns, app.store.artifacts), source=source)
+
+
+def _joined_features(
+    app: App,
+    project: Project,
+    folder: Path,
+    original: Artifact,
+    columns: dict[str, Any],
+    noted: Callable[[Snapshot], AbstractContextManager[object]],
+) -> tuple[dict[str, Any], str]:
+    """The project's rows with those of its feature sets, and in words which snapshots they are of."""
+    tables = _feature_tables(folder, project)
+    joined = with_features(columns, _time(project), tables)
+    taken: list[tuple[str, Columns, Artifact, str]] = [(OWN, columns, original, project.data.source)]
+    taken += [
+        (spec.name, table, archive(folder / spec.source, app.store.artifacts), spec.source)
+        for spec, table in tables
+    ]
+    snapshots = [
+        take_snapshot(
+            project=project.name,
+            columns=table,
+            raw=raw,
+            source=source,
+            privacy=project.privacy,
+            tables=app.store.tables,
+            snapshots=app.store.snapshots,
+            clock=app.clock,
+            noted=noted,
+            features=name,
+        )
+        for name, table, raw, source in taken
+    ]
+    words = ", ".join(f"{one.source} (snapshot {one.id})" for one in snapshots)
+    return joined, f"feature sets joined: {words}"
+
+
+def _feature_tables(folder: Path, project: Project) -> list[tuple[FeatureSpec, Columns]]:
+    absent = [spec for spec in project.data.features if not (folder / spec.source).is_file()]
+    if absent:
+        raise NotFound(
+            f"The feature set {absent[0].name!r} names {absent[0].source!r}, which is not in {folder}."
+        )
+    return [(spec, read_file(folder / spec.source)) for spec in project.data.features]
+
+
+def _time(project: Project) -> str:
+    if project.data.time is None:
+        raise InvalidInput(
+            "Feature sets are joined at each row's time, and no column says what that is. Name it as "
+            "data.time in headrace.yaml."
+        )
+    return project.data.time
 
 
 def _before(columns: dict[str, Any], project: Project, until: datetime) -> dict[str, Any]:
@@ -170,7 +237,7 @@ def _source_file(folder: Path, project: Project, scratch: Path) -> Path:
 
 def _last_table(app: App, project: Project) -> Columns:
     """The rows of the project's newest snapshot; empty where there is none."""
-    snapshots = app.store.snapshots.list(project.name)
+    snapshots = snapshots_of(app.store.snapshots, project.name)
     return load_snapshot(snapshots[-1], app.store.tables) if snapshots else {}
 
 

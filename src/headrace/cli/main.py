@@ -38,6 +38,9 @@ COMMANDS = {
     "status": Entry("headrace.cli.status", "What is live, what waits, what is under way."),
     "doctor": Entry("headrace.cli.doctor", "Check this machine and this home."),
     "data": Entry("headrace.cli.data", "The catalogue of data sources, their rows, and snapshots."),
+    "features": Entry(
+        "headrace.cli.features", "Feature sets, their versions, and the models trained on them."
+    ),
     "model": Entry("headrace.cli.model", "Versions, runs, lineage; import, attach, rebuild."),
     "release": Entry("headrace.cli.release", "List, show, approve, reject, roll back."),
     "serve": Entry("headrace.cli.serve", "Score tables, explain, test under load, export, queue."),

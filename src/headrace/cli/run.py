@@ -95,6 +95,9 @@ def print_release(report: Any) -> None:
     say(f"  variant  {release.manifest.params['variant']}   cause  {release.manifest.cause}")
     evaluation = ", ".join(f"{name} {value:.4g}" for name, value in release.manifest.evaluation.items())
     say(f"  tested   {evaluation}")
+    served = [one["features"] for one in release.manifest.snapshots if "features" in one]
+    if served:
+        say(f"  baseline of feature sets {', '.join(served)}")
     for verdict in report.verdicts:
         say(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
     for one in report.loosens:

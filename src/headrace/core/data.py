@@ -115,14 +115,3 @@ class ModelVersion:
     package: Artifact
     registered_at: datetime
     registry_version: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prompt:
-    """A versioned prompt: template text, provider model and parameters."""
-
-    name: str
-    version: int
-    template: Artifact
-    provider_model: str
-    params: dict[str, Any] = field(default_factory=dict)

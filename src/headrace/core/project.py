@@ -56,6 +56,29 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """Inputs that come from a table of their own, each row with what was known of its entity at its time.
+
+    Attributes:
+        source: path of a CSV or Parquet file, relative to the project.
+        columns: which inputs come from there; ``data.columns`` says what each of them is.
+        key: column that names the entity, in this table and in the project's own.
+        time: since when a row's values hold; the project's own rows are at ``data.time``.
+        known: when a row's values came to be known, where that can be later than ``time``.
+        owner: whom to ask; the project's owner unless somebody else is named.
+    """
+
+    name: str
+    source: str
+    columns: tuple[str, ...]
+    key: str
+    time: str
+    known: str | None = None
+    owner: Owner | None = None
+    documentation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """Where the data is and what its columns mean.
 
@@ -69,6 +92,7 @@ class DataSpec:
         lags_days, horizon_days: forecasting only: which past values are inputs, and how many days
             ahead a forecast is made.
         rules: what holds in every row, such as ``arrival >= departure`` or ``fuel in gas, diesel``.
+        features: inputs that come from other tables.
     """
 
     source: str
@@ -81,6 +105,7 @@ class DataSpec:
     documentation: str = ""
     unit: str = ""
     rules: tuple[str, ...] = field(default=(), metadata=ADDED)
+    features: tuple[FeatureSpec, ...] = field(default=(), metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ class Manifest:
     Attributes:
         code: archive of the project's code; ``commit`` names the git state it came from, if any.
         environment: lock of the environment it was made in.
-        snapshots: ids and content digests of the data.
+        snapshots: ids and content digests of the data, and the versions of its ``features``.
         evaluation: metric name to value on the test rows.
         baseline: what monitoring compares with: profiles and losses of the training data.
         checks: gates with their limits as they stood.

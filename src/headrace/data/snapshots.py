@@ -74,10 +74,12 @@ def take_snapshot(
     snapshots: SnapshotStore,
     clock: Clock,
     noted: Callable[[Snapshot], AbstractContextManager[object]] = nullcontext,
+    features: str | None = None,
 ) -> Snapshot:
     """Make ``columns`` the newest state of the project's table; the same content is the same snapshot.
 
     Args:
+        features: name of the feature set whose table it is, instead of the project's own.
         noted: a new snapshot is added inside, to be kept together with an entry about it.
 
     Raises:
@@ -93,7 +95,7 @@ def take_snapshot(
     found = snapshots.find(project, digest)
     if found is not None:
         return found
-    name = f"{project}/snapshots"
+    name = table_name(project, features)
     version = tables.replace(name, {**table, ROW: np.arange(n_rows(table), dtype=np.int64)})
     made = Snapshot(
         id=derived_id("snapshot", project, digest),
@@ -111,6 +113,16 @@ def take_snapshot(
     )
     with noted(made):
         return snapshots.add(made)
+
+
+def table_name(project: str, features: str | None = None) -> str:
+    """The table that keeps the snapshots of a project, or of one of its feature sets."""
+    return f"{project}/snapshots" if features is None else f"{project}/features/{features}"
+
+
+def snapshots_of(snapshots: SnapshotStore, project: str, features: str | None = None) -> list[Snapshot]:
+    """Those of the project's own table, or of a feature set's, oldest first."""
+    return [one for one in snapshots.list(project) if one.table == table_name(project, features)]
 
 
 def without_rows(snapshot: Snapshot, kept: Array, tables: TableStore) -> Snapshot:

@@ -14,8 +14,9 @@ from headrace.checks.drift import Profile
 from headrace.checks.estimation import LossModel
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput
-from headrace.core.ports import Columns
 from headrace.core.project import Column
+from headrace.store.documents import from_plain
+from headrace.training.features import FeatureStore, FeatureVersion
 
 MEDIA_TYPE = "application/vnd.headrace.baseline+json"
 _MOST_LOSSES = 5000
@@ -26,7 +27,7 @@ class Baseline:
     """Profiles and losses of the data a model was made from.
 
     Attributes:
-        inputs: distributions of the training rows' inputs.
+        inputs: distributions of the training rows' inputs; where there are ``features``, the feature store's.
         outputs: distribution of the predictions on the test rows.
         losses: per-row losses on the test rows, in row order, at most 5,000.
         residuals: truth minus prediction on the same rows; empty for classification.
@@ -35,6 +36,8 @@ class Baseline:
         n_labels: rows with truth that the model has learnt from.
         classes: classification only: the labels in the order of the probabilities.
         loss_model: what loss to expect of other rows; None where the test rows could not tell.
+        features: the versions of feature sets that the model was trained on, as the feature store keeps them;
+            none where the model was not trained here, or before there was one.
     """
 
     inputs: Profile
@@ -47,13 +50,15 @@ class Baseline:
     residuals: NDArray[np.float64]
     classes: tuple[str | float | bool, ...] | None = None
     loss_model: LossModel | None = None
+    features: tuple[FeatureVersion, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
+        """Canonical JSON. Of what the feature store keeps it says only which version that is."""
+        served = bool(self.features)
         return canonical_json(
             {
-                "format": 1,
-                "inputs": self.inputs.to_dict(),
+                "format": 2 if served else 1,
+                **({"features": self.features} if served else {"inputs": self.inputs.to_dict()}),
                 "outputs": self.outputs.to_dict(),
                 "metric": self.metric,
                 "loss": self.loss,
@@ -67,13 +72,20 @@ class Baseline:
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Baseline:
-        """Read what :meth:`to_bytes` wrote. Raises InvalidInput for anything else."""
+    def from_bytes(cls, data: bytes, features: FeatureStore) -> Baseline:
+        """Read what :meth:`to_bytes` wrote, with the inputs' distributions from the feature store.
+
+        Raises:
+            InvalidInput: it is something else.
+            NotFound, InternalError: the feature store has not the very version that it names.
+        """
         try:
             raw: dict[str, Any] = json.loads(data)
             until, expected = raw["trained_until"], raw.get("loss_model")
+            served = tuple(from_plain(FeatureVersion, one) for one in raw.get("features", ()))
             return cls(
-                inputs=Profile.from_dict(raw["inputs"]),
+                inputs=features.baseline(served) if served else Profile.from_dict(raw["inputs"]),
+                features=served,
                 outputs=Profile.from_dict(raw["outputs"]),
                 metric=raw["metric"],
                 loss=raw["loss"],
@@ -89,8 +101,7 @@ class Baseline:
 
 
 def make_baseline(
-    training: Columns,
-    inputs: tuple[Column, ...],
+    inputs: Profile,
     predictions: Any,
     losses: NDArray[np.float64],
     metric: str,
@@ -99,30 +110,32 @@ def make_baseline(
     trained_until: datetime | None,
     classes: tuple[str | float | bool, ...] | None = None,
     loss_model: LossModel | None = None,
+    features: tuple[FeatureVersion, ...] = (),
 ) -> Baseline:
-    """Profile the training rows and the outputs and losses on the test rows.
+    """Profile the outputs and losses on the test rows, to go with the profile of the training rows.
 
     Args:
-        training: raw inputs of the training rows.
+        inputs: of the raw inputs of the training rows.
         predictions: the package's ``predict`` on the test rows, shape ``(n_test,)``.
         losses: per-row losses on the test rows, shape ``(n_test,)``, in event order where there is one.
         loss_model: fitted on the test rows.
         residuals: truth minus prediction on the test rows, shape ``(n_test,)``; none for classification.
+        features: where the feature store has served ``inputs``, what it was asked for.
     """
-    n_rows = len(next(iter(training.values())))
     # The newest rows where there is an order: they are the nearest to what production will bring.
     kept = slice(-_MOST_LOSSES, None) if trained_until is not None else slice(_MOST_LOSSES)
     return Baseline(
-        inputs=Profile.fit({c.name: training[c.name] for c in inputs}, inputs),
+        inputs=inputs,
         outputs=Profile.fit(*output_columns(predictions)),
         metric=metric,
         loss=float(losses.mean()),
         losses=np.asarray(losses[kept], dtype=np.float64),
         residuals=np.zeros(0) if residuals is None else np.asarray(residuals[kept], dtype=np.float64),
         trained_until=trained_until,
-        n_labels=n_rows,
+        n_labels=next(iter(inputs.features.values())).n,
         classes=classes,
         loss_model=loss_model,
+        features=features,
     )
 
 

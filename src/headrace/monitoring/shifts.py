@@ -78,6 +78,8 @@ def _watch_window(
             carried = _with_new_names(watch, window, profile, columns, carried)
             causes = _as_evidence(carried, courses)
         shared = {"level": level, "reference": reference.words} | causes
+        if reference.features:
+            shared["feature_sets"] = list(reference.features)
         found.findings.extend(
             _shifted(
                 watch, window, kind, shift, carried, shared | located[shift.feature] | courses[shift.feature]

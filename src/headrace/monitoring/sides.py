@@ -24,11 +24,15 @@ from headrace.monitoring.windows import MOST_ROWS, Window, rows_by_release, wate
 
 
 class Reference(NamedTuple):
-    """What windows of a release are compared with; ``words`` say in a finding what that is."""
+    """What windows of a release are compared with; ``words`` say in a finding what that is.
+
+    ``features`` are the versions of feature sets whose baseline the feature store has served.
+    """
 
     inputs: Profile
     outputs: Profile
     words: str
+    features: tuple[str, ...] = ()
 
     def profiles(self) -> dict[str, Profile]:
         """By kind of drift."""
@@ -87,7 +91,8 @@ class References:
             if days is not None:
                 so_far = "are not over" if self._span is None else f"have {self._n_rows} answers"
                 why = f": the days of reference {so_far}"
-            return Reference(baseline.inputs, baseline.outputs, f"training{why}")
+            served = tuple(one.ref for one in baseline.features)
+            return Reference(baseline.inputs, baseline.outputs, f"training{why}", served)
         inputs, outputs = Sketches(baseline.inputs.kinds), Sketches(baseline.outputs.kinds)
         start, end = self._span
         for answered_by, n_rows in self._rows.items():

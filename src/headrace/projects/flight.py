@@ -84,6 +84,9 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
         found = (folder / data.source).exists()
         detail = f"source {data.source!r}"
         items.append(_item("source", found, detail, "write it" if is_code else "put the file there"))
+        for one in data.features:
+            found = (folder / one.source).is_file()
+            items.append(_item("features", found, f"{one.name}: {one.source!r}", "put the file there"))
     return items
 
 

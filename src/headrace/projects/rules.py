@@ -15,6 +15,7 @@ from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import LOSSES, Governance, KpiSpec, Project
 from headrace.core.record import FINDING_KINDS
+from headrace.data.features import OWN
 
 STATEMENTS = {
     "affected": "who is affected by the answers?",
@@ -128,6 +129,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _contact(project)
     yield from _governance(project.governance)
     yield from _columns(project)
+    yield from _feature_sets(project)
     yield from _times(project)
     yield from _variants(project)
     yield from _numbers(project)
@@ -248,6 +250,34 @@ def _columns(project: Project) -> Iterator[BrokenRule]:
             parse_rule(rule)
         except InvalidInput as error:
             yield _at("data", "rules", index, text=str(error))
+
+
+def _feature_sets(project: Project) -> Iterator[BrokenRule]:
+    data = project.data
+    if data.features and data.time is None:
+        yield _at("data", "features", text="feature sets are joined at each row's time: name it as data.time")
+    inputs = {column.name for column in data.columns}
+    taken: dict[str, str] = {}
+    for index, one in enumerate(data.features):
+        try:
+            check_name(one.name, "A feature set's name")
+        except InvalidInput as error:
+            yield _at("data", "features", index, "name", text=str(error))
+        if one.name == OWN or one.name in taken.values():
+            whose = "of the project's own table" if one.name == OWN else "of another feature set"
+            text = f"{one.name!r} is the name {whose}; give each its own"
+            yield _at("data", "features", index, "name", text=text)
+        if not one.columns:
+            yield _at("data", "features", index, "columns", text="name the inputs that come from there")
+        for place, name in enumerate(one.columns):
+            text = f"{name!r} comes from {taken[name]!r} already" if name in taken else ""
+            if name not in inputs:
+                text = f"{name!r} is none of data.columns, which say what each input is"
+            elif name in (data.target, data.time, data.key, one.key, one.time, one.known):
+                text = f"{name!r} is a key, a time or the target; it cannot be a feature too"
+            if text:
+                yield _at("data", "features", index, "columns", place, text=text)
+        taken |= dict.fromkeys(one.columns, one.name)
 
 
 def _times(project: Project) -> Iterator[BrokenRule]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -50,13 +50,16 @@ def propose(
     at: datetime,
     contracts: Artifact | None = None,
     measured: Mapping[str, float] | None = None,
+    features: Sequence[str] = (),
 ) -> Release:
     """The release of one model version; the same build always gives the same id.
 
     Args:
         contracts: archive of what consumers rely on; none where nobody has published a contract.
         measured: values of the metrics that the project declares, on the test rows.
+        features: versions of the feature sets that it was trained on, whose baseline it has.
     """
+    data = {"id": snapshot.id, "digest": snapshot.digest, "raw": snapshot.raw.digest}
     manifest = Manifest(
         project=project.name,
         subject=Subject(ref=f"model:{project.name}@{model.version}", package=model.package),
@@ -64,7 +67,7 @@ def propose(
         code=run.code,
         commit=commit,
         environment=run.environment,
-        snapshots=({"id": snapshot.id, "digest": snapshot.digest, "raw": snapshot.raw.digest},),
+        snapshots=(data | {"features": ", ".join(features)} if features else data,),
         features=tuple(c.name for c in project.data.columns if c.role != "ignored"),
         params={"variant": run.variant} | run.params,
         seed=run.seed,

@@ -20,6 +20,7 @@ from headrace.core.errors import InvalidInput
 from headrace.core.ports import ArtifactStore, Columns
 from headrace.core.project import Column, Project
 from headrace.data.encoding import Encoding
+from headrace.data.features import feature_sets
 from headrace.data.frames import nulls, row_hashes, take
 from headrace.data.history import History, feature_columns
 from headrace.data.snapshots import load_snapshot
@@ -27,6 +28,7 @@ from headrace.data.splits import split
 from headrace.store import Store
 from headrace.store.documents import from_plain
 from headrace.training.archives import pack_arrays, unpack_arrays
+from headrace.training.features import FeatureStore, FeatureVersion
 from headrace.training.package import Label
 
 MEDIA_TYPE = "application/vnd.headrace.training-set+json"
@@ -46,6 +48,8 @@ class TrainingSet:
         classes: classification only: labels among the training rows, sorted.
         blocked_segments: values of the data gate's segment column that were not trained on.
         trained_until: newest time among the training rows; None without a time column.
+        features: of each set that the inputs come from, the version that the feature store has kept; none in
+            a training set from before there was one.
     """
 
     project: str
@@ -60,6 +64,7 @@ class TrainingSet:
     n_test: int
     blocked_segments: tuple[str, ...] = ()
     trained_until: datetime | None = None
+    features: tuple[FeatureVersion, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +136,7 @@ def input_columns(project: Project) -> list[Column]:
 def make_training_set(
     store: Store, project: Project, snapshot: Snapshot, *, blocked_segments: Sequence[str] = ()
 ) -> Artifact:
-    """Divide a snapshot, fit the encoding on the training rows, and keep both.
+    """Divide a snapshot, fit the encoding on the training rows, and keep both, and what features were read.
 
     Rows without a target, or without a time where one is declared, are in neither part. Rows of a
     blocked segment are not trained on, but stay among the test rows: production will ask about them.
@@ -164,6 +169,10 @@ def make_training_set(
         columns=encoding.columns,
         encoding=store.artifacts.put(canonical_json(encoding.to_dict()), ENCODING),
     )
+    until = _newest(columns, project, train)
+    features = FeatureStore(store.artifacts).materialise(
+        feature_sets(project, input_columns(project)), take(columns, train), snapshot, until=until
+    )
     made = TrainingSet(
         project=project.name,
         snapshot_id=snapshot.id,
@@ -176,7 +185,8 @@ def make_training_set(
         n_train=len(train),
         n_test=len(test),
         blocked_segments=tuple(blocked_segments),
-        trained_until=_newest(columns, project, train),
+        trained_until=until,
+        features=features,
     )
     return store.artifacts.put(canonical_json(made), MEDIA_TYPE)
 
