@@ -36,6 +36,7 @@ from headrace.monitoring.ingest import (
     predictions_table,
 )
 from headrace.monitoring.monitors import MEASURERS, MONITORS, n_sharing
+from headrace.monitoring.places import Place
 from headrace.monitoring.watch import Round, Watch
 from headrace.store import Store, open_store
 from headrace.testing import START, FakeClock, make_outcome, make_prediction, make_project, make_settings
@@ -109,13 +110,15 @@ def trained(random: np.random.Generator, n_rows: int = 2000, *, noise: float = 1
 
 @dataclass(kw_only=True)
 class Scene:
-    """One watched project over a real store."""
+    """One watched project over a real store; ``remembers``: what it has looked at, as one process does."""
 
     store: Store
     project: Project
     baselines: dict[str, Baseline]
     random: np.random.Generator
     clock: FakeClock = field(default_factory=FakeClock)
+    looked: dict[str, dict[Place, str]] = field(default_factory=dict)
+    remembers: bool = True
 
     def answered(self, predictions: Sequence[Prediction], numeric: frozenset[str] = NUMERIC) -> None:
         """Put answers into their table, as ingesting them would."""
@@ -151,8 +154,8 @@ class Scene:
         self.answered(made)
         return {f"{p.id}:{row}": v for p in made for row, v in enumerate(p.outputs["predict"])}
 
-    def looking(self) -> Watch:
-        """What a monitor looks at now."""
+    def looking(self, monitor: str = "") -> Watch:
+        """What a monitor looks at now, after the rounds that were kept."""
         return Watch(
             project=self.project,
             tables=self.store.tables,
@@ -162,16 +165,22 @@ class Scene:
             now=self.clock.now(),
             measure=self.measured,
             n_monitors=n_sharing(self.project),
+            before=self.looked.get(monitor, {}),
         )
 
     def look(self) -> Round:
         """What a round would add; nothing of it is kept."""
-        looking, found = self.looking(), Round([], [])
-        for monitor in (MONITORS | MEASURERS).values():
+        return self._look()[0]
+
+    def _look(self) -> tuple[Round, dict[str, dict[Place, str]]]:
+        found, looked = Round([], []), {}
+        for name, monitor in (MONITORS | MEASURERS).items():
+            looking = self.looking(name)
             one = monitor(looking)
             found.measurements.extend(one.measurements)
             found.findings.extend(one.findings)
-        return found
+            looked[name] = looking.looked
+        return found, looked
 
     def measured(self, release_id: str, parts: Sequence[Scored]) -> list[dict[str, Measured]]:
         """By the built-in metrics that the project declares."""
@@ -182,8 +191,10 @@ class Scene:
 
     def watch(self) -> Round:
         """One round, kept as the application keeps it."""
-        found = self.look()
+        found, looked = self._look()
         self.store.evidence.measure(found.measurements)
+        if self.remembers:
+            self.looked = looked
         return found
 
 

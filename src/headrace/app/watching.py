@@ -21,9 +21,11 @@ from headrace.app.reviews import watch_review
 from headrace.app.service_levels import watch_availability
 from headrace.checks.packs import Measured, Scored
 from headrace.core.ids import derived_id, new_id
+from headrace.core.project import Project
 from headrace.monitoring.ingest import feedback_table, ingest, outcomes_table, predictions_table
 from headrace.monitoring.joining import count_labels
 from headrace.monitoring.monitors import MEASURERS, MONITORS, n_sharing
+from headrace.monitoring.places import Place
 from headrace.monitoring.triggers import Standing, answered, next_retraining, standing_findings
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import watermark
@@ -43,6 +45,7 @@ class Watching:
         self._store = app.store
         self._durable = durable
         self._seen: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self._looked: dict[tuple[str, str], tuple[Project, dict[Place, str]]] = {}
 
     def run(self, name: str) -> dict[str, Any]:
         """The workflow: ingest, measure, conclude, react. Returns counts and the build it started."""
@@ -78,12 +81,14 @@ class Watching:
         return added
 
     def _monitor(self, name: str, monitor: str) -> list[str]:
-        """A measurer looks only if something has come since this process last kept what it measured."""
+        """A measurer looks only if something has come since this process last kept what it measured; others,
+        of what comes after the answers, only at windows of which something has."""
         project = self._app.access.charters.in_force(name)
         of = predictions_table(name), outcomes_table(name), feedback_table(name)
         seen = project, *(self._store.tables.version(table) for table in of)
         if monitor in MEASURERS and self._seen.get((name, monitor)) == seen:
             return []
+        before, looked = self._looked.get((name, monitor), (None, {}))
         watch = Watch(
             project=project,
             tables=self._store.tables,
@@ -94,9 +99,10 @@ class Watching:
             measure=partial(self._measure, name),
             n_monitors=n_sharing(project),
             periods=self._store.periods.list(subject=name, state="named"),
+            before=looked if before == project else {},
         )
         new = self._keep(_ALL[monitor](watch))
-        self._seen[name, monitor] = seen
+        self._seen[name, monitor], self._looked[name, monitor] = seen, (project, watch.looked)
         return new
 
     def _review(self, name: str) -> list[str]:

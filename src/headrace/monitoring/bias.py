@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from headrace.checks.metrics import labels_of, mean_interval
 from headrace.core.record import Finding
-from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
+from headrace.monitoring.joining import Labelled
+from headrace.monitoring.labelled import Looks, Part, by_release, changed_rows, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
 
 NAME = "bias"
@@ -29,7 +29,7 @@ def watch_bias(watch: Watch) -> Round:
     if watch.project.task != "classification":
         return found
     looks = Looks(watch, MARK)
-    for release_id, mine in by_release(labelled_rows(watch.project.name, watch.tables)):
+    for release_id, mine in by_release(changed_rows(watch).rows):
         classes = watch.baseline_of(release_id).classes or ()
         for part in labelled_windows(watch, release_id, mine) if classes else ():
             mark = watch.measurement(

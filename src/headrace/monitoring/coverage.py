@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +63,7 @@ def watch_coverage(watch: Watch) -> Round:
     ]
     if not due:
         return found
-    windows = _counted(watch, length)
+    windows = _counted(watch, length, _span(closed, [window for window, _ in due]))
     for window, age in due:
         _watch_window(watch, window, age, windows, found)
     return found
@@ -81,7 +81,15 @@ def _closed(watch: Watch) -> list[Window]:
     ]
 
 
-def _counted(watch: Watch, length: timedelta) -> Windows:
+def _span(closed: list[Window], due: list[Window]) -> tuple[datetime, datetime]:
+    """From the first window that any of ``due`` is compared with to the end of the last one."""
+    starts = [window.start for window in closed]
+    first = starts.index(min(window.start for window in due)) - _MOST_BEFORE
+    since = starts[first] if first >= 0 else datetime.min.replace(tzinfo=UTC)
+    return since, max(window.end for window in due)
+
+
+def _counted(watch: Watch, length: timedelta, span: tuple[datetime, datetime]) -> Windows:
     found: dict[datetime, dict[tuple[str, str], Counted]] = defaultdict(dict)
     live = [release_id for release_id, _ in watch.answered]
     by_column: list[Cut | None] = [None, *cuts(watch.project, watch.baseline_of(live[-1]))]
@@ -89,10 +97,11 @@ def _counted(watch: Watch, length: timedelta) -> Windows:
         rows = counted_labels(
             watch.project.name,
             watch.tables,
-            watch.origin,
-            length,
-            AGES,
-            None if cut is None else quoted(f"in_{cut.column}"),
+            origin=watch.origin,
+            length=length,
+            ages=AGES,
+            span=span,
+            column=None if cut is None else quoted(f"in_{cut.column}"),
         )
         segments = [_EVERYWHERE] * len(rows["n"]) if cut is None else cut.of(rows["segment"])
         column = _EVERYWHERE if cut is None else cut.column

@@ -21,8 +21,8 @@ from headrace.checks.profiles import OTHER, FeatureProfile, NumericProfile
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline
-from headrace.monitoring.joining import answers_of, labelled_rows
-from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
+from headrace.monitoring.joining import answers_of
+from headrace.monitoring.labelled import Looks, Part, by_release, changed_rows, labelled_windows
 from headrace.monitoring.performance import losses_of
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, window_rows
@@ -51,7 +51,7 @@ def watch_estimates(watch: Watch) -> Round:
 def _watch_relation(watch: Watch, found: Round) -> dict[str, datetime]:
     """Since when truth follows from the inputs in another way, by release."""
     kept, looks = watch.evidence.measurements(watch.project.name, name=RELATION), Looks(watch, RELATION)
-    for release_id, mine in by_release(labelled_rows(watch.project.name, watch.tables)):
+    for release_id, mine in by_release(changed_rows(watch).rows):
         if watch.baseline_of(release_id).loss_model is None:
             continue
         for part in labelled_windows(watch, release_id, mine):

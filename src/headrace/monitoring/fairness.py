@@ -12,8 +12,7 @@ from headrace.checks.fairness import RATES, Gap, Group, compare_groups, gap_of, 
 from headrace.core.project import FairnessSpec
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
-from headrace.monitoring.joining import labelled_rows
-from headrace.monitoring.labelled import Looks, by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, by_release, changed_rows, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, window_rows
 
@@ -47,9 +46,8 @@ def watch_fairness(watch: Watch) -> Round:
 
 
 def _watch_errors(watch: Watch, spec: FairnessSpec, found: Round) -> None:
-    labelled = labelled_rows(watch.project.name, watch.tables)
     looks = Looks(watch, LABELLED)
-    for release_id, mine in by_release(labelled):
+    for release_id, mine in by_release(changed_rows(watch).rows):
         for part in labelled_windows(watch, release_id, mine):
             window, rows = part.window, part.rows
             detail = {"look": part.look}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from headrace.core.ports import Columns, TableStore
 from headrace.monitoring.ingest import feedback_table, outcomes_table, predictions_table
+from headrace.monitoring.places import SLOT, Place, Places
 
 LABEL = "label"
 """Name of the event that truth is: a label, corrected or not, also where it came as one."""
@@ -61,6 +62,7 @@ def linked_feedback(
     *,
     names: Collection[str] | None = None,
     prediction_id: str | None = None,
+    places: Places | None = None,
 ) -> Columns:
     """Each event that is about an answer, beside it; in the order in which things happened.
 
@@ -71,43 +73,84 @@ def linked_feedback(
     Args:
         names: only actions, and events of these names; None: all.
         prediction_id: only of this answer; None: of all.
+        places: only of answers in these windows; None: in all.
 
     Returns:
         By event: ``id``, ``kind``, ``name``, ``number`` and ``word`` (its value), ``happened_at``, ``page``,
         ``text``, ``source``; and of the answer ``subject`` (its row id), ``release_id``, ``event_time``,
         ``answered_at``, ``predicted``. No columns where nothing has come.
     """
+    linking = _linking(project, tables, names)
+    if linking is None:
+        return {}
+    sql, parameters = linking.sql, linking.parameters
+    if prediction_id is not None:
+        sql, parameters = sql + "where g.prediction_id = ?", [*parameters, prediction_id]
+    if places is not None:
+        sql, parameters = f"{sql}where {places.condition('g')}", [*parameters, *places.parameters]
+    return tables.query(sql + " order by l.happened_at, l.id, l.row_id", linking.among, parameters)
+
+
+class Happened(NamedTuple):
+    """A kind and name of events; of actions the kind is ``action``."""
+
+    kind: str
+    name: str
+
+
+def feedback_by_window(
+    project: str, tables: TableStore, *, names: Collection[str], window_s: int, origin: datetime
+) -> dict[Place, dict[Happened, str]]:
+    """What happened on the answers of each window, without reading the events: of each kind and name a word
+    that is another one once another event has come. Parameters as of :func:`linked_feedback`."""
+    linking = _linking(project, tables, names)
+    if linking is None:
+        return {}
+    rows = tables.query(
+        f"""select release_id, {SLOT.format(of="e")} as slot, kind, name,
+                   sum(hash(id, subject, number, word)::hugeint)::varchar as events
+            from ({linking.sql}) e group by all order by all""",
+        linking.among,
+        [origin.timestamp(), window_s, *linking.parameters],
+    )
+    found: dict[Place, dict[Happened, str]] = {}
+    columns = (rows[column] for column in ("release_id", "slot", "kind", "name", "events"))
+    for release_id, slot, kind, name, events in zip(*columns, strict=True):
+        found.setdefault(Place(str(release_id), int(slot)), {})[Happened(str(kind), str(name))] = str(events)
+    return found
+
+
+class _Linking(NamedTuple):
+    sql: str
+    among: dict[str, tuple[str, int | None]]
+    parameters: list[Any]
+
+
+def _linking(project: str, tables: TableStore, names: Collection[str] | None) -> _Linking | None:
+    """None where nothing has come, or nothing was answered."""
     named = {"feedback": feedback_table(project), "outcomes": outcomes_table(project)}
     there = {name: (table, None) for name, table in named.items() if tables.version(table) is not None}
     predictions = predictions_table(project)
     if not there or tables.version(predictions) is None or not _answers(tables, predictions):
-        return {}
+        return None
     parameters: list[Any] = [] if names is None else sorted(names)
     counts = (
         "true" if names is None else f"e.kind = 'action' or e.name in ({', '.join('?' * len(parameters))})"
     )
     sql = _LINKED.format(said=" union all ".join(_SAID[name] for name in there), counts=counts)
-    if prediction_id is not None:
-        sql, parameters = sql + "where g.prediction_id = ?", [*parameters, prediction_id]
-    return tables.query(
-        sql + " order by l.happened_at, l.id, l.row_id",
-        {**there, "predictions": (predictions, None)},
-        parameters,
-    )
+    return _Linking(sql, {**there, "predictions": (predictions, None)}, parameters)
 
 
-def count_answers(
-    project: str, tables: TableStore, *, window_s: int, origin: datetime
-) -> dict[tuple[str, int], int]:
-    """How many rows each release answered in each window of event time, by its place; the first one is 0."""
+def count_answers(project: str, tables: TableStore, *, window_s: int, origin: datetime) -> dict[Place, int]:
+    """How many rows each release answered in each window of event time."""
     rows = tables.query(
-        """select release_id, cast(floor((epoch(event_time) - ?) / ?) as bigint) as slot, count(*) as n
-           from p where arm <> 'shadow' group by all order by slot, release_id""",
+        f"""select release_id, {SLOT.format(of="p")} as slot, count(*) as n
+            from p where arm <> 'shadow' group by all order by slot, release_id""",
         {"p": (predictions_table(project), None)},
         [origin.timestamp(), window_s],
     )
     counted = zip(rows["release_id"], rows["slot"], rows["n"], strict=True)
-    return {(str(release_id), int(slot)): int(n) for release_id, slot, n in counted}
+    return {Place(str(release_id), int(slot)): int(n) for release_id, slot, n in counted}
 
 
 def _answers(tables: TableStore, predictions: str) -> bool:

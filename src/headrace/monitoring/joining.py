@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headrace.core.ports import Columns, TableStore
 from headrace.monitoring.ingest import outcomes_table, predictions_table
+from headrace.monitoring.places import SLOT, Place, Places
+from headrace.monitoring.windows import as_utc
 
 _JOINED = """
 with label as (
@@ -33,10 +35,28 @@ select *, null::double as label_number, null::varchar as label_text, null::times
 from predictions p
 """
 _KNOWN = "where (r.subject is not null or k.subject is not null)"
-
+_SAID = f"""
+select release_id, {SLOT.format(of="l")} as slot, min(event_time) as first, count(label_number) as n_numbers,
+       count(label_text) as n_texts, sum(hash(subject, label_number, label_text)::hugeint)::varchar as labels
+from ({_JOINED}{_KNOWN}) l group by 1, 2
+"""
 
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _END = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Said(NamedTuple):
+    """What labels say of a window: ``labels`` is another word once another label is known.
+
+    Attributes:
+        first: event time of its first labelled row.
+        n_numbers, n_texts: how many labels are numbers, and how many are words.
+    """
+
+    first: datetime
+    labels: str
+    n_numbers: int
+    n_texts: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,29 +106,60 @@ def labelled_rows(
     release_id: str | None = None,
     arm: tuple[str, datetime] | None = None,
     most: int | None = None,
+    before: datetime | None = None,
+    places: Places | None = None,
+    as_text: bool | None = None,
 ) -> Labelled:
-    """Rows answered since ``since`` (event time) whose label was observed by ``until`` (None: so far).
+    """Rows answered since ``since`` and before ``before`` (event time) whose label was observed by ``until``
+    (None: so far).
 
     ``arm`` is a part that they were answered in, and since when. A corrected label replaces the earlier one;
     a label without an answer stays in the table for later. Of more than ``most``, the newest.
+
+    Args:
+        places: only of these windows.
+        as_text: whether labels are words or numbers; None: whichever more of these are.
     """
     if tables.version(predictions_table(project)) is None or tables.version(outcomes_table(project)) is None:
         return _as_labelled({})
-    sql, parameters = _JOINED + _KNOWN, [_naive(until or _END)]
+    sql = _JOINED + _KNOWN
+    parameters: list[Any] = [_naive(until or _END)]
     if since is not None:
         sql, parameters = sql + " and p.event_time >= ?", [*parameters, _naive(since)]
+    if before is not None:
+        sql, parameters = sql + " and p.event_time < ?", [*parameters, _naive(before)]
     if release_id is not None:
-        sql, parameters = sql + " and p.release_id = ?", [*parameters, release_id]  # type: ignore[list-item]
+        sql, parameters = sql + " and p.release_id = ?", [*parameters, release_id]
     if arm is not None:
-        sql, parameters = sql + ' and p.arm = ? and p."at" >= ?', [*parameters, arm[0], _naive(arm[1])]  # type: ignore[list-item]
+        sql, parameters = sql + ' and p.arm = ? and p."at" >= ?', [*parameters, arm[0], _naive(arm[1])]
+    if places is not None:
+        sql, parameters = f"{sql} and {places.condition('p')}", [*parameters, *places.parameters]
     if most is not None:
         sql = f"select * from ({sql} order by label_at desc, p.subject desc limit {most:d}) p"
     rows = tables.query(
         sql + " order by label_at, p.subject",
-        {"predictions": (predictions_table(project), None), "outcomes": (outcomes_table(project), None)},
+        _joined(project),
         parameters,
     )
-    return _as_labelled(rows)
+    return _as_labelled(rows, as_text)
+
+
+def labels_by_window(
+    project: str, tables: TableStore, *, window_s: int, origin: datetime
+) -> dict[Place, Said]:
+    """What the labels that are known by now say of each window, without reading the rows."""
+    if tables.version(predictions_table(project)) is None or tables.version(outcomes_table(project)) is None:
+        return {}
+    rows = tables.query(_SAID, _joined(project), [origin.timestamp(), window_s, _naive(_END)])
+    columns = (rows[name] for name in ("release_id", "slot", "first", "labels", "n_numbers", "n_texts"))
+    return {
+        Place(str(release_id), int(slot)): Said(as_utc(first), str(labels), int(n_numbers), int(n_texts))
+        for release_id, slot, first, labels, n_numbers, n_texts in zip(*columns, strict=True)
+    }
+
+
+def _joined(project: str) -> dict[str, tuple[str, int | None]]:
+    return {"predictions": (predictions_table(project), None), "outcomes": (outcomes_table(project), None)}
 
 
 def answered_rows(
@@ -140,12 +191,12 @@ def count_labels(project: str, tables: TableStore, *, since: datetime | None) ->
     return int(rows["n"][0])
 
 
-def _as_labelled(rows: Columns) -> Labelled:
+def _as_labelled(rows: Columns, as_text: bool | None = None) -> Labelled:
     empty = np.zeros(0)
     return Labelled(
         columns={name[3:]: values for name, values in rows.items() if name.startswith("in_")},
         outputs=answers_of(rows),
-        truth=_truth(rows),
+        truth=_truth(rows, as_text),
         subject=rows.get("subject", empty.astype(object)),
         release_id=rows.get("release_id", empty.astype(object)),
         event_time=rows.get("event_time", empty.astype("datetime64[us]")),
@@ -157,16 +208,19 @@ def _as_labelled(rows: Columns) -> Labelled:
 def counted_labels(
     project: str,
     tables: TableStore,
+    *,
     origin: datetime,
     length: timedelta,
     ages: Sequence[int],
+    span: tuple[datetime, datetime],
     column: str | None,
 ) -> Columns:
-    """How many live answers each window has, and of how many the truth was observed soon enough.
+    """How many live answers each window of a span has, and of how many the truth was observed soon enough.
 
     Args:
         origin: where the first window begins; each is ``length`` long.
         ages: so many windows after a window's end.
+        span: of event time, from where a window begins up to where one begins.
         column: of the table, quoted: counts are by its values, too.
 
     Returns:
@@ -197,12 +251,12 @@ def counted_labels(
           from predictions p
           left join label r on r.subject = p.subject
           left join label k on k.subject = p.key
-          where p.arm not in ('canary', 'shadow')
+          where p.arm not in ('canary', 'shadow') and p.event_time >= ? and p.event_time < ?
         )
         select start, segment, count(*) as n, {known} from answered group by start, segment order by start
         """,
         aliases,
-        [origin.timestamp(), origin.timestamp()],
+        [origin.timestamp(), origin.timestamp(), *map(_naive, span)],
     )
 
 
@@ -229,12 +283,18 @@ def _probability(rows: Columns) -> Any:
     return np.stack(columns, axis=1)
 
 
-def _truth(rows: Columns) -> Any:
+def _truth(rows: Columns, as_text: bool | None) -> Any:
     """Numbers or text, whichever more labels are; the others do not say anything that can be measured."""
     numbers, texts = rows.get("label_number", np.zeros(0)), rows.get("label_text", np.zeros(0, dtype=object))
+    if as_text is not None:
+        return texts if as_text else numbers
     n_numbers = int(np.count_nonzero(~np.isnan(np.asarray(numbers, dtype=np.float64))))
     return texts if sum(text is not None for text in texts) > n_numbers else numbers
 
 
 def _naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
+
+
+NO_ROWS = _as_labelled({})
+"""Nothing has a label."""

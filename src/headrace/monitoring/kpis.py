@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -14,8 +14,9 @@ from headrace.core.canonical import digest_bytes
 from headrace.core.ports import Columns, TableStore
 from headrace.core.project import KpiSpec, Project
 from headrace.core.release import Measurement
-from headrace.monitoring.feedback import count_answers, linked_feedback
+from headrace.monitoring.feedback import Happened, count_answers, feedback_by_window, linked_feedback
 from headrace.monitoring.ingest import as_category, predictions_table
+from headrace.monitoring.places import Place
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, as_utc, watermark, window_of
 
@@ -41,7 +42,7 @@ def _names(project: Project) -> frozenset[str]:
     return frozenset(spec.event for spec in kpis_of(project) if spec.event)
 
 
-class Place(NamedTuple):
+class Measured(NamedTuple):
     """What a measurement is of: each time that its feedback changes, it is measured again."""
 
     window: tuple[datetime, datetime] | None
@@ -50,11 +51,11 @@ class Place(NamedTuple):
     action: str | None
 
 
-def newest(measurements: Iterable[Measurement]) -> dict[Place, Measurement]:
+def newest(measurements: Iterable[Measurement]) -> dict[Measured, Measurement]:
     """Of each place the measurement that counts: the last one."""
-    found: dict[Place, Measurement] = {}
+    found: dict[Measured, Measurement] = {}
     for one in measurements:
-        place = Place(one.window, one.release_id, one.feature, one.segment)
+        place = Measured(one.window, one.release_id, one.feature, one.segment)
         if place not in found or one.at >= found[place].at:
             found[place] = one
     return found
@@ -74,30 +75,66 @@ def watch_kpis(watch: Watch) -> Round:
     A KPI of which no event has ever come is not measured: that nobody reports is not that nothing happens.
     """
     found, project, moment = Round([], []), watch.project, watermark(watch.project.name, watch.tables)
-    events = linked_feedback(project.name, watch.tables, names=_names(project))
-    if moment is None or not events or not len(events["id"]):
+    length_s, origin, names = project.monitors.window_s, watch.origin, _names(project)
+    happened = feedback_by_window(project.name, watch.tables, names=names, window_s=length_s, origin=origin)
+    ever = sorted({one for events in happened.values() for one in events})
+    if moment is None or not ever:
         return found
-    length_s, origin = project.monitors.window_s, watch.origin
+    counted = count_answers(project.name, watch.tables, window_s=length_s, origin=origin)
+    over = {place for place in counted if _window(watch, place, 0).end <= moment}
+    present = {
+        place: repr((ever, sorted(happened.get(place, {}).items()), place in over and n_answers))
+        for place, n_answers in counted.items()
+    }
+    changed = watch.changed(present)
+    if not changed.chosen:
+        return found
+    events = linked_feedback(project.name, watch.tables, names=names, places=changed)
     slots = _slots(events["event_time"], length_s, origin)
     known = newest(watch.evidence.measurements(project.name, name=NAME))
-    counted = count_answers(project.name, watch.tables, window_s=length_s, origin=origin)
-    for (release_id, slot), n_answers in counted.items():
-        start, end = window_of(_moment(origin, slot, length_s), length_s, origin)
-        window = Window(release_id=release_id, start=start, end=end, n_rows=n_answers)
-        mine = _of(events, (events["release_id"] == release_id) & (slots == slot))
-        part = _Part(mine, n_answers, watch.baseline_of(release_id).classes)
-        for spec in kpis_of(project):
-            if not _counts(events, spec).any() or (moment < end and not _counts(mine, spec).any()):
-                continue
-            for action, brought, digest in _measured(spec, part):
-                before = known.get(Place((start, end), release_id, spec.name, action))
-                made_of = digest if moment < end else f"{digest}:{n_answers}"
-                if before is None or before.detail.get("digest") != made_of:
-                    one = _kept(
-                        watch, window, spec, action=action, brought=brought, digest=made_of, before=before
-                    )
-                    found.measurements.append(one)
+    specs = [spec for spec in kpis_of(project) if any(_made_of(spec, one) for one in ever)]
+    for place in changed.chosen:
+        mine = _of(events, (events["release_id"] == place.release_id) & (slots == place.slot))
+        part = _Part(mine, counted[place], watch.baseline_of(place.release_id).classes)
+        measured = _measured_anew(watch, place, part, specs, known, is_over=place in over)
+        found.measurements.extend(measured)
     return found
+
+
+def _measured_anew(
+    watch: Watch,
+    place: Place,
+    part: _Part,
+    specs: Sequence[KpiSpec],
+    known: Mapping[Measured, Measurement],
+    *,
+    is_over: bool,
+) -> Iterator[Measurement]:
+    """Those KPIs of a window of which other events have come, or that are counted once more at its end."""
+    window = _window(watch, place, part.n_answers)
+    for spec in specs:
+        if not is_over and not _counts(part.events, spec).any():
+            continue
+        for action, brought, digest in _measured(spec, part):
+            of = Measured((window.start, window.end), window.release_id, spec.name, action)
+            before, made_of = known.get(of), f"{digest}:{part.n_answers}" if is_over else digest
+            if before is None or before.detail.get("digest") != made_of:
+                yield _kept(
+                    watch, window, spec, action=action, brought=brought, digest=made_of, before=before
+                )
+
+
+def _window(watch: Watch, place: Place, n_answers: int) -> Window:
+    length_s, origin = watch.project.monitors.window_s, watch.origin
+    start, end = window_of(_moment(origin, place.slot, length_s), length_s, origin)
+    return Window(release_id=place.release_id, start=start, end=end, n_rows=n_answers)
+
+
+def _made_of(spec: KpiSpec, one: Happened) -> bool:
+    """Whether the KPI is made of such events."""
+    if spec.measure == "deviation":
+        return one.kind == "action" and spec.event in (None, "", one.name)
+    return one.name == spec.event
 
 
 @dataclass(frozen=True, kw_only=True)

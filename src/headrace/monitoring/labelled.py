@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headrace.core.canonical import digest_bytes
-from headrace.monitoring.joining import Labelled
+from headrace.monitoring.joining import NO_ROWS, Labelled, labelled_rows, labels_by_window
 from headrace.monitoring.watch import Watch
 from headrace.monitoring.windows import Window, as_utc, window_of
 
@@ -65,6 +65,33 @@ class Looks:
         if look is None or (part.window.release_id, part.window.start, look) in self._taken:
             return None
         return float(level * 0.5 ** (look + 1))
+
+
+class Changed(NamedTuple):
+    """Labelled rows of the windows of which a monitor does not know all labels yet.
+
+    Attributes:
+        as_text: whether all labels of the project are words or numbers, whichever more are.
+    """
+
+    rows: Labelled
+    as_text: bool
+
+
+def changed_rows(watch: Watch) -> Changed:
+    """What a monitor has to look at: a window again once another label of it is known, or it closes."""
+    length_s, origin = watch.project.monitors.window_s, watch.origin
+    said = labels_by_window(watch.project.name, watch.tables, window_s=length_s, origin=origin)
+    as_text = sum(one.n_texts for one in said.values()) > sum(one.n_numbers for one in said.values())
+    present = {}
+    for place, one in said.items():
+        start = window_of(one.first, length_s, origin)[0]
+        present[place] = f"{as_text}:{one.labels}:{watch.answered.get((place.release_id, start))}"
+    changed = watch.changed(present)
+    if not changed.chosen:
+        return Changed(NO_ROWS, as_text)
+    rows = labelled_rows(watch.project.name, watch.tables, places=changed, as_text=as_text)
+    return Changed(rows, as_text)
 
 
 def by_release(labelled: Labelled) -> Iterator[tuple[str, Labelled]]:

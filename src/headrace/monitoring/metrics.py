@@ -10,8 +10,8 @@ from headrace.core.errors import UserError
 from headrace.core.project import MetricSpec
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
-from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
+from headrace.monitoring.joining import Labelled
+from headrace.monitoring.labelled import Looks, Part, by_release, changed_rows, labelled_windows
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window
 
@@ -28,9 +28,8 @@ def watch_metrics(watch: Watch) -> Round:
     found = Round([], [])
     if not watch.project.metrics:
         return found
-    labelled = labelled_rows(watch.project.name, watch.tables)
     looks = Looks(watch, NAME)
-    for release_id, mine in by_release(labelled):
+    for release_id, mine in by_release(changed_rows(watch).rows):
         parts = [
             part for part in labelled_windows(watch, release_id, mine) if _unmeasured(watch, part, looks)
         ]

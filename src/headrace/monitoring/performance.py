@@ -14,7 +14,7 @@ from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.ingest import as_numbers
 from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
+from headrace.monitoring.labelled import Looks, Part, by_release, changed_rows, labelled_windows
 from headrace.monitoring.watch import FEW, LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, as_utc, window_of
 
@@ -25,8 +25,11 @@ def watch_performance(watch: Watch) -> Round:
     A window is measured again when more of its labels are in: the measurement with the most rows
     is the present one.
     """
-    labelled = labelled_rows(watch.project.name, watch.tables)
-    found = Round([], [])
+    found, changed = Round([], []), changed_rows(watch)
+    few = watch.project.monitors.min_rows < FEW
+    labelled = changed.rows
+    if few and len(labelled):  # a sum goes over all windows
+        labelled = labelled_rows(watch.project.name, watch.tables, as_text=changed.as_text)
     metric = watch.project.gates.model.metric
     looks = Looks(watch, metric)
     for release_id, rows in by_release(labelled):
@@ -37,7 +40,7 @@ def watch_performance(watch: Watch) -> Round:
         if not losses.size:
             continue
         _measure_windows(watch, release_id, mine, looks, found)
-        if watch.project.monitors.min_rows < FEW:
+        if few:
             sudden = _sudden(watch, release_id, mine, losses)
             found.findings.extend([] if sudden is None else [sudden])
     return found

@@ -25,8 +25,8 @@ from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline
 from headrace.monitoring.ingest import as_numbers, predictions_table, quoted
-from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.labelled import Looks, Part, by_release, labelled_windows
+from headrace.monitoring.joining import NO_ROWS, Labelled, labelled_rows
+from headrace.monitoring.labelled import Looks, Part, by_release, changed_rows, labelled_windows
 from headrace.monitoring.performance import losses_of
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window
@@ -95,58 +95,92 @@ def watch_segments(watch: Watch) -> Round:
     A finding needs a segment whose loss is ``loss_ratio`` times that of its own windows before, and evidence
     that it has risen more than that of the other rows. What rises everywhere is no matter of segments.
     """
-    found, looks = Round([], []), Looks(watch, MARK)
-    for release_id, rows in by_release(labelled_rows(watch.project.name, watch.tables)):
+    found, looks, changed = Round([], []), Looks(watch, MARK), changed_rows(watch)
+    for release_id, rows in by_release(changed.rows):
         baseline = watch.baseline_of(release_id)
         by_column = [cut for cut in cuts(watch.project, baseline) if cut.column in rows.columns]
-        losses = losses_of(watch.project.gates.model.metric, rows, baseline.classes)
-        mine = rows.of(np.isfinite(losses))
-        for part in labelled_windows(watch, release_id, mine) if by_column and len(mine) else ():
-            mark = watch.measurement(part.window, MARK, float(len(part.rows)), key=part.labels)
-            if mark.id not in looks.seen:
-                before = _before(mine, part.window)
-                _watch_part(watch, part, before, by_column, looks.level(part, 1.0), found)
+        mine = _measurable(watch, release_id, rows)
+        due = [
+            part
+            for part in (labelled_windows(watch, release_id, mine) if by_column and len(mine) else ())
+            if _mark(watch, part).id not in looks.seen
+        ]
+        shares = [looks.level(part, 1.0) for part in due]
+        judged = [part.window for part, share in zip(due, shares, strict=True) if share is not None]
+        earlier = _earlier(watch, judged, changed.as_text)
+        for part, share in zip(due, shares, strict=True):
+            n_tests = _measure_part(watch, part, by_column, found)
+            if share is not None:
+                level = watch.level(max(n_tests, 1)) * share
+                decays = _decays(watch, part, _before(earlier, part.window), by_column)
+                found.findings.extend(
+                    _worse(watch, part.window, o, level) for o in decays if o.p_value <= level
+                )
     return found
+
+
+def _measurable(watch: Watch, release_id: str, rows: Labelled) -> Labelled:
+    metric, classes = watch.project.gates.model.metric, watch.baseline_of(release_id).classes
+    return rows.of(np.isfinite(losses_of(metric, rows, classes)))
+
+
+def _earlier(watch: Watch, judged: Sequence[Window], as_text: bool) -> Labelled:
+    """What the windows of a release that are to be judged are compared with."""
+    if not judged:
+        return NO_ROWS
+    release_id, until = judged[0].release_id, max(window.start for window in judged)
+    rows = labelled_rows(
+        watch.project.name, watch.tables, before=until, release_id=release_id, as_text=as_text
+    )
+    return _measurable(watch, release_id, rows)
 
 
 def _before(mine: Labelled, window: Window) -> Labelled:
     return mine.of(mine.event_time < np.datetime64(window.start.replace(tzinfo=None)))
 
 
-def _watch_part(
-    watch: Watch, part: Part, before: Labelled, by_column: Sequence[Cut], share: float | None, found: Round
-) -> None:
-    """``share`` of the level is this look's; None: there is nothing to judge."""
-    metric, classes = watch.project.gates.model.metric, watch.baseline_of(part.window.release_id).classes
-    now, then = losses_of(metric, part.rows, classes), losses_of(metric, before, classes)
+def _measure_part(watch: Watch, part: Part, by_column: Sequence[Cut], found: Round) -> int:
+    """Measure each segment of a window; returns how many there are."""
     answered = _answered(watch, part.window, by_column)
     cautions: list[str] = []
-    decays: list[_Decay] = []
-    n_tests = 0
+    n_segments = 0
     for cut in by_column:
-        names, named = cut.of(part.rows.columns[cut.column]), cut.of(before.columns[cut.column])
+        names = cut.of(part.rows.columns[cut.column])
         coverage = {
             name: Share(hits=int((names == name).sum()), n=n) for name, n in answered[cut.column].items()
         }
         cautions += _uneven(cut.column, coverage)
-        for name in sorted(set(names.tolist()) - {None}):
-            chosen, was = names == name, named == name
-            n_tests += 1
-            found.measurements.extend(_measured(watch, part, cut.column, name, chosen, coverage.get(name)))
-            decay = _decay(watch, cut.column, name, (now[chosen], then[was], now[~chosen], then[~was]))
-            decays += [] if decay is None else [decay]
-    if share is not None:
-        level = watch.level(max(n_tests, 1)) * share
-        found.findings.extend(
-            _worse(watch, part.window, one, level) for one in decays if one.p_value <= level
-        )
+        for name in _named(names):
+            n_segments += 1
+            found.measurements.extend(
+                _measured(watch, part, cut.column, name, names == name, coverage.get(name))
+            )
     whole = Share(hits=len(part.rows), n=max(sum(next(iter(answered.values())).values()), len(part.rows)))
     if whole.hits < FEW_LABELS * whole.n:
         cautions.insert(0, f"labels have come for {whole.hits:,} of {whole.n:,} answers")
     detail = {"answered": whole.n, "coverage": whole.rate, "caution": cautions, "look": part.look}
-    found.measurements.append(
-        watch.measurement(part.window, MARK, float(len(part.rows)), key=part.labels, detail=detail)
-    )
+    found.measurements.append(_mark(watch, part, detail))
+    return n_segments
+
+
+def _mark(watch: Watch, part: Part, detail: Mapping[str, Any] | None = None) -> Measurement:
+    return watch.measurement(part.window, MARK, float(len(part.rows)), key=part.labels, detail=detail)
+
+
+def _decays(watch: Watch, part: Part, before: Labelled, by_column: Sequence[Cut]) -> Iterator[_Decay]:
+    metric, classes = watch.project.gates.model.metric, watch.baseline_of(part.window.release_id).classes
+    now, then = losses_of(metric, part.rows, classes), losses_of(metric, before, classes)
+    for cut in by_column if len(before) else ():
+        names, named = cut.of(part.rows.columns[cut.column]), cut.of(before.columns[cut.column])
+        for name in _named(names):
+            chosen, was = names == name, named == name
+            decay = _decay(watch, cut.column, name, (now[chosen], then[was], now[~chosen], then[~was]))
+            if decay is not None:
+                yield decay
+
+
+def _named(names: Names) -> list[str]:
+    return sorted(set(names.tolist()) - {None})
 
 
 def _answered(watch: Watch, window: Window, by_column: Sequence[Cut]) -> dict[str, dict[str, int]]:

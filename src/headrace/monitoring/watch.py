@@ -7,7 +7,7 @@ run again: nothing is counted twice and nothing is skipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.baseline import Baseline
+from headrace.monitoring.places import Place, Places
 from headrace.monitoring.windows import Window, closed_windows, origin_of
 
 LEVEL = 0.9
@@ -60,6 +61,9 @@ class Watch:
         now: time of this round.
         n_monitors: monitors that share the budget of false alarms.
         periods: known events that people have named.
+        before: of each window what had come of its labels, or feedback, when this monitor looked at it last
+            and what it found was kept, for the project as it is; empty: it looks at all windows.
+        looked: the same of this round; whoever keeps what is found hands it to the next round as ``before``.
         measure: the project's declared metrics, by the code of a release, of each part of its rows.
     """
 
@@ -72,12 +76,23 @@ class Watch:
     measure: Callable[[str, Sequence[Scored]], list[dict[str, Measured]]]
     n_monitors: int
     periods: Sequence[Period] = ()
+    before: Mapping[Place, str] = field(default_factory=dict)
+    looked: dict[Place, str] = field(default_factory=dict)
+
+    def changed(self, now: Mapping[Place, str]) -> Places:
+        """Windows of which something else has come than when this monitor looked at them last."""
+        self.looked.update(now)
+        return Places(
+            chosen=[place for place, what in now.items() if self.before.get(place) != what],
+            window_s=self.project.monitors.window_s,
+            origin=self.origin,
+        )
 
     def level(self, n_tests: int) -> float:
         """At which one of ``n_tests`` that this monitor makes of each window may call chance a finding."""
         return level_of(self.project.monitors, self.n_monitors, n_tests)
 
-    @property
+    @cached_property
     def origin(self) -> datetime:
         """Where the first window begins."""
         return origin_of(self.project.name, self.tables, self.project.monitors.window_s) or self.now
