@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from headrace.app.durable import Durable
 from headrace.app.lead_times import lead_times
 from headrace.app.operations import watch_now
+from headrace.app.watching import Watching
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import derived_id
+from headrace.core.ports import TableStore
 from headrace.core.record import Alert
 from headrace.testing import START, make_alert, make_finding
 from tests.app.small import Site, Small, cars
+from tests.monitoring.counting import CountingTables
 
 DRIFTS = range(8)
 """Days of traffic: one whole week, and the day that closes it."""
@@ -174,6 +179,33 @@ def test_a_quiet_round_does_nothing_and_a_build_that_broke_down_blocks_no_other(
     assert watched(project) == {"ingested": 10, "findings": [], "build": None}
     states = {alert.build_id: alert.state for alert in alerts(project)}
     assert states == {"build:quiet:under-way": "acting", "build:quiet:broken": "closed"}
+
+
+class Direct:
+    """Runs each step at once."""
+
+    def step(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    def unfinished(self, kind: str) -> list[str]:
+        return []
+
+
+def test_a_round_reads_no_labels_that_the_one_before_has_looked_at(shared: Site) -> None:
+    project, days, n_rows = shared.project("steady"), 3, 50
+    release = project.released()
+    for day in range(days):
+        project.answered(cars(n_rows, seed=10 + day), day=day, release=release.id)
+    counting = CountingTables(shared.app.store.tables)
+    store = replace(shared.app.store, tables=cast(TableStore, counting))
+    watching = Watching(replace(shared.app, store=store), cast(Durable, Direct()))
+    counts = []
+    for _ in range(2):
+        counting.n_rows = 0
+        assert watching.run(project.name)["build"] is None
+        counts.append(counting.n_rows)
+    n_readers = 3  # performance, estimates, segments
+    assert counts[0] - counts[1] >= n_readers * days * n_rows > 2 * counts[1]
 
 
 def acting(project: Small, build_id: str) -> None:
