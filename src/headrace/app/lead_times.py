@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from headrace.app import reading
 from headrace.app.composition import App
 from headrace.core.data import Run
-from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ids import find_made_at
-from headrace.core.release import Release, Rollout
+from headrace.core.release import Approval, Release, Rollout, Verdict
 from headrace.monitoring.lead_times import (
     Facts,
     LeadTime,
@@ -76,8 +78,11 @@ def _of_project(app: App, me: Principal, name: str, after: timedelta, newest: in
     now, alerts = app.clock.now(), reading.alerts(app, me, name)
     asked = {alert.build_id: alert.at for alert in reversed(alerts) if alert.build_id is not None}
     releases = reading.releases(app, me, name)[:newest]
-    builds = {one.id: run.build_id for one in releases if (run := _run(app, one)) is not None}
-    times = [lead_time(_facts(app, one, builds.get(one.id), asked), now) for one in releases]
+    known = _known(app, releases)
+    builds = {
+        one.id: run.build_id for one in releases if (run := known.runs.get(one.manifest.run_id)) is not None
+    }
+    times = [lead_time(_facts(one, builds.get(one.id), asked, known), now) for one in releases]
     return LeadTimes(
         project=name,
         releases=times,
@@ -87,8 +92,27 @@ def _of_project(app: App, me: Principal, name: str, after: timedelta, newest: in
     )
 
 
-def _facts(app: App, release: Release, build_id: str | None, asked: dict[str, datetime]) -> Facts:
-    runs = [] if build_id is None else app.store.runs.list(release.project, build_id=build_id)
+class _Known(NamedTuple):
+    """What is kept of some releases, read together; runs by their own id."""
+
+    runs: dict[str, Run]
+    verdicts: list[Verdict]
+    approvals: list[Approval]
+    rollouts: dict[str, Rollout]
+
+
+def _known(app: App, releases: Sequence[Release]) -> _Known:
+    ids = [one.id for one in releases]
+    return _Known(
+        runs={run.id: run for run in app.store.runs.builds([one.manifest.run_id for one in releases])},
+        verdicts=app.store.evidence.verdicts_of(ids),
+        approvals=app.store.evidence.approvals_of(ids),
+        rollouts={one.release_id: one for one in app.store.rollouts.some(ids)},
+    )
+
+
+def _facts(release: Release, build_id: str | None, asked: dict[str, datetime], known: _Known) -> Facts:
+    runs = [run for run in known.runs.values() if run.build_id == build_id]
     ended = [run.finished_at for run in runs if run.finished_at is not None]
     begun_at = None
     if build_id is not None:
@@ -98,22 +122,7 @@ def _facts(app: App, release: Release, build_id: str | None, asked: dict[str, da
         begun_at=begun_at,
         trained=(min(run.started_at for run in runs), max(ended)) if ended else None,
         automatic=release.author.startswith(("trigger:", "system:")),
-        verdicts=app.store.evidence.verdicts(release.id),
-        approvals=app.store.evidence.approvals(release.id),
-        rollout=_rollout(app, release.id),
+        verdicts=[one for one in known.verdicts if one.subject_id == release.id],
+        approvals=[one for one in known.approvals if one.release_id == release.id],
+        rollout=known.rollouts.get(release.id),
     )
-
-
-def _run(app: App, release: Release) -> Run | None:
-    """None where it was trained elsewhere."""
-    try:
-        return app.store.runs.get(release.manifest.run_id)
-    except NotFound:
-        return None
-
-
-def _rollout(app: App, release_id: str) -> Rollout | None:
-    try:
-        return app.store.rollouts.get(release_id)
-    except NotFound:
-        return None

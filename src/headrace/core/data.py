@@ -47,15 +47,6 @@ class Snapshot:
     left_digest: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeatureView:
-    """Named inputs computed from a snapshot in one way, for training and serving alike."""
-
-    name: str
-    columns: tuple[str, ...]
-    encoding: Artifact
-
-
 RunState = Literal["running", "finished", "failed"]
 
 

@@ -209,6 +209,9 @@ class RunStore(Protocol):
 
     def get(self, run_id: str) -> Run: ...
 
+    def builds(self, run_ids: Collection[str]) -> list[Run]:
+        """All runs of the builds that these runs belong to, in any order; some are not known here."""
+
     def find_finished(self, project: str, fingerprint: str) -> Run | None:
         """A finished run with the same data, code, environment and parameters."""
 
@@ -256,6 +259,9 @@ class EvidenceStore(Protocol):
     def add_verdict(self, verdict: Verdict) -> None: ...
 
     def verdicts(self, subject_id: str) -> list[Verdict]: ...
+
+    def verdicts_of(self, subject_ids: Collection[str]) -> list[Verdict]:
+        """Those of several subjects together, the oldest first."""
 
     def approve(self, approval: Approval, *, needed: int = 1) -> Approval:
         """Record a decision on a waiting release, in one transaction with these checks.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.core.data import Artifact, FeatureView, ModelVersion, Run, Snapshot
+from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Clock, Tracker
 from headrace.store import Store
 from headrace.training.pipeline import recipe_of
-from headrace.training.training_set import TrainingSet, load_training_set
+from headrace.training.training_set import FeatureView, TrainingSet, load_training_set
 
 
 @dataclass(frozen=True, kw_only=True)

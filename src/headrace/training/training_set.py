@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headrace.checks.columns import LARGEST
 from headrace.checks.metrics import labels_of
 from headrace.core.canonical import canonical_json
-from headrace.core.data import Artifact, FeatureView, Snapshot
+from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import ArtifactStore, Columns
 from headrace.core.project import Column, Project
@@ -35,6 +35,15 @@ MEDIA_TYPE = "application/vnd.headrace.training-set+json"
 ARRAYS = "application/vnd.headrace.arrays+npz"
 ENCODING = "application/vnd.headrace.encoding+json"
 _MOST_CLASSES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureView:
+    """Named inputs computed from a snapshot in one way, for training and serving alike."""
+
+    name: str
+    columns: tuple[str, ...]
+    encoding: Artifact
 
 
 @dataclass(frozen=True, kw_only=True)

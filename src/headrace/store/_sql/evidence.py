@@ -34,7 +34,10 @@ class SqlEvidence:
                 connection.execute(insert(verdicts).values(row))
 
     def verdicts(self, subject_id: str) -> list[Verdict]:
-        statement = documents(verdicts, verdicts.c.subject_id == subject_id)
+        return self.verdicts_of([subject_id])
+
+    def verdicts_of(self, subject_ids: Collection[str]) -> list[Verdict]:
+        statement = documents(verdicts, verdicts.c.subject_id.in_(subject_ids))
         with self._database.read() as connection:
             return many(connection, Verdict, statement.order_by(verdicts.c.at_us, verdicts.c.position))
 

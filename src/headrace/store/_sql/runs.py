@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from headrace.core.data import Run, RunState
 from headrace.core.errors import Conflict, NotFound
@@ -40,6 +41,11 @@ class SqlRuns:
         if found is None:
             raise NotFound(f"There is no run {run_id!r} here. Check the id and HEADRACE_HOME.")
         return found
+
+    def builds(self, run_ids: Collection[str]) -> list[Run]:
+        mine = select(runs.c.build_id).where(runs.c.id.in_(run_ids))
+        with self._database.read() as connection:
+            return many(connection, Run, documents(runs, runs.c.build_id.in_(mine)))
 
     def find_finished(self, project: str, fingerprint: str) -> Run | None:
         where = (runs.c.project == project, runs.c.fingerprint == fingerprint, runs.c.state == "finished")

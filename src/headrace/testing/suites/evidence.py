@@ -25,6 +25,8 @@ class EvidenceStoreSuite:
             evidence.add_verdict(verdict)
         assert evidence.verdicts("release-1") == [early, late]
         assert evidence.verdicts("absent") == []
+        assert evidence.verdicts_of(["absent", "release-1"]) == [early, late]
+        assert evidence.verdicts_of([]) == []
 
     def test_the_first_verdict_under_an_id_stands(self, evidence: EvidenceStore) -> None:
         verdict = make_verdict(outcome="failed")

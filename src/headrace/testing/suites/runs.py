@@ -21,6 +21,15 @@ class RunStoreSuite:
         runs.save(run)
         assert runs.get(run.id) == run
 
+    def test_all_runs_of_a_build_are_found_by_one_of_them(self, runs: RunStore) -> None:
+        first, other = (make_run(build_id="b", variant=name) for name in ("linear", "trees"))
+        apart = make_run(build_id="c")
+        for run in (first, other, apart):
+            runs.save(run)
+        assert {run.id for run in runs.builds([first.id, "absent"])} == {first.id, other.id}
+        assert {run.id for run in runs.builds([other.id, apart.id])} == {first.id, other.id, apart.id}
+        assert runs.builds([]) == runs.builds(["absent"]) == []
+
     def test_a_running_one_can_finish(self, runs: RunStore) -> None:
         running = make_run(state="running")
         runs.save(running)
