@@ -280,7 +280,9 @@ CASES = [
     if adapter in WITH_ALL or fault in FEW
 ]
 CASES += [
-    (Apart, adapter, fault) for adapter in ("tensors as JSON", "gRPC") for fault in (*FEW, "ends the process")
+    (Apart, adapter, fault)
+    for adapter in ("tensors as JSON", "gRPC", "the quick way", "many rows the quick way")
+    for fault in (*FEW, "ends the process", "too few rows")
 ]
 
 

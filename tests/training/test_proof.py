@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from headrace.core.canonical import canonical_json
 from headrace.core.data import Run
+from headrace.core.ports import Columns
 from headrace.core.project import PrivacySpec
 from headrace.data.history import History
 from headrace.store import Store
@@ -43,6 +45,7 @@ def test_every_package_equals_its_original(trained: dict[str, Trained], kind: st
     made = load_training_set(store.artifacts, build.training_set.digest)
     assert evidence["test_rows"]["n_rows"] == made.n_test
     assert evidence["probe_rows"]["n_rows"] > 50
+    assert 0 < evidence["single_rows"]["n_rows"] <= 50
     assert evidence["tolerance"] == declared.gates.package.tolerance
     assert ("history_difference" in evidence) == (kind == "days")
     canonical_json(evidence)
@@ -87,6 +90,26 @@ def test_values_of_people_are_not_shown_in_the_reason(trained: dict[str, Trained
     worst = proof.evidence["probe_rows"]["worst_input"]
     assert (worst["year"], worst["fuel"]) == ("<year>", "<fuel>")
     assert worst["size"] is None or isinstance(worst["size"], float)
+
+
+@pytest.mark.requirement("GAT-03")
+def test_an_answer_that_depends_on_the_rows_beside_it_is_caught(trained: dict[str, Trained]) -> None:
+    store, _, _, columns, runs = trained["numbers"]
+    rows = {name: values[:20] for name, values in columns.items()}
+    scorer = load_scorer(pack_files(_files(store, runs["lightgbm"])))
+    alone = compare_answers(scorer.score(rows), scorer, rows, 1e-3, alone=True)
+    assert (alone.outcome, alone.n_rows, alone.max_difference) == ("passed", 20, 0.0)
+
+    answer = scorer.score
+
+    def against_the_others(table: Columns) -> dict[str, Any]:
+        predicted = answer(table)["predict"]
+        return {"predict": predicted - predicted.mean()}
+
+    scorer.score = against_the_others  # type: ignore[assignment, method-assign]
+    together = scorer.score(rows)
+    assert compare_answers(together, scorer, rows, 1e-3).outcome == "passed"
+    assert compare_answers(together, scorer, rows, 1e-3, alone=True).outcome == "failed"
 
 
 @pytest.mark.requirement("GAT-03")

@@ -111,12 +111,14 @@ def search(
     return hunt.result()
 
 
-def ask_each(ask: Ask, table: Mapping[str, Any]) -> Outputs:
-    """Ask for all rows; where a row is refused its answers are NaN.
+def ask_each(ask: Ask, table: Mapping[str, Any], *, alone: bool = False) -> Outputs:
+    """Ask for all rows, or for one after the other; where a row is refused its answers are NaN.
 
     A refusal of many is parted until it is known whose it is.
     """
-    parts = list(_asked(ask, table))
+    n_rows = len(next(iter(table.values())))
+    singles = ({name: values[row : row + 1] for name, values in table.items()} for row in range(n_rows))
+    parts = [part for one in (singles if alone else [table]) for part in _asked(ask, one)]
     if len(parts) == 1:
         return parts[0][1]
     known = next((outputs for _, outputs in parts if outputs), {})

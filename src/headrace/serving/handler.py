@@ -38,7 +38,7 @@ from headrace.serving.scoring import Scored, score
 from headrace.serving.shadows import Shadows
 from headrace.serving.statistics import Tally
 from headrace.serving.trace_context import trace_id
-from headrace.serving.turns import Turns
+from headrace.serving.turns import TurnsByModel, score_in_turn
 from headrace.store.compressing import compress
 from headrace.store.records import encode_failure, encode_prediction
 
@@ -69,12 +69,14 @@ class RowsTimed(NamedTuple):
     Attributes:
         prepare_ms: reading them, one after the other.
         infer_ms: the model's part, which each of them waited for; ``took_ms``: all of it, likewise.
+        queue_ms: waiting for the model's turn before it.
     """
 
     n_rows: int
     prepare_ms: float
     infer_ms: float
     took_ms: float
+    queue_ms: float
 
 
 class Indexed(NamedTuple):
@@ -136,7 +138,7 @@ class Handler:
         self._tallies: dict[str, Tally] = {}
         self._refused: dict[Sender, int] = {}
         self.refusals = Refusals(recorder, clock)
-        self._turns: dict[str, Turns] = {}
+        self.turns = TurnsByModel(models, clock)
 
     async def predict(
         self,
@@ -231,7 +233,8 @@ class Handler:
         tally.answered += timed.n_rows
         tally.rows += timed.n_rows
         tally.time(timed.prepare_ms / timed.n_rows, timed.infer_ms, timed.n_rows)
-        tally.record_ms += max(timed.took_ms - timed.infer_ms, 0.0) * timed.n_rows
+        tally.queue_ms += timed.queue_ms * timed.n_rows
+        tally.record_ms += max(timed.took_ms - timed.infer_ms - timed.queue_ms, 0.0) * timed.n_rows
         tally.answered_ms += timed.took_ms * timed.n_rows + timed.prepare_ms
 
     def recorded(self, prediction: Prediction) -> bytes:
@@ -356,11 +359,9 @@ class Handler:
         """Off the event loop; a model that takes its time keeps nobody waiting but those who ask it."""
         if loaded.model.inline:
             return await asyncio.to_thread(score, loaded, values, n_rows, self._clock)
-        release_id, spec = loaded.release_id, rules.project.serving
-        turns = self._turns.get(release_id)
-        if turns is None or turns.spec != spec:
-            self._turns = {name: one for name, one in self._turns.items() if self._models.find(name)}
-            turns = self._turns[release_id] = Turns(release_id, spec)
+        turns = self.turns.of(loaded, rules.project.serving)
+        if n_rows == 1 and loaded.model.task != "forecasting":
+            return await score_in_turn(loaded, values, turns, self._clock)
         return await turns.take(score, loaded, values, n_rows, self._clock)
 
     async def _load(self, release_id: str) -> LoadedModel:

@@ -1,7 +1,8 @@
 """Rows that arrived together are scored together: what one turn of the event loop brings, and never a timer.
 
 A row that comes alone is scored alone, at once. So batching helps where there is traffic and costs nothing
-where there is none.
+where there is none. Rows of a model that takes its time wait for its turn, and what they came to is written
+down and sent together as well.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from headrace.access.privacy.fields import FieldRules
 from headrace.core.errors import Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_ids
-from headrace.core.ports import Clock, Columns
+from headrace.core.ports import Clock
 from headrace.core.release import Route
-from headrace.serving.answers import check_row, check_rows
 from headrace.serving.distributions import Distributions
 from headrace.serving.explanations import Share
 from headrace.serving.handler import Handler, RowsTimed
@@ -29,14 +29,14 @@ from headrace.serving.models import LoadedModel, LoadedModels
 from headrace.serving.one_row import OneRow
 from headrace.serving.recorder import BEST_EFFORT, STORED, Recorder
 from headrace.serving.routes import Choice, RouteTable
+from headrace.serving.scoring import score_together
+from headrace.serving.turns import RowAnswer, Waiting
 from headrace.store.compressing import compress
 from headrace.store.records import Common, decode_prediction, encode_common, encode_prediction, encode_row
 
 _log = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 64
 _MAX_LANES = 1_000
-_ALONE = 4
-"""Up to so many rows are scored faster one by one: a table of them has to be made first."""
 
 
 class Asked(msgspec.Struct, gc=False):
@@ -56,6 +56,15 @@ class Asked(msgspec.Struct, gc=False):
     give_up: Callable[[], None]
 
 
+class _Scored(NamedTuple):
+    """One row's answer; ``started_s``: when it began to wait for its turn, if it did, else to be scored."""
+
+    asked: Asked
+    outputs: Sequence[Any]
+    infer_ms: float
+    started_s: float
+
+
 class Lane:
     """What is the same for all rows of one principal to one release: prepared once."""
 
@@ -70,6 +79,7 @@ class Lane:
         common = Common(project, choice.release_id, choice.arm, principal.name, names, self.outputs)
         self.common = encode_common(common)
         self.asked: list[Asked] = []
+        self.scored: list[_Scored] = []
 
 
 class MicroBatches:
@@ -171,26 +181,63 @@ class MicroBatches:
         lanes, self._waiting = self._waiting, []
         for lane in lanes:
             asked, lane.asked = lane.asked, []
-            for start in range(0, len(asked), _ROWS_AT_ONCE):
-                self._answer(lane, asked[start : start + _ROWS_AT_ONCE])
+            if lane.one.loaded.model.inline:
+                for start in range(0, len(asked), _ROWS_AT_ONCE):
+                    self._score(lane, asked[start : start + _ROWS_AT_ONCE])
+            else:
+                self._queue(lane, asked)
 
     def _is_drawn(self, rules: FieldRules) -> bool:
         return self._share is not None and self._share.draws(rules.project)
 
-    def _answer(self, lane: Lane, asked: list[Asked]) -> None:
+    def _score(self, lane: Lane, asked: list[Asked]) -> None:
         started_s = self._clock.monotonic_s()
         try:
-            outputs = _score(lane, [one.values for one in asked])
-            infer_ms = (self._clock.monotonic_s() - started_s) * 1000
-            now = self._clock.now()
-            ids = new_ids(now, len(asked))
-            bodies = [
-                lane.one.write(one.form, prediction_id, row, one.prepare_ms, infer_ms)
-                for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
-            ]
+            rows = [lane.one.complete(one.values) for one in asked]
+            outputs = score_together(lane.one.loaded, rows)
         except (Exception, SystemExit):  # noqa: BLE001
             # Boundary: a model is user code. Each row is asked again alone, where its failure is recorded.
             _log.debug("A batch of release %s failed", lane.choice.release_id, exc_info=True)
+            _give_up(asked)
+            return
+        infer_ms = (self._clock.monotonic_s() - started_s) * 1000
+        self._answer(lane, [_Scored(*one, infer_ms, started_s) for one in zip(asked, outputs, strict=True)])
+
+    def _queue(self, lane: Lane, asked: list[Asked]) -> None:
+        """Let rows wait for the model's turn; those for whom there is no place are told so elsewhere."""
+        loaded, started_s = lane.one.loaded, self._clock.monotonic_s()
+        turns = self._handler.turns.of(loaded, self._rules_of(lane.project).project.serving)
+        rows = [
+            Waiting(values=lane.one.complete(one.values), done=partial(self._scored, lane, one, started_s))
+            for one in asked
+        ]
+        _give_up(asked[len(rows) - len(turns.join(rows)) :])
+
+    def _scored(self, lane: Lane, asked: Asked, started_s: float, found: RowAnswer | Exception) -> None:
+        """Keep an answer until all that came with it are here."""
+        if isinstance(found, Exception):
+            asked.give_up()
+            return
+        if not lane.scored:
+            asyncio.get_running_loop().call_soon(self._answer_scored, lane)
+        lane.scored.append(_Scored(asked, *found, started_s))
+
+    def _answer_scored(self, lane: Lane) -> None:
+        scored, lane.scored = lane.scored, []
+        self._answer(lane, scored)
+
+    def _answer(self, lane: Lane, scored: list[_Scored]) -> None:
+        now, answered_s = self._clock.now(), self._clock.monotonic_s()
+        ids = new_ids(now, len(scored))
+        asked = [one.asked for one in scored]
+        try:
+            bodies = [
+                lane.one.write(one.asked.form, prediction_id, one.outputs, one.asked.prepare_ms, one.infer_ms)
+                for one, prediction_id in zip(scored, ids, strict=True)
+            ]
+        except Exception:  # noqa: BLE001
+            # Boundary: a model is user code, and may have given what has no form. As above.
+            _log.debug("An answer of release %s has no form", lane.choice.release_id, exc_info=True)
             _give_up(asked)
             return
         rules = self._rules_of(lane.project)
@@ -200,13 +247,13 @@ class MicroBatches:
                 lane.common,
                 prediction_id,
                 at_us,
-                one.values,
-                row,
-                prepare_ms=one.prepare_ms,
-                infer_ms=infer_ms,
-                trace_id=one.trace_id,
+                one.asked.values,
+                one.outputs,
+                prepare_ms=one.asked.prepare_ms,
+                infer_ms=one.infer_ms,
+                trace_id=one.asked.trace_id,
             )
-            for one, row, prediction_id in zip(asked, outputs, ids, strict=True)
+            for one, prediction_id in zip(scored, ids, strict=True)
         ]
         drawn = [decode_prediction(payload) for payload in payloads if self._is_drawn(rules)]
         payloads = _kept(rules, payloads)
@@ -214,15 +261,14 @@ class MicroBatches:
         def send(recorded: bytes) -> None:
             for one, body in zip(asked, bodies, strict=True):
                 one.answer(body, recorded)
-            took_s = self._clock.monotonic_s() - started_s
-            n_rows = len(asked)
-            prepare_ms = sum(one.prepare_ms for one in asked)
-            timed = RowsTimed(n_rows, prepare_ms, infer_ms, took_s * 1000)
+            timed = _timed(scored, answered_s, self._clock.monotonic_s())
             self._handler.count_rows(lane.principal, lane.project, lane.choice.release_id, now, timed)
-            self._observe(lane.project, took_s, n_rows)
+            self._observe(lane.project, timed.took_ms / 1000, timed.n_rows)
             if self._distributions is not None:
                 rows = [one.values for one in asked]
-                self._distributions.note_rows(lane.choice.release_id, rows, [row[0] for row in outputs])
+                self._distributions.note_rows(
+                    lane.choice.release_id, rows, [one.outputs[0] for one in scored]
+                )
             if self._share is not None:
                 for prediction in drawn:
                     self._share.offer(prediction)
@@ -255,35 +301,15 @@ def _kept(rules: FieldRules, payloads: list[bytes]) -> list[bytes]:
     return payloads
 
 
-def _score(lane: Lane, rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
-    """The outputs of each row, in the model's order; of two probabilities, the last class's."""
-    loaded, names = lane.one.loaded, lane.outputs
-    complete, labels = lane.one.complete, loaded.model.classes is not None
-    if len(rows) <= _ALONE:
-        found: list[Sequence[Any]] = []
-        for row in rows:
-            answer = loaded.model.score_row(complete(row))
-            check_row(answer, names, labels=labels)
-            found.append([_of_last(answer[name]) for name in names])
-        return found
-    table = loaded.model.score(_columns(loaded, [complete(row) for row in rows]))
-    check_rows(table, names, len(rows), labels=labels)
-    outputs = [[_of_last(value) for value in table[name].tolist()] for name in names]
-    return list(zip(*outputs, strict=True))
-
-
-def _columns(loaded: LoadedModel, rows: list[Sequence[Any]]) -> Columns:
-    columns = {}
-    for (name, kind), values in zip(loaded.kinds, zip(*rows, strict=True), strict=True):
-        if kind == "number":
-            columns[name] = np.array(values, dtype=np.float64)
-        elif kind == "boolean" and None not in values:
-            columns[name] = np.array(values, dtype=np.bool_)
-        else:
-            columns[name] = column = np.empty(len(values), dtype=object)
-            column[:] = values
-    return columns
-
-
-def _of_last(value: Any) -> Any:
-    return value[1] if value.__class__ is list and len(value) == 2 else value
+def _timed(scored: list[_Scored], answered_s: float, ended_s: float) -> RowsTimed:
+    """Durations of rows that are sent together, on average where each waited for its own."""
+    n_rows = len(scored)
+    started_s = sum(one.started_s for one in scored) / n_rows
+    infer_ms = sum(one.infer_ms for one in scored) / n_rows
+    return RowsTimed(
+        n_rows,
+        sum(one.asked.prepare_ms for one in scored),
+        infer_ms,
+        (ended_s - started_s) * 1000,
+        max((answered_s - started_s) * 1000 - infer_ms, 0.0),
+    )

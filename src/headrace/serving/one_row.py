@@ -64,11 +64,10 @@ class OneRow:
 
     @staticmethod
     def can(loaded: LoadedModel) -> bool:
-        """Whether a model's rows can be answered in this way: in microseconds, from nothing but values."""
+        """Whether a model's rows can be answered in this way: from nothing but values."""
         classes = loaded.model.classes
         return (
-            loaded.model.inline
-            and loaded.model.task != "forecasting"
+            loaded.model.task != "forecasting"
             and all(kind in _TYPES for _, kind in loaded.kinds)
             and all(item.required for item in loaded.inputs)
             and not any(isinstance(label, bool) for label in classes or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import isnan
 from typing import Any, NamedTuple
@@ -14,6 +14,10 @@ from headrace.core.ports import Clock, Columns
 from headrace.serving.answers import check_row, check_rows
 from headrace.serving.inputs import Values, read_columns, read_row
 from headrace.serving.models import LoadedModel
+
+_ALONE = 4
+"""Up to so many rows are scored faster one by one by a model that takes microseconds: a table of them has to
+be made first."""
 
 
 class Scored(NamedTuple):
@@ -47,9 +51,53 @@ def score(loaded: LoadedModel, values: Values, n_rows: int, clock: Clock) -> Sco
             return _score_row(loaded, values, clock)
         return _score_rows(loaded, values, n_rows, clock)
     except (StopIteration, SystemExit) as error:
-        # The first never arrives through a future, so whoever waits would wait for ever; the second would end
-        # the server.
-        raise ModelFailed(f"the model raised {type(error).__name__}: {error}") from error
+        raise not_through(error) from error
+
+
+def not_through(error: BaseException) -> ModelFailed:
+    """Instead of what must not be passed on: a :class:`StopIteration` never arrives through a future, so
+    whoever waits would wait for ever, and a :class:`SystemExit` would end the server."""
+    return ModelFailed(f"the model raised {type(error).__name__}: {error}")
+
+
+def score_together(loaded: LoadedModel, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The outputs of rows that were read one by one, each in the model's order; of two probabilities, the
+    last class's.
+
+    Args:
+        rows: values in the order of the model's inputs; a missing number is NaN, any other gap None.
+
+    Raises:
+        ModelFailed: what the model gave is no answer.
+        Exception: whatever the model raises.
+    """
+    model = loaded.model
+    names, labels = model.outputs, model.classes is not None
+    if len(rows) <= (_ALONE if model.inline else 1):
+        return [_outputs(loaded, row) for row in rows]
+    table = model.score(_columns(loaded, rows))
+    check_rows(table, names, len(rows), labels=labels)
+    outputs = [[_of_last(value) for value in np.asarray(table[name]).tolist()] for name in names]
+    return list(zip(*outputs, strict=True))
+
+
+def _outputs(loaded: LoadedModel, row: Sequence[Any]) -> Sequence[Any]:
+    answer = loaded.model.score_row(row)
+    check_row(answer, loaded.model.outputs, labels=loaded.model.classes is not None)
+    return [_of_last(answer[name]) for name in loaded.model.outputs]
+
+
+def _columns(loaded: LoadedModel, rows: Sequence[Sequence[Any]]) -> Columns:
+    columns = {}
+    for (name, kind), values in zip(loaded.kinds, zip(*rows, strict=True), strict=True):
+        if kind == "number":
+            columns[name] = np.array(values, dtype=np.float64)
+        elif kind == "boolean" and None not in values:
+            columns[name] = np.array(values, dtype=np.bool_)
+        else:
+            columns[name] = column = np.empty(len(values), dtype=object)
+            column[:] = values
+    return columns
 
 
 def _score_row(loaded: LoadedModel, values: Values, clock: Clock) -> Scored:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from headrace.training.package import Label, PackageScorer, load_scorer
 from headrace.training.pipeline import PROBE_ROWS, recipe_of
 from headrace.training.training_set import Rows, input_columns, load_rows, load_training_set
 
+_ALONE_ROWS = 50
+
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
@@ -42,9 +44,9 @@ class Proof:
 def prove_package(store: Store, run: Run) -> Proof:
     """Load a run's package, let it answer raw rows, and compare with the original estimator's answers.
 
-    The rows are the test rows and those that the search for a disagreement kept as evidence, the worst it
-    found among them. For forecasting the package must also compute from its own history the lags that
-    training used. What cannot be measured is an ``error``, never a pass.
+    The rows are the test rows, some of them one by one too, and those that the search for a disagreement kept
+    as evidence, the worst it found among them. For forecasting the package must also compute from its own
+    history the lags that training used. What cannot be measured is an ``error``, never a pass.
     """
     try:
         return _prove(store, run)
@@ -63,12 +65,14 @@ def compare_answers(
     tolerance: float,
     *,
     classes: Sequence[Label] = (),
+    alone: bool = False,
     spread: float | None = None,
 ) -> Equivalence:
     """Let the package answer raw rows and hold that against the original's answers on the same rows.
 
     Args:
         classes: classification: the labels that the original's codes stand for.
+        alone: ask the package for one row after the other.
         spread: of the original's predictions, by which differences are measured; see
             :func:`headrace.checks.equivalence.compare_outputs`.
 
@@ -85,7 +89,8 @@ def compare_answers(
             )
         return answers
 
-    answers = ask_each(ask, columns) or {name: np.full_like(v, np.nan) for name, v in original.items()}
+    answers = ask_each(ask, columns, alone=alone)
+    answers = answers or {name: np.full_like(v, np.nan) for name, v in original.items()}
     found = compare_outputs(original, answers, tolerance, spread=spread)
     row = found.worst_row
     if row is None or found.outcome == "passed" or found.max_difference is not None:
@@ -131,13 +136,9 @@ def _prove(store: Store, run: Run) -> Proof:
     reasons = []
     searched = json.loads(store.artifacts.get(run.outputs["search"].digest))
     evidence["search"] = searched
-    probes = read_file(store.artifacts.path(run.outputs[PROBE_ROWS].digest), PARQUET)
-    for name, columns in (("test", rows.test_columns()), ("probe", probes)):
-        stored = unpack_arrays(
-            store.artifacts.get(run.outputs[f"{name}_predictions"].digest), "The predictions"
-        )
+    for name, columns, original, alone in _sets(store, run, rows.test_columns()):
         found = compare_answers(
-            stored, scorer, columns, tolerance, classes=made.classes, spread=searched["spread"]
+            original, scorer, columns, tolerance, classes=made.classes, alone=alone, spread=searched["spread"]
         )
         outcomes.append(found.outcome)
         evidence[f"{name}_rows"] = plain(found)
@@ -156,6 +157,35 @@ def _prove(store: Store, run: Run) -> Proof:
         reasons.append(f"lags from its own history differ by {difference:.3g}")
         evidence["history_difference"] = difference if isfinite(difference) else None
     return Proof(outcome=_worst(outcomes), reason="; ".join(reasons), evidence=evidence)
+
+
+class _Set(NamedTuple):
+    """Rows and what the original answered to all of them at once; ``alone``: the package is asked for one
+    after the other, as callers do, and rows that wait together must not change what each of them gets."""
+
+    name: str
+    columns: Columns
+    original: Mapping[str, NDArray[Any]]
+    alone: bool = False
+
+
+def _sets(store: Store, run: Run, test: Columns) -> list[_Set]:
+    probes = read_file(store.artifacts.path(run.outputs[PROBE_ROWS].digest), PARQUET)
+    stored = {
+        name: unpack_arrays(store.artifacts.get(run.outputs[f"{name}_predictions"].digest), "The predictions")
+        for name in ("test", "probe")
+    }
+    n_rows = len(next(iter(test.values())))
+    some = np.unique(np.linspace(0, n_rows - 1, _ALONE_ROWS).astype(np.intp))
+    return [
+        _Set("test", test, stored["test"]),
+        _Set("probe", probes, stored["probe"]),
+        _Set("single", _taken(test, some), _taken(stored["test"], some), alone=True),
+    ]
+
+
+def _taken(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(values)[rows] for name, values in columns.items()}
 
 
 def _shown(project: Project, columns: Columns, row: int) -> dict[str, Any]:
