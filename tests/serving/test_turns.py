@@ -113,6 +113,24 @@ def test_nobody_waits_for_a_turn_longer_than_the_project_says(scene: Scene) -> N
     asyncio.run(run())
 
 
+def test_that_holds_in_another_event_loop_too(scene: Scene) -> None:
+    model = _serving(scene, concurrency=1, queue=5, timeout_s=0.05)
+    model.free.set()
+    assert asyncio.run(_ask(scene, "1")).outputs == {"predict": [12.5]}
+    model.free.clear()
+    model.asked = threading.Semaphore(0)
+
+    async def run() -> None:
+        first = asyncio.create_task(_ask(scene, "1"))
+        await _begun(model, 1)
+        with pytest.raises(Busy, match=r"Release r1 answered others for 0\.05 s"):
+            await _ask(scene, "1")
+        model.free.set()
+        assert (await first).outputs == {"predict": [12.5]}
+
+    asyncio.run(run())
+
+
 def test_whoever_leaves_gives_its_turn_to_the_next(scene: Scene) -> None:
     model = _serving(scene, concurrency=1, queue=1)
 

@@ -127,7 +127,7 @@ class Turns:
         self._taken = 0
         self._rows: deque[Waiting] = deque()
         self._is_called = False
-        self._is_timed = False
+        self._timed_in: asyncio.AbstractEventLoop | None = None
         self._size = BatchSize(longest_s=spec.timeout_s / 2)
 
     async def take(self, call: Callable[..., _Result], *given: object) -> _Result:
@@ -191,8 +191,8 @@ class Turns:
             is_called, self._is_called = self._is_called, True
         if not is_called:
             self._threads.submit(self._ask, loop)
-        if not self._is_timed:
-            self._is_timed = True
+        if self._timed_in is not loop:
+            self._timed_in = loop
             loop.call_later(self.spec.timeout_s, self._expire, loop)
         return refused
 
@@ -250,9 +250,10 @@ class Turns:
         with self._lock:
             while self._rows and self._rows[0].since_s <= until_s:
                 late.append(self._rows.popleft())
-            self._is_timed = bool(self._rows)
-            left_s = self._rows[0].since_s - until_s if self._rows else 0.0
-        if self._is_timed:
+            left_s = self._rows[0].since_s - until_s if self._rows else None
+        if left_s is None:
+            self._timed_in = None
+        else:
             loop.call_later(left_s, self._expire, loop)
         if late:
             self._give_back_rows(len(late))
