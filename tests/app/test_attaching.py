@@ -85,6 +85,42 @@ def test_a_model_elsewhere_is_registered_recorded_and_watched_without_being_rede
     assert app.store.rollouts.route("brown") is None, "nothing is given traffic"
 
 
+NOTED = (
+    "    - {name: guess, role: numeric}",
+    "    - {name: guess, role: numeric}\n    - {name: note, role: text}",
+)
+ABOUT_PEOPLE = ("privacy: {basis: not_personal}", "privacy: {basis: consent, fields: {note: redact}}")
+
+
+@pytest.mark.requirement("MON-12", "PRV-07")
+def test_texts_of_a_model_elsewhere_are_watched_and_redacted_on_both_sides(shared: Site) -> None:
+    """Sellers write their address in every note; from March on, more of them write of a scratch."""
+    app, random = shared.app, np.random.default_rng(0)
+    words = np.array("clean tidy garage kept one owner full service history new tyres".split(), dtype=object)
+
+    def noted(rows: dict[str, list[Any]], share: float) -> dict[str, list[Any]]:
+        texts = [" ".join(random.choice(words, 6)) for _ in rows["listed"]]
+        extra = [" scratch" if random.random() < share else "" for _ in texts]
+        rows["note"] = [f"{text}{more} ada@example.org" for text, more in zip(texts, extra, strict=True)]
+        return rows
+
+    rows = noted(cars(60), 0.0) | {"day": ["2026-01-01"] * 60}
+    small = shared.project("noted", *TIMED, NOTED, ABOUT_PEOPLE, rows=rows)
+    folder = small.folder.parent
+    reference = as_csv(folder / "noted-reference.csv", noted(log_of(600, seed=1), 0.02))
+    foreign = Foreign(version="v7", reference=reference, statement="by the old team")
+    release = attach_model(app, small.me, small.folder, foreign)
+    kept = app.scorers.baseline(release.id).texts["note"].words
+    assert kept["garage"] > 100
+    assert not {"ada", "example", "org"} & set(kept)
+    log = as_csv(folder / "noted-days.csv", noted(log_of(800, seed=2), 0.3))
+    import_log(app, small.me, "noted", log, version="v7")
+    watch_now(app, shared.work, small.me, "noted")
+    (found,) = [f for f in reading.findings(app, small.me, "noted") if f.feature == "note"]
+    assert found.title.startswith("input 'note' uses other words: more 'scratch' (")
+    assert "example" not in repr(found)
+
+
 def test_each_row_of_a_log_is_recorded_once_whatever_its_form(shared: Site, tmp_path: Path) -> None:
     app = shared.app
     small, release = attach(shared, "forms")

@@ -162,3 +162,18 @@ def test_it_survives_json(table: Table, categorical: bool) -> None:
 def test_a_later_format_is_refused() -> None:
     with pytest.raises(InvalidInput, match="format 2"):
         Encoding.from_dict({**ENCODING.to_dict(), "format": 2})
+
+
+def test_free_text_has_no_number_and_leaves_no_text_behind() -> None:
+    table = {"note": words("it is late", None, "all fine"), "km": np.array([1.0, 2.0, 3.0])}
+    specs = [Column(name="note", role="text"), Column(name="km", role="numeric")]
+    encoding = Encoding.fit(table, specs)
+    assert encoding.categorical_indexes == ()
+    assert encoding.encode(table).tolist() == [[-1, 1], [-1, 2], [-1, 3]]
+    assert encoding.encode_row(["never seen", 5]) == [-1, 5]
+    assert encoding.check(table)["note"].tolist() == ["it is late", None, "all fine"]
+    written = json.dumps(encoding.to_dict())
+    assert "fine" not in written
+    assert Encoding.from_dict(json.loads(written)) == encoding
+    with pytest.raises(InvalidInput, match="'km' is number, no text"):
+        Encoding.fit(table, [Column(name="km", role="text")])

@@ -13,6 +13,7 @@ from headrace.checks.sketches import Sketches
 from headrace.core.canonical import digest_of
 from headrace.core.project import ReferenceDays
 from headrace.monitoring.sides import References, sides_of
+from headrace.monitoring.texts import TextReader
 from headrace.monitoring.windows import closed_windows, window_rows
 from headrace.testing import START
 from tests.monitoring.traffic import LIVE, Scene, answer, cars, day, named, price, trained
@@ -32,8 +33,9 @@ def test_sketches_of_a_large_window_say_what_its_rows_say(watched: Make) -> None
     (window, *_) = closed_windows(scene.project.name, watch.tables, 604_800)
     rows = window_rows(scene.project.name, watch.tables, window)
     reference = References(watch).of(LIVE)
-    exact = sides_of(watch, window, rows, reference)
-    sketched = sides_of(watch, window, rows, reference, most=4_000)
+    reader = TextReader(reference.texts)
+    exact = sides_of(watch, window, rows, reference, reader)
+    sketched = sides_of(watch, window, rows, reference, reader, most=4_000)
     for kind, profile in reference.profiles().items():
         assert isinstance(sketched[kind], Sketches)
         for right, near in zip(shifts(profile, exact[kind]), shifts(profile, sketched[kind]), strict=True):

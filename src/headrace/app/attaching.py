@@ -34,7 +34,7 @@ from headrace.data.frames import is_null
 from headrace.data.snapshots import take_snapshot
 from headrace.data.sources import media_type_of, read_file
 from headrace.monitoring.baseline import MEDIA_TYPE as BASELINE
-from headrace.monitoring.baseline import make_baseline
+from headrace.monitoring.baseline import make_baseline, text_profiles
 from headrace.releases.manifest import propose
 from headrace.training.registry import register_model
 from headrace.training.training_set import input_columns
@@ -103,7 +103,7 @@ def attach_model(app: App, me: Principal, folder: Path, foreign: Foreign) -> Rel
                 "statement or reference. Give the other model another version."
             )
         return known[0]
-    baseline = app.store.artifacts.put(_baseline(project, table).to_bytes(), BASELINE)
+    baseline = app.store.artifacts.put(_baseline(app, project, table).to_bytes(), BASELINE)
     snapshot = _snapshot(app, me, project, foreign.reference, table)
     run = _run(me, said, snapshot, build_id=build_id, external=foreign.version, now=app.clock.now())
     with app.store.transaction():
@@ -196,7 +196,7 @@ def _digest(path: Path) -> str:
     return digest_bytes(path.read_bytes())
 
 
-def _baseline(project: Project, table: dict[str, Any]) -> Any:
+def _baseline(app: App, project: Project, table: dict[str, Any]) -> Any:
     inputs = tuple(input_columns(project))
     missing = [column.name for column in inputs if column.name not in table]
     if missing:
@@ -239,6 +239,7 @@ def _baseline(project: Project, table: dict[str, Any]) -> Any:
         trained_until=None,
         classes=classes,
         loss_model=loss_model,
+        texts=text_profiles(table, inputs, app.access.privacy.rules(project.name).column),
     )
 
 

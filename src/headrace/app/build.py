@@ -32,7 +32,7 @@ from headrace.data.frames import take
 from headrace.data.snapshots import take_snapshot
 from headrace.data.sources import read_file
 from headrace.monitoring.baseline import MEDIA_TYPE as BASELINE
-from headrace.monitoring.baseline import make_baseline
+from headrace.monitoring.baseline import make_baseline, text_profiles
 from headrace.projects.contracts import contract_files, read_contracts
 from headrace.releases.manifest import propose
 from headrace.store.documents import from_plain, to_plain
@@ -297,6 +297,11 @@ class Builds:
             classes=scorer.classes,
             loss_model=loss_model,
             features=made.features,
+            texts=text_profiles(
+                take(rows.columns, rows.train),
+                input_columns(project),
+                self._app.access.privacy.rules(project.name).column,
+            ),
         )
         return self._store.artifacts.put(baseline.to_bytes(), BASELINE)
 

@@ -124,11 +124,27 @@ def cause_of(shift: Shift) -> Cause:
     Cause(name='rescaled', words='is 1.61 times what it was in training: another unit?')
     """
     reference, current = (shift.detail.get(side, {}) for side in ("reference", "current"))
+    if shift.test == "words":
+        return Cause("moved", _words(current))
     found = _empty(reference, current)
     if found is None:
         is_number = "top" not in current
         found = _of_number(reference, current) if is_number else _of_category(reference, current, shift)
     return found or _moved(reference, current, shift)
+
+
+def _words(current: Mapping[str, Any]) -> str:
+    """Which words are more and less frequent, by the shares of the rows that have them."""
+    parts = [
+        f"{how} {', '.join(_word(one) for one in current[how][:3])}"
+        for how in ("more", "less")
+        if current[how]
+    ]
+    return f"uses other words: {'; '.join(parts)}" if parts else "uses other words"
+
+
+def _word(one: Mapping[str, Any]) -> str:
+    return f"{one['word']!r} ({one['before']:.0%} of the rows, now {one['now']:.0%})"
 
 
 def _share(side: Mapping[str, Any], what: str) -> float:

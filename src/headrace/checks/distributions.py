@@ -194,12 +194,12 @@ class Rows:
 
     @classmethod
     def of(cls, columns: Columns, specs: Sequence[Column]) -> Rows:
-        """The columns that ``specs`` does not ignore.
+        """The numbers and categories among the columns.
 
         Raises:
             InvalidInput: one is missing.
         """
-        kinds: dict[str, Kind] = {s.name: s.role for s in specs if s.role != "ignored"}
+        kinds: dict[str, Kind] = {s.name: s.role for s in specs if s.role in ("numeric", "categorical")}
         absent = next((name for name in kinds if name not in columns), None)
         if absent is not None:
             raise InvalidInput(f"Column {absent!r} is missing (has: {', '.join(list(columns)[:20])}).")

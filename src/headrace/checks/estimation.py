@@ -126,13 +126,13 @@ class LossModel:
         if known.size < FEWEST_TEST_ROWS:
             return None
         answers = {name: np.asarray(values)[known] for name, values in outputs.items()}
-        rows = {c.name: np.asarray(columns[c.name])[known] for c in inputs if c.name in columns}
+        roles = {c.name: c.role for c in inputs if c.role != "text"}
+        rows = {name: np.asarray(columns[name])[known] for name in roles if name in columns}
         target = losses[known]
         slope = np.zeros(0)
         if calibration is not None:
             expected = calibration.expected(metric, answers)
             target, slope = target - expected.losses, expected.slope
-        roles = {c.name: c.role for c in inputs}
         return cls(
             metric=metric,
             calibration=calibration,

@@ -158,7 +158,7 @@ class Profile:
 
     @classmethod
     def fit(cls, columns: Columns, specs: Sequence[Column]) -> Profile:
-        """Profile the columns that ``specs`` does not ignore.
+        """Profile the numbers and categories among the columns; :mod:`headrace.checks.texts` has texts.
 
         Raises:
             InvalidInput: a column is missing, or a numeric one holds text.

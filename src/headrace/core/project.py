@@ -12,7 +12,7 @@ from headrace.core.errors import InvalidInput
 
 Task = Literal["classification", "regression", "forecasting"]
 Risk = Literal["low", "medium", "high"]
-ColumnRole = Literal["numeric", "categorical", "ignored"]
+ColumnRole = Literal["numeric", "categorical", "text", "ignored"]
 Action = Literal["warn", "review", "automatic"]
 Basis = Literal[
     "not_personal",
@@ -48,7 +48,7 @@ class Owner:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One input of the model: its name and how it is read."""
+    """One input of the model: its name and how it is read; ``text`` is free text, no category."""
 
     name: str
     role: ColumnRole

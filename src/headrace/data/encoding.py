@@ -2,7 +2,8 @@
 
 Numbers stay numbers, null and infinity become NaN. A category becomes its position among the
 categories seen in training; null and a category never seen become -1. Spaces around a category do not
-count. What comes out is float32, so a number beyond its range counts as infinite.
+count. Free text has no number: it is -1, and only a trainer that reads the columns themselves learns from
+it. What comes out is float32, so a number beyond its range counts as infinite.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class EncodedColumn:
     """One input: its kind in training and, for a category, the categories in code order."""
 
     name: str
-    role: Literal["numeric", "categorical"]
+    role: Literal["numeric", "categorical", "text"]
     kind: Kind
     categories: tuple[Category, ...] = ()
 
@@ -56,9 +57,7 @@ class Encoding:
 
     def __post_init__(self) -> None:
         codes = tuple(
-            {c: float(code) for code, c in enumerate(column.categories)}
-            if column.role == "categorical"
-            else None
+            {c: float(code) for code, c in enumerate(column.categories)} if column.role != "numeric" else None
             for column in self.inputs
         )
         object.__setattr__(self, "_codes", codes)
@@ -185,6 +184,10 @@ def _fit_column(values: NDArray[Any], spec: Column) -> EncodedColumn:
         )
     if spec.role == "numeric":
         return EncodedColumn(name=spec.name, role="numeric", kind=kind)
+    if spec.role == "text":
+        if kind != "text" and not all(value is None for value in values.tolist()):
+            raise InvalidInput(f"Column {spec.name!r} is {kind}, no text. Give it another role.")
+        return EncodedColumn(name=spec.name, role="text", kind="text")
     return EncodedColumn(name=spec.name, role="categorical", kind=kind, categories=_categories(values, kind))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from headrace.checks.drift import Profile
 from headrace.checks.estimation import LossModel
+from headrace.checks.texts import TextProfile
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput
+from headrace.core.ports import Columns
 from headrace.core.project import Column
 from headrace.store.documents import from_plain
 from headrace.training.features import FeatureStore, FeatureVersion
@@ -38,6 +41,7 @@ class Baseline:
         loss_model: what loss to expect of other rows; None where the test rows could not tell.
         features: the versions of feature sets that the model was trained on, as the feature store keeps them;
             none where the model was not trained here, or before there was one.
+        texts: lengths, scripts and words of the training rows' text inputs, as they would be recorded.
     """
 
     inputs: Profile
@@ -51,6 +55,7 @@ class Baseline:
     classes: tuple[str | float | bool, ...] | None = None
     loss_model: LossModel | None = None
     features: tuple[FeatureVersion, ...] = ()
+    texts: Mapping[str, TextProfile] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON. Of what the feature store keeps it says only which version that is."""
@@ -69,6 +74,7 @@ class Baseline:
                 "classes": self.classes,
                 "loss_model": None if self.loss_model is None else self.loss_model.to_dict(),
             }
+            | ({"texts": {n: text.to_dict() for n, text in self.texts.items()}} if self.texts else {})
         )
 
     @classmethod
@@ -95,6 +101,7 @@ class Baseline:
                 n_labels=raw["n_labels"],
                 classes=None if raw["classes"] is None else tuple(raw["classes"]),
                 loss_model=None if expected is None else LossModel.from_dict(expected),
+                texts={n: TextProfile.from_dict(text) for n, text in raw.get("texts", {}).items()},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"A baseline cannot be read: {error!r}. Rebuild the release.") from error
@@ -111,6 +118,7 @@ def make_baseline(
     classes: tuple[str | float | bool, ...] | None = None,
     loss_model: LossModel | None = None,
     features: tuple[FeatureVersion, ...] = (),
+    texts: Mapping[str, TextProfile] | None = None,
 ) -> Baseline:
     """Profile the outputs and losses on the test rows, to go with the profile of the training rows.
 
@@ -132,11 +140,33 @@ def make_baseline(
         losses=np.asarray(losses[kept], dtype=np.float64),
         residuals=np.zeros(0) if residuals is None else np.asarray(residuals[kept], dtype=np.float64),
         trained_until=trained_until,
-        n_labels=next(iter(inputs.features.values())).n,
+        n_labels=_n_rows(inputs, texts or {}),
         classes=classes,
         loss_model=loss_model,
         features=features,
+        texts=texts or {},
     )
+
+
+def _n_rows(inputs: Profile, texts: Mapping[str, TextProfile]) -> int:
+    measures = [one for text in texts.values() for one in text.measures.features.values()]
+    return next(iter([*inputs.features.values(), *measures])).n
+
+
+def text_profiles(
+    training: Columns, inputs: Iterable[Column], recorded: Callable[[str, Any], Any]
+) -> dict[str, TextProfile]:
+    """Profiles of the training rows' text inputs.
+
+    Args:
+        recorded: an input's values as they would be recorded; None of one that would not be.
+    """
+    seen = {one.name: recorded(one.name, training[one.name]) for one in inputs if one.role == "text"}
+    return {
+        name: TextProfile.fit(np.asarray(values, dtype=object))
+        for name, values in seen.items()
+        if values is not None
+    }
 
 
 def output_columns(predictions: Any) -> tuple[dict[str, Any], tuple[Column, ...]]:

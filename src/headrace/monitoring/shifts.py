@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.causes import Carried, Cause, ranked, undecided
@@ -27,6 +29,7 @@ from headrace.monitoring.sides import (
     outputs_of,
     sides_of,
 )
+from headrace.monitoring.texts import Read, TextReader
 from headrace.monitoring.watch import Round, Watch
 from headrace.monitoring.windows import Window, as_utc, window_rows
 
@@ -38,6 +41,9 @@ _MOST_CAUSES = 5
 def watch_shifts(watch: Watch) -> Round:
     """Compare inputs and outputs of each new closed window with what the release was trained on, or with the
     answers of the declared days of reference.
+
+    Of a text input its lengths, its script and the share of its words that are unknown are compared as
+    numbers and categories are, and its words with a test of their own.
 
     A finding needs evidence (p-value under the level left after correction over all features) and
     size (``monitors.shift`` standard deviations). A window with fewer than ``min_rows`` rows is counted, and
@@ -56,26 +62,27 @@ def watch_shifts(watch: Watch) -> Round:
 def _watch_window(
     watch: Watch, window: Window, reference: Reference, unwatched: frozenset[str], found: Round
 ) -> None:
+    reader = TextReader(reference.texts)
     rows = window_rows(watch.project.name, watch.tables, window)
-    inputs, outputs = inputs_of(rows), outputs_of(rows)
-    sides = sides_of(watch, window, rows, reference)
-    level = watch.level(len(reference.inputs.features) + 1)
+    raw, rows = rows, reader.read(rows)
+    inputs = inputs_of(rows)
+    sides = sides_of(watch, window, rows, reference, reader)
+    level = watch.level(len(reference.inputs.features) + len(reference.texts) + 1)
     causes: dict[str, Any] = {}
-    for kind, profile, columns in (
-        ("data_drift", reference.inputs, inputs),
-        ("prediction_drift", reference.outputs, outputs),
-    ):
-        hidden = unwatched if kind == "data_drift" else frozenset()
-        compared = [s for s in shifts(profile, sides[kind]) if s.feature not in hidden]
+    for kind, profile in reference.profiles().items():
+        compared = shifts(profile, sides[kind])
+        if kind == "data_drift":
+            compared = [*(s for s in compared if s.feature not in unwatched), *reader.shifts()]
         shifted = [shift for shift in compared if _has_shifted(watch, shift, level)]
-        located = _located(watch, window, profile, columns, rows, shifted) if shifted else {}
-        courses = _courses(watch, window, kind, profile, shifted)
+        reads = {shift.feature: _read(kind, profile, reader, shift) for shift in shifted}
+        located = _located(watch, window, reads, raw) if shifted else {}
+        courses = _courses(watch, window, kind, reads)
         found.measurements.extend(
             _measured(watch, window, kind, shift, courses.get(shift.feature, {})) for shift in compared
         )
         carried = ranked(shifted)
         if kind == "data_drift":
-            carried = _with_new_names(watch, window, profile, columns, carried)
+            carried = _with_new_names(watch, window, profile, inputs, carried)
             causes = _as_evidence(carried, courses)
         shared = {"level": level, "reference": reference.words} | causes
         if reference.features:
@@ -108,6 +115,8 @@ def _shifted(
         "n_reference": shift.n_reference,
         "n_current": shift.n_current,
     }
+    if shift.test == "words":
+        evidence |= {"more": shift.detail["current"]["more"], "less": shift.detail["current"]["less"]}
     what = "the prediction" if kind == "prediction_drift" else f"input {shift.feature!r}"
     title, size = f"{what} {cause.words}{_where(shared)}", shift.size or 0.0
     return watch.finding(window, kind, title, evidence | shared, size, feature=shift.feature)
@@ -124,24 +133,32 @@ def _where(evidence: Mapping[str, Any]) -> str:
 
 
 def _courses(
-    watch: Watch, window: Window, kind: str, profile: Profile, shifted: Sequence[Shift]
+    watch: Watch, window: Window, kind: str, reads: Mapping[str, Read | None]
 ) -> dict[str, dict[str, Any]]:
     """How each feature's shift came: ``course`` is its name, ``came`` the same in words."""
-    history = History.of(watch, window) if shifted else None
+    history = History.of(watch, window) if reads else None
     found = {}
-
-    def profiled(name: str) -> Callable[[Any], Any]:
-        return lambda values: as_profiled(profile, name, values, len(values))
-
-    for name in (shift.feature for shift in shifted):
-        own = kind == "prediction_drift"
-        column, prepared = ("out_predict", _predicted) if own else (f"in_{name}", profiled(name))
-        course = Course("undecided", "the window is too short to be told apart in time")
-        if history is not None:
-            course = history.course(profile.features[name], column, prepared, own=own)
-        came = "" if history is None else history.words(course)
+    for name, read in reads.items():
+        course, came = Course("undecided", "no word stands out"), ""
+        if history is None:
+            course = Course("undecided", "the window is too short to be told apart in time")
+        elif read is not None:
+            course = history.course(read.profile, read.column, read.values, own=kind == "prediction_drift")
+            came = history.words(course)
         found[name] = {"course": course.name, "came": came, "compared": course.why}
     return found
+
+
+def _read(kind: str, profile: Profile, reader: TextReader, shift: Shift) -> Read | None:
+    """How a shifted feature is made of the record."""
+    name = shift.feature
+    if kind == "prediction_drift":
+        return Read("out_predict", profile.features[name], _predicted)
+    if reader.knows(name):
+        return reader.find(name, shift.detail)
+    return Read(
+        f"in_{name}", profile.features[name], lambda values: as_profiled(profile, name, values, len(values))
+    )
 
 
 def _predicted(values: Any) -> Any:
@@ -175,12 +192,7 @@ def _with_new_names(
 
 
 def _located(
-    watch: Watch,
-    window: Window,
-    profile: Profile,
-    columns: Columns,
-    rows: Columns,
-    shifted: Sequence[Shift],
+    watch: Watch, window: Window, reads: Mapping[str, Read | None], rows: Columns
 ) -> dict[str, dict[str, Any]]:
     """Since when each feature has shifted, and in which segment against the window before, if in one."""
     length = window.end - window.start
@@ -192,18 +204,15 @@ def _located(
         for cut in by_column
         if f"in_{cut.column}" in rows
     }
-    before = {**inputs_of(was), **outputs_of(was)}
     found = {}
-    for shift in shifted:
-        name = shift.feature
-        feature = profile.features[name]
-        now, then = (
-            as_profiled(profile, name, side.get(name), n_rows)
-            for side, n_rows in ((columns, len(rows["event_time"])), (before, len(was["event_time"])))
-        )
-        began = onset(feature, now, rows["event_time"])
-        others = {column: sides for column, sides in segments.items() if column != name}
-        place = place_of((codes_of(feature, then)[0], codes_of(feature, now)[0]), others, watch.fewest)
+    for name, read in reads.items():
+        began = place = None
+        if read is not None:
+            now, then = (_values(read, side) for side in (rows, was))
+            began = onset(read.profile, now, rows["event_time"])
+            others = {column: sides for column, sides in segments.items() if column != name}
+            codes = codes_of(read.profile, then)[0], codes_of(read.profile, now)[0]
+            place = place_of(codes, others, watch.fewest)
         found[name] = {
             "began": None if began is None else as_utc(began.began).isoformat(),
             "began_before": began is None or began.before,
@@ -211,6 +220,12 @@ def _located(
             "segment_share": None if place is None else place.share,
         }
     return found
+
+
+def _values(read: Read, rows: Columns) -> Any:
+    if read.column not in rows:
+        return np.full(len(rows["event_time"]), None, dtype=object)
+    return read.values(rows[read.column])
 
 
 def _as_evidence(causes: Sequence[Carried], courses: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

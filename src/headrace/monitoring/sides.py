@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.distributions import Rows, Side
 from headrace.checks.profiles import NumericProfile, Profile
 from headrace.checks.sketches import Sketches
+from headrace.checks.texts import TextProfile
 from headrace.core.ports import Columns
 from headrace.monitoring.baseline import output_columns
 from headrace.monitoring.ingest import as_numbers
+from headrace.monitoring.texts import TextReader, with_measures
 from headrace.monitoring.watch import Watch
 from headrace.monitoring.windows import MOST_ROWS, Window, rows_by_release, watermark, window_parts
 
@@ -33,6 +37,7 @@ class Reference(NamedTuple):
     outputs: Profile
     words: str
     features: tuple[str, ...] = ()
+    texts: Mapping[str, TextProfile] = MappingProxyType({})
 
     def profiles(self) -> dict[str, Profile]:
         """By kind of drift."""
@@ -46,7 +51,9 @@ class References:
 
         references = References(watch)
         reference = references.of(window.release_id)
-        shifts(reference.inputs, sides_of(watch, window, rows, reference)["data_drift"])
+        reader = TextReader(reference.texts)
+        sides = sides_of(watch, window, reader.read(rows), reference, reader)
+        shifts(reference.inputs, sides["data_drift"])
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -86,38 +93,52 @@ class References:
 
     def _made(self, release_id: str) -> Reference:
         baseline, days = self._watch.baseline_of(release_id), self._watch.project.monitors.reference
+        hidden = altered_inputs(self._watch.project)
+        texts = {name: text for name, text in baseline.texts.items() if name not in hidden}
+        known = with_measures(baseline.inputs, texts)
         if self._span is None or self._n_rows < self._watch.fewest:
             why = ""
             if days is not None:
                 so_far = "are not over" if self._span is None else f"have {self._n_rows} answers"
                 why = f": the days of reference {so_far}"
             served = tuple(one.ref for one in baseline.features)
-            return Reference(baseline.inputs, baseline.outputs, f"training{why}", served)
-        inputs, outputs = Sketches(baseline.inputs.kinds), Sketches(baseline.outputs.kinds)
+            return Reference(known, baseline.outputs, f"training{why}", served, texts)
+        inputs, outputs, reader = Sketches(known.kinds), Sketches(baseline.outputs.kinds), TextReader(texts)
         start, end = self._span
         for answered_by, n_rows in self._rows.items():
             window = Window(release_id=answered_by, start=start, end=end, n_rows=n_rows)
             for part in window_parts(self._watch.project.name, self._watch.tables, window):
                 n = len(part["event_time"])
-                inputs.update(all_profiled(baseline.inputs, inputs_of(part), n), n)
+                inputs.update(all_profiled(known, inputs_of(reader.read(part)), n), n)
                 if answered_by == release_id:
                     outputs.update(all_profiled(baseline.outputs, outputs_of(part), n), n)
         # Other releases have had the same inputs, and answer in their own way.
         own = self._rows.get(release_id, 0) >= self._watch.fewest
+        found = Profile.of(inputs)
         return Reference(
-            Profile.of(inputs),
+            found,
             Profile.of(outputs) if own else baseline.outputs,
             f"the {self._n_rows:,} answers of {start:%Y-%m-%d} to {end - timedelta(days=1):%Y-%m-%d}",
+            texts=reader.as_references(found),
         )
 
 
 def sides_of(
-    watch: Watch, window: Window, rows: Columns, reference: Reference, *, most: int = MOST_ROWS
+    watch: Watch,
+    window: Window,
+    rows: Columns,
+    reference: Reference,
+    reader: TextReader,
+    *,
+    most: int = MOST_ROWS,
 ) -> dict[str, Side]:
     """The window's side of the comparison with ``reference``, by kind of drift.
 
     Its rows as they are; of a window of more than ``most``, of which ``rows`` are a sample, the sketches of
     all of them, so that memory grows with the columns and not with traffic.
+
+    Args:
+        rows: as ``reader`` has read them; of a larger window it reads all others anew.
     """
     profiles = reference.profiles()
     if window.n_rows <= most:
@@ -126,7 +147,8 @@ def sides_of(
             for kind, columns in _columns(profiles, rows).items()
         }
     sketches = {kind: Sketches(profile.kinds) for kind, profile in profiles.items()}
-    for part in window_parts(watch.project.name, watch.tables, window, most=most):
+    reader.restart()
+    for part in map(reader.read, window_parts(watch.project.name, watch.tables, window, most=most)):
         for kind, columns in _columns(profiles, part).items():
             sketches[kind].update(columns, len(part["event_time"]))
     return dict(sketches)

@@ -236,7 +236,7 @@ def _columns(project: Project) -> Iterator[BrokenRule]:
     data = project.data
     inputs = [column.name for column in data.columns if column.role != "ignored"]
     if not inputs and project.task != "forecasting":
-        text = "no column is an input; give at least one the role numeric or categorical"
+        text = "no column is an input; give at least one the role numeric, categorical or text"
         yield _at("data", "columns", text=text)
     if data.target in inputs:
         yield _at("data", "columns", text=f"the target {data.target!r} is listed as an input")

@@ -34,7 +34,7 @@ def handling_of(project: Project, column: str) -> Handling:
         return "hash"
     return (
         "redact"
-        if any(c.name == column and c.role == "categorical" for c in project.data.columns)
+        if any(c.name == column and c.role in ("categorical", "text") for c in project.data.columns)
         else "keep"
     )
 
@@ -116,6 +116,13 @@ class FieldRules:
         if keys is not None and self._keys != "keep":
             keys = None if self._keys == "drop" else [self.hashed(key) for key in keys]
         return replace(prediction, columns=columns, keys=keys)
+
+    def column(self, name: str, values: Sequence[Any]) -> Sequence[Any] | None:
+        """An input's values as they may be written down; None where they are not, or not as they came."""
+        if name not in self._columns:
+            return values
+        form = self._columns[name]
+        return [form(value) for value in values] if form == self._redacted else None
 
     def subject(self, subject: str) -> str:
         """A label's subject: a row id as it is, a business key in the form that answers are kept under.
