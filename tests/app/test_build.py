@@ -184,3 +184,16 @@ def test_a_release_that_is_worse_than_the_live_one_is_refused(shared: Site) -> N
     route = project.route()
     assert route is not None
     assert route.live == first.id
+
+
+@pytest.mark.requirement("DAT-21")
+def test_test_rows_with_a_doubtful_label_are_evidence_of_the_model_gate(shared: Site) -> None:
+    """Every twentieth price has a digit too many."""
+    rows = cars(300, seed=4)
+    rows["price"] = [10 * price if at % 20 == 0 else price for at, price in enumerate(rows["price"])]
+    small = shared.project("doubted", rows=rows)
+    verdicts = shared.app.store.evidence.verdicts(small.released().id)
+    (doubts,) = [one.evidence["doubtful_labels"] for one in verdicts if "doubtful_labels" in one.evidence]
+    far = next(one for one in doubts if "above" in one["reason"])
+    assert far["rows"] >= 5
+    assert all((row - 1) % 20 == 0 for row in far["first"])

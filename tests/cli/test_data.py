@@ -103,3 +103,22 @@ def test_another_table_is_held_against_the_same_rules_and_the_same_limit(cars: C
     assert cars("data", "check", "new.csv").code == 0
     charter.write_text(text.replace("price > 0", "price above 0"))
     assert "is no rule" in cars("data", "check").error
+
+
+@pytest.mark.requirement("DAT-21")
+def test_doubtful_labels_are_listed_and_exported(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 200 cars that cost what their mileage says has a digit too many."""
+    lines = [f"{100 * i},{30_000 - 100 * i + 7 * (i % 13)}" for i in range(200)]
+    lines[49] = f"{100 * 49},{10 * (30_000 - 4_900)}"
+    Path("cars.csv").write_text("\n".join(["km,price", *lines]) + "\n", encoding="utf-8")
+    assert cli("init", "cars", "--data", "cars.csv", "--target", "price").code == 0
+    monkeypatch.chdir("cars")
+    found = cli("data", "labels", "--json", "--to", "doubtful.csv").json
+    assert (found["n_rows"], found["rows"][0]["row"]) == (200, 50)
+    assert found["rows"][0]["reason"] == "is far above what rows like it have"
+    assert found["n_doubtful"] == sum(one["rows"] for one in found["reasons"])
+    exported = Path("doubtful.csv").read_text(encoding="utf-8").splitlines()
+    assert exported[0] == "row,given,likely,score,reason"
+    assert exported[1].startswith("50,251000")
+    said = cli("data", "labels").out
+    assert "of 200 rows are in doubt" in said

@@ -13,7 +13,8 @@ import pytest
 from headrace.checks.profiles import Profile
 from headrace.core.project import Column, PrivacySpec, ReferenceDays
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
-from headrace.testing import START, MemoryArtifacts
+from headrace.testing import START
+from headrace.testing.memory import MemoryArtifacts
 from headrace.training.features import FeatureStore
 from tests.monitoring.traffic import LIVE, Scene, answer, day, named, watched_project
 

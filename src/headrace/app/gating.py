@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from headrace.releases.gates import (
 )
 from headrace.store.documents import from_plain
 from headrace.training.archives import unpack_files
-from headrace.training.evaluation import compare_with, evaluate
+from headrace.training.evaluation import compare_with, doubtful_labels, evaluate
 from headrace.training.measuring import group_run, measure_run
 from headrace.training.pipeline import recipe_of
 from headrace.training.proof import prove_package
@@ -108,7 +109,11 @@ class Gating:
         run, baseline = self._store.runs.get(state["run_id"]), self._store.runs.get(state["baseline_run_id"])
         gate = project.gates.model
         subject = self._subject(state)
-        judged = [limit_gate(subject, gate, run.metrics[gate.metric], self._now())]
+        within = limit_gate(subject, gate, run.metrics[gate.metric], self._now())
+        doubts = doubtful_labels(self._store, run)
+        if doubts:
+            within = replace(within, evidence=within.evidence | {"doubtful_labels": doubts})
+        judged = [within]
         if run.id == baseline.id or baseline.state != "finished":
             why = "the simplest model is the best one" if run.id == baseline.id else str(baseline.error)
             evidence = {"baseline": baseline.variant, "best": run.variant}

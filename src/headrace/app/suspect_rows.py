@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from headrace.core.project import Project
 from headrace.data.frames import n_rows
 from headrace.data.sources import read_file, write_parquet
 
-_FIELDS = ("row", "column", "kind", "value", "reason")
+FIELDS = ("row", "column", "kind", "value", "reason")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,12 @@ def look_through(folder: Path, project: Project, file: Path | None = None) -> Fo
         InvalidInput: it is no table, lacks a declared column, or a rule of ``data.rules`` cannot be applied.
         UserCodeError: the project's own source function raised.
     """
+    columns = table_to_check(folder, project, file)
+    return Found(columns=columns, suspects=suspects(columns, project.data, project.task))
+
+
+def table_to_check(folder: Path, project: Project, file: Path | None = None) -> Columns:
+    """The project's source, or ``file`` in its place. Raises as :func:`look_through`."""
     with tempfile.TemporaryDirectory() as scratch:
         columns = project_table(folder, project, Path(scratch)) if file is None else read_file(file)
     wanted = [column.name for column in project.data.columns if column.role != "ignored"]
@@ -66,11 +72,11 @@ def look_through(folder: Path, project: Project, file: Path | None = None) -> Fo
             f"The table has no column {absent[0]!r} (has: {', '.join(columns)[:500]}). "
             "Expected the columns that headrace.yaml declares."
         )
-    return Found(columns=columns, suspects=suspects(columns, project.data, project.task))
+    return columns
 
 
-def export(found: Found, path: Path) -> None:
-    """Write every suspect row, once per reason, as CSV or Parquet.
+def export(found: Iterable[Any], fields: Sequence[str], path: Path) -> None:
+    """Write these attributes of every row that was found as CSV or Parquet; ``row`` is a number.
 
     Raises:
         InvalidInput: the file's name ends in neither .csv nor .parquet, or it cannot be written.
@@ -81,15 +87,15 @@ def export(found: Found, path: Path) -> None:
         if path.suffix == ".csv":
             with path.open("w", newline="", encoding="utf-8") as file:
                 lines = csv.writer(file)
-                lines.writerow(_FIELDS)
-                lines.writerows([getattr(one, name) for name in _FIELDS] for one in found.rows())
+                lines.writerow(fields)
+                lines.writerows([getattr(one, name) for name in fields] for one in found)
             return
-        rows = list(found.rows())
-        kinds = {"row": np.float64}
+        rows = list(found)
+        kinds = {"row": np.float64, "score": np.float64}
         write_parquet(
             {
                 name: np.array([getattr(one, name) for one in rows], dtype=kinds.get(name, object))
-                for name in _FIELDS
+                for name in fields
             },
             path,
         )

@@ -11,6 +11,7 @@ import typer
 from headrace.app import catalogue as sources
 from headrace.app import encrypting, tokenising
 from headrace.app import suspect_rows as suspect
+from headrace.app.doubtful_labels import FIELDS, look_at_labels
 from headrace.app.retaining import retain as retain_project
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
@@ -139,7 +140,7 @@ def check_rows(
     project = load_project(folder)
     found = suspect.look_through(folder, project, file)
     if to is not None:
-        suspect.export(found, to)
+        suspect.export(found.rows(), suspect.FIELDS, to)
     if as_json:
         print_json({"n_rows": found.n_rows, "n_unfit": found.n_unfit, "reasons": found.reasons,
                     "rows": list(islice(found.rows(), limit))})  # fmt: skip
@@ -159,6 +160,43 @@ def check_rows(
             GateFailed(f"{found.n_unfit} of {found.n_rows} rows are wrong or dirty, more than {most:.1%}."),
             as_json=as_json,
         )
+
+
+@app.command("labels")
+def check_labels(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A CSV or Parquet file with the project's columns; its own unless given."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Write every doubtful row to this .csv or .parquet file.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="How many rows to print.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List rows of the project in this folder whose label is probably wrong, the surest first, for review.
+
+    Models that have not learnt from a row say what its label should be. Nothing is changed.
+    """
+    folder = Path.cwd()
+    found = look_at_labels(folder, load_project(folder), file)
+    if to is not None:
+        suspect.export(found.rows, FIELDS, to)
+    if as_json:
+        print_json(
+            {"n_rows": found.n_rows, "n_doubtful": len(found.rows), "reasons": found.reasons,
+             "rows": found.rows[:limit]}
+        )  # fmt: skip
+        return
+    print_table(
+        ("ROW", "LABEL", "LIKELY", "SCORE", "REASON"),
+        [
+            (one.row, str(one.given), str(one.likely), f"{one.score:.1f}", one.reason)
+            for one in found.rows[:limit]
+        ],
+        empty="No label is in doubt.",
+    )
+    say(f"The labels of {len(found.rows):,} of {found.n_rows:,} rows are in doubt.")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.comparison import paired_interval
 from headrace.checks.metrics import Interval, mean_interval, row_losses
+from headrace.checks.mislabelled import doubtful_classes, doubtful_numbers, summary
 from headrace.core.data import Run
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
@@ -90,6 +91,20 @@ def losses_of(store: Store, run: Run, rows: Rows) -> Floats:
     if recipe.project.task == "classification":
         truth, codes = codes_of(truth, made.classes).astype(np.float64), list(range(len(made.classes)))
     return row_losses(recipe.project.gates.model.metric, truth, answers, classes=codes)
+
+
+def doubtful_labels(store: Store, run: Run) -> list[dict[str, Any]]:
+    """Test rows whose label is probably wrong, by the answers of a finished run, which has not learnt from
+    them: each reason with its number of rows and the surest of them, by their place in the snapshot."""
+    recipe = recipe_of(store, run)
+    made = load_training_set(store.artifacts, recipe.training_set.digest)
+    rows = load_rows(store, recipe.project, made)
+    answers = unpack_arrays(store.artifacts.get(run.outputs["test_predictions"].digest), "The predictions")
+    if recipe.project.task == "classification":
+        found = doubtful_classes(codes_of(rows.truth(), made.classes), answers["probability"], made.classes)
+    else:
+        found = doubtful_numbers(rows.truth().astype(np.float64), answers["predict"])
+    return summary(found, rows.test)
 
 
 def compare_with(
