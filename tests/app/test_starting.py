@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headrace.access.privacy.fields import stated_basis
 from headrace.app.starting import Made, start_project
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.project import Project
@@ -251,7 +252,7 @@ def test_a_table_about_people_asks_for_the_basis_before_anything_is_built(start:
     (item,) = (item for item in flight_check(project) if not item.ticked)
     assert item.name == "privacy"
     with pytest.raises(InvalidInput, match="does not say on which basis"):
-        project.privacy.stated(project.name)
+        stated_basis(project.privacy, project.name)
 
 
 def test_a_table_about_nobody_says_so(start: Start) -> None:

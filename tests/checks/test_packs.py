@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from headrace.checks.metrics import NUMERIC_LOSSES, report
+from headrace.checks.metrics import LOSSES, NUMERIC_LOSSES, report
 from headrace.checks.packs import METRICS, Scored, concluded, known_metrics, measure_metric, metric_of
 from headrace.core.errors import InvalidInput, NotFound
-from headrace.core.project import LOSSES, MetricSpec
+from headrace.core.project import MetricSpec
 
 N = 400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 from headrace.core.errors import IllegalTransition
 from headrace.core.project import RolloutSpec
 from headrace.core.release import Outcome4, Rollout, Route
-from headrace.releases.rollout import Begin, Event, Look, Observation, Stop, judge, route_of, transition
+from headrace.releases.rollout import (
+    Begin,
+    Event,
+    Look,
+    Observation,
+    StandIn,
+    Stop,
+    judge,
+    route_of,
+    transition,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OUTCOMES: tuple[Outcome4, ...] = ("passed", "failed", "inconclusive", "error")
@@ -35,7 +46,10 @@ looks = st.builds(
     Look, outcome=st.sampled_from(OUTCOMES), reason=st.just("seen"), at=moments, timed_out=st.booleans()
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    looks, st.builds(Begin, at=moments), st.builds(Stop, reason=st.just("by hand"), at=moments)
+    looks,
+    st.builds(Begin, at=moments),
+    st.builds(Stop, reason=st.just("by hand"), at=moments),
+    st.builds(StandIn, champion_id=st.just("failing"), reason=st.just("it fails"), at=moments),
 )
 ladders = st.lists(st.integers(1, 100), max_size=5, unique=True).map(lambda s: tuple(sorted(s)))
 
@@ -51,7 +65,10 @@ def test_any_history_keeps_the_invariants(
             after = transition(rollout, event)
         except IllegalTransition:
             continue
-        assert rollout.state in ("pending", "canary"), "an ended rollout never moves"
+        stands_in = isinstance(event, StandIn)
+        assert rollout.state in ("pending", "canary") or (stands_in and rollout.state == "promoted"), (
+            "an ended rollout never moves, but for what stands in again"
+        )
         assert after.revision == rollout.revision + 1
         route = route_of(after, None)
         if after.state == "canary":
@@ -63,7 +80,8 @@ def test_any_history_keeps_the_invariants(
         elif after.state == "aborted":
             assert route is None or (route.live == champion and route.canary is None)
         elif after.state == "promoted":
-            assert route == Route(project="cars", live="new")
+            assert route == Route(project="cars", live="new", stands_in=after.stands_in)
+            assert after.stands_in == (stands_in or rollout.stands_in)
         rollout = after
 
 
@@ -160,3 +178,22 @@ def test_a_step_goes_on_when_the_clock_is_put_back() -> None:
     assert (held.state, held.step, held.step_started_at) == ("canary", 0, START - hour)
     later = transition(held, Look(outcome="inconclusive", reason="too few", at=START))
     assert later.step_started_at == START - hour
+
+
+@given(st.sampled_from(["pending", "canary", "promoted", "aborted"]))
+def test_what_stands_in_is_said_by_the_route_as_long_as_it_is_live(state: str) -> None:
+    stood = transition(pending(), StandIn(champion_id="failing", reason="it fails", at=START))
+    present = route_of(stood, Route(project="cars", live="failing", revision=4))
+    assert present == Route(project="cars", live="new", revision=5, stands_in=True)
+    assert present.arms == (("fallback", "new"),)
+    better = replace(pending(champion="new"), release_id="better", state=state, step=0)  # type: ignore[arg-type]
+    route = route_of(better, present)
+    assert route is not None
+    assert route.stands_in == (state != "promoted")
+    assert route.arms[0] == (("live", "better") if state == "promoted" else ("fallback", "new"))
+
+
+def test_a_rollout_under_way_does_not_stand_in() -> None:
+    canary = transition(pending(), Begin(at=START))
+    with pytest.raises(IllegalTransition, match="cannot standin"):
+        transition(canary, StandIn(champion_id="old", reason="it fails", at=START))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,3 +141,9 @@ def test_each_arm_gets_its_share_under_its_name() -> None:
 
 def test_arms_of_a_split_never_move_between_versions_of_headrace() -> None:
     assert "".join(arm_of(_split(0.5, 0.5), str(i)).release_id[1] for i in range(16)) == "1001001000110011"
+
+
+@given(key=_KEYS, weight=_WEIGHTS)
+def test_answers_of_the_fallback_say_so(key: str, weight: float) -> None:
+    choice = _table().choose(replace(_route(weight), stands_in=True), key)
+    assert choice.arm == ("canary" if choice.release_id == "new" else "fallback")

@@ -11,7 +11,8 @@ import pytest
 from headrace.access.privacy.charters import terms_of
 from headrace.app.composition import open_app
 from headrace.app.workflows import launch
-from headrace.testing import START, make_finding
+from headrace.core.project import FallbackSpec
+from headrace.testing import START, make_alert, make_finding
 from headrace.testing.factories import make_manifest, make_release, make_settings
 from headrace.web.server import build_server
 from tests.web.conftest import Site
@@ -218,3 +219,33 @@ def test_a_release_says_what_approving_it_would_loosen(own_site: Site) -> None:
     page = own_site.page(f"/releases/{release.id}", by=VALIDATOR).text
     assert "Approving it loosens what is kept" in page
     assert "<code>privacy.retention_days</code>: from 1 to <strong>365</strong>" in page
+
+
+def test_a_proposed_fallback_is_shown_let_in_by_an_operator_and_said_in_every_answer(own_site: Site) -> None:
+    site, name, path = own_site, "flight-delay", "/api/v1/projects/flight-delay/fallback"
+    store = site.app.store
+    declared = replace(
+        store.projects.get(name), fallback=FallbackSpec(to=f"{name}@1", do="review", failures=10)
+    )
+    store.projects.save(declared, store.projects.path(name), store.projects.workspace(name))
+    assert "stands by" not in site.page(f"/projects/{name}").text
+    finding = make_finding(
+        project=name, kind="fallback", release_id=site.seeded.live, title="cannot be trusted: 12 of 12 failed"
+    )
+    store.findings.add(finding)
+    store.findings.save_alert(make_alert(project=name, finding_id=finding.id, action="review", state="open"))
+    shown = site.page(f"/projects/{name}").text
+    assert "cannot be trusted: 12 of 12 failed. The fallback stands by." in shown
+    assert f'action="/projects/{name}/fallback"' in shown
+    assert "Let the fallback answer" not in site.page(f"/projects/{name}", by=VIEWER).text
+    assert site.post(path, by=VIEWER).status_code == 403
+    live = site.post(path).json()["live"]
+    assert live != site.seeded.live
+    route = site.get(f"/api/v1/projects/{name}").json()["route"]
+    assert (route["live"], route["stands_in"]) == (live, True)
+    shown = site.page(f"/projects/{name}").text
+    assert "stands in as the fallback" in shown
+    assert "cannot be trusted: 12 of 12 failed (by ada)" in shown
+    back = site.post(f"/api/v1/projects/{name}/rollback").json()["live"]
+    assert back == site.seeded.live
+    assert "stands in as the fallback" not in site.page(f"/projects/{name}").text

@@ -52,6 +52,7 @@ def test_some_paths_are_open_to_all(site: Site, path: str) -> None:
     ("by", "method", "path"),
     [
         (VIEWER, "POST", "/api/v1/projects/cars/rollback"),
+        (VIEWER, "POST", "/api/v1/projects/cars/fallback"),
         (VIEWER, "POST", "/api/v1/projects/cars/watch"),
         (VIEWER, "POST", "/api/v1/projects/cars/labels"),
         (VIEWER, "POST", "/api/v1/labels/cars"),
@@ -69,6 +70,7 @@ def test_some_paths_are_open_to_all(site: Site, path: str) -> None:
         (AUDITOR, "POST", "/api/v1/projects/cars/watch"),
         (VIEWER, "POST", "/projects/cars/watch"),
         (VIEWER, "POST", "/projects/cars/rollback"),
+        (VIEWER, "POST", "/projects/cars/fallback"),
     ],
 )
 def test_the_wrong_role_is_403_and_the_refusal_is_audited(

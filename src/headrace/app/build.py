@@ -18,6 +18,7 @@ from headrace.access.privacy.fields import altered_inputs
 from headrace.app.alerts import close_alert
 from headrace.app.composition import App
 from headrace.app.durable import Durable
+from headrace.app.fallbacks import as_fallback
 from headrace.app.gating import CONTRACTS, Gating
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import gather
@@ -61,6 +62,7 @@ class BuildRequest:
         approval: overrides the project's own policy, such as when a trigger asks for review.
         with_production: add answered rows whose labels have come.
         model_uri: the version in MLflow's registry that is the candidate, instead of the project's variants.
+        stands_in: build the fallback that the project names, instead of its variants.
     """
 
     build_id: str
@@ -72,6 +74,7 @@ class BuildRequest:
     approval: str | None = None
     with_production: bool = False
     model_uri: str | None = None
+    stands_in: bool = False
 
 
 class Builds:
@@ -142,6 +145,8 @@ class Builds:
         uri = request.get("model_uri")
         if uri is not None:
             project = as_candidate(project, uri)
+        if request.get("stands_in"):
+            project = as_fallback(project)
         until = None if request["until"] is None else datetime.fromisoformat(request["until"])
         scratch = self._scratch(request["build_id"])
         try:
@@ -259,6 +264,7 @@ class Builds:
             contracts=from_plain(Artifact, state["contracts"]) if state.get("contracts") else None,
             measured=state.get("measured", {}),
             features=[one.ref for one in self._training(run)[0].features],
+            stands_in=bool(state.get("stands_in")),
         )
         release = replace(release, signature=self._app.access.signatures.sign(release))
         detail = {"digest": release.digest, "run": run.id, "cause": release.manifest.cause}

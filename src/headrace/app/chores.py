@@ -28,6 +28,7 @@ ESCALATE_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
 SEAL_S = 5.0
+TRUST_S = 5.0
 LOCK, ITS_OWN_LOCK = "background.lock", "monitor.lock"
 """Who does the chores now; and that a process exists for nothing else."""
 _TRIES, _PAUSE_S = 50, 0.05
@@ -62,6 +63,7 @@ class Chores:
             Turn(name, period_s, partial(self.do, act))
             for name, period_s, act in (
                 ("watch", self._watch_s, self.watch),
+                ("trust", TRUST_S, self.trust),
                 ("tell", TELL_S, self.tell),
                 ("escalate", ESCALATE_S, self.escalate),
                 ("tidy", TIDY_S, self.tidy),
@@ -84,6 +86,13 @@ class Chores:
         projects = [route.project for route in self._app.store.rollouts.routes()]
         free = [name for name in projects if not any(one.startswith(f"watch:{name}:") for one in busy)]
         return [self._work.watching.start(name) for name in free]
+
+    def trust(self) -> None:
+        """Let fallbacks answer for live releases that fail: in seconds, not with the next round."""
+        for route in self._app.store.rollouts.routes():
+            attempt(
+                f"trust in {route.project}", partial(self._work.watching.falling_back.look, route.project)
+            )
 
     def tell(self) -> None:
         """Tell people of alerts."""

@@ -44,7 +44,7 @@ class Deliveries:
         while state == "waiting":
             receive(DECISION, _DAY_S)
             state = step("decision", self._decision, release_id)
-        if state in ("refused", "rejected"):
+        if state in ("refused", "rejected", "standing_by"):
             return state
         while not step("begin", self._begin, release_id):
             receive(TICK, _QUEUE_S)
@@ -106,7 +106,11 @@ class Deliveries:
             return release.state
         event: ReleaseEvent = "reject" if rejected else "approve"
         why = "; ".join(f"{a.approver}: {a.comment}".rstrip(": ") for a in rejected or approvals)
-        return delivery.move(self._store, release_id, event, why).state
+        with self._store.transaction():
+            decided = delivery.move(self._store, release_id, event, why)
+            if event == "approve" and release.manifest.stands_in:
+                decided = delivery.stand_by(self._store, release_id)
+            return decided.state
 
     def _begin(self, release_id: str) -> bool:
         try:

@@ -17,6 +17,7 @@ from headrace.app.build import BuildRequest
 from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
 from headrace.app.deliver import TICK, follow_live, send_decision, stop_rollout
+from headrace.app.fallbacks import as_fallback
 from headrace.app.finding import find_one
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
@@ -86,9 +87,19 @@ class Started:
 
 
 def start_build(
-    app: App, work: Workflows, principal: Principal, folder: Path, *, cause: str, until: datetime | None
+    app: App,
+    work: Workflows,
+    principal: Principal,
+    folder: Path,
+    *,
+    cause: str,
+    until: datetime | None,
+    stands_in: bool = False,
 ) -> Started:
     """Start building the project in ``folder``, or go on with its build that was interrupted.
+
+    Args:
+        stands_in: build the fallback that it names, instead of a candidate.
 
     Raises:
         Conflict: another process is building it right now.
@@ -96,10 +107,12 @@ def start_build(
     """
     project = declare(app, principal, folder)
     require_project(app, principal, project)
+    if stands_in:
+        as_fallback(project)
     # Two commands at the same moment: one starts, the other one sees that.
     with locked(app.settings.home):
         return _going_on(work, project) or _begin(
-            app, work, principal, project, folder, cause=cause, until=until
+            app, work, principal, project, folder, cause=cause, until=until, stands_in=stands_in
         )
 
 
@@ -126,6 +139,7 @@ def _begin(
     *,
     cause: str,
     until: datetime | None,
+    stands_in: bool,
 ) -> Started:
     check_code(folder)
     check_metrics(project, folder)
@@ -139,6 +153,7 @@ def _begin(
         author=principal.name,
         cause=cause,
         until=None if until is None else until.isoformat(),
+        stands_in=stands_in,
     )
     app.store.audit.append(principal.name, "build.start", f"project:{project.name}", {"cause": cause})
     work.durable.start("build", build_id, to_plain(request))

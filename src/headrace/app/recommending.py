@@ -96,7 +96,7 @@ def _kept(app: App, live: Release) -> Measurement | None:
 def _rests_on(app: App, live: Release) -> str:
     """Another digest once a label, a finding that is not settled, or a release that could answer has come."""
     labels = app.store.tables.version(outcomes_table(live.manifest.project))
-    worse = [finding.id for finding in _worse(app, live)]
+    worse = [finding.id for finding in worse_findings(app, live)]
     return derived_id(f"{labels}", *worse, *(f"{r.id} {r.state}" for r, _ in _rivals(app, live)))
 
 
@@ -107,13 +107,13 @@ def _live(app: App, project: str) -> Release | None:
 
 def _worked_out(app: App, live: Release) -> Recommendation:
     name = live.manifest.project
-    metric, worse = app.store.projects.get(name).gates.model.metric, _worse(app, live)
+    metric, worse = app.store.projects.get(name).gates.model.metric, worse_findings(app, live)
     rows, rivals = _rows(app, live, worse), _rivals(app, live)
     held = [_held(app, live, rival, rows, len(rivals)) for rival in rivals]
     return recommend(_subject(live), metric, [finding.title for finding in worse], held)
 
 
-def _worse(app: App, live: Release) -> list[Finding]:
+def worse_findings(app: App, live: Release) -> list[Finding]:
     """What has been found about the live release and is not settled, the oldest first."""
     project = live.manifest.project
     # Where people deal with an alert, its case says whether they have: one that only warns is closed at once.
@@ -173,7 +173,7 @@ def _unknown_to(app: App, rival: Release, role: Role, rows: Labelled) -> NDArray
     Else all, if it was made before they were answered, or those whose truth was observed after it was made.
     """
     until = app.scorers.baseline(rival.id).trained_until
-    if until is None and role == "before":
+    if until is None and role != "next":
         return np.ones(len(rows), dtype=np.bool_)
     moments, limit = (rows.label_at, rival.created_at) if until is None else (rows.event_time, until)
     return np.asarray(moments > np.datetime64(limit.replace(tzinfo=None)), dtype=np.bool_)
@@ -186,6 +186,11 @@ def _losses(app: App, metric: str, rival: Release, rows: Labelled) -> NDArray[np
     inputs = recorded_inputs(app, rival.manifest.project, scorer.encoding.inputs, rows.columns)
     outputs = answer_again(scorer, inputs)
     return losses_of(metric, replace(rows, outputs=outputs), scorer.classes)
+
+
+def held_against(app: App, live: Release, fallback: Release) -> Rival:
+    """A fallback held against the live release on the rows whose truth has come since that got worse."""
+    return _held(app, live, (fallback, "fallback"), _rows(app, live, worse_findings(app, live)), 1)
 
 
 def _subject(release: Release) -> str:

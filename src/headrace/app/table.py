@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.access.privacy.fields import altered_inputs
+from headrace.access.privacy.fields import altered_inputs, stated_basis
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
 from headrace.checks.renames import renamed
@@ -74,7 +74,7 @@ def gather(
         InvalidInput: it gives no table, or lacks a declared column; the project states no privacy basis.
         UserCodeError: the project's own source function raised.
     """
-    project.privacy.stated(project.name)  # before anything is kept
+    stated_basis(project.privacy, project.name)  # before anything is kept
     if with_production:
         return _with_production(app, project)
     path = _source_file(folder, project, scratch)

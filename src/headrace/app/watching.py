@@ -15,6 +15,8 @@ from headrace.app.compliance import watch_compliance
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.durable import Durable
+from headrace.app.fallbacks import missing
+from headrace.app.falling_back import FallingBack
 from headrace.app.histories import tell_truth
 from headrace.app.recommending import keep_recommendation
 from headrace.app.reviews import watch_review
@@ -46,6 +48,7 @@ class Watching:
         self._durable = durable
         self._seen: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._looked: dict[tuple[str, str], tuple[Project, dict[Place, str]]] = {}
+        self.falling_back = FallingBack(app)
 
     def run(self, name: str) -> dict[str, Any]:
         """The workflow: ingest, measure, conclude, react. Returns counts and the build it started."""
@@ -145,6 +148,7 @@ class Watching:
             n_new_labels=count_labels(name, self._store.tables, since=release.created_at),
             code_changed=present if present not in (None, release.manifest.code.digest) else None,
             event_time=moment,
+            stands_in_for=self._store.rollouts.get(route.live).champion_id if route.stands_in else None,
         )
 
     def _keep(self, found: Round) -> list[str]:
@@ -157,7 +161,10 @@ class Watching:
         """Raise alerts, and ask for at most one retraining; the alert names it before it starts."""
         raise_on_findings(self._app, name)
         self._give_up_failed(name)
+        self.falling_back.look(name)
         project, standing = self._store.projects.get(name), self._stand(name)
+        if (fallback := self._fallback(project, busy)) is not None:
+            return fallback
         if standing is None:
             return None
         self._close_stale(name)
@@ -193,10 +200,22 @@ class Watching:
         plain: dict[str, Any] = to_plain(request)
         return plain
 
+    def _fallback(self, project: Project, busy: bool) -> dict[str, Any] | None:
+        """Ask for the fallback that the project names, where none stands by; once per live release."""
+        asked = missing(self._store, project)
+        if asked is None or busy or self._durable.status(asked["build_id"]) != "absent":
+            return None
+        detail = {"cause": asked["cause"], "build": asked["build_id"]}
+        self._store.audit.append(SYSTEM, "build.start", f"project:{project.name}", detail)
+        plain: dict[str, Any] = to_plain(BuildRequest(**asked))
+        return plain
+
     def _close_stale(self, name: str) -> None:
         """Alerts about releases that no longer answer ask for nothing any more."""
         route = self._store.rollouts.route(name)
         answering = set() if route is None else set(route.releases)
+        if route is not None and route.stands_in:
+            answering.add(self._store.rollouts.get(route.live).champion_id or "")
         about = {finding.id: finding.release_id for finding in self._store.findings.list(name)}
         for alert in self._store.findings.alerts(name):
             if alert.state == "open" and about[alert.finding_id] not in answering:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.errors import InvalidInput
-from headrace.core.project import DEFAULT_METRICS, LOSSES, Task
+from headrace.core.project import DEFAULT_METRICS, Task
 
 Floats = NDArray[np.float64]
 Outputs = Mapping[str, Any]
@@ -24,6 +24,13 @@ Label = str | float
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities are held this far from 0 and 1, about the resolution of float32, so that one row that
 was predicted with certainty and wrongly has a large loss but not an infinite one."""
+_OF_NUMBERS = ("mae", "mse", "smape", "pinball_10", "pinball_50", "pinball_90")
+LOSSES: dict[Task, tuple[str, ...]] = {
+    "classification": ("log_loss", "brier", "error_rate"),
+    "regression": _OF_NUMBERS,
+    "forecasting": _OF_NUMBERS,
+}
+"""The losses that a model gate may judge by, each with one value per row."""
 
 
 @dataclass(frozen=True, kw_only=True)

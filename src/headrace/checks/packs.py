@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.calibration import expected_calibration_error
 from headrace.checks.metrics import (
+    LOSSES,
     NUMERIC_LOSSES,
     Interval,
     Outputs,
@@ -24,7 +25,7 @@ from headrace.checks.metrics import (
 from headrace.checks.rankings import average_precision, ndcg, reciprocal_rank
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import Columns
-from headrace.core.project import LOSSES, MetricSpec, Task
+from headrace.core.project import MetricSpec, Task
 
 Floats = NDArray[np.float64]
 Better = Literal["smaller", "larger"]

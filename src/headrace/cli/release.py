@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
+from headrace.app.falling_back import fall_back
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
 from headrace.app.reading import quorum, release_report, releases
@@ -116,6 +117,23 @@ def rollback(
         print_json({"live": release.id, "project": project})
     else:
         say(f"{release.manifest.subject.ref} answers again (release {release.id}).")
+
+
+@app.command("fallback")
+def fallback(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the rollout.")] = "",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Let the fallback answer instead of the live release, until another one is rolled out."""
+    with session(as_name) as s:
+        release = fall_back(s.app, s.me, project, reason)
+    if as_json:
+        print_json({"live": release.id, "project": project})
+    else:
+        say(f"{release.manifest.subject.ref} stands in (release {release.id}).")
+        say(f"Go back to what it stands in for: headrace release rollback {project}")
 
 
 @app.command("recommend")

@@ -30,6 +30,10 @@ def run(
         str | None, typer.Option(metavar="DATE", help="Learn only from rows before this date.")
     ] = None,
     cause: Annotated[str, typer.Option(help="Why; kept with the release.")] = "run by hand",
+    fallback: Annotated[
+        bool,
+        typer.Option("--fallback", help="Build the fallback that headrace.yaml names, and no candidate."),
+    ] = False,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +41,7 @@ def run(
     moment = None if until is None else parse_moment(until)
     console = Console(stderr=True)
     with session(as_name) as s, launch(s.app) as work:
-        started = start_build(s.app, work, s.me, Path.cwd(), cause=cause, until=moment)
+        started = start_build(s.app, work, s.me, Path.cwd(), cause=cause, until=moment, stands_in=fallback)
         if started.resumed:
             console.print("Going on with the run that was interrupted.", style="yellow")
         with console.status("starting") as status:

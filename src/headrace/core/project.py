@@ -8,7 +8,6 @@ from typing import Literal
 
 from headrace.core.alerts import Severity
 from headrace.core.canonical import ADDED
-from headrace.core.errors import InvalidInput
 
 Task = Literal["classification", "regression", "forecasting"]
 Risk = Literal["low", "medium", "high"]
@@ -27,15 +26,6 @@ Handling = Literal["keep", "redact", "mask", "hash", "drop"]
 Recognisers = Literal["builtin", "presidio"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 """The loss that a task is judged by unless the project says otherwise."""
-_OF_NUMBERS = ("mae", "mse", "smape", "pinball_10", "pinball_50", "pinball_90")
-LOSSES: dict[Task, tuple[str, ...]] = {
-    "classification": ("log_loss", "brier", "error_rate"),
-    "regression": _OF_NUMBERS,
-    "forecasting": _OF_NUMBERS,
-}
-"""The losses that a model gate may judge by, each with one value per row."""
-EXPLAINERS = ("shapley", "lime")
-"""Ways to explain an answer that need no function of the project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,6 +320,26 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FallbackSpec:
+    """What answers when the live release can no longer be trusted, until a better one is rolled out.
+
+    Attributes:
+        to: ``constant`` (the mean, or the share of each class, of the training rows), the name of a variant,
+            or an earlier version of the project, such as ``cars@2``.
+        do: warn; propose it for a person to decide; or move the traffic at once.
+        loss_ratio: ratio of the live loss to that on the test rows from which the live release is degraded
+            beyond trust.
+        failures: so many requests of the last minute must have failed, more often than
+            ``rollout.max_error_rate`` allows; what cannot be loaded fails, too.
+    """
+
+    to: str = "constant"
+    do: Action = "review"
+    loss_ratio: float = 2.0
+    failures: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlertRoute:
     """Where some alerts go. What is left out fits every alert.
 
@@ -411,21 +421,6 @@ class PrivacySpec:
     def personal(self) -> bool:
         """Whether the data has to be treated as being about people; until somebody says, it is."""
         return self.basis != "not_personal"
-
-    def stated(self, project: str) -> Basis:
-        """The basis.
-
-        Raises:
-            InvalidInput: none is stated; the message has the lines to add.
-        """
-        if self.basis is None:
-            raise InvalidInput(
-                f"Project {project!r} does not say on which basis its data is collected, so no dataset is "
-                "registered. Add to headrace.yaml:\n  privacy:\n    basis: not_personal\nor, for data about "
-                "people, consent, contract, legal_obligation, vital_interests, public_task or "
-                "legitimate_interests."
-            )
-        return self.basis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -562,3 +557,4 @@ class Project:
     alerts: AlertSpec = AlertSpec()
     tags: tuple[str, ...] = field(default=(), metadata=ADDED)
     review: ReviewSpec = field(default=ReviewSpec(), metadata=ADDED)
+    fallback: FallbackSpec | None = field(default=None, metadata=ADDED)

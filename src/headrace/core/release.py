@@ -23,8 +23,10 @@ ReleaseState = Literal[
     "rolled_back",
     "superseded",
     "external",
+    "standing_by",
 ]
-"""``external`` answers elsewhere: it is watched here, and never gets traffic from here."""
+"""``external`` answers elsewhere: it is watched here, and never gets traffic from here. A fallback that is
+``standing_by`` is approved to stand in for a live release that fails."""
 RolloutState = Literal["pending", "canary", "promoted", "aborted"]
 
 
@@ -98,6 +100,7 @@ class Manifest:
         checks: gates with their limits as they stood.
         parent: id of the release that was live when this one was made.
         terms: what it answers under while it is live; none in a release from before there were any.
+        stands_in: it is no candidate: it answers only for a live release that fails, once that has failed.
     """
 
     project: str
@@ -123,6 +126,7 @@ class Manifest:
     parent: str | None
     author: str
     terms: Terms | None = field(default=None, metadata=ADDED)
+    stands_in: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +171,7 @@ class Rollout:
         looks: how often the controller has looked.
         step_started_at: when the present step began, in wall-clock time.
         revision: grows by one with each change; a write names the revision it saw.
+        stands_in: it has the traffic because its champion cannot be trusted, and not for being better.
     """
 
     release_id: str
@@ -180,6 +185,7 @@ class Rollout:
     looks: int = 0
     revision: int = 0
     reason: str = ""
+    stands_in: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +211,7 @@ class Route:
     """Who answers for a project. ``canary_weight`` is a share between 0 and 1.
 
     While there is a ``split``, its arms answer; the live release is one of them, and nothing is a canary.
+    What is live ``stands_in`` where it is the fallback: its arm says so.
     """
 
     project: str
@@ -213,6 +220,7 @@ class Route:
     canary_weight: float = 0.0
     revision: int = 0
     split: Split | None = field(default=None, metadata=ADDED)
+    stands_in: bool = field(default=False, metadata=ADDED)
 
     @property
     def arms(self) -> tuple[tuple[str, str], ...]:
@@ -220,7 +228,7 @@ class Route:
         if self.split is not None:
             named = sorted(self.split.arms, key=lambda arm: arm.release_id != self.live)
             return tuple((arm.name, arm.release_id) for arm in named)
-        live = (("live", self.live),)
+        live = (("fallback" if self.stands_in else "live", self.live),)
         return live if self.canary is None else (*live, ("canary", self.canary))
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headrace.access.privacy.fields import stated_basis
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import Conflict, InternalError, InvalidInput
 from headrace.core.ids import derived_id
@@ -85,7 +86,7 @@ def take_snapshot(
     Raises:
         InvalidInput: no rows, a column with a reserved name, or ``privacy`` states no basis.
     """
-    basis = privacy.stated(project)
+    basis = stated_basis(privacy, project)
     table = as_mapping(columns)
     if ROW in table:
         raise InvalidInput(f"Column {ROW!r} has a name that Headrace needs itself. Rename it.")

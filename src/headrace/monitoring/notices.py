@@ -17,7 +17,17 @@ VIOLATIONS = frozenset({"fairness", "compliance"})
 UNEXCUSED = VIOLATIONS | {"service_level", "review"}
 """Kinds that no known event explains away."""
 _CRITICAL = frozenset(
-    {"performance", "concept_drift", "metric", "answers", "traffic", "columns", "service_level", *VIOLATIONS}
+    {
+        "performance",
+        "concept_drift",
+        "metric",
+        "answers",
+        "traffic",
+        "columns",
+        "service_level",
+        "fallback",
+        *VIOLATIONS,
+    }
 )
 _INFORMS = frozenset({"labels", "schedule", "code", "registration"})
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 30.0, 3_600.0

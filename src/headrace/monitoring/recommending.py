@@ -21,7 +21,7 @@ NAME = "recommendation"
 ERROR = 0.1
 """Probability with which chance alone ever makes a release look better, or worse, than the live one."""
 Do = Literal["keep", "roll_back", "roll_out", "retrain"]
-Role = Literal["before", "next"]
+Role = Literal["before", "next", "fallback"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Rival:
     """A release that could answer instead.
 
     Attributes:
-        role: ``before`` has been live, ``next`` waits to be.
+        role: ``before`` has been live, ``next`` waits to be, and a ``fallback`` stands by.
         n_rows: rows on which both are held against their truth.
         difference: its mean loss less the live one's; ``low`` to ``high`` is its interval. None while nothing
             can be said; ``why`` then says why not.

@@ -26,6 +26,7 @@ _KINDS = {
     "labels": "labels",
     "schedule": "schedule",
     "code": "code",
+    "fallback": "fallback",
 }
 
 
@@ -38,6 +39,8 @@ class Standing:
         n_new_labels: labels observed since its training.
         code_changed: digest of the project's code if it differs from the release's.
         event_time: the watermark.
+        stands_in_for: the release that could not be trusted, where the live one is the fallback: what was
+            found about it still asks for a better one.
     """
 
     release_id: str
@@ -45,6 +48,7 @@ class Standing:
     n_new_labels: int
     code_changed: str | None
     event_time: datetime
+    stands_in_for: str | None = None
 
 
 def standing_findings(project: Project, standing: Standing, now: datetime) -> list[Finding]:
@@ -85,6 +89,8 @@ def raise_alerts(
     for finding in findings:
         trigger = policy.get(_KINDS.get(finding.kind, ""))
         action: Action = "warn" if trigger is None else trigger.do
+        if finding.kind == "fallback" and project.fallback is not None:
+            action = project.fallback.do
         alerts.append(
             Alert(
                 id=derived_id("alert", finding.id),
@@ -126,7 +132,8 @@ def next_retraining(
     open_alerts = [
         alert
         for alert in alerts
-        if alert.state == "open" and findings[alert.finding_id].release_id == standing.release_id
+        if alert.state == "open"
+        and findings[alert.finding_id].release_id in (standing.release_id, standing.stands_in_for)
     ]
     if not open_alerts:
         return Retraining(alert=None, why_not="nothing asks for it")
@@ -194,5 +201,6 @@ def _urgency(finding: Finding) -> tuple[int, float]:
         "code",
         "labels",
         "schedule",
+        "fallback",
     )
     return order.index(finding.kind), -finding.size

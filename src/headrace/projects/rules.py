@@ -10,10 +10,11 @@ from math import inf, isfinite
 from typing import Any
 
 from headrace.access.privacy.fields import altered_inputs, key_of
+from headrace.checks.metrics import LOSSES
 from headrace.checks.row_rules import parse_rule
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
-from headrace.core.project import LOSSES, Governance, KpiSpec, Project
+from headrace.core.project import Governance, KpiSpec, Project
 from headrace.core.record import FINDING_KINDS
 from headrace.data.features import OWN
 
@@ -94,6 +95,7 @@ _LIMITS = (
     _Limit(loc=("monitors", "class_gap"), high=1, open=True),
     _Limit(loc=("privacy", "retention_days"), low=1),
 )
+_FALLBACK_LIMITS = (_Limit(loc=("loss_ratio",), low=1), _Limit(loc=("failures",), low=3))
 _UNFIT = _Limit(loc=("gates", "data", "max_unfit_fraction"), high=1)
 _SERVING_LIMITS = (
     _Limit(loc=("concurrency",), low=1, high=64),
@@ -140,6 +142,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _alerts(project)
     yield from _review(project)
     yield from _outputs(project)
+    yield from _fallback(project)
     allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
         known = f"(known: {', '.join(allowed)})"
@@ -176,6 +179,19 @@ def _contact(project: Project) -> Iterator[BrokenRule]:
     if not is_reachable(project.owner.contact):
         expected = "expected an e-mail address, a URL or a telephone number at which the owner can be called"
         yield _at("owner", "contact", text=f"owner.contact is {project.owner.contact!r}: {expected}")
+
+
+def _fallback(project: Project) -> Iterator[BrokenRule]:
+    spec = project.fallback
+    if spec is None:
+        return
+    names = {"constant", *(variant.name for variant in project.variants)}
+    name, at, version = spec.to.partition("@")
+    if spec.to not in names and not (at and name == project.name and version.isdecimal()):
+        known = ", ".join([*sorted(names), f"a version such as {project.name}@1"])
+        yield _at("fallback", "to", text=f"{spec.to!r} is nothing to fall back to (known: {known})")
+    for limit in _FALLBACK_LIMITS:
+        yield from _limited(limit, spec, ("fallback",))
 
 
 def _review(project: Project) -> Iterator[BrokenRule]:

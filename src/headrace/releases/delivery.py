@@ -22,7 +22,18 @@ from headrace.monitoring.ingest import predictions_table, shadows_table
 from headrace.monitoring.joining import Labelled, labelled_rows
 from headrace.monitoring.windows import as_utc, watermark
 from headrace.releases.gates import verdict
-from headrace.releases.rollout import Begin, Event, Judgement, Look, Observation, judge, route_of, transition
+from headrace.releases.rollout import (
+    Begin,
+    Event,
+    Judgement,
+    Look,
+    Observation,
+    StandIn,
+    Stop,
+    judge,
+    route_of,
+    transition,
+)
 from headrace.releases.states import ReleaseEvent, next_state
 from headrace.store import Store
 from headrace.store.columns import quoted
@@ -85,6 +96,8 @@ def _reached(state: str, event: ReleaseEvent) -> bool:
         "supersede": "superseded",
         "roll_back": "rolled_back",
         "restore": "live",
+        "stand_by": "standing_by",
+        "stand_in": "live",
     }
     return targets[event] == state
 
@@ -197,23 +210,94 @@ def finish(store: Store, release_id: str, *, by: str = SYSTEM) -> Release:
     if rollout.state == "promoted":
         with store.transaction():
             if rollout.champion_id is not None and store.releases.get(rollout.champion_id).state == "live":
-                move(store, rollout.champion_id, "supersede", f"by {release_id}", by=by)
+                step_down(store, rollout.champion_id, "supersede", f"by {release_id}", by=by)
             return move(store, release_id, "promote", rollout.reason, by=by)
     return move(store, release_id, "abort", rollout.reason, by=by) if rollout.state == "aborted" else release
 
 
+def stand_by(store: Store, release_id: str) -> Release:
+    """An approved fallback is ready from now on, instead of the one that was."""
+    standing = store.releases.get(release_id)
+    with store.transaction():
+        for older in store.releases.list(standing.project, state="standing_by"):
+            if older.id != release_id:
+                move(store, older.id, "supersede", f"by {release_id}")
+        return move(store, release_id, "stand_by", "stands by for a live release that fails")
+
+
+def stand_in(store: Store, release_id: str, reason: str, at: datetime, *, by: str = SYSTEM) -> Release:
+    """Give all traffic to a release that stands by, or was live before, in one transaction.
+
+    A rollout that is under way ends: its candidate is held against what cannot be trusted. Repeating it
+    changes nothing.
+
+    Raises:
+        NotFound: nothing is live.
+        Conflict: an A/B test shares the traffic, or the release may not stand in.
+    """
+    release = store.releases.get(release_id)
+    with store.transaction():
+        route = store.rollouts.route(release.project)
+        if route is None:
+            raise NotFound(f"Nothing of {release.project!r} is live: there is nothing to stand in for.")
+        if route.split is not None:
+            raise Conflict(
+                f"{release.project!r} has an A/B test. End it with 'headrace release end {release.project}'."
+            )
+        if route.live == release_id:
+            return release
+        active = store.rollouts.find_active(release.project)
+        if active is not None:
+            apply(store, active.release_id, Stop(reason=f"the fallback stands in: {reason}", at=at), by=by)
+            finish(store, active.release_id, by=by)
+        if release.manifest.stands_in and not _has_rollout(store, release_id):
+            store.rollouts.save(
+                Rollout(
+                    release_id=release_id,
+                    project=release.project,
+                    champion_id=route.live,
+                    state="pending",
+                    steps=(),
+                    step=-1,
+                    started_at=at,
+                    step_started_at=at,
+                )
+            )
+        apply(store, release_id, StandIn(champion_id=route.live, reason=reason, at=at), by=by)
+        finish(store, route.live, by=by)  # where a rollout has just ended, its release is not live yet
+        step_down(store, route.live, "supersede", f"by the fallback {release_id}: {reason}", by=by)
+        return move(store, release_id, "stand_in", reason, by=by)
+
+
+def _has_rollout(store: Store, release_id: str) -> bool:
+    return bool(store.rollouts.some([release_id]))
+
+
+def step_down(
+    store: Store, release_id: str, event: ReleaseEvent, reason: str, *, by: str = SYSTEM
+) -> Release:
+    """Take a release out of the traffic; one that only stood in stands by again."""
+    standing = store.releases.get(release_id).manifest.stands_in
+    return move(store, release_id, "stand_by" if standing else event, reason, by=by)
+
+
 def traffic(store: Store, rollout: Rollout) -> Traffic:
     """The candidate's requests in the present step, from the durable record; a shadow's count too."""
+    asked = store, rollout.project, rollout.release_id, rollout.step_started_at
+    return Traffic(count_answers(*asked), count_failures(*asked))
+
+
+def count_answers(store: Store, project: str, release_id: str, since: datetime) -> int:
+    """Requests that a release has answered since then, as far as they are in the tables; a shadow's, too."""
     answered = 0
-    for table in _answers(store, rollout.project):
+    for table in _answers(store, project):
         rows = store.tables.query(
             'select count(distinct prediction_id) as n from p where release_id = ? and "at" >= ?',
             {"p": (table, None)},
-            [rollout.release_id, rollout.step_started_at.replace(tzinfo=None)],
+            [release_id, since.replace(tzinfo=None)],
         )
         answered += int(rows["n"][0])
-    failed = count_failures(store, rollout.project, rollout.release_id, rollout.step_started_at)
-    return Traffic(answered, failed)
+    return answered
 
 
 def count_failures(store: Store, project: str, release_id: str, since: datetime) -> int:
@@ -380,12 +464,18 @@ def roll_back(store: Store, project: str, *, by: str = SYSTEM) -> tuple[Release,
         champion = before
     with store.transaction():
         if champion != route.live:
-            store.rollouts.set_route(Route(project=project, live=champion, revision=route.revision + 1))
+            back = Route(
+                project=project,
+                live=champion,
+                revision=route.revision + 1,
+                stands_in=store.rollouts.get(champion).stands_in,
+            )
+            store.rollouts.set_route(back)
             detail = {"from": route.live, "to": champion}
             store.audit.append(by, "route.move", f"project:{project}", detail)
             store.epoch.advance()
         restored = move(store, champion, "restore", f"rolled back from {outgoing}", by=by)
-        return move(store, outgoing, "roll_back", "rolled back on request", by=by), restored
+        return step_down(store, outgoing, "roll_back", "rolled back on request", by=by), restored
 
 
 def _interrupted(store: Store, route: Route) -> str | None:

@@ -92,6 +92,16 @@ def waived(judged: Verdict, waiver: Waiver) -> Verdict:
     )
 
 
+def reported(judged: Verdict) -> Verdict:
+    """What the gate measured of a fallback, which is not meant to beat anything: it stops nothing."""
+    return replace(
+        judged,
+        outcome="passed",
+        reason=f"reported, not judged, for it only stands in: {judged.reason}",
+        evidence=judged.evidence | {"outcome of a candidate": judged.outcome},
+    )
+
+
 def limit_gate(subject_id: str, gate: ModelGate, loss: float, at: datetime) -> Verdict:
     """Gate 2: the loss on the test rows against the declared absolute limit."""
     outcome: Outcome4 = "passed"

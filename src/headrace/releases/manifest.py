@@ -51,6 +51,7 @@ def propose(
     contracts: Artifact | None = None,
     measured: Mapping[str, float] | None = None,
     features: Sequence[str] = (),
+    stands_in: bool = False,
 ) -> Release:
     """The release of one model version; the same build always gives the same id.
 
@@ -58,6 +59,7 @@ def propose(
         contracts: archive of what consumers rely on; none where nobody has published a contract.
         measured: values of the metrics that the project declares, on the test rows.
         features: versions of the feature sets that it was trained on, whose baseline it has.
+        stands_in: it is the fallback, and no candidate.
     """
     data = {"id": snapshot.id, "digest": snapshot.digest, "raw": snapshot.raw.digest}
     manifest = Manifest(
@@ -84,6 +86,7 @@ def propose(
         parent=parent,
         author=run.author,
         terms=terms_of(project),
+        stands_in=stands_in,
     )
     return Release(
         id=derived_id("release", run.build_id),

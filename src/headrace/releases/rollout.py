@@ -37,20 +37,32 @@ class Stop:
     at: datetime
 
 
-Event = Begin | Look | Stop
+@dataclass(frozen=True, kw_only=True)
+class StandIn:
+    """It gets all traffic at once: what has it now, ``champion_id``, can no longer be trusted."""
+
+    champion_id: str
+    reason: str
+    at: datetime
+
+
+Event = Begin | Look | Stop | StandIn
 
 
 def transition(rollout: Rollout, event: Event) -> Rollout:
     """The rollout after ``event``; ``revision`` grows by one.
 
-    A first release has no champion to be compared with and is promoted as it begins. Inconclusive and
-    error hold the step, until it has lasted too long: then the champion keeps the traffic.
+    A first release has no champion to be compared with and is promoted as it begins, as is what stands in.
+    Inconclusive and error hold the step, until it has lasted too long: then the champion keeps the traffic.
 
     Raises:
         IllegalTransition: the rollout has ended, has not begun, or has begun already.
     """
     if isinstance(event, Stop) and rollout.state in ("pending", "canary"):
         return _moved(rollout, event.at, state="aborted", reason=event.reason)
+    if isinstance(event, StandIn) and rollout.state in ("pending", "promoted"):
+        standing = replace(rollout, champion_id=event.champion_id, stands_in=True)
+        return _moved(standing, event.at, state="promoted", step=len(rollout.steps), reason=event.reason)
     if isinstance(event, Begin) and rollout.state == "pending":
         if rollout.champion_id is None or not rollout.steps:
             reason = "first release: nothing to compare with" if rollout.champion_id is None else "no canary"
@@ -105,9 +117,15 @@ def route_of(rollout: Rollout, present: Route | None) -> Route | None:
     """Who answers while ``rollout`` stands as it does; None when nobody can yet."""
     revision = 0 if present is None else present.revision + 1
     if rollout.state == "promoted":
-        return Route(project=rollout.project, live=rollout.release_id, revision=revision)
+        return Route(
+            project=rollout.project,
+            live=rollout.release_id,
+            revision=revision,
+            stands_in=rollout.stands_in,
+        )
     if rollout.champion_id is None:
         return None
+    stands_in = present is not None and present.stands_in and present.live == rollout.champion_id
     if rollout.state == "canary":
         return Route(
             project=rollout.project,
@@ -115,8 +133,9 @@ def route_of(rollout: Rollout, present: Route | None) -> Route | None:
             canary=rollout.release_id,
             canary_weight=rollout.steps[rollout.step] / 100,
             revision=revision,
+            stands_in=stands_in,
         )
-    return Route(project=rollout.project, live=rollout.champion_id, revision=revision)
+    return Route(project=rollout.project, live=rollout.champion_id, revision=revision, stands_in=stands_in)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from headrace.releases import delivery
 from headrace.releases.rollout import Begin, Stop
 from headrace.store import Store
 
-RESERVED_ARMS = frozenset({"live", "canary", "shadow"})
+RESERVED_ARMS = frozenset({"live", "canary", "shadow", "fallback"})
 """Names that no arm of an A/B test may have."""
 _MAY_SHARE = ("live", "approved", "superseded")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,19}")
@@ -80,7 +80,7 @@ def end(store: Store, project: str, keep: str, at: datetime, *, by: str) -> Rele
         if keep not in route.releases:
             arms = ", ".join(f"{name} ({release_id})" for name, release_id in route.arms)
             raise NotFound(f"Release {keep} is not in the A/B test of {project!r}. Its arms: {arms}.")
-        store.rollouts.set_route(Route(project=project, live=route.live, revision=route.revision + 1))
+        store.rollouts.set_route(replace(route, split=None, revision=route.revision + 1))
         store.audit.append(
             by, "route.split", f"project:{project}", {"before": _shares(route), "after": {}, "keep": keep}
         )
@@ -98,12 +98,13 @@ def _promote(store: Store, keep: str, route: Route, at: datetime, *, by: str) ->
         _roll_out(store, keep, route, Begin(at=at), by=by)
         return
     present = _route(store, route.project)
-    store.rollouts.set_route(replace(present, live=keep, revision=present.revision + 1))
+    known = store.rollouts.get(keep)
+    moved = replace(present, live=keep, revision=present.revision + 1, stands_in=known.stands_in)
+    store.rollouts.set_route(moved)
     store.audit.append(by, "route.move", f"project:{route.project}", {"from": route.live, "to": keep})
     # A rollback goes back to what answered until now, not to what did when this was live before.
-    known = store.rollouts.get(keep)
     store.rollouts.save(replace(known, champion_id=route.live, revision=known.revision + 1))
-    delivery.move(store, route.live, "supersede", f"by {keep} in an A/B test", by=by)
+    delivery.step_down(store, route.live, "supersede", f"by {keep} in an A/B test", by=by)
     delivery.move(store, keep, "restore", "won an A/B test", by=by)
 
 

@@ -19,6 +19,8 @@ ReleaseEvent = Literal[
     "supersede",
     "roll_back",
     "restore",
+    "stand_by",
+    "stand_in",
 ]
 
 _STEPS: dict[tuple[ReleaseState, ReleaseEvent], ReleaseState] = {
@@ -32,6 +34,12 @@ _STEPS: dict[tuple[ReleaseState, ReleaseEvent], ReleaseState] = {
     ("live", "supersede"): "superseded",
     ("live", "roll_back"): "rolled_back",
     ("superseded", "restore"): "live",
+    ("approved", "stand_by"): "standing_by",
+    ("live", "stand_by"): "standing_by",
+    ("standing_by", "stand_in"): "live",
+    ("superseded", "stand_in"): "live",
+    ("standing_by", "restore"): "live",
+    ("standing_by", "supersede"): "superseded",
 }
 
 

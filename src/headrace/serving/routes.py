@@ -94,10 +94,10 @@ class RouteTable:
             if route.split is not None:
                 arm = arm_of(route.split, key)
                 return Choice(arm.release_id, arm.name)
-            return Choice(route.live, "live", route.shadow)
+            return Choice(route.live, route.arms[0][0], route.shadow)
         if place(route.project, key) < route.canary_weight:
             return Choice(route.canary, "canary")
-        return Choice(route.live, "live")
+        return Choice(route.live, route.arms[0][0])
 
 
 def arm_of(split: Split, key: str) -> Share:

@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
 
+CONSTANT = "headrace.constant"
+"""What stands for a trainer in the recipe of a run that needs none: :class:`ConstantModel`."""
+
 
 class ConstantModel:
     """Always answers the same: the mean of ``y``, or for classification the share of each class.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headrace.core.data import Artifact
 from headrace.core.errors import NotFound
 from headrace.core.ports import ArtifactStore, Columns
-from headrace.core.project import EXPLAINERS, Project
+from headrace.core.project import Project
 from headrace.core.record import Contributions, Explanation, Scale
 from headrace.data.frames import as_column, n_rows
 from headrace.data.sources import write_parquet
@@ -27,6 +27,9 @@ from headrace.training.mixing import as_given, explained_class, said_of
 from headrace.training.package import PackageScorer
 
 TIMEOUT_S = 60.0
+
+EXPLAINERS = ("shapley", "lime")
+"""Ways to explain an answer that need no function of the project."""
 
 
 def check_explainer(project: Project, folder: Path) -> None:

@@ -33,7 +33,8 @@ from headrace.data.encoding import Encoding
 from headrace.data.history import History
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.definition import TrainingData, load_definition
+from headrace.training.baselines import CONSTANT, ConstantModel
+from headrace.training.definition import Definition, TrainingData, load_definition
 from headrace.training.job import EXPLAINED, MEASURED, PACKAGE, PROBE_TABLE, PROBES, RESULT, TABLE, TEST, Job
 from headrace.training.original import Original
 from headrace.training.own_explainers import explain_by
@@ -102,11 +103,7 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
     )
     lap("load")
     _seed(job.seed)
-    if job.model:
-        estimator, where = load_registered(Path(job.model), encoding.columns), WHERE
-    else:
-        estimator = definition.train(job.trainer, data, job.params)
-        where = definition.where(job.trainer)
+    estimator, where = _estimator(job, definition, data, encoding)
     lap("train")
     original = Original(
         estimator, job.info.task, len(job.info.classes), definition.folder, where, job.info.classes
@@ -137,6 +134,15 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         "estimator": original.description(),
         "search": _searched(made.search, made.passed_over),
     }
+
+
+def _estimator(job: Job, definition: Definition, data: TrainingData, encoding: Encoding) -> tuple[Any, str]:
+    """The fitted estimator, and where it comes from, for messages."""
+    if job.model:
+        return load_registered(Path(job.model), encoding.columns), WHERE
+    if job.trainer == CONSTANT:
+        return ConstantModel(task=data.task).fit(data.X, data.y), CONSTANT
+    return definition.train(job.trainer, data, job.params), definition.where(job.trainer)
 
 
 def _seed(seed: int) -> None:

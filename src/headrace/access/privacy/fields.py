@@ -11,13 +11,29 @@ from typing import Any
 from headrace.access.privacy.recognisers import mask
 from headrace.access.privacy.redacting import Redactor
 from headrace.core.errors import InvalidInput
-from headrace.core.project import Handling, Project
+from headrace.core.project import Basis, Handling, PrivacySpec, Project
 from headrace.core.record import Prediction
 
 KEY = "key"
 """What the business key is called in ``privacy.fields`` of a project that has no key column."""
 _ROW_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}:[0-9]{1,9}")
 _HASH_CHARACTERS = 32
+
+
+def stated_basis(privacy: PrivacySpec, project: str) -> Basis:
+    """On which basis the project's data is collected.
+
+    Raises:
+        InvalidInput: none is stated; the message has the lines to add.
+    """
+    if privacy.basis is None:
+        raise InvalidInput(
+            f"Project {project!r} does not say on which basis its data is collected, so no dataset is "
+            "registered. Add to headrace.yaml:\n  privacy:\n    basis: not_personal\nor, for data about "
+            "people, consent, contract, legal_obligation, vital_interests, public_task or "
+            "legitimate_interests."
+        )
+    return privacy.basis
 
 
 def handling_of(project: Project, column: str) -> Handling:

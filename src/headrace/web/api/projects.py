@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.app import reading
 from headrace.app.active import Active, active
+from headrace.app.falling_back import fall_back
 from headrace.app.fleet import Overview, overview
 from headrace.app.glance import State
 from headrace.app.operations import roll_back
@@ -79,6 +80,12 @@ def show_project(project: Name, server: Server, me: Me) -> reading.ProjectReport
 def rollback(project: Name, server: Server, me: Me) -> Live:
     """Stop the rollout under way, else give the traffic back to the release before."""
     return Live(project=project, live=roll_back(server.app, server.work, me, project).id)
+
+
+@router.post("/projects/{project}/fallback")
+def fallback(project: Name, server: Server, me: Me) -> Live:
+    """Let the fallback answer instead of the live release, until another one is rolled out."""
+    return Live(project=project, live=fall_back(server.app, me, project).id)
 
 
 @router.get("/projects/{project}/split")

@@ -56,6 +56,7 @@ _ROUTES = [
     Route("/projects/{name}", project.show),
     Route("/projects/{name}/watch", project.watch, methods=["POST"]),
     Route("/projects/{name}/rollback", project.rollback, methods=["POST"]),
+    Route("/projects/{name}/fallback", project.fallback, methods=["POST"]),
     Route("/projects/{name}/review", project.review, methods=["POST"]),
     Route("/projects/{name}/answers", answers.show),
     Route("/projects/{name}/{file}", downloads.show),

@@ -13,7 +13,15 @@ from headrace.core.release import Approval, Release, Verdict
 from headrace.web.pages.formats import percent, subject, words
 
 State = Literal["done", "now", "on", "stopped", "next"]
-_PAST_APPROVAL = ("approved", "rolling_out", "live", "aborted", "superseded", "rolled_back")
+_PAST_APPROVAL = (
+    "approved",
+    "rolling_out",
+    "live",
+    "aborted",
+    "superseded",
+    "rolled_back",
+    "standing_by",
+)
 
 
 class Stage(NamedTuple):
@@ -108,7 +116,7 @@ def _roll_out(facts: Facts) -> Stage:
         return Stage("roll out", "now", detail)
     if newest.state in ("aborted", "rolled_back"):
         return Stage("roll out", "stopped", f"{subject(newest.manifest.subject.ref)} {words(newest.state)}")
-    return Stage("roll out", "done", "promoted")
+    return Stage("roll out", "done", "stands by" if newest.state == "standing_by" else "promoted")
 
 
 def _answer(facts: Facts) -> Stage:

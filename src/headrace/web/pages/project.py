@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from headrace.app import reading, reviews
 from headrace.app.composition import App
+from headrace.app.falling_back import fall_back, proposed
 from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
 from headrace.app.operations import roll_back, watch_now
@@ -71,6 +72,7 @@ class Rights:
     may_watch: bool
     may_explain: bool
     may_roll_back: bool
+    may_fall_back: bool
     back_to: str | None
     stops_rollout: bool
 
@@ -131,6 +133,7 @@ def show(request: Request) -> Response:
         shown_groups=_SHOWN_GROUPS,
         listed=_listed(app, me, releases),
         recommended=kept_recommendation(app, me, name),
+        fall_back=proposed(app, name),
         rights=rights_of(app, me, report),
         subject_of=subject_of,
         **_quality(app, me, report, subject_of),
@@ -199,6 +202,13 @@ async def rollback(request: Request) -> Response:
     return RedirectResponse(f"/projects/{name}", 303)
 
 
+async def fallback(request: Request) -> Response:
+    """Let the fallback answer."""
+    parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
+    await run_in_threadpool(fall_back, parts.app, me, name)
+    return RedirectResponse(f"/projects/{name}#fallback", 303)
+
+
 def subjects(releases: Sequence[Release]) -> SubjectOf:
     """What people call a release, by its id."""
     known = {release.id: subject(release.manifest.subject.ref) for release in releases}
@@ -231,6 +241,7 @@ def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
     return Rights(
         may_explain=app.gatekeeper.allows(me, "data.read", resource),
         may_watch=report.live is not None and app.gatekeeper.allows(me, "monitor.run", resource),
+        may_fall_back=app.gatekeeper.allows(me, "release.rollback", resource),
         may_roll_back=possible and app.gatekeeper.allows(me, "release.rollback", resource),
         back_to=champion,
         stops_rollout=stops,
