@@ -20,8 +20,9 @@ from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.app.fallbacks import as_fallback
 from headrace.app.gating import CONTRACTS, Gating
+from headrace.app.learning import as_online, continued, gather_batch, held_back, learn
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
-from headrace.app.table import gather
+from headrace.app.table import Sourced, gather
 from headrace.checks.estimation import LossModel
 from headrace.checks.profiles import Profile
 from headrace.core.data import Artifact, Run, Snapshot
@@ -63,6 +64,7 @@ class BuildRequest:
         with_production: add answered rows whose labels have come.
         model_uri: the version in MLflow's registry that is the candidate, instead of the project's variants.
         stands_in: build the fallback that the project names, instead of its variants.
+        online: let the next batch test and teach what learns online, instead of its variants.
     """
 
     build_id: str
@@ -75,6 +77,7 @@ class BuildRequest:
     with_production: bool = False
     model_uri: str | None = None
     stands_in: bool = False
+    online: bool = False
 
 
 class Builds:
@@ -98,6 +101,10 @@ class Builds:
             state |= step("data_gate", self._data_gate, state)
             if state["stopped"]:
                 return step("close", self._close, state)
+            if request.online:
+                state |= step("learn", self._learn, state)
+                if state["stopped"]:
+                    return step("close", self._close, state)
             state |= step("split", self._split, state)
             variants = [(v.name, (state, v.name)) for v in self._project(state).variants]
             state["runs"] = self._durable.children("train", request.build_id, variants)
@@ -147,6 +154,8 @@ class Builds:
             project = as_candidate(project, uri)
         if request.get("stands_in"):
             project = as_fallback(project)
+        if request.get("online"):
+            return self._archive_batch(request, project)
         until = None if request["until"] is None else datetime.fromisoformat(request["until"])
         scratch = self._scratch(request["build_id"])
         try:
@@ -157,20 +166,46 @@ class Builds:
             model = None
             if uri is not None:
                 model = to_plain(fetch_registered(self._app, request["author"], project.name, uri, scratch))
-            return {
-                "declared": to_plain(project),
-                "model": model,
-                "raw": to_plain(sourced.raw),
-                "source": sourced.source,
-                "code": to_plain(lock.archive_code(folder, self._store.artifacts)),
-                "commit": lock.git_commit(folder),
-                "environment": to_plain(lock.environment_lock(self._store.artifacts)),
-                "contracts": self._archive_contracts(folder),
-                "release_id": None,
-                "stopped": None,
-            }
+            return self._archived(project, folder, sourced) | {"model": model}
         finally:
             shutil.rmtree(scratch / "source", ignore_errors=True)
+
+    def _archived(self, project: Project, folder: Path, sourced: Sourced) -> dict[str, Any]:
+        return {
+            "declared": to_plain(project),
+            "raw": to_plain(sourced.raw),
+            "source": sourced.source,
+            "code": to_plain(lock.archive_code(folder, self._store.artifacts)),
+            "commit": lock.git_commit(folder),
+            "environment": to_plain(lock.environment_lock(self._store.artifacts)),
+            "contracts": self._archive_contracts(folder),
+            "release_id": None,
+            "stopped": None,
+        }
+
+    def _archive_batch(self, request: dict[str, Any], project: Project) -> dict[str, Any]:
+        """The next batch, and what has learnt the rows before it; the code is that of the model."""
+        got = gather_batch(self._app, project)
+        origin = self._store.releases.get(got.at.origin).manifest
+        archived = self._archived(as_online(project, got.at), Path(request["folder"]), got.sourced)
+        return archived | {
+            "code": to_plain(origin.code),
+            "model": to_plain(got.at.state),
+            "checkpoint": to_plain(got.at),
+            "batch": to_plain(got.batch),
+            "n_batch": got.n_batch,
+        }
+
+    def _learn(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Learn the batch; there is a candidate once something has been learnt before it."""
+        project, scratch = self._project(state), self._scratch(state["build_id"]) / "learn"
+        judged = self._gating.keep(state, learn(self._app, project, state, state["judged_id"], scratch))
+        if judged.outcome != "passed":
+            self._store.findings.add(held_back(self._app, project, state["checkpoint"]["id"], judged))
+            return {"stopped": judged.reason}
+        if not state["checkpoint"]["n_learnt"]:
+            return {"stopped": "the first batch is learnt; the next one tests what it has taught"}
+        return {"stopped": None}
 
     def _archive_contracts(self, folder: Path) -> dict[str, Any] | None:
         files = contract_files(folder)
@@ -206,8 +241,13 @@ class Builds:
 
     def _split(self, state: dict[str, Any]) -> dict[str, Any]:
         snapshot = self._store.snapshots.get(state["snapshot_id"])
+        project = self._project(state)
         made = make_training_set(
-            self._store, self._project(state), snapshot, blocked_segments=state["blocked"]
+            self._store,
+            project,
+            snapshot,
+            blocked_segments=state["blocked"],
+            continued=continued(self._app, project, state) if state.get("online") else None,
         )
         return {"training_set": to_plain(made)}
 

@@ -283,6 +283,11 @@ class Gating:
         )
         return judge_candidate(self._app, project, candidate).outcome
 
+    def keep(self, state: dict[str, Any], judged: Verdict) -> Verdict:
+        """Record what was judged elsewhere."""
+        self._record(state, judged)
+        return judged
+
     def _keep(self, state: dict[str, Any], verdicts: list[Verdict]) -> str:
         kept = [self._by_leave(state, judged) for judged in verdicts]
         for judged in kept:

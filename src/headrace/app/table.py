@@ -25,7 +25,7 @@ from headrace.data.frames import concat, kind_of, nulls, nulls_of, take
 from headrace.data.snapshots import archive, archive_columns, load_snapshot, snapshots_of, take_snapshot
 from headrace.data.sources import read_file
 from headrace.monitoring.ingest import as_numbers, outcomes_table, predictions_table
-from headrace.monitoring.joining import labelled_rows
+from headrace.monitoring.joining import Labelled, labelled_rows
 from headrace.training.source import make_table
 
 _FROM_PRODUCTION = re.compile(r"snapshot [0-9a-f-]{36} \(.*labelled answers", re.DOTALL)
@@ -198,11 +198,15 @@ def _own_snapshot(app: App, release_id: str) -> Snapshot:
 
 def _answered(app: App, project: Project, base: dict[str, Any]) -> dict[str, Any]:
     """Labelled answers in the columns of ``base``; none where an input was not recorded as it came."""
-    if altered_inputs(app.access.charters.bound(project)):
-        return {}
     labelled = labelled_rows(project.name, app.store.tables)
     labelled = labelled.of(~nulls(labelled.truth))
-    if not len(labelled):
+    return in_columns_of(app, project, base, labelled) if len(labelled) else {}
+
+
+def in_columns_of(app: App, project: Project, base: Columns, labelled: Labelled) -> dict[str, Any]:
+    """Labelled answers, at least one, in the columns of ``base``; none where an input was not recorded as it
+    came."""
+    if altered_inputs(app.access.charters.bound(project)):
         return {}
     n_rows = len(labelled)
     values = dict(labelled.columns) | {project.data.target: labelled.truth}

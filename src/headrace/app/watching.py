@@ -18,6 +18,7 @@ from headrace.app.durable import Durable
 from headrace.app.fallbacks import missing
 from headrace.app.falling_back import FallingBack
 from headrace.app.histories import tell_truth
+from headrace.app.learning import due
 from headrace.app.recommending import keep_recommendation
 from headrace.app.reviews import watch_review
 from headrace.app.service_levels import watch_availability
@@ -163,11 +164,15 @@ class Watching:
         self._give_up_failed(name)
         self.falling_back.look(name)
         project, standing = self._store.projects.get(name), self._stand(name)
-        if (fallback := self._fallback(project, busy)) is not None:
-            return fallback
+        asked = self._asked(project, missing(self._store, project), busy)
+        if asked is not None:
+            return asked
         if standing is None:
             return None
         self._close_stale(name)
+        asked = self._asked(project, due(self._app, project), busy or self._in_flight(name))
+        if asked is not None:
+            return asked
         findings = {finding.id: finding for finding in self._store.findings.list(name)}
         for alert in answered(project, self._store.findings.alerts(name), findings):
             close_alert(self._store, alert, SYSTEM, f"retraining {alert.build_id} has answered it")
@@ -200,13 +205,12 @@ class Watching:
         plain: dict[str, Any] = to_plain(request)
         return plain
 
-    def _fallback(self, project: Project, busy: bool) -> dict[str, Any] | None:
-        """Ask for the fallback that the project names, where none stands by; once per live release."""
-        asked = missing(self._store, project)
+    def _asked(self, project: Project, asked: dict[str, Any] | None, busy: bool) -> dict[str, Any] | None:
+        """Ask for a build that no alert asks for, once: for a fallback, or what learns online."""
         if asked is None or busy or self._durable.status(asked["build_id"]) != "absent":
             return None
         detail = {"cause": asked["cause"], "build": asked["build_id"]}
-        self._store.audit.append(SYSTEM, "build.start", f"project:{project.name}", detail)
+        self._store.audit.append(asked["author"], "build.start", f"project:{project.name}", detail)
         plain: dict[str, Any] = to_plain(BuildRequest(**asked))
         return plain
 

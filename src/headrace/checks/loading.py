@@ -70,7 +70,7 @@ def pickled(value: Any, what: str) -> bytes:
 def _trusted(found: Any, module: str, name: str) -> Any:
     """``found``, unless it is not what its name says: modules also hold what they import from elsewhere."""
     top = module.partition(".")[0]
-    if top == "sklearn" and str(getattr(found, "__module__", top)).partition(".")[0] not in (
+    if top in ("sklearn", "river") and str(getattr(found, "__module__", top)).partition(".")[0] not in (
         top,
         "_cyutility",
     ):

@@ -43,6 +43,11 @@ _FUNCTIONS = (
 ).split()
 _SPARSE = "csr|csc|coo|bsr|dia|dok|lil"
 _STORAGES = r"(B?Float(16)?|Double|Half|Long|Int|Short|Char|Byte|Bool|Untyped)Storage"
+_RIVER = (
+    "base|compose|drift|ensemble|facto|feature_extraction|feature_selection|forest|linear_model|metrics|"
+    "multiclass|naive_bayes|neighbors|optim|preprocessing|proba|rules|stats|tree|utils"
+)
+"""Packages of river whose classes are models, or parts of them."""
 _SELECTORS = "chi2 f_classif f_oneway f_regression r_regression mutual_info_classif mutual_info_regression"
 
 
@@ -87,6 +92,9 @@ def _exactly() -> dict[tuple[str, str], Trust]:
     trust("call", "pandas.core.indexes.datetimes", ["_new_DatetimeIndex", "DatetimeIndex"])
     trust("call", "torch._utils", ["_rebuild_parameter", "_rebuild_tensor", "_rebuild_tensor_v2"])
     trust("call", "torch", ["Size", "device"])
+    trust("make", "headrace.training.online", ["OnlineModel"])
+    trust("call", "random", ["Random"])
+    trust("call", "river._river_rust.vectordict", ["VectorDict"])
     return found
 
 
@@ -111,6 +119,9 @@ _MODULES: tuple[tuple[Trust, str, str], ...] = (
     ("call", r"pandas\.core\.internals\.managers", r"(Single)?BlockManager"),
     ("call", r"pandas\.core\.(indexes|arrays)(\.\w+)+", r"[A-Z]\w*(Index|Array|Dtype)"),
     ("call", r"pandas\.core\.dtypes\.dtypes|pandas\._libs\.tslibs\.\w+", r"[A-Z]\w*"),
+    ("make", rf"river\.({_RIVER})(\.\w+)*", r"_?[A-Z]\w*"),
+    ("make", r"river\._river_rust\.\w+", r"[A-Z]\w*"),
+    ("name", r"river\.tree\.splitter\.\w+", r"[A-Z]\w*\._update_estimator(_univariate|_multivariate)"),
     ("name", r"torch(\.storage)?", _STORAGES),
     ("name", r"torch", r"(b?float|u?int|complex)\d+|bool|double|half|long"),
 )

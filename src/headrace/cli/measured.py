@@ -1,4 +1,4 @@
-"""``headrace monitor traffic | answers | segments | trends``: what was measured, by hour and by part."""
+"""``headrace monitor traffic | answers | segments | trends | learning``: what was measured, by part."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.app.learning import learning
 from headrace.app.reading import answered, segments, traffic, trends
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.release import Measurement
@@ -119,3 +120,26 @@ def list_trends(project: Project, as_name: As = None, as_json: Json = False) -> 
 
 def _start(measured: Measurement) -> str:
     return "" if measured.window is None else f"{measured.window[0]:%Y-%m-%d %H:%M}"
+
+
+def list_learning(project: Project, as_name: As = None, as_json: Json = False) -> None:
+    """List the batches that what learns online has learnt, and the loss of its answers before it did."""
+    with session(as_name) as s:
+        found = learning(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("AT", "ROWS", "LEARNT", "LOSS", "INTERVAL"),
+        [
+            (
+                f"{one.at:%Y-%m-%d %H:%M}",
+                one.n_rows,
+                one.detail["checkpoint"]["n_learnt"],
+                "" if one.value is None else f"{one.value:.4g}",
+                "" if one.interval is None else f"{one.interval[0]:.4g} to {one.interval[1]:.4g}",
+            )
+            for one in found
+        ],
+        empty="Nothing has been learnt online yet.",
+    )

@@ -24,7 +24,7 @@ from headrace.app.workflows import launch
 from headrace.cli import alert, channel
 from headrace.cli.attach import import_answers
 from headrace.cli.feedback import import_events, list_feedback, list_kpis
-from headrace.cli.measured import list_answers, list_segments, list_traffic, list_trends
+from headrace.cli.measured import list_answers, list_learning, list_segments, list_traffic, list_trends
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
@@ -49,6 +49,7 @@ app.command("traffic")(list_traffic)
 app.command("answers")(list_answers)
 app.command("segments")(list_segments)
 app.command("trends")(list_trends)
+app.command("learning")(list_learning)
 app.add_typer(channel.app, name="channel")
 app.add_typer(alert.app, name="alert")
 app.add_typer(alert.events, name="event")

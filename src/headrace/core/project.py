@@ -340,6 +340,19 @@ class FallbackSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnlineSpec:
+    """A variant that goes on learning from labelled answers; what it has learnt is released like any other.
+
+    Attributes:
+        variant: its trainer returns an :class:`headrace.training.online.OnlineModel`.
+        every_labels: rows that are learnt together; they test what was learnt before first.
+    """
+
+    variant: str
+    every_labels: int = 500
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlertRoute:
     """Where some alerts go. What is left out fits every alert.
 
@@ -558,3 +571,4 @@ class Project:
     tags: tuple[str, ...] = field(default=(), metadata=ADDED)
     review: ReviewSpec = field(default=ReviewSpec(), metadata=ADDED)
     fallback: FallbackSpec | None = field(default=None, metadata=ADDED)
+    online: OnlineSpec | None = field(default=None, metadata=ADDED)

@@ -13,7 +13,7 @@ in an A/B test. What a shadow says is recorded and given to nobody."""
 FINDING_KINDS = tuple(
     "data_drift prediction_drift new_segment columns performance concept_drift estimate coverage bias metric "
     "fairness answers traffic service_level labels schedule code registration compliance "
-    "review fallback".split()
+    "review fallback learning".split()
 )
 """Kinds of findings."""
 
@@ -295,7 +295,8 @@ class Finding:
     Attributes:
         kind: one of :data:`FINDING_KINDS`; ``compliance``: the live release does not keep the rules;
             ``registration``: a model that was registered elsewhere became
-            no release; ``fallback``: the live release cannot be trusted any more.
+            no release; ``fallback``: the live release cannot be trusted any more;
+            ``learning``: what learns online waits for a person.
         evidence: statistics, p-values and the corrected level they were held against.
         size: effect size in the unit that ``evidence`` names.
     """

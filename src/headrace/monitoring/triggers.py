@@ -27,6 +27,7 @@ _KINDS = {
     "schedule": "schedule",
     "code": "code",
     "fallback": "fallback",
+    "learning": "learning",
 }
 
 
@@ -202,5 +203,6 @@ def _urgency(finding: Finding) -> tuple[int, float]:
         "labels",
         "schedule",
         "fallback",
+        "learning",
     )
     return order.index(finding.kind), -finding.size

@@ -143,6 +143,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _review(project)
     yield from _outputs(project)
     yield from _fallback(project)
+    yield from _online(project)
     allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
         known = f"(known: {', '.join(allowed)})"
@@ -192,6 +193,17 @@ def _fallback(project: Project) -> Iterator[BrokenRule]:
         yield _at("fallback", "to", text=f"{spec.to!r} is nothing to fall back to (known: {known})")
     for limit in _FALLBACK_LIMITS:
         yield from _limited(limit, spec, ("fallback",))
+
+
+def _online(project: Project) -> Iterator[BrokenRule]:
+    spec = project.online
+    if spec is None:
+        return
+    later = [variant.name for variant in project.variants[1:] if project.task != "forecasting"]
+    if spec.variant not in later:
+        text = f"{spec.variant!r} is no variant after the first that can learn online, as no forecast can"
+        yield _at("online", "variant", text=f"{text} (known: {', '.join(later) or 'none'})")
+    yield from _limited(_Limit(loc=("every_labels",), low=2), spec, ("online",))
 
 
 def _review(project: Project) -> Iterator[BrokenRule]:

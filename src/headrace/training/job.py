@@ -17,6 +17,8 @@ PROBE_TABLE = "probes.parquet"
 TABLE = "table.parquet"
 MEASURED = "measured.npz"
 EXPLAINED = "explained.json"
+STATE = "state.pkl"
+LEARNT = "learnt.npz"
 
 
 class Job(msgspec.Struct, kw_only=True, frozen=True):
@@ -36,10 +38,10 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         tables: Parquet files, each with ``truth``, ``predict``, ``probability_0`` and so on, and ``in_*``.
         explainer, package: name of the user's own, and the file of the model that is explained; then
             ``tables`` are the background and the rows.
-        model: folder of an MLflow model to take instead of training one.
+        model: folder of an MLflow model, or file of one that learns online, to take instead of training one.
     """
 
-    kind: Literal["train", "table", "measure", "explain"]
+    kind: Literal["train", "table", "measure", "explain", "learn"]
     folder: str
     output: str
     life: int

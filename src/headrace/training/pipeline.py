@@ -28,9 +28,10 @@ from headrace.data.sources import PARQUET, write_parquet
 from headrace.store import Store
 from headrace.store.documents import from_plain
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, TEST
+from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, STATE, TEST
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.lock import unpack_code
+from headrace.training.online import TRAINER as ONLINE
 from headrace.training.package import MEDIA_TYPE as PACKAGE_TYPE
 from headrace.training.package import PackageInfo
 from headrace.training.registered import TRAINER, unpack_model
@@ -76,7 +77,8 @@ class Build:
         code: archive by :func:`headrace.training.lock.archive_code`; it is what is run.
         scratch: a folder for temporary files.
         timeout_s: how long one variant may train.
-        model: of the variant whose trainer is :data:`headrace.training.registered.TRAINER`.
+        model: of the variant whose trainer is :data:`headrace.training.registered.TRAINER`, or
+            :data:`headrace.training.online.TRAINER`.
     """
 
     id: str
@@ -179,7 +181,10 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
         "encoding": rows.encoding.to_dict(),
         "info": plain(_info(recipe, made)),
     }
-    if recipe.model is not None:
+    if recipe.model is not None and recipe.variant.trainer == ONLINE:
+        (folder / STATE).write_bytes(store.artifacts.get(recipe.model.digest))
+        job["model"] = str((folder / STATE).resolve())
+    elif recipe.model is not None:
         unpack_model(store.artifacts.get(recipe.model.digest), folder / "model")
         job["model"] = str((folder / "model").resolve())
     result = run_worker(job, folder / "worker", cwd=code, timeout_s=timeout_s)
@@ -249,7 +254,7 @@ def _save(store: Store, run: Run) -> None:
 
 
 def _model(build: Build, variant: Variant) -> Artifact | None:
-    return build.model if variant.trainer == TRAINER else None
+    return build.model if variant.trainer in (TRAINER, ONLINE) else None
 
 
 def _fingerprint(build: Build, variant: Variant) -> str:

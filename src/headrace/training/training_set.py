@@ -142,8 +142,32 @@ def input_columns(project: Project) -> list[Column]:
     return [column for column in listed if column.role != "ignored"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Continued:
+    """What a model that has learnt further brings along.
+
+    Attributes:
+        test: hashes of the rows that it has not learnt, by the columns that the charter names.
+        encoding, classes: as it was trained with.
+    """
+
+    test: NDArray[Any]
+    encoding: Encoding
+    classes: tuple[Label, ...]
+
+
+def declared_hashes(columns: Columns, project: Project) -> NDArray[Any]:
+    """A hash of each row's declared columns, ``(n_rows,)``."""
+    return row_hashes(columns, tuple(sorted(name for name in columns if name in _declared(project))))
+
+
 def make_training_set(
-    store: Store, project: Project, snapshot: Snapshot, *, blocked_segments: Sequence[str] = ()
+    store: Store,
+    project: Project,
+    snapshot: Snapshot,
+    *,
+    blocked_segments: Sequence[str] = (),
+    continued: Continued | None = None,
 ) -> Artifact:
     """Divide a snapshot, fit the encoding on the training rows, and keep both, and what features were read.
 
@@ -163,15 +187,14 @@ def make_training_set(
             f"{len(usable)} of {snapshot.n_rows} rows have a {project.data.target!r} and a time. "
             "Expected at least 2, one to learn from and one to test on."
         )
-    parts = split(take(raw, usable), project.split, project.data.time)
-    train, test = usable[parts.train], usable[parts.test]
+    train, test = _divided(raw, usable, project, continued)
     train = train[~_blocked(raw, project, blocked_segments)[train]]
     if not len(train):
         raise InvalidInput(
             f"Every training row is in a blocked segment ({', '.join(blocked_segments)}). "
             "Bring more data, or lower gates.data.min_rows_per_segment in headrace.yaml."
         )
-    encoding = Encoding.fit(take(columns, train), input_columns(project))
+    encoding, classes = _fitted(take(columns, train), project, continued)
     hashed = tuple(sorted(name for name in raw if name in _declared(project)))
     view = FeatureView(
         name=f"{project.name}/inputs",
@@ -190,7 +213,7 @@ def make_training_set(
         split=store.artifacts.put(pack_arrays({"train": train, "test": test}), ARRAYS),
         row_hashes=store.artifacts.put(pack_arrays({"hashes": row_hashes(take(raw, train), hashed)}), ARRAYS),
         hashed_columns=hashed,
-        classes=_classes(columns[project.data.target][train]) if project.task == "classification" else (),
+        classes=classes,
         n_train=len(train),
         n_test=len(test),
         blocked_segments=tuple(blocked_segments),
@@ -198,6 +221,27 @@ def make_training_set(
         features=features,
     )
     return store.artifacts.put(canonical_json(made), MEDIA_TYPE)
+
+
+def _divided(
+    raw: Columns, usable: NDArray[np.int64], project: Project, continued: Continued | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of training and test rows."""
+    if continued is None:
+        parts = split(take(raw, usable), project.split, project.data.time)
+        return usable[parts.train], usable[parts.test]
+    held = np.isin(declared_hashes(take(raw, usable), project), continued.test)
+    return usable[~held], usable[held]
+
+
+def _fitted(
+    train: Columns, project: Project, continued: Continued | None
+) -> tuple[Encoding, tuple[Label, ...]]:
+    """What the training rows say of the inputs and the classes, unless a model has learnt them before."""
+    if continued is not None:
+        return continued.encoding, continued.classes
+    classes = _classes(train[project.data.target]) if project.task == "classification" else ()
+    return Encoding.fit(train, input_columns(project)), classes
 
 
 def load_training_set(artifacts: ArtifactStore, digest: str) -> TrainingSet:

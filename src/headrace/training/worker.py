@@ -24,18 +24,34 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
+from headrace.checks.loading import load_pickle, pickled
 from headrace.checks.searching import Search
 from headrace.core.canonical import canonical_json
 from headrace.core.clock import SystemClock
-from headrace.core.errors import HeadraceError, InvalidInput
+from headrace.core.errors import HeadraceError, InvalidInput, UserCodeError
 from headrace.core.ports import Columns
 from headrace.data.encoding import Encoding
 from headrace.data.history import History
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
 from headrace.training.baselines import CONSTANT, ConstantModel
+from headrace.training.convert import kind_of_model
 from headrace.training.definition import Definition, TrainingData, load_definition
-from headrace.training.job import EXPLAINED, MEASURED, PACKAGE, PROBE_TABLE, PROBES, RESULT, TABLE, TEST, Job
+from headrace.training.job import (
+    EXPLAINED,
+    LEARNT,
+    MEASURED,
+    PACKAGE,
+    PROBE_TABLE,
+    PROBES,
+    RESULT,
+    STATE,
+    TABLE,
+    TEST,
+    Job,
+)
+from headrace.training.online import TRAINER as ONLINE
+from headrace.training.online import OnlineModel
 from headrace.training.original import Original
 from headrace.training.own_explainers import explain_by
 from headrace.training.package import load_scorer
@@ -138,6 +154,8 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
 
 def _estimator(job: Job, definition: Definition, data: TrainingData, encoding: Encoding) -> tuple[Any, str]:
     """The fitted estimator, and where it comes from, for messages."""
+    if job.trainer == ONLINE:
+        return load_pickle(Path(job.model)), ONLINE
     if job.model:
         return load_registered(Path(job.model), encoding.columns), WHERE
     if job.trainer == CONSTANT:
@@ -219,11 +237,29 @@ def _rows_of(table: Columns) -> dict[str, Any]:
     return rows
 
 
+def _learn(job: Job, output: Path) -> dict[str, Any]:
+    started_s = _clock.monotonic_s()
+    load_definition(Path(job.folder))
+    model = load_pickle(Path(job.model))
+    if not isinstance(model, OnlineModel):
+        raise InvalidInput(f"The model is a {type(model).__name__}. Expected an OnlineModel.")
+    truth = unpack_arrays(Path(job.inputs).read_bytes(), "The truth")["y"]
+    features = Encoding.from_dict(job.encoding).encode(read_file(Path(job.train)))
+    try:
+        answers = model.learn(features, truth)
+    except Exception as error:  # the user's model may raise anything
+        raise UserCodeError(f"The model cannot learn a row: {type(error).__name__}: {error}") from error
+    (output / STATE).write_bytes(pickled(model, kind_of_model(model.model)))
+    (output / LEARNT).write_bytes(pack_arrays({"answers": answers}))
+    return {"timings_s": {"learn": _clock.monotonic_s() - started_s}}
+
+
 _JOBS: dict[str, Callable[[Job, Path], dict[str, Any]]] = {
     "train": _train,
     "table": _make_table,
     "measure": _measure,
     "explain": _explain,
+    "learn": _learn,
 }
 
 

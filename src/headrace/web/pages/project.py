@@ -15,6 +15,7 @@ from headrace.app.composition import App
 from headrace.app.falling_back import fall_back, proposed
 from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
+from headrace.app.learning import learning
 from headrace.app.operations import roll_back, watch_now
 from headrace.app.recommending import kept_recommendation
 from headrace.core.errors import InvalidInput, NotFound
@@ -50,6 +51,7 @@ TRAFFIC_DAYS = 15
 """Two weeks of hours, each beside the one a week before."""
 _SHOWN_WINDOWS = 60
 _SHOWN_GROUPS = 12
+_SHOWN_BATCHES = 12
 _SHOWN_REVIEWS = 5
 _SHOWN_LEAD_TIMES = 10
 """Releases whose lead times are worked out on every view; the download has all."""
@@ -134,6 +136,7 @@ def show(request: Request) -> Response:
         listed=_listed(app, me, releases),
         recommended=kept_recommendation(app, me, name),
         fall_back=proposed(app, name),
+        learnt=learning(app, me, name)[: -_SHOWN_BATCHES - 1 : -1] if report.project.online else [],
         rights=rights_of(app, me, report),
         subject_of=subject_of,
         **_quality(app, me, report, subject_of),
