@@ -16,6 +16,7 @@ _ANSWERS, _MODEL, _SEGMENT, _MOVED, _FOLLOWS = 1, 2, 3, 5, 6
 _OF_KIND = {
     "traffic": ("traffic", 2),
     "coverage": ("labels", 2),
+    "deviation": ("degrading", 2),
     "concept_drift": ("relation", 3),
     "new_segment": ("new_categories", 4),
     "bias": ("relation", _FOLLOWS),

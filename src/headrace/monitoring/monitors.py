@@ -18,6 +18,7 @@ from headrace.monitoring.performance import watch_performance
 from headrace.monitoring.refused import watch_refused
 from headrace.monitoring.segments import watch_segments
 from headrace.monitoring.shifts import watch_shifts
+from headrace.monitoring.sources import is_watched, watch_sources
 from headrace.monitoring.trends import watch_trends
 from headrace.monitoring.watch import Round, Watch
 
@@ -35,6 +36,7 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
     "metrics": watch_metrics,
     "fairness": watch_fairness,
     "trends": watch_trends,
+    "sources": watch_sources,
 }
 """In the order in which they look."""
 MEASURERS: dict[str, Callable[[Watch], Round]] = {"kpis": watch_kpis}
@@ -55,4 +57,6 @@ def n_sharing(project: Project) -> int:
         idle.add("metrics")
     if project.task != "classification":
         idle.add("bias")
+    if not is_watched(project):
+        idle.add("sources")
     return len(MONITORS.keys() - idle)

@@ -26,6 +26,7 @@ LOOKED_AT = frozenset(
         "metric",
         "fairness",
         "bias",
+        "deviation",
     }
 )
 """Kinds of findings that a review is about."""

@@ -197,6 +197,7 @@ def _urgency(finding: Finding) -> tuple[int, float]:
         "data_drift",
         "new_segment",
         "columns",
+        "deviation",
         "traffic",
         "coverage",
         "code",
