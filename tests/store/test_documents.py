@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import types
 import typing
 from datetime import UTC, date, datetime
@@ -142,3 +144,31 @@ def test_a_plain_value_that_does_not_fit_names_the_field() -> None:
     wrong = to_plain(make_verdict()) | {"outcome": "perhaps"}
     with pytest.raises(InvalidInput, match="outcome"):
         from_plain(type(make_verdict()), wrong)
+
+
+_AT_ONCE = """
+import sys, threading
+from headrace.core.project import Project
+from headrace.core.release import Release
+from headrace.store.documents import from_plain, to_plain
+from headrace.testing.factories import make_project, make_release
+
+sys.setswitchinterval(1e-6)
+records = [make_project(), make_release()] * 4
+start = threading.Barrier(len(records))
+
+def read(record):
+    start.wait()
+    assert from_plain(type(record), to_plain(record)) == record
+
+threads = [threading.Thread(target=read, args=[record]) for record in records]
+for one in threads: one.start()
+for one in threads: one.join()
+print("read")
+"""
+
+
+def test_threads_that_are_the_first_to_read_a_kind_do_so_one_after_the_other() -> None:
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", _AT_ONCE], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "read\n"), done.stderr

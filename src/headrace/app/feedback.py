@@ -19,6 +19,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
 from headrace.core.record import Feedback, FeedbackKind
 from headrace.monitoring.feedback import LABEL
+from headrace.store.documents import convert
 from headrace.store.records import encode_feedback
 
 MAX_NAME, MAX_SUBJECT, MAX_PAGE, MAX_TEXT = 64, 300, 500, 2_000
@@ -129,7 +130,7 @@ def _event(line: bytes, number: int) -> Event:
         odd = sorted(raw.keys() - known)
         if odd:
             raise ValueError(f"unknown field {odd[0]!r}")
-        event = msgspec.convert(raw, Event)
+        event = convert(raw, Event)
         moment = event.happened_at
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError, RecursionError) as error:

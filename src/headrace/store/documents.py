@@ -7,6 +7,7 @@ ignored. A change that needs more than that raises ``SCHEMA_VERSION`` and brings
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,11 +19,30 @@ SCHEMA_VERSION = 1
 """Version of the documents that this code writes."""
 
 _T = TypeVar("_T")
+_converted: set[type] = set()
+_first = threading.Lock()
 
 
 def to_plain(record: object) -> Any:
     """``record`` as JSON's own types, for instance to hand it to a durable workflow."""
     return plain(record)
+
+
+def convert(value: Any, kind: type[_T]) -> _T:
+    """As :func:`msgspec.convert`, from several threads too.
+
+    What msgspec reads of a type it reads when that is first asked for, and two threads that do so at once end
+    the process (seen with 0.22): the first conversion to each type is made alone.
+
+    Raises:
+        msgspec.ValidationError: a field is missing or of another type.
+    """
+    if kind in _converted:
+        return msgspec.convert(value, kind)
+    with _first:
+        made = msgspec.convert(value, kind)
+        _converted.add(kind)
+    return made
 
 
 def from_plain(kind: type[_T], value: Any) -> _T:
@@ -36,7 +56,7 @@ def from_plain(kind: type[_T], value: Any) -> _T:
         InvalidInput: a field is missing or of another type; the message names it.
     """
     try:
-        return msgspec.convert(value, kind)
+        return convert(value, kind)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"This is no {kind.__name__}: {error}.") from error
 
@@ -59,7 +79,7 @@ def load(kind: type[_T], document: str, schema_version: int) -> _T:
             f"one reads {SCHEMA_VERSION}). Upgrade Headrace on this machine."
         )
     try:
-        return msgspec.convert(json.loads(document), kind)
+        return convert(json.loads(document), kind)
     except (msgspec.ValidationError, ValueError) as error:
         raise InternalError(
             f"A stored {kind.__name__} cannot be read: {error}. The database was edited or is damaged: "

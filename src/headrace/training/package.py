@@ -28,6 +28,7 @@ from headrace.core.project import Task
 from headrace.data.encoding import Encoding
 from headrace.data.frames import as_column
 from headrace.data.history import History, feature_columns
+from headrace.store.documents import convert
 from headrace.training.archives import pack_arrays, pack_files, unpack_arrays, unpack_files
 from headrace.training.engines import Engine, NativeEngine, OnnxEngine
 from headrace.training.isolated import Isolated, Isolation
@@ -139,7 +140,7 @@ def load_scorer(package: bytes | Path, isolation: Isolation = _ISOLATION) -> Pac
                 f"The package has format {raw.get('format')!r}, expected {_FORMAT}. "
                 "Load it with the version of Headrace that wrote it."
             )
-        info = msgspec.convert(raw, PackageInfo)
+        info = convert(raw, PackageInfo)
         encoding = Encoding.from_dict(json.loads(files["encoding.json"]))
         _require(files, _FILES[info.engine], *([] if info.engine == "untouched" else ["plan.json"]))
         preparation = Preparation(json.loads(files["plan.json"])) if "plan.json" in files else None
