@@ -17,7 +17,7 @@ def run_promtool(*arguments: str | Path, text: str = "") -> str:
     if found is None:
         pytest.skip("needs promtool, of Prometheus; scripts/promtool fetches it on Debian")
     ended = subprocess.run(
-        [found, *map(str, arguments)], input=text, check=False, capture_output=True, text=True, timeout=60
+        [found, *map(str, arguments)], input=text, check=False, capture_output=True, text=True, timeout=300
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr

@@ -17,7 +17,6 @@ from headrace.projects.charter import load_project
 from headrace.training.archives import unpack_arrays
 from tests.app.small import CODE, Site, Small, cars, site
 
-HARNESS = Path(__file__).with_name("killed_learning.py")
 ONLINE = """
 
 @headrace.trainer
@@ -151,7 +150,7 @@ def test_a_process_that_is_killed_learns_nothing_twice_and_skips_nothing(tmp_pat
         project.answered(dearer(130, 8), day=1, release=live.id)
     for when in ("learnt", "kept"):
         ended = subprocess.run(
-            [sys.executable, str(HARNESS), str(tmp_path), project.name, when],
+            [sys.executable, "-m", "tests.app.killed_learning", str(tmp_path), project.name, when],
             capture_output=True,
             timeout=120,
             check=False,

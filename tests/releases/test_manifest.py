@@ -149,7 +149,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "seed": st.integers(), "evaluation": st.dictionaries(texts, st.floats(-1e9, 1e9)), "baseline": artifacts,
     "checks": st.just(checks_of(make_project(rollout=RolloutSpec(steps=())))),
     "guardrails": st.lists(texts, max_size=2).map(tuple), "owner": texts, "contact": texts, "risk": texts,
-    "kpi": texts, "approval": texts, "cause": texts, "parent": st.none() | texts, "author": texts,
+    "kpi": texts, "stands_in": st.booleans(), "approval": texts, "cause": texts,
+    "parent": st.none() | texts, "author": texts,
     "terms": st.none()
     | st.integers(1, 9).map(lambda n: terms_of(make_project(privacy=PrivacySpec(retention_days=n)))),
 }  # fmt: skip

@@ -68,7 +68,8 @@ def doubtful_classes(codes: NDArray[np.int64], probability: Floats, classes: Seq
     counts = np.bincount(given, minlength=said.shape[1])
     usual = np.bincount(given, weights=own, minlength=said.shape[1]) / np.maximum(counts, 1)
     usual[counts < FEWEST / 5] = np.inf
-    sure = np.where(said >= usual, said, 0.0)
+    # A mean of equal numbers may be the next number above them.
+    sure = np.where(said >= usual * (1 - 1e-9), said, 0.0)
     likely = sure.argmax(axis=1)
     odds = sure[np.arange(len(known)), likely] / own
     found = np.flatnonzero((likely != given) & (odds >= LEAST_ODDS))

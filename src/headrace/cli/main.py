@@ -42,7 +42,7 @@ COMMANDS = {
         "headrace.cli.features", "Feature sets, their versions, and the models trained on them."
     ),
     "model": Entry("headrace.cli.model", "Versions, runs, lineage; import, attach, rebuild."),
-    "release": Entry("headrace.cli.release", "List, show, approve, reject, roll back."),
+    "release": Entry("headrace.cli.release", "List, show, approve, reject, recommend, roll back."),
     "serve": Entry("headrace.cli.serve", "Score tables, explain, test under load, export, queue."),
     "monitor": Entry(
         "headrace.cli.monitor",
