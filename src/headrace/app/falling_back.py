@@ -144,9 +144,8 @@ def let_stand_in(app: App, project: Project, instead_of: str, reason: str, *, by
         release = delivery.stand_in(store, found.id, reason, app.clock.now(), by=by)
     try:
         follow_live(app, name, by=by)
-    except (
-        HeadraceError
-    ) as error:  # the traffic has moved; the tracker's alias is told again by the next release
+    except HeadraceError as error:
+        # The traffic has moved; the tracker's alias is told again by the next release.
         _log.warning("The tracker was not told of %s: %s", release.id, error)
     return release
 

@@ -19,16 +19,13 @@ from headrace.core.project import Project
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.segments import NAME as SEGMENT
+from headrace.monitoring.trends import WINDOWS, spanned, standard_error
 from headrace.monitoring.watch import LEVEL, Round, Watch
 from headrace.monitoring.windows import Window
 
 NAME = "deviation"
 """Name of the measurements: change of the mean deviation per window; ``feature`` and ``segment`` name the
 source."""
-WINDOWS = 12
-"""The newest windows of a release, through which the line goes."""
-_HALF = 1.645
-"""Standard errors on either side in an interval at :data:`LEVEL`."""
 
 Floats = NDArray[np.float64]
 
@@ -71,7 +68,7 @@ def watch_sources(watch: Watch) -> Round:
     if not is_watched(watch.project):
         return found
     seen = watch.measured(NAME)
-    for release_id, by_source in _deviations(watch).items():
+    for by_source in _deviations(watch).values():
         level = watch.level(2 * max(len(by_source), 1))
         for source in sorted(by_source):
             course = _course(source, by_source)
@@ -83,7 +80,7 @@ def watch_sources(watch: Watch) -> Round:
             )
             if own is None or beside is None:
                 continue
-            window = _window(release_id, course.windows)
+            window = spanned(course.windows)
             measured = watch.measurement(
                 window,
                 NAME,
@@ -127,7 +124,7 @@ def _course(source: _Source, by_source: Mapping[_Source, Mapping[object, Measure
     if len(windows) < FEWEST_WINDOWS:
         return None
     others = [_pooled([known[one.window] for known in beside if one.window in known]) for one in windows]
-    errors = np.array([_error(one) for one in windows])
+    errors = np.array([standard_error(one) for one in windows])
     rows = np.array([one.n_rows for one in windows])
     return _Course(
         windows,
@@ -144,25 +141,14 @@ def _start(measured: Measurement) -> datetime:
     return measured.window[0]
 
 
-def _error(measured: Measurement) -> float:
-    assert measured.interval is not None
-    return (measured.interval[1] - measured.interval[0]) / (2 * _HALF)
-
-
 def _pooled(measured: Sequence[Measurement]) -> tuple[float, float]:
     """Mean of all rows of some segments, and its standard error."""
     n_rows = sum(one.n_rows for one in measured)
     shares = [one.n_rows / n_rows for one in measured]
     value = sum(share * (one.value or 0.0) for share, one in zip(shares, measured, strict=True))
-    return value, math.hypot(*(share * _error(one) for share, one in zip(shares, measured, strict=True)))
-
-
-def _window(release_id: str, windows: Sequence[Measurement]) -> Window:
-    first, last = windows[0].window, windows[-1].window
-    assert first is not None
-    assert last is not None
-    n_rows = sum(one.n_rows for one in windows)
-    return Window(release_id=release_id, start=first[0], end=last[1], n_rows=n_rows)
+    return value, math.hypot(
+        *(share * standard_error(one) for share, one in zip(shares, measured, strict=True))
+    )
 
 
 def _growing(

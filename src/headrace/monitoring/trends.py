@@ -76,12 +76,16 @@ def _by_release(measured: Sequence[Measurement]) -> Iterator[list[Measurement]]:
 
 def _trend(windows: Sequence[Measurement]) -> Trend | None:
     values = np.array([one.value for one in windows], dtype=np.float64)
-    # The intervals are at LEVEL, 1.645 standard errors on either side.
-    errors = [0.0 if one.interval is None else (one.interval[1] - one.interval[0]) / 3.29 for one in windows]
-    return trend_of(values, np.array(errors), LEVEL)
+    return trend_of(values, np.array([standard_error(one) for one in windows]), LEVEL)
 
 
-def _window(windows: Sequence[Measurement]) -> Window:
+def standard_error(measured: Measurement) -> float:
+    """Of a mean with an interval at :data:`LEVEL`, 1.645 of them on either side; 0 without one."""
+    return 0.0 if measured.interval is None else (measured.interval[1] - measured.interval[0]) / 3.29
+
+
+def spanned(windows: Sequence[Measurement]) -> Window:
+    """From the first of some measured windows of a release to the last, with all their rows."""
     first, last = windows[0], windows[-1]
     assert first.window is not None
     assert last.window is not None
@@ -92,7 +96,7 @@ def _window(windows: Sequence[Measurement]) -> Window:
 
 def _measured(watch: Watch, name: str, windows: Sequence[Measurement], trend: Trend) -> Measurement:
     return watch.measurement(
-        _window(windows),
+        spanned(windows),
         NAME,
         trend.slope,
         key=f"{name}:{windows[-1].id}",
@@ -120,7 +124,7 @@ def _heading(
             return None
         title = f"{name} has been rising for {trend.n} windows, from {begun:.4g} to {now:.4g}"
         return watch.finding(
-            _window(windows), "performance", title, evidence, now / begun, feature=f"trend of {name}"
+            spanned(windows), "performance", title, evidence, now / begun, feature=f"trend of {name}"
         )
     spec = next(one for one in watch.project.metrics if one.name == name)
     later = now + AHEAD * trend.slope
@@ -131,6 +135,6 @@ def _heading(
         if sure and beyond and limit is not None:
             title = f"{name} is {now:.4g} and on its way beyond its limit {limit:.4g} in {AHEAD} windows"
             return watch.finding(
-                _window(windows), "metric", title, evidence, later, feature=f"trend of {name}"
+                spanned(windows), "metric", title, evidence, later, feature=f"trend of {name}"
             )
     return None
