@@ -107,6 +107,19 @@ def test_old_rows_stay_readable_when_it_is_switched_and_rotated(
     assert read(DeltaTables(tmp_path)) == [1.0, 2.0, 3.0]
 
 
+def test_small_files_of_an_encrypted_table_are_merged_as_it_grows(
+    tmp_path: Path, tables: DeltaTables, keys: MemoryKeys
+) -> None:
+    versions = [tables.append("cars/outcomes", rows(float(n))) for n in range(10)]
+    keys.rotate()
+    versions += [tables.append("cars/outcomes", rows(float(n))) for n in range(10, 40)]
+    assert len(DeltaTable(tmp_path / "cars" / "outcomes").file_uris()) <= 16
+    for reader in (tables, DeltaTables(tmp_path, keys=keys)):
+        assert sorted(read(reader)) == [float(n) for n in range(40)]
+        assert sorted(read(reader, version=versions[20])) == [float(n) for n in range(21)]
+    assert files_with(tmp_path, CANARY) == []
+
+
 @pytest.mark.requirement("PRV-02")
 def test_a_file_that_was_altered_or_moved_is_refused(tmp_path: Path, tables: DeltaTables) -> None:
     tables.append("cars/outcomes", rows(1.0))

@@ -35,6 +35,11 @@ def sync_version(folder: Path, version: int) -> None:
     sync_folder(entry.parent)
 
 
+def is_newest(folder: Path, version: int) -> bool:
+    """Whether no version follows this one: two looks at the folder, instead of reading the log."""
+    return not _entry(folder, version + 1).exists() and _entry(folder, version).exists()
+
+
 def take_back_torn(folder: Path, boot: str) -> None:
     """Once per start of the machine: remove the newest version if the power failed while it was written."""
     if not (folder / "_delta_log").is_dir() or _read(folder / _MARK) == boot != "":

@@ -6,6 +6,7 @@ carry their writer's position in the same commit, so a repeated append adds noth
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections import OrderedDict
@@ -17,8 +18,9 @@ from headrace.core.clock import SystemClock
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.ports import Clock, Columns, DataKeys, Transaction
 from headrace.store.columns import incoming, outgoing, quoted
-from headrace.store.delta_log import forget_statistics, mark_whole, sync_version, take_back_torn
+from headrace.store.delta_log import forget_statistics, is_newest, mark_whole, sync_version, take_back_torn
 from headrace.store.disk import disk_refused, folder_of, locked, make_folder
+from headrace.store.merging import Merge, due
 from headrace.store.processes import boot_id
 from headrace.store.versions import Keyed, State, describe
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import duckdb
     from deltalake import DeltaTable
 
+_log = logging.getLogger("headrace.store")
 _ATTEMPTS = 60
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.25
@@ -79,7 +82,10 @@ class DeltaTables:
                 stored = present.transaction_version(transaction.writer) or 0
                 if transaction.position <= stored:
                     return present.version()
-            return self._write(table, columns, present, "append", transaction)
+            version = self._write(table, columns, present, "append", transaction)
+            if present is not None:
+                self._merge_small(table, present)
+            return version
 
         return self._retried(table, attempt)
 
@@ -95,7 +101,7 @@ class DeltaTables:
         return self._retried(table, attempt)
 
     def compact(self, table: str) -> int:
-        """Merge small files into large ones; returns the version. Rows and old versions stay.
+        """Merge all files into large ones; returns the version. Rows and old versions stay.
 
         Files that are kept in clear, or under another key than the table's current one, are written anew.
 
@@ -109,12 +115,7 @@ class DeltaTables:
             present = self._load(table)
             if present is None:
                 raise _missing(table)
-            before = present.version()
-            self._sync(table, before)
-            self._merge(table, present)
-            if present.version() != before:
-                self._sync(table, present.version())
-                present.create_checkpoint()
+            self._merged(table, present)
             return present.version()
 
         return self._retried(table, attempt)
@@ -250,7 +251,7 @@ class DeltaTables:
             present = self._load(table)
             if present is not None:
                 self._newest[table] = present
-        else:
+        elif not is_newest(self._folder(table), present.version()):
             present.update_incremental()
         return present
 
@@ -319,14 +320,35 @@ class DeltaTables:
         self._sync(table, version)
         return version
 
-    def _merge(self, table: str, present: DeltaTable) -> None:
-        """One commit that changes no row."""
+    def _merge_small(self, table: str, present: DeltaTable) -> None:
+        """Housekeeping after an append, which stands whatever becomes of this: the next one tries again."""
+        from deltalake.exceptions import DeltaError
+
+        try:
+            merge = due(present)
+            if merge is not None and self._keyed(table).is_of_one_kind(describe(present)):
+                self._merged(table, present, merge)
+        except (DeltaError, OSError, Unavailable) as error:
+            _log.warning("table %s: its small files were not merged: %s", table, error)
+
+    def _merged(self, table: str, present: DeltaTable, merge: Merge | None = None) -> None:
+        """One commit that changes no row; of all files, or of those that ``merge`` names."""
+        before = present.version()
+        self._sync(table, before)
         keyed, state = self._keyed(table), describe(present)
-        if not state.files or (keyed.current() is None and not keyed.is_due(state)):
-            present.optimize.compact()
+        if keyed.current() is None and not keyed.is_due(state):
+            present.optimize.compact(target_size=None if merge is None else merge.size_bytes)
         elif len(state.files) > 1 or keyed.is_due(state):
+            if merge is not None:
+                names = {Path(file).name for file in merge.files}
+                state = state._replace(files=tuple(f for f in state.files if Path(f).name in names))
+            replaced = None if merge is None else merge.files
             with self._connection().cursor() as cursor:
-                keyed.commit(present, cursor.sql(keyed.selection(cursor, state)), "rewrite")
+                rows = cursor.sql(keyed.selection(cursor, state))
+                keyed.commit(present, rows, "rewrite", replaced=replaced)
+        if present.version() != before:
+            self._sync(table, present.version())
+            present.create_checkpoint()
 
     def _keyed(self, table: str) -> Keyed:
         return Keyed(table, self._folder(table), self._keys, self._clock)

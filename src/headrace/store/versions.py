@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -69,6 +70,11 @@ class Keyed:
         current = self.current()
         return any(key_of_file(file) != current for file in state.files)
 
+    def is_of_one_kind(self, state: State) -> bool:
+        """Whether all its files are kept as what is written now is: in clear, or all encrypted."""
+        current = self.current()
+        return all((key_of_file(file) is None) == (current is None) for file in state.files)
+
     def selection(self, cursor: duckdb.DuckDBPyConnection, state: State) -> str:
         """SQL for a version's rows: its columns in order and of their types, also where no file has them.
 
@@ -93,9 +99,10 @@ class Keyed:
         rows: duckdb.DuckDBPyRelation,
         mode: Mode,
         transaction: Transaction | None = None,
+        replaced: Sequence[str] | None = None,
     ) -> int:
         """Write ``rows`` as the next version; returns its number. ``present`` stands at the newest one, which
-        is synced; None: there is no table yet.
+        is synced; None: there is no table yet. A rewrite takes out the files ``replaced``, or all.
 
         Raises:
             Unavailable: the key is missing.
@@ -106,7 +113,7 @@ class Keyed:
         commit = deltalake.CommitProperties(app_transactions=positions)
         key_id = self.current()
         if self._keys is not None and key_id is not None:
-            return self._commit_encrypted(present, rows, mode, commit, key_id, self._keys)
+            return self._commit_encrypted(present, rows, mode, commit, key_id, self._keys, replaced=replaced)
         if present is None:
             deltalake.write_deltalake(
                 self._folder, rows, mode="error", configuration=_CONFIGURATION, commit_properties=commit
@@ -130,6 +137,8 @@ class Keyed:
         commit: CommitProperties,
         key_id: str,
         keys: DataKeys,
+        *,
+        replaced: Sequence[str] | None,
     ) -> int:
         """The library cannot encrypt: the files are ours, and it commits them."""
         from deltalake import Schema
@@ -155,7 +164,7 @@ class Keyed:
         self._prepare(present, schema, mode)
         if mode == "rewrite":
             moment_ms = int(self._clock.now().timestamp() * 1000)
-            names = [Path(file).name for file in present.file_uris()]
+            names = [Path(file).name for file in (present.file_uris() if replaced is None else replaced)]
             added += [RemoveAction(name, False, moment_ms) for name in names]
         how: Literal["append", "overwrite"] = "overwrite" if mode == "overwrite" else "append"
         wanted = schema if mode == "overwrite" else present.schema()
