@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.web.conftest import Site
 
+# A busy machine may take longer than the five seconds that the library waits.
+expect.set_options(timeout=30_000)
 DESK, PHONE = (1280, 900), (390, 844)
 CONTRAST = """
 () => {
