@@ -130,6 +130,19 @@ def test_few_calls_are_compared_over_more_hours(watched: Make) -> None:
     assert finding.evidence["hours"] > 1
 
 
+def test_a_drop_that_takes_a_day_to_be_seen_does_not_count_as_usual_meanwhile(watched: Make) -> None:
+    """Ten calls an hour become three, at a tenth of the default budget; rounds come once a week."""
+    found = 0
+    for seed in range(10):
+        scene = watched(watched_project(false_alarms=0.1), seed=seed)
+        expected = np.full(16 * DAY, 10.0)
+        expected[14 * DAY :] = 3.0
+        called(scene, {"shop": scene.random.poisson(expected)})
+        assert look(scene, 14 * DAY + 0.1).findings == []
+        found += bool(look(scene, 16 * DAY - 0.9).findings)
+    assert found >= 8
+
+
 @pytest.mark.requirement("MON-32")
 def test_the_consumer_who_fell_away_is_named(watched: Make) -> None:
     scene = watched()

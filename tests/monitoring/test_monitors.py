@@ -18,5 +18,5 @@ def test_of_all_monitors_the_one_that_counts_facts_asks_for_no_level() -> None:
 
 def test_who_tests_nothing_has_no_share_and_the_page_names_how_many_have() -> None:
     n = n_sharing(make_project())
-    assert n == len(MONITORS) - len({"refused", "fairness", "metrics", "bias", "sources"})
+    assert n == len(MONITORS) - len({"refused", "latency", "fairness", "metrics", "bias", "sources"})
     assert f"1 / (13 x {n} x 21)" in PAGE.read_text(encoding="utf-8")

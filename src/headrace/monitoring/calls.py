@@ -149,9 +149,11 @@ def _change(watch: Watch, calls: Floats, usual: NDArray[np.bool_], index: int, s
 def _dispersion(calls: Floats, usual: NDArray[np.bool_], index: int, span: int) -> float | None:
     """From pairs of hours before, a week apart because of the weekday, or a day apart until there are any.
 
-    Hours that were found to deviate say nothing about how much calls vary by themselves.
+    Hours that were found to deviate say nothing about how much calls vary by themselves, nor do those of the
+    last day, which may be a part of what is only being found.
     """
-    before = np.where(usual, calls[:index], np.nan)[max(0, index - _HISTORY) :]
+    until = max(index + 1 - DAY, 0)
+    before = np.where(usual[:until], calls[:until], np.nan)[max(0, index - _HISTORY) :]
     if before.size < span:
         return None
     summed = np.convolve(before, np.ones(span), "valid")

@@ -15,6 +15,7 @@ from headrace.core.record import Finding
 _ANSWERS, _MODEL, _SEGMENT, _MOVED, _FOLLOWS = 1, 2, 3, 5, 6
 _OF_KIND = {
     "traffic": ("traffic", 2),
+    "latency": ("slow", 2),
     "coverage": ("labels", 2),
     "deviation": ("degrading", 2),
     "concept_drift": ("relation", 3),

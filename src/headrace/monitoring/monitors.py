@@ -12,6 +12,7 @@ from headrace.monitoring.coverage import watch_coverage
 from headrace.monitoring.estimates import watch_estimates
 from headrace.monitoring.fairness import watch_fairness
 from headrace.monitoring.kpis import watch_kpis
+from headrace.monitoring.latency import watch_latency
 from headrace.monitoring.metrics import watch_metrics
 from headrace.monitoring.newcomers import watch_newcomers
 from headrace.monitoring.performance import watch_performance
@@ -25,6 +26,7 @@ from headrace.monitoring.watch import Round, Watch
 MONITORS: dict[str, Callable[[Watch], Round]] = {
     "calls": watch_calls,
     "refused": watch_refused,
+    "latency": watch_latency,
     "answers": watch_answers,
     "shifts": watch_shifts,
     "newcomers": watch_newcomers,
@@ -53,6 +55,8 @@ def n_sharing(project: Project) -> int:
     idle = {"refused"}  # what it counts was refused, whatever chance does
     if project.fairness is None:
         idle.add("fairness")
+    if project.serving.level is None:
+        idle.add("latency")
     if not project.metrics:
         idle.add("metrics")
     if project.task != "classification":

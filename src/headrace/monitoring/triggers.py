@@ -199,6 +199,7 @@ def _urgency(finding: Finding) -> tuple[int, float]:
         "columns",
         "deviation",
         "traffic",
+        "latency",
         "coverage",
         "code",
         "labels",
