@@ -265,7 +265,8 @@ def stand_in(store: Store, release_id: str, reason: str, at: datetime, *, by: st
             )
         apply(store, release_id, StandIn(champion_id=route.live, reason=reason, at=at), by=by)
         finish(store, route.live, by=by)  # where a rollout has just ended, its release is not live yet
-        step_down(store, route.live, "supersede", f"by the fallback {release_id}: {reason}", by=by)
+        why = f"the fallback {release.manifest.subject.ref} stands in: {reason}"
+        step_down(store, route.live, "supersede", why, by=by)
         return move(store, release_id, "stand_in", reason, by=by)
 
 
