@@ -82,3 +82,25 @@ def test_a_feature_set_brings_declared_inputs_that_come_from_nowhere_else() -> N
     assert list(broken_rules(make_project(data=fine))) == []
     (key,) = broken_rules(make_project(data=replace(fine, key="wind")))
     assert key.text == "'wind' is a key, a time or the target; it cannot be a feature too"
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "said"),
+    [
+        ({"targets": {"max_age_s": 60}}, ("data", "targets", "max_age_s"), "name their column as data.time"),
+        (
+            {"targets": {"min_rows": -1}},
+            ("data", "targets", "min_rows"),
+            "min_rows is -1: expected 0",
+        ),
+        ({"targets": {"max_cost": 5}}, ("data", "targets", "max_cost"), "max_cost needs prices"),
+        ({"prices": {"gb": float("nan")}}, ("data", "prices", "gb"), "gb is nan: expected 0 or more"),
+    ],
+)
+def test_targets_that_nothing_can_keep_are_named(
+    changes: dict[str, Any], place: tuple[str, ...], said: str
+) -> None:
+    project = make_project()
+    (broken,) = broken_rules(replace(project, data=replace(project.data, time=None, **changes)))
+    assert broken.loc == place
+    assert said in broken.text

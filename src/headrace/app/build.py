@@ -175,6 +175,7 @@ class Builds:
             "declared": to_plain(project),
             "raw": to_plain(sourced.raw),
             "source": sourced.source,
+            "arrivals": sourced.arrivals,
             "code": to_plain(lock.archive_code(folder, self._store.artifacts)),
             "commit": lock.git_commit(folder),
             "environment": to_plain(lock.environment_lock(self._store.artifacts)),
@@ -235,6 +236,7 @@ class Builds:
             yield
 
     def _data_gate(self, state: dict[str, Any]) -> dict[str, Any]:
+        self._gating.arrivals(state)
         judged, blocked = self._gating.data(state)
         stopped = None if judged.outcome in ("passed", "inconclusive") else f"data gate: {judged.reason}"
         return {"blocked": blocked, "stopped": stopped}

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 from headrace.access.privacy.fields import handling_of
+from headrace.app.arrivals import Measured, arrivals_of
 from headrace.app.composition import App
 from headrace.core.data import Snapshot
 from headrace.core.errors import InvalidInput, NotFound
@@ -40,6 +41,7 @@ class Source:
         location: where the newest snapshot is kept: table and version; None before the first build.
         fresh_at: when the newest snapshot was taken.
         raw: digest of the bytes as they came.
+        arrivals: what was measured of the newest arrival of each of its tables; its age is as of now.
         basis: why the data may be used; like ``retention_days`` and each field's ``kept``, as it holds.
     """
 
@@ -56,6 +58,7 @@ class Source:
     fresh_at: datetime | None
     location: str | None
     raw: str | None
+    arrivals: list[Measured]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,7 @@ def _source(app: App, project: Project) -> Source:
         fresh_at=None if newest is None else newest.created_at,
         location=None if newest is None else f"{newest.table}@{newest.table_version}",
         raw=None if newest is None else newest.raw.digest,
+        arrivals=arrivals_of(app, project),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.app.arrivals import judge_arrivals
 from headrace.app.compliance import Candidate, judge_candidate, waiver_for
 from headrace.app.composition import App
 from headrace.app.movement import MODEL, data_drift, live_sample, movement
@@ -72,6 +73,12 @@ class Gating:
         )
         self._record(state, judged)
         return judged, [str(segment) for segment in result.blocked_segments]
+
+    def arrivals(self, state: dict[str, Any]) -> str:
+        """What came is kept as it was measured, and held to the targets that are declared for it."""
+        project, came = from_plain(Project, state["declared"]), state.get("arrivals", [])
+        judged = judge_arrivals(self._app, project, came, self._subject(state), state["build_id"])
+        return self._keep(state, judged) or "no targets"
 
     def moved_data(self, state: dict[str, Any]) -> str:
         """Before training: the rows against those of the live release, and against what production sends."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs, stated_basis
+from headrace.app.arrivals import arrived
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
 from headrace.checks.renames import renamed
@@ -33,17 +34,19 @@ _FROM_PRODUCTION = re.compile(r"snapshot [0-9a-f-]{36} \(.*labelled answers", re
 
 @dataclass(frozen=True, kw_only=True)
 class Sourced:
-    """What a snapshot is rebuilt from, and in words where that came from."""
+    """What a snapshot is rebuilt from, in words where that came from, and the arrivals that it is made of."""
 
     raw: Artifact
     source: str
+    arrivals: list[dict[str, Any]] = field(default_factory=list)
 
 
 def project_table(folder: Path, project: Project, scratch: Path) -> dict[str, Any]:
     """All rows of the project's source as columns, with those of its feature sets."""
     columns = read_file(_source_file(folder, project, scratch))
     if project.data.features:
-        columns = with_features(columns, _time(project), _feature_tables(folder, project))
+        tables = [(spec, read_file(path)) for spec, path in _feature_files(folder, project)]
+        columns = with_features(columns, _time(project), tables)
     _check(columns, project)
     return columns
 
@@ -77,19 +80,21 @@ def gather(
     stated_basis(project.privacy, project.name)  # before anything is kept
     if with_production:
         return _with_production(app, project)
+    began_s = app.clock.monotonic_s()
     path = _source_file(folder, project, scratch)
     original = archive(path, app.store.artifacts)
     columns, source = read_file(path), project.data.source
+    came = [arrived(app, project, OWN, columns, original, app.clock.monotonic_s() - began_s)]
     if project.data.features:
-        columns, source = _joined_features(app, project, folder, original, columns, noted)
+        columns, source = _joined_features(app, project, folder, original, columns, noted=noted, came=came)
     _check(columns, project, lambda: _last_table(app, project))
     if until is not None:
         # The original stays in the archive too, under the digest that the source names.
         source = f"{source} (original {original.digest[:12]}), rows before {until:%Y-%m-%d}"
         columns = _before(columns, project, until)
     if source == project.data.source:
-        return Sourced(raw=original, source=source)
-    return Sourced(raw=archive_columns(columns, app.store.artifacts), source=source)
+        return Sourced(raw=original, source=source, arrivals=came)
+    return Sourced(raw=archive_columns(columns, app.store.artifacts), source=source, arrivals=came)
 
 
 def _joined_features(
@@ -98,16 +103,21 @@ def _joined_features(
     folder: Path,
     original: Artifact,
     columns: dict[str, Any],
+    *,
     noted: Callable[[Snapshot], AbstractContextManager[object]],
+    came: list[dict[str, Any]],
 ) -> tuple[dict[str, Any], str]:
-    """The project's rows with those of its feature sets, and in words which snapshots they are of."""
-    tables = _feature_tables(folder, project)
-    joined = with_features(columns, _time(project), tables)
+    """The project's rows with those of its feature sets, and in words which snapshots they are of; ``came``
+    gets the arrivals of the sets."""
+    tables: list[tuple[FeatureSpec, Columns]] = []
     taken: list[tuple[str, Columns, Artifact, str]] = [(OWN, columns, original, project.data.source)]
-    taken += [
-        (spec.name, table, archive(folder / spec.source, app.store.artifacts), spec.source)
-        for spec, table in tables
-    ]
+    for spec, path in _feature_files(folder, project):
+        began_s = app.clock.monotonic_s()
+        raw, table = archive(path, app.store.artifacts), read_file(path)
+        came.append(arrived(app, project, spec.name, table, raw, app.clock.monotonic_s() - began_s))
+        tables.append((spec, table))
+        taken.append((spec.name, table, raw, spec.source))
+    joined = with_features(columns, _time(project), tables)
     snapshots = [
         take_snapshot(
             project=project.name,
@@ -127,13 +137,13 @@ def _joined_features(
     return joined, f"feature sets joined: {words}"
 
 
-def _feature_tables(folder: Path, project: Project) -> list[tuple[FeatureSpec, Columns]]:
+def _feature_files(folder: Path, project: Project) -> list[tuple[FeatureSpec, Path]]:
     absent = [spec for spec in project.data.features if not (folder / spec.source).is_file()]
     if absent:
         raise NotFound(
             f"The feature set {absent[0].name!r} names {absent[0].source!r}, which is not in {folder}."
         )
-    return [(spec, read_file(folder / spec.source)) for spec in project.data.features]
+    return [(spec, folder / spec.source) for spec in project.data.features]
 
 
 def _time(project: Project) -> str:

@@ -101,6 +101,15 @@ def show(
         [(one.name, one.use, one.kind, one.kept, one.why) for one in found.fields],
         empty="No columns yet.",
     )
+    if found.arrivals:
+        print_table(
+            ("DATASET", "MEASURE", "NEWEST ARRIVAL", "DECLARED", "TARGET"),
+            [
+                (one.dataset, one.measure.removesuffix("_s"), one.said, one.target or "-", one.outcome or "-")
+                for one in found.arrivals
+            ],
+            empty="",
+        )
 
 
 @app.command("read")

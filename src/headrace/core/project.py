@@ -13,15 +13,13 @@ Task = Literal["classification", "regression", "forecasting"]
 Risk = Literal["low", "medium", "high"]
 ColumnRole = Literal["numeric", "categorical", "text", "ignored"]
 Action = Literal["warn", "review", "automatic"]
-Basis = Literal[
-    "not_personal",
-    "consent",
-    "contract",
-    "legal_obligation",
-    "vital_interests",
-    "public_task",
-    "legitimate_interests",
+_PUBLIC = Literal["legal_obligation", "vital_interests", "public_task"]
+Basis = Literal["not_personal", "consent", "contract", _PUBLIC, "legitimate_interests"]
+Target = Literal[
+    "max_age_s", "min_rows", "max_rows", "max_step_s", "max_gap_s", "max_delay_s", "max_read_s", "max_cost"
 ]
+"""What a dataset can be held to at each arrival: see :data:`headrace.checks.arrivals.MEASURES`."""
+Price = Literal["arrival", "gb"]
 Handling = Literal["keep", "redact", "mask", "hash", "drop"]
 Recognisers = Literal["builtin", "presidio"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
@@ -56,6 +54,7 @@ class FeatureSpec:
         time: since when a row's values hold; the project's own rows are at ``data.time``.
         known: when a row's values came to be known, where that can be later than ``time``.
         owner: whom to ask; the project's owner unless somebody else is named.
+        targets, prices: as of the project's own table.
     """
 
     name: str
@@ -66,6 +65,8 @@ class FeatureSpec:
     known: str | None = None
     owner: Owner | None = None
     documentation: str = ""
+    targets: dict[Target, float] = field(default_factory=dict, metadata=ADDED)
+    prices: dict[Price, float] = field(default_factory=dict, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,8 @@ class DataSpec:
             ahead a forecast is made.
         rules: what holds in every row, such as ``arrival >= departure`` or ``fuel in gas, diesel``.
         features: inputs that come from other tables.
+        targets: what each arrival of the table is held to.
+        prices: what an arrival costs, and each 10^9 bytes of it, in the unit of the target ``max_cost``.
     """
 
     source: str
@@ -96,6 +99,8 @@ class DataSpec:
     unit: str = ""
     rules: tuple[str, ...] = field(default=(), metadata=ADDED)
     features: tuple[FeatureSpec, ...] = field(default=(), metadata=ADDED)
+    targets: dict[Target, float] = field(default_factory=dict, metadata=ADDED)
+    prices: dict[Price, float] = field(default_factory=dict, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

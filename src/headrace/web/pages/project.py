@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headrace.app import reading, reviews
+from headrace.app.arrivals import arrivals
 from headrace.app.composition import App
 from headrace.app.falling_back import fall_back, proposed
 from headrace.app.kpis import kpis
@@ -142,6 +143,7 @@ def show(request: Request) -> Response:
         **_quality(app, me, report, subject_of),
         **_lead_times(app, me, name),
         **_reviews(app, me, name),
+        arrivals=arrivals(app, me, name),
     )
 
 
