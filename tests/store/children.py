@@ -137,12 +137,14 @@ def append_rows(sender: Connection, path: Path, table: str, first: int, n_append
         sender.send(list(threads.map(work, range(n_appends))))
 
 
-def append_positions(sender: Connection, path: Path, table: str, n_positions: int) -> None:
-    """Append each position as one row, as another process is doing too."""
-    tables = DeltaTables(path, SystemClock())
-    for position in range(1, n_positions + 1):
+def append_positions(
+    sender: Connection, path: Path, table: str, n_positions: int, keys: DataKeys | None = None, first: int = 1
+) -> None:
+    """Append each position from ``first`` on as one row; send it once it is acknowledged."""
+    tables = DeltaTables(path, SystemClock(), keys)
+    for position in range(first, n_positions + 1):
         tables.append(table, {"n": np.array([float(position)])}, transaction=Transaction("segment", position))
-    sender.send("done")
+        sender.send(position)
 
 
 def open_home(sender: Connection, settings: Settings) -> None:

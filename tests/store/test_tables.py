@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from headrace.core.clock import SystemClock
 from headrace.core.errors import NotFound
 from headrace.core.ports import TableStore, Transaction
 from headrace.store.tables import DeltaTables
@@ -198,6 +200,26 @@ def test_processes_with_one_position_add_each_row_once(folder: Path) -> None:
     tables = DeltaTables(folder)
     assert _numbers(tables, "t") == [float(n) for n in range(1, 13)]
     assert tables.position("t", "segment") == 12
+
+
+@pytest.mark.requirement("MON-06")
+@pytest.mark.parametrize("keys", [None, MemoryKeys()], ids=["clear", "encrypted"])
+def test_kill_9_while_rows_are_added_and_files_are_merged_loses_none(
+    folder: Path, keys: MemoryKeys | None
+) -> None:
+    randomly = random.Random(9)
+    acknowledged = 0
+    for _ in range(8):
+        child = Child(append_positions, folder, "t", 10_000, keys, acknowledged + 1)
+        with running(child):
+            said = [child.next()]
+            SystemClock().sleep(randomly.uniform(0, 0.5))
+            acknowledged = max(said + child.kill())
+    tables = DeltaTables(folder, keys=keys)
+    position = tables.position("t", "segment")
+    assert position in {acknowledged, acknowledged + 1}, "at most the one that was under way"
+    assert sorted(_numbers(tables, "t")) == [float(n) for n in range(1, position + 1)]
+    assert position > 32, "files were merged meanwhile"
 
 
 @pytest.mark.requirement("PRV-02")
