@@ -23,7 +23,7 @@ STARTED = frozenset(
     "MON-29 MON-30 MON-31 MON-32 MON-34 MON-35 MON-36 MON-37 MON-38 MON-39 MON-40 ORG-18 PRV-01 "
     "PRV-02 PRV-07 PRV-08 REG-01 REG-02 REG-03 REG-06 REG-08 RET-01 RET-02 RET-03 RET-04 RET-06 "
     "RET-09 SRV-01 SRV-02 SRV-03 SRV-04 SRV-05 SRV-06 SRV-08 SRV-09 SRV-10 TRC-10 TRN-02 TRN-03 "
-    "TRN-09".split()
+    "TRN-09 TRN-14".split()
 )
 """Requirements that the product claims to meet: each has at least one test that proves it."""
 

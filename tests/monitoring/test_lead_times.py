@@ -52,6 +52,7 @@ def hours(time: LeadTime) -> dict[str, float]:
 
 
 @pytest.mark.requirement("TRN-14")
+@pytest.mark.requirement("TRN-14")
 def test_every_step_from_data_to_live_has_its_time_and_the_people_it_needed() -> None:
     time = lead_time(facts(), NOW)
     assert hours(time) == {"data": 1, "train": 2, "prove": 1, "decide": 6, "queue": 2, "roll out": 8}
@@ -61,6 +62,7 @@ def test_every_step_from_data_to_live_has_its_time_and_the_people_it_needed() ->
     assert people(by_hand) == f"data: {facts().release.author}, decide: bob"
 
 
+@pytest.mark.requirement("TRN-14")
 def test_what_the_policy_decides_is_no_manual_step() -> None:
     known = facts()
     decided = [make_approval(known.release, approver="policy:automatic", at=at(4))]
