@@ -52,7 +52,6 @@ def hours(time: LeadTime) -> dict[str, float]:
 
 
 @pytest.mark.requirement("TRN-14")
-@pytest.mark.requirement("TRN-14")
 def test_every_step_from_data_to_live_has_its_time_and_the_people_it_needed() -> None:
     time = lead_time(facts(), NOW)
     assert hours(time) == {"data": 1, "train": 2, "prove": 1, "decide": 6, "queue": 2, "roll out": 8}
