@@ -14,6 +14,7 @@ from headrace.app.attaching import Foreign, attach_model
 from headrace.app.backtesting import backtest
 from headrace.app.log_import import import_log, read_log
 from headrace.app.operations import watch_now
+from headrace.checks.texts import TextProfile
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.release import Release
 from headrace.data.sources import write_parquet
@@ -110,7 +111,9 @@ def test_texts_of_a_model_elsewhere_are_watched_and_redacted_on_both_sides(share
     reference = as_csv(folder / "noted-reference.csv", noted(log_of(600, seed=1), 0.02))
     foreign = Foreign(version="v7", reference=reference, statement="by the old team")
     release = attach_model(app, small.me, small.folder, foreign)
-    kept = app.scorers.baseline(release.id).texts["note"].words
+    profile = app.scorers.baseline(release.id).texts["note"]
+    assert isinstance(profile, TextProfile)
+    kept = profile.words
     assert kept["garage"] > 100
     assert not {"ada", "example", "org"} & set(kept)
     log = as_csv(folder / "noted-days.csv", noted(log_of(800, seed=2), 0.3))

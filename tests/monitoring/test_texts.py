@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from headrace.checks.profiles import Profile
+from headrace.checks.texts import TextProfile
 from headrace.core.project import Column, PrivacySpec, ReferenceDays
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
 from headrace.testing import START
@@ -132,7 +133,9 @@ def test_the_reference_has_the_words_as_they_would_be_recorded() -> None:
         return ["gone" for _ in values] if name == "note" else values
 
     random = np.random.default_rng(0)
-    assert texts_baseline(random, recorded=masking).texts["note"].words == {"gone": 1_500}
+    hidden = texts_baseline(random, recorded=masking).texts["note"]
+    assert isinstance(hidden, TextProfile)
+    assert hidden.words == {"gone": 1_500}
     assert texts_baseline(random, recorded=lambda *_: None).texts == {}
     kept = texts_baseline(random)
     assert Baseline.from_bytes(kept.to_bytes(), FeatureStore(MemoryArtifacts())).texts == kept.texts

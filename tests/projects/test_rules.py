@@ -104,3 +104,13 @@ def test_targets_that_nothing_can_keep_are_named(
     (broken,) = broken_rules(replace(project, data=replace(project.data, time=None, **changes)))
     assert broken.loc == place
     assert said in broken.text
+
+
+def test_only_an_image_is_recorded_by_its_measures() -> None:
+    project = make_project()
+    columns = (*project.data.columns, Column(name="photo", role="image"))
+    asked = {"photo": "measure", columns[0].name: "measure"}
+    privacy = replace(project.privacy, fields=asked)  # type: ignore[arg-type]
+    (broken,) = broken_rules(replace(project, data=replace(project.data, columns=columns), privacy=privacy))
+    assert broken.loc == ("privacy", "fields", columns[0].name)
+    assert "is no image" in broken.text

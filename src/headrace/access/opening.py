@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headrace.access.abnormal import Limits
 from headrace.access.activity import Activity
@@ -17,6 +18,7 @@ from headrace.access.keys import Keys
 from headrace.access.links import Links
 from headrace.access.privacy.charters import Charters
 from headrace.access.privacy.data_keys import ProjectKeys
+from headrace.access.privacy.fields import dropped
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.projects import Privacy
 from headrace.access.privacy.redacting import Recogniser
@@ -72,6 +74,8 @@ def open_access(
     policy: Policy,
     limits: Limits = _USUAL,
     recognisers: Mapping[str, Callable[[], Recogniser]] = _NONE,
+    *,
+    measure: Callable[[Any], Any] = dropped,
 ) -> Access:
     """Connect the parts; nothing is read or written yet.
 
@@ -79,6 +83,7 @@ def open_access(
         keys: folder of the signing keys and the workspaces' secrets.
         limits: from when on something is out of the ordinary.
         recognisers: makes those that come from plug-ins, by name.
+        measure: what is recorded of an image in its place; nothing, unless given.
 
     Example::
 
@@ -97,6 +102,8 @@ def open_access(
     vault = Vault(keys)
     factors = SecondFactors(store.credentials, incidents, store.expiring, store.epoch, vault, clock)
     charters = Charters(store.projects, store.releases, store.rollouts)
+    hashes = WorkspaceKeys(keys)
+    privacy = Privacy(store.projects, charters, hashes, store.epoch, clock, recognisers, measure=measure)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -133,7 +140,7 @@ def open_access(
         ),
         vault=vault,
         charters=charters,
-        privacy=Privacy(store.projects, charters, WorkspaceKeys(keys), store.epoch, clock, recognisers),
+        privacy=privacy,
     )
 
 

@@ -20,6 +20,7 @@ from headrace.access.privacy.logs import cleaned, mask_logs
 from headrace.access.seals import Seals
 from headrace.access.tokens import Tokens
 from headrace.app.channels import open_channels
+from headrace.checks.images import measure_image
 from headrace.core.clock import SystemClock
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
@@ -183,7 +184,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
     )
     policies = Policies(store.policies, store.incidents, store.epoch, clock)
     limits = Limits(spend_per_hour=settings.spend_per_hour)
-    access = open_access(store, keys, clock, policies, limits, {"presidio": presidio})
+    access = open_access(store, keys, clock, policies, limits, {"presidio": presidio}, measure=measure_image)
     ring = KeyRing(keys, CALLBACKS)
     signed = SignedReleases(store, access.signatures, access.incidents)
     return App(

@@ -126,7 +126,7 @@ class LossModel:
         if known.size < FEWEST_TEST_ROWS:
             return None
         answers = {name: np.asarray(values)[known] for name, values in outputs.items()}
-        roles = {c.name: c.role for c in inputs if c.role != "text"}
+        roles = {c.name: c.role for c in inputs if c.role not in ("text", "image")}
         rows = {name: np.asarray(columns[name])[known] for name in roles if name in columns}
         target = losses[known]
         slope = np.zeros(0)

@@ -181,7 +181,7 @@ def _of_text(name: str, coded: _Coded, spec: DataSpec) -> Iterator[Suspects]:
     reason = "holds a mark that stands for no value"
     yield _suspects("missing", name, reason, rows(stands_for_none))
     known = {value: n for value, n in known.items() if value not in stands_for_none}
-    if any(column.name == name and column.role == "text" for column in spec.columns):
+    if any(column.name == name and column.role in ("text", "image") for column in spec.columns):
         return
     is_numeric = any(column.name == name and column.role == "numeric" for column in spec.columns)
     unlike = {value for value in known if isnan(number_of(value))}

@@ -11,7 +11,7 @@ from headrace.core.canonical import ADDED
 
 Task = Literal["classification", "regression", "forecasting"]
 Risk = Literal["low", "medium", "high"]
-ColumnRole = Literal["numeric", "categorical", "text", "ignored"]
+ColumnRole = Literal["numeric", "categorical", "text", "image", "ignored"]
 Action = Literal["warn", "review", "automatic"]
 _PUBLIC = Literal["legal_obligation", "vital_interests", "public_task"]
 Basis = Literal["not_personal", "consent", "contract", _PUBLIC, "legitimate_interests"]
@@ -20,7 +20,7 @@ Target = Literal[
 ]
 """What a dataset can be held to at each arrival: see :data:`headrace.checks.arrivals.MEASURES`."""
 Price = Literal["arrival", "gb"]
-Handling = Literal["keep", "redact", "mask", "hash", "drop"]
+Handling = Literal["keep", "redact", "measure", "mask", "hash", "drop"]
 Recognisers = Literal["builtin", "presidio"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 """The loss that a task is judged by unless the project says otherwise."""
@@ -36,7 +36,8 @@ class Owner:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One input of the model: its name and how it is read; ``text`` is free text, no category."""
+    """One input of the model: its name and how it is read; ``text`` is free text, no category; ``image`` is
+    base64."""
 
     name: str
     role: ColumnRole

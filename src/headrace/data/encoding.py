@@ -37,7 +37,7 @@ class EncodedColumn:
     """One input: its kind in training and, for a category, the categories in code order."""
 
     name: str
-    role: Literal["numeric", "categorical", "text"]
+    role: Literal["numeric", "categorical", "text", "image"]
     kind: Kind
     categories: tuple[Category, ...] = ()
 
@@ -184,10 +184,10 @@ def _fit_column(values: NDArray[Any], spec: Column) -> EncodedColumn:
         )
     if spec.role == "numeric":
         return EncodedColumn(name=spec.name, role="numeric", kind=kind)
-    if spec.role == "text":
+    if spec.role in ("text", "image"):
         if kind != "text" and not all(value is None for value in values.tolist()):
             raise InvalidInput(f"Column {spec.name!r} is {kind}, no text. Give it another role.")
-        return EncodedColumn(name=spec.name, role="text", kind="text")
+        return EncodedColumn(name=spec.name, role=spec.role, kind="text")
     return EncodedColumn(name=spec.name, role="categorical", kind=kind, categories=_categories(values, kind))
 
 

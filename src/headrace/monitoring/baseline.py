@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.drift import Profile
 from headrace.checks.estimation import LossModel
+from headrace.checks.images import ImageProfile
 from headrace.checks.texts import TextProfile
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput
@@ -41,7 +42,8 @@ class Baseline:
         loss_model: what loss to expect of other rows; None where the test rows could not tell.
         features: the versions of feature sets that the model was trained on, as the feature store keeps them;
             none where the model was not trained here, or before there was one.
-        texts: lengths, scripts and words of the training rows' text inputs, as they would be recorded.
+        texts: lengths, scripts and words of the training rows' text inputs, and sizes and brightness of
+            its images, as they would be recorded.
     """
 
     inputs: Profile
@@ -55,7 +57,7 @@ class Baseline:
     classes: tuple[str | float | bool, ...] | None = None
     loss_model: LossModel | None = None
     features: tuple[FeatureVersion, ...] = ()
-    texts: Mapping[str, TextProfile] = field(default_factory=dict)
+    texts: Mapping[str, TextProfile | ImageProfile] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON. Of what the feature store keeps it says only which version that is."""
@@ -101,7 +103,7 @@ class Baseline:
                 n_labels=raw["n_labels"],
                 classes=None if raw["classes"] is None else tuple(raw["classes"]),
                 loss_model=None if expected is None else LossModel.from_dict(expected),
-                texts={n: TextProfile.from_dict(text) for n, text in raw.get("texts", {}).items()},
+                texts={n: _media(text) for n, text in raw.get("texts", {}).items()},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"A baseline cannot be read: {error!r}. Rebuild the release.") from error
@@ -118,7 +120,7 @@ def make_baseline(
     classes: tuple[str | float | bool, ...] | None = None,
     loss_model: LossModel | None = None,
     features: tuple[FeatureVersion, ...] = (),
-    texts: Mapping[str, TextProfile] | None = None,
+    texts: Mapping[str, TextProfile | ImageProfile] | None = None,
 ) -> Baseline:
     """Profile the outputs and losses on the test rows, to go with the profile of the training rows.
 
@@ -148,25 +150,30 @@ def make_baseline(
     )
 
 
-def _n_rows(inputs: Profile, texts: Mapping[str, TextProfile]) -> int:
+def _n_rows(inputs: Profile, texts: Mapping[str, TextProfile | ImageProfile]) -> int:
     measures = [one for text in texts.values() for one in text.measures.features.values()]
     return next(iter([*inputs.features.values(), *measures])).n
 
 
 def text_profiles(
     training: Columns, inputs: Iterable[Column], recorded: Callable[[str, Any], Any]
-) -> dict[str, TextProfile]:
-    """Profiles of the training rows' text inputs.
+) -> dict[str, TextProfile | ImageProfile]:
+    """Profiles of the training rows' texts and images.
 
     Args:
         recorded: an input's values as they would be recorded; None of one that would not be.
     """
-    seen = {one.name: recorded(one.name, training[one.name]) for one in inputs if one.role == "text"}
+    kinds: dict[str, type[TextProfile | ImageProfile]] = {"text": TextProfile, "image": ImageProfile}
+    seen = {c.name: (c.role, recorded(c.name, training[c.name])) for c in inputs if c.role in kinds}
     return {
-        name: TextProfile.fit(np.asarray(values, dtype=object))
-        for name, values in seen.items()
+        name: kinds[role].fit(np.asarray(values, dtype=object))
+        for name, (role, values) in seen.items()
         if values is not None
     }
+
+
+def _media(data: Mapping[str, Any]) -> TextProfile | ImageProfile:
+    return TextProfile.from_dict(data) if "words" in data else ImageProfile.from_dict(data)
 
 
 def output_columns(predictions: Any) -> tuple[dict[str, Any], tuple[Column, ...]]:

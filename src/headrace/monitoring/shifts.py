@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.access.privacy.fields import altered_inputs
+from headrace.access.privacy.fields import unwatched_inputs
 from headrace.checks.causes import Carried, Cause, ranked, undecided
 from headrace.checks.columns import missing
 from headrace.checks.courses import Course
@@ -43,7 +43,8 @@ def watch_shifts(watch: Watch) -> Round:
     answers of the declared days of reference.
 
     Of a text input its lengths, its script and the share of its words that are unknown are compared as
-    numbers and categories are, and its words with a test of their own.
+    numbers and categories are, and its words with a test of their own; of an image its size, brightness,
+    contrast and sharpness.
 
     A finding needs evidence (p-value under the level left after correction over all features) and
     size (``monitors.shift`` standard deviations). A window with fewer than ``min_rows`` rows is counted, and
@@ -51,7 +52,7 @@ def watch_shifts(watch: Watch) -> Round:
     recorded as they come are not watched; the window's measurement names them.
     """
     found, references = Round([], []), References(watch)
-    unwatched = altered_inputs(watch.project)
+    unwatched = unwatched_inputs(watch.project)
     for window, mark in watch.new_windows("window", {"unwatched": list(unwatched)}):
         if window.n_rows >= watch.fewest and not references.overlaps(window):
             _watch_window(watch, window, references.of(window.release_id), frozenset(unwatched), found)
@@ -67,7 +68,7 @@ def _watch_window(
     raw, rows = rows, reader.read(rows)
     inputs = inputs_of(rows)
     sides = sides_of(watch, window, rows, reference, reader)
-    level = watch.level(len(reference.inputs.features) + len(reference.texts) + 1)
+    level = watch.level(len(reference.inputs.features) + len(reader.counts) + 1)
     causes: dict[str, Any] = {}
     for kind, profile in reference.profiles().items():
         compared = shifts(profile, sides[kind])

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headrace.access.privacy.fields import altered_inputs
+from headrace.access.privacy.fields import unwatched_inputs
 from headrace.checks.distributions import Rows, Side
+from headrace.checks.images import ImageProfile
 from headrace.checks.profiles import NumericProfile, Profile
 from headrace.checks.sketches import Sketches
 from headrace.checks.texts import TextProfile
@@ -37,7 +38,7 @@ class Reference(NamedTuple):
     outputs: Profile
     words: str
     features: tuple[str, ...] = ()
-    texts: Mapping[str, TextProfile] = MappingProxyType({})
+    texts: Mapping[str, TextProfile | ImageProfile] = MappingProxyType({})
 
     def profiles(self) -> dict[str, Profile]:
         """By kind of drift."""
@@ -93,7 +94,7 @@ class References:
 
     def _made(self, release_id: str) -> Reference:
         baseline, days = self._watch.baseline_of(release_id), self._watch.project.monitors.reference
-        hidden = altered_inputs(self._watch.project)
+        hidden = unwatched_inputs(self._watch.project)
         texts = {name: text for name, text in baseline.texts.items() if name not in hidden}
         known = with_measures(baseline.inputs, texts)
         if self._span is None or self._n_rows < self._watch.fewest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.access.privacy.fields import altered_inputs
+from headrace.access.privacy.fields import altered_inputs, unwatched_inputs
 from headrace.core.project import Project
 from headrace.projects.contracts import load_contracts
 from headrace.projects.rules import is_answered
@@ -114,9 +114,11 @@ def _privacy(project: Project) -> str:
     altered = altered_inputs(project)
     if not altered:
         return said
+    unwatched = unwatched_inputs(project)
+    drift = f"no drift of {', '.join(unwatched)} is watched, " if unwatched else ""
     return (
-        f"{said}; {', '.join(altered)} not kept as they come: no drift of them is watched, no canary is "
-        "judged by labels, no answer is learnt from"
+        f"{said}; {', '.join(altered)} not kept as they come: {drift}no canary is judged by labels, "
+        "no answer is learnt from"
     )
 
 

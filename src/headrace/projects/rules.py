@@ -347,6 +347,7 @@ def _variants(project: Project) -> Iterator[BrokenRule]:
 def _privacy(project: Project) -> Iterator[BrokenRule]:
     data, key = project.data, key_of(project)
     known = {column.name for column in data.columns} | {key, data.target, data.time}
+    images = {column.name for column in data.columns if column.role == "image"}
     for name, handling in project.privacy.fields.items():
         if name not in known:
             listed = ", ".join(sorted(filter(None, known)))
@@ -356,12 +357,10 @@ def _privacy(project: Project) -> Iterator[BrokenRule]:
             text = f"{name!r} is {what}, without which nothing can be watched: it can only be kept"
             yield _at("privacy", "fields", name, text=text)
         elif name == key and handling in ("mask", "redact"):
-            yield _at(
-                "privacy",
-                "fields",
-                name,
-                text=f"no label finds its answer by a {name!r} that is not whole: hash it",
-            )
+            text = f"no label finds its answer by a {name!r} that is not whole: hash it"
+            yield _at("privacy", "fields", name, text=text)
+        elif handling == "measure" and name not in images:
+            yield _at("privacy", "fields", name, text=f"{name!r} is no image, which alone is measured")
     altered = altered_inputs(project)
     if project.rollout.min_labels and altered:
         text = (

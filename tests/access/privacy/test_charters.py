@@ -19,8 +19,9 @@ from headrace.testing import make_manifest, make_prediction, make_project, make_
 
 TEXT, MEMBER = "Call Ada at ada@example.org", "m-1"
 SHOWS: dict[str, set[str]] = {
-    "keep": {"what is recognised", "the rest", "the shape", "what is equal"},
+    "keep": {"what is recognised", "the rest", "the shape", "what is equal", "measures"},
     "redact": {"the rest", "the shape", "what is equal"},
+    "measure": {"measures"},
     "mask": {"the shape"},
     "hash": {"what is equal"},
     "drop": set(),
@@ -193,9 +194,15 @@ steps = st.lists(st.tuples(st.sampled_from(("declare", "try", "promote", "roll b
 
 def written(project: Project) -> tuple[str, str]:
     """How the text and the business key are written, seen from what is written."""
-    rules = FieldRules(project, b"key")
+    rules = FieldRules(project, b"key", measure=lambda _: "measured")
     recorded = rules.prediction(make_prediction(columns={"city": [TEXT]}, keys=[MEMBER]))
-    forms = {TEXT: "keep", mask(TEXT): "redact", masked(TEXT): "mask", rules.hashed(TEXT): "hash"}
+    forms = {
+        "measured": "measure",
+        TEXT: "keep",
+        mask(TEXT): "redact",
+        masked(TEXT): "mask",
+        rules.hashed(TEXT): "hash",
+    }
     city = forms[recorded.columns["city"][0]] if "city" in recorded.columns else "drop"
     keys = {MEMBER: "keep", rules.hashed(MEMBER): "hash"}
     return city, "drop" if recorded.keys is None else keys[recorded.keys[0]]

@@ -18,10 +18,11 @@ from headrace.core.release import Release
 _NO_LOOSER: Mapping[Handling, frozenset[Handling]] = {
     "keep": frozenset({"keep"}),
     "redact": frozenset({"keep", "redact"}),
+    "measure": frozenset({"keep", "measure"}),
     # A mask shows the shape of a value, a hash which values are equal: neither says less than the other.
     "mask": frozenset({"keep", "redact", "mask"}),
     "hash": frozenset({"keep", "redact", "hash"}),
-    "drop": frozenset({"keep", "redact", "mask", "hash", "drop"}),
+    "drop": frozenset({"keep", "redact", "measure", "mask", "hash", "drop"}),
 }
 
 

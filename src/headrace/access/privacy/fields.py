@@ -40,10 +40,13 @@ def handling_of(project: Project, column: str) -> Handling:
     """How the values of an input or key column are written down.
 
     Of data about people, what nobody declared is recorded with care: keys are hashed, and text is redacted.
+    Of an image only its measures are, whoever it is about.
     """
     declared = project.privacy.fields.get(column)
     if declared is not None:
         return declared
+    if any(one.name == column and one.role == "image" for one in project.data.columns):
+        return "measure"
     if not project.privacy.personal:
         return "keep"
     if column == key_of(project):
@@ -69,6 +72,11 @@ def altered_inputs(project: Project) -> tuple[str, ...]:
     return tuple(name for name in inputs if handling_of(project, name) not in ("keep", "redact"))
 
 
+def unwatched_inputs(project: Project) -> tuple[str, ...]:
+    """Altered inputs of which no window says anything: of an image, its measures still do."""
+    return tuple(name for name in altered_inputs(project) if handling_of(project, name) != "measure")
+
+
 def masked(value: Any) -> str | None:
     """Text by its shape: letters as ``x`` or ``X``, digits as ``9``; of anything else nothing.
 
@@ -78,6 +86,10 @@ def masked(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     return "".join(_shape(character) for character in value)
+
+
+def dropped(_value: Any) -> None:
+    """Nothing, whatever the value: what is recorded where nobody can measure it."""
 
 
 def _shape(character: str) -> str:
@@ -94,16 +106,20 @@ class FieldRules:
     Args:
         key: the workspace's key for hashes.
         redact: takes out of a text what is recognised in it.
+        measure: what is recorded of an image in its place.
 
     Example::
 
         recorded = rules.prediction(prediction)
     """
 
-    def __init__(self, project: Project, key: bytes, redact: Redactor = mask) -> None:
+    def __init__(
+        self, project: Project, key: bytes, redact: Redactor = mask, measure: Callable[[Any], Any] = dropped
+    ) -> None:
         self.project = project
         self._key = key
         self._redact = redact
+        self._measure = measure
         named = [column.name for column in project.data.columns]
         forms = {name: handling_of(project, name) for name in (*named, *project.privacy.fields)}
         self._columns: dict[str, Callable[[Any], Any] | None] = {
@@ -134,11 +150,11 @@ class FieldRules:
         return replace(prediction, columns=columns, keys=keys)
 
     def column(self, name: str, values: Sequence[Any]) -> Sequence[Any] | None:
-        """An input's values as they may be written down; None where they are not, or not as they came."""
+        """An input's values as they may be written down; None where nothing can be told from those."""
         if name not in self._columns:
             return values
         form = self._columns[name]
-        return [form(value) for value in values] if form == self._redacted else None
+        return [form(value) for value in values] if form in (self._redacted, self._measure) else None
 
     def subject(self, subject: str) -> str:
         """A label's subject: a row id as it is, a business key in the form that answers are kept under.
@@ -189,6 +205,7 @@ class FieldRules:
         forms: dict[Handling, Callable[[Any], Any]] = {
             "hash": self.hashed,
             "mask": masked,
+            "measure": self._measure,
             "redact": self._redacted,
         }
         return forms.get(handling)

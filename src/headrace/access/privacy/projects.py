@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from headrace.access.memory import Memory
 from headrace.access.privacy.charters import Charters
-from headrace.access.privacy.fields import FieldRules
+from headrace.access.privacy.fields import FieldRules, dropped
 from headrace.access.privacy.keys import WorkspaceKeys
 from headrace.access.privacy.recognisers import mask
 from headrace.access.privacy.redacting import Recogniser, Redactor, builtin, redactor
@@ -21,6 +22,7 @@ class Privacy:
 
     Args:
         plugins: makes further recognisers, by the name that projects ask for them.
+        measure: what is recorded of an image in its place.
 
     Example::
 
@@ -35,11 +37,14 @@ class Privacy:
         epoch: Epoch,
         clock: Clock,
         plugins: Mapping[str, Callable[[], Recogniser]] = _NONE,
+        *,
+        measure: Callable[[Any], Any] = dropped,
     ) -> None:
         self._projects = projects
         self._charters = charters
         self.keys = keys
         self._plugins = plugins
+        self._measure = measure
         self._known = Memory(self._find, epoch, clock, edition=projects.edition)
 
     def rules(self, project: str) -> FieldRules:
@@ -54,7 +59,7 @@ class Privacy:
     def _find(self, name: str) -> FieldRules:
         key = self.keys.key(self._projects.workspace(name), "hash")
         project = self._charters.in_force(name)
-        return FieldRules(project, key, self.redactor(project))
+        return FieldRules(project, key, self.redactor(project), self._measure)
 
     def redactor(self, project: Project) -> Redactor:
         """What takes recognised values out of the texts of ``project``; Headrace's own recognisers always do.
