@@ -242,9 +242,9 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[Site]:
+def site(folder: Path, **settings: Any) -> Iterator[Site]:
     """Open a home in ``folder`` with its workflows running and a tracker in memory."""
-    with open_app(make_settings(folder / "home", user=AUTHOR)) as opened:
+    with open_app(make_settings(folder / "home", user=AUTHOR, **settings)) as opened:
         app = replace(opened, tracker=MemoryTracker())
         app.me()
         app.identities.add(AUTHOR, ["developer", "operator", "admin", "validator"], actor=AUTHOR)

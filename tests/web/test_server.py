@@ -20,7 +20,7 @@ from tests.web.memory_client import in_memory
 def test_the_factory_opens_the_home_and_closes_it_with_the_server(tmp_path: Path) -> None:
     server = create_app(make_settings(tmp_path / "home", user="ada"), address="http://127.0.0.1:1")
     app = server.parts.app
-    assert app.store.executors.find("server") is not None
+    assert app.store.executors.living("server")
     me = app.identities.resolve("ada")
     assert me.roles == ("developer", "operator", "admin")
     assert server.new_ticket(me).startswith("/signin?ticket=")

@@ -1,13 +1,14 @@
 """What has to be done once for a home, by whichever of its processes: watch models, tell people, tidy up.
 
-A server does it between requests. A process of its own (``headrace monitor run``) relieves all servers of the
-home: they leave the chores to it, and take them back when it ends, however it ends.
+A server does it between requests. Processes of their own (``headrace monitor run``) relieve all servers of
+the home: they leave the chores to them, and take them back when the last one ends, however it ends. Such
+processes share the projects that are to be watched; all else is done by one of them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -20,6 +21,7 @@ from headrace.app.repeating import Turn, attempt
 from headrace.app.retaining import delete_old
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Conflict
+from headrace.core.ids import derived_id
 from headrace.store.disk import Held
 
 WATCH_S = 60.0
@@ -29,8 +31,10 @@ TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
 SEAL_S = 5.0
 TRUST_S = 5.0
+MONITOR = "monitor"
+"""Role of processes that exist for nothing else."""
 LOCK, ITS_OWN_LOCK = "background.lock", "monitor.lock"
-"""Who does the chores now; and that a process exists for nothing else."""
+"""Who does the chores now; and that processes exist for nothing else."""
 _TRIES, _PAUSE_S = 50, 0.05
 
 
@@ -38,10 +42,11 @@ class Chores:
     """The chores of a home, done by this process or left to another.
 
     Args:
-        own_process: whether this process exists for nothing else; servers then leave the chores to it.
+        own_process: whether this process exists for nothing else; servers then leave the chores to it, and it
+            shares the watching with others of its kind.
 
     Raises:
-        Conflict: there is a process for the chores of this home already.
+        Conflict: servers of this home do not leave the chores to this process.
 
     Example::
 
@@ -54,22 +59,23 @@ class Chores:
     ) -> None:
         self._app = app
         self._work = work
+        self._own_process = own_process
         self._duty = _Duty(app, own_process=own_process)
         self._watch_s = watch_s
 
     def turns(self) -> list[Turn]:
         """Each chore, and how often it is due."""
+        alone = (
+            ("trust", TRUST_S, self.trust),
+            ("tell", TELL_S, self.tell),
+            ("escalate", ESCALATE_S, self.escalate),
+            ("tidy", TIDY_S, self.tidy),
+            ("retain", RETAIN_S, self.retain),
+            ("seal", SEAL_S, self.seal),
+        )
         return [
-            Turn(name, period_s, partial(self.do, act))
-            for name, period_s, act in (
-                ("watch", self._watch_s, self.watch),
-                ("trust", TRUST_S, self.trust),
-                ("tell", TELL_S, self.tell),
-                ("escalate", ESCALATE_S, self.escalate),
-                ("tidy", TIDY_S, self.tidy),
-                ("retain", RETAIN_S, self.retain),
-                ("seal", SEAL_S, self.seal),
-            )
+            Turn("watch", self._watch_s, self.share),
+            *(Turn(name, period_s, partial(self.do, act)) for name, period_s, act in alone),
         ]
 
     def do(self, chore: Callable[[], object]) -> None:
@@ -78,14 +84,23 @@ class Chores:
             if mine:
                 chore()
 
+    def share(self) -> None:
+        """Watch, unless other processes do; several that exist for it share the projects."""
+        if self._own_process:
+            self.watch()
+        else:
+            self.do(self.watch)
+
     def watch(self) -> list[str]:
-        """Start a round of watching for each project that answers and is not being watched right now; see to
-        decisions whose process died before they took effect."""
+        """Start a round of watching for each project of this process that answers and is not being watched
+        right now; see to decisions whose process died before they took effect."""
         attempt("decisions", self._work.deliveries.remind)
-        busy = self._work.durable.unfinished("watch")
         projects = [route.project for route in self._app.store.rollouts.routes()]
-        free = [name for name in projects if not any(one.startswith(f"watch:{name}:") for one in busy)]
-        return [self._work.watching.start(name) for name in free]
+        if self._own_process:
+            me, living = self._work.durable.executor_id, self._app.store.executors.living(MONITOR)
+            sharing = {me, *(one for one, _ in living)}
+            projects = [name for name in projects if falls_to(sharing, name) == me]
+        return [begun for name in projects if (begun := self._work.watching.begin(name)) is not None]
 
     def trust(self) -> None:
         """Let fallbacks answer for live releases that fail: in seconds, not with the next round."""
@@ -130,17 +145,32 @@ class Chores:
         self._duty.leave()
 
 
+def falls_to(sharing: Iterable[str], project: str) -> str:
+    """Which of the processes that share the projects now watches one, by rendezvous hashing.
+
+    When a process comes or goes, only what it gets or had moves (D. Thaler and C. Ravishankar, IEEE/ACM
+    Transactions on Networking 6, 1998): the others go on with what they remember.
+
+    >>> before = [falls_to("ab", str(number)) for number in range(100)]
+    >>> after = [falls_to("abc", str(number)) for number in range(100)]
+    >>> all(now in (then, "c") for then, now in zip(before, after)), 20 < after.count("c") < 50
+    (True, True)
+    """
+    return max(sharing, key=lambda one: derived_id(one, project))
+
+
 class _Duty:
-    """Which process of a home it falls to: one that exists for it, or else the server that was first."""
+    """Which process of a home it falls to: the first that exists for it, or else the first server."""
 
     def __init__(self, app: App, *, own_process: bool) -> None:
         self._on_duty = Held(app.settings.home / LOCK)
-        self._exists = Held(app.settings.home / ITS_OWN_LOCK)
+        self._exists = Held(app.settings.home / ITS_OWN_LOCK, shared=own_process)
         self._own_process = own_process
         self._lock = threading.Lock()
         self._n_under_way = 0
         if own_process and not self._announced(app):
-            raise Conflict("Another process does the chores of this home already. Stop it first.")
+            path = app.settings.home / ITS_OWN_LOCK
+            raise Conflict(f"Servers of this home hold {path} all the time. Restart them, then try again.")
 
     def _announced(self, app: App) -> bool:
         """Servers look for a moment whether somebody holds it, so it is tried more than once."""

@@ -142,11 +142,13 @@ class Durable:
 
         DBOS.cancel_workflow(workflow_id)
 
-    def unfinished(self, name: str) -> list[str]:
-        """Ids of workflows of this name that have not ended, oldest first."""
+    def unfinished(self, name: str, prefix: str | None = None) -> list[str]:
+        """Ids of workflows of this name that have not ended, oldest first; with a ``prefix`` those alone."""
         from dbos import DBOS
 
-        found = DBOS.list_workflows(status=["PENDING", "ENQUEUED"], name=name, load_output=False)
+        found = DBOS.list_workflows(
+            status=["PENDING", "ENQUEUED"], name=name, workflow_id_prefix=prefix, load_output=False
+        )
         return [status.workflow_id for status in found]
 
     def runs_here(self, workflow_id: str) -> bool:

@@ -43,7 +43,7 @@ def overview(app: App, me: Principal, *, words: str = "", state: str = "") -> Ov
     """
     if state and state not in STATES:
         raise InvalidInput(f"There is no state {state[:40]!r}. Expected one of: {', '.join(STATES)}.")
-    server = app.store.executors.find("server")
+    server = next(iter(app.store.executors.living("server")), None)
     found = glances(app, projects(app, me))
     wanted: State | None = next((one for one in STATES if one == state), None)
     return Overview(

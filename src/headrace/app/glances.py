@@ -73,7 +73,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
 
 def _last_heard(app: App) -> datetime | None:
     """When the last server went away; None while one is there, and where there never was one."""
-    if app.store.executors.find(SERVER) is not None:
+    if app.store.executors.living(SERVER):
         return None
     heard = app.store.executors.uptime(SERVER, app.clock.now() - _REMEMBERED)
     return max((one.seen_at for one in heard), default=None)

@@ -60,7 +60,7 @@ def examine(app: App) -> list[Examined]:
             detail=said or f"{sealed} projects encrypted, all that is kept can be read",
         )
     )
-    server = app.store.executors.find("server")
+    server = next(iter(app.store.executors.living("server")), None)
     address = "not running" if server is None else str(server[1])
     found.append(Examined(name="server", healthy=True, detail=address))
     return found

@@ -153,7 +153,7 @@ def reserve_home(app: App, address: str) -> None:
     """
     if not app.settings.database_url.startswith("sqlite"):
         return
-    found = app.store.executors.find(SERVER)
+    found = next(iter(app.store.executors.living(SERVER)), None)
     # The second one is for two that start at the same moment, before either is known.
     if found is not None or not hold(app.settings.home / LOCK):
         where = f" at {found[1]}" if found is not None else ""

@@ -71,6 +71,11 @@ class Watching:
             "build": None if request is None else request["build_id"],
         }
 
+    def begin(self, name: str) -> str | None:
+        """Start a round, unless one is under way in any process; None then."""
+        with self._store.alone("watch", name):
+            return None if self._durable.unfinished("watch", f"watch:{name}:") else self.start(name)
+
     def start(self, name: str) -> str:
         """Start a round now; returns its id."""
         workflow_id = f"watch:{name}:{new_id(self._app.clock.now())}"

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.backtesting import backtest
-from headrace.app.chores import Chores
+from headrace.app.chores import MONITOR, WATCH_S, Chores
 from headrace.app.explanations import importances
 from headrace.app.operations import watch_now
 from headrace.app.reading import estimates, findings, measurements, metrics, performance
@@ -39,6 +39,7 @@ app = typer.Typer(
     help="Watch, findings, traffic, performance, estimates, explanations, channels, replay, backtest.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
+Every = Annotated[float, typer.Option("--every", min=0.1, help="Seconds from one round to the next.")]
 _MOST_CAUSES = 5
 
 app.command("import-log")(import_answers)
@@ -69,24 +70,25 @@ def watch(project: Project, as_name: As = None, as_json: Json = False) -> None:
 
 
 @app.command("run")
-def run(as_json: Json = False) -> None:
+def run(every: Every = WATCH_S, as_json: Json = False) -> None:
     """Watch all projects in this process, tell people and tidy up, until it is stopped.
 
     Servers of this home leave that to it, so that answers do not wait for it, and take it back when it ends.
+    Of several such processes each watches a part of the projects; they may come and go.
     """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     logging.basicConfig(level=logging.WARNING)
-    with session() as s, launch(s.app, role="monitor") as work:
-        chores = Chores(s.app, work, own_process=True)
+    with session() as s, launch(s.app, role=MONITOR) as work:
+        chores = Chores(s.app, work, own_process=True, watch_s=every)
         repeating = Repeating(chores.turns())
         if as_json:
             typer.echo(json.dumps({"pid": os.getpid(), "home": str(s.app.settings.home)}))
         else:
             say(f"Watching in {s.app.settings.home}. Servers of this home leave it to this process.")
         sys.stdout.flush()
-        attempt("watch", lambda: chores.do(chores.watch))
+        attempt("watch", chores.share)
         repeating.start()
         stopped.wait()
         repeating.stop()

@@ -438,8 +438,8 @@ class ExecutorStore(Protocol):
     def forget(self, executor_id: str) -> None:
         """Everything it left has been taken over: it is no longer listed as dead."""
 
-    def find(self, role: str) -> tuple[str, str | None] | None:
-        """Id and address of a live executor in this role."""
+    def living(self, role: str) -> list[tuple[str, str | None]]:
+        """Ids and addresses of the live executors in this role, the newest first."""
 
     def uptime(self, role: str, since: datetime) -> list[Uptime]:
         """When executors of this role were there, as far as that reaches into the time since a moment; the

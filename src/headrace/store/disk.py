@@ -90,7 +90,7 @@ def hold(path: Path) -> bool:
 
 
 class Held:
-    """A file that one process at a time holds; however that process ends, the next one may take it.
+    """A file that one process at a time holds, or several ``shared``; each, however it ends, lets go of it.
 
     Example::
 
@@ -100,8 +100,9 @@ class Held:
         leading.release()
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._descriptor: int | None = None
 
     def take(self) -> bool:
@@ -109,7 +110,7 @@ class Held:
         if self._descriptor is None:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, self._kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
                 return False

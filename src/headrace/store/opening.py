@@ -74,7 +74,7 @@ from headrace.store.tables import DeltaTables
 @dataclass(frozen=True, kw_only=True)
 class Store:
     """All that is kept, one attribute per port; ``storage`` is the folder of files. Safe to use from several
-    threads."""
+    threads. Inside ``alone(*topic)`` there is one thread of one process at a time."""
 
     artifacts: ArtifactStore
     tables: TableStore
@@ -106,6 +106,7 @@ class Store:
     jobs: JobStore
     queue: Queue
     executors: ExecutorStore
+    alone: Callable[..., AbstractContextManager[object]]
     storage: Path
     on_close: Callable[[], None] = field(default=lambda: None, repr=False)
 
@@ -199,6 +200,7 @@ def open_store(
         jobs=SqlJobs(database),
         queue=SqlQueue(database, clock),
         executors=SqlExecutors(database, clock, MachineProcesses()),
+        alone=database.write,
         storage=storage,
         on_close=close,
     )

@@ -38,7 +38,7 @@ class Background:
         A round of watching starts at once too: what happened while no server ran is looked at now.
         """
         attempt("routes", self.refresh)
-        attempt("watch", lambda: self.chores.do(self.chores.watch))
+        attempt("watch", self.chores.share)
         attempt("tidy", lambda: self.chores.do(self.chores.tidy))
         self._repeating.start()
 

@@ -45,7 +45,7 @@ def test_a_process_that_is_gone_is_dead_at_once(database: Database, clock: FakeC
     SqlExecutors(database, clock, here).register("e", "worker", None)
     neighbour = SqlExecutors(database, clock, replace(here, pid=11, alive={11: "5"}))
     assert neighbour.dead() == ["e"]
-    assert neighbour.find("worker") is None
+    assert neighbour.living("worker") == []
 
 
 def test_another_process_under_the_same_number_is_not_the_same(database: Database, clock: FakeClock) -> None:
@@ -68,10 +68,10 @@ def test_elsewhere_a_minute_of_silence_is_death(database: Database, clock: FakeC
     here.register("e", "worker", "http://one")
     clock.advance(60)
     assert elsewhere.dead() == []
-    assert elsewhere.find("worker") == ("e", "http://one")
+    assert elsewhere.living("worker") == [("e", "http://one")]
     clock.advance(1)
     assert elsewhere.dead() == ["e"]
-    assert elsewhere.find("worker") is None
+    assert elsewhere.living("worker") == []
     here.heartbeat("e")
     assert elsewhere.dead() == []
 
@@ -92,16 +92,16 @@ def test_the_living_are_not_forgotten(database: Database, clock: FakeClock) -> N
     executors = SqlExecutors(database, clock, Machine())
     executors.register("e", "worker", "here")
     executors.forget("e")
-    assert executors.find("worker") == ("e", "here")
+    assert executors.living("worker") == [("e", "here")]
 
 
-def test_the_newest_living_one_is_found(database: Database, clock: FakeClock) -> None:
+def test_the_living_are_found_the_newest_first(database: Database, clock: FakeClock) -> None:
     executors = SqlExecutors(database, clock, Machine())
     for name in ("a", "b", "c"):
         executors.register(name, "server", f"http://{name}")
         clock.advance(1)
     executors.release("c")
-    assert executors.find("server") == ("b", "http://b")
+    assert executors.living("server") == [("b", "http://b"), ("a", "http://a")]
 
 
 def test_a_process_killed_with_9_is_dead_at_once(store: Store, settings: Settings) -> None:

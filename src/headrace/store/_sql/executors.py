@@ -103,14 +103,11 @@ class SqlExecutors:
             if row is not None and not self._lives(row, self._processes.host):
                 connection.execute(delete(executors).where(executors.c.executor_id == executor_id))
 
-    def find(self, role: str) -> tuple[str, str | None] | None:
+    def living(self, role: str) -> list[tuple[str, str | None]]:
         host = self._processes.host
         with self._database.read() as connection:
             rows = [row for row in _all(connection) if row.role == role]
-        for row in reversed(rows):
-            if self._lives(row, host):
-                return row.executor_id, row.address
-        return None
+        return [(row.executor_id, row.address) for row in reversed(rows) if self._lives(row, host)]
 
     def _note(self, executor_id: str, change: dict[str, int], now: int, *, ended: bool = False) -> bool:
         statement = update(executors).where(executors.c.executor_id == executor_id).values(change)

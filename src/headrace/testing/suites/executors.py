@@ -15,14 +15,14 @@ class ExecutorStoreSuite:
         executors.register("e-1", "server", "http://127.0.0.1:8000")
         executors.heartbeat("e-1")
         assert executors.dead() == []
-        assert executors.find("server") == ("e-1", "http://127.0.0.1:8000")
-        assert executors.find("worker") is None
+        assert executors.living("server") == [("e-1", "http://127.0.0.1:8000")]
+        assert executors.living("worker") == []
 
     def test_a_released_process_is_dead(self, executors: ExecutorStore) -> None:
         executors.register("e-1", "server", None)
         executors.release("e-1")
         assert executors.dead() == ["e-1"]
-        assert executors.find("server") is None
+        assert executors.living("server") == []
 
     def test_it_is_known_when_a_process_was_there_also_once_it_is_forgotten(
         self, executors: ExecutorStore
@@ -52,7 +52,7 @@ class ExecutorStoreSuite:
     def test_registering_again_changes_the_address(self, executors: ExecutorStore) -> None:
         executors.register("e-1", "server", None)
         executors.register("e-1", "server", "http://127.0.0.1:9000")
-        assert executors.find("server") == ("e-1", "http://127.0.0.1:9000")
+        assert executors.living("server") == [("e-1", "http://127.0.0.1:9000")]
 
     def test_a_dead_one_is_claimed_by_one(self, executors: ExecutorStore) -> None:
         for name in ("dead", "a", "b"):
