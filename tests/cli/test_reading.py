@@ -23,7 +23,10 @@ Full = Callable[..., Ended]
         ("monitor performance flight-delay", {"name", "value", "n_rows", "window", "interval", "release_id"}),
         ("monitor estimates flight-delay", {"name", "value", "n_rows", "window", "interval", "detail"}),
         ("project ls", {"name", "task", "owner", "gates", "variants", "rollout", "monitors", "triggers"}),
-        ("project lead-times", {"project", "releases", "typical_s", "replacements", "stalled"}),
+        (
+            "project lead-times",
+            {"project", "releases", "typical_s", "stages", "target_s", "late", "replacements", "stalled"},
+        ),
         ("data ls flight-delay", {"id", "digest", "raw", "n_rows", "columns", "source"}),
         ("access user ls", {"name", "kind", "roles", "created_at"}),
     ],

@@ -17,6 +17,7 @@ from headrace.monitoring.lead_times import (
     lead_time,
     people,
     replacements,
+    stages,
     stalled,
     typical,
 )
@@ -128,6 +129,24 @@ def test_the_typical_time_is_the_median_of_those_that_went_live() -> None:
     assert typical([*live, waiting])["data"] == 3600
     assert typical([*live, waiting])["total"] == 20 * 3600
     assert typical([waiting]) == {}
+
+
+@pytest.mark.requirement("ORG-12")
+def test_each_stage_says_what_it_has_taken_and_cost() -> None:
+    live = [lead_time(facts(begun_at=at(h)), NOW) for h in (-2, 0)]
+    waiting = lead_time(facts(make_release(state="waiting"), approvals=[], rollout=None), at(10))
+    found = {
+        one.name: one for one in stages([*live, waiting], {"machine_hour_price": 2, "person_step_price": 40})
+    }
+    assert list(found) == list(STEPS)
+    data, decide = found["data"], found["decide"]
+    assert (data.n_releases, data.median_s, data.total_s) == (3, 3600, 5 * 3600)
+    assert data.cost == 10
+    assert (decide.n_releases, decide.median_s, decide.total_s) == (3, 6 * 3600, 18 * 3600), "one goes on"
+    assert decide.cost == 3 * 40, "a decision costs the same however long it waited"
+    assert found["roll out"].cost == 0
+    assert {one.cost for one in stages(live, {"target_days": 3})} == {None}
+    assert stages([], {}) == []
 
 
 @given(

@@ -10,6 +10,7 @@ from headrace.core.project import (
     AlertSpec,
     Column,
     DataSpec,
+    Delivery,
     FeatureSpec,
     KpiSpec,
     Owner,
@@ -114,3 +115,18 @@ def test_only_an_image_is_recorded_by_its_measures() -> None:
     (broken,) = broken_rules(replace(project, data=replace(project.data, columns=columns), privacy=privacy))
     assert broken.loc == ("privacy", "fields", columns[0].name)
     assert "is no image" in broken.text
+
+
+@pytest.mark.parametrize(
+    ("delivery", "said"),
+    [
+        ({"target_days": 0.0}, "target_days is 0.0: expected days, more than 0"),
+        ({"stalled_days": float("nan")}, "stalled_days is nan: expected days"),
+        ({"machine_hour_price": -1.0}, "machine_hour_price is -1.0: expected a price"),
+        ({"person_step_price": float("inf")}, "person_step_price is inf: expected a price"),
+    ],
+)
+def test_a_delivery_that_means_nothing_is_named(delivery: dict[Delivery, float], said: str) -> None:
+    (broken,) = broken_rules(make_project(delivery=delivery))
+    assert broken.loc == ("delivery", *delivery)
+    assert said in broken.text

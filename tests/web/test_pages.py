@@ -162,6 +162,7 @@ def test_the_project_page_shows_how_long_each_step_took_and_who_was_needed(site:
     (waiting,) = re.findall(r"<tr>(?:(?!</tr>).)*flight-delay@4.*?</tr>", shown, re.DOTALL)
     assert "so far" in waiting
     assert "a person" in waiting
+    assert re.search(r'<th scope="row">Decide</th>\s*<td class="num">4</td>', shown)
     (live,) = re.findall(r"<tr>(?:(?!</tr>).)*flight-delay@2.*?</tr>", shown, re.DOTALL)
     assert "so far" not in live
     assert VALIDATOR in live

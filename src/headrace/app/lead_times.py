@@ -13,19 +13,23 @@ from headrace.core.data import Run
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ids import find_made_at
+from headrace.core.project import Project
 from headrace.core.release import Approval, Release, Rollout, Verdict
 from headrace.monitoring.lead_times import (
     Facts,
     LeadTime,
     Replacement,
+    Stage,
     lead_time,
     replacements,
+    stages,
     stalled,
     typical,
 )
 
+_DAY_S = 86_400.0
 STALLED_DAYS = 7.0
-"""A release that has waited for longer has stalled, unless somebody says otherwise."""
+"""A release that has waited for longer has stalled, unless the project or whoever asks says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,9 @@ class LeadTimes:
     Attributes:
         releases: the newest first.
         typical_s: median seconds of each step, and of the whole way as ``total``, of those that went live.
+        stages: what each step has taken and cost, over these releases.
+        target_s: how long a release may take from data to live; None where nothing is declared.
+        late: those of ``releases`` that have taken longer, by their subject.
         replacements: retrainings that alerts have caused, the newest last.
         stalled: the release that has waited for too long.
     """
@@ -42,6 +49,9 @@ class LeadTimes:
     project: str
     releases: list[LeadTime]
     typical_s: dict[str, float]
+    stages: list[Stage]
+    target_s: float | None
+    late: list[str]
     replacements: list[Replacement]
     stalled: LeadTime | None
 
@@ -51,30 +61,34 @@ def lead_times(
     me: Principal,
     name: str | None = None,
     *,
-    stalled_days: float = STALLED_DAYS,
+    stalled_days: float | None = None,
     newest: int | None = None,
 ) -> list[LeadTimes]:
     """Those of one project, or of all that ``me`` may see.
 
     Args:
-        stalled_days: a release that has waited for longer has stalled.
+        stalled_days: a release that has waited for longer has stalled; as each project declares, or 7.
         newest: only so many releases of each project; all of them where it is not given.
 
     Raises:
         NotFound, Denied: there is no such project that ``me`` may see.
         InvalidInput: ``stalled_days`` is not a positive number of days, or more than 100 years.
     """
-    if not 0 < stalled_days <= 36_525:
+    if stalled_days is not None and not 0 < stalled_days <= 36_525:
         raise InvalidInput(
             f"stalled-days is {stalled_days:g}. Expected days after which a release that waits has stalled: "
             "more than 0 and at most 36525."
         )
-    after = timedelta(days=stalled_days)
     named = reading.projects(app, me) if name is None else [reading.project(app, me, name)]
-    return [_of_project(app, me, one.name, after, newest) for one in named]
+    return [_of_project(app, me, one, stalled_days, newest) for one in named]
 
 
-def _of_project(app: App, me: Principal, name: str, after: timedelta, newest: int | None) -> LeadTimes:
+def _of_project(
+    app: App, me: Principal, project: Project, stalled_days: float | None, newest: int | None
+) -> LeadTimes:
+    name, delivery = project.name, project.delivery
+    after = timedelta(days=stalled_days or delivery.get("stalled_days", STALLED_DAYS))
+    target_s = delivery["target_days"] * _DAY_S if "target_days" in delivery else None
     now, alerts = app.clock.now(), reading.alerts(app, me, name)
     asked = {alert.build_id: alert.at for alert in reversed(alerts) if alert.build_id is not None}
     releases = reading.releases(app, me, name)[:newest]
@@ -87,6 +101,9 @@ def _of_project(app: App, me: Principal, name: str, after: timedelta, newest: in
         project=name,
         releases=times,
         typical_s=typical(times),
+        stages=stages(times, delivery),
+        target_s=target_s,
+        late=[one.subject for one in times if target_s is not None and one.took_s > target_s],
         replacements=replacements(alerts, builds, times),
         stalled=stalled(times, now, after),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from headrace.app import controls, reading, waivers
 from headrace.app.accountable import accountable
 from headrace.app.controls import RULES
-from headrace.app.lead_times import STALLED_DAYS, lead_times
+from headrace.app.lead_times import STALLED_DAYS, LeadTimes, lead_times
 from headrace.cli.exits import end_with
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
@@ -77,12 +78,15 @@ def owner(
 def show_lead_times(
     project: Annotated[str | None, typer.Argument(help="Only this project.")] = None,
     stalled_days: Annotated[
-        float, typer.Option(help="After so many days in one step, a release has stalled.")
-    ] = STALLED_DAYS,
+        float | None,
+        typer.Option(
+            help=f"After so many days in one step, a release has stalled; as declared, or {STALLED_DAYS:g}."
+        ),
+    ] = None,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
-    """How long each release took from data to live, step by step, and each alert to its replacement."""
+    """How long releases took from data to live, what their steps cost, and alerts to their replacement."""
     with session(as_name) as s:
         found = lead_times(s.app, s.me, project, stalled_days=stalled_days)
     if as_json:
@@ -100,7 +104,12 @@ def show_lead_times(
         ],
         empty="No release yet. Make one with 'headrace run'.",
     )  # fmt: skip
+    _print_stages(found)
     for one in found:
+        if one.target_s is not None:
+            late = f"{len(one.late)} of {len(one.releases)} took longer"
+            names = f": {', '.join(one.late)}" if one.late else ""
+            say(f"{one.project}: the target is {lasting(one.target_s)} from data to live; {late}{names}.")
         for made in one.replacements:
             took = "not live" if made.took_s is None else f"live {lasting(made.took_s)} after the alert"
             say(f"{one.project}: {made.subject or 'no release yet'}, replacement for an alert, {took}.")
@@ -108,6 +117,22 @@ def show_lead_times(
             waits = one.stalled.steps[-1]
             took = lasting(waits.took_s)
             say(f"{one.project} has stalled: {one.stalled.subject} is in {waits.name!r} since {took}.")
+
+
+def _print_stages(found: Sequence[LeadTimes]) -> None:
+    """What each step has taken and cost over a project's releases."""
+    rows = [
+        (
+            one.project, stage.name, stage.n_releases,
+            "" if stage.median_s is None else lasting(stage.median_s), lasting(stage.total_s),
+            "" if stage.cost is None else f"{stage.cost:,.2f}",
+        )
+        for one in found
+        for stage in one.stages
+    ]  # fmt: skip
+    if rows:
+        say("")
+        print_table(("PROJECT", "STEP", "RELEASES", "MEDIAN", "IN ALL", "COST"), rows, empty="")
 
 
 def _lasted(time: LeadTime, name: str) -> str:

@@ -20,6 +20,7 @@ Target = Literal[
 ]
 """What a dataset can be held to at each arrival: see :data:`headrace.checks.arrivals.MEASURES`."""
 Price = Literal["arrival", "gb"]
+Delivery = Literal["target_days", "stalled_days", "machine_hour_price", "person_step_price"]
 Handling = Literal["keep", "redact", "measure", "mask", "hash", "drop"]
 Recognisers = Literal["builtin", "presidio"]
 DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
@@ -549,6 +550,8 @@ class Project:
         approval: who decides: nobody (automatic) or a person.
         team: who else is responsible for the model.
         tags: words by which it is found among many, such as ``pricing``.
+        delivery: days that a release may take from data to live, and in one step before it has stalled; what
+            an hour of a machine costs, and a person's part in a step.
     """
 
     name: str
@@ -578,3 +581,4 @@ class Project:
     review: ReviewSpec = field(default=ReviewSpec(), metadata=ADDED)
     fallback: FallbackSpec | None = field(default=None, metadata=ADDED)
     online: OnlineSpec | None = field(default=None, metadata=ADDED)
+    delivery: dict[Delivery, float] = field(default_factory=dict, metadata=ADDED)

@@ -6,12 +6,14 @@ The names follow Forsgren, Humble and Kim, Accelerate (2018): lead time for a ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Literal
 
+from headrace.core.project import Delivery
 from headrace.core.record import Alert
 from headrace.core.release import Approval, Release, Rollout, Verdict
 
@@ -19,6 +21,8 @@ StepName = Literal["data", "train", "prove", "decide", "queue", "roll out"]
 STEPS: tuple[StepName, ...] = ("data", "train", "prove", "decide", "queue", "roll out")
 """In their order: gather and check data; train the variants; pass the gates; wait for a decision; wait for
 another rollout to end; canary."""
+_WORKED: frozenset[StepName] = frozenset(("data", "train", "prove"))
+"""Steps in which a machine works for the release; in the others it waits, or answers as it would anyway."""
 LOOK = "canary look"
 _OPEN: dict[str, StepName] = {
     "proposed": "prove",
@@ -111,6 +115,24 @@ class Replacement:
     took_s: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step over the releases of a project.
+
+    Attributes:
+        n_releases: those that have been through it, or are in it.
+        median_s: of those that have been through it; None if none has.
+        total_s: of all, up to now.
+        cost: hours of machines and steps of people at their declared prices; None without any price.
+    """
+
+    name: StepName
+    n_releases: int
+    median_s: float | None
+    total_s: float
+    cost: float | None
+
+
 def lead_time(facts: Facts, now: datetime) -> LeadTime:
     """The steps of one release up to ``now``; they add up to what all of it took."""
     steps = tuple(_steps(facts, now))
@@ -163,6 +185,37 @@ def typical(times: Sequence[LeadTime]) -> dict[str, float]:
         for step in one.steps:
             took.setdefault(step.name, []).append(step.took_s)
     return {name: median(took[name]) for name in (*STEPS, "total") if took.get(name)}
+
+
+def stages(times: Sequence[LeadTime], delivery: Mapping[Delivery, float]) -> list[Stage]:
+    """What each step has taken and cost, in their order; those that no release has begun are left out.
+
+    Args:
+        delivery: its prices: of an hour of a machine while it gathers, trains and proves, and of each
+            person's part in a step. A person's waiting is no work, and costs nothing.
+    """
+    by_name: defaultdict[StepName, list[Step]] = defaultdict(list)
+    for time in times:
+        for step in time.steps:
+            by_name[step.name].append(step)
+    return [_stage(name, by_name[name], delivery) for name in STEPS if name in by_name]
+
+
+def _stage(name: StepName, steps: Sequence[Step], delivery: Mapping[Delivery, float]) -> Stage:
+    ended = [step.took_s for step in steps if step.ended_at is not None]
+    total_s = sum(step.took_s for step in steps)
+    cost = None
+    if "machine_hour_price" in delivery or "person_step_price" in delivery:
+        hours = total_s / 3600 if name in _WORKED else 0.0
+        cost = hours * delivery.get("machine_hour_price", 0.0)
+        cost += sum(len(step.by) for step in steps) * delivery.get("person_step_price", 0.0)
+    return Stage(
+        name=name,
+        n_releases=len(steps),
+        median_s=median(ended) if ended else None,
+        total_s=total_s,
+        cost=cost,
+    )
 
 
 def people(time: LeadTime) -> str:

@@ -133,7 +133,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _governance(project.governance)
     yield from _columns(project)
     yield from _feature_sets(project)
-    yield from (_at(*loc, text=text) for loc, text in wrong_targets(project.data))
+    yield from (_at(*loc, text=text) for loc, text in wrong_targets(project))
     yield from _times(project)
     yield from _variants(project)
     yield from _numbers(project)

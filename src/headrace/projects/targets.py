@@ -1,26 +1,34 @@
-"""Targets and prices of datasets that mean nothing."""
+"""Targets and prices that mean nothing: of datasets, and of delivery."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
+from math import inf, isfinite
 
-from headrace.core.project import DataSpec, FeatureSpec
+from headrace.core.project import DataSpec, FeatureSpec, Project
 
+_MOST_DAYS = 36_525
 _NEEDS_TIME = {"max_age_s", "max_step_s", "max_gap_s", "max_delay_s"}
 Place = tuple[str | int, ...]
 
 
-def wrong_targets(data: DataSpec) -> Iterator[tuple[Place, str]]:
-    """Each with its place in the charter, of the project's own table and of its feature sets.
+def wrong_targets(project: Project) -> Iterator[tuple[Place, str]]:
+    """Each with its place in the charter: of the project's own table, of its feature sets, of its delivery.
 
-    >>> data = DataSpec(source="cars.csv", target="price", targets={"max_age_s": 60})
-    >>> list(wrong_targets(data))
-    [(('data', 'targets', 'max_age_s'), 'max_age_s is of the times of rows: name their column as data.time')]
+    >>> from headrace.testing import make_project
+    >>> list(wrong_targets(make_project(delivery={"target_days": 0})))
+    [(('delivery', 'target_days'), 'target_days is 0: expected days, more than 0 and at most 36525')]
     """
-    yield from _of(("data",), data)
-    for index, one in enumerate(data.features):
+    yield from _of(("data",), project.data)
+    for index, one in enumerate(project.data.features):
         yield from _of(("data", "features", index), one)
+    for name, value in project.delivery.items():
+        is_days = name.endswith("_days")
+        if is_days and not 0 < value <= _MOST_DAYS:
+            text = f"{name} is {value}: expected days, more than 0 and at most {_MOST_DAYS}"
+            yield ("delivery", name), text
+        elif not is_days and not 0 <= value < inf:
+            yield ("delivery", name), f"{name} is {value}: expected a price, 0 or more"
 
 
 def _of(place: Place, spec: DataSpec | FeatureSpec) -> Iterator[tuple[Place, str]]:
