@@ -135,13 +135,16 @@ def open_access(
         signins=SignIns(store.expiring, vault, clock),
         gatekeeper=gatekeeper,
         signatures=Signatures(keys),
-        data_keys=ProjectKeys(
-            keys, store.storage, charters.in_force, store.epoch, clock, edition=store.projects.edition
-        ),
+        data_keys=_data_keys(keys, store, charters, clock),
         vault=vault,
         charters=charters,
         privacy=privacy,
     )
+
+
+def _data_keys(keys: Path, store: Store, charters: Charters, clock: Clock) -> ProjectKeys:
+    edition = store.projects.edition
+    return ProjectKeys(keys, store.storage, charters.in_force, store.epoch, clock, edition=edition)
 
 
 def _resources(store: Store, clock: Clock) -> Resources:

@@ -41,7 +41,7 @@ class LeadTimes:
         typical_s: median seconds of each step, and of the whole way as ``total``, of those that went live.
         stages: what each step has taken and cost, over these releases.
         target_s: how long a release may take from data to live; None where nothing is declared.
-        late: those of ``releases`` that have taken longer, by their subject.
+        late: those of ``releases`` that have taken longer, and are live or on their way, by their subject.
         replacements: retrainings that alerts have caused, the newest last.
         stalled: the release that has waited for too long.
     """
@@ -103,7 +103,13 @@ def _of_project(
         typical_s=typical(times),
         stages=stages(times, delivery),
         target_s=target_s,
-        late=[one.subject for one in times if target_s is not None and one.took_s > target_s],
+        late=[
+            one.subject
+            for one in times
+            if target_s is not None
+            and one.took_s > target_s
+            and (one.live_at or one.steps[-1].ended_at is None)
+        ],
         replacements=replacements(alerts, builds, times),
         stalled=stalled(times, now, after),
     )

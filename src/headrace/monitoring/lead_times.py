@@ -21,8 +21,9 @@ StepName = Literal["data", "train", "prove", "decide", "queue", "roll out"]
 STEPS: tuple[StepName, ...] = ("data", "train", "prove", "decide", "queue", "roll out")
 """In their order: gather and check data; train the variants; pass the gates; wait for a decision; wait for
 another rollout to end; canary."""
-_WORKED: frozenset[StepName] = frozenset(("data", "train", "prove"))
-"""Steps in which a machine works for the release; in the others it waits, or answers as it would anyway."""
+_WORKED: frozenset[StepName] = frozenset(("train", "prove"))
+"""Steps in which a machine works for the release all the time; in the others it waits, or answers as it would
+anyway. A step "data" that an alert began has waited for its build."""
 LOOK = "canary look"
 _OPEN: dict[str, StepName] = {
     "proposed": "prove",
@@ -191,7 +192,7 @@ def stages(times: Sequence[LeadTime], delivery: Mapping[Delivery, float]) -> lis
     """What each step has taken and cost, in their order; those that no release has begun are left out.
 
     Args:
-        delivery: its prices: of an hour of a machine while it gathers, trains and proves, and of each
+        delivery: its prices: of an hour of a machine while it trains and proves, and of each
             person's part in a step. A person's waiting is no work, and costs nothing.
     """
     by_name: defaultdict[StepName, list[Step]] = defaultdict(list)
