@@ -50,7 +50,7 @@ class Shell:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, *arguments: str, timeout_s: float = 180.0) -> Ended:
+    def __call__(self, *arguments: str, timeout_s: float = 600.0) -> Ended:
         """Run one command to its end."""
         ended = subprocess.run(
             self.command(*arguments),
