@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -156,6 +156,7 @@ def test_a_column_that_does_not_come_and_one_of_nulls_are_the_same() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.lists(st.floats(), max_size=20))
+@example([0.0] * 15 + [-1.0] * 4 + [-1.1125369292536007e-308], [-2.225073858507e-311])
 def test_hats_share_out_one(learnt: list[float], asked: list[float]) -> None:
     hats = Hats.fit("x", np.array(learnt), "numeric")
     made = hats.of(np.array(asked), len(asked))

@@ -292,6 +292,8 @@ class Hats:
             known, _ = known_numbers(np.asarray(values))
             known = known[np.isfinite(known)]
             at = np.unique(np.quantile(known, KNOTS)) if known.size else np.zeros(0)
+            # A slope between knots that are closer is beyond what a float can hold.
+            at = at[np.diff(at, prepend=-np.inf) >= np.finfo(np.float64).tiny]
             return cls(name=name, knots=tuple(at.tolist()))
         named = [one for one in label_counts(np.asarray(values)) if one is not None]
         return cls(name=name, categories=tuple(named[:MOST_CATEGORIES]))
