@@ -8,7 +8,8 @@ but not once that relation itself has moved (concept drift). Whoever shows an es
    of a row follows from them (C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017;
    M. Kull et al., "Beta calibration", AISTATS 2017). Predicted numbers have none and start from zero.
 2. What the losses are beyond that is regressed on inputs and prediction: Bayesian linear regression on hat
-   functions, its prior chosen by the evidence (D. MacKay, Neural Computation 4, 1992).
+   functions and the square of their sum, its prior chosen by the evidence (D. MacKay, Neural Computation 4,
+   1992).
 
 The interval has three parts: what the test rows leave open about the parameters; how far the regression is
 off in parts of the test rows that it was not made for, such as where two inputs are high, in proportion to
@@ -333,7 +334,7 @@ class _Beyond(NamedTuple):
     scatter: float
 
 
-_ARRAYS = ("center", "deviation", "slopes", "slopes_of_square", "covariance")
+_ARRAYS = ("direction", "center", "deviation", "slopes", "slopes_of_square", "covariance")
 _NUMBERS = ("mean_target", "mean_square", "misfit", "n_test")
 
 
@@ -343,7 +344,10 @@ class Regression:
 
     Attributes:
         hats: those that explain the target best alone, then the prediction.
-        center, deviation: of each feature over the test rows, shape ``(n_features,)``.
+        direction: in which the target changes with the hats, shape ``(n_hats,)``. Its square is the last
+            feature, see :func:`_with_square`; empty where nothing changes, and there is no such feature.
+        center: mean of each hat over the test rows, shape ``(n_hats,)``.
+        deviation: of each feature over the test rows, shape ``(n_features,)``.
         mean_target, mean_square: over the test rows: of the target, and of its squared residual.
         slopes, slopes_of_square: of the target and of its squared residual, shape ``(n_features,)``.
         covariance: of ``mean_target`` and ``slopes``, shape ``(1 + n_features, 1 + n_features)``.
@@ -352,6 +356,7 @@ class Regression:
     """
 
     hats: tuple[Hats, ...]
+    direction: Floats
     center: Floats
     deviation: Floats
     mean_target: float
@@ -373,13 +378,15 @@ class Regression:
         chosen = [*[name for name in ranked if name != _PREDICTION][:MOST_INPUTS], _PREDICTION]
         matrix = np.column_stack([features[name] for name in chosen])
         center = matrix.mean(axis=0)
-        centred = matrix - center
+        direction = _direction(matrix - center, target - target.mean())
+        centred = _with_square(matrix - center, direction)
         solved = _regress(centred, target - target.mean())
         residual = target - target.mean() - centred @ solved.slopes
         square = residual**2 * (n / max(n - solved.degrees - 1, 1.0))
-        deviation = np.maximum(matrix.std(axis=0), 1.0 / math.sqrt(n))
+        deviation = np.maximum(centred.std(axis=0), 1.0 / math.sqrt(n))
         return cls(
             hats=tuple(made[name] for name in chosen),
+            direction=direction,
             center=center,
             deviation=deviation,
             mean_target=float(target.mean()),
@@ -394,7 +401,8 @@ class Regression:
     def mean(self, rows: Columns, answers: Outputs) -> _Beyond:
         """Of the target over rows."""
         seen, n = _with_prediction(rows, answers), len(answers["predict"])
-        centred = np.column_stack([hats.of(seen.get(hats.name), n) for hats in self.hats]) - self.center
+        matrix = np.column_stack([hats.of(seen.get(hats.name), n) for hats in self.hats])
+        centred = _with_square(matrix - self.center, self.direction)
         moved = centred.mean(axis=0)
         distance = float(((moved / self.deviation) ** 2).sum())
         weights = np.concatenate([[1.0], moved])
@@ -418,7 +426,9 @@ class Regression:
             Hats(name=h["name"], knots=tuple(h["knots"]), categories=tuple(h["categories"]))
             for h in data["hats"]
         )
-        arrays: dict[str, Any] = {name: np.array(data[name]) for name in _ARRAYS}
+        # Models of earlier releases know no direction.
+        arrays: dict[str, Any] = {name: np.array(data[name]) for name in _ARRAYS if name != "direction"}
+        arrays["direction"] = np.array(data.get("direction", []), dtype=np.float64)
         return cls(hats=hats, **{name: data[name] for name in _NUMBERS}, **arrays)
 
 
@@ -460,6 +470,24 @@ def _regress(centred: Floats, target: Floats) -> _Solved:
     prior /= _UNDERSMOOTHING
     inverse = (vectors / (values + prior)) @ vectors.T
     return _Solved(inverse @ (centred.T @ target), inverse, prior, float((values / (values + prior)).sum()))
+
+
+def _direction(centred: Floats, target: Floats) -> Floats:
+    """Slopes of a regression on hats alone, as one score of deviation 1 over the rows; empty for no slope."""
+    slopes = _regress(centred, target).slopes
+    deviation = float((centred @ slopes).std())
+    return slopes / deviation if deviation > 0 else np.zeros(0)
+
+
+def _with_square(centred: Floats, direction: Floats) -> Floats:
+    """Hats, then the centred square of their score along ``direction``.
+
+    A sum of inputs says too little where several that raise the loss are high together; one feature says most
+    of it (one degree of freedom for non-additivity: J. Tukey, Biometrics 5, 1949).
+    """
+    if not direction.size:
+        return centred
+    return np.column_stack([centred, (centred @ direction) ** 2 - 1])
 
 
 def _covariance(centred: Floats, residual: Floats, solved: _Solved) -> Floats:
