@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.checks.metrics import mean_interval
-from headrace.checks.sequential import FEWEST_DIFFERENT, FEWEST_ROWS, AlwaysValid
+from headrace.checks.sequential import (
+    FEWEST_DIFFERENT,
+    FEWEST_ROWS,
+    AlwaysValid,
+    exceeds_share,
+    rows_to_notice,
+    smallest_noticed,
+)
 from headrace.core.errors import InvalidInput
 from tests.checks.simulated import DIFFERENCES, RARE
 
@@ -70,6 +77,57 @@ def test_a_real_difference_is_found() -> None:
     found = sequence.interval()
     assert found is not None
     assert found.low > 0
+
+
+@given(st.integers(1, 400), st.integers(0, 4000), st.sampled_from([0.001, 0.02, 0.3]))
+def test_evidence_for_a_larger_share_is_what_an_integral_says(hits: int, more: int, limit: float) -> None:
+    """The oracle: SciPy's quadrature of the likelihood ratio over all larger shares."""
+    from scipy.integrate import quad
+
+    n = hits + more
+
+    def ratio(share: float) -> float:
+        log = hits * np.log(share / limit) + more * np.log1p(-share) - more * np.log1p(-limit)
+        return float(np.exp(min(log, 700.0)))
+
+    peak = min(max(hits / n, limit + 1e-9), 1 - 1e-9)
+    expected, _ = quad(ratio, limit, 1, points=[peak], limit=500)
+    evidence = expected / (1 - limit)
+    for alpha in (0.2, 0.01):
+        if abs(np.log(evidence * alpha)) > 1e-3:
+            assert exceeds_share(hits, n, limit, alpha) == (evidence >= 1 / alpha)
+
+
+def test_a_share_at_its_ends() -> None:
+    assert not exceeds_share(0, 0, 0.02, 0.01)
+    assert not exceeds_share(5, 5, 1.0, 0.01)
+    assert exceeds_share(1, 1_000, 0.0, 0.01), "never means never"
+
+
+@given(st.floats(0.02, 2.0), st.sampled_from([0.01, 0.08, 0.4]), st.sampled_from([100, 1000]))
+def test_rows_and_effects_are_each_others_answer(effect: float, alpha: float, tuned_for: int) -> None:
+    n = rows_to_notice(effect, alpha=alpha, tuned_for=tuned_for)
+    assert smallest_noticed(n, alpha=alpha, tuned_for=tuned_for) <= effect
+    assert n == FEWEST_ROWS or smallest_noticed(n - 1, alpha=alpha, tuned_for=tuned_for) > effect
+
+
+def test_what_is_planned_is_noticed() -> None:
+    """95 of 100 at least: the rows are counted for the last look alone, and earlier ones find most."""
+    random = np.random.default_rng(0)
+    n = rows_to_notice(0.15, alpha=0.08, tuned_for=1000)
+    noticed = 0
+    for _ in range(300):
+        sequence = AlwaysValid(alpha=0.08, tuned_for=1000)
+        sequence.update(random.normal(0.15, 1, n))
+        found = sequence.interval()
+        noticed += found is not None and found.low > 0
+    assert noticed >= 0.95 * 300 - 3 * np.sqrt(300 * 0.95 * 0.05)
+
+
+@pytest.mark.parametrize("effect", [0.0, -1.0, float("nan"), float("inf")])
+def test_no_effect_is_never_noticed(effect: float) -> None:
+    with pytest.raises(InvalidInput, match="standard deviations above 0"):
+        rows_to_notice(effect, alpha=0.08)
 
 
 @pytest.mark.parametrize("name", ALL)

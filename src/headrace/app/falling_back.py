@@ -95,7 +95,8 @@ class FallingBack:
         ingest(project.name, store.events, store.tables, numeric=numeric_inputs(store, project))
         answered = delivery.count_answers(store, project.name, route.live, since)
         seen = Observation(answered=answered, failed=failed)
-        outcome, reason = judge(seen, project.rollout, project.gates.model.margin)
+        model = project.gates.model
+        outcome, reason = judge(seen, project.rollout, model.margin, 1 - model.confidence)
         if outcome != "failed":
             return None
         # A person who has rolled back to it since is told again only if it goes on failing then.

@@ -7,7 +7,7 @@ Source: I. Waudby-Smith, D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, "Time-un
 and asymptotic confidence sequences", Annals of Statistics 52 (2024), theorem 2.2. It is asymptotic: the
 first rows and skewed values need care, so nothing is said before ``FEWEST_ROWS`` rows, and the interval is
 widened for skewness as :func:`headrace.checks.metrics.reach_of` does. The level is simulated in
-``benchmarks/check_statistics.py``.
+``benchmarks/check_statistics.py``, and what a canary makes of it in ``benchmarks/canary.py``.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class AlwaysValid:
             return None
         spread = math.sqrt(self._second / (self.n - 1))
         skewness = 0.0 if spread == 0 else self._third / self.n / spread**3
-        below, above = reach_of(self._boundary(), skewness, self.n)
+        below, above = reach_of(_boundary(self.n, self.alpha, self.tuned_for), skewness, self.n)
         return Interval(
             estimate=self._mean,
             low=self._mean - spread * below,
@@ -86,15 +86,6 @@ class AlwaysValid:
             confidence=1 - self.alpha,
             n=self.n,
         )
-
-    def _boundary(self) -> float:
-        """Half width in standard deviations after ``n`` rows."""
-        log_level = -2 * math.log(self.alpha)
-        weight = (
-            (log_level + math.log(log_level) + 1) / self.tuned_for if log_level > 1 else 1 / self.tuned_for
-        )
-        scale = self.n * weight + 1
-        return math.sqrt(2 * scale / (self.n**2 * weight) * math.log(math.sqrt(scale) / self.alpha))
 
     def _merge(self, new: Floats) -> None:
         """Combine central moments (P. Pébay, Sandia report SAND2008-6212): stable, and order-free."""
@@ -110,3 +101,76 @@ class AlwaysValid:
         self._second += second + gap**2 * n * m / total
         self._mean += gap * m / total
         self.n = total
+
+
+def _boundary(n: int, alpha: float, tuned_for: int) -> float:
+    """Half width in standard deviations after ``n`` rows."""
+    log_level = -2 * math.log(alpha)
+    weight = (log_level + math.log(log_level) + 1) / tuned_for if log_level > 1 else 1 / tuned_for
+    scale = n * weight + 1
+    return math.sqrt(2 * scale / (n**2 * weight) * math.log(math.sqrt(scale) / alpha))
+
+
+def rows_to_notice(effect: float, *, alpha: float, tuned_for: int = 400, power: float = 0.95) -> int:
+    """Rows after which a mean that is ``effect`` standard deviations off has been noticed, nearly surely.
+
+    Args:
+        effect: distance of the mean difference from what is tolerated, in deviations of one difference.
+        power: probability that the interval at that row lies beyond what is tolerated; most runs end sooner.
+
+    Raises:
+        InvalidInput: no effect, or one that is not a number.
+
+    >>> rows_to_notice(0.1, alpha=0.08, tuned_for=1000) > rows_to_notice(0.2, alpha=0.08, tuned_for=1000)
+    True
+    """
+    from scipy.special import ndtri
+
+    if not 0 < effect < math.inf:
+        raise InvalidInput(f"The effect is {effect}. Expected a number of standard deviations above 0.")
+    reach = float(ndtri(power))
+
+    def noticed(n: int) -> bool:
+        return _boundary(n, alpha, tuned_for) + reach / math.sqrt(n) <= effect
+
+    high = FEWEST_ROWS
+    while not noticed(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if noticed(middle) else (middle, high)
+    return max(high, FEWEST_ROWS)
+
+
+def smallest_noticed(n: int, *, alpha: float, tuned_for: int = 400, power: float = 0.95) -> float:
+    """The other way round: the effect, in standard deviations, that ``n`` rows notice nearly surely.
+
+    >>> 0.1 < smallest_noticed(1000, alpha=0.08, tuned_for=1000) < 0.2
+    True
+    """
+    from scipy.special import ndtri
+
+    return _boundary(n, alpha, tuned_for) + float(ndtri(power)) / math.sqrt(n)
+
+
+def exceeds_share(hits: int, n: int, limit: float, alpha: float) -> bool:
+    """Whether more than ``limit`` of all cases are hits, by ``hits`` of ``n``, at however many looks.
+
+    Where the share is ``limit`` or less, the chance that any look ever says so is at most ``alpha``. The
+    evidence is a likelihood ratio against ``limit``, averaged over all larger shares, which grows beyond
+    ``1 / alpha`` that rarely (J. Ville, 1939; H. Robbins, Annals of Mathematical Statistics 41, 1970).
+
+    >>> exceeds_share(5, 20, 0.02, 0.01), exceeds_share(1, 20, 0.02, 0.01)
+    (True, False)
+    """
+    from scipy.special import betaincc, betaln, xlog1py, xlogy
+
+    if not hits or limit >= 1:
+        return False
+    beyond = float(betaincc(hits + 1, n - hits + 1, limit))
+    if beyond == 0:
+        return False
+    averaged = float(betaln(hits + 1, n - hits + 1)) + math.log(beyond) - math.log1p(-limit)
+    at_limit = float(xlogy(hits, limit) + xlog1py(n - hits, -limit))
+    return averaged - at_limit >= -math.log(alpha)

@@ -11,7 +11,6 @@ import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.metrics import row_losses
-from headrace.checks.sequential import AlwaysValid
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.ids import derived_id
@@ -30,6 +29,7 @@ from headrace.releases.rollout import (
     Observation,
     StandIn,
     Stop,
+    comparison,
     judge,
     route_of,
     transition,
@@ -341,7 +341,7 @@ def observe(store: Store, project: Project, rollout: Rollout, load: LoadScorer) 
     candidate, champion = candidate[measurable], champion[measurable]
     if champion.size < 2:
         return seen
-    sequence = AlwaysValid(alpha=1 - project.gates.model.confidence)
+    sequence = comparison(1 - project.gates.model.confidence)
     sequence.update(candidate - champion)
     interval = sequence.interval()
     difference = None if interval is None else (float(interval.low), float(interval.high))
@@ -412,7 +412,8 @@ def look(store: Store, project: Project, release_id: str, load: LoadScorer, at: 
         seen = Observation(**traffic(store, rollout)._asdict())
         outcome, reason = Judgement("error", f"the losses could not be measured: {error}")
     else:
-        outcome, reason = judge(seen, project.rollout, project.gates.model.margin)
+        model = project.gates.model
+        outcome, reason = judge(seen, project.rollout, model.margin, 1 - model.confidence)
     evidence = {
         "step": rollout.step,
         "share_percent": rollout.steps[rollout.step],

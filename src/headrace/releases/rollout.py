@@ -7,9 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from headrace.checks.sequential import AlwaysValid, exceeds_share
 from headrace.core.errors import IllegalTransition
 from headrace.core.project import RolloutSpec
 from headrace.core.release import Outcome4, Rollout, Route
+
+QUALITY = 0.8
+"""Of the false aborts that are allowed, the share of comparing losses; failed answers take the rest."""
+TUNED_FOR = 1000
+"""Labelled rows at which a canary's interval is narrowest relative to its possibilities."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,14 +169,24 @@ class Judgement(NamedTuple):
     reason: str
 
 
-def judge(seen: Observation, spec: RolloutSpec, margin: float) -> Judgement:
+def comparison(false_aborts: float) -> AlwaysValid:
+    """What the losses of a canary and its champion are compared by, in ``false_aborts`` of rollouts wrongly.
+
+    Each end of its interval holds at all looks with ``1 - QUALITY * false_aborts``: only one of them aborts.
+    """
+    return AlwaysValid(alpha=min(2 * QUALITY * false_aborts, 0.99), tuned_for=TUNED_FOR)
+
+
+def judge(seen: Observation, spec: RolloutSpec, margin: float, false_aborts: float) -> Judgement:
     """Conclude from one look: worse aborts at once, not enough to tell holds, else it passes.
 
-    ``margin`` is a share of the champion's loss. The interval in ``seen`` must be valid at every
-    look, because this is asked again and again.
+    ``margin`` is a share of the champion's loss. The interval in ``seen`` must be valid at every look, as
+    that of :func:`comparison` is, because this is asked again and again: over all looks of all steps a
+    candidate that is as good, and fails no more often than it may, is aborted with at most ``false_aborts``.
     """
     requests = seen.answered + seen.failed
-    if seen.failed >= 3 and _lower_bound(seen.failed, requests) > spec.max_error_rate:
+    alpha = (1 - QUALITY) * false_aborts / max(len(spec.steps), 1)
+    if seen.failed >= 3 and exceeds_share(seen.failed, requests, spec.max_error_rate, alpha):
         return Judgement("failed", f"{seen.failed} of {requests} requests failed")
     limit = None if seen.champion_loss is None else margin * seen.champion_loss
     if seen.difference is not None and limit is not None:
@@ -191,11 +207,3 @@ def judge(seen: Observation, spec: RolloutSpec, margin: float) -> Judgement:
     if seen.difference is not None:
         quality = f", loss difference within [{seen.difference[0]:.4g}, {seen.difference[1]:.4g}]"
     return Judgement("passed", f"{seen.answered} answers, {seen.failed} failed{quality}")
-
-
-def _lower_bound(hits: int, n: int, z: float = 2.576) -> float:
-    """Wilson's lower 99 % bound of a share (Wilson 1927): no alarm on one failure in few requests."""
-    share = hits / n
-    centre = share + z * z / (2 * n)
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (centre - spread) / (1 + z * z / n)
