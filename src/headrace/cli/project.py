@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -14,12 +15,13 @@ from headrace.app.lead_times import STALLED_DAYS, LeadTimes, lead_times
 from headrace.cli.exits import end_with
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
-from headrace.core.errors import WaitsForPerson
+from headrace.core.errors import Conflict, WaitsForPerson
 from headrace.core.release import Waiver
 from headrace.monitoring.lead_times import STEPS, LeadTime, people
 from headrace.monitoring.wording import lasting
 from headrace.projects.charter import project_schema
 from headrace.projects.contracts import contract_schema
+from headrace.projects.deployment_files import render_deployment
 from headrace.releases.waivers import Size, missing
 
 app = typer.Typer(
@@ -57,6 +59,39 @@ def schema(
     """Print the JSON schema of headrace.yaml, for editors; it is JSON either way."""
     if as_json:
         print_json(contract_schema() if contract else project_schema())
+
+
+@app.command("render")
+def render(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also over files that somebody has edited."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the files that deploy the project in this folder as headrace.yaml says now.
+
+    Image, Kubernetes manifests, build servers, Terraform, and who reviews. A file that was edited by hand is
+    left alone; what would change in it is shown.
+    """
+    made = render_deployment(Path.cwd(), force=force)
+    if as_json:
+        print_json(made)
+    else:
+        for path in made.written:
+            say(f"written  {path}")
+        for difference in made.edited.values():
+            say(difference, lines=True)
+        say(f"{len(made.written)} written, {len(made.same)} as they were, {len(made.edited)} edited by hand.")
+    if made.edited:
+        listed = ", ".join(made.edited)
+        end_with(
+            Conflict(
+                f"Edited by hand, and left alone: {listed}. Take over what you want of the differences, or "
+                "write over them: headrace project render --force"
+            ),
+            as_json=as_json,
+        )
 
 
 @app.command("owner")

@@ -8,7 +8,7 @@ import re
 import threading
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from headrace.core.errors import InvalidInput
 
@@ -45,19 +45,6 @@ def new_ids(now: datetime, count: int) -> list[str]:
         variant, rest = _VARIANT[random[place]], random[place + 1 : place + 16]
         found.append(f"{prefix}{at & 0xFFF:03x}-{variant}{rest[:3]}-{rest[3:]}")
     return found
-
-
-def find_made_at(text: str) -> datetime | None:
-    """When :func:`new_id` made this id, to the millisecond; None of any other text.
-
-    >>> find_made_at("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")  # the example of RFC 9562, A.6
-    datetime.datetime(2022, 2, 22, 19, 22, 22, tzinfo=datetime.timezone.utc)
-    """
-    try:
-        known = uuid.UUID(text)
-    except ValueError:
-        return None
-    return datetime.fromtimestamp((known.int >> 80) / 1000, UTC) if known.version == 7 else None
 
 
 def derived_id(*parts: str) -> str:

@@ -543,6 +543,22 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeploymentSpec:
+    """Where releases are meant to answer; ``rollout`` says how they get there.
+
+    Attributes:
+        target: one machine (``laptop``, ``server``) or a cluster (``kubernetes``).
+        database: of the metadata; several servers share one in Postgres.
+        servers: how many there are, and with how many ``processes`` each answers.
+    """
+
+    target: Literal["laptop", "server", "kubernetes"] = "laptop"
+    database: Literal["sqlite", "postgres"] = "sqlite"
+    servers: int = 1
+    processes: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A project as declared.
 
@@ -550,6 +566,7 @@ class Project:
         approval: who decides: nobody (automatic) or a person.
         team: who else is responsible for the model.
         tags: words by which it is found among many, such as ``pricing``.
+        deployment: where it is meant to answer; what it is compared with once it does.
         delivery: days that a release may take from data to live, and in one step before it has stalled; what
             an hour of a machine costs, and a person's part in a step.
     """
@@ -582,3 +599,4 @@ class Project:
     fallback: FallbackSpec | None = field(default=None, metadata=ADDED)
     online: OnlineSpec | None = field(default=None, metadata=ADDED)
     delivery: dict[Delivery, float] = field(default_factory=dict, metadata=ADDED)
+    deployment: DeploymentSpec | None = field(default=None, metadata=ADDED)

@@ -17,6 +17,7 @@ from headrace.core.ids import check_name
 from headrace.core.project import Governance, KpiSpec, Project
 from headrace.core.record import FINDING_KINDS
 from headrace.data.features import OWN
+from headrace.projects.deployment import wrong_deployment
 from headrace.projects.targets import wrong_targets
 
 STATEMENTS = {
@@ -134,6 +135,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _columns(project)
     yield from _feature_sets(project)
     yield from (_at(*loc, text=text) for loc, text in wrong_targets(project))
+    yield from (_at(*loc, text=text) for loc, text in wrong_deployment(project))
     yield from _times(project)
     yield from _variants(project)
     yield from _numbers(project)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,9 @@ from pathlib import Path
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import DataSpec, Governance, SplitSpec, Task, Variant
-
-_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+from headrace.projects.deployment_files import render_deployment
+from headrace.projects.rendering import filled
+from headrace.projects.requirements import pinned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,31 +65,19 @@ def scaffold(parent: Path, outline: Outline, source_file: Path) -> Path:
 
 
 def _write(draft: Path, outline: Outline, source_file: Path) -> None:
-    import jinja2
-
     (draft / "data").mkdir(parents=True)
     (draft / "tests").mkdir()
     shutil.copyfile(source_file, draft / outline.data.source)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("headrace.projects"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - the outputs are YAML and Python, not HTML
-    )
-    environment.filters["json"] = _quoted
     context = _context(outline)
     for template, path in (
         ("headrace.yaml.j2", "headrace.yaml"),
         ("project.py.j2", "project.py"),
         ("test_project.py.j2", "tests/test_project.py"),
     ):
-        (draft / path).write_text(environment.get_template(template).render(context), encoding="utf-8")
-    (draft / ".gitignore").write_text("__pycache__/\n.pytest_cache/\n", encoding="utf-8")
-
-
-def _quoted(value: object) -> str:
-    """JSON that is YAML too, also where a name holds what YAML does not take or folds away."""
-    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+        (draft / path).write_text(filled(template, context), encoding="utf-8")
+    (draft / "requirements.txt").write_text(pinned(), encoding="utf-8")
+    (draft / ".gitignore").write_text("__pycache__/\n.pytest_cache/\n.venv/\n", encoding="utf-8")
+    render_deployment(draft)
 
 
 def _context(outline: Outline) -> dict[str, object]:

@@ -1,0 +1,168 @@
+"""What ``headrace init`` renders for build servers and clusters, run as it stands in a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.journeys.conftest import Ended, Shell
+
+pytestmark = pytest.mark.journey
+WORKFLOW = ".github/workflows/headrace.yml"
+KUBECTL = """\
+#!/usr/bin/env bash
+# A cluster of one pod, which is this machine: what is applied is kept, what is executed runs here.
+set -euo pipefail
+printf '%s\\n' "$*" >> "$FAKE/calls"
+if [ "$1 $2" = "apply -k" ]; then exec "$REAL_KUBECTL" kustomize "$3" > "$FAKE/applied.yaml"; fi
+while [ $# -gt 0 ] && [ "$1" != exec ]; do shift; done
+if [ $# -gt 0 ]; then shift 3; exec "$@"; fi
+"""
+GH = """\
+#!/usr/bin/env bash
+# Answers from files, through the filter that it is given.
+set -euo pipefail
+while [ $# -gt 0 ]; do
+  case "$1" in
+    repos/*) path="$1" ;;
+    --jq) filter="$2" ;;
+  esac
+  shift
+done
+exec jq -r "$filter" "$FAKE/${path##*/}.json"
+"""
+
+
+def typed(shell: Shell, script: str, **more: str) -> Ended:
+    """Run a step of a build server, as these do: ``bash -e`` with our programs first in the path."""
+    fake = shell.home.parent / "bin"
+    path = os.pathsep.join([str(fake), str(Path(sys.executable).parent), os.environ["PATH"]])
+    # Everything is installed already: nothing may be fetched, and nothing is changed.
+    environment = shell.env() | {"PATH": path, "PIP_NO_INDEX": "1"} | more
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
+        cwd=shell.folder, env=environment, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def program(shell: Shell, name: str, text: str) -> Path:
+    """Put a program into the path of :func:`typed`; returns the folder of what it keeps."""
+    file = shell.home.parent / "bin" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)
+    return file.parent
+
+
+def change(shell: Shell, old: str, new: str) -> None:
+    charter = shell.folder / "headrace.yaml"
+    text = charter.read_text()
+    assert old in text
+    charter.write_text(text.replace(old, new))
+
+
+def steps_of(shell: Shell, job: str) -> dict[str, str]:
+    """Name to script of a job's steps."""
+    jobs: dict[str, Any] = yaml.safe_load((shell.folder / WORKFLOW).read_text())["jobs"]
+    return {step["name"]: step["run"] for step in jobs[job]["steps"] if "run" in step}
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("TPL-01")
+def test_the_build_server_proves_a_new_project_and_stops_at_a_failed_gate(cars: Shell) -> None:
+    jobs = yaml.safe_load((cars.folder / WORKFLOW).read_text())["jobs"]
+    home = jobs["prove"]["env"] | {"HEADRACE_HOME": str(cars.home / "ci")}
+    for name, script in steps_of(cars, "prove").items():
+        ended = typed(cars, script, **home)
+        assert ended.code == 0, (name, ended.out, ended.err)
+    assert "::notice::All gates passed" in ended.out
+    assert "waiting" in ended.out
+    gitlab = yaml.safe_load((cars.folder / ".gitlab-ci.yml").read_text())
+    run = "\n".join(gitlab["run"]["script"])
+    assert typed(cars, "\n".join(gitlab["test"]["script"]), **home).code == 0
+    assert [typed(cars, run, **home).code] == gitlab["run"]["allow_failure"]["exit_codes"]
+
+    minimum = re.search(r"min_rows: \d+", (cars.folder / "headrace.yaml").read_text())
+    assert minimum is not None
+    change(cars, minimum[0], "min_rows: 100000")
+    failed = typed(cars, steps_of(cars, "prove")["Build and prove"], **home)
+    assert failed.code == 3, failed.err
+    assert "::notice::" not in failed.out
+    assert typed(cars, run, **home).code == 3
+
+
+@pytest.mark.slow
+def test_a_roll_out_applies_the_stage_with_the_image_and_proves_a_release_there(cars: Shell) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("needs kubectl")
+    change(cars, "target: laptop ", "target: kubernetes ")
+    assert cars("project", "render").code == 0
+    fake = program(cars, "kubectl", KUBECTL)
+    given = {"FAKE": str(fake), "REAL_KUBECTL": kubectl, "RUNNER_TEMP": str(fake), "KUBECONFIG_TEXT": "{}"}
+    given |= {"STAGE": "qa", "IMAGE": "registry.example.org/team/cars:0a1b"}
+    ended = typed(cars, steps_of(cars, "deploy")["Roll out, build and prove there"], **given)
+    assert ended.code == 0, ended.err
+    assert "::notice::Deployed to qa. The release waits there" in ended.out
+    objects = {one["kind"]: one for one in yaml.safe_load_all((fake / "applied.yaml").read_text())}
+    assert objects["Deployment"]["metadata"]["namespace"] == "cars-qa"
+    (server,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert server["image"] == "registry.example.org/team/cars:0a1b"
+    assert "rollout status deployment/cars" in (fake / "calls").read_text()
+    (release,) = cars("release", "ls", "--json").json
+    assert (release["state"], release["manifest"]["cause"]) == ("waiting", "deployed to qa")
+    left = [path.name for path in (cars.folder / "deploy/kubernetes").iterdir()]
+    assert sorted(left) == ["base", "overlays"]
+    assert typed(cars, "deploy/roll-out nowhere x:1", **given).code != 0
+
+
+REVIEWS = {
+    "by another": ('[{"state": "APPROVED", "user": {"login": "bo"}}]', 0),
+    "by the author": ('[{"state": "APPROVED", "user": {"login": "ann"}}]', 1),
+    "a comment": ('[{"state": "COMMENTED", "user": {"login": "bo"}}]', 1),
+    "none": ("[]", 1),
+}
+
+
+@pytest.mark.parametrize("case", REVIEWS)
+def test_what_nobody_else_approved_before_the_merge_goes_no_further(cars: Shell, case: str) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("needs jq")
+    fake = program(cars, "gh", GH)
+    reviews, code = REVIEWS[case]
+    (fake / "pulls.json").write_text('[{"merged_at": null, "number": 6}, {"merged_at": "2026", "number": 7}]')
+    (fake / "7.json").write_text('{"user": {"login": "ann"}}')
+    (fake / "reviews.json").write_text(reviews)
+    script = steps_of(cars, "reviewed")["Find the recorded review"]
+    given = {"FAKE": str(fake), "REPOSITORY": "team/cars", "COMMIT": "0a1b"}
+    assert typed(cars, script, **given).code == code
+    (fake / "pulls.json").write_text("[]")  # pushed past every pull request
+    assert typed(cars, script, **given).code == 1
+
+
+def test_rendering_again_follows_the_charter_and_keeps_what_was_edited(cars: Shell) -> None:
+    dockerfile = cars.folder / "deploy/Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + "# mine\n")
+    change(cars, "processes: 1 ", "processes: 3 ")
+    shown = cars("project", "render")
+    assert shown.code == 2
+    assert "-# mine" in shown.out
+    assert '"--processes", "3"' in shown.out
+    assert "Edited by hand, and left alone: deploy/Dockerfile" in shown.err
+    assert dockerfile.read_text().endswith("# mine\n")
+    assert cars("project", "render", "--json").json["edited"].keys() == {"deploy/Dockerfile"}
+    assert cars("project", "render", "--force").code == 0
+    assert '"--processes", "3"' in dockerfile.read_text()
+    change(cars, "servers: 1", "servers: 2")
+    wrong = cars("project", "render")
+    assert wrong.code == 2
+    assert "has to be postgres" in wrong.err
