@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.journeys.conftest import Ended, Shell
+from tests.journeys.server import served
 
 pytestmark = pytest.mark.journey
 WORKFLOW = ".github/workflows/headrace.yml"
@@ -166,3 +167,25 @@ def test_rendering_again_follows_the_charter_and_keeps_what_was_edited(cars: She
     wrong = cars("project", "render")
     assert wrong.code == 2
     assert "has to be postgres" in wrong.err
+
+
+@pytest.mark.requirement("DEP-15")
+def test_a_deployment_is_declared_before_building_and_compared_with_what_came_of_it(cars: Shell) -> None:
+    declared = cars("check").out
+    assert "laptop, 1 server of 1 on sqlite" in declared
+    with served(cars, "--processes", "2") as about:
+        found = cars("check")
+        assert found.code == 0
+        assert "deployed otherwise: deployment.processes is 2, planned 1" in found.out
+        change(cars, "processes: 1 ", "processes: 2 ")
+        assert cars("check", "--json").json["differs"] == []
+        change(cars, "target: laptop ", "target: kubernetes ")
+        differs = cars("check", "--json").json["differs"]
+        assert differs == [{"key": "deployment.target", "planned": "kubernetes", "found": "laptop"}]
+        assert cars("run").code == 4
+        (release,) = cars("release", "ls", "--json").json
+        assert cars("release", "approve", release["id"], "--as", "reviewer").code == 0
+        assert "cars is deployed otherwise: deployment.target is laptop" in cars("status").out
+        assert cars("status", "--json").json["differs"] == {"cars": differs}
+        assert about["url"].startswith("http://127.0.0.1")
+    assert cars("check", "--json").json["differs"] == []  # nothing is up: nothing to compare

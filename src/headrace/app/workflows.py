@@ -8,6 +8,7 @@ from types import TracebackType
 from headrace.app.build import Builds
 from headrace.app.composition import App
 from headrace.app.deliver import Deliveries
+from headrace.app.deployed import note_server
 from headrace.app.durable import Durable
 from headrace.app.erasures import Erasures
 from headrace.app.watching import Watching
@@ -58,6 +59,8 @@ def launch(app: App, *, role: str = "command", address: str | None = None) -> Wo
         },
         address,
     )
+    if address is not None:
+        note_server(app, durable.executor_id, address)
     work.deliveries.remind()
     work.erasures.resume()
     return work

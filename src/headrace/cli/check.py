@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from headrace.app.compliance import check_project
+from headrace.app.deployed import plan_differences
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session
 from headrace.core.errors import GateFailed
@@ -26,6 +27,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
     with session(as_name) as s:
         compliance = check_project(s.app, s.me, project)
         waiting = s.app.access.charters.waiting(project)
+        differs = plan_differences(s.app, [project]).get(project.name, [])
     named = {one.control for one in compliance.violations}
     # A missing basis is also a control of every tier, and once is enough.
     items = [
@@ -41,6 +43,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
                 "missing_trainers": sorted(missing_trainers),
                 "compliance": compliance,
                 "waiting": waiting,
+                "differs": differs,
             }
         )
     else:
@@ -51,6 +54,8 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         print_compliance(compliance)
         for one in waiting:
             say(f"  waits for approval: {one}")
+        for difference in differs:
+            say(f"  deployed otherwise: {difference}")
     problems = [item.name for item in items if not item.ticked]
     if missing_trainers:
         problems.append(f"trainers missing in project.py: {', '.join(sorted(missing_trainers))}")

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from headrace.app.deployed import plan_differences
 from headrace.app.fleet import Overview, overview
 from headrace.app.glance import Calls, Glance
+from headrace.app.reading import projects
 from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.core.canonical import plain
 
 app = typer.Typer(add_completion=False)
 _SAID = {"act": "needs someone", "watch": "watched", "fine": "fine", "idle": "not live"}
@@ -29,8 +32,10 @@ def status(
     """How all models are doing, the most urgent first: what is live, and why somebody is needed."""
     with session(as_name) as s:
         found = overview(s.app, s.me, words=" ".join(words or ()), state=state)
+        listed = {one.name for one in found.projects}
+        differs = plan_differences(s.app, [one for one in projects(s.app, s.me) if one.name in listed])
     if as_json:
-        print_json(found)
+        print_json(plain(found) | {"differs": differs})
         return
     say(f"Server   {found.server or 'not running; start it with: headrace up'}")
     for one in found.lost:
@@ -57,6 +62,9 @@ def status(
         if words or state
         else "No project yet. Make one with 'headrace init'.",
     )
+    for name, some in differs.items():
+        for difference in some:
+            say(f"{name} is deployed otherwise: {difference}")
 
 
 def _counted(found: Overview) -> str:

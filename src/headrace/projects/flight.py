@@ -75,6 +75,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             True,
             _steps(project.rollout.steps),
         ),
+        _item("deployment", True, _deployment(project)),
     ]
     if folder is not None:
         has_tests = any((folder / "tests").glob("test_*.py"))
@@ -126,6 +127,14 @@ def _steps(steps: tuple[int, ...]) -> str:
     shares = ", ".join(f"{step} %" for step in steps if step)
     canary = f"canary at {shares or 'no steps'}"
     return canary if 0 not in steps else f"shadow, then {canary}"
+
+
+def _deployment(project: Project) -> str:
+    plan = project.deployment
+    if plan is None:
+        return "nowhere declared: what is deployed is compared with nothing"
+    servers = f"{plan.servers} {'server' if plan.servers == 1 else 'servers'}"
+    return f"{plan.target}, {servers} of {plan.processes} on {plan.database}"
 
 
 def _item(name: str, ticked: bool, detail: str, next_step: str = "") -> Item:
