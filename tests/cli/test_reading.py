@@ -157,7 +157,7 @@ def test_an_empty_home_says_how_to_begin(cli: Cli, arguments: str, said: str) ->
     assert said in cli(*arguments.split()).out
     empty = cli(*arguments.split(), "--json").json
     counts = {"act": 0, "watch": 0, "fine": 0, "idle": 0}
-    overview: dict[str, Any] = {"server": None, "lost": [], "counts": counts, "projects": []}
+    overview: dict[str, Any] = {"server": None, "lost": [], "counts": counts, "projects": [], "differs": {}}
     assert empty == (overview if arguments == "status" else [])
 
 

@@ -46,11 +46,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             "source, meaning and place of the data",
             "fill data.documentation",
         ),
-        _item(
-            "model gate",
-            True,
-            f"{project.gates.model.metric} against baseline and champion",
-        ),
+        _item("model gate", True, f"{project.gates.model.metric} against baseline and champion"),
         _item("business metric", True, _business(project)),
         _item(
             "monitoring",
@@ -70,11 +66,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             ", ".join(f"{trigger.when}: {trigger.do}" for trigger in project.triggers) or "none",
             "declare at least one trigger, such as {when: drift, do: warn}",
         ),
-        _item(
-            "rollout",
-            True,
-            _steps(project.rollout.steps),
-        ),
+        _item("rollout", True, _steps(project.rollout.steps)),
         _item("deployment", True, _deployment(project)),
     ]
     if folder is not None:
