@@ -151,19 +151,30 @@ def test_code_that_does_not_parse_is_named_with_its_line(shared: Site) -> None:
         project.build()
 
 
+@pytest.mark.requirement("ORG-03")
+def test_nothing_is_trained_before_the_project_says_what_it_is_worth(shared: Site) -> None:
+    project = shared.project("unsaid", ("hypothesis: fair prices sell", "hypothesis: to be filled"))
+    with pytest.raises(GateFailed, match=r"value.hypothesis: not answered. Next: write"):
+        project.build()
+    assert shared.app.store.runs.list("unsaid") == []
+
+
 @pytest.mark.requirement("GAT-02", "GAT-15")
 def test_a_loss_beyond_its_limit_or_a_missing_value_refuses_the_release(shared: Site) -> None:
     project = shared.project(
         "refused",
         ("metric: mae}", "metric: mae, max_loss: 1.0}"),
-        ("hypothesis: fair prices sell", "hypothesis: to be filled"),
+        ("triggers:\n  - {when: drift, do: automatic, min_labels: 50}\n", "triggers: []\n"),
     )
     release = project.released()
     assert release.state == "refused"
     verdicts = project.verdicts(release)
     assert {gate for gate, v in verdicts.items() if v.outcome == "failed"} == {"model", "flight_check"}
     assert "exceeds the limit 1" in verdicts["model"].reason
-    assert verdicts["flight_check"].reason == "value: fill value.hypothesis"
+    assert (
+        verdicts["flight_check"].reason
+        == "trigger: declare at least one trigger, such as {when: drift, do: warn}"
+    )
     assert all(verdicts[gate].reason in release.reason for gate in ("model", "flight_check"))
     assert shared.app.store.evidence.approvals(release.id) == []
     assert project.route() is None

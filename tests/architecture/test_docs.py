@@ -14,6 +14,7 @@ from typer.main import get_command
 
 import headrace
 from headrace.core.project import Project
+from headrace.projects.charter import SECTIONS
 from scripts.reference import cli_page, commands, load_cli, merged, python_page
 from tests.architecture.source import ROOT
 
@@ -90,7 +91,7 @@ def _keys(kind: object, path: str = "") -> Iterator[tuple[str, str]]:
     hints = get_type_hints(kind)
     assert is_dataclass(kind)
     for field in fields(kind):
-        hint, name = hints[field.name], f"{path}{field.name}"
+        hint, name = SECTIONS.get(field.name, hints[field.name]), f"{path}{field.name}"
         inner = next((one for one in (hint, *get_args(hint)) if is_dataclass(one)), None)
         many = get_origin(hint) is tuple
         if inner is None or many:

@@ -33,6 +33,16 @@ def test_init_says_what_it_made_and_what_comes_next(cli: Cli) -> None:
     assert not cli.home.exists(), "a project is a folder; nothing is known of it yet"
 
 
+def test_init_writes_what_it_is_to_be_worth(cli: Cli) -> None:
+    Path("cars.csv").write_text(TABLE)
+    worth = ("--value", "Fair prices sell.", "--kpi", "days to sale", "--expected", "1200 EUR in 6 months")
+    notes = cli("init", "cars", "--data", "cars.csv", "--target", "price", *worth, "--json").json["notes"]
+    assert not any("hypothesis" in note for note in notes)
+    text = Path("cars/headrace.yaml").read_text(encoding="utf-8")
+    assert 'hypothesis: "Fair prices sell."' in text
+    assert "expected: 1200.0" in text
+
+
 def test_init_as_json(cli: Cli) -> None:
     Path("cars.csv").write_text(TABLE)
     said = cli("init", "cars", "--data", "cars.csv", "--target", "price", "--json").json

@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import Conflict, InvalidInput
-from headrace.core.project import Column, DataSpec, SplitSpec, Task
+from headrace.core.project import Column, DataSpec, SplitSpec, Task, Value
 from headrace.projects.charter import load_project
 from headrace.projects.flight import flight_check
+from headrace.projects.intake import ValueCase, intake_of
+from headrace.projects.questions import Promise, promised
 from headrace.projects.scaffold import Outline, scaffold
 from headrace.testing import make_governance
 from headrace.training.definition import load_definition
 
+PROMISE = Promise(hypothesis="Fair prices sell.", kpi="days to sell price", expected=None, assumed=())
 METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 
 
@@ -36,7 +39,7 @@ def outline(task: Task = "regression", **changes: Any) -> Outline:
     made = Outline(
         name="cars", task=task, data=data, split=split, metric=METRICS[task], owner="ann",
         contact="ann@localhost", n_rows=120, digest="0" * 64,
-        governance=make_governance(),
+        governance=make_governance(), promise=PROMISE,
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -83,27 +86,37 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 
 
 @settings(max_examples=25)
-@given(words, words, words, st.lists(words, min_size=1, max_size=4, unique=True), words)
+@given(
+    st.fixed_dictionaries(dict.fromkeys(("owner", "documentation", "why", "target", "unit", "value"), words)),
+    st.lists(words, min_size=1, max_size=4, unique=True),
+)
 def test_any_name_that_a_table_may_have_is_written_so_that_it_reads_back(
-    tmp_path_factory: pytest.TempPathFactory,
-    owner: str,
-    documentation: str,
-    why: str,
-    names: list[str],
-    target: str,
+    tmp_path_factory: pytest.TempPathFactory, said: dict[str, str], names: list[str]
 ) -> None:
-    parent = tmp_path_factory.mktemp("parent")
+    parent, target = tmp_path_factory.mktemp("parent"), said["target"]
     table = parent / "given.csv"
     table.write_text("a\n1\n")
     columns = tuple(Column(name=name, role="numeric") for name in names if name != target)
-    columns += (Column(name=f"{target}?", role="numeric"), Column(name=f"{target}!", role="ignored", why=why))
+    columns += (
+        Column(name=f"{target}?", role="numeric"),
+        Column(name=f"{target}!", role="ignored", why=said["why"]),
+    )
     if len({column.name for column in columns}) < len(columns):
         return
-    data = DataSpec(source="data/cars.csv", target=target, columns=columns, documentation=documentation)
-    project = load_project(scaffold(parent, outline(data=data, owner=owner), table))
+    data = DataSpec(
+        source="data/cars.csv", target=target, columns=columns, documentation=said["documentation"]
+    )
+    promise = replace(
+        promised({"value": said["value"]}, target=target, metric="mae", risk="low"),
+        expected=ValueCase(expected=120.5, unit=said["unit"] + ".", months=6),
+    )
+    given_outline = outline(data=data, owner=said["owner"], promise=promise)
+    project = load_project(scaffold(parent, given_outline, table))
     assert project.data == data
-    assert project.owner.name == owner
-    assert target in project.value.kpi
+    assert project.owner.name == said["owner"]
+    assert project.value == Value(hypothesis=promise.hypothesis, kpi=promise.kpi)
+    assert target in promise.kpi
+    assert intake_of(project).value == promise.expected
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, table: Path) -> None:

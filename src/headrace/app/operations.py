@@ -30,6 +30,7 @@ from headrace.core.record import Outcome
 from headrace.core.release import Approval, Release
 from headrace.projects.charter import load_project
 from headrace.projects.contracts import load_contracts
+from headrace.projects.intake import require_admission
 from headrace.releases import delivery, splitting
 from headrace.store.disk import locked
 from headrace.store.documents import to_plain
@@ -104,9 +105,11 @@ def start_build(
     Raises:
         Conflict: another process is building it right now.
         NotFound, UserCodeError: there is no project.py, or it does not parse.
+        GateFailed: a rule of the workspace is not kept, or the project does not say what it is worth.
     """
     project = declare(app, principal, folder)
     require_project(app, principal, project)
+    require_admission(project)
     if stands_in:
         as_fallback(project)
     # Two commands at the same moment: one starts, the other one sees that.

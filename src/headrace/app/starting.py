@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from headrace.core.project import Risk, Task
 from headrace.data.frames import n_rows
 from headrace.data.inference import infer
 from headrace.data.sources import read_file
-from headrace.projects.questions import answered
+from headrace.projects.questions import answered, promised
 from headrace.projects.rules import is_reachable
 from headrace.projects.scaffold import Outline, scaffold
 
@@ -42,12 +42,14 @@ def start_project(
     contact: str | None,
     risk: Risk = "medium",
     answers: Mapping[str, str] | None = None,
+    worth: Mapping[str, str] | None = None,
 ) -> Made:
     """Infer what the table is and write the project's folder.
 
     Args:
         answers: to the questions of ``governance`` in the charter, by name; what has none is assumed, and
             noted as assumed.
+        worth: what the model is to be worth, by the names of :data:`headrace.projects.questions.WORTH`.
 
     Raises:
         NotFound: there is no such file.
@@ -68,6 +70,8 @@ def start_project(
     governance = answered(answers or {}, target=target, risk=risk, contact_given=contact is not None)
     columns = read_file(data)
     found = infer(columns, target=target, time=time, key=key, forecasting=forecasting)
+    promise = promised(worth or {}, target=target, metric=found.metric, risk=risk)
+    governance = replace(governance, assumed=promise.assumed + governance.assumed)
     digest = digest_bytes(data.read_bytes())
     documentation = (
         f"{data.name} as given at the start: {n_rows(columns):,} rows, {len(columns)} columns, "
@@ -82,19 +86,28 @@ def start_project(
         split=found.split,
         metric=found.metric,
         owner=owner,
-        contact=contact or f"{re.sub('[^A-Za-z0-9._+-]+', '.', owner)}@localhost",
+        contact=contact or _at_this_machine(owner),
         n_rows=n_rows(columns),
         digest=digest,
         personal=tuple(personal),
         governance=governance,
+        promise=promise,
         risk=risk,
     )
     folder = scaffold(parent, outline, data)
-    notes = list(found.notes)
-    if governance.assumed:
-        listed = ", ".join(governance.assumed)
-        notes.append(f"Assumed until you confirm it in headrace.yaml under governance: {listed}.")
+    notes = [*found.notes, *_to_confirm(governance.assumed, personal)]
+    return Made(folder=folder, task=found.task, metric=found.metric, notes=notes)
+
+
+def _at_this_machine(owner: str) -> str:
+    return f"{re.sub('[^A-Za-z0-9._+-]+', '.', owner)}@localhost"
+
+
+def _to_confirm(assumed: Sequence[str], personal: Mapping[str, str]) -> Iterator[str]:
+    """What a person still has to say."""
+    if assumed:
+        listed = ", ".join(assumed)
+        yield f"Assumed until you confirm it in headrace.yaml under governance: {listed}."
     if personal:
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in personal.items())
-        notes.append(f"About people, it seems: {listed}. Say in privacy.basis why they may be collected.")
-    return Made(folder=folder, task=found.task, metric=found.metric, notes=notes)
+        yield f"About people, it seems: {listed}. Say in privacy.basis why they may be collected."

@@ -14,6 +14,7 @@ from headrace.cli.session import Json, print_json, say
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Risk
 from headrace.core.settings import read_settings
+from headrace.projects.questions import WORTH
 from headrace.projects.rules import STATEMENTS
 
 app = typer.Typer(add_completion=False)
@@ -39,6 +40,11 @@ def init(
         str | None, typer.Option(help="How to reach the owner: e-mail address, URL or telephone number.")
     ] = None,
     risk: Annotated[Risk, typer.Option(help="Tier; it decides which controls hold.")] = "medium",
+    value: Annotated[str | None, typer.Option(help="What a good answer is worth, and to whom.")] = None,
+    kpi: Annotated[str | None, typer.Option(help="By which number that will be seen.")] = None,
+    expected: Annotated[
+        str | None, typer.Option(help="How much it is to bring, such as '12000 EUR in 12 months'.")
+    ] = None,
     affected: Annotated[str | None, typer.Option(help="Who is affected by the answers.")] = None,
     harms: Annotated[str | None, typer.Option(help="What could go wrong, and for whom.")] = None,
     fairness: Annotated[
@@ -54,12 +60,14 @@ def init(
     """Make a working project from a CSV or Parquet file.
 
     Column types, the task, the split, gates and monitors are inferred and written into headrace.yaml,
-    where you can change them. What the charter asks about people is asked on a terminal, unless an option
-    answers it; what nobody answers is assumed and listed as such.
+    where you can change them. What the charter asks about value and people is asked on a terminal, unless
+    an option answers it; what nobody answers is assumed and listed as such.
     """
     statements = {"affected": affected, "harms": harms, "fairness": fairness, "security": security}
+    worth = {"value": value, "kpi": kpi, "expected": expected}
     if sys.stdin.isatty() and not as_json:
-        _ask(statements)
+        _ask(worth, WORTH)
+        _ask(statements, STATEMENTS)
     made = start_project(
         Path.cwd(),
         name=name,
@@ -71,7 +79,8 @@ def init(
         owner=owner or read_settings().user,
         contact=contact,
         risk=risk,
-        answers={name: text for name, text in statements.items() if text is not None} | _named(answer or []),
+        answers=_said(statements) | _named(answer or []),
+        worth=_said(worth),
     )
     if as_json:
         print_json(
@@ -84,14 +93,18 @@ def init(
     say(f"Next: cd {made.folder.name} && headrace check && headrace run")
 
 
-def _ask(statements: dict[str, str | None]) -> None:
+def _said(answers: dict[str, str | None]) -> dict[str, str]:
+    return {name: text for name, text in answers.items() if text is not None}
+
+
+def _ask(answers: dict[str, str | None], questions: dict[str, str]) -> None:
     """Ask what no option has answered; an empty line leaves it to be assumed."""
-    for name, question in STATEMENTS.items():
-        if statements[name] is None:
+    for name, question in questions.items():
+        if answers[name] is None:
             said = typer.prompt(
                 f"{question[0].upper()}{question[1:]}", default="", show_default=False, prompt_suffix=" "
             )
-            statements[name] = said.strip() or None
+            answers[name] = said.strip() or None
 
 
 def _named(answers: list[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from headrace.core.alerts import Severity
 from headrace.core.canonical import ADDED
@@ -465,7 +465,7 @@ class Governance:
         scale: how many people are concerned in a year.
         reversible: whether a wrong answer can be undone.
         personal_data: whether the data is about persons; ``sensitive`` as in article 9 of the GDPR.
-        assumed: names of answers (and ``contact``) that nobody has confirmed yet.
+        assumed: names of answers (and ``contact``, ``hypothesis``, ``kpi``) that nobody has confirmed yet.
     """
 
     affected: str = ""
@@ -567,6 +567,7 @@ class Project:
         team: who else is responsible for the model.
         tags: words by which it is found among many, such as ``pricing``.
         deployment: where it is meant to answer; what it is compared with once it does.
+        intake: why it was taken on: :class:`headrace.projects.intake.Intake`, as it is written.
         delivery: days that a release may take from data to live, and in one step before it has stalled; what
             an hour of a machine costs, and a person's part in a step.
     """
@@ -600,3 +601,4 @@ class Project:
     online: OnlineSpec | None = field(default=None, metadata=ADDED)
     delivery: dict[Delivery, float] = field(default_factory=dict, metadata=ADDED)
     deployment: DeploymentSpec | None = field(default=None, metadata=ADDED)
+    intake: dict[str, Any] = field(default_factory=dict, metadata=ADDED)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.project import Project
-from headrace.projects.rules import broken_rules
+from headrace.projects.intake import Intake, intake_mistakes
+from headrace.projects.rules import BrokenRule, broken_rules
 from headrace.projects.texts import read_typed
 
 CHARTER = "headrace.yaml"
+SECTIONS: dict[str, type] = {"intake": Intake}
+"""Sections that the project keeps as they are written, and what each of them is."""
 
 
 def load_project(folder: Path) -> Project:
@@ -41,14 +45,24 @@ def load_project(folder: Path) -> Project:
         text,
         Project,
         CHARTER,
-        broken=broken_rules,
+        broken=_mistakes,
         expected="a mapping with name, task, owner, data, ...",
         next_step="Mend it and run 'headrace check'.",
     )
+
+
+def _mistakes(project: Project) -> Iterator[BrokenRule]:
+    yield from broken_rules(project)
+    yield from intake_mistakes(project)
 
 
 def project_schema() -> dict[str, Any]:
     """The JSON schema of ``headrace.yaml``, for editors."""
     from pydantic import TypeAdapter
 
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | TypeAdapter(Project).json_schema()
+    schema = TypeAdapter(Project).json_schema()
+    for name, kind in SECTIONS.items():
+        section = TypeAdapter(kind).json_schema()
+        schema["$defs"] |= section.pop("$defs", {})
+        schema["properties"][name] = section
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema

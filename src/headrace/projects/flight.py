@@ -8,6 +8,7 @@ from pathlib import Path
 from headrace.access.privacy.fields import altered_inputs, unwatched_inputs
 from headrace.core.project import Project
 from headrace.projects.contracts import load_contracts
+from headrace.projects.intake import intake_of, not_admitted
 from headrace.projects.rules import is_answered
 
 
@@ -38,8 +39,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             f"call {project.owner.contact!r}",
             "fill owner.contact with somebody to call",
         ),
-        _item("value", is_answered(project.value.hypothesis), "value hypothesis", "fill value.hypothesis"),
-        _item("kpi", is_answered(project.value.kpi), "business KPI", "fill value.kpi"),
+        *_promise(project),
         _item(
             "documentation",
             is_answered(data.documentation),
@@ -81,6 +81,25 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             found = (folder / one.source).is_file()
             items.append(_item("features", found, f"{one.name}: {one.source!r}", "put the file there"))
     return items
+
+
+def _promise(project: Project) -> list[Item]:
+    """What it is worth, by which number, and how much: as far as the risk asks for it."""
+    gaps = {gap.name: gap for gap in not_admitted(project)}
+    case, assumed = intake_of(project).value, project.governance.assumed
+    expected = "no expected number: intake.value says how much, in which time"
+    if case is not None:
+        expected = f"{case.expected:,.6g} {case.unit} in {case.months} months"
+    items = []
+    for name, key, detail in (
+        ("value", "hypothesis", "value hypothesis"), ("kpi", "kpi", "business KPI"),
+    ):  # fmt: skip
+        gap = gaps.pop(f"value.{key}", None)
+        said = f"{detail}, assumed by headrace init" if key in assumed else detail
+        items.append(_item(name, gap is None, said, "" if gap is None else gap.next_step))
+    gap = gaps.pop("intake.value", None)
+    items.append(_item("expected value", gap is None, expected, "" if gap is None else gap.next_step))
+    return items + [_item(one.name, False, one.text, one.next_step) for one in gaps.values()]
 
 
 def _business(project: Project) -> str:

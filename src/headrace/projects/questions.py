@@ -1,16 +1,58 @@
-"""What is asked when a project is made: who is affected, what could go wrong, how it could be abused."""
+"""What is asked when a project is made: what it is worth, who is affected, how it could be abused."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Governance, Risk
+from headrace.projects.intake import ASSUMED, ValueCase, read_expected
 from headrace.projects.rules import CHOICES, STATEMENTS, is_answered
 
 _ANSWERS = (*STATEMENTS, *CHOICES)
+WORTH = {
+    "value": "what is a good answer worth, and to whom?",
+    "kpi": "how will that be seen, by which number?",
+    "expected": "how much is it expected to bring, such as 12000 EUR in 12 months?",
+}
+"""Asked first; by the names of the options of ``headrace init``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What the model is to be worth; ``assumed`` names what nobody has said yet."""
+
+    hypothesis: str
+    kpi: str
+    expected: ValueCase | None
+    assumed: tuple[str, ...]
+
+
+def promised(said: Mapping[str, str], *, target: str, metric: str, risk: Risk) -> Promise:
+    """The value hypothesis as it was said; what was not said is assumed, and noted as assumed.
+
+    Args:
+        said: answers to :data:`WORTH`, by name.
+
+    Raises:
+        InvalidInput: ``expected`` has another form than a number, a unit and a time; or a high risk has no
+            answer.
+    """
+    given = {name: text.strip() for name, text in said.items() if is_answered(text)}
+    missing = [name for name in WORTH if name not in given]
+    if risk == "high" and missing:
+        wanted = " ".join(f"--{name} TEXT" for name in missing)
+        raise InvalidInput(f"A high risk is taken on for a stated value only. Say it: {wanted}.")
+    return Promise(
+        hypothesis=given.get("value", f"{ASSUMED}knowing {target} in advance is worth acting on."),
+        kpi=given.get("kpi", f"{ASSUMED}{metric} of {target} on labelled answers."),
+        expected=read_expected(given["expected"]) if "expected" in given else None,
+        assumed=tuple(
+            charter for charter, name in (("hypothesis", "value"), ("kpi", "kpi")) if name in missing
+        ),
+    )
 
 
 def answered(

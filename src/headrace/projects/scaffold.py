@@ -10,6 +10,7 @@ from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import DataSpec, Governance, SplitSpec, Task, Variant
 from headrace.projects.deployment_files import render_deployment
+from headrace.projects.questions import Promise
 from headrace.projects.rendering import filled
 from headrace.projects.requirements import pinned
 
@@ -29,6 +30,7 @@ class Outline:
     n_rows: int
     digest: str
     governance: Governance
+    promise: Promise
     risk: str = "medium"
     personal: tuple[str, ...] = ()
 
@@ -89,8 +91,7 @@ def _context(outline: Outline) -> dict[str, object]:
         "governance": outline.governance,
         "owner": outline.owner,
         "contact": outline.contact,
-        "hypothesis": f"Knowing {outline.data.target} in advance is worth acting on; edit: what is it worth?",
-        "kpi": f"{outline.metric} of {outline.data.target} on labelled answers",
+        "promise": outline.promise,
         "purpose": f"learning to predict {outline.data.target}",
         "personal": outline.personal,
         "data": outline.data,

@@ -14,7 +14,7 @@ import yaml
 
 from headrace.checks.yaml_texts import parse_yaml
 from headrace.core.errors import InvalidInput
-from headrace.projects.rules import BrokenRule
+from headrace.projects.rules import BrokenRule, Place
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -72,21 +72,38 @@ def _unparsed(error: yaml.YAMLError) -> str:
 def _validated(
     raw: dict[str, Any], document: str, node: yaml.Node, kind: type[_Record]
 ) -> tuple[list[str], _Record | None]:
+    found, record = _typed(raw, document, kind, ())
+    return [f"{_place(node, one.loc)}: {one.text}" for one in found] + [
+        f"{_where(mark)}: {text}" for mark, text in _repeated_keys(node, ())
+    ], record
+
+
+def typed_part(
+    raw: dict[str, Any], kind: type[_Record], *loc: str
+) -> tuple[list[BrokenRule], _Record | None]:
+    """A part of a text, at ``loc`` in it, as a ``kind``; and each mistake with its place in the whole.
+
+    The record is None when a value cannot be used; an unknown key alone is only listed.
+    """
+    return _typed(raw, json.dumps(raw, default=str), kind, loc)
+
+
+def _typed(
+    raw: dict[str, Any], document: str, kind: type[_Record], inside: Place
+) -> tuple[list[BrokenRule], _Record | None]:
     from pydantic import ValidationError
 
-    problems = [
-        f"{_place(node, loc)}: unknown key {'.'.join(map(str, loc))!r} (known here: {', '.join(known)})"
-        for loc, known in _unknown_keys(raw, kind, ())
-    ]
-    problems += [f"{_where(mark)}: {text}" for mark, text in _repeated_keys(node, ())]
+    problems = []
+    for loc, known in _unknown_keys(raw, kind, inside):
+        text = f"unknown key {'.'.join(map(str, loc))!r} (known here: {', '.join(known)})"
+        problems.append(BrokenRule(loc=loc, text=text))
     try:
         return problems, _adapter(kind).validate_json(document, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems += [
-            f"{_place(node, item['loc'])}: {'.'.join(map(str, item['loc']))}: "
-            f"{_lower(item['msg'])}{_got(item)}"
-            for item in error.errors()
-        ]
+        for item in error.errors():
+            loc = (*inside, *item["loc"])
+            text = f"{'.'.join(map(str, loc))}: {_lower(item['msg'])}{_got(item)}"
+            problems.append(BrokenRule(loc=loc, text=text))
     return problems, None
 
 

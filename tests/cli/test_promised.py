@@ -1,0 +1,30 @@
+"""What a project is to be worth, and whether it keeps that, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.test_doing import TABLE
+
+
+def test_fit_asks_for_what_it_does_not_know_and_says_what_fits(cli: Cli) -> None:
+    unknown = cli("project", "fit").out
+    assert unknown.startswith("It cannot be said yet.")
+    assert "--rules: how much of it can an expert write down" in unknown
+    found = cli("project", "fit", "--output", "number", "--examples", "900", "--json").json
+    assert found["recommendation"]["approach"] == "classical"
+    assert found["recommendation"]["missing"] == ["rules"]
+
+
+def test_in_a_project_fit_reads_the_charter_and_options_answer_otherwise(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("cars.csv").write_text(TABLE)
+    assert cli("init", "cars", "--data", "cars.csv", "--target", "price").code == 0
+    monkeypatch.chdir("cars")
+    said = cli("project", "fit", "--examples", "900", "--json").json
+    assert said["problem"]["output"] == "number"
+    assert cli("project", "fit", "--rules", "all").out.startswith("A rule fits.")
