@@ -17,7 +17,15 @@ from headrace.core.project import Column
 from headrace.core.release import Waiver
 from tests.app.small import AUTHOR, Site, Small
 
-HIGH = ("approval: automatic", "approval: manual\nrisk: high")
+STAGES = "".join(
+    f"    - {{stage: {name}, business: Ada, engineering: Ada}}\n"
+    for name in ("declare", "build", "prove", "approve", "roll out", "operate")
+)
+INTAKE = (
+    "intake:\n  value: {expected: 12000, unit: EUR}\n  need: {why: list prices miss, complexity: low}\n"
+    f"  ai_act: minimal\n  stages:\n{STAGES}"
+)
+HIGH = ("approval: automatic", f"approval: manual\nrisk: high\n{INTAKE}")
 WATCHED = (
     "  - {when: drift, do: automatic, min_labels: 50}",
     "  - {when: drift, do: review, min_labels: 50}\n  - {when: performance, do: review}",
