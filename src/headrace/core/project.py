@@ -15,9 +15,8 @@ ColumnRole = Literal["numeric", "categorical", "text", "image", "ignored"]
 Action = Literal["warn", "review", "automatic"]
 _PUBLIC = Literal["legal_obligation", "vital_interests", "public_task"]
 Basis = Literal["not_personal", "consent", "contract", _PUBLIC, "legitimate_interests"]
-Target = Literal[
-    "max_age_s", "min_rows", "max_rows", "max_step_s", "max_gap_s", "max_delay_s", "max_read_s", "max_cost"
-]
+TimedTarget = Literal["max_age_s", "max_step_s", "max_gap_s", "max_delay_s"]
+Target = Literal[TimedTarget, "min_rows", "max_rows", "max_read_s", "max_cost"]
 """What a dataset can be held to at each arrival: see :data:`headrace.checks.arrivals.MEASURES`."""
 Price = Literal["arrival", "gb"]
 Delivery = Literal["target_days", "stalled_days", "machine_hour_price", "person_step_price"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf, isfinite
+from typing import get_args
 
-from headrace.core.project import DataSpec, FeatureSpec, Project
+from headrace.core.project import DataSpec, FeatureSpec, Project, TimedTarget
 
 _MOST_DAYS = 36_525
-_NEEDS_TIME = {"max_age_s", "max_step_s", "max_gap_s", "max_delay_s"}
+_NEEDS_TIME = frozenset(get_args(TimedTarget))
 Place = tuple[str | int, ...]
 
 
