@@ -124,6 +124,7 @@ def test_a_model_kept_by_an_earlier_version_still_estimates() -> None:
     kept = model.to_dict()
     regression = kept["regression"]
     assert regression.pop("direction")
+    assert regression.pop("skewness")
     for name in ("deviation", "slopes", "slopes_of_square"):
         regression[name] = regression[name][:-1]
     regression["covariance"] = [line[:-1] for line in regression["covariance"][:-1]]

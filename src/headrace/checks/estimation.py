@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headrace.checks.columns import known_numbers, label, label_counts
-from headrace.checks.metrics import SMALLEST_PROBABILITY, Floats, Outputs, labels_of, row_losses
+from headrace.checks.metrics import SMALLEST_PROBABILITY, Floats, Outputs, labels_of, reach_of, row_losses
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.project import Column
@@ -53,12 +53,14 @@ class Estimate:
     Attributes:
         uncertainty: standard deviation of ``value`` as the parameters are known from the test rows.
         scatter: standard deviation of the mean of the ``n`` losses around their expectation.
+        skewness: of a single loss around its expectation.
     """
 
     value: float
     uncertainty: float
     scatter: float
     n: int
+    skewness: float = 0.0
 
     @property
     def deviation(self) -> float:
@@ -66,11 +68,20 @@ class Estimate:
         return math.hypot(self.uncertainty, self.scatter)
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Covers the mean loss that truth will show, when it comes; never below 0."""
+        """Covers the mean loss that truth will show, when it comes; never below 0.
+
+        Rare large losses make it longer above: test rows without them look better than they are, and surer.
+        """
         from scipy.special import ndtri
 
         reach = float(ndtri((1 + confidence) / 2)) * self.deviation
-        return max(self.value - reach, 0.0), self.value + reach
+        one = self.scatter * math.sqrt(self.n)
+        if not one:
+            return max(self.value - reach, 0.0), self.value + reach
+        # So many independent losses would leave their mean as uncertain.
+        n_worth = max((one / self.deviation) ** 2, 1.0)
+        below, above = reach_of(reach / one, self.skewness, n_worth)
+        return max(self.value - one * below, 0.0), self.value + one * above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +179,7 @@ class LossModel:
             uncertainty=math.sqrt(max(uncertainty, 0.0)),
             scatter=math.sqrt(max(variance, 0.0) / n),
             n=n,
+            skewness=self.regression.skewness,
         )
 
     def _known(self, outputs: Outputs) -> Any:
@@ -335,7 +347,7 @@ class _Beyond(NamedTuple):
 
 
 _ARRAYS = ("direction", "center", "deviation", "slopes", "slopes_of_square", "covariance")
-_NUMBERS = ("mean_target", "mean_square", "misfit", "n_test")
+_NUMBERS = ("mean_target", "mean_square", "skewness", "misfit", "n_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,6 +361,7 @@ class Regression:
         center: mean of each hat over the test rows, shape ``(n_hats,)``.
         deviation: of each feature over the test rows, shape ``(n_features,)``.
         mean_target, mean_square: over the test rows: of the target, and of its squared residual.
+        skewness: of the residuals.
         slopes, slopes_of_square: of the target and of its squared residual, shape ``(n_features,)``.
         covariance: of ``mean_target`` and ``slopes``, shape ``(1 + n_features, 1 + n_features)``.
         misfit: variance of the error in the mean of rows that have moved by one deviation in one feature.
@@ -361,6 +374,7 @@ class Regression:
     deviation: Floats
     mean_target: float
     mean_square: float
+    skewness: float
     slopes: Floats
     slopes_of_square: Floats
     covariance: Floats
@@ -391,6 +405,7 @@ class Regression:
             deviation=deviation,
             mean_target=float(target.mean()),
             mean_square=float(square.mean()),
+            skewness=_skewness(residual),
             slopes=solved.slopes,
             slopes_of_square=_regress(centred, square - square.mean()).slopes,
             covariance=_covariance(centred, residual, solved),
@@ -426,9 +441,9 @@ class Regression:
             Hats(name=h["name"], knots=tuple(h["knots"]), categories=tuple(h["categories"]))
             for h in data["hats"]
         )
-        # Models of earlier releases know no direction.
-        arrays: dict[str, Any] = {name: np.array(data[name]) for name in _ARRAYS if name != "direction"}
-        arrays["direction"] = np.array(data.get("direction", []), dtype=np.float64)
+        # Models of earlier releases know no direction and no skewness.
+        data = {"direction": [], "skewness": 0.0, **data}
+        arrays: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in _ARRAYS}
         return cls(hats=hats, **{name: data[name] for name in _NUMBERS}, **arrays)
 
 
@@ -470,6 +485,11 @@ def _regress(centred: Floats, target: Floats) -> _Solved:
     prior /= _UNDERSMOOTHING
     inverse = (vectors / (values + prior)) @ vectors.T
     return _Solved(inverse @ (centred.T @ target), inverse, prior, float((values / (values + prior)).sum()))
+
+
+def _skewness(residual: Floats) -> float:
+    spread = float(residual.std())
+    return float(((residual / spread) ** 3).mean()) if spread > 0 else 0.0
 
 
 def _direction(centred: Floats, target: Floats) -> Floats:

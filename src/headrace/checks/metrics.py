@@ -156,7 +156,7 @@ class Reach(NamedTuple):
     above: float
 
 
-def reach_of(symmetric: float, skewness: float, n: int) -> Reach:
+def reach_of(symmetric: float, skewness: float, n: float) -> Reach:
     """Make room for skewness: the union of the symmetric interval and of Hall's.
 
     Alone, the symmetric one covers too little where values are skewed, and Hall's where they have heavy
@@ -378,6 +378,6 @@ def _student(degrees: int, confidence: float) -> float:
     return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
-def _unskew(value: float, skewness: float, n: int) -> float:
+def _unskew(value: float, skewness: float, n: float) -> float:
     """Inverse of Hall's cubic transformation of (mean - truth) / deviation."""
     return 3 / skewness * (float(np.cbrt(1 + skewness * (value - skewness / (6 * n)))) - 1)
