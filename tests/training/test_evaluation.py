@@ -53,6 +53,24 @@ def test_the_packages_losses_are_those_of_the_originals(trained: dict[str, Train
     assert (found.n_rows, found.n_excluded) == (len(rows.test), 0)
 
 
+def test_rows_of_one_customer_are_no_news_of_others(trained: dict[str, Trained]) -> None:
+    store, declared, build, columns, _ = trained["numbers"]
+    rows = load_rows(store, declared, load_training_set(store.artifacts, build.training_set.digest))
+    pair = _scorer(trained["numbers"], "linear"), _scorer(trained["numbers"], "baseline")
+    asked = (*pair, rows.test_columns(), rows.truth(), "mae")
+    alone = compare_with(*asked)
+    groups = np.arange(len(rows.test)) // 9
+    found = compare_with(*asked, groups=groups)
+    assert found.difference.estimate == alone.difference.estimate
+    assert found.difference != alone.difference
+    excluded = np.arange(len(rows.test)) < 9
+    assert compare_with(*asked, groups=groups, excluded=excluded).difference.n == len(rows.test) - 9
+    assert rows.groups(declared) is None
+    keyed = replace(declared, data=replace(declared.data, key="y"))
+    assert rows.groups(keyed) == pytest.approx(rows.truth())
+    assert "y" in columns
+
+
 def test_rows_that_either_trained_on_do_not_count(trained: dict[str, Trained]) -> None:
     store, declared, build, columns, _ = trained["numbers"]
     made = load_training_set(store.artifacts, build.training_set.digest)

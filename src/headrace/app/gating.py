@@ -192,6 +192,7 @@ class Gating:
                 rows.truth(),
                 project.gates.model.metric,
                 excluded=self._seen_by(live_run, columns),
+                groups=rows.groups(recipe.project),
                 confidence=project.gates.model.confidence,
             )
         except UserError as error:

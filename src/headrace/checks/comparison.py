@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.checks.clustered import clustered_interval
 from headrace.checks.metrics import Floats, Interval, mean_interval
 from headrace.core.errors import InvalidInput
 from headrace.core.release import Outcome4
@@ -22,10 +23,15 @@ class Judgement(NamedTuple):
     reason: str
 
 
-def paired_interval(candidate_losses: Floats, champion_losses: Floats, confidence: float) -> Interval:
+def paired_interval(
+    candidate_losses: Floats, champion_losses: Floats, confidence: float, groups: Any = None
+) -> Interval:
     """The interval of mean(candidate - champion), over rows that both have answered.
 
     Pairing removes what is hard about a row for either model. Below 0 the candidate is better.
+
+    Args:
+        groups: what each row belongs to, such as its customer, where rows of one are no news of others.
 
     Raises:
         InvalidInput: different numbers of rows, or none.
@@ -39,7 +45,9 @@ def paired_interval(candidate_losses: Floats, champion_losses: Floats, confidenc
             f"Losses have shapes {candidate.shape} and {champion.shape}. "
             "Expected one loss of each model for the same rows."
         )
-    return mean_interval(candidate - champion, confidence)
+    if groups is None:
+        return mean_interval(candidate - champion, confidence)
+    return clustered_interval(candidate - champion, groups, confidence)
 
 
 def excess_p_value(now: Floats, before: Floats, elsewhere_now: Floats, elsewhere_before: Floats) -> float:
@@ -64,6 +72,20 @@ def excess_p_value(now: Floats, before: Floats, elsewhere_now: Floats, elsewhere
         return 0.0 if rise > 0 else 1.0
     degrees = variance**2 / float((shares**2 / (np.array([side.size for side in sides]) - 1)).sum())
     return float(stdtr(degrees, -rise / math.sqrt(variance)))
+
+
+def smallest_seen(interval: Interval, power: float = 0.8) -> float:
+    """The difference beyond what is tolerated that so many rows would tell in ``power`` of all cases.
+
+    It follows from the width of the interval, not from what was found.
+
+    >>> round(smallest_seen(paired_interval(np.arange(100.0), np.zeros(100), 0.95)), 1)
+    8.2
+    """
+    from scipy.special import ndtri
+
+    above = float(ndtri((1 + interval.confidence) / 2))
+    return (interval.high - interval.low) / 2 * (1 + float(ndtri(power)) / above)
 
 
 def judge(interval: Interval, margin: float) -> Judgement:

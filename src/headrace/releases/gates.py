@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from headrace.checks.comparison import judge
+from headrace.checks.comparison import judge, smallest_seen
 from headrace.checks.fairness import RATES, Group, gap_of
 from headrace.checks.metrics import Interval
 from headrace.checks.packs import Measured
@@ -218,6 +218,8 @@ def comparison_gate(
 ) -> Verdict:
     """A paired comparison on the same rows, with the baseline or with the live champion.
 
+    The smallest difference that such rows tell in 4 of 5 cases is named: what passes may be that much worse.
+
     Args:
         margin: how much worse it may be, as a share of ``other_loss``; 0 asks to be better.
     """
@@ -232,10 +234,12 @@ def comparison_gate(
         "confidence": interval.confidence,
         "n_rows": interval.n,
         "allowed": _known(allowed),
+        "smallest difference told": _known(seen := smallest_seen(interval)),
     }
-    return verdict(
-        subject_id, name, outcome, f"{gate.metric} against {other}: {reason}", evidence=evidence, at=at
-    )
+    reason = f"{gate.metric} against {other}: {reason}"
+    if math.isfinite(seen):
+        reason += f"; {seen:.2g} or more would be told in 4 of 5 cases"
+    return verdict(subject_id, name, outcome, reason, evidence=evidence, at=at)
 
 
 def _known(value: float) -> float | None:

@@ -63,6 +63,7 @@ def evaluate(store: Store, runs: Sequence[Run]) -> list[Evaluation]:
     made = load_training_set(store.artifacts, recipe.training_set.digest)
     rows = load_rows(store, recipe.project, made)
     gate = recipe.project.gates.model
+    groups = rows.groups(recipe.project)
     first: Floats | None = None
     evaluations = []
     for run in finished:
@@ -75,7 +76,7 @@ def evaluate(store: Store, runs: Sequence[Run]) -> list[Evaluation]:
                 metrics=run.metrics,
                 losses=losses,
                 loss=mean_interval(losses, gate.confidence),
-                against_first=paired_interval(losses, first, gate.confidence),
+                against_first=paired_interval(losses, first, gate.confidence, groups),
             )
         )
     return evaluations
@@ -115,6 +116,7 @@ def compare_with(
     metric: str,
     *,
     excluded: NDArray[np.bool_] | None = None,
+    groups: NDArray[Any] | None = None,
     confidence: float = 0.95,
 ) -> Comparison:
     """Compare two packages on the same rows, without those that either trained on.
@@ -123,6 +125,7 @@ def compare_with(
         columns: prepared columns, as :func:`prepare_table` gives.
         truth: the target, ``(n_rows,)``.
         excluded: rows to leave out, ``(n_rows,)``; see :func:`headrace.training.training_set.trained_on`.
+        groups: what each row belongs to, ``(n_rows,)``, where rows of one say little about others.
 
     Raises:
         InvalidInput: no rows are left, or a package cannot answer these columns.
@@ -139,7 +142,9 @@ def compare_with(
         for scorer in (package, other)
     ]
     return Comparison(
-        difference=paired_interval(losses[0], losses[1], confidence),
+        difference=paired_interval(
+            losses[0], losses[1], confidence, None if groups is None else groups[kept]
+        ),
         loss=float(losses[0].mean()),
         other_loss=float(losses[1].mean()),
         n_rows=len(kept),

@@ -95,6 +95,13 @@ class Rows:
         values: NDArray[Any] = self.columns[self.target][self.test]
         return values
 
+    def groups(self, project: Project) -> NDArray[Any] | None:
+        """The entity of each test row, ``(n_test,)``; None where the project names no key."""
+        if project.data.key is None:
+            return None
+        values: NDArray[Any] = self.columns[project.data.key][self.test]
+        return values
+
 
 def prepare_table(columns: Columns, project: Project) -> dict[str, Any]:
     """Add what the model computes itself: for forecasting lags and the calendar, else nothing.
