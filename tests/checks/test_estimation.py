@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from scipy.special import expit
 
-from headrace.checks.estimation import Estimate, Hats, LossModel
+from headrace.checks.estimation import Estimate, LossModel
 from headrace.checks.metrics import row_losses
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Column
@@ -194,16 +192,6 @@ def test_a_column_that_does_not_come_and_one_of_nulls_are_the_same() -> None:
     without = {name: values for name, values in rows.items() if name != "region"}
     nulls = {**rows, "region": np.full(500, None, dtype=object)}
     assert model.estimate(without, outputs) == model.estimate(nulls, outputs)
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.lists(st.floats(), max_size=20))
-@example([0.0] * 15 + [-1.0] * 4 + [-1.1125369292536007e-308], [-2.225073858507e-311])
-def test_hats_share_out_one(learnt: list[float], asked: list[float]) -> None:
-    hats = Hats.fit("x", np.array(learnt), "numeric")
-    made = hats.of(np.array(asked), len(asked))
-    assert made.shape == (len(asked), hats.width)
-    assert made.sum(axis=1) == pytest.approx(np.ones(len(asked)))
-    assert (made >= 0).all()
 
 
 def test_an_interval_is_no_wider_than_what_is_known() -> None:

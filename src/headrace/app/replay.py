@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from headrace.app import reading
+from headrace.app.compliance import approvals_needed
 from headrace.app.composition import App
 from headrace.app.credentials import hand_out
 from headrace.app.table import project_table
@@ -97,6 +98,7 @@ def replay_source(
             progress.findings = reading.findings(app, me, project.name)
             if on_step is not None:
                 on_step(progress)
+            _until(app, lambda: not _is_due(app, project.name))
 
         while progress.moment < end:
             after = min(progress.moment + step, end)
@@ -122,13 +124,26 @@ def replay_source(
 
 def _settle_build(app: App, project: str, build_id: str | None) -> None:
     """A build takes seconds here and would take weeks of replayed time: wait until it has ended."""
+    if build_id is not None:
+        alerts = app.store.findings.alerts
+        _until(app, lambda: any(a.build_id == build_id and a.state == "closed" for a in alerts(project)))
+
+
+def _is_due(app: App, project: str) -> bool:
+    """Whether an approved release is about to go on its way, which the next round must not overtake."""
+    if app.store.rollouts.find_active(project) is not None:
+        return False
+    return any(
+        release.state == "approved"
+        or len(app.store.evidence.approvals(release.id)) >= approvals_needed(app, release)
+        for release in app.store.releases.list(project)
+        if release.state in ("waiting", "approved")
+    )
+
+
+def _until(app: App, happened: Callable[[], bool]) -> None:
     deadline_s = app.clock.monotonic_s() + _PATIENCE_S
-    while build_id is not None and app.clock.monotonic_s() < deadline_s:
-        ended = [
-            a for a in app.store.findings.alerts(project) if a.build_id == build_id and a.state == "closed"
-        ]
-        if ended:
-            return
+    while not happened() and app.clock.monotonic_s() < deadline_s:
         app.clock.sleep(_POLL_S)
 
 
