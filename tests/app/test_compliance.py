@@ -23,6 +23,7 @@ STAGES = "".join(
 )
 INTAKE = (
     "intake:\n  value: {expected: 12000, unit: EUR}\n  need: {why: list prices miss, complexity: low}\n"
+    "  organisation: {data: by_hand, labels: some, process: repeated, people: informed, after: builder}\n"
     f"  ai_act: minimal\n  stages:\n{STAGES}"
 )
 HIGH = ("approval: automatic", f"approval: manual\nrisk: high\n{INTAKE}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, Ended
 from tests.cli.test_doing import TABLE
 
 
@@ -28,3 +29,15 @@ def test_in_a_project_fit_reads_the_charter_and_options_answer_otherwise(
     said = cli("project", "fit", "--examples", "900", "--json").json
     assert said["problem"]["output"] == "number"
     assert cli("project", "fit", "--rules", "all").out.startswith("A rule fits.")
+
+
+def test_readiness_and_the_map_are_printed_and_as_json(full: Callable[..., Ended]) -> None:
+    said = full("project", "readiness", "flight-delay")
+    assert "flight-delay (model:flight-delay@2): " in said.out
+    assert "evaluation, fairness: no groups are compared" in said.out
+    found = full("project", "readiness", "flight-delay", "--json").json
+    assert found["total"]["of"] == len(found["aspects"])
+    assert found["gaps"] == sum(one["status"] != "there" for one in found["aspects"])
+    stages = full("project", "map", "--json").json["stages"]
+    assert sum(stage["n_projects"] for stage in stages) == 3
+    assert "STAGE" in full("project", "map").out

@@ -37,7 +37,13 @@ FULL: dict[str, Any] = {
         {"stage": stage, "business": "Ada", "engineering": "Ben", "handoff": ["Both have said yes."]}
         for stage in STAGES
     ],
-    "organisation": {"data": "automatic", "labels": "routine", "process": "measured"},
+    "organisation": {
+        "data": "automatic",
+        "labels": "routine",
+        "process": "measured",
+        "people": "informed",
+        "after": "team",
+    },
     "ai_act": "minimal",
     "ai_act_because": "It prices cars; it is in none of the areas of annex III.",
 }
@@ -61,7 +67,7 @@ def test_a_full_intake_reads_as_it_was_written() -> None:
     assert found.value.roi == 0.5
     assert found.need is not None
     assert found.need.alternatives[0].reached == "MAE 2100 EUR"
-    assert found.organisation.people is None
+    assert found.organisation.people == "informed"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_a_high_risk_says_how_much_why_who_and_of_which_class() -> None:
     grave = replace(full(ai_act="high"), risk="high")
     assert not_admitted(grave) == []
     bare = [gap.name for gap in not_admitted(replace(grave, intake={}))]
-    assert bare == ["intake.value", "intake.need", "intake.stages", "intake.ai_act"]
+    assert bare == ["intake.value", "intake.need", "intake.stages", "intake.organisation", "intake.ai_act"]
     half = not_admitted(replace(grave, intake=grave.intake | {"stages": FULL["stages"][:2]}))
     assert [gap.text for gap in half] == ["nobody named for prove, approve, roll out, operate"]
 

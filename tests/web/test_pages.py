@@ -415,3 +415,14 @@ def test_incidents_are_for_those_who_look_into_them(site: Site) -> None:
     assert site.page(address, by=VIEWER).status_code == 403
     assert site.page("/incidents/nothing", by=AUDITOR).status_code == 404
     assert "Something looks wrong?" in site.page("/flag", by=VIEWER).text
+
+
+def test_readiness_has_a_page_with_its_gaps_and_the_same_as_json(site: Site) -> None:
+    assert 'href="/projects/flight-delay/readiness"' in site.page("/projects/flight-delay", by=VIEWER).text
+    page = site.page("/projects/flight-delay/readiness", by=VIEWER)
+    assert page.status_code == 200
+    for text in ("no groups are compared", "nobody named", "log_loss 0.4381", "MEASURE 2.11"):
+        assert text in page.text
+    found = site.get("/projects/flight-delay/readiness.json", by=VIEWER).json()
+    assert found["project"] == "flight-delay"
+    assert site.page("/projects/gone/readiness", by=VIEWER).status_code == 404

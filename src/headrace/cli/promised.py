@@ -1,4 +1,4 @@
-"""``headrace project fit``: what a project is to be worth, and whether it keeps that."""
+"""``headrace project fit | readiness | map``: what a project is to be worth, and whether it keeps that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.session import Json, print_json, say
+from headrace.app.readiness import Readiness, readiness
+from headrace.app.stalls import lifecycle_map
+from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.monitoring.wording import lasting
 from headrace.projects.charter import CHARTER, load_project
 from headrace.projects.fit import Inputs, Problem, Rules, problem_of, recommend
 from headrace.projects.intake import Output
@@ -60,3 +63,84 @@ def show_fit(
         say(f"  {reason}")
     for name in found.missing:
         say(f"  not answered: {_QUESTIONS[name]}")
+
+
+def show_readiness(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Score how ready a project is for production, and name each gap with its evidence and next step.
+
+    Evaluation and observability are judged from what is on record alone.
+    """
+    with session(as_name) as s:
+        found = readiness(s.app, s.me, project)
+    if as_json:
+        print_json({**vars(found), "gaps": len(found.gaps)})
+        return
+    looked_at = found.release or "no release yet"
+    say(f"{found.project} ({looked_at}): {found.total.points:g} of {found.total.of} points")
+    for area, points in found.scores.items():
+        say(f"  {area:<14} {points.points:g} of {points.of}")
+    _print_gaps(found)
+    _print_stages(found)
+
+
+def _print_gaps(found: Readiness) -> None:
+    for one in found.gaps:
+        say(f"  {one.status:<13} {one.area}, {one.name}: {one.evidence}")
+        if one.next_step:
+            say(f"      next: {one.next_step}")
+    if not found.gaps:
+        say("  no gap")
+
+
+def _print_stages(found: Readiness) -> None:
+    say("")
+    print_table(
+        ("STAGE", "BUSINESS", "ENGINEERING", "NAMED", "ABLE", "BEFORE THE HAND-OFF"),
+        [
+            (
+                one.name, one.business, one.engineering, "yes" if one.named else "no",
+                "" if one.able is None else ", ".join(one.able) or "nobody",
+                "; ".join((*one.checked, *one.agreed)),
+            )
+            for one in found.stages
+        ],
+        empty="",
+    )  # fmt: skip
+
+
+def show_map(as_name: As = None, as_json: Json = False) -> None:
+    """Where projects stand between notebook and production: how many in each stage, and which stall there."""
+    with session(as_name) as s:
+        found = lifecycle_map(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("STAGE", "PROJECTS", "STALLED", "MEDIAN WAIT"),
+        [
+            (
+                one.stage,
+                str(one.n_projects),
+                str(one.n_stalled),
+                "" if one.median_s is None else lasting(one.median_s),
+            )
+            for one in found.stages
+        ],
+        empty="",
+    )
+    say("")
+    print_table(
+        ("PROJECT", "STAGE", "WAITS", "STALLED", "WHY"),
+        [
+            (
+                one.project, one.stage, "" if one.waits_s is None else lasting(one.waits_s),
+                "yes" if one.stalled else "", one.why,
+            )
+            for one in found.projects
+        ],
+        empty="No project yet. Make one with 'headrace init'.",
+    )  # fmt: skip

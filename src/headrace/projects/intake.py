@@ -247,7 +247,7 @@ def not_admitted(project: Project) -> list[Gap]:
 
     Everybody says what it is worth and how that will be seen. At a low or medium risk it may be assumed, if
     the charter lists it as assumed; a high risk states it, with a number, why a model is needed, who
-    owns each stage and its class by the AI Act.
+    owns each stage, whether the organisation is ready, and its class by the AI Act.
     """
     grave = project.risk == "high"
     gaps = []
@@ -281,6 +281,10 @@ def _grave_gaps(intake: Intake) -> Iterator[Gap]:
     if missing:
         step = "add them to intake.stages, each with an owner from business and one from engineering"
         yield Gap(name="intake.stages", text=f"nobody named for {', '.join(missing)}", next_step=step)
+    unanswered = [name for name, answer in vars(intake.organisation).items() if answer is None]
+    if unanswered:
+        step = "answer them in intake.organisation"
+        yield Gap(name="intake.organisation", text=f"no answer: {', '.join(unanswered)}", next_step=step)
     if intake.ai_act is None:
         step = "set it to minimal, limited or high"
         yield Gap(name="intake.ai_act", text="not answered", next_step=step)
