@@ -77,7 +77,7 @@ def said(project: Project) -> list[Aspect]:
 
     >>> from headrace.testing import make_project
     >>> [one.name for one in said(make_project()) if one.status == "there"]
-    ['hypothesis', 'kpi']
+    ['hypothesis', 'kpi', 'lawful basis']
     """
     intake = intake_of(project)
     return [
