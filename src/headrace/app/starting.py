@@ -17,6 +17,7 @@ from headrace.data.sources import read_file
 from headrace.projects.questions import answered, promised
 from headrace.projects.rules import is_reachable
 from headrace.projects.scaffold import Outline, scaffold
+from headrace.projects.versioning import first_commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ def start_project(
     risk: Risk = "medium",
     answers: Mapping[str, str] | None = None,
     worth: Mapping[str, str] | None = None,
+    template: str | None = None,
+    ask: bool = False,
 ) -> Made:
     """Infer what the table is and write the project's folder.
 
@@ -50,6 +53,8 @@ def start_project(
         answers: to the questions of ``governance`` in the charter, by name; what has none is assumed, and
             noted as assumed.
         worth: what the model is to be worth, by the names of :data:`headrace.projects.questions.WORTH`.
+        template: an expert's, as a folder or an address of git; its files take the place of ours.
+        ask: on the terminal what such a template asks and nobody has answered.
 
     Raises:
         NotFound: there is no such file.
@@ -94,8 +99,8 @@ def start_project(
         promise=promise,
         risk=risk,
     )
-    folder = scaffold(parent, outline, data)
-    notes = [*found.notes, *_to_confirm(governance.assumed, personal)]
+    folder = scaffold(parent, outline, data, template=template, ask=ask)
+    notes = [*found.notes, *_versioned(folder, outline), *_to_confirm(governance.assumed, personal)]
     return Made(folder=folder, task=found.task, metric=found.metric, notes=notes)
 
 
@@ -111,3 +116,12 @@ def _to_confirm(assumed: Sequence[str], personal: Mapping[str, str]) -> Iterator
     if personal:
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in personal.items())
         yield f"About people, it seems: {listed}. Say in privacy.basis why they may be collected."
+
+
+def _versioned(folder: Path, outline: Outline) -> list[str]:
+    """Put the project under git; a note where that did not work, which stops nothing else."""
+    try:
+        first_commit(folder, "Made by headrace init", name=outline.owner, mail=outline.contact)
+    except InvalidInput as error:
+        return [f"Not under version control: {error}"]
+    return []

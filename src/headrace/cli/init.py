@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.starting import start_project
+from headrace.app.starting import Made, start_project
 from headrace.cli.session import Json, print_json, say
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Risk
@@ -34,7 +34,14 @@ def init(
     target: Annotated[str, typer.Option(help="Column to predict.")],
     time: Annotated[str | None, typer.Option(help="Column that says when a row happened.")] = None,
     key: Annotated[str | None, typer.Option(help="Column that names the entity; labels join by it.")] = None,
-    template: Annotated[Template, typer.Option(help="What kind of model.")] = Template.supervised,
+    template: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND|PATH|GIT",
+            help=f"What kind of model ({', '.join(Template)}), or a template of your own: a folder or an "
+            "address of git.",
+        ),
+    ] = Template.supervised,
     owner: Annotated[str | None, typer.Option(help="Who answers for it; default: you.")] = None,
     contact: Annotated[
         str | None, typer.Option(help="How to reach the owner: e-mail address, URL or telephone number.")
@@ -75,13 +82,20 @@ def init(
         target=target,
         time=time,
         key=key,
-        forecasting=template is Template.forecasting,
+        forecasting=template == Template.forecasting,
         owner=owner or read_settings().user,
         contact=contact,
         risk=risk,
         answers=_said(statements) | _named(answer or []),
         worth=_said(worth),
+        template=None if template in set(Template) else template,
+        ask=sys.stdin.isatty() and not as_json,
     )
+    _tell(made, target, as_json=as_json)
+
+
+def _tell(made: Made, target: str, *, as_json: bool) -> None:
+    """What was made, and what to type next."""
     if as_json:
         print_json(
             {"folder": str(made.folder), "task": made.task, "metric": made.metric, "notes": made.notes}

@@ -20,9 +20,11 @@ from headrace.core.errors import Conflict, WaitsForPerson
 from headrace.core.release import Waiver
 from headrace.monitoring.lead_times import STEPS, LeadTime, people
 from headrace.monitoring.wording import lasting
+from headrace.projects.blueprints import make_blueprint
 from headrace.projects.charter import project_schema
 from headrace.projects.contracts import contract_schema
 from headrace.projects.deployment_files import render_deployment
+from headrace.projects.expert_templates import upgrade_project
 from headrace.releases.waivers import Size, missing
 
 app = typer.Typer(
@@ -96,6 +98,63 @@ def render(
             ),
             as_json=as_json,
         )
+
+
+@app.command("upgrade")
+def upgrade(
+    to: Annotated[
+        str | None, typer.Option(help="This version of the template; the newest unless said.")
+    ] = None,
+    mark: Annotated[
+        bool, typer.Option("--mark", help="Write conflicts into the files, between marks, for you to settle.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Take a newer version of its template into the project in this folder, as a commit of its own.
+
+    Where the template and you have changed the same lines, both are shown and nothing is taken over.
+    """
+    made = upgrade_project(Path.cwd(), version=to, mark=mark)
+    if as_json:
+        print_json(made)
+    elif not made.changed:
+        say(f"Nothing to take over: the template is at {made.after}.")
+    else:
+        say(f"Template {made.before} to {made.after}:")
+        for path in made.changed:
+            say(f"  {'conflict' if path in made.conflicts else 'changed ':<8} {path}")
+        for path, text in made.conflicts.items():
+            say(f"--- {path}\n{text}", lines=True)
+    if made.conflicts:
+        listed = ", ".join(made.conflicts)
+        next_step = (
+            "Settle what is between the marks, then commit."
+            if made.marked
+            else "Nothing was taken over. To settle it in the files: headrace project upgrade --mark"
+        )
+        end_with(Conflict(f"The template and you have both changed {listed}. {next_step}"), as_json=as_json)
+
+
+@app.command("to-template")
+def to_template(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new one, or an older version of it.")],
+    as_json: Json = False,
+) -> None:
+    """Turn the project in this folder into a template for the next, or into the next version of one.
+
+    Its name, owner, table, columns, and what was thought about them become questions. Data stays here.
+    """
+    made = make_blueprint(Path.cwd(), folder)
+    if as_json:
+        print_json(made)
+        return
+    for place, line in made.mentions.items():
+        say(f"  still names this project's own: {place}  {line}")
+    if made.version is None:
+        say(f"{made.folder} is as it was.")
+    else:
+        say(f"{made.folder} is at {made.version}, with {len(made.files)} files.")
+        say(f"Next: headrace init NAME --data FILE --target COLUMN --template {made.folder}")
 
 
 @app.command("owner")

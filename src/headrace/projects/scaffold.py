@@ -6,13 +6,18 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.core.canonical import plain
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import DataSpec, Governance, SplitSpec, Task, Variant
+from headrace.projects.charter import load_project
 from headrace.projects.deployment_files import render_deployment
+from headrace.projects.expert_templates import fill_template
 from headrace.projects.questions import Promise
 from headrace.projects.rendering import filled
 from headrace.projects.requirements import pinned
+
+_LARGEST_IN_GIT = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +40,16 @@ class Outline:
     personal: tuple[str, ...] = ()
 
 
-def scaffold(parent: Path, outline: Outline, source_file: Path) -> Path:
+def scaffold(
+    parent: Path, outline: Outline, source_file: Path, *, template: str | None = None, ask: bool = False
+) -> Path:
     """Make ``parent/NAME`` with charter, code, tests and a copy of the data; returns the folder.
 
     The folder appears whole or not at all.
+
+    Args:
+        template: a folder or an address of git, whose files take the place of ours.
+        ask: on the terminal what such a template asks and the table does not answer.
 
     Raises:
         InvalidInput: the name cannot be used, or the disk refuses.
@@ -53,6 +64,9 @@ def scaffold(parent: Path, outline: Outline, source_file: Path) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     try:
         _write(draft, outline, source_file)
+        if template is not None:
+            _fill(draft, outline, template, ask=ask)
+        render_deployment(draft)
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)
@@ -78,8 +92,36 @@ def _write(draft: Path, outline: Outline, source_file: Path) -> None:
     ):
         (draft / path).write_text(filled(template, context), encoding="utf-8")
     (draft / "requirements.txt").write_text(pinned(), encoding="utf-8")
-    (draft / ".gitignore").write_text("__pycache__/\n.pytest_cache/\n.venv/\n", encoding="utf-8")
-    render_deployment(draft)
+    # Git keeps everything for ever: what is about people, and what is large, stays out of it.
+    kept = not outline.personal and source_file.stat().st_size <= _LARGEST_IN_GIT
+    ignored = "__pycache__/\n.pytest_cache/\n.venv/\n" + ("" if kept else "data/\n")
+    (draft / ".gitignore").write_text(ignored, encoding="utf-8")
+
+
+def _fill(draft: Path, outline: Outline, template: str, *, ask: bool) -> None:
+    """Put an expert's template over ours, with what is known about the table as answers."""
+    context, expected = _context(outline), outline.promise.expected
+    known = {name: context[name] for name in ("name", "task", "owner", "contact", "purpose", "metric")}
+    known |= {
+        name: getattr(outline.data, name) for name in ("source", "documentation", "target", "time", "key")
+    }
+    known |= {
+        "hypothesis": outline.promise.hypothesis,
+        "kpi": outline.promise.kpi,
+        "intake": {}
+        if expected is None
+        else {"value": {name: getattr(expected, name) for name in ("expected", "unit", "months")}},
+        "columns": plain(outline.data.columns),
+        "governance": plain(outline.governance),
+        "basis": None if outline.personal else "not_personal",
+    }
+    fill_template(template, draft, known, ask=ask)
+    found = load_project(draft)
+    if found.task != outline.task:
+        raise InvalidInput(
+            f"The template is for {found.task}, and {outline.data.target!r} asks for {outline.task}. Choose "
+            "another template, or another target."
+        )
 
 
 def _context(outline: Outline) -> dict[str, object]:
