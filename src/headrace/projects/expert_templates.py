@@ -17,6 +17,8 @@ from headrace.projects.versioning import commit_all, git, is_versioned, uncommit
 
 ANSWERS = ".copier-answers.yml"
 """Where a project remembers its template, the version, and what was answered."""
+_BEGINS, _ENDS = "<" * 7 + " ", ">" * 7 + " "
+"""Git's marks around a conflict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +156,10 @@ def _conflict(path: Path) -> str:
         return "removed on one side, changed on the other"
     kept, inside = [], False
     for line in path.read_text(encoding="utf-8", errors="backslashreplace").splitlines():
-        inside = inside or line.startswith("<<<<<<< ")
+        inside = inside or line.startswith(_BEGINS)
         if inside:
             kept.append(line)
-        inside = inside and not line.startswith(">>>>>>> ")
+        inside = inside and not line.startswith(_ENDS)
     return "\n".join(kept)
 
 
