@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from headrace.app.composition import open_app
+from headrace.testing import make_settings
 from tests.cli.conftest import Cli, Ended
 from tests.cli.test_doing import TABLE
+from tests.web.promised import add_promised
 
 
 def test_fit_asks_for_what_it_does_not_know_and_says_what_fits(cli: Cli) -> None:
@@ -41,3 +44,18 @@ def test_readiness_and_the_map_are_printed_and_as_json(full: Callable[..., Ended
     stages = full("project", "map", "--json").json["stages"]
     assert sum(stage["n_projects"] for stage in stages) == 3
     assert "STAGE" in full("project", "map").out
+
+
+def test_value_says_why_it_cannot_be_told(full: Callable[..., Ended]) -> None:
+    said = full("project", "value", "flight-delay")
+    assert said.out == "flight-delay: unmeasured. no number is expected: say how much in intake.value.\n"
+    assert full("project", "value", "flight-delay", "--json").json["conclusion"] == "unmeasured"
+
+
+def test_value_is_printed_by_month(cli: Cli) -> None:
+    with open_app(make_settings(cli.home)) as opened:
+        add_promised(opened)
+    said = cli("project", "value", "promised").out
+    assert said.startswith("promised: more than expected. ")
+    assert "In EUR; intervals hold at 90% for one look." in said
+    assert len(cli("project", "value", "promised", "--json").json["months"]) == 4

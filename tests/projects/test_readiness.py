@@ -41,7 +41,7 @@ def test_readiness_of_the_organisation_is_what_was_answered(
 def test_what_is_assumed_counts_half() -> None:
     governance = replace(make_governance(), assumed=("kpi",))
     found = {one.name: one.status for one in said(make_project(governance=governance))}
-    assert (found["hypothesis"], found["kpi"]) == ("there", "partly")
+    assert (found["hypothesis"], found["KPI"]) == ("there", "partly")
 
 
 def test_a_rule_that_would_do_is_a_gap() -> None:

@@ -1,4 +1,4 @@
-"""``headrace project fit | readiness | map``: what a project is to be worth, and whether it keeps that."""
+"""``headrace project fit | readiness | map | value``: what was promised, and what came of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import typer
 
 from headrace.app.readiness import Readiness, readiness
 from headrace.app.stalls import lifecycle_map
+from headrace.app.value import value
 from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.monitoring.value import amount
 from headrace.monitoring.wording import lasting
 from headrace.projects.charter import CHARTER, load_project
 from headrace.projects.fit import Inputs, Problem, Rules, problem_of, recommend
@@ -144,3 +146,44 @@ def show_map(as_name: As = None, as_json: Json = False) -> None:
         ],
         empty="No project yet. Make one with 'headrace init'.",
     )  # fmt: skip
+
+
+def show_value(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """What the model was really worth in its first 12 months, by month, beside what was expected of it."""
+    with session(as_name) as s:
+        found = value(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    said = {"above": "more than expected", "below": "less than expected"}
+    say(f"{project}: {said.get(found.conclusion, found.conclusion)}. {found.why}.")
+    if found.case is None or not found.months:
+        return
+    print_table(
+        (
+            "MONTH", "FROM", "REALISED", "BETWEEN", "EXPECTED", "SO FAR", "EXPECTED SO FAR", "ANSWERS",
+            "TOLD OF",
+        ),
+        [
+            (
+                str(one.number), f"{one.start:%Y-%m-%d}", _amount(one.realised), _between(one.interval),
+                _amount(one.expected), _amount(one.so_far), _amount(one.expected_so_far),
+                f"{one.n_answers:,}", f"{one.n_covered:,}",
+            )
+            for one in found.months
+        ],
+        empty="",
+    )  # fmt: skip
+    say(f"In {found.case.unit}; intervals hold at {found.confidence or 0:.0%} for one look.")
+
+
+def _amount(known: float | None) -> str:
+    return "not measured" if known is None else amount(known)
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{amount(interval[0])} to {amount(interval[1])}"

@@ -77,7 +77,7 @@ def said(project: Project) -> list[Aspect]:
 
     >>> from headrace.testing import make_project
     >>> [one.name for one in said(make_project()) if one.status == "there"]
-    ['hypothesis', 'kpi', 'lawful basis']
+    ['hypothesis', 'KPI', 'lawful basis']
     """
     intake = intake_of(project)
     return [
@@ -91,15 +91,15 @@ def said(project: Project) -> list[Aspect]:
 
 def _value(project: Project, case: ValueCase | None) -> Iterator[Aspect]:
     gaps = {one.name: one for one in not_admitted(project)}
-    for name in ("hypothesis", "kpi"):
+    for name, label in (("hypothesis", "hypothesis"), ("kpi", "KPI")):
         missing = gaps.get(f"value.{name}")
         if missing is not None:
-            yield gap("value", name, "not answered", missing.text, missing.next_step, "MAP 1.4")
+            yield gap("value", label, "not answered", missing.text, missing.next_step, "MAP 1.4")
         elif name in project.governance.assumed:
             step = f"write it into value.{name}, and take {name} off governance.assumed"
-            yield gap("value", name, "partly", "assumed by headrace init", step, "MAP 1.4")
+            yield gap("value", label, "partly", "assumed by headrace init", step, "MAP 1.4")
         else:
-            yield there("value", name, getattr(project.value, name), "MAP 1.4")
+            yield there("value", label, getattr(project.value, name), "MAP 1.4")
     if case is None:
         step = "say how much, and in which time, in intake.value"
         yield gap("value", "expected value", "not answered", "not answered", step, "MAP 3.1")

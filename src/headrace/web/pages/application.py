@@ -62,6 +62,7 @@ _ROUTES = [
     Route("/projects/{name}/answers", answers.show),
     Route("/projects/{name}/readiness", readiness.show),
     Route("/projects/{name}/readiness.json", readiness.as_json),
+    Route("/projects/{name}/value.json", readiness.value_as_json),
     Route("/projects/{name}/{file}", downloads.show),
     Route("/releases/{release_id}", release.show),
     Route("/releases/{release_id}/decision", release.settle, methods=["POST"]),

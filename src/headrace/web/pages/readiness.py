@@ -7,19 +7,28 @@ from starlette.responses import JSONResponse, Response
 
 from headrace.app import reading
 from headrace.app.readiness import readiness
+from headrace.app.value import value
 from headrace.core.canonical import plain
 from headrace.projects.intake import intake_of
 from headrace.web.identity import principal_of
 from headrace.web.pages.project import project_name
 from headrace.web.pages.rendering import parts_of, renderer_of
+from headrace.web.pages.value_plot import value_plot
 
 
 def show(request: Request) -> Response:
     """The gaps first, then what is there, then the stages."""
     app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
     project, found = reading.project(app, me, name), readiness(app, me, name)
+    worth = value(app, me, name)
     return renderer_of(request).page(
-        request, "readiness.html", project=project, intake=intake_of(project), found=found
+        request,
+        "readiness.html",
+        project=project,
+        intake=intake_of(project),
+        found=found,
+        worth=worth,
+        plot=value_plot(worth),
     )
 
 
@@ -27,3 +36,9 @@ def as_json(request: Request) -> Response:
     """The same as JSON."""
     app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
     return JSONResponse(plain(readiness(app, me, name)))
+
+
+def value_as_json(request: Request) -> Response:
+    """The realised value by month, beside the hypothesis."""
+    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
+    return JSONResponse(plain(value(app, me, name)))
