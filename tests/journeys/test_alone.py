@@ -1,4 +1,4 @@
-"""Six commands from a table to an answer, with whatever framework somebody has; nobody else at work."""
+"""Six commands from a table to an answer: a pipeline of scikit-learn, XGBoost, or no framework at all."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -189,3 +190,36 @@ def test_a_deployment_is_declared_before_building_and_compared_with_what_came_of
         assert cars("status", "--json").json["differs"] == {"cars": differs}
         assert about["url"].startswith("http://127.0.0.1")
     assert cars("check", "--json").json["differs"] == []  # nothing is up: nothing to compare
+
+
+class Unprivileged(Shell):
+    """Commands without the rights of root, so that permissions hold for them as for anybody."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The argument vector of one command."""
+        drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--ambient-caps", "-all"]
+        return [*(drop if os.getuid() == 0 else []), *super().command(*arguments)]
+
+
+@pytest.mark.slow
+def test_a_server_writes_nothing_beside_its_home_and_its_health_is_checked(cars: Shell) -> None:
+    """As in the image: a project that cannot be changed, and one folder of its own."""
+    if os.getuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv, to give up the rights of root")
+    image = (cars.folder / "deploy/Dockerfile").read_text()
+    check: list[str] = json.loads(image[image.index('CMD ["python"') + 4 :].splitlines()[0])
+    bare = Unprivileged(home=cars.home, folder=cars.folder)
+    subprocess.run(["chmod", "-R", "a-w", str(cars.folder)], check=True)
+    before = sorted(cars.folder.rglob("*"))
+    bare.environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        with served(bare, "--host", "0.0.0.0") as about:
+            port = about["url"].rpartition(":")[2]
+            asked = [sys.executable, *(part.replace(":8000", f":{port}") for part in check[1:])]
+            assert subprocess.run(asked, check=False).returncode == 0
+            assert bare("run").code == 4
+            assert "deployment.target is server, planned laptop" in bare("check").out
+        assert subprocess.run(asked, check=False, capture_output=True).returncode != 0
+        assert sorted(cars.folder.rglob("*")) == before
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", str(cars.folder)], check=True)
