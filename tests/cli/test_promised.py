@@ -59,3 +59,8 @@ def test_value_is_printed_by_month(cli: Cli) -> None:
     assert said.startswith("promised: more than expected. ")
     assert "In EUR; intervals hold at 90% for one look." in said
     assert len(cli("project", "value", "promised", "--json").json["months"]) == 4
+
+
+def test_the_portfolio_is_printed_with_risk_and_reason(full: Callable[..., Ended]) -> None:
+    assert "cannot be ranked" in full("project", "portfolio").out
+    assert {one["risk"] for one in full("project", "portfolio", "--json").json} <= {"low", "medium", "high"}

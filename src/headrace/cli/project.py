@@ -13,7 +13,7 @@ from headrace.app.accountable import accountable
 from headrace.app.controls import RULES
 from headrace.app.lead_times import STALLED_DAYS, LeadTimes, lead_times
 from headrace.cli.exits import end_with
-from headrace.cli.promised import show_fit, show_map, show_readiness, show_value
+from headrace.cli.promised import show_fit, show_map, show_portfolio, show_readiness, show_value
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import Conflict, WaitsForPerson
@@ -38,6 +38,7 @@ app.command("fit")(show_fit)
 app.command("readiness")(show_readiness)
 app.command("map")(show_map)
 app.command("value")(show_value)
+app.command("portfolio")(show_portfolio)
 Id = Annotated[str, typer.Argument(metavar="ID", help="The waiver's id, or its first letters.")]
 Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.app.portfolio import portfolio
 from headrace.app.readiness import Readiness, readiness
 from headrace.app.stalls import lifecycle_map
 from headrace.app.value import value
@@ -187,3 +188,25 @@ def _amount(known: float | None) -> str:
 
 def _between(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"{amount(interval[0])} to {amount(interval[1])}"
+
+
+def show_portfolio(as_name: As = None, as_json: Json = False) -> None:
+    """All models, developed and deployed, with their risk: the most valuable first, and why."""
+    with session(as_name) as s:
+        found = portfolio(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("RANK", "PROJECT", "RISK", "OWNER", "STAGE", "HEALTH", "PROMISED", "REALISED", "WHY"),
+        [
+            (
+                "" if one.rank is None else str(one.rank), one.project, one.risk, one.owner,
+                one.stage + (" (stalled)" if one.stalled else ""), one.health,
+                "" if one.promised is None else f"{amount(one.promised)} {one.unit} in {one.months} months",
+                "" if one.realised is None else f"{amount(one.realised)} {one.unit}", one.why,
+            )
+            for one in found
+        ],
+        empty="No project yet. Make one with 'headrace init'.",
+    )  # fmt: skip

@@ -24,6 +24,7 @@ from headrace.web.pages import (
     explain,
     incidents,
     overview,
+    portfolio,
     project,
     provider,
     readiness,
@@ -54,6 +55,8 @@ OPEN_PATHS = (
 _ROUTES = [
     Route("/", overview.show),
     Route("/fleet.{form}", downloads.show_fleet),
+    Route("/portfolio", portfolio.show),
+    Route("/portfolio.json", portfolio.as_json),
     Route("/projects/{name}", project.show),
     Route("/projects/{name}/watch", project.watch, methods=["POST"]),
     Route("/projects/{name}/rollback", project.rollback, methods=["POST"]),

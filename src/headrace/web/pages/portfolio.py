@@ -1,0 +1,22 @@
+"""``/portfolio``: all models by value and risk, with owner, stage and health."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from headrace.app.portfolio import portfolio
+from headrace.core.canonical import plain
+from headrace.web.identity import principal_of
+from headrace.web.pages.rendering import parts_of, renderer_of
+
+
+def show(request: Request) -> Response:
+    """The most valuable first."""
+    lines = portfolio(parts_of(request).app, principal_of(request.scope))
+    return renderer_of(request).page(request, "portfolio.html", lines=lines)
+
+
+def as_json(request: Request) -> Response:
+    """The same as JSON."""
+    return JSONResponse(plain(portfolio(parts_of(request).app, principal_of(request.scope))))
