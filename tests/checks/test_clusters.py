@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_samples
+from sklearn.metrics import (
+    adjusted_rand_score,
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    silhouette_samples,
+)
 
-from headrace.checks.clusters import calinski_harabasz, davies_bouldin, silhouette
+from headrace.checks.clusters import adjusted_rand, calinski_harabasz, davies_bouldin, silhouette
 from headrace.core.errors import InvalidInput
 
 
@@ -39,3 +44,18 @@ def test_what_cannot_be_measured_is_refused(rows: list[list[float]], clusters: l
     for measure in (silhouette, davies_bouldin, calinski_harabasz):
         with pytest.raises(InvalidInput):
             measure(rows, clusters)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 7])
+def test_agreement_of_two_ways_to_group_is_scikit_learns(n_clusters: int) -> None:
+    random = np.random.default_rng(n_clusters)
+    one = random.integers(0, n_clusters, 200)
+    other = np.where(random.random(200) < 0.7, one, random.integers(0, 3, 200))
+    names = np.array(["a", "b", "c", "d", "e", "f", "g"])[other]
+    assert adjusted_rand(one, names) == pytest.approx(adjusted_rand_score(one, names))
+    assert adjusted_rand(one, one) == 1.0
+
+
+def test_other_numbers_of_rows_do_not_compare() -> None:
+    with pytest.raises(InvalidInput, match="2 rows are compared with 3"):
+        adjusted_rand([0, 1], [0, 1, 2])

@@ -58,7 +58,6 @@ def test_roles_follow_the_rules() -> None:
         key="id",
     )
     assert found.task == "regression"
-    assert found.metric == "mae"
     assert roles(found) == {
         "x": "numeric",
         "day": "ignored",
@@ -102,7 +101,6 @@ def test_the_task_follows_the_target(values: NDArray[Any], task: str) -> None:
 def test_unknown_targets_are_noted() -> None:
     found = infer(table(y=words(["late", "on time", None] * 100)), target="y")
     assert any("100 of 300 rows have no 'y'" in note for note in found.notes)
-    assert found.metric == "log_loss"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from headrace.checks.profiles import Profile
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Column
 from headrace.monitoring.baseline import Baseline, make_baseline, output_columns
+from headrace.monitoring.ingest import as_category
 from headrace.testing import START
 from headrace.testing.memory import MemoryArtifacts
 from headrace.training.features import FeatureStore
@@ -95,6 +96,11 @@ def test_classes_are_profiled_as_categories(predictions: object) -> None:
     columns, (column,) = output_columns(predictions)
     assert (column.name, column.role) == ("prediction", "categorical")
     assert columns["prediction"].dtype == object
+
+
+def test_true_and_false_have_the_names_that_their_record_has() -> None:
+    trained, _ = output_columns(np.array([True, False]))
+    assert trained["prediction"].tolist() == [as_category(1.0), as_category(0.0)]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from headrace.app.operations import declare
 from headrace.checks.estimation import LossModel
 from headrace.checks.metrics import row_losses
 from headrace.checks.profiles import Profile
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.canonical import canonical_json, digest_bytes
 from headrace.core.data import Artifact, Run, Snapshot
 from headrace.core.errors import Conflict, InvalidInput, NotFound
@@ -81,6 +82,10 @@ def attach_model(app: App, me: Principal, folder: Path, foreign: Foreign) -> Rel
             f"Expected a version of 1 to 200 characters, and a statement of up to {_LONGEST:,}."
         )
     project = declare(app, me, folder)
+    if project.task in UNSUPERVISED:
+        raise InvalidInput(
+            f"A model of {project.task} cannot be attached: nothing measures it without truth."
+        )
     if project.task == "forecasting":
         raise InvalidInput("A forecasting model cannot be attached yet; models with plain inputs can.")
     _require_no_answer_among_inputs(project)

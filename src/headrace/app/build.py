@@ -25,6 +25,7 @@ from headrace.app.registered import as_candidate, fetch_registered, say_what_bec
 from headrace.app.table import Sourced, gather
 from headrace.checks.estimation import LossModel
 from headrace.checks.profiles import Profile
+from headrace.checks.tasks import UNSUPERVISED, answers_classes
 from headrace.core.data import Artifact, Run, Snapshot
 from headrace.core.errors import HeadraceError, Unavailable, UserError
 from headrace.core.ids import derived_id
@@ -325,16 +326,7 @@ class Builds:
             raise UserError(f"Run {run.id} has no package.")
         scorer = self._app.scorers.of_package(run.package.digest)
         answers = scorer.score(rows.test_columns())
-        classifies = project.task == "classification"
-        altered = altered_inputs(project)
-        loss_model = LossModel.fit(
-            project.gates.model.metric,
-            rows.truth(),
-            take(rows.columns, rows.test),
-            answers,
-            [column for column in input_columns(project) if column.name not in altered],
-            classes=scorer.classes if classifies else None,
-        )
+        classifies = answers_classes(project.task)
         baseline = make_baseline(
             self._profile(project, made, rows),
             answers["predict"],
@@ -343,7 +335,7 @@ class Builds:
             residuals=None if classifies else rows.truth() - answers["predict"],
             trained_until=made.trained_until,
             classes=scorer.classes,
-            loss_model=loss_model,
+            loss_model=self._loss_model(project, rows, answers, scorer.classes),
             features=made.features,
             texts=text_profiles(
                 take(rows.columns, rows.train),
@@ -352,6 +344,19 @@ class Builds:
             ),
         )
         return self._store.artifacts.put(baseline.to_bytes(), BASELINE)
+
+    def _loss_model(self, project: Project, rows: Rows, answers: Any, classes: Any) -> LossModel | None:
+        if project.task in UNSUPERVISED:
+            return None
+        altered = altered_inputs(project)
+        return LossModel.fit(
+            project.gates.model.metric,
+            rows.truth(),
+            take(rows.columns, rows.test),
+            answers,
+            [column for column in input_columns(project) if column.name not in altered],
+            classes=classes,
+        )
 
     def _profile(self, project: Project, made: TrainingSet, rows: Rows) -> Profile:
         if made.features:

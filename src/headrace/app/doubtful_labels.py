@@ -10,6 +10,7 @@ import numpy as np
 
 from headrace.app.suspect_rows import table_to_check
 from headrace.checks.mislabelled import FEWEST, Doubt, doubtful_classes, doubtful_numbers, summary
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Project
 from headrace.data.encoding import Encoding
@@ -38,6 +39,8 @@ def look_at_labels(folder: Path, project: Project, file: Path | None = None) -> 
             scikit-learn is not installed.
         UserCodeError: the project's own source function raised.
     """
+    if project.task in UNSUPERVISED:
+        raise InvalidInput(f"{project.name!r} learns from no labels, so none of them can be doubtful.")
     if project.task == "forecasting":
         raise InvalidInput(
             "A forecast has no labels that people gave. Look for outliers: headrace data check."

@@ -14,6 +14,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.checks.changes import Change, changes, moved, moved_by_segment
 from headrace.checks.profiles import OTHER, CategoricalProfile, FeatureProfile, NumericProfile, Profile
+from headrace.checks.tasks import answers_classes
 from headrace.core.data import Snapshot
 from headrace.core.errors import InvalidInput, UserError
 from headrace.core.ports import Columns
@@ -93,7 +94,7 @@ def movement(
         evidence: dict[str, Any] = {"live_release": live_id, "limit": limit}
         outcome: Outcome4 = "passed" if limit is None else "inconclusive"
         return verdict(subject, MODEL, outcome, reason, evidence=evidence, at=at)
-    numeric = project.task != "classification"
+    numeric = not answers_classes(project.task)
     new, other = np.asarray(answers), np.asarray(other)
     if numeric and (odd := _not_finite(new, other)):
         n, (by_new, by_other) = len(new), odd

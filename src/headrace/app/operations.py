@@ -21,6 +21,7 @@ from headrace.app.fallbacks import as_fallback
 from headrace.app.finding import find_one
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
+from headrace.checks.tasks import answers_classes
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.identity import Principal, Resource
@@ -285,10 +286,15 @@ def outcomes_of(
 
     Raises:
         Denied: ``principal`` may not send labels of the project.
-        InvalidInput: an item is not what the project's target is.
+        InvalidInput: an item is not what the project's target is, or no answer of the project can be true.
     """
     app.gatekeeper.require(principal, "label.write", f"project:{project}")
     declared = app.store.projects.get(project)
+    if declared.task == "clustering" and any(item.get("kind", "label") in _TRUTHS for item in items):
+        raise InvalidInput(
+            f"No cluster of {project!r} is the true one, so there are no labels. "
+            "Send feedback of another kind."
+        )
     now = app.clock.now()
     truth = _truth_of(app, declared)
     rules = app.access.privacy.rules(project)
@@ -297,7 +303,7 @@ def outcomes_of(
 
 def _truth_of(app: App, project: Project) -> str:
     """What labels of the project are: ``number``, ``class`` (number, true or false), ``text`` or ``any``."""
-    if project.task != "classification":
+    if not answers_classes(project.task):
         return "number"
     route = app.store.rollouts.route(project.name)
     classes = None if route is None else app.scorers.of_release(route.live).classes

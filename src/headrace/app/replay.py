@@ -209,7 +209,10 @@ def _values(column: Any) -> list[Any]:
 
 
 def _labels(project: Project, rows: dict[str, Any], subjects: Any, plan: Replay) -> Iterator[dict[str, Any]]:
-    """Labels by business key where there is one, else by row id; a row without a target gets none."""
+    """Labels by business key where there is one, else by row id; a row without a target gets none, and where
+    there are only clusters none does."""
+    if project.task == "clustering" or project.data.target not in rows:
+        return
     delay = timedelta(seconds=plan.label_delay_s)
     named = subjects if project.data.key is None else rows[project.data.key]
     moments, values = rows[project.data.time or ""], rows[project.data.target]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.access.privacy.columns import personal_columns
+from headrace.checks.metrics import default_metric
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.project import Risk, Task
@@ -18,6 +19,7 @@ from headrace.projects.questions import answered, promised
 from headrace.projects.rules import is_reachable
 from headrace.projects.scaffold import Outline, scaffold
 from headrace.projects.versioning import first_commit
+from headrace.training.resampling import suggested_clusters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,11 @@ def start_project(
     *,
     name: str,
     data: Path,
-    target: str,
+    target: str | None,
     time: str | None,
     key: str | None,
     forecasting: bool,
+    unsupervised: Task | None = None,
     owner: str,
     contact: str | None,
     risk: Risk = "medium",
@@ -50,6 +53,7 @@ def start_project(
     """Infer what the table is and write the project's folder.
 
     Args:
+        target: the column to predict; None where ``unsupervised`` says what is done without one.
         answers: to the questions of ``governance`` in the charter, by name; what has none is assumed, and
             noted as assumed.
         worth: what the model is to be worth, by the names of :data:`headrace.projects.questions.WORTH`.
@@ -61,21 +65,16 @@ def start_project(
         InvalidInput: the table cannot be learnt from, or an answer cannot be used; the message says why.
         Conflict: the folder exists.
     """
-    if not data.is_file():
-        raise NotFound(f"There is no file {str(data)!r}. Give --data a CSV or Parquet file.")
-    if forecasting and time is None:
-        raise InvalidInput("Forecasting needs a time column. Add --time COLUMN.")
-    if data.suffix == ".py":
-        raise InvalidInput(f"{data.name} is named like code. Give --data a CSV or Parquet file.")
-    if contact is not None and not is_reachable(contact):
-        raise InvalidInput(
-            f"The contact {contact!r} cannot be called. Give --contact an e-mail address, a URL or a "
-            "telephone number."
-        )
-    governance = answered(answers or {}, target=target, risk=risk, contact_given=contact is not None)
+    _check_given(data, target=target, time=time, forecasting=forecasting, unsupervised=unsupervised)
+    _check_contact(contact)
+    subject = target or str(unsupervised).replace("_", " ")
+    governance = answered(answers or {}, target=subject, risk=risk, contact_given=contact is not None)
     columns = read_file(data)
-    found = infer(columns, target=target, time=time, key=key, forecasting=forecasting)
-    promise = promised(worth or {}, target=target, metric=found.metric, risk=risk)
+    found = infer(
+        columns, target=target, time=time, key=key, forecasting=forecasting, unsupervised=unsupervised
+    )
+    metric = default_metric(found.task)
+    promise = promised(worth or {}, target=subject, metric=metric, risk=risk, labelled=unsupervised is None)
     governance = replace(governance, assumed=promise.assumed + governance.assumed)
     digest = digest_bytes(data.read_bytes())
     documentation = (
@@ -84,12 +83,14 @@ def start_project(
     )
     spec = replace(found.data, source=f"data/{data.name}", documentation=documentation)
     personal = personal_columns(columns)
+    n_clusters = suggested_clusters(columns, spec.columns) if found.task == "clustering" else 0
     outline = Outline(
         name=name,
         task=found.task,
         data=spec,
         split=found.split,
-        metric=found.metric,
+        metric=metric,
+        n_clusters=n_clusters,
         owner=owner,
         contact=contact or _at_this_machine(owner),
         n_rows=n_rows(columns),
@@ -100,16 +101,45 @@ def start_project(
         risk=risk,
     )
     folder = scaffold(parent, outline, data, template=template, ask=ask)
-    notes = [*found.notes, *_versioned(folder, outline), *_to_confirm(governance.assumed, personal)]
-    return Made(folder=folder, task=found.task, metric=found.metric, notes=notes)
+    notes = [
+        *found.notes,
+        *_versioned(folder, outline),
+        *_to_confirm(governance.assumed, personal, n_clusters),
+    ]
+    return Made(folder=folder, task=found.task, metric=metric, notes=notes)
+
+
+def _check_contact(contact: str | None) -> None:
+    if contact is not None and not is_reachable(contact):
+        raise InvalidInput(
+            f"The contact {contact!r} cannot be called. Give --contact an e-mail address, a URL or a "
+            "telephone number."
+        )
+
+
+def _check_given(
+    data: Path, *, target: str | None, time: str | None, forecasting: bool, unsupervised: Task | None
+) -> None:
+    if not data.is_file():
+        raise NotFound(f"There is no file {str(data)!r}. Give --data a CSV or Parquet file.")
+    if forecasting and time is None:
+        raise InvalidInput("Forecasting needs a time column. Add --time COLUMN.")
+    if (target is None) == (unsupervised is None):
+        raise InvalidInput(
+            "Name the column to predict with --target; only --template unsupervised goes without one."
+        )
+    if data.suffix == ".py":
+        raise InvalidInput(f"{data.name} is named like code. Give --data a CSV or Parquet file.")
 
 
 def _at_this_machine(owner: str) -> str:
     return f"{re.sub('[^A-Za-z0-9._+-]+', '.', owner)}@localhost"
 
 
-def _to_confirm(assumed: Sequence[str], personal: Mapping[str, str]) -> Iterator[str]:
+def _to_confirm(assumed: Sequence[str], personal: Mapping[str, str], n_clusters: int) -> Iterator[str]:
     """What a person still has to say."""
+    if n_clusters:
+        yield f"{n_clusters} clusters hold together best, of 2 to 8 tried; outputs.classes has them."
     if assumed:
         listed = ", ".join(assumed)
         yield f"Assumed until you confirm it in headrace.yaml under governance: {listed}."

@@ -13,6 +13,7 @@ import numpy as np
 
 from headrace.app.table import project_table
 from headrace.checks.rows import UNFIT, SuspectRow, Suspects, n_suspect, summary, suspect_rows, suspects
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.project import Project
@@ -66,7 +67,8 @@ def table_to_check(folder: Path, project: Project, file: Path | None = None) -> 
     with tempfile.TemporaryDirectory() as scratch:
         columns = project_table(folder, project, Path(scratch)) if file is None else read_file(file)
     wanted = [column.name for column in project.data.columns if column.role != "ignored"]
-    absent = [name for name in [*wanted, project.data.target] if name not in columns]
+    target = [] if project.task in UNSUPERVISED else [project.data.target]
+    absent = [name for name in [*wanted, *target] if name not in columns]
     if absent:
         raise InvalidInput(
             f"The table has no column {absent[0]!r} (has: {', '.join(columns)[:500]}). "

@@ -17,6 +17,7 @@ from headrace.app.arrivals import arrived
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
 from headrace.checks.renames import renamed
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import Columns
@@ -260,7 +261,8 @@ def _check(columns: Columns, project: Project, before: Callable[[], Columns] = d
     data = project.data
     roles = {c.name: str(c.role) for c in data.columns if c.role != "ignored"}
     target = "categorical" if project.task == "classification" else "numeric"
-    wanted = roles | {data.target: target} | {n: "other" for n in (data.time, data.key) if n is not None}
+    learnt = {} if project.task in UNSUPERVISED else {data.target: target}
+    wanted = roles | learnt | {n: "other" for n in (data.time, data.key) if n is not None}
     missing = next((name for name in wanted if name not in columns), None)
     if missing is None:
         return

@@ -27,7 +27,7 @@ from headrace.core.ids import derived_id, new_id
 from headrace.core.project import Project
 from headrace.monitoring.ingest import feedback_table, ingest, outcomes_table, predictions_table
 from headrace.monitoring.joining import count_labels
-from headrace.monitoring.monitors import MEASURERS, MONITORS, n_sharing
+from headrace.monitoring.monitors import MEASURERS, MONITORS, ignored, n_sharing
 from headrace.monitoring.places import Place
 from headrace.monitoring.triggers import Standing, answered, next_retraining, standing_findings
 from headrace.monitoring.watch import Round, Watch
@@ -110,7 +110,7 @@ class Watching:
             periods=self._store.periods.list(subject=name, state="named"),
             before=looked if before == project else {},
         )
-        new = self._keep(_ALL[monitor](watch))
+        new = [] if monitor in ignored(project) else self._keep(_ALL[monitor](watch))
         self._seen[name, monitor], self._looked[name, monitor] = seen, (project, watch.looked)
         return new
 

@@ -76,6 +76,31 @@ def calinski_harabasz(rows: Any, clusters: Any) -> float:
     return between * (len(points) - counts.size) / (within * (counts.size - 1))
 
 
+def adjusted_rand(clusters: Any, others: Any) -> float:
+    """How far two ways to group the same rows agree: 1 wholly, 0 as much as chance does; names do not matter.
+
+    Hubert and Arabie, Journal of Classification 2 (1985).
+
+    >>> adjusted_rand([0, 0, 1, 1], ["b", "b", "a", "a"])
+    1.0
+
+    Raises:
+        InvalidInput: the two are not as long.
+    """
+    if len(clusters) != len(others):
+        raise InvalidInput(f"{len(clusters)} rows are compared with {len(others)}. Expected the same rows.")
+    places = [
+        np.unique(np.asarray(names), return_inverse=True)[1].reshape(-1) for names in (clusters, others)
+    ]
+    table = np.zeros([int(place.max(initial=-1)) + 1 for place in places])
+    np.add.at(table, tuple(places), 1)
+    together = [float((count * (count - 1) / 2).sum()) for count in (table, table.sum(0), table.sum(1))]
+    pairs = len(clusters) * (len(clusters) - 1) / 2
+    chance = together[1] * together[2] / pairs if pairs else 0.0
+    most = (together[1] + together[2]) / 2
+    return 1.0 if most == chance else (together[0] - chance) / (most - chance)
+
+
 def _centres(points: Floats, place: NDArray[np.int64]) -> Floats:
     sums = np.zeros((int(place.max()) + 1, points.shape[1]))
     np.add.at(sums, place, points)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.core.errors import InvalidInput
-from headrace.core.project import DEFAULT_METRICS, Task
+from headrace.core.project import Task
 
 Floats = NDArray[np.float64]
 Outputs = Mapping[str, Any]
@@ -29,8 +29,11 @@ LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("log_loss", "brier", "error_rate"),
     "regression": _OF_NUMBERS,
     "forecasting": _OF_NUMBERS,
+    "anomaly_detection": ("mass_volume",),
+    "clustering": ("silhouette_loss",),
 }
-"""The losses that a model gate may judge by, each with one value per row."""
+"""The losses that a model gate may judge by, each with one value per row; the first unless the project says
+otherwise. Those without truth are in :mod:`headrace.checks.unlabelled`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class Interval:
 
 def default_metric(task: Task) -> str:
     """The loss that ``task`` is judged by unless the project says otherwise."""
-    return DEFAULT_METRICS[task]
+    return LOSSES[task][0]
 
 
 def row_losses(metric: str, truth: Any, outputs: Outputs, *, classes: Sequence[Any] | None = None) -> Floats:

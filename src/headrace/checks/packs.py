@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.calibration import expected_calibration_error
+from headrace.checks.clusters import calinski_harabasz, davies_bouldin, silhouette
 from headrace.checks.metrics import (
     LOSSES,
     NUMERIC_LOSSES,
@@ -23,13 +24,16 @@ from headrace.checks.metrics import (
     row_losses,
 )
 from headrace.checks.rankings import average_precision, ndcg, reciprocal_rank
+from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.unlabelled import average_precision as precision_by_score
+from headrace.checks.unlabelled import common_scale, evenly
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import Columns
 from headrace.core.project import MetricSpec, Task
 
 Floats = NDArray[np.float64]
 Better = Literal["smaller", "larger"]
-ALL_TASKS: tuple[Task, ...] = ("classification", "regression", "forecasting")
+ALL_TASKS: tuple[Task, ...] = ("classification", "regression", "forecasting", *UNSUPERVISED)
 NUMERIC_TASKS: tuple[Task, ...] = ("regression", "forecasting")
 
 
@@ -44,6 +48,8 @@ class Scored:
         classes: classification: labels of the columns of ``probability``.
         history: forecasting: known values of the target before these rows, in their order.
         lists: the list that each row is an item of, for rankings.
+        stability, losses: without truth, of all test rows: how far refits agree, ``(n_refits,)``, and the
+            losses of the gate. None of other rows, which are there because somebody labelled them.
     """
 
     truth: Any
@@ -52,6 +58,8 @@ class Scored:
     classes: Sequence[Any] | None = None
     history: Floats | None = None
     lists: Any = None
+    stability: Floats | None = None
+    losses: Floats | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +259,50 @@ def scaled_errors(scored: Scored) -> Floats:
     return np.asarray(np.abs(_errors(scored)) / steps.mean())
 
 
+def _stability(scored: Scored) -> Floats:
+    return np.zeros(0) if scored.stability is None else scored.stability
+
+
+def _losses_kept(scored: Scored) -> Floats:
+    return np.zeros(0) if scored.losses is None else scored.losses
+
+
+def _flagged(scored: Scored) -> Floats:
+    if scored.stability is None:
+        return np.zeros(0)
+    return np.array([label == 1.0 for label in labels_of(scored.outputs["predict"])], dtype=np.float64)
+
+
+def _of_found(measure: Measure) -> Measure:
+    """Of rows that somebody has labelled; nothing without any."""
+
+    def measured(scored: Scored) -> Floats | float:
+        known = np.array([label is not None for label in labels_of(scored.truth)], dtype=bool)
+        return measure(scored) if known.any() else math.nan
+
+    return measured
+
+
+def _precision_by_score(scored: Scored) -> float:
+    labels = labels_of(scored.truth)
+    known = np.array([label is not None for label in labels], dtype=bool)
+    is_one = np.array([label == 1.0 for label in labels], dtype=bool)
+    return precision_by_score(is_one[known], probabilities(scored.outputs, len(labels))[known, 1])
+
+
+def _of_clusters(measure: Callable[[Any, Any], Floats | float]) -> Measure:
+    def measured(scored: Scored) -> Floats | float:
+        if scored.stability is None:
+            return math.nan
+        rows = evenly({**scored.columns, "": np.asarray(scored.outputs["predict"])})
+        clusters = rows.pop("")
+        if not 2 <= len(set(clusters.tolist())) < len(clusters):
+            return math.nan
+        return measure(common_scale(rows), clusters)
+
+    return measured
+
+
 def _ranked(measure: Callable[[Any, Any, Any], Floats]) -> Measure:
     def measured(scored: Scored) -> Floats:
         if scored.lists is None:
@@ -275,7 +327,8 @@ def _registry() -> Mapping[str, Metric]:
         of = NUMERIC_TASKS if name in NUMERIC_LOSSES else ("classification",)
         add(name, _loss(name), "smaller", *of)
     for name in ("precision", "recall", "auc"):
-        add(name, _reported(name, "classification"), "larger", "classification")
+        found = _of_found(_reported(name, "classification"))
+        add(name, found, "larger", "classification", "anomaly_detection")
     add("accuracy", _accuracy, "larger", "classification")
     add("balanced_accuracy", _balanced, "larger", "classification")
     add("f1", _f1, "larger", "classification")
@@ -291,6 +344,14 @@ def _registry() -> Mapping[str, Metric]:
     add("ndcg", _ranked(ndcg), "larger", "regression")
     add("map", _ranked(average_precision), "larger", "regression")
     add("mrr", _ranked(reciprocal_rank), "larger", "regression")
+    for task in UNSUPERVISED:
+        add(LOSSES[task][0], _losses_kept, "smaller", task)
+    add("stability", _stability, "larger", *UNSUPERVISED)
+    add("flagged", _flagged, None, "anomaly_detection")
+    add("average_precision", _of_found(_precision_by_score), "larger", "anomaly_detection")
+    add("silhouette", _of_clusters(silhouette), "larger", "clustering")
+    add("davies_bouldin", _of_clusters(davies_bouldin), "smaller", "clustering")
+    add("calinski_harabasz", _of_clusters(calinski_harabasz), "larger", "clustering")
     return metrics
 
 

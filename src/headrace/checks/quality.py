@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.columns import LARGEST, is_missing, label, label_counts, missing
 from headrace.checks.rows import UNFIT, n_suspect, summary, suspects
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.project import DataGate, DataSpec, Task
@@ -34,10 +35,12 @@ class DataResult:
     blocked_segments: tuple[str, ...] = ()
 
 
-def good_rows(columns: Columns, spec: DataSpec) -> Mask:
-    """Rows that can be learnt from, shape ``(n_rows,)``: the target is known and finite, and so are the time,
-    where one is declared, and at least one input, where there are inputs."""
-    good = _usable(columns[spec.target])
+def good_rows(columns: Columns, spec: DataSpec, *, learns_target: bool = True) -> Mask:
+    """Rows that can be learnt from, shape ``(n_rows,)``: the target is known and finite, where one is learnt,
+    and so are the time, where one is declared, and at least one input, where there are inputs."""
+    good = np.ones(_n_rows(columns), dtype=bool)
+    if learns_target:
+        good = _usable(columns[spec.target])
     if spec.time is not None and spec.time in columns:
         good = good & _usable(columns[spec.time])
     inputs = [c.name for c in spec.columns if c.role != "ignored" and c.name in columns]
@@ -46,9 +49,16 @@ def good_rows(columns: Columns, spec: DataSpec) -> Mask:
     return np.asarray(good, dtype=bool)
 
 
-def kept_rows(columns: Columns, spec: DataSpec, gate: DataGate, blocked_segments: Sequence[str]) -> Mask:
+def kept_rows(
+    columns: Columns,
+    spec: DataSpec,
+    gate: DataGate,
+    blocked_segments: Sequence[str],
+    *,
+    learns_target: bool = True,
+) -> Mask:
     """Good rows outside the blocked segments, shape ``(n_rows,)``: what training may see."""
-    good = good_rows(columns, spec)
+    good = good_rows(columns, spec, learns_target=learns_target)
     if gate.segment is None:
         return good
     names = _segments(columns[gate.segment])
@@ -76,7 +86,9 @@ def check_data(columns: Columns, spec: DataSpec, gate: DataGate, task: Task) -> 
         },
     }
     inputs = [c.name for c in spec.columns if c.role != "ignored"]
-    needed = [spec.target, *inputs, *(n for n in (spec.time, spec.key, gate.segment) if n is not None)]
+    learns_target = task not in UNSUPERVISED
+    target = [spec.target] if learns_target else []
+    needed = [*target, *inputs, *(n for n in (spec.time, spec.key, gate.segment) if n is not None)]
     absent = [name for name in dict.fromkeys(needed) if name not in columns]
     if absent:
         evidence["missing_columns"] = absent
@@ -86,15 +98,15 @@ def check_data(columns: Columns, spec: DataSpec, gate: DataGate, task: Task) -> 
             evidence=evidence,
         )
     evidence["columns"] = {name: _describe(np.asarray(values)) for name, values in columns.items()}
-    good = good_rows(columns, spec)
+    good = good_rows(columns, spec, learns_target=learns_target)
     evidence["n_good_rows"] = int(good.sum())
     problems = [
         *_column_problems(spec, gate, evidence),
-        *_target_problems(columns, spec, good, task),
+        *(_target_problems(columns, spec, good, task) if learns_target else ()),
         *_row_problems(columns, spec, gate, task, evidence),
     ]
     blocked = _blocked(columns, gate, good, evidence)
-    kept = kept_rows(columns, spec, gate, blocked)
+    kept = kept_rows(columns, spec, gate, blocked, learns_target=learns_target)
     evidence["n_kept_rows"] = int(kept.sum())
     if gate.segment is not None and not kept.any():
         problems.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,11 @@ from headrace.core.settings import read_settings
 from headrace.projects.questions import WORTH
 from headrace.projects.rules import STATEMENTS
 
+Unsupervised = Literal["anomaly_detection", "clustering"]
+WithoutTarget = Annotated[
+    Unsupervised | None, typer.Option(help="If unsupervised; anomaly_detection unless you say clustering.")
+]
+
 app = typer.Typer(add_completion=False)
 
 
@@ -25,13 +30,14 @@ class Template(StrEnum):
 
     supervised = "supervised"
     forecasting = "forecasting"
+    unsupervised = "unsupervised"
 
 
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the project and of its folder.")],
     data: Annotated[Path, typer.Option(help="CSV or Parquet file with the table.")],
-    target: Annotated[str, typer.Option(help="Column to predict.")],
+    target: Annotated[str | None, typer.Option(help="Column to predict; unsupervised needs none.")] = None,
     time: Annotated[str | None, typer.Option(help="Column that says when a row happened.")] = None,
     key: Annotated[str | None, typer.Option(help="Column that names the entity; labels join by it.")] = None,
     template: Annotated[
@@ -42,10 +48,9 @@ def init(
             "address of git.",
         ),
     ] = Template.supervised,
+    task: WithoutTarget = None,
     owner: Annotated[str | None, typer.Option(help="Who answers for it; default: you.")] = None,
-    contact: Annotated[
-        str | None, typer.Option(help="How to reach the owner: e-mail address, URL or telephone number.")
-    ] = None,
+    contact: Annotated[str | None, typer.Option(help="E-mail address, URL or number of the owner.")] = None,
     risk: Annotated[Risk, typer.Option(help="Tier; it decides which controls hold.")] = "medium",
     value: Annotated[str | None, typer.Option(help="What a good answer is worth, and to whom.")] = None,
     kpi: Annotated[str | None, typer.Option(help="By which number that will be seen.")] = None,
@@ -55,7 +60,7 @@ def init(
     affected: Annotated[str | None, typer.Option(help="Who is affected by the answers.")] = None,
     harms: Annotated[str | None, typer.Option(help="What could go wrong, and for whom.")] = None,
     fairness: Annotated[
-        str | None, typer.Option(help="Protected attributes considered, or why there are none.")
+        str | None, typer.Option(help="Protected attributes considered, or why none.")
     ] = None,
     security: Annotated[str | None, typer.Option(help="How it could be abused.")] = None,
     answer: Annotated[
@@ -83,6 +88,7 @@ def init(
         time=time,
         key=key,
         forecasting=template == Template.forecasting,
+        unsupervised=_unsupervised(template, task),
         owner=owner or read_settings().user,
         contact=contact,
         risk=risk,
@@ -94,14 +100,21 @@ def init(
     _tell(made, target, as_json=as_json)
 
 
-def _tell(made: Made, target: str, *, as_json: bool) -> None:
+def _unsupervised(template: str, task: Unsupervised | None) -> Unsupervised | None:
+    if task is not None and template in (Template.supervised, Template.forecasting):
+        raise InvalidInput(f"--task {task} needs --template unsupervised; else the target says the task.")
+    return task or ("anomaly_detection" if template == Template.unsupervised else None)
+
+
+def _tell(made: Made, target: str | None, *, as_json: bool) -> None:
     """What was made, and what to type next."""
     if as_json:
         print_json(
             {"folder": str(made.folder), "task": made.task, "metric": made.metric, "notes": made.notes}
         )
         return
-    say(f"Made {made.folder.name}/: {made.task} of {target!r}, judged by {made.metric}.")
+    what = made.task if target is None else f"{made.task} of {target!r}"
+    say(f"Made {made.folder.name}/: {what}, judged by {made.metric}.")
     for note in made.notes:
         say(f"  {note}")
     say(f"Next: cd {made.folder.name} && headrace check && headrace run")

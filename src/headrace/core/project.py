@@ -9,7 +9,7 @@ from typing import Any, Literal
 from headrace.core.alerts import Severity
 from headrace.core.canonical import ADDED
 
-Task = Literal["classification", "regression", "forecasting"]
+Task = Literal["classification", "regression", "forecasting", "anomaly_detection", "clustering"]
 Risk = Literal["low", "medium", "high"]
 ColumnRole = Literal["numeric", "categorical", "text", "image", "ignored"]
 Action = Literal["warn", "review", "automatic"]
@@ -22,8 +22,6 @@ Price = Literal["arrival", "gb"]
 Delivery = Literal["target_days", "stalled_days", "machine_hour_price", "person_step_price"]
 Handling = Literal["keep", "redact", "measure", "mask", "hash", "drop"]
 Recognisers = Literal["builtin", "presidio"]
-DEFAULT_METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
-"""The loss that a task is judged by unless the project says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +75,8 @@ class DataSpec:
     Attributes:
         source: path of a CSV or Parquet file, relative to the project, or ``project.py`` when a
             function decorated with ``@headrace.source`` makes the table.
+        target: column to predict. Of anomaly detection and clustering what an answer is called; no such
+            column is needed.
         time: column that says when a row happened; splits and windows follow it.
         key: column that names the entity; labels are joined by it.
         unit: of the target, such as EUR or minutes; whoever is told of the model is told it.
@@ -299,12 +299,15 @@ class OutputSpec:
 
     Attributes:
         lowest, highest: of a number.
-        classes: of a classifier; those that it has learnt, unless they are named here.
+        classes: of a classifier; those that it has learnt, unless they are named here. Of clustering the
+            clusters, which must be named: 0, 1 and so on.
+        budget: of anomaly detection: the share of rows that somebody can look at, and so of those flagged.
     """
 
     lowest: float | None = None
     highest: float | None = None
     classes: tuple[bool | int | float | str, ...] = ()
+    budget: float = field(default=0.01, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

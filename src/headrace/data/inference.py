@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
-from headrace.core.project import DEFAULT_METRICS, Column, DataSpec, SplitSpec, Task
+from headrace.core.project import Column, DataSpec, SplitSpec, Task
 from headrace.data.csv_files import UNNAMED
 from headrace.data.frames import is_null, kind_of, n_rows, nulls
 
@@ -28,33 +28,38 @@ _HORIZON_DAYS = 7
 _LAGS_DAYS = (7, 14, 21, 28)
 
 
+_ANSWERS: dict[Task, str] = {"anomaly_detection": "anomaly", "clustering": "cluster"}
+"""What an answer is called where no column is predicted."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """What was concluded. ``metric`` is a loss; ``notes`` are sentences for the user to check."""
+    """What was concluded. ``notes`` are sentences for the user to check."""
 
     task: Task
     data: DataSpec
     split: SplitSpec
-    metric: str
     notes: tuple[str, ...]
 
 
 def infer(
     columns: Columns,
     *,
-    target: str,
+    target: str | None,
     time: str | None = None,
     key: str | None = None,
     forecasting: bool = False,
+    unsupervised: Task | None = None,
     unique_key: bool = False,
 ) -> Inference:
     """Conclude task, inputs and split from a table.
 
     Args:
-        target: the column to predict.
+        target: the column to predict; None of anomaly detection and clustering, which need none.
         time: the column that says when a row happened.
         key: the column that names the entity.
         forecasting: predict the target's own future, one value a day.
+        unsupervised: which task it is where there is no target.
         unique_key: every key may occur once.
 
     Raises:
@@ -76,7 +81,12 @@ def infer(
         notes += _check_time(columns[time], time)
     if key is not None:
         notes += _check_key(columns[key], key, unique_key)
-    task = _task(columns[target], target, forecasting)
+    if target is not None:
+        task = _task(columns[target], target, forecasting)
+    elif unsupervised is not None:
+        task, target = unsupervised, _ANSWERS[unsupervised]
+    else:
+        raise InvalidInput("Name the column to predict as the target.")
     if forecasting:
         inputs = _forecast_inputs(columns, target, time)
     else:
@@ -94,14 +104,13 @@ def infer(
         horizon_days=_HORIZON_DAYS,
     )
     notes += [f"Column {c.name!r} is ignored: {c.why}." for c in inputs if c.role == "ignored"]
-    missing = int(nulls(columns[target]).sum())
+    missing = int(nulls(columns[target]).sum()) if target in columns and unsupervised is None else 0
     if missing:
         notes.append(f"{missing} of {n} rows have no {target!r}; nothing is learnt from them.")
     return Inference(
         task=task,
         data=spec,
         split=SplitSpec(policy="random" if time is None else "sequential"),
-        metric=DEFAULT_METRICS[task],
         notes=tuple(notes),
     )
 

@@ -181,5 +181,7 @@ def output_columns(predictions: Any) -> tuple[dict[str, Any], tuple[Column, ...]
     values = np.asarray(predictions)
     numeric = values.dtype.kind in "fiu"
     column = Column(name="prediction", role="numeric" if numeric else "categorical")
-    as_text = values if numeric else np.array([str(v) for v in values], dtype=object)
+    # True and false are recorded as numbers: their names are 1 and 0, before and after.
+    names = values.astype(np.int64) if values.dtype.kind == "b" else values
+    as_text = values if numeric else np.array([str(v) for v in names], dtype=object)
     return {"prediction": as_text.astype(np.float64) if numeric else as_text}, (column,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.project import Project
 from headrace.monitoring.answers import watch_answers
 from headrace.monitoring.bias import watch_bias
@@ -45,6 +46,19 @@ MEASURERS: dict[str, Callable[[Watch], Round]] = {"kpis": watch_kpis}
 """Find nothing, and so have no share of the budget of false alarms."""
 
 
+def ignored(project: Project) -> frozenset[str]:
+    """Monitors that a project has no use for: without truth no answer has a loss, and the rows that somebody
+    labels say nothing of how many anomalies the rest holds.
+
+    >>> from headrace.testing.factories import make_project
+    >>> sorted(ignored(make_project()))
+    ['bias']
+    """
+    if project.task in UNSUPERVISED:
+        return frozenset({"performance", "estimates", "segments", "bias", "sources"})
+    return frozenset() if project.task == "classification" else frozenset({"bias"})
+
+
 def n_sharing(project: Project) -> int:
     """How many monitors share the budget of false alarms of a project: those that test something in it.
 
@@ -52,15 +66,13 @@ def n_sharing(project: Project) -> int:
     >>> n_sharing(make_project()) < len(MONITORS)
     True
     """
-    idle = {"refused"}  # what it counts was refused, whatever chance does
+    idle = {"refused"} | ignored(project)  # what "refused" counts was refused, whatever chance does
     if project.fairness is None:
         idle.add("fairness")
     if project.serving.level is None:
         idle.add("latency")
     if not project.metrics:
         idle.add("metrics")
-    if project.task != "classification":
-        idle.add("bias")
     if not is_watched(project):
         idle.add("sources")
     return len(MONITORS.keys() - idle)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.tasks import answers_classes
 from headrace.checks.trends import FEWEST_WINDOWS, Trend, trend_of
 from headrace.core.project import Project
 from headrace.core.record import Finding
@@ -54,7 +55,7 @@ class _Course(NamedTuple):
 
 def is_watched(project: Project) -> bool:
     """Whether a project has sources: it predicts numbers, and names inputs to be watched by value."""
-    return project.task != "classification" and bool(project.monitors.segments)
+    return not answers_classes(project.task) and bool(project.monitors.segments)
 
 
 def watch_sources(watch: Watch) -> Round:

@@ -30,11 +30,14 @@ class Promise:
     assumed: tuple[str, ...]
 
 
-def promised(said: Mapping[str, str], *, target: str, metric: str, risk: Risk) -> Promise:
+def promised(
+    said: Mapping[str, str], *, target: str, metric: str, risk: Risk, labelled: bool = True
+) -> Promise:
     """The value hypothesis as it was said; what was not said is assumed, and noted as assumed.
 
     Args:
         said: answers to :data:`WORTH`, by name.
+        target: what is predicted; where nothing is, and so ``labelled`` is False, what is done instead.
 
     Raises:
         InvalidInput: ``expected`` has another form than a number, a unit and a time; or a high risk has no
@@ -45,9 +48,15 @@ def promised(said: Mapping[str, str], *, target: str, metric: str, risk: Risk) -
     if risk == "high" and missing:
         wanted = " ".join(f"--{name} TEXT" for name in missing)
         raise InvalidInput(f"A high risk is taken on for a stated value only. Say it: {wanted}.")
+    worth, seen = (
+        f"knowing {target} in advance is worth acting on",
+        f"{metric} of {target} on labelled answers",
+    )
+    if not labelled:
+        worth, seen = f"what {target} finds is worth acting on", "what is done because of an answer"
     return Promise(
-        hypothesis=given.get("value", f"{ASSUMED}knowing {target} in advance is worth acting on."),
-        kpi=given.get("kpi", f"{ASSUMED}{metric} of {target} on labelled answers."),
+        hypothesis=given.get("value", f"{ASSUMED}{worth}."),
+        kpi=given.get("kpi", f"{ASSUMED}{seen}."),
         expected=read_expected(given["expected"]) if "expected" in given else None,
         assumed=tuple(
             charter for charter, name in (("hypothesis", "value"), ("kpi", "kpi")) if name in missing

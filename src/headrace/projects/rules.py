@@ -12,6 +12,7 @@ from typing import Any
 from headrace.access.privacy.fields import altered_inputs, key_of
 from headrace.checks.metrics import LOSSES
 from headrace.checks.row_rules import parse_rule
+from headrace.checks.tasks import answers_classes
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import check_name
 from headrace.core.project import Governance, KpiSpec, Project
@@ -19,6 +20,7 @@ from headrace.core.record import FINDING_KINDS
 from headrace.data.features import OWN
 from headrace.projects.deployment import wrong_deployment
 from headrace.projects.targets import wrong_targets
+from headrace.projects.unsupervised import wrong_without_truth
 
 STATEMENTS = {
     "affected": "who is affected by the answers?",
@@ -134,8 +136,8 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _governance(project.governance)
     yield from _columns(project)
     yield from _feature_sets(project)
-    yield from (_at(*loc, text=text) for loc, text in wrong_targets(project))
-    yield from (_at(*loc, text=text) for loc, text in wrong_deployment(project))
+    for wrong in (wrong_targets, wrong_deployment, wrong_without_truth):
+        yield from (_at(*loc, text=text) for loc, text in wrong(project))
     yield from _times(project)
     yield from _variants(project)
     yield from _numbers(project)
@@ -150,8 +152,7 @@ def broken_rules(project: Project) -> Iterator[BrokenRule]:
     yield from _online(project)
     allowed = LOSSES[project.task]
     if project.gates.model.metric not in allowed:
-        known = f"(known: {', '.join(allowed)})"
-        text = f"{project.gates.model.metric!r} is no loss for {project.task} {known}"
+        text = f"{project.gates.model.metric!r} is no loss for {project.task} (known: {', '.join(allowed)})"
         yield _at("gates", "model", "metric", text=text)
     steps = project.rollout.steps
     if any(not 0 <= step <= 100 for step in steps) or list(steps) != sorted(set(steps)):
@@ -315,8 +316,7 @@ def _feature_sets(project: Project) -> Iterator[BrokenRule]:
 def _times(project: Project) -> Iterator[BrokenRule]:
     data = project.data
     if project.split.policy == "sequential" and data.time is None:
-        text = "'sequential' needs data.time; name the time column or use 'random'"
-        yield _at("split", "policy", text=text)
+        yield _at("split", "policy", text="'sequential' needs data.time; name the time or use 'random'")
     if project.task != "forecasting":
         return
     if data.time is None:
@@ -432,9 +432,9 @@ def _outputs(project: Project) -> Iterator[BrokenRule]:
         value = getattr(spec, end)
         if value is not None and not isfinite(value):
             yield _at("outputs", end, text=f"outputs.{end} is {value}: expected a finite number")
-        elif value is not None and project.task == "classification":
+        elif value is not None and answers_classes(project.task):
             yield _at("outputs", end, text="a classifier answers with classes: name them in outputs.classes")
-    if spec.classes and project.task != "classification":
+    if spec.classes and not answers_classes(project.task):
         yield _at("outputs", "classes", text=f"{project.task} answers with numbers: give lowest and highest")
     if spec.lowest is not None and spec.highest is not None and not spec.lowest < spec.highest:
         text = f"outputs.highest is {spec.highest}: expected more than lowest, which is {spec.lowest}"

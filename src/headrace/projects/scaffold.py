@@ -18,12 +18,29 @@ from headrace.projects.rendering import filled
 from headrace.projects.requirements import pinned
 
 _LARGEST_IN_GIT = 5_000_000
+_CODE: dict[Task, str] = {"anomaly_detection": "anomalies.py.j2", "clustering": "clusters.py.j2"}
+
+
+_PURPOSES: dict[Task, str] = {
+    "anomaly_detection": "learning which rows are unusual",
+    "clustering": "learning which rows are alike",
+}
+_LEARNERS: dict[Task, tuple[Variant, ...]] = {
+    "anomaly_detection": (
+        Variant(name="forest", trainer="forest", params={"n_estimators": 100}),
+        Variant(name="mixture", trainer="mixture", params={"n_components": 4}),
+    ),
+    "clustering": (
+        Variant(name="kmeans", trainer="kmeans"),
+        Variant(name="mixture", trainer="mixture"),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
     """What a template needs to know. ``n_rows`` and ``digest`` describe the given file; ``personal`` names
-    columns that seem to be about people."""
+    columns that seem to be about people; ``n_clusters`` is of clustering."""
 
     name: str
     task: Task
@@ -37,6 +54,7 @@ class Outline:
     governance: Governance
     promise: Promise
     risk: str = "medium"
+    n_clusters: int = 0
     personal: tuple[str, ...] = ()
 
 
@@ -87,7 +105,7 @@ def _write(draft: Path, outline: Outline, source_file: Path) -> None:
     context = _context(outline)
     for template, path in (
         ("headrace.yaml.j2", "headrace.yaml"),
-        ("project.py.j2", "project.py"),
+        (_CODE.get(outline.task, "project.py.j2"), "project.py"),
         ("test_project.py.j2", "tests/test_project.py"),
     ):
         (draft / path).write_text(filled(template, context), encoding="utf-8")
@@ -134,7 +152,8 @@ def _context(outline: Outline) -> dict[str, object]:
         "owner": outline.owner,
         "contact": outline.contact,
         "promise": outline.promise,
-        "purpose": f"learning to predict {outline.data.target}",
+        "purpose": _PURPOSES.get(outline.task, f"learning to predict {outline.data.target}"),
+        "clusters": list(range(outline.n_clusters)),
         "personal": outline.personal,
         "data": outline.data,
         "split": outline.split,
@@ -149,6 +168,8 @@ def _context(outline: Outline) -> dict[str, object]:
 
 
 def _variants(task: Task) -> tuple[Variant, ...]:
+    if task in _LEARNERS:
+        return (Variant(name="baseline", trainer="baseline"), *_LEARNERS[task])
     forecasts = task == "forecasting"
     linear: dict[str, float | int | str | bool] = {"alpha": 10.0 if forecasts else 1.0}
     if task == "classification":

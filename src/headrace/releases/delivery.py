@@ -11,6 +11,7 @@ import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.metrics import row_losses
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.ids import derived_id
@@ -321,11 +322,12 @@ def observe(store: Store, project: Project, rollout: Rollout, load: LoadScorer) 
 
     All labelled rows answered since the rollout began are scored by candidate and champion alike, from
     the logged inputs, so that the comparison is paired: what differs between rows cancels out. Where an
-    input is not logged as it came, there is nothing to score: failures alone decide.
+    input is not logged as it came, or no truth judges answers, nothing can be scored: failures alone decide.
     """
     seen = Observation(**traffic(store, rollout)._asdict())
     newest = watermark(project.name, store.tables)
-    if rollout.champion_id is None or newest is None or altered_inputs(project):
+    unjudged = project.task in UNSUPERVISED or altered_inputs(project)
+    if rollout.champion_id is None or newest is None or unjudged:
         return seen
     since = canary_began(store, rollout)
     if since is None:

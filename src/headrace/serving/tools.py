@@ -130,6 +130,9 @@ def describe(project: Project, model: LoadedModel) -> str:
         "classification": f"Predicts the class {data.target!r}, with the probability of each class",
         "regression": f"Predicts the number {data.target!r}",
         "forecasting": f"Forecasts the number {data.target!r}, up to {data.horizon_days} days ahead",
+        "anomaly_detection": "Says whether a row is unusual among those it learnt from, by a score that is "
+        "no probability and flags above 0.5",
+        "clustering": "Says which group of rows a row belongs to, and how far it belongs to each",
     }[project.task]
     parts = [
         what + (f", in {data.unit}." if data.unit else "."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from headrace.checks.tasks import answers_classes
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
 from headrace.training.baselines import ColumnModel, ConstantModel, DifferenceModel
@@ -25,6 +26,8 @@ from headrace.training.graphs import (
     trees_model,
 )
 from headrace.training.trees import Link
+from headrace.training.unlabelled import AnomalyModel, ClusterModel
+from headrace.training.unlabelled_graphs import unlabelled_model
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -66,7 +69,7 @@ def to_onnx(estimator: Any, *, n_features: int, task: Task) -> bytes:
             "on the whole of data.X; select columns inside a scikit-learn Pipeline or with 'ignored' in "
             "headrace.yaml."
         )
-    model = _converted(estimator, n_features, classifies=task == "classification")
+    model = _converted(estimator, n_features, classifies=answers_classes(task))
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
@@ -113,8 +116,10 @@ def _converted(estimator: Any, n_features: int, *, classifies: bool) -> ModelPro
         return _difference(estimator, n_features)
     if isinstance(estimator, ConstantModel | ColumnModel):
         return baseline_model(estimator, n_features)
+    if isinstance(estimator, AnomalyModel | ClusterModel):
+        return unlabelled_model(estimator, n_features)
     if classifies and not hasattr(estimator, "predict_proba"):
-        raise Unconvertible(f"{kind_of_model(estimator)} has no predict_proba, which classification needs.")
+        raise Unconvertible(f"{kind_of_model(estimator)} has no predict_proba, which classes need.")
     trees = read_trees(estimator)
     if trees is not None:
         return trees_model(trees, n_features, classifies=classifies)

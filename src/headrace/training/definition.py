@@ -48,11 +48,13 @@ class TrainingData:
     Attributes:
         X: float32 ``(n_rows, n_features)``. Numbers as they are, NaN where missing; categories as
             codes ``0..k-1``, -1 where missing or rare.
-        y: ``(n_rows,)``; float64, or for classification int64 positions in ``classes``.
+        y: ``(n_rows,)``; float64, or for classification int64 positions in ``classes``; zeros where there is
+            no truth to learn from.
         feature_names: names of the columns of ``X``.
         categorical_indexes: which columns of ``X`` hold codes.
         seed: to be used for anything random, so that the run can be repeated.
-        classes: classification only: the labels, sorted.
+        classes: classification: the labels, sorted; clustering: those that ``outputs.classes`` names.
+        budget: anomaly detection: the share of rows that may be flagged, ``outputs.budget``.
         columns: the rows of ``X`` as they came: float64, text or ``None``, booleans.
     """
 
@@ -64,6 +66,7 @@ class TrainingData:
     seed: int = 0
     classes: tuple[str | float | bool, ...] = ()
     columns: Columns = field(default_factory=dict)
+    budget: float = 0.01
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from headrace.checks.comparison import paired_interval
 from headrace.checks.metrics import Interval, mean_interval, row_losses
 from headrace.checks.mislabelled import doubtful_classes, doubtful_numbers, summary
+from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.unlabelled import losses_without_truth, spaced
 from headrace.core.data import Run
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
@@ -19,7 +21,7 @@ from headrace.data.frames import take
 from headrace.store import Store
 from headrace.training.archives import unpack_arrays
 from headrace.training.package import PackageScorer
-from headrace.training.pipeline import recipe_of
+from headrace.training.pipeline import UNLABELLED, losses_in, recipe_of
 from headrace.training.training_set import Rows, codes_of, load_rows, load_training_set
 
 Floats = NDArray[np.float64]
@@ -30,7 +32,8 @@ class Evaluation:
     """One finished variant on the test rows.
 
     Attributes:
-        losses: the gate metric of each test row, ``(n_test,)``, in the order of the training set.
+        losses: the gate metric of each test row, ``(n_test,)``, in the order of the training set; without
+            truth of at most 5,000 rows.
         loss: their mean with its interval.
         against_first: interval of the mean difference to the first variant's losses on the same rows.
     """
@@ -64,6 +67,8 @@ def evaluate(store: Store, runs: Sequence[Run]) -> list[Evaluation]:
     rows = load_rows(store, recipe.project, made)
     gate = recipe.project.gates.model
     groups = rows.groups(recipe.project)
+    if groups is not None and recipe.project.task in UNSUPERVISED:
+        groups = groups[spaced(len(groups))]
     first: Floats | None = None
     evaluations = []
     for run in finished:
@@ -83,7 +88,9 @@ def evaluate(store: Store, runs: Sequence[Run]) -> list[Evaluation]:
 
 
 def losses_of(store: Store, run: Run, rows: Rows) -> Floats:
-    """The gate metric of each test row, ``(n_test,)``, of a finished run."""
+    """The gate metric of each test row, ``(n_test,)``, of a finished run; without truth of at most 5,000."""
+    if UNLABELLED in run.outputs:
+        return np.asarray(losses_in(store.artifacts.get(run.outputs[UNLABELLED].digest)))
     recipe = recipe_of(store, run)
     made = load_training_set(store.artifacts, recipe.training_set.digest)
     answers = unpack_arrays(store.artifacts.get(run.outputs["test_predictions"].digest), "The predictions")
@@ -98,6 +105,8 @@ def doubtful_labels(store: Store, run: Run) -> list[dict[str, Any]]:
     """Test rows whose label is probably wrong, by the answers of a finished run, which has not learnt from
     them: each reason with its number of rows and the surest of them, by their place in the snapshot."""
     recipe = recipe_of(store, run)
+    if recipe.project.task in UNSUPERVISED:
+        return []
     made = load_training_set(store.artifacts, recipe.training_set.digest)
     rows = load_rows(store, recipe.project, made)
     answers = unpack_arrays(store.artifacts.get(run.outputs["test_predictions"].digest), "The predictions")
@@ -128,7 +137,8 @@ def compare_with(
         groups: what each row belongs to, ``(n_rows,)``, where rows of one say little about others.
 
     Raises:
-        InvalidInput: no rows are left, or a package cannot answer these columns.
+        InvalidInput: no rows are left, a package cannot answer these columns, or without truth the two have
+            other inputs.
     """
     kept = np.arange(len(truth)) if excluded is None else np.flatnonzero(~excluded)
     if not len(kept):
@@ -136,11 +146,14 @@ def compare_with(
             f"None of {len(truth)} rows is new to both models, so they cannot be compared. "
             "Bring rows that neither was trained on."
         )
+    if package.task in UNSUPERVISED and set(package.encoding.columns) != set(other.encoding.columns):
+        raise InvalidInput(
+            "They have other inputs. Without truth they can only be compared where they see the same."
+        )
+    if package.task in UNSUPERVISED:
+        kept = kept[spaced(len(kept))]
     rows = take(columns, kept)
-    losses = [
-        row_losses(metric, truth[kept], scorer.score(rows), classes=scorer.classes)
-        for scorer in (package, other)
-    ]
+    losses = [_losses(metric, scorer, rows, truth[kept]) for scorer in (package, other)]
     return Comparison(
         difference=paired_interval(
             losses[0], losses[1], confidence, None if groups is None else groups[kept]
@@ -150,3 +163,10 @@ def compare_with(
         n_rows=len(kept),
         n_excluded=len(truth) - len(kept),
     )
+
+
+def _losses(metric: str, scorer: PackageScorer, rows: Columns, truth: NDArray[Any]) -> Floats:
+    if scorer.task not in UNSUPERVISED:
+        return row_losses(metric, truth, scorer.score(rows), classes=scorer.classes)
+    inputs = {name: rows[name] for name in scorer.encoding.columns}
+    return losses_without_truth(metric, scorer.score, inputs)

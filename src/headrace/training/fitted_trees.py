@@ -75,14 +75,43 @@ def _is_other(init: Any) -> bool:
     return not isinstance(init, str) and not type(init).__name__.startswith("Dummy")
 
 
-def _add_sklearn(trees: Trees, tree: Any, weights: NDArray[np.float64], target: int) -> None:
+def isolation_trees(forest: Any) -> tuple[Trees, float]:
+    """The trees of a fitted IsolationForest, whose sum is how deep a row ends in all of them, and how deep
+    it ends in as many trees of random data (Liu, Ting and Zhou, ICDM 2008)."""
+    trees = Trees(n_outputs=1, float32=True)
+    for member, features in zip(forest.estimators_, forest.estimators_features_, strict=True):
+        tree = member.tree_
+        depth = np.zeros(tree.node_count)
+        for node, children in enumerate(zip(tree.children_left, tree.children_right, strict=True)):
+            for child in children:
+                if child >= 0:
+                    depth[child] = depth[node] + 1  # children come after their parent
+        whole = len(features) == forest.n_features_in_
+        _add_sklearn(trees, tree, depth + _typical_depth(tree.n_node_samples), 0, None if whole else features)
+    return trees, len(forest.estimators_) * float(_typical_depth(np.array([forest.max_samples_]))[0])
+
+
+def _typical_depth(n_rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean depth of an unsuccessful search in a binary search tree of so many rows."""
+    n = np.asarray(n_rows, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        many = 2 * (np.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n
+    return np.where(n <= 1, 0.0, np.where(n == 2, 1.0, many))
+
+
+def _add_sklearn(
+    trees: Trees, tree: Any, weights: NDArray[np.float64], target: int, features: Any = None
+) -> None:
+    """Add a tree; ``features`` says which columns it was shown, where that were not all."""
     left, right = tree.children_left.tolist(), tree.children_right.tolist()
     if left[0] < 0:
         trees.stump(target, weights[0])
         return
     nodes = {
         index: trees.node(
-            tree.feature[index], tree.threshold[index], missing_yes=bool(tree.missing_go_to_left[index])
+            tree.feature[index] if features is None else features[tree.feature[index]],
+            tree.threshold[index],
+            missing_yes=bool(tree.missing_go_to_left[index]),
         )
         for index, child in enumerate(left)
         if child >= 0

@@ -71,10 +71,21 @@ class Graph:
 
 def trees_model(trees: Trees, n_features: int, *, classifies: bool) -> ModelProto:
     """Trees as a graph: float64 ``X`` in, float64 out."""
+    graph = Graph()
+    sums = tree_sums(graph, trees, INPUT)
+    if any(trees.base):
+        sums = graph.add("Add", sums, graph.constant(np.array([trees.base])))
+    if trees.divide != 1.0:
+        sums = graph.add("Div", sums, graph.constant(np.float64(trees.divide)))
+    if trees.steep != 1.0:
+        sums = graph.add("Mul", sums, graph.constant(np.float64(trees.steep)))
+    return _ended(graph, sums, trees.link, n_features, trees.n_outputs, classifies=classifies)
+
+
+def tree_sums(graph: Graph, trees: Trees, x: str) -> str:
+    """Add the trees; returns the name of their sums, ``(n_rows, n_outputs)``, without base and link."""
     from onnx import TensorProto, helper
 
-    graph = Graph()
-    x = INPUT
     if trees.float32:
         rounded = graph.add("Cast", x, to=TensorProto.FLOAT)
         x = graph.add("Cast", rounded, to=TensorProto.DOUBLE)
@@ -87,7 +98,7 @@ def trees_model(trees: Trees, n_features: int, *, classifies: bool) -> ModelProt
         if members
         else {}
     )
-    sums = graph.add(
+    return graph.add(
         "TreeEnsemble",
         x,
         domain="ai.onnx.ml",
@@ -107,13 +118,6 @@ def trees_model(trees: Trees, n_features: int, *, classifies: bool) -> ModelProt
         leaf_weights=tensor("weights", TensorProto.DOUBLE, [n_leaves], trees.weight),
         **choices,
     )
-    if any(trees.base):
-        sums = graph.add("Add", sums, graph.constant(np.array([trees.base])))
-    if trees.divide != 1.0:
-        sums = graph.add("Div", sums, graph.constant(np.float64(trees.divide)))
-    if trees.steep != 1.0:
-        sums = graph.add("Mul", sums, graph.constant(np.float64(trees.steep)))
-    return _ended(graph, sums, trees.link, n_features, trees.n_outputs, classifies=classifies)
 
 
 def linear_model(linear: Linear, n_features: int, *, classifies: bool) -> ModelProto:

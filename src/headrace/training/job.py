@@ -38,6 +38,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         tables: Parquet files, each with ``truth``, ``predict``, ``probability_0`` and so on, and ``in_*``.
         explainer, package: name of the user's own, and the file of the model that is explained; then
             ``tables`` are the background and the rows.
+        metric, budget: without truth: the loss to measure, and the share of rows that may be flagged.
         model: folder of an MLflow model, or file of one that learns online, to take instead of training one.
     """
 
@@ -55,6 +56,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     model: str = ""
     seed: int = 0
     metrics: list[str] = []
+    metric: str = ""
+    budget: float = 0.01
     explainer: str = ""
     package: str = ""
     tables: list[str] = []

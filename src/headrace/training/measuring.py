@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from headrace.checks.fairness import Group, compare_groups, is_favourable
 from headrace.checks.metrics import labels_of, probabilities
 from headrace.checks.packs import Measured, Scored, concluded, known_metrics, measure_metric
+from headrace.checks.tasks import answers_classes
 from headrace.core.data import Artifact, Run
 from headrace.core.errors import NotFound
 from headrace.core.ports import ArtifactStore, Columns
@@ -26,7 +27,7 @@ from headrace.training.definition import marked_names
 from headrace.training.job import MEASURED
 from headrace.training.launch import run_worker
 from headrace.training.lock import unpack_code
-from headrace.training.pipeline import recipe_of
+from headrace.training.pipeline import UNLABELLED, recipe_of
 from headrace.training.training_set import Rows, history_of, input_columns, load_rows, load_training_set
 
 TIMEOUT_S = 600.0
@@ -84,11 +85,14 @@ def scored_rows(store: Store, run: Run, rows: Rows, classes: Sequence[Any]) -> S
     """The test rows with the run's answers, labels in place of positions among the classes."""
     project = recipe_of(store, run).project
     answers = unpack_arrays(store.artifacts.get(run.outputs["test_predictions"].digest), "The predictions")
-    if project.task == "classification":
+    if answers_classes(project.task):
         labels = np.array(labels_of(list(classes)), dtype=object)
         answers = answers | {"predict": labels[answers["predict"].astype(np.int64)]}
     columns = rows.test_columns()
-    history = None
+    history = stability = losses = None
+    if UNLABELLED in run.outputs:
+        found = unpack_arrays(store.artifacts.get(run.outputs[UNLABELLED].digest), "What was measured")
+        stability, losses = found["stability"], found["losses"]
     if project.task == "forecasting":
         history = history_of(take(rows.columns, rows.train), project).values
     return Scored(
@@ -97,6 +101,8 @@ def scored_rows(store: Store, run: Run, rows: Rows, classes: Sequence[Any]) -> S
         columns={column.name: columns[column.name] for column in input_columns(project)},
         classes=classes or None,
         history=history,
+        stability=stability,
+        losses=losses,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.tasks import answers_classes
 from headrace.core.errors import UserCodeError
 from headrace.core.project import Task
 from headrace.training.definition import describe
@@ -44,7 +45,7 @@ class Original:
         self._folder = folder
         self._where = where
         self._kind = type(estimator).__name__
-        self._classifies = task == "classification"
+        self._classifies = answers_classes(task)
         if estimator is None:
             raise UserCodeError(
                 f"{where}: the trainer returned None. Expected a fitted estimator; "

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.tasks import answers_classes
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput, ModelFailed
 from headrace.core.ports import Columns
@@ -150,7 +151,7 @@ def load_scorer(package: bytes | Path, isolation: Isolation = _ISOLATION) -> Pac
             history = History(arrays["times"], arrays["values"])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.ValidationError) as error:
         raise InvalidInput(f"The package's description cannot be read: {error!r}. Rebuild it.") from error
-    model, classifies = files[_FILES[info.engine]], info.task == "classification"
+    model, classifies = files[_FILES[info.engine]], answers_classes(info.task)
     if info.engine == "untouched" or preparation is None:
         isolated = Isolated(model, info.columns, classifies=classifies, isolation=isolation)
         isolated.start()
@@ -262,7 +263,7 @@ class PackageScorer:
         self._model = model
         self.prepared = model if isinstance(model, Prepared) else None
         self._row = model.ask_row if isinstance(model, Prepared) else None
-        self._classified = info.task == "classification"
+        self._classified = answers_classes(info.task)
         self._labels = as_column(list(info.classes)) if self._classified else None
         computed = () if history is None else feature_columns(info.lags_days)
         self._computed = frozenset(column.name for column in computed)

@@ -17,6 +17,7 @@ import numpy as np
 
 from headrace.checks.artefacts import UnsafeArtefact, require_safe, scan_bytes
 from headrace.checks.metrics import report, row_losses
+from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.canonical import canonical_json, digest_of, plain
 from headrace.core.data import Artifact, Run
 from headrace.core.errors import HeadraceError, InternalError, NotFound, UserCodeError
@@ -28,7 +29,7 @@ from headrace.data.sources import PARQUET, write_parquet
 from headrace.store import Store
 from headrace.store.documents import from_plain
 from headrace.training.archives import pack_arrays, unpack_arrays
-from headrace.training.job import PACKAGE, PROBE_TABLE, PROBES, STATE, TEST
+from headrace.training.job import MEASURED, PACKAGE, PROBE_TABLE, PROBES, STATE, TEST
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.lock import unpack_code
 from headrace.training.online import TRAINER as ONLINE
@@ -51,6 +52,8 @@ _FORMAT = 1
 TIMEOUT_S = 3600.0
 PROBE_ROWS = "probe_rows"
 """The output of a run that holds raw rows; an erasure removes it."""
+UNLABELLED = "unlabelled"
+"""The output of a run without truth: ``losses`` of test rows, and ``stability`` in each refit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,7 @@ def recipe_of(store: Store, run: Run) -> Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a worker left behind, before anything is kept."""
+    """What a worker left behind, before anything is kept; ``unlabelled`` where there is no truth."""
 
     package: bytes
     test: bytes
@@ -146,6 +149,7 @@ class Trained:
     probe_rows: bytes
     metrics: dict[str, float]
     result: WorkerResult
+    unlabelled: bytes | None = None
 
 
 def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trained:
@@ -180,6 +184,8 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
         "seed": recipe.project.seed,
         "encoding": rows.encoding.to_dict(),
         "info": plain(_info(recipe, made)),
+        "metric": recipe.project.gates.model.metric,
+        "budget": recipe.project.outputs.budget,
     }
     if recipe.model is not None and recipe.variant.trainer == ONLINE:
         (folder / STATE).write_bytes(store.artifacts.get(recipe.model.digest))
@@ -192,14 +198,26 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
     package = (result.output / PACKAGE).read_bytes()
     require_safe(scan_bytes(package, PACKAGE), PACKAGE)
     test = (result.output / TEST).read_bytes()
+    unlabelled = None
+    if recipe.project.task in UNSUPERVISED:
+        unlabelled = (result.output / MEASURED).read_bytes()
+        metrics = {recipe.project.gates.model.metric: float(losses_in(unlabelled).mean())}
+    else:
+        metrics = metrics_of(recipe.project, made, rows.truth(), unpack_arrays(test, "The predictions"))
     return Trained(
         package=package,
         test=test,
         probes=(result.output / PROBES).read_bytes(),
         probe_rows=(result.output / PROBE_TABLE).read_bytes(),
-        metrics=metrics_of(recipe.project, made, rows.truth(), unpack_arrays(test, "The predictions")),
+        metrics=metrics,
         result=result,
+        unlabelled=unlabelled,
     )
+
+
+def losses_in(unlabelled: bytes) -> Any:
+    """The losses of test rows, ``(n_rows,)``, of what was measured without truth."""
+    return unpack_arrays(unlabelled, "What was measured")["losses"]
 
 
 def metrics_of(project: Project, made: TrainingSet, truth: Any, answers: dict[str, Any]) -> dict[str, float]:
@@ -273,7 +291,13 @@ def _fingerprint(build: Build, variant: Variant) -> str:
             "data": build.project.data,
             "metric": build.project.gates.model.metric,
         }
+        | _declared_answers(build.project)
     )
+
+
+def _declared_answers(project: Project) -> dict[str, Any]:
+    """What the charter says of answers that no truth does."""
+    return {"outputs": project.outputs} if project.task in UNSUPERVISED else {}
 
 
 def _find(store: Store, run_id: str) -> Run | None:
@@ -319,6 +343,8 @@ def _kept(store: Store, run: Run, trained: Trained, folder: Path) -> Run:
         "estimator": store.artifacts.put(estimator, "application/json"),
         "log": store.artifacts.put(log_of(folder / "worker"), "text/plain"),
     }
+    if trained.unlabelled is not None:
+        kept[UNLABELLED] = store.artifacts.put(trained.unlabelled, ARRAYS)
     return replace(
         run,
         package=store.artifacts.put(trained.package, PACKAGE_TYPE),
@@ -329,6 +355,8 @@ def _kept(store: Store, run: Run, trained: Trained, folder: Path) -> Run:
 
 
 def _inputs(project: Project, made: TrainingSet, rows: Rows) -> dict[str, Any]:
+    if project.task in UNSUPERVISED:
+        return {"y": np.zeros(len(rows.train))}
     target = rows.columns[project.data.target][rows.train]
     classifies = project.task == "classification"
     arrays = {

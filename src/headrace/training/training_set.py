@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.columns import LARGEST
 from headrace.checks.metrics import labels_of
+from headrace.checks.tasks import UNSUPERVISED, known_classes
 from headrace.core.canonical import canonical_json
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import InvalidInput
@@ -91,7 +92,9 @@ class Rows:
         return take(self.columns, self.test)
 
     def truth(self) -> NDArray[Any]:
-        """The target of the test rows, ``(n_test,)``."""
+        """The target of the test rows, ``(n_test,)``; None in each where the table has no such column."""
+        if self.target not in self.columns:
+            return np.full(len(self.test), None, dtype=object)
         values: NDArray[Any] = self.columns[self.target][self.test]
         return values
 
@@ -190,8 +193,10 @@ def make_training_set(
     columns = prepare_table(raw, project)
     usable = np.flatnonzero(_usable(raw, project))
     if len(usable) < 2:
+        learnt = project.task not in UNSUPERVISED
+        needed = f"a {project.data.target!r} and a time" if learnt else "a time"
         raise InvalidInput(
-            f"{len(usable)} of {snapshot.n_rows} rows have a {project.data.target!r} and a time. "
+            f"{len(usable)} of {snapshot.n_rows} rows have {needed}. "
             "Expected at least 2, one to learn from and one to test on."
         )
     train, test = _divided(raw, usable, project, continued)
@@ -247,7 +252,9 @@ def _fitted(
     """What the training rows say of the inputs and the classes, unless a model has learnt them before."""
     if continued is not None:
         return continued.encoding, continued.classes
-    classes = _classes(train[project.data.target]) if project.task == "classification" else ()
+    classes: tuple[Label, ...] = known_classes(project)
+    if project.task == "classification":
+        classes = _classes(train[project.data.target])
     return Encoding.fit(train, input_columns(project)), classes
 
 
@@ -296,9 +303,11 @@ def codes_of(target: NDArray[Any], classes: Sequence[Label]) -> NDArray[np.int64
 
 
 def _usable(columns: Columns, project: Project) -> NDArray[np.bool_]:
-    """Rows that have a target and, where there is a time column, a time."""
-    usable = ~nulls(columns[project.data.target])
-    if project.task != "classification" and columns[project.data.target].dtype.kind == "f":
+    """Rows that have a target, where one is learnt, and, where there is a time column, a time."""
+    usable = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    if project.task not in UNSUPERVISED:
+        usable = ~nulls(columns[project.data.target])
+    if project.task in ("regression", "forecasting") and columns[project.data.target].dtype.kind == "f":
         usable &= np.abs(columns[project.data.target]) <= LARGEST  # models see float32
     if project.data.time is not None:
         usable &= ~nulls(columns[project.data.time])
@@ -317,7 +326,8 @@ def _declared(project: Project) -> set[str]:
 
 
 def _check_declared(columns: Columns, project: Project) -> None:
-    wanted = [project.data.target, *([project.data.time] if project.data.time else [])]
+    target = [] if project.task in UNSUPERVISED else [project.data.target]
+    wanted = [*target, *([project.data.time] if project.data.time else [])]
     for name in wanted:
         if name not in columns:
             close = get_close_matches(name, list(columns), n=1)
@@ -329,7 +339,7 @@ def _check_declared(columns: Columns, project: Project) -> None:
 
 def _blocked(columns: Columns, project: Project, segments: Sequence[str]) -> NDArray[np.bool_]:
     name = project.gates.data.segment
-    n_rows = len(columns[project.data.target])
+    n_rows = len(next(iter(columns.values())))
     if name is None or not segments:
         return np.zeros(n_rows, dtype=bool)
     blocked = set(labels_of(list(segments)))

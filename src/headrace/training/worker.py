@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,11 +27,14 @@ import numpy as np
 
 from headrace.checks.loading import load_pickle, pickled
 from headrace.checks.searching import Search
+from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.unlabelled import Ask
 from headrace.core.canonical import canonical_json
 from headrace.core.clock import SystemClock
 from headrace.core.errors import HeadraceError, InvalidInput, UserCodeError
 from headrace.core.ports import Columns
 from headrace.data.encoding import Encoding
+from headrace.data.frames import take
 from headrace.data.history import History
 from headrace.data.sources import read_file, write_parquet
 from headrace.training.archives import pack_arrays, unpack_arrays
@@ -57,6 +61,7 @@ from headrace.training.own_explainers import explain_by
 from headrace.training.package import load_scorer
 from headrace.training.packaging import Material, asked_raw, asker, make_package
 from headrace.training.registered import WHERE, load_registered
+from headrace.training.resampling import resamples, unlabelled
 from headrace.training.source import write_table
 from headrace.training.tables import column_names
 
@@ -116,6 +121,7 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         seed=job.seed,
         classes=job.info.classes,
         columns={name: values.copy() for name, values in columns.items()},
+        budget=job.budget,
     )
     lap("load")
     _seed(job.seed)
@@ -145,6 +151,8 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
     (output / PROBES).write_bytes(pack_arrays(made.search.original))
     write_parquet(made.search.rows, output / PROBE_TABLE)
     lap("package")
+    if data.task in UNSUPERVISED:
+        _measure_unlabelled(job, output, ask, definition, data)
     return {
         "timings_s": timings_s,
         "estimator": original.description(),
@@ -161,6 +169,20 @@ def _estimator(job: Job, definition: Definition, data: TrainingData, encoding: E
     if job.trainer == CONSTANT:
         return ConstantModel(task=data.task).fit(data.X, data.y), CONSTANT
     return definition.train(job.trainer, data, job.params), definition.where(job.trainer)
+
+
+def _measure_unlabelled(job: Job, output: Path, ask: Ask, definition: Definition, data: TrainingData) -> None:
+    """Also by the same trainer on other parts of the training rows, each with a seed of its own."""
+    encoding, asked = Encoding.from_dict(job.encoding), list[Ask]()
+    for index, rows in enumerate(() if job.model else resamples(len(data.X), job.seed)):
+        seed = job.seed + 1 + index
+        _seed(seed)
+        part = replace(data, X=data.X[rows], y=data.y[rows], columns=take(data.columns, rows), seed=seed)
+        estimator, where = _estimator(job, definition, part, encoding)
+        original = Original(estimator, data.task, len(data.classes), definition.folder, where, data.classes)
+        asked.append(asker(original, estimator, encoding, raw=asked_raw(estimator, encoding, part.columns)))
+    measured = unlabelled(ask, read_file(Path(job.test)), asked, job)
+    (output / MEASURED).write_bytes(pack_arrays(measured))
 
 
 def _seed(seed: int) -> None:
