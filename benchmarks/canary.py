@@ -48,7 +48,7 @@ class Seen(NamedTuple):
 def rows_of_one_look(apart: float) -> int:
     """Rows for which a paired test at 5 %, two-sided, has 95 % power for the loss."""
     variance = 2 * apart + LOSS - LOSS**2
-    return math.ceil((ndtri(0.975) + ndtri(0.95)) ** 2 * variance / LOSS**2)
+    return math.ceil(float(ndtri(0.975) + ndtri(0.95)) ** 2 * variance / LOSS**2)
 
 
 def rollout(random: np.random.Generator, apart: float, loss: float) -> Seen:

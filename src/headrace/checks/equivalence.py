@@ -49,7 +49,8 @@ def probes(columns: Columns, specs: Sequence[Column], seed: int) -> dict[str, ND
     """Rows to compare two models on: a sample, and one boundary after the other.
 
     Around a typical row, each input in turn takes its minimum, maximum and midpoint, values ten ranges
-    beyond either end, 0 and null; a category takes each of the 20 most frequent, null and one never seen.
+    beyond either end, 0 and null; a category takes each of the 20 most frequent, the first of them with
+    blanks around it and in other case, null and one never seen.
     Then all inputs do so at once. Beyond 100 inputs, 100 are varied in turn.
 
     Raises:
@@ -213,7 +214,9 @@ def edges_of(values: NDArray[Any], spec: Column) -> list[Any]:
         low, high = float(known.min()), float(known.max())
         reach = _REACH * ((high - low) or abs(high) or 1.0)
         return [low, high, (low + high) / 2, low - reach, high + reach, 0.0, math.nan]
-    return [*_most_frequent(values, 20), NEVER_SEEN, None]
+    frequent = _most_frequent(values, 20)
+    spelt = [f" {frequent[0]} ", frequent[0].swapcase()] if frequent and isinstance(frequent[0], str) else []
+    return [*frequent, *spelt, NEVER_SEEN, None]
 
 
 def _typical(values: NDArray[Any]) -> Any:
