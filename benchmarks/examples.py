@@ -17,7 +17,6 @@ ended, and how many versions were proved again (bar: all). Ends with 1 if a bar 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -33,12 +32,11 @@ from headrace.core.clock import SystemClock
 from headrace.data.frames import is_null, take
 from headrace.data.sources import read_file
 from tests.journeys.conftest import Ended, Shell
-from tests.journeys.server import client_of, serving
+from tests.journeys.server import ask, client_of, rolled_out, serving
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 FLIGHTS = Path(__file__).resolve().parents[1] / "examples" / "flight_delay"
 MOST_COMMANDS, MOST_SECONDS = 6, 300.0
-MOST_REQUESTS = 2_000
 CLOCK = SystemClock()
 Table = dict[str, Any]
 
@@ -152,7 +150,7 @@ def run(example: Example, folder: Path) -> Ran:
         ok(shell("release", "approve", candidate["id"], "--as", "reviewer"))
         # A token lives for minutes.
         with client_of(shell, url, "ann") as client:
-            ended = canary(shell, client, example.name, rows, candidate["id"])
+            ended = rolled_out(shell, client, example.name, rows, candidate["id"])
     versions = ok(shell("model", "ls", example.name, "--json")).json
     proved = 0
     for one in versions:
@@ -171,7 +169,7 @@ def _rows(client: httpx.Client, example: Example, path: Path) -> Table:
         between = (times >= _moment(times, example.until)) & (times < _moment(times, example.replayed))
         columns = take(columns, np.flatnonzero(between))
     names = [one["name"] for one in asked if one["name"] in columns]  # lags are computed
-    return {name: _plain(columns[name][-MOST_REQUESTS:]) for name in names}
+    return {name: _plain(columns[name]) for name in names}
 
 
 def _moment(times: Any, day: str) -> Any:
@@ -183,14 +181,6 @@ def _plain(values: Any) -> list[Any]:
     if values.dtype.kind == "M":
         return [str(value)[:19] for value in values]
     return [None if is_null(value) else value for value in values.tolist()]
-
-
-def ask(client: httpx.Client, name: str, rows: Table, index: int) -> None:
-    """One row."""
-    columns = {column: [values[index]] for column, values in rows.items()}
-    answer = client.post(f"/api/v1/predict/{name}", json={"columns": columns})
-    if answer.status_code != 200:
-        raise SystemExit(f"{answer.status_code}: {answer.text}")
 
 
 def retrained(shell: Shell, example: Example, later: Path, url: str) -> dict[str, Any]:
@@ -205,17 +195,6 @@ def retrained(shell: Shell, example: Example, later: Path, url: str) -> dict[str
     if not waiting:
         raise SystemExit(f"{example.name}: nothing was retrained")
     return dict(waiting[-1])
-
-
-def canary(shell: Shell, client: httpx.Client, name: str, rows: Table, release_id: str) -> str:
-    """Ask until the rollout has ended; the state of the release then."""
-    for index in itertools.count():
-        ask(client, name, rows, -1 - index % 5)  # the newest: a forecast needs the days before
-        if index % 50 == 49:
-            found = ok(shell("release", "show", release_id, "--json")).json["release"]["state"]
-            if found in ("live", "aborted") or index > MOST_REQUESTS:
-                return str(found)
-    raise AssertionError
 
 
 def main() -> int:

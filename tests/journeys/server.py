@@ -70,3 +70,26 @@ def client_of(shell: Shell, url: str, name: str) -> httpx.Client:
     return httpx.Client(
         base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60
     )
+
+
+def ask(client: httpx.Client, name: str, columns: dict[str, list[object]], row: int) -> dict[str, object]:
+    """The answer to one row."""
+    answer = client.post(
+        f"/api/v1/predict/{name}", json={"columns": {key: [values[row]] for key, values in columns.items()}}
+    )
+    assert answer.status_code == 200, answer.text
+    found: dict[str, object] = answer.json()
+    return found
+
+
+def rolled_out(
+    shell: Shell, client: httpx.Client, name: str, columns: dict[str, list[object]], release_id: str
+) -> str:
+    """Ask for the last five rows again and again until the rollout has ended; the release's state then."""
+    for count in range(1, 2_001):
+        ask(client, name, columns, -1 - count % 5)
+        if count % 50 == 0:
+            state: str = shell("release", "show", release_id, "--json").json["release"]["state"]
+            if state in ("live", "aborted"):
+                return state
+    return state

@@ -14,7 +14,7 @@ import headrace
 from headrace.core.settings import read_settings
 from headrace.data.sources import read_file
 from tests.journeys.conftest import Shell
-from tests.journeys.server import client_of, serving
+from tests.journeys.server import client_of, rolled_out, serving
 
 pytestmark = pytest.mark.journey
 CAR = {
@@ -53,6 +53,20 @@ def _score_as_online(shell: Shell, client: httpx.Client, table: Path) -> None:
     assert [one["predict"] for one in answer.json()["predictions"]] == out["predict"][:300].tolist()
 
 
+def _retrain_on(shell: Shell, client: httpx.Client, table: Path) -> None:
+    """As many rows again have come: a second version goes through the gates, an approval and a canary."""
+    (shell.folder / "data" / "cars.csv").write_bytes(table.read_bytes())
+    ran = shell("run", "--json")
+    assert ran.code == 4, ran.err
+    release = ran.json["release"]
+    champion = next(v for v in ran.json["verdicts"] if v["gate"] == "champion")
+    assert "would be told in 4 of 5 cases" in champion["reason"]
+    assert shell("release", "approve", release["id"], "--as", "reviewer").code == 0
+    columns = {name: values[-5:].tolist() for name, values in read_file(table).items() if name in CAR}
+    assert rolled_out(shell, client, "cars", columns, release["id"]) == "live"
+    assert shell("status", "--json").json["projects"][0]["live"] == "model:cars@2"
+
+
 @pytest.mark.slow
 @pytest.mark.requirement("SRV-01")
 @pytest.mark.requirement("SRV-02")
@@ -61,7 +75,9 @@ def _score_as_online(shell: Shell, client: httpx.Client, table: Path) -> None:
 @pytest.mark.requirement("REG-02")
 @pytest.mark.requirement("TRN-02")
 def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> None:
-    table = shared_data / "used_cars_audi.csv"
+    whole, table = shared_data / "used_cars_audi.csv", shell.folder / "cars.csv"
+    lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(lines[:1] + lines[1::2]), encoding="utf-8")
     assert shell("init", "cars", "--data", str(table), "--target", "price").code == 0
     shell.folder = shell.folder / "cars"
     assert shell("check").code == 0
@@ -104,11 +120,13 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
         live = client.get("/api/v1/projects/cars").json()
         assert release["id"] in str(live)
         _score_as_online(shell, client, table)
+        _retrain_on(shell, client, whole)
 
-    rebuilt = shell("model", "rebuild", "cars@1", "--json")
-    assert rebuilt.code == 0, rebuilt.err
-    assert rebuilt.json["same_digest"] is True
-    assert rebuilt.json["metrics_equal"] is True
+    for version in (1, 2):
+        rebuilt = shell("model", "rebuild", f"cars@{version}", "--json")
+        assert rebuilt.code == 0, rebuilt.err
+        assert rebuilt.json["same_digest"] is True
+        assert rebuilt.json["metrics_equal"] is True
     assert shell("audit", "verify").code == 0
 
 
@@ -155,5 +173,8 @@ def test_passengers_are_forecast_better_than_last_week_and_the_collapse_is_notic
         f for f in shell("monitor", "findings", "passengers", "--json").json if f["kind"] == "performance"
     ]
     assert len(found) == 1
+    waiting = [one for one in shell("release", "ls", "--json").json if one["state"] == "waiting"]
+    assert len(waiting) == 1, "a new one is proposed, and nobody has approved it"
+    assert found[0]["id"] in waiting[0]["manifest"]["cause"]
     noticed = date.fromisoformat(found[0]["window"][1][:10])
     assert date(2020, 3, 1) < noticed <= collapse(passengers) + timedelta(days=7)
