@@ -29,6 +29,7 @@ from headrace.monitoring.metrics import NAME as METRIC
 from headrace.monitoring.segments import NAME as SEGMENT
 from headrace.monitoring.trends import NAME as TREND
 from headrace.monitoring.trends import newest as newest_trends
+from headrace.releases.planning import CanaryPlan, plan_of
 from headrace.training.rebuild import rebuild_run
 
 ON_ITS_WAY = frozenset({"proposed", "waiting", "approved", "rolling_out"})
@@ -50,6 +51,7 @@ class ReleaseReport:
     Attributes:
         compliance: what that gate said last.
         loosens: rules of privacy and durability that hold until it answers, and are looser in it.
+        plan: what its canary will be able to tell, while it is on its way.
     """
 
     release: Release
@@ -59,6 +61,7 @@ class ReleaseReport:
     quorum: Quorum
     compliance: Verdict | None
     loosens: list[Waiting] = field(default_factory=list)
+    plan: CanaryPlan | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,14 +122,17 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
     """A release with verdicts, approvals and rollout. Raises NotFound, Denied."""
     release = app.store.releases.get(release_id)
     _require(app, me, release.project)
+    verdicts = app.store.evidence.verdicts(release_id)
+    is_on_its_way = release.state in ON_ITS_WAY
     return ReleaseReport(
         release=release,
-        verdicts=app.store.evidence.verdicts(release_id),
+        verdicts=verdicts,
         approvals=app.store.evidence.approvals(release_id),
         rollout=_rollout(app, release_id),
         quorum=quorum(app, me, release),
         compliance=latest_verdict(app, release_id),
-        loosens=app.access.charters.loosened_by(release) if release.state in ON_ITS_WAY else [],
+        loosens=app.access.charters.loosened_by(release) if is_on_its_way else [],
+        plan=plan_of(verdicts, app.store.projects.get(release.project)) if is_on_its_way else None,
     )
 
 

@@ -106,6 +106,9 @@ def print_release(report: Any) -> None:
         say(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
     for one in report.loosens:
         say(f"  {'loosens':<12} {one}")
+    if report.plan is not None:
+        caught = ", ".join(f"{one.worse:.0%} worse within {one.n_labels:,}" for one in report.plan.caught)
+        say(f"  canary   catches in 95 of 100 rollouts a loss {caught} labelled rows")
     if release.state == "waiting" and report.quorum.needed > 1:
         say(f"  {report.quorum.given} of {report.quorum.needed} approvals")
     for approval in report.approvals:
