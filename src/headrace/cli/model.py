@@ -10,6 +10,7 @@ import typer
 from headrace.app.active import active, export_model
 from headrace.app.adopting import adopt, adopt_folder
 from headrace.app.artefacts import export_signed, scan_model, verify_export
+from headrace.app.experiments import history
 from headrace.app.importing import import_runs
 from headrace.app.operations import settle
 from headrace.app.reading import lineage, model_versions, rebuild, release_report, runs
@@ -124,6 +125,24 @@ def show_lineage(model: NameAtVersion, as_name: As = None, as_json: Json = False
         return
     for name, value in found.items():
         say(f"  {name:<12} {value}")
+
+
+@app.command("history")
+def show_history(model: NameAtVersion, as_name: As = None, as_json: Json = False) -> None:
+    """List every experiment up to a version, with its runs; those it descends from are marked."""
+    with session(as_name) as s:
+        found = history(s.app, s.me, model)
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        became = "no release" if one.release_id is None else f"release {one.release_id[:13]} {one.state}"
+        mark, began = "*" if one.in_line else " ", f"{one.began_at:%Y-%m-%d %H:%M} UTC"
+        say(f"{mark} {began}  {one.cause}  by {one.author}: {became}")
+        for run in one.runs:
+            metrics = ", ".join(f"{name} {value:.4g}" for name, value in run.metrics.items())
+            chosen = " (chosen)" if run.id == one.chosen else ""
+            say(f"    {run.variant:<12} {run.state}{chosen}  {metrics or run.error or ''}")
 
 
 @app.command("rebuild")
