@@ -51,6 +51,7 @@ def test_a_business_metric_in_code_is_judged_for_the_version_and_measured_live(s
     assert live["money_lost"].value == pytest.approx(kept["value"], rel=1)
 
 
+@pytest.mark.requirement("GAT-13")
 def test_beyond_its_limit_the_gate_fails_and_broken_code_is_an_error(shared: Site) -> None:
     spec = metrics("name: money_lost, max: 0.001", "name: broken, max: 1")
     project = shared.project("costly", spec, code=CODE + OWN)

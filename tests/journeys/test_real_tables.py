@@ -61,6 +61,15 @@ def _retrain_on(shell: Shell, client: httpx.Client, table: Path) -> None:
     release = ran.json["release"]
     champion = next(v for v in ran.json["verdicts"] if v["gate"] == "champion")
     assert "would be told in 4 of 5 cases" in champion["reason"]
+    movement = next(v for v in ran.json["verdicts"] if v["gate"] == "movement")
+    assert "answers differ by" in movement["reason"], "the difference in outcome from the last is shown"
+    shown = shell("release", "diff", release["id"], "--json")
+    assert shown.code == 0, shown.err
+    assert shown.json["outcome"] == {"champion": champion["reason"], "movement": movement["reason"]}
+    changed = {
+        one["name"] for one in shown.json["difference"]["ingredients"] if one["before"] != one["after"]
+    }
+    assert changed == {"data", "rows of data", "package size"}, "nothing else than the rows"
     assert shell("release", "approve", release["id"], "--as", "reviewer").code == 0
     columns = {name: values[-5:].tolist() for name, values in read_file(table).items() if name in CAR}
     assert rolled_out(shell, client, "cars", columns, release["id"]) == "live"
@@ -74,6 +83,7 @@ def _retrain_on(shell: Shell, client: httpx.Client, table: Path) -> None:
 @pytest.mark.requirement("GAT-14")
 @pytest.mark.requirement("REG-02")
 @pytest.mark.requirement("TRN-02")
+@pytest.mark.requirement("DEP-06")
 def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> None:
     whole, table = shared_data / "used_cars_audi.csv", shell.folder / "cars.csv"
     lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)

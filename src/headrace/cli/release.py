@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
+from headrace.app.comparing import difference
 from headrace.app.falling_back import fall_back
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
@@ -58,6 +59,35 @@ def show(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
         print_json(report)
     else:
         print_release(report)
+
+
+@app.command("diff")
+def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
+    """Show what differs from the live release, or from the one before: outcome, parameters, data, code."""
+    with session(as_name) as s:
+        release = find_release(s.app, s.me, release_id)
+        found = difference(s.app, s.me, release.id)
+        verdicts = release_report(s.app, s.me, release.id).verdicts
+    outcomes = {one.gate: one.reason for one in verdicts if one.gate in ("champion", "movement")}
+    if as_json:
+        print_json({"difference": found, "outcome": outcomes})
+        return
+    if found.against is None:
+        say(f"{release.manifest.subject.ref} is the first release: there is nothing to compare it with.")
+        return
+    say(f"{release.manifest.subject.ref} beside {found.against_subject}")
+    for gate, reason in outcomes.items():
+        say(f"  {gate:<12} {reason}")
+    changed = [one for one in (*found.metrics, *found.params, *found.ingredients) if not one.same]
+    print_table(
+        ("WHAT", "BEFORE", "NOW"),
+        [(one.name, _told(one.before), _told(one.after)) for one in changed],
+        empty="Nothing that it was made from differs.",
+    )
+
+
+def _told(value: object) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @app.command("approve")
