@@ -22,7 +22,7 @@ from headrace.app.recorded import recorded_inputs
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
-from headrace.core.record import Condition, Contributions, Explanation
+from headrace.core.record import Condition, Contributions, Explanation, Method
 from headrace.data.frames import nulls, take
 from headrace.monitoring.ingest import explanations_table, ingest, predictions_table
 from headrace.training.explaining import BACKGROUND_ROWS, Explainer
@@ -78,6 +78,9 @@ class Importance:
     confidence: float | None
 
 
+_NAMED: dict[type, Method] = {LimeExplainer: "lime", OwnExplainer: "own"}
+
+
 class Explainers:
     """One explainer per release, made when it is first asked for. Safe to call from several threads.
 
@@ -102,13 +105,20 @@ class Explainers:
             InvalidInput: there are more rows, or the release cannot be explained; the message says why.
         """
         require_few(max((len(values) for values in columns.values()), default=0))
+        return self._explainer(release_id).explain(columns)
+
+    def method(self, release_id: str) -> Method:
+        """How this release's answers are explained. Raises InvalidInput where they cannot be."""
+        explainer = self._explainer(release_id)
+        return explainer.method if isinstance(explainer, Explainer) else _NAMED[type(explainer)]
+
+    def _explainer(self, release_id: str) -> Explainer | LimeExplainer | OwnExplainer:
         # An erasure writes a new version of the rows; what was drawn before is not used after it.
         release = self._app.store.releases.get(release_id)
         held = [self._app.store.snapshots.get(one["id"]) for one in release.manifest.snapshots]
         with self._lock:  # two that ask at once do not read the training set twice
             name = self._app.access.charters.in_force(release.project).serving.explainer
-            explainer = self._of(release_id, name, tuple(one.table_version for one in held))
-        return explainer.explain(columns)
+            return self._of(release_id, name, tuple(one.table_version for one in held))
 
     def require_few(self, n_rows: int) -> None:
         """Raises InvalidInput where more rows are to be explained than one request may ask for."""

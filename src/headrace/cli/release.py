@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
+from headrace.app.cards import card
 from headrace.app.comparing import difference
 from headrace.app.falling_back import fall_back
 from headrace.app.many import approve_many, roll_back_many
@@ -84,6 +86,25 @@ def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -
         [(one.name, _told(one.before), _told(one.after)) for one in changed],
         empty="Nothing that it was made from differs.",
     )
+
+
+@app.command("card")
+def show_card(
+    release_id: Id,
+    to: Annotated[Path | None, typer.Option(help="Write it to this file, such as README.md.")] = None,
+    as_name: As = None,
+) -> None:
+    """Print the model card, in the format of Hugging Face, written from what is on record."""
+    with session(as_name) as s:
+        text = card(s.app, s.me, find_release(s.app, s.me, release_id).id)
+    if to is None:
+        for line in text.splitlines():
+            say(line)
+        return
+    if to.exists():
+        raise Conflict(f"{to} exists. Choose another file, or remove it first.")
+    to.write_text(text, encoding="utf-8")
+    say(f"The card of {release_id} is in {to}.")
 
 
 def _told(value: object) -> str:
