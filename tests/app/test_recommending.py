@@ -66,8 +66,8 @@ def test_a_better_release_that_waits_is_recommended_and_a_round_of_watching_keep
     live = decide(project.app, project.work, grace, made.id, "approved", "read it")
     assert live.state == "live"
     project.answered(cars(200, seed=7), day=1, release=live.id)
-    project.write(("approval: automatic", "approval: manual")).build(cause="listed")
-    better = project.releases()[0]
+    built = project.write(("approval: automatic", "approval: manual")).build(cause="listed")
+    better = project.delivered(built["release_id"])
     assert better.state == "waiting"
     watch_now(project.app, project.work, project.me, project.name)
     kept = kept_recommendation(project.app, project.me, project.name)

@@ -57,6 +57,15 @@ def test_the_deviation_is_that_of_leaving_each_group_out(sizes: list[int], seed:
     assert narrowest == pytest.approx(stdtrit(degrees, 0.975) * jackknife, rel=1e-6)
 
 
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_rows_that_cancel_within_every_group_are_no_certainty(values: list[float]) -> None:
+    """As where a candidate wins one row of a customer and loses another."""
+    pairs = np.array([part for value in values for part in (value, -value)])
+    found = clustered_interval(pairs, np.repeat(np.arange(len(values)), 2), 0.95)
+    plain = mean_interval(pairs, 0.95)
+    assert (found.low, found.high) == (plain.low, plain.high)
+
+
 @pytest.mark.parametrize("uneven", [False, True])
 @pytest.mark.parametrize("n_groups", [15, 60])
 def test_it_covers_what_it_says(n_groups: int, uneven: bool) -> None:
@@ -77,6 +86,7 @@ def test_it_covers_what_it_says(n_groups: int, uneven: bool) -> None:
 def test_bad_input() -> None:
     with pytest.raises(InvalidInput, match="1 groups for 2 values"):
         clustered_interval(np.array([1.0, 2.0]), ["a"], 0.95)
-    one = clustered_interval(np.array([1.0, 2.0, 4.0]), ["a", "a", "a"], 0.95)
-    assert (one.low, one.high) == (-math.inf, math.inf), "one customer says nothing of others"
+    values = np.array([1.0, 2.0, 4.0])
+    one = clustered_interval(values, ["a", "a", "a"], 0.95)
+    assert one == mean_interval(values, 0.95), "there is nobody else to speak of"
     assert math.isnan(clustered_interval(np.array([1.0, np.nan, 2.0]), ["a", "a", "b"], 0.95).low)

@@ -73,7 +73,7 @@ def test_init_refuses_and_leaves_nothing(shell: Shell) -> None:
         (["cars", "--data", "empty.csv", "--target", "price"], "empty.csv is empty. Expected a header"),
         (["cars", "--data", "gone.csv", "--target", "price"], "no file 'gone.csv'. Give --data a CSV"),
         (["../cars", "--data", "cars.csv", "--target", "price"], "name cannot be '../cars'. Expected"),
-        (["cars", "--data", "cars.csv"], "Missing option '--target'"),
+        (["cars", "--data", "cars.csv"], "Name the column to predict with --target"),
     ):
         assert_clear(shell("init", *arguments), USAGE, words)
     as_json = shell("init", "Cars", "--data", "cars.csv", "--target", "price", "--json")

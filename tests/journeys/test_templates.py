@@ -23,6 +23,12 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def commit(folder: Path) -> None:
+    """A template is what is committed."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "as it is")
+
+
 def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
@@ -32,7 +38,9 @@ def edit(file: Path, old: str, new: str) -> None:
 @pytest.fixture
 def vans(cars: Shell) -> Shell:
     """A project that was made from version 1 of the template that ``cars`` became."""
-    assert cars("project", "to-template", "../template").code == 0
+    commit(cars.folder)
+    made = cars("project", "to-template", "../template")
+    assert made.code == 0, made.err
     cars.folder = cars.folder.parent
     table = write_cars(cars.folder / "vans.csv")
     given = ["--data", str(table), "--target", "price", "--key", "car_id", "--template", "template"]
@@ -45,6 +53,7 @@ def publish(vans: Shell, old: str, new: str) -> str:
     """Change the first project's code and publish it as the template's next version."""
     first = Shell(home=vans.home, folder=vans.folder.parent / "cars")
     edit(first.folder / "project.py", old, new)
+    commit(first.folder)
     version: str = first("project", "to-template", "../template", "--json").json["version"]
     return version
 

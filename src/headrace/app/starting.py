@@ -150,8 +150,17 @@ def _to_confirm(assumed: Sequence[str], personal: Mapping[str, str], n_clusters:
 
 def _versioned(folder: Path, outline: Outline) -> list[str]:
     """Put the project under git; a note where that did not work, which stops nothing else."""
+    notes = []
+    ignored = folder / ".gitignore"
+    if ignored.is_file() and "data/" in ignored.read_text(encoding="utf-8").splitlines():
+        notes.append(
+            "data/ stays out of git, for it is about people or large: a build server has to be given it, or "
+            "data.source as a function in project.py that fetches it."
+        )
     try:
-        first_commit(folder, "Made by headrace init", name=outline.owner, mail=outline.contact)
+        is_first = first_commit(folder, "Made by headrace init", name=outline.owner, mail=outline.contact)
     except InvalidInput as error:
-        return [f"Not under version control: {error}"]
-    return []
+        return [*notes, f"Not under version control: {error}"]
+    if not is_first:
+        notes.append("In a repository already: commit the new folder there.")
+    return notes

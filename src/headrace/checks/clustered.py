@@ -49,10 +49,12 @@ def clustered_interval(values: Floats, groups: Any, confidence: float) -> Interv
     if sizes.size == n or not math.isfinite(plain.low) or plain.low == plain.high:
         return plain
     if sizes.size < 2:
-        return Interval(estimate=plain.estimate, low=-math.inf, high=math.inf, confidence=confidence, n=n)
+        return plain  # all that there is to know is how rows of this one differ
     # How far the mean moves when a group is left out, were all of one size.
     moved = np.bincount(codes, weights=values - plain.estimate) / (1 - sizes / n)
     n_groups, square = sizes.size, float((moved**2).mean())
+    if square * n_groups <= 1e-12 * float(((values - plain.estimate) ** 2).sum()):
+        return plain  # rows cancel within every group: groups say nothing of how far the mean may be off
     degrees = max(n**2 / float((sizes**2).sum()) - 1, 1.0)
     symmetric = float(stdtrit(degrees, (1 + confidence) / 2)) / math.sqrt(n_groups)
     below, above = reach_of(symmetric, float((moved**3).mean()) / square**1.5, n_groups)

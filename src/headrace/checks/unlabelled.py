@@ -117,9 +117,9 @@ def _volumes(ask: Ask, rows: Columns, random: np.random.Generator) -> Floats:
 
 def _even(values: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     """As many values, evenly from the range of numbers or from the categories; as many missing as here."""
-    if values.dtype.kind in "iu":
+    if values.dtype.kind == "i":
         return random.integers(values.min(), values.max(), size=len(values), endpoint=True, dtype=np.int64)
-    if values.dtype.kind != "f":
+    if values.dtype.kind not in "fu":
         names = sorted({value for value in values.tolist() if value is not None}, key=str) or [None]
         drawn = np.array(names, dtype=values.dtype)[random.integers(len(names), size=len(values))]
         absent = np.array([value is None for value in values.tolist()])
@@ -129,7 +129,9 @@ def _even(values: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     known = values[np.isfinite(values)]
     if not known.size:
         return values
-    drawn = random.uniform(known.min(), known.max(), size=len(values))
+    # In halves: a range may be beyond the largest float.
+    low, high = float(known.min()) / 2, float(known.max()) / 2
+    drawn = 2 * (low + random.random(len(values)) * (high - low))
     return np.where(np.isfinite(values)[random.permutation(len(values))], drawn, np.nan)
 
 

@@ -113,6 +113,10 @@ def realised_value(
         months.append(_month(case, number, (start, end), mine, so_far, number - 1 + part))
     last = months[-1]
     conclusion, why = _concluded(case, last, so_far)
+    unknown = sum(one.window is not None and one.value is None and one.window[1] <= until for one in measured)
+    if unknown and conclusion in ("above", "below"):
+        # What could not be measured is neither a gain nor a loss.
+        conclusion, why = "undecided", f"{why}; but {unknown} windows until then could not be measured"
     return Realised(
         project=project,
         case=case,

@@ -66,6 +66,8 @@ _PLACES = {
 }
 _OPEN, _CLOSE = "[[=", "=]]"
 _MARKS = (_OPEN, _CLOSE, "[[%", "%]]", "[[#", "#]]")
+_HEAD = "# A template of a Headrace project: headrace init NAME --data FILE --target COLUMN --template THIS\n"
+_TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl", ".xlsx", ".sqlite", ".db")
 _MADE_ANEW = (".gitignore", "requirements.txt", RECORD, ANSWERS)
 
 
@@ -101,9 +103,8 @@ def make_blueprint(project_folder: Path, folder: Path) -> Blueprint:
         )
     if folder.resolve().is_relative_to(project_folder.resolve()):
         raise InvalidInput(f"{folder} lies in the project. Name a folder outside, such as ../template.")
-    is_known = (folder / "copier.yml").is_file() and is_versioned(folder)
-    if folder.exists() and not is_known and any(folder.iterdir()):
-        raise Conflict(f"{folder} exists and is no template. Name an empty folder, or remove it first.")
+    if folder.exists() and any(folder.iterdir()):
+        _check_ours(folder)
     texts = {path: _template(project, path, text) for path, text in _texts(project, project_folder)}
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "project", ignore_errors=True)
@@ -122,26 +123,43 @@ def make_blueprint(project_folder: Path, folder: Path) -> Blueprint:
     )
 
 
+def _check_ours(folder: Path) -> None:
+    """Only a template that was written here, and has nothing uncommitted, is written anew."""
+    settings = folder / "copier.yml"
+    is_ours = settings.is_file() and settings.read_text(encoding="utf-8", errors="replace").startswith(_HEAD)
+    if not is_ours or not (folder / ".git").exists():
+        raise Conflict(
+            f"{folder} exists and is no template of a project. Name an empty folder, or remove it first."
+        )
+    if changes := uncommitted(folder):
+        raise Conflict(f"Not committed in {folder}: {', '.join(changes)}. Commit it, or take it away, first.")
+
+
 def _texts(project: Project, folder: Path) -> Iterator[tuple[str, str]]:
     """Path and text of what a project is made of; neither data nor what is rendered from the charter."""
     known = json.loads((folder / RECORD).read_text()) if (folder / RECORD).is_file() else {}
     data = {project.data.source, *(one.source for one in project.data.features)} - {"project.py"}
-    if is_versioned(folder):
-        paths = git(folder, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    else:
-        paths = [one.relative_to(folder).as_posix() for one in sorted(folder.rglob("*")) if one.is_file()]
-    for path in paths:
+    if not is_versioned(folder):
+        raise InvalidInput(
+            f"{folder} is not under git. A template is what is committed: git init && git add . && git commit"
+        )
+    # What nobody has committed may be a key or somebody's table, and what is published stays published.
+    if changes := uncommitted(folder):
+        raise Conflict(f"Not committed yet: {', '.join(changes)}. Commit it, or add it to .gitignore, first.")
+    for path in git(folder, "ls-files", "--cached").splitlines():
         file = folder / path
         parts = Path(path).parts
         if (
             path in _MADE_ANEW
             or path in data
             or parts[0] == "data"
+            or file.suffix.lower() in _TABLES
+            or file.name.startswith(".env")
             or not file.is_file()
             or file.is_symlink()
         ):
             continue
-        if "__pycache__" in parts or parts[0] == ".git" or known.get(path) == digest_bytes(file.read_bytes()):
+        if known.get(path) == digest_bytes(file.read_bytes()):
             continue
         try:
             yield path, file.read_text(encoding="utf-8")
@@ -272,10 +290,7 @@ def _settings() -> str:
             else {"type": "str", "default": "unnamed"}
         )
         settings[name] = {"help": text, **kind}
-    head = (
-        "# A template of a Headrace project: headrace init NAME --data FILE --target COLUMN --template THIS\n"
-    )
-    return head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
+    return _HEAD + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _published(folder: Path, name: str) -> str | None:

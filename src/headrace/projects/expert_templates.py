@@ -61,6 +61,7 @@ def fill_template(source: str, folder: Path, known: Mapping[str, Any], *, ask: b
     with tempfile.TemporaryDirectory() as scratch, _refused(source):
         options: dict[str, Any] = {"quiet": True, "overwrite": True}
         copier.run_copy(place, scratch, user_defaults=dict(known), defaults=True, **options)
+        _without_git(Path(scratch), source)
         if not (Path(scratch) / ANSWERS).is_file():
             raise InvalidInput(
                 f"The template {source!r} does not say what it was filled with, so that its projects could "
@@ -70,7 +71,7 @@ def fill_template(source: str, folder: Path, known: Mapping[str, Any], *, ask: b
         # Only what it asks is remembered. What it uses without asking would be known now, and gone when it is
         # upgraded: it is left out from the start.
         asked = {name: known[name] for name in known.keys() & _remembered(Path(scratch)).keys()}
-        copier.run_copy(place, folder, user_defaults=asked, defaults=not ask, **options)
+        copier.run_copy(place, folder, user_defaults=asked, defaults=not ask, exclude=(".git",), **options)
     return _version(folder)
 
 
@@ -103,7 +104,9 @@ def upgrade_project(folder: Path, *, version: str | None = None, mark: bool = Fa
     before = _version(folder)
     with _elsewhere(folder) as place:
         with _refused("of this project"):
-            copier.run_update(place, vcs_ref=version, defaults=True, overwrite=True, quiet=True)
+            copier.run_update(
+                place, vcs_ref=version, defaults=True, overwrite=True, quiet=True, exclude=(".git",)
+            )
         unmerged = set(git(place, "diff", "--name-only", "--diff-filter=U", "--relative").splitlines())
         if not unmerged:
             render_deployment(place)
@@ -121,6 +124,16 @@ def upgrade_project(folder: Path, *, version: str | None = None, mark: bool = Fa
             git(folder, "restore", f"--source={commit}", "--staged", "--worktree", "--", ".")
             git(folder, "reset", "--quiet", "--", ".")
     return made
+
+
+def _without_git(filled: Path, source: str) -> None:
+    """What lies in ``.git`` is run by git, such as ``core.fsmonitor``: no template may write there."""
+    found = [path for path in filled.rglob("*") if path.name.lower() in (".git", ".gitmodules")]
+    if found:
+        name = found[0].relative_to(filled).as_posix()
+        raise InvalidInput(
+            f"The template {source!r} writes {name!r}, which git would run. Take it out."
+        )
 
 
 @contextmanager

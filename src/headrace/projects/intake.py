@@ -23,6 +23,7 @@ ASSUMED = "Assumed: "
 """How each answer begins that ``headrace init`` has filled in."""
 _EARLIER_PLACEHOLDER = "edit: what is it worth?"
 _MOST_MONTHS = 120
+_MOST_EXPECTED = 1e15
 _EXPECTED = re.compile(r"(\d+(?:\.\d+)?)\s+(\S.{0,20}?)\s+in\s+(\d{1,3})\s+months?")
 
 
@@ -315,9 +316,13 @@ def read_expected(text: str) -> ValueCase:
         InvalidInput: it has another form.
     """
     found = _EXPECTED.fullmatch(text.strip())
-    if found is None or not 1 <= int(found[3]) <= _MOST_MONTHS or not float(found[1]):
+    if (
+        found is None
+        or not 1 <= int(found[3]) <= _MOST_MONTHS
+        or not 0 < abs(float(found[1])) <= _MOST_EXPECTED
+    ):
         raise InvalidInput(
             f"The expected value is {text[:60]!r}. Expected a number, a unit and a time, such as "
-            f"'12000 EUR in 12 months' (1 to {_MOST_MONTHS})."
+            f"'12000 EUR in 12 months' (up to {_MOST_EXPECTED:,.0f}, 1 to {_MOST_MONTHS} months)."
         )
     return ValueCase(expected=float(found[1]), unit=found[2], months=int(found[3]))

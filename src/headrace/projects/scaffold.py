@@ -112,7 +112,7 @@ def _write(draft: Path, outline: Outline, source_file: Path) -> None:
     (draft / "requirements.txt").write_text(pinned(), encoding="utf-8")
     # Git keeps everything for ever: what is about people, and what is large, stays out of it.
     kept = not outline.personal and source_file.stat().st_size <= _LARGEST_IN_GIT
-    ignored = "__pycache__/\n.pytest_cache/\n.venv/\n" + ("" if kept else "data/\n")
+    ignored = "__pycache__/\n.pytest_cache/\n.venv/\n.env*\n" + ("" if kept else "data/\n")
     (draft / ".gitignore").write_text(ignored, encoding="utf-8")
 
 

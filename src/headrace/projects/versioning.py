@@ -9,7 +9,10 @@ from pathlib import Path
 from headrace.core.errors import InvalidInput
 
 _TIMEOUT_S = 120.0
-_NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false", "-c", "core.quotepath=off")
+_NO_HOOKS = (
+    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "commit.gpgsign=false",
+    "-c", "core.quotepath=off",
+)  # fmt: skip
 
 
 def git(folder: Path, *arguments: str) -> str:

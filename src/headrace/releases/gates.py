@@ -238,7 +238,7 @@ def comparison_gate(
     }
     reason = f"{gate.metric} against {other}: {reason}"
     if math.isfinite(seen):
-        reason += f"; {seen:.4g} or more would be told in 4 of 5 cases"
+        reason += f"; about {seen:.4g} beyond it would be told in 4 of 5 cases"
     return verdict(subject_id, name, outcome, reason, evidence=evidence, at=at)
 
 
