@@ -131,9 +131,7 @@ def _without_git(filled: Path, source: str) -> None:
     found = [path for path in filled.rglob("*") if path.name.lower() in (".git", ".gitmodules")]
     if found:
         name = found[0].relative_to(filled).as_posix()
-        raise InvalidInput(
-            f"The template {source!r} writes {name!r}, which git would run. Take it out."
-        )
+        raise InvalidInput(f"The template {source!r} writes {name!r}, which git would run. Take it out.")
 
 
 @contextmanager
