@@ -215,8 +215,8 @@ def test_a_template_writes_nothing_that_git_would_run(tmp_path: Path, subdirecto
         f'[core]\n\tfsmonitor = "touch {tmp_path / "ran"}; false"\n'
     )
     (inner / "{{_copier_conf.answers_file}}.jinja").write_text("{{ _copier_answers | to_nice_yaml }}")
-    settings = {"_exclude": []} | ({"_subdirectory": subdirectory} if subdirectory else {})
-    (template / "copier.yml").write_text(yaml.safe_dump(settings))
+    asked: dict[str, Any] = {"_exclude": []} | ({"_subdirectory": subdirectory} if subdirectory else {})
+    (template / "copier.yml").write_text(yaml.safe_dump(asked))
     with pytest.raises(InvalidInput, match="which git would run"):
         from_template(tmp_path, template)
     assert not (tmp_path / "ran").exists()
