@@ -93,18 +93,23 @@ def show_card(
     release_id: Id,
     to: Annotated[Path | None, typer.Option(help="Write it to this file, such as README.md.")] = None,
     as_name: As = None,
+    as_json: Json = False,
 ) -> None:
     """Print the model card, in the format of Hugging Face, written from what is on record."""
     with session(as_name) as s:
-        text = card(s.app, s.me, find_release(s.app, s.me, release_id).id)
-    if to is None:
+        release = find_release(s.app, s.me, release_id)
+        text = card(s.app, s.me, release.id)
+    if to is not None:
+        if to.exists():
+            raise Conflict(f"{to} exists. Choose another file, or remove it first.")
+        to.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"release": release.id, "file": None if to is None else str(to), "card": text})
+    elif to is not None:
+        say(f"The card of {release.manifest.subject.ref} is in {to}.")
+    else:
         for line in text.splitlines():
             say(line)
-        return
-    if to.exists():
-        raise Conflict(f"{to} exists. Choose another file, or remove it first.")
-    to.write_text(text, encoding="utf-8")
-    say(f"The card of {release_id} is in {to}.")
 
 
 def _told(value: object) -> str:
