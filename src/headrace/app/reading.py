@@ -132,7 +132,7 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         quorum=quorum(app, me, release),
         compliance=latest_verdict(app, release_id),
         loosens=app.access.charters.loosened_by(release) if is_on_its_way else [],
-        plan=plan_of(verdicts, app.store.projects.get(release.project)) if is_on_its_way else None,
+        plan=plan_of(verdicts, app.access.charters.in_force(release.project)) if is_on_its_way else None,
     )
 
 

@@ -46,10 +46,9 @@ def clustered_interval(values: Floats, groups: Any, confidence: float) -> Interv
     if codes.shape != values.shape:
         raise InvalidInput(f"{codes.size} groups for {values.size} values. Expected one for each.")
     n, sizes = values.size, np.bincount(codes).astype(np.float64)
-    if sizes.size == n or not math.isfinite(plain.low) or plain.low == plain.high:
+    # Of one group, all that there is to know is how its rows differ.
+    if sizes.size in (1, n) or not math.isfinite(plain.low) or plain.low == plain.high:
         return plain
-    if sizes.size < 2:
-        return plain  # all that there is to know is how rows of this one differ
     # How far the mean moves when a group is left out, were all of one size.
     moved = np.bincount(codes, weights=values - plain.estimate) / (1 - sizes / n)
     n_groups, square = sizes.size, float((moved**2).mean())

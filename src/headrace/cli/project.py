@@ -144,7 +144,8 @@ def to_template(
 ) -> None:
     """Turn the project in this folder into a template for the next, or into the next version of one.
 
-    Its name, owner, table, columns, and what was thought about them become questions. Data stays here.
+    Its name, owner, table, columns, and what was thought about them become questions. It has
+    what is committed; tables and .env files stay here.
     """
     made = make_blueprint(Path.cwd(), folder)
     if as_json:
