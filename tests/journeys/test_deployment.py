@@ -127,11 +127,23 @@ def test_a_roll_out_applies_the_stage_with_the_image_and_proves_a_release_there(
     assert typed(cars, "deploy/roll-out nowhere x:1", **given).code != 0
 
 
-REVIEWS = {
-    "by another": ('[{"state": "APPROVED", "user": {"login": "bo"}}]', 0),
-    "by the author": ('[{"state": "APPROVED", "user": {"login": "ann"}}]', 1),
-    "a comment": ('[{"state": "COMMENTED", "user": {"login": "bo"}}]', 1),
-    "none": ("[]", 1),
+MERGED = {"number": 7, "merged_at": "2026-11-02T10:00:00Z", "base": {"ref": "main"}}
+APPROVED = {
+    "state": "APPROVED",
+    "user": {"login": "bo"},
+    "commit_id": "9f8e",
+    "author_association": "MEMBER",
+}
+#: Name to the pull requests of a commit, the reviews of request 7 by ann, and what the job ends with.
+REVIEWS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], int]] = {
+    "by another": ([{"number": 6, "merged_at": None, "base": {"ref": "main"}}, MERGED], [APPROVED], 0),
+    "by the author": ([MERGED], [APPROVED | {"user": {"login": "ann"}}], 1),
+    "a comment": ([MERGED], [APPROVED | {"state": "COMMENTED"}], 1),
+    "by a passer-by": ([MERGED], [APPROVED | {"author_association": "NONE"}], 1),
+    "of an earlier commit": ([MERGED], [APPROVED | {"commit_id": "0000"}], 1),
+    "into another branch": ([MERGED | {"base": {"ref": "trial"}}], [APPROVED], 1),
+    "none": ([MERGED], [], 1),
+    "pushed past every pull request": ([], [APPROVED], 1),
 }
 
 
@@ -140,15 +152,14 @@ def test_what_nobody_else_approved_before_the_merge_goes_no_further(cars: Shell,
     if shutil.which("jq") is None:
         pytest.skip("needs jq")
     fake = program(cars, "gh", GH)
-    reviews, code = REVIEWS[case]
-    (fake / "pulls.json").write_text('[{"merged_at": null, "number": 6}, {"merged_at": "2026", "number": 7}]')
-    (fake / "7.json").write_text('{"user": {"login": "ann"}}')
-    (fake / "reviews.json").write_text(reviews)
+    pulls, reviews, code = REVIEWS[case]
+    (fake / "pulls.json").write_text(json.dumps(pulls))
+    (fake / "7.json").write_text(json.dumps({"user": {"login": "ann"}, "head": {"sha": "9f8e"}}))
+    (fake / "reviews.json").write_text(json.dumps(reviews))
     script = steps_of(cars, "reviewed")["Find the recorded review"]
-    given = {"FAKE": str(fake), "REPOSITORY": "team/cars", "COMMIT": "0a1b"}
-    assert typed(cars, script, **given).code == code
-    (fake / "pulls.json").write_text("[]")  # pushed past every pull request
-    assert typed(cars, script, **given).code == 1
+    ended = typed(cars, script, FAKE=str(fake), REPOSITORY="team/cars", COMMIT="0a1b")
+    assert ended.code == code, ended.err
+    assert ("Pull request 7 by ann was approved by bo." in ended.out) == (code == 0)
 
 
 def test_rendering_again_follows_the_charter_and_keeps_what_was_edited(cars: Shell) -> None:
