@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from headrace.app import reading
@@ -195,6 +198,32 @@ def test_a_release_that_is_worse_than_the_live_one_is_refused(shared: Site) -> N
     route = project.route()
     assert route is not None
     assert route.live == first.id
+
+
+def mixed(n_rows: int, seed: int) -> dict[str, list[Any]]:
+    """Cars whose guess is better than what they are listed for, but those with diesel."""
+    rows, random = cars(n_rows, seed=seed), np.random.default_rng(seed)
+    price, diesel = np.array(rows["price"]), np.array(rows["diesel"])
+    rows["guess"] = (price + random.normal(0, np.where(diesel, 1600, 100))).tolist()
+    rows["listed"] = (price + random.normal(0, np.where(diesel, 300, 1600))).tolist()
+    return rows
+
+
+@pytest.mark.requirement("GAT-10")
+def test_a_release_that_is_worse_for_some_than_the_live_one_is_refused(shared: Site) -> None:
+    declared = "monitors: {window_s", "monitors: {segments: [diesel], window_s"
+    project = shared.project("worse-for-some", declared, rows=mixed(200, 1))
+    first = project.released()
+    rows = {name: values + mixed(600, 2)[name] for name, values in mixed(200, 1).items()}
+    project.write(declared, ("trainer: listed", "trainer: guess"), rows=rows)
+    second = project.released()
+    verdicts = project.verdicts(second)
+    judged = verdicts["champion_segments"]
+    assert (second.state, judged.outcome) == ("refused", "failed"), judged.reason
+    assert verdicts["champion"].outcome == "passed", "over all rows it is better"
+    outcomes = {one["segment"]: one["outcome"] for one in judged.evidence["segments"]}
+    assert outcomes == {"0": "passed", "1": "failed"}
+    assert second.manifest.parent == first.id
 
 
 @pytest.mark.requirement("DAT-21")

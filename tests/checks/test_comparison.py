@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.checks.comparison import excess_p_value, judge, paired_interval, smallest_seen
+from headrace.checks.comparison import (
+    excess_p_value,
+    judge,
+    paired_interval,
+    segment_differences,
+    smallest_seen,
+)
 from headrace.checks.metrics import Interval
 from headrace.core.errors import InvalidInput
 
@@ -113,3 +119,34 @@ def test_rows_of_one_customer_count_as_one() -> None:
     losses = random.normal(-0.3, 1, 5)[customers] + random.normal(0, 0.1, 500)
     assert judge(paired_interval(losses, np.zeros(500), 0.95), 0.0).outcome == "passed"
     assert judge(paired_interval(losses, np.zeros(500), 0.95, customers), 0.0).outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("apart", [0.05, 0.15])
+def test_a_model_without_a_change_fails_in_some_segment_no_more_often_than_declared(apart: float) -> None:
+    """Right or wrong answers of two models that are as good, by region (20 to 400 rows) and by age."""
+    random = np.random.default_rng(11)
+    regions = np.repeat(list("abcdefgh"), [400, 200, 100, 60, 40, 30, 20, 12]).astype(object)
+    whole = by_segment = 0
+    for _ in range(1500):
+        ages = random.choice(["young", "old"], regions.size).astype(object)
+        chance = random.random(regions.size)
+        one, other = (chance < apart).astype(float), (chance > 1 - apart).astype(float)
+        found = segment_differences(one, other, {"region": regions, "age": ages}, 0.95)
+        whole += judge(paired_interval(one, other, 0.95), 0.0).outcome == "failed"
+        by_segment += any(at.difference is not None and at.difference.low > 0 for at in found)
+    allowed = 0.025 + 3 * math.sqrt(0.025 * 0.975 / 1500)
+    assert by_segment / 1500 <= allowed
+    assert (whole + by_segment) / 1500 <= 2 * allowed
+
+
+def test_what_is_worse_in_one_segment_is_seen_where_the_whole_hides_it() -> None:
+    random = np.random.default_rng(5)
+    where = np.repeat(["here", "elsewhere", "rare"], [100, 900, 19]).astype(object)
+    where[:3] = None
+    candidate = random.normal(0, 1, where.size) + 0.8 * (where == "here") - 0.2 * (where == "elsewhere")
+    assert judge(paired_interval(candidate, np.zeros(where.size), 0.95), 0.0).outcome == "passed"
+    found = {one.name: one for one in segment_differences(candidate, 0 * candidate, {"where": where}, 0.95)}
+    assert found["here"].difference is not None
+    assert found["here"].difference.low > 0
+    assert found["here"].difference.confidence == pytest.approx(0.975), "shared by the two with rows enough"
+    assert (found["here"].n_rows, found["rare"].n_rows, found["rare"].difference) == (97, 19, None)

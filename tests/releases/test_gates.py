@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.checks.comparison import paired_interval
+from headrace.checks.comparison import paired_interval, segment_differences
 from headrace.checks.metrics import Interval
 from headrace.core.canonical import canonical_json
 from headrace.core.project import ModelGate, MonitorSpec, Owner, Project, Trigger, Value
 from headrace.core.release import Verdict
-from headrace.releases.gates import comparison_gate, flight_gate, limit_gate
+from headrace.releases.gates import comparison_gate, flight_gate, limit_gate, segments_gate
 from headrace.releases.states import overall
 from headrace.testing import START, make_project
 
@@ -53,6 +53,37 @@ def compared(difference: float, *, spread: float = 1.0, n: int = 100, other_loss
         margin=GATE.margin,
         at=START,
     )
+
+
+def in_segments(**means: float) -> Verdict:
+    """Segments of 100 rows, in which a candidate loses so much more than a champion's 50; ``few`` has 5."""
+    random = np.random.default_rng(0)
+    names = np.repeat(list(means), [5 if name == "few" else 100 for name in means]).astype(object)
+    noise = random.normal(0, 1, names.size)
+    shift = np.array([means[name] for name in names])
+    found = segment_differences(50 + noise + shift, np.full(names.size, 50.0), {"fuel": names}, 0.95)
+    return segments_gate("r", GATE, found, other="model:cars@1", at=START)
+
+
+@pytest.mark.requirement("GAT-10", "GAT-14")
+def test_a_candidate_is_held_against_the_live_release_in_each_segment() -> None:
+    """It may lose 1 more in each."""
+    judged = in_segments(gas=-2.0, diesel=5.0, few=9.0)
+    assert judged.outcome == "failed"
+    assert "fuel 'diesel': the difference in loss is" in judged.reason
+    assert "undecided: fuel 'few' has 5 of 20 rows" in judged.reason
+    outcomes = {one["segment"]: one["outcome"] for one in judged.evidence["segments"]}
+    assert outcomes == {"gas": "passed", "diesel": "failed", "few": "inconclusive"}
+    assert judged.evidence["confidence of each"] == pytest.approx(0.975)
+    assert canonical_json(judged)
+
+
+def test_a_segment_that_is_undecided_is_named_and_stops_nothing() -> None:
+    judged = in_segments(gas=-2.0, diesel=1.05, few=9.0)
+    assert judged.outcome == "passed"
+    assert judged.reason.endswith("undecided: fuel 'diesel', fuel 'few' has 5 of 20 rows")
+    assert in_segments(few=0.0).outcome == "inconclusive", "no segment at all was compared"
+    assert in_segments(gas=math.nan).outcome == "error"
 
 
 @pytest.mark.requirement("GAT-10", "GAT-14")

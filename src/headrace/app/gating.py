@@ -24,15 +24,18 @@ from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Outcome4, Verdict
 from headrace.data.snapshots import load_snapshot
+from headrace.monitoring.segments import declared_segments
 from headrace.projects.contracts import Contract, read_contracts
 from headrace.releases.contracts import CONTRACT, REHEARSAL, contract_gate, rehearsal_gate, unmeasured
 from headrace.releases.gates import (
+    SEGMENTS,
     comparison_gate,
     fairness_gate,
     flight_gate,
     limit_gate,
     metrics_gate,
     reported,
+    segments_gate,
     verdict,
     waived,
 )
@@ -45,7 +48,7 @@ from headrace.training.proof import prove_package
 from headrace.training.training_set import load_rows, load_training_set, trained_on
 
 SYSTEM = "system:gates"
-_OF_CANDIDATES = frozenset({"baseline", "champion", MODEL})
+_OF_CANDIDATES = frozenset({"baseline", "champion", SEGMENTS, MODEL})
 """Gates that hold a candidate against others."""
 CONTRACTS = "application/vnd.headrace.contracts+zip"
 
@@ -194,6 +197,7 @@ class Gating:
                 excluded=self._seen_by(live_run, columns),
                 groups=rows.groups(recipe.project),
                 confidence=project.gates.model.confidence,
+                segments=declared_segments(project, self._app.scorers.baseline(live.id), columns),
             )
         except UserError as error:
             # An incomparable champion (other columns, no unseen row) is a doubt for a person, not a failure.
@@ -212,7 +216,11 @@ class Gating:
             at=self._now(),
         )
         judged.evidence.update(n_excluded=comparison.n_excluded, loss=comparison.loss, live_release=live.id)
-        return self._keep(state, [judged])
+        if not comparison.segments:
+            return self._keep(state, [judged])
+        gate, ref = project.gates.model, live.manifest.subject.ref
+        parts = segments_gate(subject, gate, comparison.segments, other=ref, at=self._now())
+        return self._keep(state, [judged, parts])
 
     def artefact(self, state: dict[str, Any]) -> str:
         """The package's files hold nothing that would run when they are loaded. No waiver covers this."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,56 @@ def paired_interval(
     if groups is None:
         return mean_interval(candidate - champion, confidence)
     return clustered_interval(candidate - champion, groups, confidence)
+
+
+class SegmentDifference(NamedTuple):
+    """The rows of one segment: ``name`` is a value of ``column``.
+
+    ``difference`` is the interval of mean(candidate - champion) in it; None where it has too few rows.
+    """
+
+    column: str
+    name: str
+    n_rows: int
+    champion_loss: float
+    difference: Interval | None
+
+
+def segment_differences(
+    candidate_losses: Floats,
+    champion_losses: Floats,
+    segments: Mapping[str, Any],
+    confidence: float,
+    groups: Any = None,
+) -> list[SegmentDifference]:
+    """The paired interval in each segment; all of them hold together, with ``confidence`` (C. Bonferroni).
+
+    They share it among those that have rows enough, which no loss has a say in.
+
+    Args:
+        segments: the segment of each row by column, each of shape ``(n_rows,)``; a row of None is in none.
+        groups: as of :func:`paired_interval`.
+
+    >>> where, losses = {"fuel": np.repeat(["diesel", "gas"], [30, 5])}, np.ones(35)
+    >>> [(one.name, one.difference is None) for one in segment_differences(losses, losses, where, 0.95)]
+    [('diesel', False), ('gas', True)]
+    """
+    places = [
+        (column, name, np.flatnonzero(np.asarray(names, dtype=object) == name))
+        for column, names in segments.items()
+        for name in sorted(set(np.asarray(names, dtype=object).tolist()) - {None})
+    ]
+    n_judged = sum(rows.size >= FEWEST_ROWS for _, _, rows in places)
+    each = 1 - (1 - confidence) / max(n_judged, 1)
+    found = []
+    for column, name, rows in places:
+        interval = None
+        if rows.size >= FEWEST_ROWS:
+            of = None if groups is None else np.asarray(groups)[rows]
+            interval = paired_interval(candidate_losses[rows], champion_losses[rows], each, of)
+        loss = float(champion_losses[rows].mean())
+        found.append(SegmentDifference(column, str(name), rows.size, loss, interval))
+    return found
 
 
 def excess_p_value(now: Floats, before: Floats, elsewhere_now: Floats, elsewhere_before: Floats) -> float:

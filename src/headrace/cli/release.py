@@ -70,7 +70,9 @@ def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -
         release = find_release(s.app, s.me, release_id)
         found = difference(s.app, s.me, release.id)
         verdicts = release_report(s.app, s.me, release.id).verdicts
-    outcomes = {one.gate: one.reason for one in verdicts if one.gate in ("champion", "movement")}
+    outcomes = {
+        one.gate: one.reason for one in verdicts if one.gate in ("champion", "champion_segments", "movement")
+    }
     if as_json:
         print_json({"difference": found, "outcome": outcomes})
         return
@@ -79,7 +81,7 @@ def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -
         return
     say(f"{release.manifest.subject.ref} beside {found.against_subject}")
     for gate, reason in outcomes.items():
-        say(f"  {gate:<12} {reason}")
+        say(f"  {gate:<18} {reason}")
     changed = [one for one in (*found.metrics, *found.params, *found.ingredients) if not one.same]
     print_table(
         ("WHAT", "BEFORE", "NOW"),

@@ -20,6 +20,7 @@ from headrace.checks.comparison import excess_p_value
 from headrace.checks.fairness import Share
 from headrace.checks.metrics import labels_of, mean_interval
 from headrace.checks.profiles import OTHER, CategoricalProfile
+from headrace.core.ports import Columns
 from headrace.core.project import Project
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
@@ -87,6 +88,19 @@ def cuts(project: Project, baseline: Baseline) -> list[Cut]:
             quartiles = sorted({profile.summary[rank] for rank in ("q25", "median", "q75")})
             found.append(Cut(name, tuple(quartiles), frozenset()))
     return found if declared else found[:_MOST_COLUMNS]
+
+
+def declared_segments(project: Project, baseline: Baseline, columns: Columns) -> dict[str, Names]:
+    """The segment of each row by every declared column, ``monitors.segments`` and ``gates.data.segment``.
+
+    Empty where the project declares none: what is judged by segment is what somebody asked for.
+    """
+    cut = cuts(project, baseline) if project.monitors.segments else []
+    found = {one.column: one.of(columns[one.column]) for one in cut if one.column in columns}
+    own = project.gates.data.segment
+    if own is not None and own not in found and own in columns:
+        found[own] = np.array([label(value) for value in np.asarray(columns[own]).tolist()], dtype=object)
+    return found
 
 
 def watch_segments(watch: Watch) -> Round:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from headrace.checks.comparison import judge, smallest_seen
+from headrace.checks.comparison import FEWEST_ROWS, SegmentDifference, judge, smallest_seen
 from headrace.checks.fairness import RATES, Group, gap_of
 from headrace.checks.metrics import Interval
 from headrace.checks.packs import Measured
@@ -20,6 +20,8 @@ from headrace.projects.flight import flight_check
 
 COMPLIANCE = "compliance"
 """The gate that asks whether the rules are kept, and not whether the model works."""
+SEGMENTS = "champion_segments"
+"""The gate that compares with the champion in each declared segment."""
 
 
 def verdict(
@@ -240,6 +242,70 @@ def comparison_gate(
     if math.isfinite(seen):
         reason += f"; about {seen:.4g} beyond it would be told in 4 of 5 cases"
     return verdict(subject_id, name, outcome, reason, evidence=evidence, at=at)
+
+
+def segments_gate(
+    subject_id: str,
+    gate: ModelGate,
+    segments: Sequence[SegmentDifference],
+    *,
+    other: str,
+    at: datetime,
+) -> Verdict:
+    """The comparison with the champion in each segment: it fails where one is shown to be worse.
+
+    What is worse by less than such rows can tell is named and stops nothing: with as many segments as one
+    likes, one of them nearly always looks worse. Where none has rows enough, nothing is concluded.
+    """
+    rows: list[dict[str, Any]] = []
+    outcome: Outcome4
+    told: dict[str, list[str]] = {"failed": [], "inconclusive": [], "error": [], "passed": []}
+    for one in segments:
+        allowed, interval = gate.margin * abs(one.champion_loss), one.difference
+        said = f"{one.column} {one.name!r}"
+        outcome = "inconclusive"
+        if interval is None:
+            said += f" has {one.n_rows} of {FEWEST_ROWS} rows"
+        else:
+            outcome, why = judge(interval, allowed)
+            said += f": {why}" if outcome in ("failed", "error") else ""
+        rows.append(
+            {
+                "column": one.column,
+                "segment": one.name,
+                "rows": one.n_rows,
+                "against_loss": _known(one.champion_loss),
+                "allowed": _known(allowed),
+                "difference": None if interval is None else _known(interval.estimate),
+                "interval": None if interval is None else [_known(interval.low), _known(interval.high)],
+                "outcome": outcome,
+            }
+        )
+        told[outcome].append(said)
+    judged = [one.difference for one in segments if one.difference is not None]
+    worst: Outcome4 = "failed" if told["failed"] else "error" if told["error"] else "passed"
+    if not judged:
+        worst = "inconclusive"
+    reason = "; ".join(told["failed"] + told["error"])
+    if not reason:
+        shown = len(told["passed"])
+        reason = f"{gate.metric} against {other} is shown to be worse than the margin in no segment, "
+        reason += f"and to be within it in {shown} of {len(rows)}"
+    if told["inconclusive"]:
+        reason += f"; undecided: {_listed(told['inconclusive'])}"
+    evidence = {
+        "metric": gate.metric,
+        "against": other,
+        "confidence of all together": gate.confidence,
+        "confidence of each": judged[0].confidence if judged else None,
+        "segments": rows,
+    }
+    return verdict(subject_id, SEGMENTS, worst, reason, evidence=evidence, at=at)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _known(value: float) -> float | None:

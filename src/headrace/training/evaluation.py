@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.comparison import paired_interval
+from headrace.checks.comparison import SegmentDifference, paired_interval, segment_differences
 from headrace.checks.metrics import Interval, mean_interval, row_losses
 from headrace.checks.mislabelled import doubtful_classes, doubtful_numbers, summary
 from headrace.checks.tasks import UNSUPERVISED
@@ -48,13 +48,17 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two packages on the same rows; ``difference`` below zero says that the first one is better."""
+    """Two packages on the same rows; ``difference`` below zero says that the first one is better.
+
+    ``segments`` are the differences in each segment that was asked for.
+    """
 
     difference: Interval
     loss: float
     other_loss: float
     n_rows: int
     n_excluded: int
+    segments: tuple[SegmentDifference, ...] = ()
 
 
 def evaluate(store: Store, runs: Sequence[Run]) -> list[Evaluation]:
@@ -127,6 +131,7 @@ def compare_with(
     excluded: NDArray[np.bool_] | None = None,
     groups: NDArray[Any] | None = None,
     confidence: float = 0.95,
+    segments: Mapping[str, NDArray[Any]] | None = None,
 ) -> Comparison:
     """Compare two packages on the same rows, without those that either trained on.
 
@@ -135,6 +140,7 @@ def compare_with(
         truth: the target, ``(n_rows,)``.
         excluded: rows to leave out, ``(n_rows,)``; see :func:`headrace.training.training_set.trained_on`.
         groups: what each row belongs to, ``(n_rows,)``, where rows of one say little about others.
+        segments: by column the segment of each row, ``(n_rows,)``, in which they are compared as well.
 
     Raises:
         InvalidInput: no rows are left, a package cannot answer these columns, or without truth the two have
@@ -154,14 +160,15 @@ def compare_with(
         kept = kept[spaced(len(kept))]
     rows = take(columns, kept)
     losses = [_losses(metric, scorer, rows, truth[kept]) for scorer in (package, other)]
+    of = None if groups is None else groups[kept]
+    within = {column: names[kept] for column, names in (segments or {}).items()}
     return Comparison(
-        difference=paired_interval(
-            losses[0], losses[1], confidence, None if groups is None else groups[kept]
-        ),
+        difference=paired_interval(losses[0], losses[1], confidence, of),
         loss=float(losses[0].mean()),
         other_loss=float(losses[1].mean()),
         n_rows=len(kept),
         n_excluded=len(truth) - len(kept),
+        segments=tuple(segment_differences(losses[0], losses[1], within, confidence, of)),
     )
 
 
