@@ -5,8 +5,11 @@
 
 Live model and canary answer the same rows, and each row's label comes. They are both wrong on some rows and
 one of them is on others: the shares of the latter are named. Every request fails as often as it may
-(``max_error_rate`` 2 %). After every row :func:`headrace.releases.rollout.judge` is asked, over 1.5 times the
-rows that a paired test needs that looks once (two-sided 5 %, power 95 % for 3 points).
+(``max_error_rate`` 2 %). Everything else that can abort is on: four segments, a time to answer that one in a
+hundred requests exceeds and in a tenth of the time one in five, of either model, and sales as a KPI. After
+every row :func:`headrace.releases.rollout.judge` is asked, over 1.5 times the rows that a paired test needs
+that looks once (two-sided 5 %, power 95 % for 3 points); the canary answers 10 % of the first half of them,
+then 50 %. Sales are looked at after every tenth row.
 
 Prints the share of rollouts that are aborted though nothing has changed (bar: at most 5 %), the share in
 which a loss of 3 points is caught (bar: at least 95 %), and the rows it took, in multiples of those of one
@@ -25,12 +28,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
+from headrace.checks.sequential import between_arms
 from headrace.core.project import RolloutSpec
-from headrace.releases.rollout import Observation, comparison, judge
+from headrace.releases.observing import FEWEST_IN_ARM
+from headrace.releases.rollout import KpiSeen, Observation, SegmentSeen, Shares, Slow, judge, one_sided
 
 FALSE_ABORTS = 0.05
 LOSS = 0.03
 SPEC = RolloutSpec(steps=(10, 50), min_requests=50, min_labels=50)
+SHARES = Shares.out_of(FALSE_ABORTS, segments=True, slow=True, kpis=True)
+SEGMENTS = (0.5, 0.3, 0.15, 0.05)
+"""How many of the rows are in each."""
+SOLD = 0.2
+"""Share of the answers that are followed by a sale, whoever gave them."""
 LIVE_WRONG = 0.10
 """Of the live model's answers; the margin is 0, so a canary that is as good is the hardest to leave alone."""
 APART = {"2 % only one is wrong": 0.02, "4 %": 0.04, "10 %": 0.10}
@@ -61,27 +71,87 @@ def rollout(random: np.random.Generator, apart: float, loss: float) -> Seen:
     outside = _outside(differences)
     ordinary = np.flatnonzero(outside[49:])
     return Seen(
-        ours=_aborted(differences, failures),
+        ours=_aborted(differences, failures, random),
         ordinary=int(ordinary[0]) + 50 if ordinary.size else None,
         once=bool(outside[n_fixed - 1]),
     )
 
 
-def _aborted(differences: Any, failures: Any) -> int | None:
-    sequence = comparison(FALSE_ABORTS)
+def _aborted(differences: Any, failures: Any, random: np.random.Generator) -> int | None:
+    sequence, within, beside = one_sided(SHARES.losses), Within(), Beside(differences.size, random)
+    where = random.choice(len(SEGMENTS), differences.size, p=SEGMENTS).tolist()
     for n, failed in enumerate(failures.tolist(), start=1):
         sequence.update(differences[n - 1 : n])
+        within.update(where[n - 1], differences[n - 1 : n])
         found = sequence.interval()
+        slow, kpis = beside.at(n)
         seen = Observation(
             answered=n - failed,
             failed=failed,
             n_labels=n,
             difference=None if found is None else (found.low, found.high),
             champion_loss=LIVE_WRONG,
+            segments=tuple(within.seen.values()),
+            slow=slow,
+            kpis=kpis,
         )
-        if judge(seen, SPEC, 0.0, FALSE_ABORTS).outcome == "failed":
+        if judge(seen, SPEC, 0.0, SHARES).outcome == "failed":
             return n
     return None
+
+
+class Within:
+    """The losses of each segment; what is seen of one changes only when a row of it comes."""
+
+    def __init__(self) -> None:
+        self._sequences = [one_sided(SHARES.segments / len(SEGMENTS)) for _ in SEGMENTS]
+        self.seen: dict[int, SegmentSeen] = {}
+
+    def update(self, segment: int, difference: Any) -> None:
+        """One more row of a segment."""
+        sequence = self._sequences[segment]
+        sequence.update(difference)
+        found = sequence.interval()
+        self.seen[segment] = SegmentSeen(
+            column="segment",
+            name=str(segment),
+            n_labels=sequence.n,
+            champion_loss=LIVE_WRONG,
+            difference=None if found is None else (found.low, found.high),
+        )
+
+
+class Beside:
+    """Who answers each row, which answers are slow, and which are followed by a sale; anew in each step."""
+
+    def __init__(self, n_rows: int, random: np.random.Generator) -> None:
+        self._second = n_rows // 2
+        shares = np.where(np.arange(n_rows) < self._second, *(step / 100 for step in SPEC.steps))
+        self._mine = random.random(n_rows) < shares
+        peak = np.arange(n_rows) % 500 >= 450
+        self._slow = random.random(n_rows) < np.where(peak, 0.2, 0.01)
+        self._sold = (random.random(n_rows) < SOLD) * 1.0
+        self._kpis: tuple[KpiSeen, ...] = ()
+
+    def at(self, n: int) -> tuple[Slow, tuple[KpiSeen, ...]]:
+        """What is seen after ``n`` rows."""
+        step = int(n > self._second)
+        share = SPEC.steps[step] / 100
+        rows = slice(self._second if step else 0, n)
+        mine, slow = self._mine[rows], self._slow[rows]
+        if n % 10 == 0:
+            self._kpis = tuple(self._sales(mine, self._sold[rows], share))
+        n_mine, slow_mine = int(mine.sum()), int((mine & slow).sum())
+        timed = Slow(20.0, n_mine, slow_mine, mine.size - n_mine, int(slow.sum()) - slow_mine, share)
+        return timed, self._kpis
+
+    def _sales(self, mine: Any, sold: Any, share: float) -> list[KpiSeen]:
+        if min(mine.sum(), (~mine).sum()) < FEWEST_IN_ARM:
+            return []
+        sequence = one_sided(SHARES.kpis / len(SPEC.steps))
+        sequence.update(between_arms(sold, mine, share, np.arange(mine.size)))
+        found = sequence.interval()
+        return [] if found is None else [KpiSeen("sales", "", "lower", mine.size, (found.low, found.high))]
 
 
 def _outside(differences: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from headrace.core.ports import Columns
 from headrace.core.project import Column, PrivacySpec
 from headrace.core.release import Release
-from headrace.releases import delivery
+from headrace.releases import delivery, observing
 from headrace.testing import EchoModel
 from tests.releases.delivering import Scene
 
@@ -98,7 +98,7 @@ def test_rows_from_before_the_canary_say_nothing_about_it(make: Make) -> None:
     scene.answered(old, 200)
     new = canary(scene, "bad")
     scene.answered(new, 10)
-    seen = delivery.observe(
+    seen = observing.observe(
         scene.store, scene.project, scene.store.rollouts.get(new.id), scene.models.__getitem__
     )
     assert (seen.answered, seen.n_labels) == (10, 10)

@@ -12,7 +12,7 @@ from headrace.core.project import ModelGate, RolloutSpec
 from headrace.core.release import Verdict
 from headrace.releases.gates import comparison_gate
 from headrace.releases.planning import CanaryPlan, plan_of
-from headrace.releases.rollout import Observation, comparison, judge
+from headrace.releases.rollout import Observation, Shares, judge, one_sided
 from headrace.testing import START, make_project, make_verdict
 
 GATE = ModelGate(metric="mae", margin=0.02, confidence=0.95)
@@ -41,11 +41,12 @@ def test_what_is_planned_is_caught() -> None:
     """200 rollouts at 95 % have a standard error of 1.5 points; earlier looks find most of them before."""
     random = np.random.default_rng(1)
     plan = planned()
+    shares = Shares.out_of(plan.false_aborts)
     one = plan.caught[1]
     assert one.worse == pytest.approx(0.12)
     aborted = 0
     for _ in range(200):
-        sequence = comparison(plan.false_aborts)
+        sequence = one_sided(shares.losses)
         sequence.update(random.normal(one.worse * LOSS, SPREAD, one.n_labels))
         interval = sequence.interval()
         assert interval is not None
@@ -56,7 +57,7 @@ def test_what_is_planned_is_caught() -> None:
             difference=(interval.low, interval.high),
             champion_loss=LOSS,
         )
-        aborted += judge(seen, RolloutSpec(), plan.margin, plan.false_aborts).outcome == "failed"
+        aborted += judge(seen, RolloutSpec(), plan.margin, shares).outcome == "failed"
     assert aborted >= 0.95 * 200 - 10
 
 

@@ -18,6 +18,7 @@ from headrace.releases.rollout import (
     Event,
     Look,
     Observation,
+    Shares,
     StandIn,
     Stop,
     judge,
@@ -25,6 +26,7 @@ from headrace.releases.rollout import (
     transition,
 )
 
+SHARES = Shares.out_of(0.05)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OUTCOMES: tuple[Outcome4, ...] = ("passed", "failed", "inconclusive", "error")
 
@@ -160,18 +162,17 @@ SPEC = RolloutSpec(steps=(10,), min_requests=50, min_labels=100, max_error_rate=
     ],
 )
 def test_one_look_has_four_outcomes(seen: Observation, outcome: Outcome4) -> None:
-    assert judge(seen, SPEC, margin=0.02, false_aborts=0.05).outcome == outcome
+    assert judge(seen, SPEC, margin=0.02, shares=SHARES).outcome == outcome
 
 
 def test_without_labels_errors_alone_decide() -> None:
     spec = RolloutSpec(steps=(10,), min_requests=50, min_labels=0)
-    assert judge(Observation(answered=50, failed=0), spec, margin=0.02, false_aborts=0.05).outcome == "passed"
+    assert judge(Observation(answered=50, failed=0), spec, margin=0.02, shares=SHARES).outcome == "passed"
 
 
 def test_a_single_failure_among_few_requests_is_no_reason_to_abort() -> None:
     assert (
-        judge(Observation(answered=9, failed=1), SPEC, margin=0.02, false_aborts=0.05).outcome
-        == "inconclusive"
+        judge(Observation(answered=9, failed=1), SPEC, margin=0.02, shares=SHARES).outcome == "inconclusive"
     )
 
 
@@ -185,7 +186,7 @@ def test_failing_as_often_as_allowed_hardly_ever_aborts_however_often_one_looks(
             failures = np.flatnonzero(random.random(3_000) < 0.02)
             # Evidence grows only where a request has failed.
             seen = [Observation(answered=int(n - k), failed=k + 1) for k, n in enumerate(failures)]
-            if any(judge(one, spec, 0.02, false_aborts=0.05).outcome == "failed" for one in seen):
+            if any(judge(one, spec, 0.02, SHARES).outcome == "failed" for one in seen):
                 wrong += 1
                 break
     assert wrong <= 35

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.core.release import Release, Route
 from headrace.monitoring.ingest import prediction_rows, shadows_table
-from headrace.releases import delivery
+from headrace.releases import observing
 from headrace.testing import make_prediction
 from tests.releases.delivering import INPUTS, PROJECT, Scene
 
@@ -94,6 +94,6 @@ def test_labels_are_compared_as_labels(make: Make) -> None:
     tables = scene.store.tables
     tables.append(f"{PROJECT}/predictions", prediction_rows(answered, frozenset(INPUTS)))
     rollout = scene.store.rollouts.get(new.id)
-    assert delivery.agreement(scene.store, rollout) == {}, "it has said nothing yet"
+    assert observing.agreement(scene.store, rollout) == {}, "it has said nothing yet"
     tables.append(shadows_table(PROJECT), prediction_rows(said, frozenset(INPUTS)))
-    assert delivery.agreement(scene.store, rollout) == {"shadow_rows": 3, "same": 2}
+    assert observing.agreement(scene.store, rollout) == {"shadow_rows": 3, "same": 2}

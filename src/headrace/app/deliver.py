@@ -14,6 +14,7 @@ from headrace.core.project import Project
 from headrace.core.release import Approval, Outcome4, Release, Verdict
 from headrace.data.snapshots import snapshots_of
 from headrace.monitoring.ingest import ingest
+from headrace.monitoring.segments import Cut, cuts
 from headrace.plugins.mlflow import ALIAS
 from headrace.releases import delivery
 from headrace.releases.delivery import SYSTEM
@@ -133,10 +134,22 @@ class Deliveries:
             project.name, self._store.events, self._store.tables, numeric=numeric_inputs(self._store, project)
         )
         judged = delivery.look(
-            self._store, project, release_id, self._app.scorers.of_release, self._app.clock.now()
+            self._store,
+            project,
+            release_id,
+            self._app.scorers.of_release,
+            self._app.clock.now(),
+            self._cuts(project, release_id),
         )
         plain: dict[str, Any] = to_plain(judged)
         return plain
+
+    def _cuts(self, project: Project, release_id: str) -> list[Cut]:
+        """The declared segments, cut as they are watched of the live release."""
+        champion_id = self._store.rollouts.get(release_id).champion_id
+        if champion_id is None or not project.monitors.segments:
+            return []
+        return cuts(project, self._app.scorers.baseline(champion_id))
 
     def _apply(self, release_id: str, judged: dict[str, Any]) -> str:
         return delivery.apply_look(self._store, self._project(release_id), from_plain(Verdict, judged)).state

@@ -25,7 +25,8 @@ from headrace.core.record import Alert, Finding
 from headrace.core.release import Release, Route
 from headrace.monitoring.ingest import ingest
 from headrace.releases import delivery
-from headrace.releases.rollout import Observation, judge
+from headrace.releases.observing import count_answers
+from headrace.releases.rollout import Observation, Shares, judge
 from headrace.store import Store
 from headrace.store.records import decode_failure
 
@@ -93,10 +94,10 @@ class FallingBack:
         if failed < project.fallback.failures:
             return None
         ingest(project.name, store.events, store.tables, numeric=numeric_inputs(store, project))
-        answered = delivery.count_answers(store, project.name, route.live, since)
+        answered = count_answers(store, project.name, route.live, since)
         seen = Observation(answered=answered, failed=failed)
         model = project.gates.model
-        outcome, reason = judge(seen, project.rollout, model.margin, 1 - model.confidence)
+        outcome, reason = judge(seen, project.rollout, model.margin, Shares.of(project))
         if outcome != "failed":
             return None
         # A person who has rolled back to it since is told again only if it goes on failing then.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -101,6 +102,31 @@ class AlwaysValid:
         self._second += second + gap**2 * n * m / total
         self._mean += gap * m / total
         self.n = total
+
+
+def between_arms(values: Floats, chosen: Any, share: float, units: Any) -> Floats:
+    """What each unit says of how much higher values are in one of two arms that answer by lot.
+
+    The mean of the result is the difference in mean per answer (D. Horvitz and D. Thompson, JASA 47, 1952, of
+    values from which their common mean is taken), so that :class:`AlwaysValid` may look at it.
+
+    Args:
+        values: of each answer, ``(n,)``.
+        chosen: whether it is the one arm's, ``(n,)``; a unit is drawn for it with probability ``share``.
+        units: what is drawn as a whole, such as a customer, ``(n,)``.
+
+    Returns:
+        One number for each unit, in the order in which they first came.
+
+    >>> said = between_arms(np.array([3.0, 1.0]), np.array([True, False]), 0.5, np.array(["a", "b"]))
+    >>> float(said.mean())
+    2.0
+    """
+    values, chosen = np.asarray(values, dtype=np.float64), np.asarray(chosen, dtype=bool)
+    weights = np.where(chosen, 1 / share, -1 / (1 - share))
+    _, first, place = np.unique(units, return_index=True, return_inverse=True)
+    summed = np.bincount(place, weights=(values - values.mean()) * weights)
+    return np.asarray(summed[np.argsort(first)] * summed.size / values.size)
 
 
 def _boundary(n: int, alpha: float, tuned_for: int) -> float:

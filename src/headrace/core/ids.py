@@ -56,8 +56,7 @@ def derived_id(*parts: str) -> str:
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
     value = int.from_bytes(digest[:16])
     value = (value & ~(0xF << 76)) | (0x8 << 76)
-    value = (value & ~(0b11 << 62)) | (0b10 << 62)
-    return str(uuid.UUID(int=value))
+    return str(uuid.UUID(int=(value & ~(0b11 << 62)) | (0b10 << 62)))
 
 
 def check_name(name: str, what: str = "A name") -> str:

@@ -189,6 +189,7 @@ class KpiSpec:
             absolute difference.
         unit: of the values, such as EUR.
         by_action: whether it is also measured for each action that was taken on the answers.
+        worse: in which direction it gets worse; a canary that is shown to go there is aborted.
     """
 
     name: str
@@ -196,6 +197,7 @@ class KpiSpec:
     measure: Literal["share", "mean", "per_answer", "deviation"] = "share"
     unit: str = ""
     by_action: bool = False
+    worse: Literal["", "lower", "higher"] = field(default="", metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -275,38 +275,51 @@ def _measured(spec: KpiSpec, part: _Part) -> Iterator[tuple[str | None, Brought,
 
 
 def _whole(spec: KpiSpec, part: _Part) -> Brought | None:
-    mine = _of(part.events, _counts(part.events, spec))
+    values = np.array(list(answer_values(spec, part.events, part.classes).values()), dtype=np.float64)
+    if spec.measure == "share":
+        return share_of(int(values.sum()), part.n_answers, LEVEL)
+    if spec.measure == "deviation" and part.classes is not None:
+        return share_of(int(values.sum()), values.size, LEVEL)
+    return mean_of(values, part.n_answers if spec.measure == "per_answer" else values.size, LEVEL)
+
+
+def answer_values(spec: KpiSpec, events: Columns, classes: Sequence[Any] | None) -> dict[str, float]:
+    """What each answer brought, by row id, as far as something was told of it.
+
+    Of a share, and of a deviation from classes, 1 or 0.
+
+    Args:
+        events: as :func:`linked_feedback` gives them.
+        classes: those of the model, where it answers with classes.
+    """
+    mine = _of(events, _counts(events, spec))
     if spec.measure == "deviation":
-        return _deviation(mine, part.classes)
+        return _deviation(mine, classes)
     answers, place = np.unique(mine["subject"].astype(str), return_inverse=True)
     number = mine["number"]
     if spec.measure == "share":
-        happened = np.zeros(len(answers), dtype=bool)
-        happened[place[np.isnan(number) | (number != 0)]] = True
-        return share_of(int(happened.sum()), part.n_answers, LEVEL)
+        happened = np.zeros(len(answers))
+        happened[place[np.isnan(number) | (number != 0)]] = 1
+        return dict(zip(answers.tolist(), happened.tolist(), strict=True))
     known = np.isfinite(number)
     n_values = np.bincount(place[known], minlength=len(answers))
     sums = np.zeros(len(answers))
     np.add.at(sums, place[known], number[known])
-    sums = sums[n_values > 0]
-    if spec.measure == "mean":
-        return mean_of(sums / n_values[n_values > 0], len(sums), LEVEL)
-    return mean_of(sums, part.n_answers, LEVEL)
+    values = sums / np.maximum(n_values, 1) if spec.measure == "mean" else sums
+    has = n_values > 0
+    return dict(zip(answers[has].tolist(), values[has].tolist(), strict=True))
 
 
-def _deviation(actions: Columns, classes: Sequence[Any] | None) -> Brought | None:
+def _deviation(actions: Columns, classes: Sequence[Any] | None) -> dict[str, float]:
     """Of the last action on each answer: whether it is another class, or how far it is from the number."""
     last = {str(subject): index for index, subject in enumerate(actions["subject"])}
-    chosen = np.array(sorted(last.values()), dtype=np.int64)
     if classes is not None:
         done, predicted = _done(actions), actions["predicted"]
-        differs = [done[index] != as_category(predicted[index]) for index in chosen]
-        return share_of(sum(differs), len(differs), LEVEL)
+        return {one: float(done[i] != as_category(predicted[i])) for one, i in last.items()}
     if actions["predicted"].dtype.kind != "f":
-        return None
-    apart = np.asarray(np.abs(actions["number"] - actions["predicted"])[chosen], dtype=np.float64)
-    apart = apart[np.isfinite(apart)]
-    return mean_of(apart, apart.size, LEVEL)
+        return {}
+    apart = np.abs(actions["number"] - actions["predicted"])
+    return {one: float(apart[index]) for one, index in last.items() if np.isfinite(apart[index])}
 
 
 def _actions(events: Columns) -> dict[str, str]:

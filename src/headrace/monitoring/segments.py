@@ -54,6 +54,11 @@ class Cut(NamedTuple):
     edges: tuple[float, ...]
     categories: frozenset[str]
 
+    @property
+    def most(self) -> int:
+        """How many segments there can be, those of rare values included."""
+        return 1 + (len(self.edges) or len(self.categories))
+
     def of(self, values: Any) -> Names:
         """The segment of each row, ``(n_rows,)``; None where the value is missing."""
         if not self.edges:

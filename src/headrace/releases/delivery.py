@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from headrace.access.privacy.fields import altered_inputs
-from headrace.checks.metrics import row_losses
-from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.ids import derived_id
-from headrace.core.ports import Scorer
 from headrace.core.project import Project
 from headrace.core.release import Approval, Release, Rollout, Route, Verdict
-from headrace.monitoring.ingest import predictions_table, shadows_table
-from headrace.monitoring.joining import Labelled, labelled_rows
-from headrace.monitoring.windows import as_utc, watermark
+from headrace.monitoring.segments import Cut
 from headrace.releases.gates import verdict
+from headrace.releases.observing import LoadScorer, agreement, observe, traffic
 from headrace.releases.rollout import (
     Begin,
     Event,
     Judgement,
+    KpiSeen,
     Look,
     Observation,
+    SegmentSeen,
+    Shares,
     StandIn,
     Stop,
-    comparison,
     judge,
     route_of,
     transition,
 )
 from headrace.releases.states import ReleaseEvent, next_state
 from headrace.store import Store
-from headrace.store.columns import quoted
-from headrace.store.records import decode_failure
 
-_FAILURES = 10_000
-LoadScorer = Callable[[str], Scorer]
 SYSTEM = "system:delivery"
 """Who moves a release when nobody else does."""
 POLICY = "policy:automatic"
 """Approver of releases whose project lets the gates decide."""
-
-
-class Traffic(NamedTuple):
-    """Requests the candidate has answered, and failed to answer, since the present step began."""
-
-    answered: int
-    failed: int
 
 
 def evidence_digest(store: Store, subject_id: str) -> str:
@@ -283,139 +266,25 @@ def step_down(
     return move(store, release_id, "stand_by" if standing else event, reason, by=by)
 
 
-def traffic(store: Store, rollout: Rollout) -> Traffic:
-    """The candidate's requests in the present step, from the durable record; a shadow's count too."""
-    asked = store, rollout.project, rollout.release_id, rollout.step_started_at
-    return Traffic(count_answers(*asked), count_failures(*asked))
-
-
-def count_answers(store: Store, project: str, release_id: str, since: datetime) -> int:
-    """Requests that a release has answered since then, as far as they are in the tables; a shadow's, too."""
-    answered = 0
-    for table in _answers(store, project):
-        rows = store.tables.query(
-            'select count(distinct prediction_id) as n from p where release_id = ? and "at" >= ?',
-            {"p": (table, None)},
-            [release_id, since.replace(tzinfo=None)],
-        )
-        answered += int(rows["n"][0])
-    return answered
-
-
-def count_failures(store: Store, project: str, release_id: str, since: datetime) -> int:
-    """Requests that a release could not answer since then, from the durable record."""
-    failed = 0
-    stream = f"{project}/failures"
-    for segment in store.events.segments(stream):
-        offset = 0
-        while offset < segment.size_bytes:
-            records, offset = store.events.read(stream, segment.name, offset, _FAILURES)
-            failures = [decode_failure(record) for record in records]
-            failed += sum(f.release_id == release_id and f.at >= since for f in failures)
-            if not records:
-                break
-    return failed
-
-
-def observe(store: Store, project: Project, rollout: Rollout, load: LoadScorer) -> Observation:
-    """See how the candidate does: its traffic in this step, and both models' losses on the same rows.
-
-    All labelled rows answered since the rollout began are scored by candidate and champion alike, from
-    the logged inputs, so that the comparison is paired: what differs between rows cancels out. Where an
-    input is not logged as it came, or no truth judges answers, nothing can be scored: failures alone decide.
-    """
-    seen = Observation(**traffic(store, rollout)._asdict())
-    newest = watermark(project.name, store.tables)
-    unjudged = project.task in UNSUPERVISED or altered_inputs(project)
-    if rollout.champion_id is None or newest is None or unjudged:
-        return seen
-    since = canary_began(store, rollout)
-    if since is None:
-        return seen
-    labelled = labelled_rows(project.name, store.tables, since=since)
-    if len(labelled) < 2:
-        return seen
-    metric = project.gates.model.metric
-    candidate = _losses(metric, labelled, load(rollout.release_id))
-    champion = _losses(metric, labelled, load(rollout.champion_id))
-    # Rows without a usable label say nothing about either; a candidate that fails on the rest does.
-    measurable = np.isfinite(champion)
-    candidate, champion = candidate[measurable], champion[measurable]
-    if champion.size < 2:
-        return seen
-    sequence = comparison(1 - project.gates.model.confidence)
-    sequence.update(candidate - champion)
-    interval = sequence.interval()
-    difference = None if interval is None else (float(interval.low), float(interval.high))
-    if difference is None and champion.size >= project.rollout.min_labels and not sequence.n_different:
-        difference = (0.0, 0.0)  # both answered every row alike: the candidate is the champion again
-    return replace(seen, n_labels=champion.size, difference=difference, champion_loss=float(champion.mean()))
-
-
-def _losses(metric: str, labelled: Labelled, scorer: Scorer) -> np.ndarray:
-    outputs = scorer.score(labelled.columns)
-    return np.asarray(row_losses(metric, labelled.truth, outputs, classes=scorer.classes))
-
-
-def canary_began(store: Store, rollout: Rollout) -> datetime | None:
-    """Event time of the first row that the candidate answered, if only as a shadow; None before that."""
-    found = []
-    for table in _answers(store, rollout.project):
-        sql = "select min(event_time) as t from p where release_id = ?"
-        first = store.tables.query(sql, {"p": (table, None)}, [rollout.release_id])["t"]
-        found += [as_utc(first[0])] if len(first) and not np.isnat(first[0]) else []
-    return min(found, default=None)
-
-
-def agreement(store: Store, rollout: Rollout) -> dict[str, Any]:
-    """How far the candidate, as a shadow, agreed with what callers were answered: empty before it was one.
-
-    ``shadow_rows`` were answered by both and ``same`` of them alike; ``apart`` is the mean absolute
-    difference of numbers.
-    """
-    tables = _answers(store, rollout.project)
-    if len(tables) < 2:
-        return {}
-    answers, shadows = tables
-    known = store.tables.query("select * from s limit 0", {"s": (shadows, None)})
-    output = next((name for name in known if name.startswith("out_")), None)
-    answered = store.tables.query("select * from p limit 0", {"p": (answers, None)})
-    if output is None or output not in answered:
-        return {}
-    column = quoted(output)
-    is_number = known[output].dtype.kind == answered[output].dtype.kind == "f"
-    gap = f"avg(abs(s.{column} - p.{column}))" if is_number else "null"
-    rows = store.tables.query(
-        f"select count(*) as n, count(*) filter (s.{column} is not distinct from p.{column}) as same, "
-        f"{gap} as gap from s join p using (prediction_id, row) where s.release_id = ?",
-        {"p": (answers, None), "s": (shadows, None)},
-        [rollout.release_id],
-    )
-    n_rows = int(rows["n"][0])
-    if not n_rows:
-        return {}
-    apart = {"apart": float(rows["gap"][0])} if is_number else {}
-    return {"shadow_rows": n_rows, "same": int(rows["same"][0]), **apart}
-
-
-def _answers(store: Store, project: str) -> list[str]:
-    """The tables that hold answers of a candidate, as far as they are there: to callers, then as a shadow."""
-    tables = (predictions_table(project), shadows_table(project))
-    return [table for table in tables if store.tables.version(table) is not None]
-
-
-def look(store: Store, project: Project, release_id: str, load: LoadScorer, at: datetime) -> Verdict:
+def look(
+    store: Store,
+    project: Project,
+    release_id: str,
+    load: LoadScorer,
+    at: datetime,
+    cuts: Sequence[Cut] = (),
+) -> Verdict:
     """One look at the canary as a verdict; the caller records it and applies it."""
     rollout = store.rollouts.get(release_id)
     try:
-        seen = observe(store, project, rollout, load)
+        seen = observe(store, project, rollout, load, cuts)
     except HeadraceError as error:
         # Such as logged inputs that one of the two models cannot read: neither good nor bad.
         seen = Observation(**traffic(store, rollout)._asdict())
         outcome, reason = Judgement("error", f"the losses could not be measured: {error}")
     else:
         model = project.gates.model
-        outcome, reason = judge(seen, project.rollout, model.margin, 1 - model.confidence)
+        outcome, reason = judge(seen, project.rollout, model.margin, Shares.of(project))
     evidence = {
         "step": rollout.step,
         "share_percent": rollout.steps[rollout.step],
@@ -425,9 +294,16 @@ def look(store: Store, project: Project, release_id: str, load: LoadScorer, at: 
         "difference": None if seen.difference is None else list(seen.difference),
         "champion_loss": seen.champion_loss,
         "margin": project.gates.model.margin,
+        **({} if seen.slow is None else {"slow": seen.slow._asdict()}),
+        **({"segments": [_told(one) for one in seen.segments]} if seen.segments else {}),
+        **({"kpis": [_told(one) for one in seen.kpis]} if seen.kpis else {}),
         **agreement(store, rollout),
     }
     return verdict(release_id, f"canary look {rollout.looks + 1}", outcome, reason, evidence=evidence, at=at)
+
+
+def _told(seen: SegmentSeen | KpiSeen) -> dict[str, Any]:
+    return seen._asdict() | {"difference": None if seen.difference is None else list(seen.difference)}
 
 
 def apply_look(store: Store, project: Project, judged: Verdict) -> Rollout:

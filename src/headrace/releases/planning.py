@@ -10,7 +10,7 @@ from typing import Any
 from headrace.checks.sequential import FEWEST_ROWS, rows_to_notice, smallest_noticed
 from headrace.core.project import Project
 from headrace.core.release import Verdict
-from headrace.releases.rollout import comparison
+from headrace.releases.rollout import Shares, one_sided
 
 _BEYOND = (0.05, 0.1, 0.25, 0.5)
 
@@ -62,7 +62,7 @@ def plan_of(verdicts: Sequence[Verdict], project: Project) -> CanaryPlan | None:
         return None
     spec, gate = project.rollout, project.gates.model
     loss = abs(float(champion.evidence["against_loss"]))
-    sequence = comparison(1 - gate.confidence)
+    sequence = one_sided(Shares.of(project).losses)
     told: dict[str, Any] = {"alpha": sequence.alpha, "tuned_for": sequence.tuned_for}
     caught = tuple(
         Caught(worse=gate.margin + beyond, n_labels=rows_to_notice(beyond * loss / apart, **told))

@@ -18,6 +18,7 @@ from headrace.core.release import Release, Rollout, Route, Share, Split
 from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.joining import labelled_rows
 from headrace.releases import delivery
+from headrace.releases.observing import count_failures
 from headrace.releases.rollout import Begin, Stop
 from headrace.store import Store
 
@@ -228,7 +229,7 @@ def compare(
                 release_id=arm.release_id,
                 share=arm.share,
                 answered=_answered(store, project.name, arm, route.split.since),
-                failed=delivery.count_failures(store, project.name, arm.release_id, route.split.since),
+                failed=count_failures(store, project.name, arm.release_id, route.split.since),
                 n_labels=n_labels,
                 unmeasured=n_labels - losses.size,
                 loss=float(losses.mean()) if losses.size else None,
