@@ -10,7 +10,7 @@ from headrace.core.identity import Principal
 from headrace.monitoring.ingest import record_tables
 from headrace.store.encrypted import table_key
 
-STREAMS = ("predictions", "shadows", "outcomes", "feedback", "failures", "explanations", "refusals")
+STREAMS = ("predictions", "shadows", "outcomes", "feedback", "failures", "explanations", "refusals", "spans")
 
 
 @dataclass(frozen=True, kw_only=True)

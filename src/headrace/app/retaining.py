@@ -12,16 +12,18 @@ from headrace.core.identity import Principal
 from headrace.core.record import Explained, Failure, Feedback, Outcome, Prediction, Refusal
 from headrace.monitoring.ingest import ingest, record_tables
 from headrace.store.records import (
+    Received,
     decode_explained,
     decode_failure,
     decode_feedback,
     decode_outcome,
     decode_prediction,
+    decode_received,
     decode_refusal,
 )
 
 SYSTEM = "system:privacy"
-_Kept = Prediction | Outcome | Feedback | Failure | Explained | Refusal
+_Kept = Prediction | Outcome | Feedback | Failure | Explained | Refusal | Received
 _STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "predictions": decode_prediction,
     "shadows": decode_prediction,
@@ -30,6 +32,7 @@ _STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "failures": decode_failure,
     "explanations": decode_explained,
     "refusals": decode_refusal,
+    "spans": decode_received,
 }
 
 

@@ -13,11 +13,13 @@ import numpy as np
 
 from headrace.core.ports import Columns, EventLog, TableStore, Transaction
 from headrace.core.record import Condition, Explained, Feedback, Outcome, Prediction, Refusal
+from headrace.monitoring.spans import span_rows
 from headrace.store.records import (
     decode_explained,
     decode_feedback,
     decode_outcome,
     decode_prediction,
+    decode_received,
     decode_refusal,
 )
 
@@ -56,6 +58,11 @@ def refusals_table(project: str) -> str:
     return f"{project}/refusals"
 
 
+def spans_table(project: str) -> str:
+    """Name of the table of the steps of traces: one row per step that was received."""
+    return f"{project}/spans"
+
+
 def record_tables(project: str) -> tuple[str, ...]:
     """Names of all tables that are made of the event log; each has its stream's name."""
     return (
@@ -65,6 +72,7 @@ def record_tables(project: str) -> tuple[str, ...]:
         feedback_table(project),
         explanations_table(project),
         refusals_table(project),
+        spans_table(project),
     )
 
 
@@ -77,20 +85,26 @@ def ingest(project: str, events: EventLog, tables: TableStore, *, numeric: froze
     Args:
         numeric: input columns that hold numbers, also where a batch happens to hold only nulls.
     """
+    return sum(ingest_table(table, events, tables, numeric=numeric) for table in record_tables(project))
+
+
+def ingest_table(
+    table: str, events: EventLog, tables: TableStore, *, numeric: frozenset[str] = frozenset()
+) -> int:
+    """The same for one of a project's tables."""
     added = 0
-    for table in record_tables(project):
-        for segment in events.segments(table):
-            writer = f"{table}/{segment.name}"
-            position = tables.position(table, writer)
-            while position < segment.size_bytes:
-                records, after = events.read(table, segment.name, position, BATCH)
-                if not records:
-                    break
-                columns = _rows_of(table.rpartition("/")[2], records, numeric)
-                columns = _as_stored(columns, table, tables)
-                tables.append(table, columns, transaction=Transaction(writer, after))
-                added += len(columns["subject"])
-                position = after
+    for segment in events.segments(table):
+        writer = f"{table}/{segment.name}"
+        position = tables.position(table, writer)
+        while position < segment.size_bytes:
+            records, after = events.read(table, segment.name, position, BATCH)
+            if not records:
+                break
+            columns = _rows_of(table.rpartition("/")[2], records, numeric)
+            columns = _as_stored(columns, table, tables)
+            tables.append(table, columns, transaction=Transaction(writer, after))
+            added += len(columns["subject"])
+            position = after
     return added
 
 
@@ -103,6 +117,8 @@ def _rows_of(kind: str, records: Sequence[bytes], numeric: frozenset[str]) -> Co
         return explanation_rows([decode_explained(record) for record in records])
     if kind == "refusals":
         return refusal_rows([decode_refusal(record) for record in records])
+    if kind == "spans":
+        return span_rows([decode_received(record) for record in records])
     return prediction_rows([decode_prediction(record) for record in records], numeric)
 
 

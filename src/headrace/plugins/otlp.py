@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _MAX_WAITING = 2_048
 _PATIENCE_S = 5.0
 _PATH = "/v1/traces"
+_SERVICE = "service.name"
+_FIELDS = frozenset({_SERVICE, "span.kind", "otel.status_code", "otel.status_description", "otel.scope.name"})
 
 
 class OtlpSpans:
@@ -74,7 +76,7 @@ class OtlpSpans:
             max_export_batch_size=512,
             export_timeout_millis=1_000 * _PATIENCE_S,
         )
-        self._resource = Resource.create({"service.name": "headrace", "service.version": version})
+        self._resource = Resource.create({_SERVICE: "headrace", "service.version": version})
         self._scope = InstrumentationScope("headrace", version)
 
     def emit(self, spans: Sequence[Span]) -> None:
@@ -88,6 +90,7 @@ class OtlpSpans:
         self._processor.shutdown()  # type: ignore[no-untyped-call]
 
     def _readable(self, span: Span) -> ReadableSpan:
+        from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import Event, ReadableSpan
         from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -95,16 +98,21 @@ class OtlpSpans:
             flags = TraceFlags(TraceFlags.SAMPLED)
             return SpanContext(int(span.trace_id, 16), int(span_id, 16), is_remote=remote, trace_flags=flags)
 
-        is_server, failed = "http.request.method" in span.attributes, "error.type" in span.attributes
+        # Of a step that another program sent, they stand where OpenTelemetry puts them for want of a field.
+        attributes = {name: value for name, value in span.attributes.items() if name not in _FIELDS}
+        service, status = span.attributes.get(_SERVICE), span.attributes.get("otel.status_code")
+        is_server = "http.request.method" in attributes and service is None
+        kind = str(span.attributes.get("span.kind", "server" if is_server else "internal"))
+        failed = status == "ERROR" or (status is None and "error.type" in attributes)
         events = [Event(e.name, e.attributes, timestamp=_nanoseconds(e.at)) for e in span.events]
         return ReadableSpan(
             name=span.name,
             context=context(span.span_id, remote=False),
             parent=None if span.parent_id is None else context(span.parent_id, remote=is_server),
-            resource=self._resource,
-            attributes=span.attributes,
+            resource=self._resource if service is None else Resource({_SERVICE: service}),
+            attributes=attributes,
             events=events,
-            kind=SpanKind.SERVER if is_server else SpanKind.INTERNAL,
+            kind=SpanKind[kind.upper()],
             status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
             start_time=_nanoseconds(span.started_at),
             end_time=_nanoseconds(span.ended_at),

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from headrace.core.errors import InternalError
-from headrace.core.record import Arm, Explained, Failure, Feedback, Outcome, Prediction, Refusal
+from headrace.core.record import Arm, Explained, Failure, Feedback, Outcome, Prediction, Refusal, Span
 from headrace.store.compressing import decompress
 
 _T = TypeVar("_T")
@@ -41,6 +41,14 @@ class Common(NamedTuple):
     outputs: tuple[str, ...]
 
 
+class Received(NamedTuple):
+    """A step of a trace as it came: when, and from whom."""
+
+    at: datetime
+    principal: str
+    span: Span
+
+
 class _RowHead(msgspec.Struct, array_like=True, frozen=True):
     project: str
     release_id: str
@@ -63,6 +71,7 @@ class _Row(msgspec.Struct, Generic[_Head], array_like=True, gc=False):
 
 
 _row = msgspec.msgpack.Decoder(_Row[_RowHead])
+_received = msgspec.msgpack.Decoder(Received)
 _FIRST_ARRAY, _LAST_ARRAY = 0x90, 0x9F
 
 
@@ -181,6 +190,16 @@ def encode_explained(explained: Explained) -> bytes:
 def decode_explained(record: bytes) -> Explained:
     """Undo :func:`encode_explained`. Raises InternalError on other bytes."""
     return _decode(_explained, record)
+
+
+def encode_received(received: Received) -> bytes:
+    """One record of a stream ``<project>/spans``."""
+    return _encoder.encode(received)
+
+
+def decode_received(record: bytes) -> Received:
+    """Undo :func:`encode_received`. Raises InternalError on other bytes."""
+    return _decode(_received, record)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[_T], record: bytes) -> _T:

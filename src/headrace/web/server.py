@@ -39,6 +39,7 @@ from headrace.web.latency import Timed
 from headrace.web.mcp import McpDoor
 from headrace.web.mlflow import PREFIX, MlflowDoor, refuse_mlflow
 from headrace.web.mlflow_upstream import Upstream
+from headrace.web.otlp import OtlpDoor
 from headrace.web.pages.application import OPEN_PATHS, page_application, refuse_page
 from headrace.web.pages.rendering import Renderer
 from headrace.web.pages.texts import LARGER_FORMS
@@ -105,6 +106,7 @@ class Server:
         tools = ModelTools(parts.handler, app.gatekeeper, lambda name: app.access.privacy.rules(name).project)
         self._tools = McpDoor(tools, parts.routes, app.clock)
         self._mcp = SecureHeaders(Identified(self._tools, app, parts.sessions, cookie_writes=False))
+        self._otlp = OtlpDoor(parts)
         self._upstream = mlflow or Upstream(mlflow_server(app))
         door = MlflowDoor(app, self._upstream, partial(registered, app, parts.work))
         refuse = refuse_mlflow(door, refuse_page(renderer))
@@ -171,6 +173,8 @@ class Server:
             return "mlflow", self._mlflow
         if path.startswith("/mcp/"):
             return "mcp", self._mcp
+        if path.startswith("/otlp/"):
+            return "otlp", self._otlp
         return "pages", self._pages
 
     def _project(self, path: str) -> str:

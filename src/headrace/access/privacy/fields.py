@@ -10,9 +10,10 @@ from typing import Any
 
 from headrace.access.privacy.recognisers import mask
 from headrace.access.privacy.redacting import Redactor
+from headrace.access.privacy.steps import USER, redacted
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Basis, Handling, PrivacySpec, Project
-from headrace.core.record import Prediction
+from headrace.core.record import Prediction, Span
 
 KEY = "key"
 """What the business key is called in ``privacy.fields`` of a project that has no key column."""
@@ -186,6 +187,17 @@ class FieldRules:
             name = found[value].replace("\\", "")
             text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"<{name}>", text)
         return self._redact(text)
+
+    def span(self, span: Span) -> Span:
+        """A step of a trace as it may be written down: its user as business keys are, its texts redacted."""
+        found = redacted(span, self._redact, personal=self.project.privacy.personal)
+        if USER not in span.attributes or self._keys == "keep":
+            return found
+        attributes = dict(found.attributes)
+        user = attributes.pop(USER)
+        if self._keys != "drop":
+            attributes[USER] = self.hashed(span.attributes[USER]) if self._keys == "hash" else masked(user)
+        return replace(found, attributes=attributes)
 
     def remark(self, text: str) -> str:
         """Free text that somebody gives as a rating or a reason."""
