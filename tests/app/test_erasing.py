@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from headrace.access.privacy.charters import terms_of
+from headrace.app import traces
 from headrace.app.composition import App, open_app
 from headrace.app.durable import Status
 from headrace.app.erasing import Erasure
@@ -26,6 +28,8 @@ from headrace.core.project import Column, DataSpec, Handling, PrivacySpec
 from headrace.core.record import Feedback, Outcome, Prediction
 from headrace.data.snapshots import archive_columns, load_snapshot, take_snapshot
 from headrace.monitoring.ingest import ingest
+from headrace.monitoring.otlp import read_batch
+from headrace.monitoring.spans import Wanted
 from headrace.store import Store
 from headrace.store.records import (
     decode_feedback,
@@ -274,6 +278,26 @@ def test_what_a_shadow_said_is_removed_too(kept: Kept) -> None:
     marks = ErasureMarks(kept.app.settings.home / MARKS)
     assert marks.last_s("people") == kept.app.clock.now().timestamp(), "copies of before are told"
     assert marks.last_s("cars") == 0.0
+
+
+@pytest.mark.requirement("PRV-02")
+def test_whole_traces_that_name_the_subject_are_removed(kept: Kept) -> None:
+    for number, user in enumerate((JANE, BOB)):
+        resource = {"attributes": [{"key": "headrace.project", "value": {"stringValue": "people"}}]}
+        first = {"traceId": f"{number:031x}1", "spanId": "0" * 15 + "1", "name": "ask"}
+        named = first | {"attributes": [{"key": "user.id", "value": {"stringValue": user}}]}
+        spans = [named, first | {"spanId": "0" * 15 + "2", "name": f"tell {number}"}]
+        body = msgspec.json.encode(
+            {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
+        )
+        records = traces.take(kept.app, kept.me, read_batch(body, "json"))
+        kept.app.store.events.append("people/spans", records["people"])
+    kept.ingest()
+    done = kept.erase()
+    assert (done.events, done.rows) == (2, 2)
+    (left,) = traces.search(kept.app, kept.me, "people", Wanted())
+    assert (left.n_spans, left.user) == (2, kept.app.access.privacy.rules("people").subject(BOB))
+    assert kept.on_disk(JANE) == []
 
 
 @pytest.mark.requirement("PRV-02")

@@ -31,6 +31,7 @@ from headrace.monitoring.ingest import (
     predictions_table,
     record_tables,
     shadows_table,
+    spans_table,
 )
 from headrace.store.columns import quoted
 from headrace.store.compressing import SMALLEST_LEVEL, compress
@@ -39,6 +40,7 @@ from headrace.store.records import (
     decode_feedback,
     decode_outcome,
     decode_prediction,
+    decode_received,
     encode_prediction,
 )
 from headrace.training.pipeline import PROBE_ROWS
@@ -167,6 +169,8 @@ class Subject:
             for answers in self._answers:
                 events += self._store.events.rewrite(answers, self._without_answer)
                 n_rows += self._store.tables.remove(answers, *self._answer_condition(answers))
+            removed = self._traces()
+            events, n_rows = events + removed.events, n_rows + removed.rows
             self._ingest()
             if not any(self._counts()):
                 break
@@ -239,6 +243,18 @@ class Subject:
         name = self._project.name
         runs = {run.id for run in self._store.runs.list(name) if run.snapshot_id == snapshot.id}
         return [f"{name}@{m.version}" for m in self._store.models.list(name) if m.run_id in runs]
+
+    def _traces(self) -> Removed:
+        """Whole traces: only one step says for whom it is, and the others hold what was said."""
+        table = spans_table(self._project.name)
+        if self._store.tables.version(table) is None:
+            return Removed(events=0, rows=0)
+        names = sorted(self._names)
+        sql = f'SELECT DISTINCT trace_id FROM t WHERE "user" IN ({_marks(names)})'
+        ids = sorted(self._store.tables.query(sql, {"t": (table, None)}, names)["trace_id"])
+        events = self._store.events.rewrite(table, partial(_without_trace, frozenset(ids))) if ids else 0
+        rows = self._store.tables.remove(table, f"trace_id IN ({_marks(ids)})", ids) if ids else 0
+        return Removed(events=events, rows=rows)
 
     def _counts(self) -> tuple[int, int, int]:
         name, said = self._project.name, self._said_condition(self._rows())
@@ -342,3 +358,7 @@ def _matches(values: Any, key: str) -> Any:
 
 def _marks(values: list[str]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
+
+
+def _without_trace(gone: frozenset[str], record: bytes) -> bytes | None:
+    return None if decode_received(record).span.trace_id in gone else record

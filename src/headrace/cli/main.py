@@ -46,7 +46,7 @@ COMMANDS = {
     "serve": Entry("headrace.cli.serve", "Score tables, explain, test under load, export, queue."),
     "monitor": Entry(
         "headrace.cli.monitor",
-        "Watch, findings, traffic, performance, estimates, explanations, channels, replay, backtest.",
+        "Watch, findings, traffic, performance, estimates, traces, explanations, channels, replay.",
     ),
     "access": Entry("headrace.cli.access", "Identities, tokens, policy and grants."),
     "audit": Entry("headrace.cli.audit", "The chained and sealed log of what happened."),

@@ -123,7 +123,7 @@ def _request(body: bytes, form: Form) -> ExportTraceServiceRequest:
         if form == "protobuf":
             request.ParseFromString(body)
         else:
-            plain = msgspec.json.decode(body)
+            plain = msgspec.json.decode(body, type=dict[str, Any])
             for resource in _listed(plain, "resourceSpans", "resource_spans"):
                 for scope in _listed(resource, "scopeSpans", "scope_spans"):
                     for span in _listed(scope, "spans"):

@@ -183,7 +183,7 @@ class Trace:
 
 
 # An exporter that got no answer sends again: of the same step the newest row counts.
-_ONCE = "qualify row_number() over (partition by trace_id, span_id order by at desc) = 1"
+_ONCE = 'qualify row_number() over (partition by trace_id, span_id order by "at" desc) = 1'
 _SUMMARY = """
     select trace_id,
         arg_min(name, (parent_id is not null, started_at)) as name,
@@ -199,7 +199,7 @@ _SUMMARY = """
             and not isnan(input_tokens) then input_tokens else 0 end) as input_tokens,
         sum(case when operation in ('chat', 'text_completion', 'generate_content', 'embeddings')
             and not isnan(output_tokens) then output_tokens else 0 end) as output_tokens,
-        max("user") as user, max(conversation) as conversation
+        max("user") as "user", max(conversation) as conversation
     from steps group by trace_id
 """
 

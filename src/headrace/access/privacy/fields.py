@@ -191,12 +191,12 @@ class FieldRules:
     def span(self, span: Span) -> Span:
         """A step of a trace as it may be written down: its user as business keys are, its texts redacted."""
         found = redacted(span, self._redact, personal=self.project.privacy.personal)
-        if USER not in span.attributes or self._keys == "keep":
+        if USER not in span.attributes:
             return found
-        attributes = dict(found.attributes)
-        user = attributes.pop(USER)
+        user = span.attributes[USER]
+        attributes = {name: value for name, value in found.attributes.items() if name != USER}
         if self._keys != "drop":
-            attributes[USER] = self.hashed(span.attributes[USER]) if self._keys == "hash" else masked(user)
+            attributes[USER] = self.hashed(user) if self._keys == "hash" else user
         return replace(found, attributes=attributes)
 
     def remark(self, text: str) -> str:

@@ -30,6 +30,7 @@ from headrace.web.api import (
     projects,
     releases,
     tokens,
+    traces,
 )
 from headrace.web.parts import Parts
 from headrace.web.problems import MEDIA_TYPE, SCHEMA, problem, problem_of, problem_of_shape
@@ -89,6 +90,7 @@ def api_application(parts: Parts) -> FastAPI:
         governance,
         catalogue,
         feedback,
+        traces,
     ):
         api.include_router(noun.router, prefix="/api/v1")
     _answer_errors(api, parts)

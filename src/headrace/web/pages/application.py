@@ -33,6 +33,7 @@ from headrace.web.pages import (
     signin,
     status,
     texts,
+    traces,
     waivers,
 )
 from headrace.web.pages.rendering import Renderer, parts_of, renderer_of
@@ -63,6 +64,9 @@ _ROUTES = [
     Route("/projects/{name}/fallback", project.fallback, methods=["POST"]),
     Route("/projects/{name}/review", project.review, methods=["POST"]),
     Route("/projects/{name}/answers", answers.show),
+    Route("/projects/{name}/traces", traces.show_all),
+    Route("/projects/{name}/traces/{trace_id}.json", traces.as_otlp),
+    Route("/projects/{name}/traces/{trace_id}", traces.show),
     Route("/projects/{name}/readiness", readiness.show),
     Route("/projects/{name}/readiness.json", readiness.as_json),
     Route("/projects/{name}/value.json", readiness.value_as_json),

@@ -74,6 +74,7 @@ class Rights:
 
     may_watch: bool
     may_explain: bool
+    may_trace: bool
     may_roll_back: bool
     may_fall_back: bool
     back_to: str | None
@@ -245,6 +246,7 @@ def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
     possible = stops or champion is not None
     return Rights(
         may_explain=app.gatekeeper.allows(me, "data.read", resource),
+        may_trace=app.gatekeeper.allows(me, "trace.read", resource),
         may_watch=report.live is not None and app.gatekeeper.allows(me, "monitor.run", resource),
         may_fall_back=app.gatekeeper.allows(me, "release.rollback", resource),
         may_roll_back=possible and app.gatekeeper.allows(me, "release.rollback", resource),
