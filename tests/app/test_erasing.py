@@ -15,13 +15,11 @@ import pytest
 from headrace.access.privacy.charters import terms_of
 from headrace.app import traces
 from headrace.app.composition import App, open_app
-from headrace.app.durable import Status
 from headrace.app.erasing import Erasure
 from headrace.app.erasure_marks import MARKS, ErasureMarks
-from headrace.app.erasures import Erasures
 from headrace.app.retaining import delete_old, retain
 from headrace.core.data import Snapshot
-from headrace.core.errors import Conflict, Denied, HeadraceError, InvalidInput
+from headrace.core.errors import Conflict, Denied, InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.project import Column, DataSpec, Handling, PrivacySpec
@@ -55,9 +53,9 @@ from headrace.testing import (
 )
 from headrace.training.pipeline import PROBE_ROWS
 from headrace.training.rebuild import rebuild_run
+from tests.app.erased import REASON, Directly, erase, erasures_of
 
 JANE, BOB = "47110815", "47120815"
-REASON = "asked by the subject"
 STREAMS: dict[str, Callable[[bytes], Prediction | Outcome | Feedback]] = {
     "people/predictions": decode_prediction,
     "people/shadows": decode_prediction,
@@ -143,45 +141,6 @@ class Kept:
             for path in (self.home / folder).rglob("*")
             if path.is_file() and text.encode() in path.read_bytes()
         ]
-
-
-class Directly:
-    """Runs a workflow where it is started; records nothing, so that one that was killed begins anew."""
-
-    def __init__(self) -> None:
-        self.run: Callable[[str], dict[str, Any]]
-        self.ended: dict[str, dict[str, Any] | Exception] = {}
-
-    def step(self, _: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        return function(*arguments)
-
-    def status(self, workflow_id: str) -> Status:
-        ended = self.ended.get(workflow_id)
-        return "absent" if ended is None else "failed" if isinstance(ended, Exception) else "finished"
-
-    def start(self, _: str, workflow_id: str, order_id: str) -> None:
-        try:
-            self.ended[workflow_id] = self.run(order_id)
-        except HeadraceError as error:
-            self.ended[workflow_id] = error
-
-    def result(self, workflow_id: str) -> dict[str, Any]:
-        ended = self.ended[workflow_id]
-        if isinstance(ended, Exception):
-            raise ended
-        return ended
-
-
-def erasures_of(app: App, durable: Directly | None = None) -> Erasures:
-    durable = durable or Directly()
-    erasures = Erasures(app, durable)  # type: ignore[arg-type]  # what it uses of a Durable
-    durable.run = erasures.run
-    return erasures
-
-
-def erase(app: App, me: Principal, key: str, *, reason: str = REASON, raw: bool = False) -> Erasure:
-    erasures = erasures_of(app)
-    return erasures.result(erasures.order(me, "people", key, reason=reason, raw=raw))
 
 
 @pytest.fixture(params=["hash", "keep", "encrypted"])
