@@ -37,7 +37,7 @@ from headrace.monitoring.diagnosis import diagnose, of_newest
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Watch, findings, traffic, performance, estimates, explanations, channels, replay, backtest.",
+    help="Watch, findings, traffic, performance, estimates, traces, explanations, channels, replay.",
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 Every = Annotated[float, typer.Option("--every", min=0.1, help="Seconds from one round to the next.")]
