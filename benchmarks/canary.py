@@ -1,6 +1,6 @@
 """Does a canary that is looked at after every row abort wrongly, and how much traffic does a real loss cost?
 
-    python benchmarks/canary.py             # 2,000 rollouts of each kind, about 10 minutes on 2 cores
+    python benchmarks/canary.py             # 2,000 rollouts of each kind, about 30 minutes on 2 cores
     python benchmarks/canary.py --quick     # 200
 
 Live model and canary answer the same rows, and each row's label comes. They are both wrong on some rows and

@@ -13,6 +13,7 @@ from headrace.core.ports import Columns
 from headrace.core.project import Column, PrivacySpec
 from headrace.core.release import Release
 from headrace.releases import delivery, observing
+from headrace.releases.looks import is_kept
 from headrace.testing import EchoModel
 from tests.releases.delivering import Scene
 
@@ -160,3 +161,56 @@ def test_labels_that_say_nothing_are_left_out(make: Make) -> None:
     scene.told(dict.fromkeys(unlabelled.tolist(), "unknown"))
     judged = delivery.look(scene.store, scene.project, new.id, scene.models.__getitem__, scene.now)
     assert (judged.outcome, judged.evidence["n_labels"]) == ("passed", 60)
+
+
+def kept(scene: Scene, release: Release) -> list[Any]:
+    return scene.store.evidence.measurements("cars", name="canary_look", release_id=release.id)
+
+
+def test_a_look_that_decides_nothing_is_kept_for_the_course_once(make: Make) -> None:
+    scene = make(steps=(10,), min_labels=400)
+    new = canary(scene, "same")
+    scene.answered(new, 60)
+    before = scene.store.rollouts.get(new.id)
+    judged = delivery.look(scene.store, scene.project, new.id, scene.models.__getitem__, scene.now)
+    for _ in range(2):
+        delivery.apply_look(scene.store, scene.project, judged)
+    (one,) = kept(scene, new)
+    assert (one.n_rows, one.detail["look"], one.detail["outcome"]) == (60, 1, "inconclusive")
+    assert one.window == (before.step_started_at, judged.at)
+    assert scene.store.evidence.verdicts(new.id) == [], "as a verdict it would be one of thousands"
+
+
+def test_a_look_that_decides_is_kept_with_what_it_was_decided_by(make: Make) -> None:
+    scene = make()
+    new = canary(scene, "bad")
+    scene.answered(new, 200)
+    scene.look(new)
+    (one,) = kept(scene, new)
+    (judged,) = scene.store.evidence.verdicts(new.id)
+    assert one.interval is not None
+    assert one.value is not None
+    assert list(one.interval) == judged.evidence["difference"]
+    assert one.interval[0] < one.value < one.interval[1]
+    assert one.interval[0] > one.detail["allowed"] > 0
+
+
+def test_of_many_looks_some_hundred_are_kept_all_along() -> None:
+    numbers = [look for look in range(1, 17_281) if is_kept(look)]
+    assert len(numbers) < 500
+    gaps = np.diff(numbers)
+    assert gaps.max() <= 256
+    assert (np.diff(gaps) >= 0).mean() > 0.99, "the first are kept best"
+
+
+def test_a_decision_among_looks_that_are_left_out_is_kept(make: Make) -> None:
+    scene = make()
+    new = canary(scene, "bad")
+    rollout = scene.store.rollouts.get(new.id)
+    for look in range(100):
+        rollout = replace(rollout, looks=look + 1, revision=rollout.revision + 1)
+        scene.store.rollouts.save(rollout)
+    assert not is_kept(101)
+    scene.answered(new, 200)
+    assert scene.look(new).state == "aborted"
+    assert [one.detail["look"] for one in kept(scene, new)] == [101]

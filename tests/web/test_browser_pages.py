@@ -19,6 +19,7 @@ from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import Site
 from tests.web.governed import LONG, Governed, govern
 from tests.web.making import AUTHOR
+from tests.web.rolling import rolled
 from tests.web.watched import brought
 
 pytestmark = pytest.mark.browser
@@ -55,6 +56,7 @@ def paths(site: Site, governed: Governed) -> list[str]:
     return [
         "/", "/projects/flight-delay", "/projects/cars", "/projects/tsa-passengers",
         *(f"/releases/{one}" for one in (site.seeded.waiting, site.seeded.aborted, site.seeded.canary)),
+        *(f"/releases/{one}/rollout" for one in (site.seeded.aborted, rolled(site.app, site.seeded.canary))),
         "/approvals", "/access", f"/access/{LONG}", "/access/nightly-scoring",
         "/incidents", f"/incidents/{incident.id}", "/flag", "/audit", "/audit?text=nothing-of-the-kind",
         *(f"/policy{path}" for path in ("", "/0", "/1", "/2", "/3", "/propose")),

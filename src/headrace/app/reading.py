@@ -29,6 +29,7 @@ from headrace.monitoring.metrics import NAME as METRIC
 from headrace.monitoring.segments import NAME as SEGMENT
 from headrace.monitoring.trends import NAME as TREND
 from headrace.monitoring.trends import newest as newest_trends
+from headrace.releases.looks import NAME as LOOK
 from headrace.releases.planning import CanaryPlan, plan_of
 from headrace.training.rebuild import rebuild_run
 
@@ -134,6 +135,14 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         loosens=app.access.charters.loosened_by(release) if is_on_its_way else [],
         plan=plan_of(verdicts, app.access.charters.in_force(release.project)) if is_on_its_way else None,
     )
+
+
+def looks(app: App, me: Principal, release_id: str) -> list[Measurement]:
+    """Looks at a release's canary, the oldest first: all that decided, and of others some hundred."""
+    release = app.store.releases.get(release_id)
+    _require(app, me, release.project)
+    found = app.store.evidence.measurements(release.project, name=LOOK, release_id=release_id)
+    return sorted(found, key=lambda one: one.at)
 
 
 def approvals(app: App, me: Principal, releases: Sequence[Release]) -> list[Approval]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from headrace.core.canonical import digest_of
@@ -13,6 +14,7 @@ from headrace.core.project import Project
 from headrace.core.release import Approval, Release, Rollout, Route, Verdict
 from headrace.monitoring.segments import Cut
 from headrace.releases.gates import verdict
+from headrace.releases.looks import is_kept, kept_look
 from headrace.releases.observing import LoadScorer, agreement, observe, traffic
 from headrace.releases.rollout import (
     Begin,
@@ -292,6 +294,7 @@ def look(
         "failed": seen.failed,
         "n_labels": seen.n_labels,
         "difference": None if seen.difference is None else list(seen.difference),
+        "estimate": seen.estimate if seen.estimate is None or isfinite(seen.estimate) else None,
         "champion_loss": seen.champion_loss,
         "margin": project.gates.model.margin,
         **({} if seen.slow is None else {"slow": seen.slow._asdict()}),
@@ -318,7 +321,10 @@ def apply_look(store: Store, project: Project, judged: Verdict) -> Rollout:
         if judged.outcome != "inconclusive" or timed_out:
             # A look that decides nothing stands in the rollout alone: there may be thousands of them.
             store.evidence.add_verdict(judged)
-        return apply(store, judged.subject_id, event)
+        after = apply(store, judged.subject_id, event)
+        if is_kept(after.looks) or (after.state, after.step) != (rollout.state, rollout.step):
+            store.evidence.measure([kept_look(rollout, judged, Shares.of(project))])
+        return after
 
 
 def roll_back(store: Store, project: str, *, by: str = SYSTEM) -> tuple[Release, Release]:

@@ -117,6 +117,7 @@ def observe(
         seen,
         n_labels=champion.size,
         difference=difference,
+        estimate=float((candidate - champion).mean()),
         champion_loss=float(champion.mean()),
         segments=tuple(segments),
     )

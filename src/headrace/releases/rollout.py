@@ -222,6 +222,7 @@ class Observation:
         answered, failed: requests that the candidate answered, and could not answer, in this step.
         n_labels: labelled rows scored by both models.
         difference: always-valid interval of the mean loss difference, candidate - champion, per row.
+        estimate: that mean itself.
         champion_loss: the champion's mean loss on the same rows.
         segments: the same in each segment of them.
         slow, kpis: what else is compared in this step, as far as it is declared.
@@ -231,6 +232,7 @@ class Observation:
     failed: int
     n_labels: int = 0
     difference: tuple[float, float] | None = None
+    estimate: float | None = None
     champion_loss: float | None = None
     segments: tuple[SegmentSeen, ...] = ()
     slow: Slow | None = None

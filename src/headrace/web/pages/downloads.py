@@ -48,17 +48,17 @@ def show(request: Request) -> Response:
     else:
         known = "performance, estimates, drift, traffic, segments, kpis or lead-times"
         raise NotFound(f"There is no plot {plot[:80]!r}. Expected {known}.")
-    return _file(form, f"{name}-{plot}", rows, {"project": name})
+    return as_file(form, f"{name}-{plot}", rows, {"project": name})
 
 
 def show_fleet(request: Request) -> Response:
     """``/fleet.csv`` and its like: all lines of the overview that the address asks for."""
     wanted, found = asked(request)
     said = {"words": wanted.words, "state": wanted.state, "counts": found.counts}
-    return _file(request.path_params["form"], "fleet", fleet_rows(found.projects), said)
+    return as_file(request.path_params["form"], "fleet", fleet_rows(found.projects), said)
 
 
-def _file(form: str, name: str, rows: list[dict[str, Any]], said: dict[str, Any]) -> Response:
+def as_file(form: str, name: str, rows: list[dict[str, Any]], said: dict[str, Any]) -> Response:
     """``rows`` in the form that was asked for; as JSON beside what is ``said`` of them."""
     if form == "json":
         return JSONResponse({**said, "rows": rows})

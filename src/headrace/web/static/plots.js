@@ -177,7 +177,47 @@
     return { traces, layout: layout({ yaxis: { title: { text: "calls an hour" }, rangemode: "tozero" } }) };
   };
 
-  const kinds = { performance, drift, calls };
+  const minute = (text) => `${text.slice(0, 16).replace("T", " ")} UTC`;
+
+  // The candidate's share of the traffic: flat from each step to the next.
+  const shares = (data) => ({
+    traces: [{
+      x: data.at, y: data.share, type: "scatter", mode: "lines+markers", fill: "tozeroy", fillcolor: faded(series(0), 0.16),
+      line: { color: series(0), width: 2, shape: "hv" }, marker: { size: 5, color: series(0) },
+      text: data.at.map((at, index) => `${minute(at)}<br>${data.share[index]} %`),
+      hovertemplate: "%{text}<extra></extra>",
+    }],
+    layout: layout({ showlegend: false, yaxis: { range: [0, 105], ticksuffix: " %", title: { text: "share" } } }),
+  });
+
+  // The difference in loss at each look, the band that holds at all of them, and how much is allowed.
+  const sequence = (data) => {
+    const back = data.at.map((_, at) => at).reverse();
+    const traces = [
+      {
+        x: [...data.at, ...back.map((at) => data.at[at])], y: [...data.high, ...back.map((at) => data.low[at])],
+        type: "scatter", mode: "lines", fill: "toself", fillcolor: faded(series(0), 0.16),
+        line: { width: 0 }, hoverinfo: "skip", showlegend: false,
+      },
+      {
+        x: data.at, y: data.allowed, name: "margin", type: "scatter", mode: "lines",
+        line: { color: colour("--bad"), width: 1, dash: "dash" }, hoverinfo: "skip",
+      },
+      {
+        x: data.at, y: data.difference, name: "difference", type: "scatter",
+        mode: data.at.length > 80 ? "lines" : "lines+markers",
+        line: { color: series(0), width: 2 }, marker: { size: 5, color: series(0) },
+        text: data.at.map((at, index) =>
+          `look ${data.look[index].toLocaleString("en")}, ${minute(at)}<br>difference ${short(data.difference[index])}` +
+          ` (${short(data.low[index])} to ${short(data.high[index])})<br>margin ${short(data.allowed[index])}` +
+          `<br>${data.n_labels[index].toLocaleString("en")} labels`),
+        hovertemplate: "%{text}<extra></extra>",
+      },
+    ];
+    return { traces, layout: layout({ ...marks(data.marks), yaxis: { title: { text: "difference in loss" }, zeroline: true, zerolinecolor: colour("--muted") } }) };
+  };
+
+  const kinds = { performance, drift, calls, shares, sequence };
 
   const draw = () => {
     document.querySelectorAll("[data-plot]").forEach((place) => {
