@@ -167,3 +167,14 @@ def test_the_schema_of_the_charter_is_json(cli: Cli) -> None:
     contract = cli("project", "schema", "--contract").json
     assert {"consumer", "interactions"} <= set(contract["properties"])
     assert not cli.home.exists()
+
+
+def test_what_two_releases_cannot_both_be_asked_is_said(full: Full, known: Seeded) -> None:
+    """The seeded flights have no record and a model of cars: there is nothing to ask again."""
+    ended = full("release", "examples", known.waiting)
+    assert ended.code == 0, ended.error
+    assert ended.out.startswith("They cannot be held against each other: ")
+    as_json = full("release", "examples", known.waiting, "--json").json
+    assert (as_json["release"], as_json["against"], as_json["rows"]) == (known.waiting, known.live, [])
+    alone = full("release", "examples", known.live)
+    assert alone.out == "Nothing else is live: there is nothing to hold its answers against.\n"

@@ -49,11 +49,12 @@ def add_release(
     loss: float,
     parent: str | None = None,
     n_estimators: int = 400,
+    answers_with: int = 0,
 ) -> Release:
     """A proposed release with its run and snapshot."""
     build_id = cause.build_id or f"build:{project.name}:{version}"
     metric = project.gates.model.metric
-    package, baseline = model_bytes()
+    package, baseline = model_bytes(answers_with)
     snapshot = make_snapshot(
         id=derived_id("snapshot", project.name, str(version)),
         project=project.name,
@@ -225,8 +226,8 @@ def look(app: App, release: Release, outcome: Outcome4, reason: str, at: datetim
 
 
 @cache
-def model_bytes() -> tuple[bytes, bytes]:
-    """Package and baseline of a model of cars that answers with the mileage."""
+def model_bytes(column: int = 0) -> tuple[bytes, bytes]:
+    """Package and baseline of a model of cars that answers with the mileage, or with the model's code."""
     specs = make_project().data.columns
     random = np.random.default_rng(3)
     columns: dict[str, Any] = {
@@ -235,7 +236,7 @@ def model_bytes() -> tuple[bytes, bytes]:
     }
     encoding = Encoding.fit(columns, specs)
     X = encoding.encode(columns)
-    model = ColumnModel(0).fit(X, columns["mileage"])
+    model = ColumnModel(column).fit(X, columns["mileage"])
     info = PackageInfo(project="cars", variant="linear", task="regression", target="price")
     package = build_package(info, encoding, to_onnx(model, n_features=2, task="regression"))
     baseline = make_baseline(

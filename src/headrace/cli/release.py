@@ -10,6 +10,7 @@ import typer
 from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
 from headrace.app.cards import card
 from headrace.app.comparing import difference
+from headrace.app.examples import examples
 from headrace.app.falling_back import fall_back
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
@@ -88,6 +89,27 @@ def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -
         [(one.name, _told(one.before), _told(one.after)) for one in changed],
         empty="Nothing that it was made from differs.",
     )
+
+
+@app.command("examples")
+def show_examples(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
+    """Show the rows on which a release and the live one differ most; who has read them is on record."""
+    with session(as_name) as s:
+        found = examples(s.app, s.me, find_release(s.app, s.me, release_id).id)
+    if as_json:
+        print_json(found)
+    elif found is None:
+        say("Nothing else is live: there is nothing to hold its answers against.")
+    elif found.problem:
+        say(f"They cannot be held against each other: {found.problem}")
+    else:
+        say(f"{found.source}: they differ on {found.n_apart:,} of {found.n_rows:,}")
+        names = list(found.rows[0].inputs) if found.rows else []
+        print_table(
+            ("THIS", "LIVE", *(name.upper() for name in names)),
+            [tuple(_told(v) for v in (one.candidate, one.live, *one.inputs.values())) for one in found.rows],
+            empty="Both answer all of them alike.",
+        )
 
 
 @app.command("card")

@@ -12,6 +12,7 @@ from headrace.app import reading
 from headrace.app.attaching import stated
 from headrace.app.comparing import difference
 from headrace.app.composition import App
+from headrace.app.examples import Examples, examples
 from headrace.app.kpis import kpis
 from headrace.app.operations import decide, find_release
 from headrace.core.errors import NotFound
@@ -66,12 +67,20 @@ def show(request: Request) -> Response:
             kpis(app, me, release.project, release.id), lambda _: subject(release.manifest.subject.ref)
         ),
         choice=choice_of(app, me, release),
+        examples=_examples(app, me, release),
         cause=cause_of(release.manifest.cause),
         route=present,
         metric_name=metric_name(release),
         parent=_parent(app, release),
         stated=stated(app, release) if release.state == "external" else None,
     )
+
+
+def _examples(app: App, me: Principal, release: Release) -> Examples | None:
+    """What both answer, while there is something to decide and for whoever may read rows at all."""
+    if release.state != "waiting" or not app.gatekeeper.allows(me, "data.read", f"project:{release.project}"):
+        return None
+    return examples(app, me, release.id)
 
 
 async def settle(request: Request) -> Response:
