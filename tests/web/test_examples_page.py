@@ -43,7 +43,7 @@ def test_evaluation_answers_and_difference_are_on_one_screen_with_the_digest(
     site: Site, waiting: Release
 ) -> None:
     page = site.page(f"/releases/{waiting.id}", by=VALIDATOR).text
-    assert f'<code>{waiting.digest}</code>' in page
+    assert f"<code>{waiting.digest}</code>" in page
     for section in ("gates", "examples", "difference"):
         assert f'<h2 id="{section}">' in page
         assert f'href="#{section}"' in page
