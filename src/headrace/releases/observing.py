@@ -158,7 +158,8 @@ def _beside(store: Store, project: Project, rollout: Rollout, load: LoadScorer) 
     """
     seen = Observation(**traffic(store, rollout)._asdict())
     share, table = rollout.steps[rollout.step] / 100, predictions_table(project.name)
-    if rollout.champion_id is None or not 0 < share < 1 or store.tables.version(table) is None:
+    shares, nobody = Shares.of(project), store.tables.version(table) is None
+    if rollout.champion_id is None or not 0 < share < 1 or nobody or not (shares.slow or shares.kpis):
         return seen
     since, both = rollout.step_started_at.replace(tzinfo=None), (rollout.release_id, rollout.champion_id)
     answered = store.tables.query(
