@@ -47,6 +47,16 @@ def test_the_most_valuable_comes_first_and_what_was_realised_outweighs_a_promise
     assert "cannot be ranked" in found[-1].why
 
 
+def test_one_charter_that_cannot_be_read_takes_no_other_line_away(app: App) -> None:
+    _hoped(app, "hoped", 20_000)
+    kept = replace(make_project(name="older"), intake={"value": {"expected": "much"}})
+    app.store.projects.save(kept, "/nowhere/older")
+    first, last = portfolio(app, app.me())
+    assert (first.project, first.rank) == ("hoped", 1)
+    assert (last.project, last.rank, last.promised) == ("older", None, None)
+    assert "cannot be read" in last.why
+
+
 @pytest.mark.requirement("GOV-05")
 def test_developed_and_deployed_models_are_shown_with_their_risk(app: App) -> None:
     seed(app)

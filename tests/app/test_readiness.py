@@ -76,6 +76,19 @@ def test_a_stage_for_which_nobody_able_is_here_is_a_gap(app: App) -> None:
     assert _status(app, "cars")["approve"] == "missing", "whoever may not act is not able"
 
 
+def test_who_has_which_rights_is_named_only_to_who_may_see_them(app: App) -> None:
+    app.identities.add("ada", ["developer", "admin"], actor="ada")
+    app.identities.add("grace", ["validator"], actor="ada")
+    reader = app.identities.add("rob", ["viewer"], actor="ada")
+    app.store.projects.save(make_project(), "/nowhere")
+    seen = {stage.name: stage for stage in readiness(app, app.me(), "cars").stages}
+    told = {stage.name: stage for stage in readiness(app, reader, "cars").stages}
+    assert seen["approve"].able == ("grace",)
+    assert {stage.able for stage in told.values()} == {()}
+    assert [one.n_able for one in told.values()] == [one.n_able for one in seen.values()]
+    assert told["declare"].n_able is None
+
+
 @pytest.mark.requirement("ORG-08")
 def test_the_map_says_where_projects_stand_and_in_which_stage_they_stall(app: App) -> None:
     now = app.clock.now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import yaml
 
 from tests.journeys.conftest import Ended, Shell
 from tests.journeys.server import served
+from tests.journeys.tables import write_loans
 
 pytestmark = pytest.mark.journey
 WORKFLOW = ".github/workflows/headrace.yml"
@@ -103,6 +105,7 @@ def test_the_build_server_proves_a_new_project_and_stops_at_a_failed_gate(cars: 
 
 
 @pytest.mark.slow
+@pytest.mark.requirement("DEP-14")
 def test_a_roll_out_applies_the_stage_with_the_image_and_proves_a_release_there(cars: Shell) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
@@ -122,9 +125,57 @@ def test_a_roll_out_applies_the_stage_with_the_image_and_proves_a_release_there(
     assert "rollout status deployment/cars" in (fake / "calls").read_text()
     (release,) = cars("release", "ls", "--json").json
     assert (release["state"], release["manifest"]["cause"]) == ("waiting", "deployed to qa")
+    (command,) = re.findall(r'command += "(.*)"', (cars.folder / "deploy/terraform/main.tf").read_text())
+    ended = typed(cars, "cd deploy/terraform; " + command.replace('\\"', '"'), **given)
+    assert ended.code == 0, ended.err
+    made = cars("release", "ls", "--json").json
+    assert [one["manifest"]["cause"] for one in made] == 2 * ["deployed to qa"], "as Terraform does it"
     left = [path.name for path in (cars.folder / "deploy/kubernetes").iterdir()]
     assert sorted(left) == ["base", "overlays"]
     assert typed(cars, "deploy/roll-out nowhere x:1", **given).code != 0
+
+
+def jenkins(shell: Shell, stage: str, **more: str) -> list[Ended]:
+    """What the shell steps of a stage of the Jenkinsfile end with, up to the first that fails."""
+    environment = shell.folder / ".venv"
+    environment.mkdir(exist_ok=True)
+    if not (environment / "bin").exists():
+        (environment / "bin").symlink_to(Path(sys.executable).parent)
+    text = (shell.folder / "Jenkinsfile").read_text()
+    (part,) = re.findall(rf"stage\('{stage}'\) {{(.*?)\n    }}\n", text, re.DOTALL)
+    ended: list[Ended] = []
+    for script in re.findall(r"sh '(.*)'", part):
+        ended.append(typed(shell, f"sh -xe -c {shlex.quote(script)}", **more))
+        if ended[-1].code:
+            break
+    return ended
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("GAT-05", "DEP-14")
+def test_data_and_fairness_are_judged_by_every_build_server(shell: Shell) -> None:
+    table = write_loans(shell.folder / "loans.csv")
+    assert shell("init", "loans", "--data", str(table), "--target", "approved").code == 0
+    shell.folder = shell.folder / "loans"
+    lines = (shell.folder / "headrace.yaml").read_text().splitlines()
+    fair = "fairness: {groups: [district], favourable: true, max_difference: 0.2}"
+    kept = [line for line in lines if "trainer: lightgbm" not in line]
+    (shell.folder / "headrace.yaml").write_text("\n".join([*kept, fair]) + "\n")
+    home = {"HEADRACE_HOME": str(shell.home)}
+    assert [one.code for one in jenkins(shell, "Test", **home)] == [0, 0]
+    (unfair,) = jenkins(shell, "Build and prove", **home)
+    assert unfair.code == 3, unfair.out + unfair.err
+    assert "fairness" in unfair.out + unfair.err
+    assert typed(shell, steps_of(shell, "prove")["Build and prove"], **home).code == 3
+    gitlab = yaml.safe_load((shell.folder / ".gitlab-ci.yml").read_text())["run"]
+    assert typed(shell, "\n".join(gitlab["script"]), **home).code == 3
+    change(shell, "max_difference: 0.2", "max_difference: 0.99")
+    (fair_enough,) = jenkins(shell, "Build and prove", **home)
+    assert fair_enough.code == 0, fair_enough.out + fair_enough.err
+    change(shell, "max_null_fraction: 0.5", "max_null_fraction: 0.001")
+    (bad,) = jenkins(shell, "Build and prove", **home)
+    assert bad.code == 3
+    assert "income" in bad.out + bad.err, "the column that is too often empty"
 
 
 MERGED = {"number": 7, "merged_at": "2026-11-02T10:00:00Z", "base": {"ref": "main"}}
@@ -147,6 +198,7 @@ REVIEWS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], int]] = {
 }
 
 
+@pytest.mark.requirement("GAT-12")
 @pytest.mark.parametrize("case", REVIEWS)
 def test_what_nobody_else_approved_before_the_merge_goes_no_further(cars: Shell, case: str) -> None:
     if shutil.which("jq") is None:

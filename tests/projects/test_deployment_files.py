@@ -154,6 +154,20 @@ def test_gitlab_stops_at_a_failed_gate_and_goes_on_where_a_person_decides() -> N
     assert {job["stage"] for job in jobs.values() if isinstance(job, dict) and "stage" in job} == stages
 
 
+@pytest.mark.parametrize("name", PLANS)
+def test_jenkins_file_is_whole_and_deploys_only_where_it_is_asked_to(name: str) -> None:
+    lexers = pytest.importorskip("pygments.lexers", reason="needs pygments")
+    error = pytest.importorskip("pygments.token").Error
+
+    text = files_of(deployment=PLANS[name])["Jenkinsfile"]
+    tokens = list(lexers.GroovyLexer().get_tokens(text))
+    assert [value for kind, value in tokens if kind in error] == []
+    marks = "".join(value for kind, value in tokens if kind not in error and value in tuple("(){}[]"))
+    for left, right in ("()", "{}", "[]"):
+        assert marks.count(left) == marks.count(right)
+    assert ("roll-out" in text) == (name != "laptop")
+
+
 def test_the_image_is_one_that_its_linter_takes(tmp_path: Path, plan: DeploymentSpec) -> None:
     folder = folder_of(tmp_path, plan)
     ran(tool("hadolint"), "--failure-threshold", "info", "deploy/Dockerfile", folder=folder)
@@ -177,6 +191,29 @@ def test_terraforms_file_parses_without_terraform(tmp_path: Path) -> None:
     assert {name.strip('"') for one in found["variable"] for name in one} == {"stage", "image"}
 
 
+@pytest.mark.requirement("GAT-12")
+def test_every_change_is_tested_and_what_is_merged_was_reviewed() -> None:
+    files = files_of(deployment=PLANS["cluster"])
+    github = yaml.safe_load(files[".github/workflows/headrace.yml"])
+    triggers = github[True]  # YAML 1.1 reads the word "on" so
+    assert triggers["pull_request"] is None
+    assert triggers["push"] == {"branches": ["main"]}
+    assert "if" not in github["jobs"]["prove"]
+    assert set(github["jobs"]["deploy"]["needs"]) == {"prove", "reviewed"}
+    gitlab = yaml.safe_load(files[".gitlab-ci.yml"])
+    conditions = [rule["if"] for rule in gitlab["workflow"]["rules"]]
+    assert any("merge_request_event" in one for one in conditions)
+    assert any("CI_DEFAULT_BRANCH" in one for one in conditions)
+    assert "rules" not in gitlab["test"]
+    assert gitlab["reviewed"]["script"] == ["python deploy/gitlab_reviewed.py"]
+    stages = gitlab["stages"]
+    later = [job for job in gitlab.values() if isinstance(job, dict) and job.get("stage") in stages[1:]]
+    assert stages[0] == gitlab["reviewed"]["stage"]
+    assert all("needs" not in job for job in later), "a job that needs nothing would not wait for it"
+    assert "pytest tests" in files["Jenkinsfile"]
+
+
+@pytest.mark.requirement("GAT-12")
 def test_the_main_line_is_protected_by_the_owners_review() -> None:
     team = (Owner(name="Bo", contact="mailto:bo@example.org"), Owner(name="Help", contact="+43 1 2345678"))
     files = files_of(team=team, risk="high")

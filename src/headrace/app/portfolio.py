@@ -10,9 +10,10 @@ from headrace.app.composition import App
 from headrace.app.glances import glances
 from headrace.app.stalls import lifecycle_map
 from headrace.app.value import value
+from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.core.project import Risk
-from headrace.monitoring.value import Conclusion, Realised, amount
+from headrace.core.project import Project, Risk
+from headrace.monitoring.value import Conclusion, Realised, amount, unmeasured
 from headrace.projects.intake import StageName, ValueCase, intake_of
 
 
@@ -55,7 +56,7 @@ def portfolio(app: App, me: Principal) -> list[Line]:
     places = {one.project: one for one in lifecycle_map(app, me).projects}
     lines = []
     for project, glance in zip(declared, glances(app, declared), strict=True):
-        case, worth = intake_of(project).value, value(app, me, project.name)
+        case, worth = _worth(app, me, project)
         place = places[project.name]
         a_year, why = _worth_a_year(case, worth)
         lines.append(
@@ -80,9 +81,17 @@ def portfolio(app: App, me: Principal) -> list[Line]:
     return _ranked(lines)
 
 
+def _worth(app: App, me: Principal, project: Project) -> tuple[ValueCase | None, Realised]:
+    """What is expected, and what came of it; one charter that cannot be read takes no other's line away."""
+    try:
+        return intake_of(project).value, value(app, me, project.name)
+    except InvalidInput as error:
+        return None, unmeasured(project.name, None, str(error))
+
+
 def _worth_a_year(case: ValueCase | None, worth: Realised) -> tuple[float | None, str]:
     if case is None:
-        return None, "no number is expected: it cannot be ranked"
+        return None, f"it cannot be ranked: {worth.why}"
     cost = case.cost * 12 / case.months
     after = f" after {amount(cost)} of cost" if cost else ""
     if worth.conclusion in ("above", "below") and worth.total is not None and worth.expected:

@@ -38,10 +38,12 @@ class StageAble(Stage):
     """A stage, and who has the rights that it takes.
 
     Attributes:
-        able: people here who may do it; None where it takes no right of its own.
+        n_able: people here who may do it; None where it takes no right of its own.
+        able: their names, for who may see what rights people have; for others none.
     """
 
-    able: tuple[str, ...] | None
+    n_able: int | None
+    able: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ def readiness(app: App, me: Principal, name: str) -> Readiness:
     report = reading.project_report(app, me, name)
     released = [one for one in app.store.releases.list(name) if not one.manifest.stands_in]
     looked_at = report.live or (released[0] if released else None)
-    stages = _able(app, report.project, looked_at)
+    stages = _able(app, me, report.project, looked_at)
     found = [
         *_with_able(said(report.project), stages),
         *_evaluated(app, report.project, looked_at),
@@ -93,7 +95,7 @@ def readiness(app: App, me: Principal, name: str) -> Readiness:
     )
 
 
-def _able(app: App, project: Project, release: Release | None) -> list[StageAble]:
+def _able(app: App, me: Principal, project: Project, release: Release | None) -> list[StageAble]:
     """Who may do each stage, without a second factor, which they can still show."""
     now, workspace = app.clock.now(), app.store.projects.workspace(project.name)
     people = [
@@ -102,21 +104,24 @@ def _able(app: App, project: Project, release: Release | None) -> list[StageAble
         if one.kind == "person" and one.workspace == workspace and one.may_act(now)
     ]
     authors = () if release is None else (release.author,)
+    shown = app.gatekeeper.allows(me, "access.read", f"workspace:{workspace}")
     found = []
     for stage in stages_of(project):
-        action, able = _ACTIONS.get(stage.name), None
+        action = _ACTIONS.get(stage.name)
+        able: tuple[str, ...] = ()
         if action is not None:
             on = Resource(kind="project", name=project.name, workspace=workspace)
             if action == "release.approve":
                 on = replace(on, kind="release", name="next", project=project.name, authors=authors)
             able = tuple(one.name for one in people if app.gatekeeper.allows(one, action, on))
-        found.append(StageAble(**vars(stage), able=able))
+        n_able = None if action is None else len(able)
+        found.append(StageAble(**vars(stage), n_able=n_able, able=able if shown else ()))
     return found
 
 
 def _with_able(aspects: list[Aspect], stages: list[StageAble]) -> Iterator[Aspect]:
     """Stages for which nobody able is here are gaps, whoever is named."""
-    lacking = {stage.name for stage in stages if stage.able == ()}
+    lacking = {stage.name for stage in stages if stage.n_able == 0}
     for one in aspects:
         if one.area == "owners" and one.name in lacking:
             text = f"{one.evidence}; nobody here has the rights that it takes"

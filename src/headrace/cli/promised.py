@@ -106,7 +106,7 @@ def _print_stages(found: Readiness) -> None:
         [
             (
                 one.name, one.business, one.engineering, "yes" if one.named else "no",
-                "" if one.able is None else ", ".join(one.able) or "nobody",
+                "" if one.n_able is None else ", ".join(one.able) or str(one.n_able or "nobody"),
                 "; ".join((*one.checked, *one.agreed)),
             )
             for one in found.stages

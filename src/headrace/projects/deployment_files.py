@@ -46,9 +46,11 @@ def deployment_files(project: Project, *, python: str) -> dict[str, str]:
         ".github/workflows/headrace.yml": "ci/github.yml",
         ".gitlab-ci.yml": "ci/gitlab.yml",
         "CONTRIBUTING.md": "CONTRIBUTING.md",
+        "Jenkinsfile": "ci/Jenkinsfile",
         "deploy/Dockerfile": "Dockerfile",
         "deploy/Dockerfile.dockerignore": "dockerignore",
         "deploy/README.md": "README.md",
+        "deploy/gitlab_reviewed.py": "ci/gitlab_reviewed.py",
         "deploy/roll-out": "roll-out",
         "deploy/terraform/main.tf": "main.tf",
     } | {f"deploy/kubernetes/base/{name}.yaml": f"base/{name}.yaml" for name in _BASE}
