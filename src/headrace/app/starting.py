@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from headrace.access.privacy.columns import personal_columns
 from headrace.checks.metrics import default_metric
@@ -17,7 +19,8 @@ from headrace.data.inference import infer
 from headrace.data.sources import read_file
 from headrace.projects.questions import answered, promised
 from headrace.projects.rules import is_reachable
-from headrace.projects.scaffold import Outline, scaffold
+from headrace.projects.scaffold import Outline, Trees, scaffold
+from headrace.projects.starters import STARTERS
 from headrace.projects.versioning import first_commit
 from headrace.training.resampling import suggested_clusters
 
@@ -49,6 +52,7 @@ def start_project(
     worth: Mapping[str, str] | None = None,
     template: str | None = None,
     ask: bool = False,
+    trees: Trees = "lightgbm",
 ) -> Made:
     """Infer what the table is and write the project's folder.
 
@@ -59,6 +63,7 @@ def start_project(
         worth: what the model is to be worth, by the names of :data:`headrace.projects.questions.WORTH`.
         template: an expert's, as a folder or an address of git; its files take the place of ours.
         ask: on the terminal what such a template asks and nobody has answered.
+        trees: library of the boosted trees among its variants.
 
     Raises:
         NotFound: there is no such file.
@@ -91,6 +96,7 @@ def start_project(
         split=found.split,
         metric=metric,
         n_clusters=n_clusters,
+        trees=trees,
         owner=owner,
         contact=contact or _at_this_machine(owner),
         n_rows=n_rows(columns),
@@ -107,6 +113,29 @@ def start_project(
         *_to_confirm(governance.assumed, personal, n_clusters),
     ]
     return Made(folder=folder, task=found.task, metric=metric, notes=notes)
+
+
+def start_starter(parent: Path, starter: str, **given: Any) -> Made:
+    """Write the folder of one of :data:`headrace.projects.starters.STARTERS`, with a made-up table.
+
+    Args:
+        given: as :func:`start_project` takes, but for what the table itself says.
+
+    Raises:
+        InvalidInput, Conflict: as :func:`start_project`, or what it learns with is not installed.
+    """
+    one = STARTERS[starter]
+    with tempfile.TemporaryDirectory() as scratch:
+        return start_project(
+            parent,
+            data=one.write(Path(scratch)),
+            target=one.target,
+            time=one.time,
+            key=one.key,
+            forecasting=one.forecasting,
+            trees=one.trees,
+            **given,
+        )
 
 
 def _check_contact(contact: str | None) -> None:

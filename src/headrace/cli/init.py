@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.app.starting import Made, start_project
+from headrace.app.starting import Made, start_project, start_starter
 from headrace.cli.session import Json, print_json, say
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Risk
@@ -25,6 +25,9 @@ WithoutTarget = Annotated[
 app = typer.Typer(add_completion=False)
 
 
+Starter = Literal["forecast", "xgboost"]
+
+
 class Template(StrEnum):
     """What kind of model the project is for."""
 
@@ -36,7 +39,10 @@ class Template(StrEnum):
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the project and of its folder.")],
-    data: Annotated[Path, typer.Option(help="CSV or Parquet file with the table.")],
+    data: Annotated[Path | None, typer.Option(help="CSV or Parquet file with the table.")] = None,
+    starter: Annotated[
+        Starter | None, typer.Option(help="Begin with a made-up table instead: a forecast, or XGBoost.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Column to predict; unsupervised needs none.")] = None,
     time: Annotated[str | None, typer.Option(help="Column that says when a row happened.")] = None,
     key: Annotated[str | None, typer.Option(help="Column that names the entity; labels join by it.")] = None,
@@ -75,28 +81,38 @@ def init(
     where you can change them. What the charter asks about value and people is asked on a terminal, unless
     an option answers it; what nobody answers is assumed and listed as such.
     """
+    if (data is None) == (starter is None):
+        raise InvalidInput("Give either --data FILE with a table, or --starter with the name of one.")
+    if starter is not None and (target, time, key, template, task) != (None, None, None, "supervised", None):
+        raise InvalidInput(f"The starter {starter} knows its columns and its kind. Give it a name alone.")
     statements = {"affected": affected, "harms": harms, "fairness": fairness, "security": security}
     worth = {"value": value, "kpi": kpi, "expected": expected}
     if sys.stdin.isatty() and not as_json:
         _ask(worth, WORTH)
         _ask(statements, STATEMENTS)
-    made = start_project(
-        Path.cwd(),
-        name=name,
-        data=data,
-        target=target,
-        time=time,
-        key=key,
-        forecasting=template == Template.forecasting,
-        unsupervised=_unsupervised(template, task),
-        owner=owner or read_settings().user,
-        contact=contact,
-        risk=risk,
-        answers=_said(statements) | _named(answer or []),
-        worth=_said(worth),
-        template=None if template in set(Template) else template,
-        ask=sys.stdin.isatty() and not as_json,
-    )
+    said: dict[str, Any] = {
+        "name": name,
+        "owner": owner or read_settings().user,
+        "contact": contact,
+        "risk": risk,
+        "answers": _said(statements) | _named(answer or []),
+        "worth": _said(worth),
+    }
+    if starter is not None:
+        made = start_starter(Path.cwd(), starter, **said)
+    else:
+        made = start_project(
+            Path.cwd(),
+            data=data or Path(),
+            target=target,
+            time=time,
+            key=key,
+            forecasting=template == Template.forecasting,
+            unsupervised=_unsupervised(template, task),
+            template=None if template in set(Template) else template,
+            ask=sys.stdin.isatty() and not as_json,
+            **said,
+        )
     _tell(made, target, as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from headrace.core.canonical import plain
 from headrace.core.errors import Conflict, InvalidInput
@@ -15,8 +16,10 @@ from headrace.projects.deployment_files import render_deployment
 from headrace.projects.expert_templates import fill_template
 from headrace.projects.questions import Promise
 from headrace.projects.rendering import filled
-from headrace.projects.requirements import pinned
+from headrace.projects.requirements import NEEDED, pinned
 
+Trees = Literal["lightgbm", "xgboost"]
+"""Libraries of boosted trees that a new project may learn with."""
 _LARGEST_IN_GIT = 5_000_000
 _CODE: dict[Task, str] = {"anomaly_detection": "anomalies.py.j2", "clustering": "clusters.py.j2"}
 
@@ -40,7 +43,8 @@ _LEARNERS: dict[Task, tuple[Variant, ...]] = {
 @dataclass(frozen=True, kw_only=True)
 class Outline:
     """What a template needs to know. ``n_rows`` and ``digest`` describe the given file; ``personal`` names
-    columns that seem to be about people; ``n_clusters`` is of clustering."""
+    columns that seem to be about people; ``n_clusters`` is of clustering; ``trees`` is what its
+    boosted trees are of."""
 
     name: str
     task: Task
@@ -55,6 +59,7 @@ class Outline:
     promise: Promise
     risk: str = "medium"
     n_clusters: int = 0
+    trees: Trees = "lightgbm"
     personal: tuple[str, ...] = ()
 
 
@@ -109,7 +114,7 @@ def _write(draft: Path, outline: Outline, source_file: Path) -> None:
         ("test_project.py.j2", "tests/test_project.py"),
     ):
         (draft / path).write_text(filled(template, context), encoding="utf-8")
-    (draft / "requirements.txt").write_text(pinned(), encoding="utf-8")
+    (draft / "requirements.txt").write_text(_pinned(outline.trees), encoding="utf-8")
     # Git keeps everything for ever: what is about people, and what is large, stays out of it.
     kept = not outline.personal and source_file.stat().st_size <= _LARGEST_IN_GIT
     ignored = "__pycache__/\n.pytest_cache/\n.venv/\n.env*\n" + ("" if kept else "data/\n")
@@ -163,11 +168,16 @@ def _context(outline: Outline) -> dict[str, object]:
         "shift": 0.5 if forecasting else 0.2,
         "loss_ratio": 1.5 if forecasting else 1.1,
         "monitor_min_rows": 1 if forecasting else 30,
-        "variants": _variants(outline.task),
+        "trees": outline.trees,
+        "variants": _variants(outline.task, outline.trees),
     }
 
 
-def _variants(task: Task) -> tuple[Variant, ...]:
+def _pinned(trees: Trees) -> str:
+    return pinned(NEEDED if trees == "lightgbm" else (*NEEDED, f"headrace[{trees}]"))
+
+
+def _variants(task: Task, library: Trees) -> tuple[Variant, ...]:
     if task in _LEARNERS:
         return (Variant(name="baseline", trainer="baseline"), *_LEARNERS[task])
     forecasts = task == "forecasting"
@@ -177,10 +187,11 @@ def _variants(task: Task) -> tuple[Variant, ...]:
     trees: dict[str, float | int | str | bool] = {
         "n_estimators": 100 if forecasts else 200,
         "learning_rate": 0.05,
-        "num_leaves": 8 if forecasts else 31,
     }
+    if library == "lightgbm":
+        trees["num_leaves"] = 8 if forecasts else 31
     return (
         Variant(name="baseline", trainer="baseline"),
         Variant(name="linear", trainer="linear", params=linear),
-        Variant(name="lightgbm", trainer="lightgbm", params=trees),
+        Variant(name=library, trainer=library, params=trees),
     )
