@@ -73,7 +73,7 @@ def live(shared: Site) -> Small:
     return made
 
 
-@pytest.mark.requirement("REG-08")
+@pytest.mark.requirement("REG-08", "ORG-13")
 def test_a_registered_version_is_judged_like_any_other_and_waits_for_a_person(
     live: Small, tmp_path: Path
 ) -> None:
@@ -158,6 +158,7 @@ def test_a_hostile_folder_that_is_brought_starts_nothing_and_is_named_in_the_aud
     assert len(live.releases()) == n_releases
 
 
+@pytest.mark.requirement("ORG-13")
 def test_a_folder_of_mlserver_serves_unchanged_over_its_raw_columns(shared: Site, tmp_path: Path) -> None:
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import GradientBoostingRegressor

@@ -154,7 +154,7 @@ def test_feature_sets_are_datasets_of_their_own(app: App, tmp_path: Path) -> Non
     assert {one.dataset for one in arrivals_of(app, project)} == {"inputs", "snow"}
 
 
-@pytest.mark.requirement("DAT-19")
+@pytest.mark.requirement("DAT-19", "ORG-14")
 def test_a_missed_target_fails_a_build_and_everybody_who_reads_the_source_sees_it(
     shared: Site,
 ) -> None:

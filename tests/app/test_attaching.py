@@ -64,7 +64,7 @@ def attach(site: Site, name: str, **more: Any) -> tuple[Small, Release]:
     return small, attach_model(site.app, small.me, small.folder, foreign)
 
 
-@pytest.mark.requirement("DEP-13")
+@pytest.mark.requirement("DEP-13", "ORG-13")
 def test_a_model_elsewhere_is_registered_recorded_and_watched_without_being_redeployed(shared: Site) -> None:
     app = shared.app
     small, release = attach(shared, "brown")

@@ -40,7 +40,7 @@ def publish(project: Small, text: str) -> Path:
     return path
 
 
-@pytest.mark.requirement("GAT-04", "GAT-09")
+@pytest.mark.requirement("GAT-04", "GAT-09", "ORG-14")
 def test_a_changed_model_that_breaks_a_consumers_contract_is_refused_unless_waived(shared: Site) -> None:
     app = shared.app
     project = shared.project("promised", HIDDEN)

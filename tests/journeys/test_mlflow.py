@@ -93,6 +93,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 @pytest.mark.requirement("EXP-06")
 @pytest.mark.requirement("GOV-02")
 @pytest.mark.requirement("REG-08")
+@pytest.mark.requirement("ORG-13")
 def test_an_unchanged_client_logs_and_registers_and_moves_nothing(team: Team, tmp_path: Path) -> None:
     import mlflow
     from mlflow import MlflowClient

@@ -47,7 +47,7 @@ def mlflow_server(folder: Path, *more: str) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-@pytest.mark.requirement("EXP-06")
+@pytest.mark.requirement("EXP-06", "ORG-16")
 @pytest.mark.requirement("GOV-02")
 @pytest.mark.requirement("MCP-06")
 def test_the_team_s_own_server_is_served_through_the_same_door(

@@ -111,7 +111,7 @@ def test_a_connection_that_breaks_loses_nothing(open_queue: Callable[[], RabbitQ
     assert sorted(found) == [("a", 2), ("b", 1)]
 
 
-@pytest.mark.requirement("SRV-03")
+@pytest.mark.requirement("SRV-03", "ORG-16")
 @pytest.mark.xdist_group("rabbitmq")
 def test_requests_that_wait_in_the_broker_are_answered_after_a_restart(
     open_queue: Callable[[], RabbitQueue], tmp_path: Path

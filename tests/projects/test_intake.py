@@ -21,6 +21,7 @@ from headrace.projects.intake import (
     require_admission,
 )
 from headrace.projects.questions import promised
+from headrace.projects.readiness import said, score
 from headrace.projects.stages import CRITERIA, stages_of
 from headrace.testing import make_governance, make_project
 from tests.projects.test_charter import GOOD as PLAIN
@@ -151,9 +152,30 @@ def test_a_high_risk_says_how_much_why_who_and_of_which_class() -> None:
     grave = replace(full(ai_act="high"), risk="high")
     assert not_admitted(grave) == []
     bare = [gap.name for gap in not_admitted(replace(grave, intake={}))]
-    assert bare == ["intake.value", "intake.need", "intake.stages", "intake.organisation", "intake.ai_act"]
+    assert bare == ["intake.value", "intake.need", "intake.stages", "intake.ai_act", "intake.organisation"]
     half = not_admitted(replace(grave, intake=grave.intake | {"stages": FULL["stages"][:2]}))
     assert [gap.text for gap in half] == ["nobody named for prove, approve, roll out, operate"]
+
+
+@pytest.mark.requirement("ORG-15")
+@pytest.mark.parametrize("advanced", [{"complexity": "high"}, {"output": "text"}, {"output": "actions"}])
+def test_advanced_ai_waits_until_the_organisation_has_been_assessed(advanced: dict[str, str]) -> None:
+    plain = full(organisation={})
+    require_admission(plain)
+    project = full(organisation={}, need=FULL["need"] | advanced)
+    with pytest.raises(GateFailed, match="no answer: data, labels, process, people, after"):
+        require_admission(project)
+    half = FULL["organisation"] | {"process": None}
+    (gap,) = not_admitted(full(organisation=half, need=FULL["need"] | advanced))
+    assert (gap.name, gap.text) == ("intake.organisation", "no answer: process")
+    assessed = full(need=FULL["need"] | advanced)
+    require_admission(assessed)
+    for answer in ("data", "process"):
+        lacking = {"data": "none", "process": "ad_hoc"}[answer]
+        poor = full(need=FULL["need"] | advanced, organisation=FULL["organisation"] | {answer: lacking})
+        found = {one.name: one for one in said(poor) if one.area == "organisation"}
+        before = {one.name: one for one in said(assessed) if one.area == "organisation"}
+        assert score([*found.values()]).points < score([*before.values()]).points, "the assessment says it"
 
 
 def test_a_practice_that_the_law_forbids_is_not_admitted_at_any_risk() -> None:

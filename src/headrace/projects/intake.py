@@ -248,7 +248,8 @@ def not_admitted(project: Project) -> list[Gap]:
 
     Everybody says what it is worth and how that will be seen. At a low or medium risk it may be assumed, if
     the charter lists it as assumed; a high risk states it, with a number, why a model is needed, who
-    owns each stage, whether the organisation is ready, and its class by the AI Act.
+    owns each stage, whether the organisation is ready, and its class by the AI Act. Whether the organisation
+    is ready is also said at any risk where the model is an advanced one: of high complexity, or generative.
     """
     grave = project.risk == "high"
     gaps = []
@@ -267,7 +268,13 @@ def not_admitted(project: Project) -> list[Gap]:
         gaps.append(Gap(name="intake.ai_act", text="prohibited", next_step=step))
     if grave:
         gaps += _grave_gaps(intake)
+    if grave or _is_advanced(intake.need):
+        gaps += _organisation_gaps(intake.organisation)
     return gaps
+
+
+def _is_advanced(need: Need | None) -> bool:
+    return need is not None and (need.complexity == "high" or need.output in ("text", "actions"))
 
 
 def _grave_gaps(intake: Intake) -> Iterator[Gap]:
@@ -282,13 +289,16 @@ def _grave_gaps(intake: Intake) -> Iterator[Gap]:
     if missing:
         step = "add them to intake.stages, each with an owner from business and one from engineering"
         yield Gap(name="intake.stages", text=f"nobody named for {', '.join(missing)}", next_step=step)
-    unanswered = [name for name, answer in vars(intake.organisation).items() if answer is None]
-    if unanswered:
-        step = "answer them in intake.organisation"
-        yield Gap(name="intake.organisation", text=f"no answer: {', '.join(unanswered)}", next_step=step)
     if intake.ai_act is None:
         step = "set it to minimal, limited or high"
         yield Gap(name="intake.ai_act", text="not answered", next_step=step)
+
+
+def _organisation_gaps(organisation: Organisation) -> Iterator[Gap]:
+    unanswered = [name for name, answer in vars(organisation).items() if answer is None]
+    if unanswered:
+        step = "answer them in intake.organisation"
+        yield Gap(name="intake.organisation", text=f"no answer: {', '.join(unanswered)}", next_step=step)
 
 
 def require_admission(project: Project) -> None:
