@@ -206,13 +206,14 @@ def test_a_registered_model_goes_live_by_a_release_that_somebody_else_approves(
 
 
 @pytest.mark.browser
-@pytest.mark.requirement("MCP-06")
+@pytest.mark.requirement("MCP-06", "UI-06")
 def test_mlflows_own_pages_show_the_experiments_of_ones_own_workspace(team: Team, chromium: Path) -> None:
     for name, experiment in (("dev", "seen by us"), ("bea", "seen by them")):
         made = _asked(
             team, name, "POST", "/mlflow/api/2.0/mlflow/experiments/create", json={"name": experiment}
         )
         assert made.status_code == 200, made.text
+    run_id, experiment_id = _trained(team)
     errors: list[Error] = []
     asked: list[str] = []
     refused: list[tuple[str, str]] = []
@@ -231,12 +232,30 @@ def test_mlflows_own_pages_show_the_experiments_of_ones_own_workspace(team: Team
         page.goto(f"{team.url}/mlflow/#/experiments")
         expect(page.get_by_text("seen by us")).to_be_visible(timeout=60_000)
         expect(page.get_by_text("seen by them")).to_have_count(0)
+        page.goto(f"{team.url}/mlflow/#/experiments/{experiment_id}/runs/{run_id}/model-metrics")
+        expect(page.locator(".js-plotly-plot .scatterlayer path.js-line").first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("valid_loss").first).to_be_visible()
         page.goto(f"{team.url}/mlflow/#/models")
         expect(page.get_by_role("link", name="cars", exact=True)).to_be_visible(timeout=60_000)
     assert errors == []
     assert [url for url in asked if not url.startswith((team.url, "data:", "blob:"))] == []
     # MLflow asks for more than it serves; what it serves and we do not close works.
     assert [request for request in refused if _is_open(*request)] == []
+
+
+def _trained(team: Team) -> tuple[str, str]:
+    """Log a run of six steps; ids of it and of its experiment."""
+    path = "/mlflow/api/2.0/mlflow"
+    made = _asked(team, "dev", "POST", f"{path}/experiments/create", json={"name": "by step"}).json()
+    wanted = {"experiment_id": made["experiment_id"], "start_time": 1_700_000_000_000}
+    run = _asked(team, "dev", "POST", f"{path}/runs/create", json=wanted).json()["run"]["info"]["run_id"]
+    metrics = [
+        {"key": "valid_loss", "value": 1 / (step + 1), "step": step, "timestamp": 1_700_000_000_000 + step}
+        for step in range(6)
+    ]
+    logged = _asked(team, "dev", "POST", f"{path}/runs/log-batch", json={"run_id": run, "metrics": metrics})
+    assert logged.status_code == 200, logged.text
+    return run, made["experiment_id"]
 
 
 def _is_open(method: str, path: str) -> bool:
