@@ -50,7 +50,7 @@ def begun(site: Site, kind: str) -> Small:
 
 @pytest.mark.slow
 @pytest.mark.requirement("DEP-01")
-@pytest.mark.requirement("DEP-11")
+@pytest.mark.requirement("DEP-05", "DEP-11")
 def test_every_kind_of_model_takes_the_same_way(shared: Site) -> None:
     """One workflow judges, waits for a person and moves the traffic; the log reads the same for all."""
     app, ways, gates = shared.app, {}, {}

@@ -213,6 +213,25 @@ def test_every_change_is_tested_and_what_is_merged_was_reviewed() -> None:
     assert "pytest tests" in files["Jenkinsfile"]
 
 
+@pytest.mark.requirement("DEP-05")
+def test_the_main_line_is_proved_at_any_time_and_reaches_prod_only_when_somebody_asks() -> None:
+    files = files_of(deployment=PLANS["cluster"])
+    github = yaml.safe_load(files[".github/workflows/headrace.yml"])
+    rules = {rule["type"]: rule.get("parameters") for rule in ruleset(files)["rules"]}
+    checks = rules["required_status_checks"]
+    assert [one["context"] for one in checks["required_status_checks"]] == ["prove"], "before a merge"
+    assert checks["strict_required_status_checks_policy"] is True, "with all that was merged before"
+    deploy = github["jobs"]["deploy"]
+    assert "prove" in deploy["needs"], "and again after it"
+    asked = github[True]["workflow_dispatch"]["inputs"]["stage"]
+    assert set(asked["options"]) == set(STAGES)
+    assert deploy["env"]["STAGE"] == "${{ inputs.stage || 'dev' }}", "a push goes no farther than dev"
+    gitlab = yaml.safe_load(files[".gitlab-ci.yml"])
+    when = {stage: gitlab[f"deploy-{stage}"]["rules"][0].get("when", "on_success") for stage in STAGES}
+    assert when == {"dev": "on_success", "qa": "manual", "prod": "manual"}
+    assert "choices: ['dev', 'qa', 'prod']" in files["Jenkinsfile"], "Jenkins takes the first unless told"
+
+
 @pytest.mark.requirement("GAT-12")
 def test_the_main_line_is_protected_by_the_owners_review() -> None:
     team = (Owner(name="Bo", contact="mailto:bo@example.org"), Owner(name="Help", contact="+43 1 2345678"))
