@@ -13,6 +13,7 @@ from headrace.access.privacy.columns import personal_columns
 from headrace.checks.metrics import default_metric
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.ports import Columns
 from headrace.core.project import Risk, Task
 from headrace.data.frames import n_rows
 from headrace.data.inference import infer
@@ -82,10 +83,7 @@ def start_project(
     promise = promised(worth or {}, target=subject, metric=metric, risk=risk, labelled=unsupervised is None)
     governance = replace(governance, assumed=promise.assumed + governance.assumed)
     digest = digest_bytes(data.read_bytes())
-    documentation = (
-        f"{data.name} as given at the start: {n_rows(columns):,} rows, {len(columns)} columns, "
-        f"SHA-256 {digest[:16]}; kept in data/. Column meanings: see 'columns'."
-    )
+    documentation = _documentation(data, columns, digest)
     spec = replace(found.data, source=f"data/{data.name}", documentation=documentation)
     personal = personal_columns(columns)
     n_clusters = suggested_clusters(columns, spec.columns) if found.task == "clustering" else 0
@@ -113,6 +111,13 @@ def start_project(
         *_to_confirm(governance.assumed, personal, n_clusters),
     ]
     return Made(folder=folder, task=found.task, metric=metric, notes=notes)
+
+
+def _documentation(data: Path, columns: Columns, digest: str) -> str:
+    return (
+        f"{data.name} as given at the start: {n_rows(columns):,} rows, {len(columns)} columns, "
+        f"SHA-256 {digest[:16]}; kept in data/. Column meanings: see 'columns'."
+    )
 
 
 def start_starter(parent: Path, starter: str, **given: Any) -> Made:

@@ -81,23 +81,12 @@ def init(
     where you can change them. What the charter asks about value and people is asked on a terminal, unless
     an option answers it; what nobody answers is assumed and listed as such.
     """
-    if (data is None) == (starter is None):
-        raise InvalidInput("Give either --data FILE with a table, or --starter with the name of one.")
-    if starter is not None and (target, time, key, template, task) != (None, None, None, "supervised", None):
-        raise InvalidInput(f"The starter {starter} knows its columns and its kind. Give it a name alone.")
+    _check_one(data, starter, known=(target, time, key, template, task))
     statements = {"affected": affected, "harms": harms, "fairness": fairness, "security": security}
     worth = {"value": value, "kpi": kpi, "expected": expected}
-    if sys.stdin.isatty() and not as_json:
-        _ask(worth, WORTH)
-        _ask(statements, STATEMENTS)
-    said: dict[str, Any] = {
-        "name": name,
-        "owner": owner or read_settings().user,
-        "contact": contact,
-        "risk": risk,
-        "answers": _said(statements) | _named(answer or []),
-        "worth": _said(worth),
-    }
+    ask = sys.stdin.isatty() and not as_json
+    said = _answers(statements, worth, answer or [], ask=ask)
+    said |= {"name": name, "owner": owner or read_settings().user, "contact": contact, "risk": risk}
     if starter is not None:
         made = start_starter(Path.cwd(), starter, **said)
     else:
@@ -110,10 +99,28 @@ def init(
             forecasting=template == Template.forecasting,
             unsupervised=_unsupervised(template, task),
             template=None if template in set(Template) else template,
-            ask=sys.stdin.isatty() and not as_json,
+            ask=ask,
             **said,
         )
     _tell(made, target, as_json=as_json)
+
+
+def _answers(
+    statements: dict[str, str | None], worth: dict[str, str | None], named: list[str], *, ask: bool
+) -> dict[str, Any]:
+    """What was said of governance and worth, after asking on the terminal for what no option has answered."""
+    if ask:
+        _ask(worth, WORTH)
+        _ask(statements, STATEMENTS)
+    return {"answers": _said(statements) | _named(named), "worth": _said(worth)}
+
+
+def _check_one(data: Path | None, starter: Starter | None, *, known: tuple[str | None, ...]) -> None:
+    """A table of one's own, or a starter, which knows its columns and its kind."""
+    if (data is None) == (starter is None):
+        raise InvalidInput("Give either --data FILE with a table, or --starter with the name of one.")
+    if starter is not None and known != (None, None, None, Template.supervised, None):
+        raise InvalidInput(f"The starter {starter} knows its columns and its kind. Give it a name alone.")
 
 
 def _unsupervised(template: str, task: Unsupervised | None) -> Unsupervised | None:
