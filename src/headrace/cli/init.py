@@ -83,9 +83,8 @@ def init(
     """
     _check_one(data, starter, known=(target, time, key, template, task))
     statements = {"affected": affected, "harms": harms, "fairness": fairness, "security": security}
-    worth = {"value": value, "kpi": kpi, "expected": expected}
     ask = sys.stdin.isatty() and not as_json
-    said = _answers(statements, worth, answer or [], ask=ask)
+    said = _answers(statements, {"value": value, "kpi": kpi, "expected": expected}, answer or [], ask=ask)
     said |= {"name": name, "owner": owner or read_settings().user, "contact": contact, "risk": risk}
     if starter is not None:
         made = start_starter(Path.cwd(), starter, **said)
