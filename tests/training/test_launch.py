@@ -158,7 +158,7 @@ def test_a_worker_that_does_not_end_is_stopped_with_all_that_it_started(tmp_path
     )
     with pytest.raises(UserCodeError, match="stopped after 2 s without an end"):
         _train(tmp_path, body, timeout_s=2.0)
-    _gone(int(pid_file.read_text()))
+    gone(int(pid_file.read_text()))
 
 
 def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
@@ -185,10 +185,10 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
         clock.sleep(0.02)
     parent.kill()
     parent.wait()
-    _gone(int(pid_file.read_text()))
+    gone(int(pid_file.read_text()))
 
 
-def _gone(pid: int) -> None:
+def gone(pid: int) -> None:
     """Whether the process ends soon; a zombie that nobody reaps counts as ended."""
     clock = SystemClock()
     deadline_s = clock.monotonic_s() + 10

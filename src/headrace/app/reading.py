@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -31,7 +31,7 @@ from headrace.monitoring.trends import NAME as TREND
 from headrace.monitoring.trends import newest as newest_trends
 from headrace.releases.looks import NAME as LOOK
 from headrace.releases.planning import CanaryPlan, plan_of
-from headrace.training.rebuild import rebuild_run
+from headrace.training.rebuild import Environment, rebuild_run
 
 ON_ITS_WAY = frozenset({"proposed", "waiting", "approved", "rolling_out"})
 """States of a release that is on its way to the traffic."""
@@ -203,11 +203,19 @@ def lineage(app: App, me: Principal, reference: str) -> dict[str, Any]:
     }
 
 
-def rebuild(app: App, me: Principal, reference: str) -> dict[str, Any]:
-    """Make ``NAME@VERSION`` again from its record and compare. Raises NotFound, Denied."""
+def rebuild(
+    app: App,
+    me: Principal,
+    reference: str,
+    *,
+    environment: Environment | None = None,
+    told: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Make ``NAME@VERSION`` again from its record and compare, as :func:`rebuild_run` does. Raises Denied."""
     run = model_run(app, me, reference)
     app.gatekeeper.require(me, "project.run", f"project:{run.project}")
-    result = rebuild_run(run, app.store, app.settings.home / "scratch")
+    workdir = app.settings.home / "scratch"
+    result = rebuild_run(run, app.store, workdir, environment=environment, told=told)
     return {"model": reference} | result._asdict()
 
 

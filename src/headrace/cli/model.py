@@ -20,12 +20,19 @@ from headrace.cli.exits import end_with
 from headrace.cli.run import finish, print_release
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import Conflict, GateFailed
+from headrace.training.rebuild import Environment
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Versions, runs, lineage; import, attach, rebuild."
 )
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 NameAtVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Such as cars@1.")]
+_PROOFS = {
+    "digest": "{model} was made again: its package is the same to the last byte.",
+    "predictions": "{model} was made again: its package has other bytes and answers every row of its frozen "
+    "test set exactly as before.",
+    "nothing": "{model} was not made again.",
+}
 
 app.command("attach")(attach)
 
@@ -146,17 +153,31 @@ def show_history(model: NameAtVersion, as_name: As = None, as_json: Json = False
 
 
 @app.command("rebuild")
-def rebuild_model(model: NameAtVersion, as_name: As = None, as_json: Json = False) -> None:
+def rebuild_model(
+    model: NameAtVersion,
+    fresh: Annotated[
+        bool | None,
+        typer.Option(
+            "--fresh/--here",
+            help="In an environment made from the version's lock, or in this one as it is; without either, "
+            "in this one if it equals the lock.",
+        ),
+    ] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
     """Make a version again from its record alone, and say whether it is the same."""
+    chosen: Environment | None = None if fresh is None else "fresh" if fresh else "present"
     with session(as_name) as s:
-        result = rebuild(s.app, s.me, model)
+        result = rebuild(s.app, s.me, model, environment=chosen, told=lambda text: say(text, err=True))
     if as_json:
         print_json(result)
     else:
         for name, value in result.items():
-            say(f"  {name:<16} {value}")
-    if not (result["same_digest"] or result["metrics_equal"]):
-        failed = GateFailed(f"{model} could not be reproduced: the digests and the metrics differ.")
+            say(f"  {name:<18} {value}")
+        say(_PROOFS[result["proved_by"]].format(model=model))
+    if result["proved_by"] == "nothing":
+        failed = GateFailed(f"{model} could not be reproduced: it answers its test rows otherwise.")
         end_with(failed, as_json=as_json)
 
 

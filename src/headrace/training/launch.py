@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,8 @@ from headrace.training.job import RESULT
 
 LOG = "worker.log"
 _LOG_BYTES = 200_000
+# -P keeps the user's folder off the path: their onnx.py must not replace ours.
+_FLAGS = ("-P", "-X", "faulthandler")
 _ERRORS = {kind.__name__: kind for kind in (UserCodeError, InvalidInput, NotFound, GateFailed)}
 
 
@@ -36,13 +38,16 @@ class WorkerResult:
     report: dict[str, Any] = field(default_factory=dict)
 
 
-def run_worker(job: Mapping[str, Any], folder: Path, *, cwd: Path, timeout_s: float) -> WorkerResult:
+def run_worker(
+    job: Mapping[str, Any], folder: Path, *, cwd: Path, timeout_s: float, python: Path | None = None
+) -> WorkerResult:
     """Run one job in a process of its own and wait for it.
 
     Args:
         job: what :mod:`headrace.training.worker` reads; ``folder/output`` is added as its output.
         folder: an empty folder of the job's own.
         cwd: the worker's working directory.
+        python: of another environment that has Headrace too; nothing of this one reaches into it.
 
     Raises:
         UserCodeError: the user's code raised, ended the process or took too long.
@@ -58,13 +63,12 @@ def run_worker(job: Mapping[str, Any], folder: Path, *, cwd: Path, timeout_s: fl
         job_file.write_bytes(canonical_json({**job, "output": str(output), "life": life}))
         with (folder / LOG).open("wb") as log:
             process = subprocess.Popen(
-                # -P keeps the user's folder off the path: their onnx.py must not replace ours.
-                [sys.executable, "-P", "-X", "faulthandler", "-m", "headrace.training.worker", str(job_file)],
+                [str(python or sys.executable), *_FLAGS, "-m", "headrace.training.worker", str(job_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
-                env=_environment(),
+                env=_environment(elsewhere=python is not None),
                 pass_fds=(life,),
                 start_new_session=True,
             )
@@ -73,6 +77,33 @@ def run_worker(job: Mapping[str, Any], folder: Path, *, cwd: Path, timeout_s: fl
         os.close(life)
         os.close(ours)
     return _result(output, code, timeout_s)
+
+
+def run_tied(command: Sequence[str], log: Path, *, timeout_s: float) -> int | None:
+    """Run a command that is killed, with what it has started, when this process goes.
+
+    Args:
+        log: what it prints is written there.
+
+    Returns:
+        Its exit code; None when it took longer than ``timeout_s``.
+    """
+    life, ours = os.pipe()
+    try:
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "headrace.training.tied", str(life), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                pass_fds=(life,),
+                start_new_session=True,
+            )
+        return _wait(process, timeout_s)
+    finally:
+        os.close(life)
+        os.close(ours)
 
 
 def log_of(folder: Path) -> bytes:
@@ -93,9 +124,10 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
         process.wait()
 
 
-def _environment() -> dict[str, str]:
+def _environment(*, elsewhere: bool = False) -> dict[str, str]:
     """Ours without Headrace's own settings, which may hold secrets; one thread, stable hashes."""
-    inherited = {k: v for k, v in read_settings().environment.items() if not k.startswith("HEADRACE_")}
+    kept_back = ("HEADRACE_", "PYTHONPATH", "PYTHONHOME") if elsewhere else ("HEADRACE_",)
+    inherited = {k: v for k, v in read_settings().environment.items() if not k.startswith(kept_back)}
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
     return inherited | threads | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -8,10 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 from headrace.core.canonical import canonical_json, digest_bytes
 from headrace.core.data import Artifact
@@ -101,6 +102,12 @@ def environment_differences(recorded: bytes) -> list[str]:
         if before != present:
             differences.append(f"{name}: {before} then, {present} now")
     return differences
+
+
+def machine_kind(lock: Mapping[str, Any] | None = None) -> str:
+    """The kind of machine of a lock, or of this one, such as ``Linux x86_64``."""
+    named = {"system": platform.system(), "machine": platform.machine()} if lock is None else lock
+    return f"{named['system']} {named['machine']}"
 
 
 @lru_cache(maxsize=1)

@@ -152,8 +152,13 @@ class Trained:
     unlabelled: bytes | None = None
 
 
-def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trained:
+def train_recipe(
+    store: Store, run: Run, folder: Path, timeout_s: float, *, python: Path | None = None
+) -> Trained:
     """Train what ``run`` records, from its archived code, in ``folder``; keeps nothing.
+
+    Args:
+        python: of another environment, as for :func:`headrace.training.launch.run_worker`.
 
     Raises:
         UserCodeError: the user's code failed.
@@ -193,7 +198,7 @@ def train_recipe(store: Store, run: Run, folder: Path, timeout_s: float) -> Trai
     elif recipe.model is not None:
         unpack_model(store.artifacts.get(recipe.model.digest), folder / "model")
         job["model"] = str((folder / "model").resolve())
-    result = run_worker(job, folder / "worker", cwd=code, timeout_s=timeout_s)
+    result = run_worker(job, folder / "worker", cwd=code, timeout_s=timeout_s, python=python)
     # What user code leaves behind is not ours until it was looked at.
     package = (result.output / PACKAGE).read_bytes()
     require_safe(scan_bytes(package, PACKAGE), PACKAGE)
