@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from headrace.app.stalls import lifecycle_map
+from headrace.projects.intake import STAGES
+from headrace.testing import make_project, make_release
 from headrace.web.server import Server
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import Site
@@ -44,6 +49,30 @@ def test_readiness_and_value_can_be_read_by_everybody(
     for path in ("/projects/promised/readiness", "/projects/flight-delay/readiness", "/portfolio"):
         page = tab.open(path)
         assert [path, *page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == [path]
+
+
+def test_the_portfolio_says_where_each_project_stands_and_what_it_waits_for(
+    browser: Browser, promised: Site, listen: Callable[[Server], str]
+) -> None:
+    app, now = promised.app, promised.app.clock.now()
+    app.store.projects.save(make_project(name="slow"), "/nowhere/slow")
+    made = make_release(project="slow", created_at=now - timedelta(days=9))
+    app.store.releases.add(replace(made, state="waiting"))
+    tab = visit(browser, promised, listen(promised.server), by=VIEWER, scheme="light", size=DESK)
+    page = tab.open("/portfolio")
+    found = lifecycle_map(app, app.me())
+    stages = page.get_by_role("region", name="Projects by stage").locator("tbody tr")
+    expect(stages).to_have_count(len(STAGES))
+    for row, stage in zip(stages.all(), found.stages, strict=True):
+        cells = row.locator("th, td").all_inner_texts()
+        assert cells[:2] == [stage.stage.capitalize(), str(stage.n_projects or "–")]
+    waiting = [one for one in found.projects if one.waits_s is not None]
+    rows = page.get_by_role("region", name="Projects that wait").locator("tbody tr")
+    expect(rows).to_have_count(len(waiting))
+    assert waiting[0].project == "slow", "the longest waiting first"
+    expect(rows.first).to_contain_text("stalled")
+    rows.first.get_by_role("link").click()
+    expect(page.get_by_role("heading", name=waiting[0].project, exact=True)).to_be_visible()
 
 
 def test_value_is_drawn_beside_what_was_expected(

@@ -1,4 +1,4 @@
-"""``/portfolio``: all models by value and risk, with owner, stage and health."""
+"""``/portfolio``: all models by value and risk, where they stand, and what they wait for."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headrace.app.portfolio import portfolio
+from headrace.app.stalls import lifecycle_map
 from headrace.core.canonical import plain
 from headrace.web.identity import principal_of
 from headrace.web.pages.rendering import parts_of, renderer_of
 
 
 def show(request: Request) -> Response:
-    """The most valuable first."""
-    lines = portfolio(parts_of(request).app, principal_of(request.scope))
-    return renderer_of(request).page(request, "portfolio.html", lines=lines)
+    """The most valuable first; then the map of all stages, the longest waiting first."""
+    app, me = parts_of(request).app, principal_of(request.scope)
+    return renderer_of(request).page(
+        request, "portfolio.html", lines=portfolio(app, me), map=lifecycle_map(app, me)
+    )
 
 
 def as_json(request: Request) -> Response:
