@@ -36,6 +36,7 @@ from headrace.monitoring.spans import Summary, Wanted
 from headrace.web.otlp import PATH
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
+from tests.web.seed import VIEWER
 
 PROJECT, OTHER = "flight-delay", "cars"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -334,3 +335,18 @@ def test_whoever_may_not_write_or_read_is_refused(own_site: Site, url: str) -> N
 def test_nothing_empty_is_an_error(own_site: Site, url: str) -> None:
     assert post(own_site, url, b"").content == b""
     assert post(own_site, url, b"{}", JSON).json() == {}
+
+
+def test_the_api_finds_a_trace_and_hands_it_on(own_site: Site, url: str) -> None:
+    assert post(own_site, url, request().SerializeToString()).status_code == 200
+    here = f"/api/v1/projects/{PROJECT}/traces"
+    (found,) = own_site.get(here, params={"text": "ask", "limit": 5}).json()
+    assert (found["name"], found["n_spans"]) == ("ask", 1)
+    assert own_site.get(here, params={"errors": "true"}).json() == []
+    trace = own_site.get(f"{here}/{found['trace_id'][:12]}").json()
+    assert [(step["span"]["name"], step["depth"]) for step in trace["steps"]] == [("ask", 0)]
+    written = own_site.get(f"{here}/{found['trace_id']}/otlp").json()
+    assert written["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] == found["trace_id"]
+    assert own_site.get(f"{here}/{'0' * 32}").status_code == 404
+    assert own_site.get(f"{here}/xyz").status_code == 400
+    assert own_site.get(here, by=VIEWER).status_code == 403

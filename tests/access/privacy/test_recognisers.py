@@ -100,3 +100,13 @@ def test_no_text_is_slow(part: str) -> None:
     began = time.process_time()
     find(text)
     assert time.process_time() - began < 2.0
+
+
+_SHORT = st.text(st.sampled_from("@.:=-_+/ abAKIA0159x"), max_size=5) | st.text(
+    st.characters(categories=["L"]), max_size=19
+)
+
+
+@given(_SHORT)
+def test_a_word_that_is_passed_over_would_not_have_been_recognised(word: str) -> None:
+    assert find(word) == find(word + " " * 20)

@@ -27,6 +27,10 @@ KINDS: tuple[Kind, ...] = ("secret", "email", "iban", "card", "national_id", "ip
 """Where two overlap, the one that stands first here wins."""
 
 
+_SHORTEST, _SHORTEST_KEY = 6, 20
+"""Characters of an address, and of a key that may be letters only."""
+
+
 class Found(NamedTuple):
     """Something recognised: ``text[start:end]``."""
 
@@ -41,6 +45,13 @@ def find(text: str) -> list[Found]:
     >>> find("Write to ada@example.org from 203.0.113.7")
     [Found(kind='email', start=9, end=24), Found(kind='ip', start=30, end=41)]
     """
+    # Most texts are a word, and none of those is anything: the shortest has a sign or a digit in it.
+    if len(text) < _SHORTEST or (len(text) < _SHORTEST_KEY and text.isalpha()):
+        return []
+    return _find(text)
+
+
+def _find(text: str) -> list[Found]:
     found = [*_secrets(text), *_emails(text), *_ibans(text), *_numbers(text), *_ipv6(text)]
     kept: list[Found] = []
     for one in sorted(found, key=lambda f: (f.start, KINDS.index(f.kind))):

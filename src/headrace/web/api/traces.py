@@ -16,11 +16,11 @@ Part = Annotated[Text, Query(max_length=200)]
 Id = Annotated[Text, Path(max_length=60, description="32 hexadecimal digits, or the first 8 or more.")]
 
 
-@router.get("/projects/{name}/traces")
+@router.get("/projects/{project}/traces")
 def list_traces(
     server: Server,
     me: Me,
-    name: Name,
+    project: Name,
     *,
     text: Annotated[Text, Query(max_length=200, description="In the name or an attribute of a step.")] = "",
     operation: Part = "",
@@ -45,16 +45,16 @@ def list_traces(
         since=since,
         until=until,
     )
-    return traces.search(server.app, me, name, wanted, limit=limit)
+    return traces.search(server.app, me, project, wanted, limit=limit)
 
 
-@router.get("/projects/{name}/traces/{trace_id}")
-def show_trace(server: Server, me: Me, name: Name, trace_id: Id) -> Trace:
+@router.get("/projects/{project}/traces/{trace_id}")
+def show_trace(server: Server, me: Me, project: Name, trace_id: Id) -> Trace:
     """One trace, its steps in the order of a tree."""
-    return traces.trace(server.app, me, name, trace_id)
+    return traces.trace(server.app, me, project, trace_id)
 
 
-@router.get("/projects/{name}/traces/{trace_id}/otlp")
-def export_trace(server: Server, me: Me, name: Name, trace_id: Id) -> dict[str, Any]:
+@router.get("/projects/{project}/traces/{trace_id}/otlp")
+def export_trace(server: Server, me: Me, project: Name, trace_id: Id) -> dict[str, Any]:
     """One trace as an exporter would send it, for other tools."""
-    return traces.as_otlp(traces.trace(server.app, me, name, trace_id))
+    return traces.as_otlp(traces.trace(server.app, me, project, trace_id))
