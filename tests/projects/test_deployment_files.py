@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def folder_of(tmp_path: Path, plan: DeploymentSpec) -> Path:
 
 
 def tool(name: str) -> str:
-    found = shutil.which(name)
+    # What was installed for the tests is beside their Python, and not on everybody's path.
+    found = shutil.which(name, path=Path(sys.executable).parent) or shutil.which(name)
     if found is None:
         pytest.skip(f"needs {name}")
     return found
