@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.record import Span
-from headrace.monitoring.spans import MOST_SPANS, Wanted, find, in_tree, search, span_rows
+from headrace.monitoring.spans import MOST_CHARACTERS, MOST_SPANS, Wanted, find, in_tree, search, span_rows
 from headrace.store.records import Received
 from headrace.store.tables import DeltaTables
 from headrace.testing import START
+from headrace.web.pages.traces import lines
 
 TABLE = "desk/spans"
 
@@ -61,3 +63,16 @@ def test_the_newest_traces_come_first_and_no_more_than_asked_for(tmp_path: Path)
     spans = [span(number, trace=number, at_ms=number) for number in range(1, 9)]
     tables.append(TABLE, span_rows([Received(START, "ada", one) for one in spans]))
     assert [one.name for one in search(tables, TABLE, Wanted(), limit=3)] == ["step 8", "step 7", "step 6"]
+
+
+def test_of_a_trace_that_says_very_much_the_first_steps_are_shown(tmp_path: Path) -> None:
+    tables = DeltaTables(tmp_path)
+    third = {f"text {n}": "x" * 250_000 for n in range(MOST_CHARACTERS // 3 // 250_000)}
+    spans = [replace(span(number, at_ms=number), attributes=third) for number in range(1, 6)]
+    tables.append(TABLE, span_rows([Received(START, "ada", one) for one in spans]))
+    found = find(tables, TABLE, spans[0].trace_id)
+    assert found is not None
+    assert (found.n_spans, [step.span.name for step in found.steps]) == (5, ["step 1", "step 2", "step 3"])
+    shown = lines(found)
+    assert not shown[0].is_bare
+    assert sum(line.n_characters for line in shown) < 3_000_000

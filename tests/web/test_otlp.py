@@ -312,15 +312,15 @@ REFUSED: dict[str, tuple[bytes, str, dict[str, str], int, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_used_is_refused_in_the_form_of_the_protocol(
-    own_site: Site, url: str, case: str
+    site: Site, listen: Callable[..., str], case: str
 ) -> None:
     body, media_type, headers, status, said = REFUSED[case]
-    answer = post(own_site, url, body, media_type, **headers)
+    answer = post(site, listen(site.server) + PATH, body, media_type, **headers)
     assert answer.status_code == status
     assert said.encode() in answer.content
     if media_type == JSON:
         assert answer.json()["message"]
-    assert found(own_site) == []
+    assert found(site) == []
 
 
 def test_whoever_may_not_write_or_read_is_refused(own_site: Site, url: str) -> None:

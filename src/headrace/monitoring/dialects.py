@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from headrace.core.record import Span, SpanEvent
 from headrace.monitoring.messages import (
     INPUT,
     OUTPUT,
+    decoded,
     messages_of,
     messages_of_flat,
     one_message,
@@ -220,11 +219,11 @@ def _renamed(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         prefix = next((one for one in _FLAT if name.startswith(one)), None)
         if name in _RENAMED:
-            found.setdefault(_RENAMED[name], _unquoted(value) if name.startswith("mlflow.") else value)
+            found.setdefault(_RENAMED[name], decoded(value) if name.startswith("mlflow.") else value)
         elif prefix is not None:
             flat.setdefault(prefix, {})[name[len(prefix) :]] = value
         elif name in _KIND_NAMES:
-            kind = str(_unquoted(value)).lower()
+            kind = str(decoded(value)).lower()
             found.setdefault(OPERATION, _OPERATIONS.get(kind, kind))
         elif name in _CONTENT:
             contents.append((name, value))
@@ -285,21 +284,8 @@ def _of_events(found: dict[str, Any], events: Sequence[SpanEvent]) -> tuple[Span
 
 def _spread(found: dict[str, Any], value: Any, names: Mapping[str, str]) -> None:
     """The fields of a JSON object that the conventions have names for."""
-    try:
-        given = msgspec.json.decode(value) if isinstance(value, str) else value
-    except msgspec.DecodeError:
-        return
+    given = decoded(value)
     if isinstance(given, dict):
         for name, target in names.items():
             if isinstance(given.get(name), int | float):
                 found.setdefault(target, given[name])
-
-
-def _unquoted(value: Any) -> Any:
-    """MLflow writes every attribute as JSON."""
-    if isinstance(value, str) and value[:1] == '"':
-        try:
-            return msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            return value
-    return value

@@ -19,6 +19,20 @@ def to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def decoded(value: Any) -> Any:
+    """What a text of JSON says; anything else as it is.
+
+    >>> decoded('{"a": 1}'), decoded("a"), decoded("{")
+    ({'a': 1}, 'a', '{')
+    """
+    if isinstance(value, str) and value[:1] in '{["':
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return value
+    return value
+
+
 def messages_of(value: Any, role: str) -> list[Message]:
     """Messages in whatever form an author gave them: OpenAI's requests and answers, a list, or plain text.
 
@@ -28,7 +42,7 @@ def messages_of(value: Any, role: str) -> list[Message]:
     >>> messages_of('{"messages": [{"role": "system", "content": "Be kind."}]}', "user")
     [{'role': 'system', 'parts': [{'type': 'text', 'content': 'Be kind.'}]}]
     """
-    given = _decoded(value)
+    given = decoded(value)
     if isinstance(given, dict):
         for name in ("messages", "choices"):
             if isinstance(given.get(name), list):
@@ -59,7 +73,7 @@ def one_message(given: Mapping[str, Any], role: str) -> Message:
     """One message of any dialect."""
     inner = given.get("message")
     if isinstance(inner, str):
-        inner = _decoded(inner)
+        inner = decoded(inner)
     said: Mapping[str, Any] = {**given, **inner} if isinstance(inner, dict) else given
     if isinstance(said.get("parts"), list):
         return dict(said)
@@ -67,7 +81,7 @@ def one_message(given: Mapping[str, Any], role: str) -> Message:
     parts: list[dict[str, Any]] = message["parts"]
     content = said.get("content", said.get("contents"))
     if isinstance(content, str) and content[:1] == "[":
-        content = _decoded(content)
+        content = decoded(content)
     contents = content if isinstance(content, list) else [content]
     parts += [_part(one) for one in contents if one is not None and one != ""]
     parts += [_call(one.get("tool_call", one)) for one in _listed(said.get("tool_calls"))]
@@ -88,7 +102,7 @@ def text_of(value: Any) -> str:
     'Hello'
     """
     found = []
-    for message in _listed(_decoded(value)):
+    for message in _listed(decoded(value)):
         for part in _listed(message.get("parts")):
             match part.get("type"):
                 case "tool_call":
@@ -121,7 +135,7 @@ def _call(given: Any) -> dict[str, Any]:
         return _text(given)
     function = given.get("function")
     inner = {**given, **function} if isinstance(function, dict) else given
-    call = {"type": "tool_call", "name": inner.get("name"), "arguments": _decoded(inner.get("arguments"))}
+    call = {"type": "tool_call", "name": inner.get("name"), "arguments": decoded(inner.get("arguments"))}
     return {**call, "id": given["id"]} if given.get("id") else call
 
 
@@ -131,15 +145,6 @@ def _text(value: Any) -> dict[str, Any]:
 
 def _listed(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _decoded(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in '{["':
-        try:
-            return msgspec.json.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            return value
-    return value
 
 
 def _tree(values: Mapping[str, Any]) -> Any:

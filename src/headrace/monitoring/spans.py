@@ -27,8 +27,8 @@ from headrace.monitoring.dialects import (
 from headrace.monitoring.otlp import SERVICE, STATUS
 from headrace.store.records import Received
 
-MOST_SPANS = 2_000
-"""Of one trace that are shown; a longer one says how many there are."""
+MOST_SPANS, MOST_CHARACTERS = 2_000, 32 << 20
+"""Of one trace that are shown; a longer one says how many steps there are."""
 RELEASE = "headrace.release"
 
 
@@ -229,9 +229,9 @@ def find(tables: TableStore, table: str, trace_id: str) -> Trace | None:
     summaries = _summaries(tables.query(f"{steps} {_SUMMARY}", named, [trace_id]))
     if not summaries:
         return None
-    found = tables.query(
-        f"{steps} select * from steps order by started_at, span_id limit {MOST_SPANS}", named, [trace_id]
-    )
+    size = "sum(length(attributes) + coalesce(length(events), 0)) over (order by started_at, span_id)"
+    shown = f"qualify {size} <= {MOST_CHARACTERS} order by started_at, span_id limit {MOST_SPANS}"
+    found = tables.query(f"{steps} select * from steps {shown}", named, [trace_id])
     received = [_span(found, index) for index in range(len(found["span_id"]))]
     return Trace(summary=summaries[0], n_spans=summaries[0].n_spans, steps=in_tree(received))
 

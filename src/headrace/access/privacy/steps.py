@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ _TECHNICAL = (
 """Names of attributes that say where a step ran: addresses of machines stand there, where nothing is about
 people."""
 _ALWAYS = ("service.name", "otel.scope.name", "otel.status_code")
+_ESCAPE = re.compile(r"\\u((?!d[89a-f])[0-9a-f]{4})", re.IGNORECASE)
 _LONGEST_NUMBER = 9
 """Digits: a longer number may be a card's or a person's."""
 
@@ -58,13 +60,13 @@ def _without(value: Any, redact: Redactor) -> Any:
 
 
 def _text(text: str, redact: Redactor) -> str:
-    if text[:1] in ("{", "["):
-        try:
-            parsed = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            return redact(text)
-        return msgspec.json.encode(_within(parsed, redact)).decode()
-    return redact(text)
+    if text[:1] not in ("{", "[", '"'):
+        return redact(text)
+    try:
+        return msgspec.json.encode(_within(msgspec.json.decode(text), redact)).decode()
+    except (msgspec.DecodeError, RecursionError):
+        # Cut short, or nested too deep to be taken apart: it need not be JSON afterwards.
+        return redact(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
 
 
 def _within(value: Any, redact: Redactor) -> Any:

@@ -41,7 +41,8 @@ _TEXTS = {
     DOCUMENTS: "Documents",
 }
 _DEEPEST, _LEAST = 10, 0.4
-_LONGEST = 4_000
+_LONGEST, _MOST_SHOWN = 4_000, 2_000_000
+"""Characters of one text, and of all that a page holds: beyond, steps have only their names."""
 
 
 class Line(NamedTuple):
@@ -66,6 +67,17 @@ class Line(NamedTuple):
     texts: list[tuple[str, str]]
     rest: list[tuple[str, str]]
     events: list[tuple[str, float, list[tuple[str, str]]]]
+    is_bare: bool = False
+
+    @property
+    def n_characters(self) -> int:
+        """That opening it shows."""
+        pairs = [*self.texts, *self.rest, *(pair for event in self.events for pair in event[2])]
+        return sum(len(name) + len(text) for name, text in pairs)
+
+    def bare(self) -> Line:
+        """Without what opening it shows."""
+        return self._replace(texts=[], rest=[], events=[], is_bare=True)
 
 
 async def show_all(request: Request) -> Response:
@@ -114,7 +126,8 @@ async def _found(request: Request) -> tuple[str, Trace]:
 def lines(trace: Trace) -> Sequence[Line]:
     """The steps as they are drawn."""
     begin, whole_ms = trace.summary.started_at, trace.summary.duration_ms or 1.0
-    found = []
+    found: list[Line] = []
+    n_shown = 0
     for step in trace.steps:
         span = step.span
         start_ms = (span.started_at - begin).total_seconds() * 1000
@@ -124,19 +137,19 @@ def lines(trace: Trace) -> Sequence[Line]:
             (event.name, (event.at - begin).total_seconds() * 1000, _pairs(event.attributes))
             for event in span.events
         ]
-        found.append(
-            Line(
-                id=span.span_id,
-                name=span.name,
-                depth=min(step.depth, _DEEPEST),
-                start=min(100 * start_ms / whole_ms, 100.0 - length),
-                length=length,
-                duration_ms=length_ms,
-                error=error_of(span),
-                events=events,
-                **_said(step),
-            )
+        line = Line(
+            id=span.span_id,
+            name=span.name[:_LONGEST],
+            depth=min(step.depth, _DEEPEST),
+            start=min(100 * start_ms / whole_ms, 100.0 - length),
+            length=length,
+            duration_ms=length_ms,
+            error=error_of(span),
+            events=events,
+            **_said(step),
         )
+        n_shown += line.n_characters
+        found.append(line if n_shown <= _MOST_SHOWN else line.bare())
     return found
 
 

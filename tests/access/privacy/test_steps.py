@@ -1,0 +1,80 @@
+"""No text of a step hides what may not be written down: not in JSON, not in its escapes, not in its depth."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.access.privacy.recognisers import mask
+from headrace.access.privacy.steps import redacted
+from headrace.core.record import Span, SpanEvent
+from headrace.testing import START
+
+WHO = "zoe.brandt@example.org"
+ESCAPED = WHO.replace("@", "\\u0040")
+
+
+def step(name: str = "ask", **attributes: Any) -> Span:
+    return Span(
+        trace_id="1" * 32, span_id="2" * 16, parent_id=None, name=name, started_at=START,
+        ended_at=START + timedelta(seconds=1), attributes=attributes,
+        events=(SpanEvent(name="exception", at=START, attributes=dict(attributes)),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (f"write to {WHO}", "write to <EMAIL>"),
+        (json.dumps({"to": WHO, WHO: [WHO]}), '{"to":"<EMAIL>","<EMAIL>":["<EMAIL>"]}'),
+        (f'{{"to": "{ESCAPED}"}}', '{"to":"<EMAIL>"}'),
+        (json.dumps(json.dumps({"to": WHO})), '"{\\"to\\":\\"<EMAIL>\\"}"'),
+        (f'"{ESCAPED}"', '"<EMAIL>"'),
+        (f'"{WHO}" is full', '"<EMAIL>" is full'),
+        (json.dumps({"inner": json.dumps({"to": WHO})}), '{"inner":"{\\"to\\":\\"<EMAIL>\\"}"}'),
+        ('{"card": 4111111111111111, "n": 7}', '{"card":"<CARD>","n":7}'),
+        (f'{{"cut": "short", "to": "{ESCAPED}', '{"cut": "short", "to": "<EMAIL>'),
+    ],
+)
+def test_what_is_recognised_is_taken_out_wherever_it_stands(text: str, kept: str) -> None:
+    found = redacted(step(note=text), mask, personal=False)
+    assert found.attributes == found.events[0].attributes == {"note": kept}
+
+
+@pytest.mark.parametrize("depth", [100, 500, 900, 2_000, 100_000])
+@pytest.mark.parametrize("closed", [True, False])
+def test_nor_does_depth_hide_anything(depth: int, closed: bool) -> None:
+    text = "[" * depth + f'"{ESCAPED}"' + "]" * depth * closed
+    kept = redacted(step(note=text), mask, personal=False).attributes["note"]
+    assert "brandt" not in kept
+    assert "<EMAIL>" in kept
+
+
+def test_addresses_of_machines_stay_where_nothing_is_about_people() -> None:
+    given_step = step(f"mail {WHO}", **{"server.address": "203.0.113.7", "peer": ["203.0.113.7", 4]})
+    kept = redacted(given_step, mask, personal=False)
+    assert kept.name == "mail <EMAIL>"
+    assert kept.attributes == {"server.address": "203.0.113.7", "peer": ["<IP>", 4]}
+    kept = redacted(given_step, mask, personal=True)
+    assert kept.attributes == {"server.address": "<IP>", "peer": ["<IP>", 4]}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-999, 999) | st.text(st.characters(categories=["L"]), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_json_without_anything_stays_what_it_was(value: Any) -> None:
+    text = json.dumps(value)
+    kept = redacted(step(note=text), mask, personal=True).attributes["note"]
+    assert json.loads(kept) == value
