@@ -138,9 +138,8 @@ def test_a_roll_out_applies_the_stage_with_the_image_and_proves_a_release_there(
 def jenkins(shell: Shell, stage: str, **more: str) -> list[Ended]:
     """What the shell steps of a stage of the Jenkinsfile end with, up to the first that fails."""
     environment = shell.folder / ".venv"
-    environment.mkdir(exist_ok=True)
-    if not (environment / "bin").exists():
-        (environment / "bin").symlink_to(Path(sys.executable).parent)
+    if not environment.exists():
+        environment.symlink_to(sys.prefix)  # the whole folder: without its pyvenv.cfg it is no environment
     text = (shell.folder / "Jenkinsfile").read_text()
     (part,) = re.findall(rf"stage\('{stage}'\) {{(.*?)\n    }}\n", text, re.DOTALL)
     ended: list[Ended] = []
@@ -162,7 +161,8 @@ def test_data_and_fairness_are_judged_by_every_build_server(shell: Shell) -> Non
     kept = [line for line in lines if "trainer: lightgbm" not in line]
     (shell.folder / "headrace.yaml").write_text("\n".join([*kept, fair]) + "\n")
     home = {"HEADRACE_HOME": str(shell.home)}
-    assert [one.code for one in jenkins(shell, "Test", **home)] == [0, 0]
+    ended = jenkins(shell, "Test", **home)
+    assert [one.code for one in ended] == [0, 0], ended
     (unfair,) = jenkins(shell, "Build and prove", **home)
     assert unfair.code == 3, unfair.out + unfair.err
     assert "fairness" in unfair.out + unfair.err

@@ -153,7 +153,7 @@ def judge(interval: Interval, margin: float) -> Judgement:
         )
     measured = (
         f"the difference in loss is {interval.estimate:.4g}, "
-        f"{interval.confidence:.0%} interval {interval.low:.4g} to {interval.high:.4g}"
+        f"{100 * interval.confidence:.4g}% interval {interval.low:.4g} to {interval.high:.4g}"
     )
     if interval.high <= margin:
         return Judgement("passed", f"{measured}: within the margin {margin:.4g}")

@@ -252,10 +252,12 @@ def segments_gate(
     other: str,
     at: datetime,
 ) -> Verdict:
-    """The comparison with the champion in each segment: it fails where one is shown to be worse.
+    """The comparison with the champion in each segment: where one is shown to be worse, a person decides.
 
-    What is worse by less than such rows can tell is named and stops nothing: with as many segments as one
-    likes, one of them nearly always looks worse. Where none has rows enough, nothing is concluded.
+    A candidate that is as good in all, and worse in a part, is better elsewhere: whether that is worth it is
+    no question of statistics. What is worse by less than such rows can tell is named and stops nothing: with
+    as many segments as one likes, one of them nearly always looks worse. Where none has rows enough, nothing
+    is concluded.
     """
     rows: list[dict[str, Any]] = []
     outcome: Outcome4
@@ -283,8 +285,8 @@ def segments_gate(
         )
         told[outcome].append(said)
     judged = [one.difference for one in segments if one.difference is not None]
-    worst: Outcome4 = "failed" if told["failed"] else "error" if told["error"] else "passed"
-    if not judged:
+    worst: Outcome4 = "error" if told["error"] else "passed"
+    if told["failed"] or not judged:
         worst = "inconclusive"
     reason = "; ".join(told["failed"] + told["error"])
     if not reason:
