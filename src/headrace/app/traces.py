@@ -75,7 +75,7 @@ def _rules(app: App, me: Principal, name: str) -> Any:
     except NotFound as error:
         raise InvalidInput(
             f"There is no project {name!r} here, so nobody has said what may be kept of its traces. Make it "
-            "known (headrace check in its folder), or name another in the header headrace-project."
+            "known (headrace run in its folder), or name another in the header headrace-project."
         ) from error
 
 
