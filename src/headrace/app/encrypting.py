@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.app.composition import App
+from headrace.app.retaining import STREAMS
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.identity import Principal
 from headrace.monitoring.ingest import record_tables
 from headrace.store.encrypted import table_key
-
-STREAMS = ("predictions", "shadows", "outcomes", "feedback", "failures", "explanations", "refusals", "spans")
 
 
 @dataclass(frozen=True, kw_only=True)

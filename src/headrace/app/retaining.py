@@ -24,7 +24,7 @@ from headrace.store.records import (
 
 SYSTEM = "system:privacy"
 _Kept = Prediction | Outcome | Feedback | Failure | Explained | Refusal | Received
-_STREAMS: dict[str, Callable[[bytes], _Kept]] = {
+STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "predictions": decode_prediction,
     "shadows": decode_prediction,
     "outcomes": decode_outcome,
@@ -34,6 +34,7 @@ _STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "refusals": decode_refusal,
     "spans": decode_received,
 }
+"""Streams of a project's record, and how one of their records is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +64,13 @@ def delete_old(app: App, name: str, actor: str = SYSTEM) -> Retention:
     project = app.access.charters.in_force(name)
     before = app.clock.now() - timedelta(days=project.privacy.retention_days)
     ingest(name, store.events, store.tables, numeric=numeric_inputs(store, project))
-    old = {stream: _n_old(app, f"{name}/{stream}", decode, before) for stream, decode in _STREAMS.items()}
+    old = {stream: _n_old(app, f"{name}/{stream}", decode, before) for stream, decode in STREAMS.items()}
     tables = record_tables(name)
     rows = {table: _n_old_rows(app, table, before) for table in tables}
     if any(old.values()) or any(rows.values()):
         detail = {"before": before.isoformat(), "events": sum(old.values()), "rows": sum(rows.values())}
         store.audit.append(actor, "data.retain", f"project:{name}", detail)
-    for stream, decode in _STREAMS.items():
+    for stream, decode in STREAMS.items():
         if old[stream]:
             store.events.rewrite(f"{name}/{stream}", _younger(decode, before))
     for table in tables:
