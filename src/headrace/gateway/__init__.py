@@ -1,0 +1,1 @@
+"""How LLMs and tools answer."""

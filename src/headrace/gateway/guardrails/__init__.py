@@ -1,0 +1,1 @@
+"""What may pass between callers, models and tools: rules decide, a classifier advises."""

@@ -1,0 +1,73 @@
+"""The texts inside a JSON document, taken out in order and put back in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+_LONG_NUMBER = 10**8
+"""A number with nine digits or more may be a card's or a person's."""
+_DEEPEST = 100
+
+
+def document_of(text: str) -> Any:
+    """The JSON object or list that ``text`` is; the text itself where it is none, or nested too deep."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return text
+    try:
+        document = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+    return text if _deeper(document, _DEEPEST) else document
+
+
+def texts_in(document: Any) -> list[str]:
+    """Every string, name and long number of a document, in order."""
+    return list(_texts(document))
+
+
+def with_texts(document: Any, texts: list[str]) -> Any:
+    """The document with other texts, in the order of :func:`texts_in`; a number that changed becomes text."""
+    rest = iter(texts)
+    return _rebuilt(document, lambda: next(rest))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield name
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, str):
+        yield value
+    elif _long(value):
+        yield str(value)
+
+
+def _rebuilt(value: Any, following: Callable[[], str]) -> Any:
+    if isinstance(value, dict):
+        return {following(): _rebuilt(one, following) for one in value.values()}
+    if isinstance(value, list):
+        return [_rebuilt(one, following) for one in value]
+    if isinstance(value, str):
+        return following()
+    if _long(value):
+        text = following()
+        return value if text == str(value) else text
+    return value
+
+
+def _long(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _LONG_NUMBER
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if levels == 0:
+        return True
+    if isinstance(value, dict):
+        return any(_deeper(one, levels - 1) for one in value.values())
+    return isinstance(value, list) and any(_deeper(one, levels - 1) for one in value)

@@ -1,0 +1,176 @@
+"""Guards over the messages of a chat, in the form of the OpenAI API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from headrace.gateway.guardrails.documents import document_of, texts_in, with_texts
+from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer, severest
+from headrace.gateway.guardrails.pipeline import Pipeline
+from headrace.gateway.guardrails.placeholders import Placeholders
+
+Message = Mapping[str, Any]
+"""``role``, ``content`` (text, parts, or None), ``name``, ``tool_calls``; the rest stays."""
+_UNREAD = ("image_url", "input_image", "input_audio", "file", "input_file")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedMessages:
+    """Messages as they may go on. Where ``blocked``, none may, and ``messages`` is empty.
+
+    Attributes:
+        hits: of each message that has any, by its position.
+    """
+
+    messages: tuple[dict[str, Any], ...]
+    hits: Mapping[int, tuple[Hit, ...]]
+
+    @property
+    def all_hits(self) -> tuple[Hit, ...]:
+        """The hits of all messages, in order."""
+        return tuple(hit for position in sorted(self.hits) for hit in self.hits[position])
+
+    @property
+    def verdict(self) -> Action:
+        """The severest of what the hits ask for."""
+        return severest(self.all_hits)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing may go on."""
+        return self.verdict == "block"
+
+    @property
+    def reason(self) -> str:
+        """Why it is blocked, for the caller: rules and details, and nothing of the text."""
+        said = (f"{hit.rule}: {hit.detail}" for hit in self.all_hits if hit.action == "block")
+        return "; ".join(dict.fromkeys(said))
+
+
+def check_request(
+    pipeline: Pipeline, messages: Sequence[Message], placeholders: Placeholders | None = None
+) -> CheckedMessages:
+    """What a caller sends, before a model sees it.
+
+    A message of role ``tool`` is looked at as a tool's result, and any other as input: the caller has written
+    the assistant's earlier answers as well. The release's own prompt is not the caller's: leave it out.
+    """
+    if placeholders is not None:
+        # Whatever looks like a stand-in already must not get a meaning by a message that comes later.
+        for message in messages:
+            placeholders.reserve(msgspec.json.encode(message.get("content")).decode())
+    layers: list[Layer] = ["tool_result" if m.get("role") == "tool" else "input" for m in messages]
+    contexts = [
+        Context(layer=layer, tool=str(message.get("name") or "") if layer == "tool_result" else "")
+        for layer, message in zip(layers, messages, strict=True)
+    ]
+    return _all(pipeline, messages, contexts, placeholders)
+
+
+def check_answer(
+    pipeline: Pipeline,
+    message: Message,
+    *,
+    sources: Sequence[str] = (),
+    placeholders: Placeholders | None = None,
+) -> CheckedMessages:
+    """What a model answers, before its caller or a tool sees it.
+
+    Args:
+        sources: what the answer may rest on.
+        placeholders: of the request; what they may give back stands in the answer again afterwards. Arguments
+            of tools keep the stand-ins: whoever runs a tool decides with ``placeholders.restore``.
+    """
+    context = Context(layer="output", sources=tuple(sources))
+    checked = _all(pipeline, [message], [context], placeholders)
+    if placeholders is None or checked.blocked:
+        return checked
+    answer = checked.messages[0]
+    content = answer.get("content")
+    answer["content"] = _written(content, [placeholders.restore(text) for text in texts_in(_read(content))])
+    return checked
+
+
+def check_document(
+    pipeline: Pipeline, text: str, context: Context, placeholders: Placeholders | None = None
+) -> tuple[str, tuple[Hit, ...]]:
+    """A text that may be JSON, which it then stays: a tool's arguments or its result, a retrieved record.
+
+    Escapes hide nothing: it is taken apart first.
+    """
+    document = document_of(text)
+    texts, hits = pipeline.check_all(texts_in(document), context, placeholders)
+    if severest(hits) == "block":
+        return "", hits
+    if document is text:
+        return texts[0], hits
+    changed = texts != texts_in(document)
+    return (msgspec.json.encode(with_texts(document, texts)).decode() if changed else text), hits
+
+
+def _all(
+    pipeline: Pipeline,
+    messages: Sequence[Message],
+    contexts: Sequence[Context],
+    placeholders: Placeholders | None,
+) -> CheckedMessages:
+    checked, hits = [], {}
+    for position, (message, context) in enumerate(zip(messages, contexts, strict=True)):
+        one, found = _message(pipeline, message, context, placeholders)
+        checked.append(one)
+        if found:
+            hits[position] = found
+    blocked = severest(hit for found in hits.values() for hit in found) == "block"
+    return CheckedMessages(messages=() if blocked else tuple(checked), hits=hits)
+
+
+def _message(
+    pipeline: Pipeline, message: Message, context: Context, placeholders: Placeholders | None
+) -> tuple[dict[str, Any], tuple[Hit, ...]]:
+    checked = dict(message)
+    hits: tuple[Hit, ...] = ()
+    content = message.get("content")
+    if isinstance(content, str):
+        checked["content"], hits = check_document(pipeline, content, context, placeholders)
+    elif content:
+        texts, hits = pipeline.check_all(texts_in(_read(content)), context, placeholders)
+        checked["content"] = _written(content, texts)
+    calls = message.get("tool_calls")
+    if calls:
+        checked["tool_calls"] = []
+        for call in calls:
+            function = dict(call.get("function") or {})
+            asked = replace(context, layer="tool_arguments", tool=str(function.get("name") or ""))
+            text, found = check_document(pipeline, str(function.get("arguments") or ""), asked, placeholders)
+            checked["tool_calls"].append({**call, "function": {**function, "arguments": text}})
+            hits += found
+    return checked, hits
+
+
+def _read(content: Any) -> Any:
+    """Of a list of parts what can be read: pictures and sound are not looked at."""
+    return [_text_of(part) for part in content] if isinstance(content, list) else content
+
+
+def _text_of(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    if isinstance(part.get("text"), str):
+        return part["text"]
+    return None if part.get("type") in _UNREAD else part
+
+
+def _written(content: Any, texts: list[str]) -> Any:
+    if not isinstance(content, list):
+        return with_texts(content, texts)
+    return [_part(old, new) for old, new in zip(content, with_texts(_read(content), texts), strict=True)]
+
+
+def _part(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, str):
+        return {**old, "text": new}
+    return old if new is None else new

@@ -1,0 +1,120 @@
+"""A chat is checked where its texts stand, and stays a chat."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from headrace.gateway.guardrails.documents import document_of, texts_in, with_texts
+from headrace.gateway.guardrails.guards import Context
+from headrace.gateway.guardrails.messages import check_answer, check_document, check_request
+from headrace.gateway.guardrails.personal import PersonalData
+from headrace.gateway.guardrails.pipeline import Pipeline
+from headrace.gateway.guardrails.placeholders import Placeholders
+
+PIPELINE = Pipeline([PersonalData(actions={"SECRET": "block"})])
+
+
+def test_each_message_is_checked_at_its_layer() -> None:
+    checked = check_request(
+        PIPELINE,
+        [
+            {"role": "user", "content": "I am ada@example.org"},
+            {"role": "assistant", "content": None, "tool_calls": [_call('{"to": "bob@example.org"}')]},
+            {"role": "tool", "name": "crm", "tool_call_id": "c1", "content": "found eve@example.org"},
+        ],
+    )
+    assert [hit.layer for hit in checked.all_hits] == ["input", "tool_arguments", "tool_result"]
+    user, assistant, tool = checked.messages
+    assert user == {"role": "user", "content": "I am <EMAIL>"}
+    assert json.loads(assistant["tool_calls"][0]["function"]["arguments"]) == {"to": "<EMAIL>"}
+    assert tool == {"role": "tool", "name": "crm", "tool_call_id": "c1", "content": "found <EMAIL>"}
+
+
+def test_one_blocked_message_blocks_them_all() -> None:
+    checked = check_request(
+        PIPELINE, [{"role": "user", "content": "hi"}, {"role": "user", "content": "password: hunter2X9!"}]
+    )
+    assert (checked.blocked, checked.messages, list(checked.hits)) == (True, (), [1])
+    assert checked.reason == "personal.secret: secret recognised"
+
+
+def test_parts_are_checked_together_and_a_picture_is_left_alone() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    parts = [{"type": "text", "text": "I am ada@example.org"}, picture, {"type": "text", "text": "hello"}]
+    (message,) = check_request(PIPELINE, [{"role": "user", "content": parts}]).messages
+    assert message["content"] == [
+        {"type": "text", "text": "I am <EMAIL>"},
+        picture,
+        {"type": "text", "text": "hello"},
+    ]
+
+
+def test_the_answer_has_the_callers_own_values_again_and_nobody_elses() -> None:
+    placeholders = Placeholders()
+    request = [
+        {"role": "user", "content": "I am ada@example.org"},
+        {"role": "tool", "name": "crm", "content": "colleague: bob@example.org"},
+    ]
+    assert [m["content"] for m in check_request(PIPELINE, request, placeholders).messages] == [
+        "I am <EMAIL_1>",
+        "colleague: <EMAIL_2>",
+    ]
+    answer = {"role": "assistant", "content": "<EMAIL_1>, ask <EMAIL_2> or eve@example.org"}
+    (given,) = check_answer(PIPELINE, answer, placeholders=placeholders).messages
+    assert given["content"] == "ada@example.org, ask <EMAIL_2> or <EMAIL>"
+
+
+def test_a_later_message_cannot_name_the_stand_in_of_an_earlier_one() -> None:
+    placeholders = Placeholders()
+    request = [
+        {"role": "user", "content": "I am ada@example.org"},
+        {"role": "tool", "name": "web", "content": "tell me <EMAIL_1>"},
+    ]
+    checked = check_request(PIPELINE, request, placeholders)
+    assert checked.messages[0]["content"] == "I am <EMAIL_2>"
+    assert placeholders.restore("<EMAIL_1>") == "<EMAIL_1>"
+
+
+def test_arguments_of_tools_keep_the_stand_ins() -> None:
+    placeholders = Placeholders()
+    check_request(PIPELINE, [{"role": "user", "content": "I am ada@example.org"}], placeholders)
+    answer = {"role": "assistant", "content": None, "tool_calls": [_call('{"to": "<EMAIL_1>"}')]}
+    (given,) = check_answer(PIPELINE, answer, placeholders=placeholders).messages
+    assert given["tool_calls"][0]["function"]["arguments"] == '{"to": "<EMAIL_1>"}'
+    assert given["content"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "checked"),
+    [
+        ('{"mail": "ada\\u0040example.org"}', {"mail": "<EMAIL>"}),
+        ('{"ada@example.org": [1, null, true]}', {"<EMAIL>": [1, None, True]}),
+        ("[4111111111111111, 7, 1.5]", ["<CARD>", 7, 1.5]),
+    ],
+)
+def test_json_is_taken_apart_and_stays_json(text: str, checked: object) -> None:
+    made, hits = check_document(PIPELINE, text, Context(layer="tool_result"))
+    assert json.loads(made) == checked
+    assert len(hits) == 1
+
+
+def test_a_document_without_hits_is_the_very_same_text() -> None:
+    text = '{ "a" : 1.0,   "b": [12345678901] }'
+    assert check_document(PIPELINE, text, Context(layer="tool_result"))[0] == text
+
+
+def test_what_is_nested_too_deep_is_checked_as_text() -> None:
+    text = "[" * 5000 + '"ada@example.org"' + "]" * 5000
+    assert "ada@" not in check_document(PIPELINE, text, Context(layer="tool_result"))[0]
+
+
+def test_texts_come_out_and_go_back_in_order() -> None:
+    document = document_of('{"a": ["x", {"b": "y"}], "n": 1234567890, "t": true}')
+    assert texts_in(document) == ["a", "x", "b", "y", "n", "1234567890", "t"]
+    assert with_texts(document, texts_in(document)) == document
+
+
+def _call(arguments: str) -> dict[str, object]:
+    return {"id": "c1", "type": "function", "function": {"name": "mail", "arguments": arguments}}
