@@ -56,6 +56,7 @@ from headrace.testing.memory import (  # noqa: E402
     MemoryTracker,
 )
 from headrace.testing.models import EchoModel  # noqa: E402
+from headrace.testing.scripted_llm import ScriptedLLM  # noqa: E402
 from headrace.testing.suites.artifacts import ArtifactStoreSuite  # noqa: E402
 from headrace.testing.suites.audit import AuditLogSuite  # noqa: E402
 from headrace.testing.suites.changing import RecordStoreSuite  # noqa: E402
@@ -118,6 +119,7 @@ __all__ = [
     "RolloutStoreSuite",
     "RunStoreSuite",
     "ScorerSuite",
+    "ScriptedLLM",
     "SealStoreSuite",
     "SightingStoreSuite",
     "SnapshotStoreSuite",
