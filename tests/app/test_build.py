@@ -42,7 +42,17 @@ def test_with_the_automatic_policy_a_release_goes_live_with_no_human(live: Small
 def test_every_gate_leaves_a_verdict_with_evidence(live: Small) -> None:
     (release,) = live.releases()
     verdicts = live.app.store.evidence.verdicts(release.id)
-    gates = ["data", "model", "baseline", "champion", "artefact", "package", "flight_check", "compliance"]
+    gates = [
+        "data",
+        "tests",
+        "model",
+        "baseline",
+        "champion",
+        "artefact",
+        "package",
+        "flight_check",
+        "compliance",
+    ]
     gates.append("contract")
     assert [v.gate for v in verdicts] == gates
     assert all(v.evidence for v in verdicts if v.gate != "champion")
@@ -73,7 +83,7 @@ def test_with_the_manual_policy_a_person_decides_who_is_not_the_author(shared: S
     rejected = project.released()
     assert (rejected.state, project.route()) == ("waiting", None)
     report = reading.release_report(shared.app, grace, rejected.id)
-    assert len(report.verdicts) == 9, "who decides sees the results"
+    assert len(report.verdicts) == 10, "who decides sees the results"
     rejected = decide(shared.app, shared.work, grace, rejected.id, "rejected", "the margin is too thin")
     assert (rejected.state, rejected.reason) == ("rejected", "grace: the margin is too thin")
     assert project.route() is None
@@ -181,6 +191,25 @@ def test_a_loss_beyond_its_limit_or_a_missing_value_refuses_the_release(shared: 
     assert all(verdicts[gate].reason in release.reason for gate in ("model", "flight_check"))
     assert shared.app.store.evidence.approvals(release.id) == []
     assert project.route() is None
+
+
+@pytest.mark.requirement("UI-07")
+def test_the_projects_own_tests_decide_too(shared: Site) -> None:
+    project = shared.project("tested")
+    tests = project.folder / "tests"
+    tests.mkdir()
+    (tests / "test_rows.py").write_text(
+        "from pathlib import Path\n\n\ndef test_cars_have_prices():\n"
+        "    assert 'price' in (Path(__file__).parents[1] / 'cars.csv').read_text()\n"
+    )
+    judged = project.verdicts(project.released())["tests"]
+    assert (judged.outcome, judged.evidence["counts"]["passed"]) == ("passed", 1)
+    (tests / "test_more.py").write_text("def test_more():\n    assert 1 == 2\n")
+    release = project.released()
+    assert release.state == "refused"
+    failed = project.verdicts(release)["tests"]
+    assert failed.reason == "1 of 2 tests failed: tests/test_more.py::test_more: assert 1 == 2"
+    assert failed.reason in release.reason
 
 
 @pytest.mark.requirement("GAT-10")

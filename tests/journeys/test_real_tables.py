@@ -98,6 +98,7 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
     assert {v["gate"]: v["outcome"] for v in ran.json["verdicts"]} == dict.fromkeys(
         [
             "data",
+            "tests",
             "model",
             "baseline",
             "champion",

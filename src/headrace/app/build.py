@@ -17,6 +17,7 @@ import numpy as np
 from headrace.access.privacy.fields import altered_inputs
 from headrace.app.alerts import close_alert
 from headrace.app.composition import App
+from headrace.app.declared_proofs import DeclaredProofs
 from headrace.app.durable import Durable
 from headrace.app.fallbacks import as_fallback
 from headrace.app.gating import CONTRACTS, Gating
@@ -89,6 +90,7 @@ class Builds:
         self._store = app.store
         self._durable = durable
         self._gating = Gating(app)
+        self._proofs = DeclaredProofs(app, self._gating)
 
     def run(self, plain_request: dict[str, Any]) -> dict[str, Any]:
         """The workflow. Returns ``release_id``, or None with the ``reason`` and its ``kind`` (an error's
@@ -114,6 +116,7 @@ class Builds:
                 return step("close", self._close, state)
             if request.model_uri is not None:
                 step("origin", self._gating.origin, state)
+            step("tests", self._tests, state)
             for name, gate in (
                 ("model_gate", self._gating.model),
                 ("champion_gate", self._gating.champion),
@@ -315,6 +318,9 @@ class Builds:
             if all(known.id != release.id for known in self._store.releases.list(project.name)):
                 self._store.audit.append(state["author"], "release.propose", f"release:{release.id}", detail)
             return {"release_id": self._store.releases.add(release).id}
+
+    def _tests(self, state: dict[str, Any]) -> str:
+        return self._proofs.tests(state, self._scratch(state["build_id"]) / "tests")
 
     def _contract(self, state: dict[str, Any]) -> str:
         """Gate 3b asks the release as it was signed: after the proposal, and before any decision."""

@@ -300,14 +300,13 @@ class Gating:
         return judge_candidate(self._app, project, candidate).outcome
 
     def keep(self, state: dict[str, Any], judged: Verdict) -> Verdict:
-        """Record what was judged elsewhere."""
-        self._record(state, judged)
-        return judged
+        """Record what was judged elsewhere; returns it as it stands, by leave where there is one."""
+        kept = self._by_leave(state, judged)
+        self._record(state, kept)
+        return kept
 
     def _keep(self, state: dict[str, Any], verdicts: list[Verdict]) -> str:
-        kept = [self._by_leave(state, judged) for judged in verdicts]
-        for judged in kept:
-            self._record(state, judged)
+        kept = [self.keep(state, judged) for judged in verdicts]
         return ", ".join(f"{judged.gate} {judged.outcome}" for judged in kept)
 
     def _record(self, state: dict[str, Any], judged: Verdict) -> None:

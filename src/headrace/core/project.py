@@ -21,7 +21,6 @@ Target = Literal[TimedTarget, "min_rows", "max_rows", "max_read_s", "max_cost"]
 Price = Literal["arrival", "gb"]
 Delivery = Literal["target_days", "stalled_days", "machine_hour_price", "person_step_price"]
 Handling = Literal["keep", "redact", "measure", "mask", "hash", "drop"]
-Recognisers = Literal["builtin", "presidio"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -434,7 +433,7 @@ class PrivacySpec:
     retention_days: int = 365
     fields: dict[str, Handling] = field(default_factory=dict)
     encrypt: bool | None = None
-    recognisers: tuple[Recognisers, ...] = ("builtin",)
+    recognisers: tuple[Literal["builtin", "presidio"], ...] = ("builtin",)
 
     @property
     def encrypted(self) -> bool:
@@ -574,6 +573,7 @@ class Project:
         intake: why it was taken on: :class:`headrace.projects.intake.Intake`, as it is written.
         delivery: days that a release may take from data to live, and in one step before it has stalled; what
             an hour of a machine costs, and a person's part in a step.
+        proofs: what else is proved of a release: :class:`headrace.projects.proofs.Proofs`, as it is written.
     """
 
     name: str
@@ -606,3 +606,4 @@ class Project:
     delivery: dict[Delivery, float] = field(default_factory=dict, metadata=ADDED)
     deployment: DeploymentSpec | None = field(default=None, metadata=ADDED)
     intake: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
+    proofs: dict[str, Any] = field(default_factory=dict, metadata=ADDED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from headrace.access.privacy.charters import terms_of
 from headrace.core.canonical import digest_of, plain
@@ -25,6 +26,7 @@ def checks_of(project: Project, contracts: Artifact | None = None) -> tuple[Chec
         *(Check(name=f"metric {one.name}", measure=one.name, limit=asdict(one)) for one in project.metrics),
         *(() if project.fairness is None else (_fairness(project.fairness),)),
         *published,
+        *(() if not project.proofs else (_proofs(project.proofs),)),
         Check(name="canary", measure=gates.model.metric, limit=asdict(project.rollout)),
         Check(name="monitor", measure="drift", limit=asdict(project.monitors)),
     )
@@ -32,6 +34,10 @@ def checks_of(project: Project, contracts: Artifact | None = None) -> tuple[Chec
 
 def _fairness(spec: FairnessSpec) -> Check:
     return Check(name="fairness", measure="group rates", limit=asdict(spec))
+
+
+def _proofs(declared: dict[str, Any]) -> Check:
+    return Check(name="proofs", measure="what else is proved", limit=declared)
 
 
 def _contract(contracts: Artifact) -> Check:

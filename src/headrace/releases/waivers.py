@@ -20,6 +20,7 @@ LEAST: dict[str, Size] = {
     "gate:champion": "medium",
     "gate:contract": "medium",
     "gate:model": "medium",
+    "gate:tests": "medium",
     "gate:baseline": "large",
     "control:documentation": "small",
     "control:watched": "small",

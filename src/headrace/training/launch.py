@@ -24,6 +24,7 @@ from headrace.training.job import RESULT
 
 LOG = "worker.log"
 _LOG_BYTES = 200_000
+_END_S = 5.0
 # -P keeps the user's folder off the path: their onnx.py must not replace ours.
 _FLAGS = ("-P", "-X", "faulthandler")
 _ERRORS = {kind.__name__: kind for kind in (UserCodeError, InvalidInput, NotFound, GateFailed)}
@@ -79,14 +80,23 @@ def run_worker(
     return _result(output, code, timeout_s)
 
 
-def run_tied(command: Sequence[str], log: Path, *, timeout_s: float) -> int | None:
-    """Run a command that is killed, with what it has started, when this process goes.
+def run_tied(
+    command: Sequence[str],
+    log: Path,
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> int | None:
+    """Run a command. It is killed, with all it has started, when it takes too long or this process goes.
 
     Args:
         log: what it prints is written there.
+        cwd: its working directory, if it is not ours.
+        extra: variables of its environment, beside ours without Headrace's settings.
 
     Returns:
-        Its exit code; None when it took longer than ``timeout_s``.
+        Its exit code, of a signal 256 less its number; None when it took longer than ``timeout_s``.
     """
     life, ours = os.pipe()
     try:
@@ -96,14 +106,28 @@ def run_tied(command: Sequence[str], log: Path, *, timeout_s: float) -> int | No
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                cwd=cwd,
+                env=_environment() | dict(extra or {}),
                 pass_fds=(life,),
                 start_new_session=True,
             )
-        return _wait(process, timeout_s)
+    except BaseException:
+        os.close(ours)
+        raise
     finally:
         os.close(life)
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        # It then ends the command, and what that has started even if it has left the group.
         os.close(ours)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def log_of(folder: Path) -> bytes:

@@ -67,6 +67,16 @@ def unpack_code(data: bytes, folder: Path) -> None:
         path.write_bytes(content)
 
 
+def is_code(path: Path) -> bool:
+    """Whether a file is code by its name, wherever in a project it lies."""
+    return path.suffix in _SUFFIXES or path.name in _NAMES
+
+
+def is_passed_over(path: Path) -> bool:
+    """Whether it is neither code nor data: what is hidden, caches, virtual environments."""
+    return path.name.startswith(".") or path.name in _SKIPPED or (path / _ENVIRONMENT_MARK).exists()
+
+
 def git_commit(folder: Path) -> str | None:
     """The commit that is checked out, with ``+changes`` when files differ from it; None without git."""
     git = shutil.which("git")
@@ -136,12 +146,11 @@ def _code_files(folder: Path) -> Iterator[Path]:
 
 def _below(folder: Path, *, is_test: bool) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _SKIPPED or path.is_symlink():
+        if is_passed_over(path) or path.is_symlink():
             continue
         if path.is_dir():
-            if not (path / _ENVIRONMENT_MARK).exists():
-                yield from _below(path, is_test=is_test or path.name == _TESTS)
-        elif is_test or path.suffix in _SUFFIXES or path.name in _NAMES:
+            yield from _below(path, is_test=is_test or path.name == _TESTS)
+        elif is_test or is_code(path):
             yield path
 
 

@@ -1,0 +1,53 @@
+"""Runs what a charter's section ``proofs`` asks for, over what the stores hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from headrace.app.composition import App
+from headrace.app.gating import Gating
+from headrace.core.data import Artifact
+from headrace.core.ids import derived_id
+from headrace.core.project import Project
+from headrace.core.release import Verdict
+from headrace.projects.proofs import Proofs, proofs_of
+from headrace.releases.own_tests import own_tests_gate
+from headrace.store.documents import from_plain
+from headrace.training.own_tests import run_own_tests
+
+
+class DeclaredProofs:
+    """One method per gate, as of :class:`headrace.app.gating.Gating`, which keeps the verdicts."""
+
+    def __init__(self, app: App, gating: Gating) -> None:
+        self._app = app
+        self._store = app.store
+        self._gating = gating
+
+    def tests(self, state: dict[str, Any], scratch: Path) -> str:
+        """The project's own tests pass on the code that is released.
+
+        Args:
+            scratch: a folder of their own; it is gone afterwards.
+        """
+        declared = _declared(state).tests
+        code = self._store.artifacts.get(from_plain(Artifact, state["code"]).digest)
+        folder = Path(state["folder"])
+        ran = run_own_tests(code, folder, scratch, self._app.clock, timeout_s=declared.timeout_s)
+        return self._keep(state, own_tests_gate(_subject(state), ran, declared, self._now()))
+
+    def _keep(self, state: dict[str, Any], judged: Verdict) -> str:
+        return f"{judged.gate} {self._gating.keep(state, judged).outcome}"
+
+    def _now(self) -> datetime:
+        return self._app.clock.now()
+
+
+def _declared(state: dict[str, Any]) -> Proofs:
+    return proofs_of(from_plain(Project, state["declared"]))
+
+
+def _subject(state: dict[str, Any]) -> str:
+    return derived_id("release", state["build_id"])

@@ -1,0 +1,66 @@
+"""What else is proved of a release, beside the measures in ``gates``: the section ``proofs`` of a charter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+from headrace.core.errors import InvalidInput
+from headrace.core.project import Project
+from headrace.projects.rules import BrokenRule
+from headrace.projects.texts import typed_part
+
+_LONGEST_S = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnTests:
+    """The project's own tests, in its folder ``tests``.
+
+    Attributes:
+        timeout_s: how long all of them together may take.
+        min_passed: fewest that must pass; at 0 a project may have none.
+    """
+
+    timeout_s: float = 300.0
+    min_passed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proofs:
+    """The section ``proofs`` of a charter; every part can be left out, and then has its defaults."""
+
+    tests: OwnTests = OwnTests()
+
+
+def proofs_of(project: Project) -> Proofs:
+    """What the project wants proved.
+
+    >>> from headrace.testing import make_project
+    >>> proofs_of(make_project(proofs={"tests": {"min_passed": 3}})).tests.min_passed
+    3
+
+    Raises:
+        InvalidInput: it was kept by another version of Headrace, and cannot be read by this one.
+    """
+    problems, found = typed_part(project.proofs, Proofs, "proofs")
+    if found is None:
+        raise InvalidInput(f"The proofs of {project.name!r} cannot be read: {problems[0].text}. Mend it.")
+    return found
+
+
+def proof_mistakes(project: Project) -> Iterator[BrokenRule]:
+    """What the section must not say: wrong types, and numbers that mean nothing."""
+    problems, found = typed_part(project.proofs, Proofs, "proofs")
+    yield from problems
+    if found is None:
+        return
+    for place, value, low, high in (
+        ("tests.timeout_s", found.tests.timeout_s, 1, _LONGEST_S),
+        ("tests.min_passed", found.tests.min_passed, 0, inf),
+    ):
+        if not low <= value <= high:
+            expected = f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+            text = f"proofs.{place} is {value:g}: expected {expected}"
+            yield BrokenRule(loc=("proofs", *place.split(".")), text=text)
