@@ -26,7 +26,7 @@ STARTED = frozenset(
     "ORG-18 ORG-20 PRV-01 PRV-02 PRV-07 PRV-08 REG-01 REG-02 REG-03 REG-06 REG-08 RET-01 RET-02 "
     "RET-03 RET-04 RET-06 RET-09 SRV-01 SRV-02 SRV-03 SRV-04 SRV-05 SRV-06 SRV-08 SRV-09 SRV-10 "
     "TPL-01 TPL-05 TPL-06 TPL-07 TPL-12 TRC-01 TRC-02 TRC-03 TRC-04 TRC-09 TRC-10 TRC-11 TRC-12 "
-    "TRN-02 TRN-03 TRN-09 TRN-14 UI-05 UI-06".split()
+    "TRN-02 TRN-03 TRN-09 TRN-14 UI-05 UI-06 UI-07".split()
 )
 """Requirements that the product claims to meet: each has at least one test that proves it."""
 
