@@ -45,6 +45,7 @@ from headrace.core.release import Review, Waiver
 from headrace.core.settings import Settings
 from headrace.store._sql import tables as sql
 from headrace.store._sql.audit import SqlAudit
+from headrace.store._sql.budgets import SqlBudgets
 from headrace.store._sql.changing import SqlRecords
 from headrace.store._sql.engine import Database, reason
 from headrace.store._sql.evidence import SqlEvidence
@@ -64,6 +65,7 @@ from headrace.store._sql.seals import SqlSeals
 from headrace.store._sql.snapshots import SqlSnapshots
 from headrace.store._sql.uses import SqlUses
 from headrace.store.artifacts import FolderArtifacts
+from headrace.store.budgets import BudgetStore
 from headrace.store.disk import locked, make_folder
 from headrace.store.epoch import EpochAfterwards, SharedEpoch
 from headrace.store.events import SegmentLog
@@ -106,6 +108,7 @@ class Store:
     jobs: JobStore
     queue: Queue
     executors: ExecutorStore
+    budgets: BudgetStore
     alone: Callable[..., AbstractContextManager[object]]
     storage: Path
     on_close: Callable[[], None] = field(default=lambda: None, repr=False)
@@ -163,6 +166,7 @@ def open_store(
     epoch = SharedEpoch(settings.home / "access.epoch")
     projects = SqlProjects(database)
     releases, rollouts = SqlReleases(database), SqlRollouts(database)
+    executors = SqlExecutors(database, clock, MachineProcesses())
     data_keys = None if keys is None else keys(projects, releases, rollouts, epoch)
 
     def close() -> None:
@@ -199,7 +203,8 @@ def open_store(
         seals=SqlSeals(database),
         jobs=SqlJobs(database),
         queue=SqlQueue(database, clock),
-        executors=SqlExecutors(database, clock, MachineProcesses()),
+        executors=executors,
+        budgets=SqlBudgets(database, executors),
         alone=database.write,
         storage=storage,
         on_close=close,

@@ -109,6 +109,12 @@ class SqlExecutors:
             rows = [row for row in _all(connection) if row.role == role]
         return [(row.executor_id, row.address) for row in reversed(rows) if self._lives(row, host)]
 
+    def alive(self) -> set[str]:
+        """Ids of all that live, whatever their role."""
+        host = self._processes.host
+        with self._database.read() as connection:
+            return {row.executor_id for row in _all(connection) if self._lives(row, host)}
+
     def _note(self, executor_id: str, change: dict[str, int], now: int, *, ended: bool = False) -> bool:
         statement = update(executors).where(executors.c.executor_id == executor_id).values(change)
         with self._database.write("executors") as connection:

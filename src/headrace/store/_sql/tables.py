@@ -300,3 +300,25 @@ queue = Table(
     _whole("buried"),
     Index(None, "buried", "available_us"),
 )
+
+budgets = Table(
+    "hr_budgets",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    _moment("ends_us"),
+    Column("spent", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Index(None, "ends_us"),
+)
+
+budget_holds = Table(
+    "hr_budget_holds",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("amount", BigInteger, nullable=False),
+    Index(None, "key", "start_us"),
+    CheckConstraint("amount >= 0", name="not_negative"),
+)
