@@ -15,6 +15,7 @@ from headrace.app.importing import import_runs
 from headrace.app.operations import settle
 from headrace.app.reading import lineage, model_versions, rebuild, release_report, runs
 from headrace.app.workflows import launch
+from headrace.cli import provider
 from headrace.cli.attach import attach
 from headrace.cli.exits import end_with
 from headrace.cli.run import finish, print_release
@@ -35,6 +36,7 @@ _PROOFS = {
 }
 
 app.command("attach")(attach)
+app.add_typer(provider.app, name="provider")
 
 
 @app.command("ls")
