@@ -23,11 +23,13 @@ class Want(NamedTuple):
 
     Attributes:
         need: the least; less is of no use.
+        ahead: what would be of use beside it, so that it need not ask again soon.
         most: that may be spent in all.
     """
 
     account: Account
     need: int
+    ahead: int
     most: int
 
 
@@ -68,7 +70,8 @@ class BudgetStore(Protocol):
     neither hide what it has spent nor have others spend it again."""
 
     def hold(self, owner: str, wants: Sequence[Want]) -> list[Granted]:
-        """Take out what is wanted, and some more where there is plenty, so that it is asked less often."""
+        """Take out what each needs, or nothing of it; and of what it would take ahead as much as leaves
+        plenty for the others."""
 
     def give_back(self, owner: str, backs: Sequence[Back]) -> list[bool]:
         """Whether each was still held: what was taken for lost stays spent."""

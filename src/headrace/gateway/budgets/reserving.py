@@ -2,7 +2,8 @@
 
 What a process holds is counted as spent by all others. So the sum over all processes never exceeds a limit,
 and a process that is killed takes with it only what was counted already. What it held without having spent it
-is lost until the period ends: a fiftieth of a limit at most, beside its calls under way.
+is lost until the period ends: about what it spends in a second, and a fiftieth of a limit at most, beside its
+calls under way.
 
 A call that takes more than was reserved for it is counted in full, whatever the limit says.
 """
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 from headrace.core.errors import Busy, HeadraceError
 from headrace.core.ports import Clock
@@ -43,9 +45,19 @@ class _Held:
     used: int = 0
     owed: int = 0
     touched_s: float = 0.0
+    ahead: int = 0
+    asked_s: float = -inf
     spent: int = 0
     refused: int = 0
     refused_until_s: float = 0.0
+
+    def want(self, need: int, most: int, now_s: float) -> Want:
+        """Ask for more each time that the last time was just now: a busy process comes once a second, and one
+        that is killed takes little with it."""
+        recently = now_s - self.asked_s < IDLE_S
+        self.ahead = min(2 * self.ahead + need, most) if recently else self.ahead // 2
+        self.asked_s = now_s
+        return Want(self.account, need, self.ahead, most)
 
     @property
     def is_empty(self) -> bool:
@@ -208,7 +220,8 @@ class Budgets:
                     return found
                 with self._lock:
                     lacking = [n for n in self._needs(limits, estimate) if n.held.room < n.amount]
-                    wants = [Want(n.held.account, n.amount - n.held.room, n.limit.most) for n in lacking]
+                    now_s = self._clock.monotonic_s()
+                    wants = [n.held.want(n.amount - n.held.room, n.limit.most, now_s) for n in lacking]
                 granted = self._store.hold(self._owner, wants)
                 self._granted(lacking, wants, granted)
         raise Busy("So many calls share a budget that this one found nothing left each time. Try again.")

@@ -70,7 +70,7 @@ def _hold(connection: Connection, owner: str, want: Want) -> Granted:
     left = want.most - spent
     if want.need > left:
         return Granted(0, spent)
-    amount = max(want.need, min(want.most // _OF_LIMIT, left // _OF_REST))
+    amount = max(want.need, min(want.need + want.ahead, want.most // _OF_LIMIT, left // _OF_REST))
     if not _add(connection, want.account, amount, most=want.most):
         return Granted(0, spent)
     mine = _held_by(owner, want.account)
