@@ -155,15 +155,21 @@ class Small:
             writer.writerows(zip(*rows.values(), strict=True))
         return self
 
-    def build(self, *, cause: str = "by hand") -> dict[str, Any]:
+    def build(self, *, cause: str = "by hand", settings_only: bool = False) -> dict[str, Any]:
         """Build to the end."""
-        started = start_build(self.app, self.work, self.me, self.folder, cause=cause, until=None)
+        started = start_build(
+            self.app, self.work, self.me, self.folder, cause=cause, until=None, settings_only=settings_only
+        )
         result: dict[str, Any] = self.work.durable.result(started.build_id)
         return result
 
     def released(self) -> Release:
         """Build, and wait until the delivery has ended or waits for traffic or a person."""
         return self.delivered(self.build()["release_id"])
+
+    def amended(self, *changes: tuple[str, str]) -> Release:
+        """The release of the live model under changed settings, when it is live, refused or waits."""
+        return self.write(*changes).delivered(self.build(settings_only=True)["release_id"])
 
     def delivered(self, release_id: str) -> Release:
         """The release when its delivery has ended, or waits for traffic or a person."""

@@ -186,6 +186,8 @@ def test_a_live_release_that_no_longer_keeps_the_rules_is_an_incident_until_some
 
     project.write()  # a canary again
     declare(shared.app, project.me, project.folder)
+    assert watch_compliance(shared.app, "drifts") == raised.id, "declared is not released"
+    assert project.amended().state == "live"
     watch_compliance(shared.app, "drifts")
     noted = incidents.incident(shared.app, otto, raised.id)
     assert "keeps the rules again" in noted.notes[-1]["text"]
@@ -200,9 +202,13 @@ def test_what_became_forbidden_while_it_waited_is_not_approved(shared: Site) -> 
     vic = person(shared, "vic", "validator")
     project = shared.project("waits", ("approval: automatic", "approval: manual"))
     release = project.released()
-    project.write(("approval: automatic", "approval: manual"), ("steps: [50]", "steps: []"))
+    graver = (
+        "impact: minor, scale: few, reversible: at_once",
+        "impact: serious, scale: millions, reversible: never",
+    )
+    project.write(("approval: automatic", "approval: manual"), graver)
     declare(shared.app, project.me, project.folder)
-    with pytest.raises(GateFailed, match="canary"):
+    with pytest.raises(GateFailed, match="tier"):
         decide(shared.app, shared.work, vic, release.id, "approved", "")
     assert shared.app.store.releases.get(release.id).state == "waiting"
     project.write(("approval: automatic", "approval: manual"))

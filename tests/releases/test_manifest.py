@@ -153,6 +153,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "parent": st.none() | texts, "author": texts,
     "terms": st.none()
     | st.integers(1, 9).map(lambda n: terms_of(make_project(privacy=PrivacySpec(retention_days=n)))),
+    "charter": st.none() | st.integers(1, 9).map(lambda n: make_project(monitors=MonitorSpec(window_s=n))),
 }  # fmt: skip
 
 

@@ -29,7 +29,11 @@ def raise_on_findings(app: App, name: str) -> list[Alert]:
     fresh = [one for one in store.findings.list(name) if one.id not in known and one.kind != _REGISTRATION]
     if not fresh:
         return []
-    project, workspace, now = store.projects.get(name), store.projects.workspace(name), app.clock.now()
+    project, workspace, now = (
+        app.access.charters.in_force(name),
+        store.projects.workspace(name),
+        app.clock.now(),
+    )
     moment = watermark(name, store.tables) or now  # the rules can be broken before anything was answered
     first_at = {one.id: first_answer(name, store.tables, one.release_id, one.window) for one in fresh}
     with store.transaction():

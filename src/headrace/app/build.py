@@ -10,17 +10,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from headrace.access.privacy.charters import settled
 from headrace.access.privacy.fields import altered_inputs
 from headrace.app.alerts import close_alert
+from headrace.app.amending import Amending, put_up
 from headrace.app.composition import App
 from headrace.app.declared_proofs import DeclaredProofs
 from headrace.app.durable import Durable
 from headrace.app.fallbacks import as_fallback
-from headrace.app.gating import CONTRACTS, Gating
+from headrace.app.gating import Gating, keep_contracts
 from headrace.app.learning import as_online, continued, gather_batch, held_back, learn
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import Sourced, gather
@@ -37,11 +39,9 @@ from headrace.data.snapshots import take_snapshot
 from headrace.data.sources import read_file
 from headrace.monitoring.baseline import MEDIA_TYPE as BASELINE
 from headrace.monitoring.baseline import make_baseline, text_profiles
-from headrace.projects.contracts import contract_files, read_contracts
 from headrace.releases.manifest import propose
 from headrace.store.documents import from_plain, to_plain
 from headrace.training import lock
-from headrace.training.archives import pack_files
 from headrace.training.evaluation import losses_of
 from headrace.training.features import FeatureStore
 from headrace.training.pipeline import Build, choose_best, recipe_of, train_variant
@@ -67,6 +67,8 @@ class BuildRequest:
         model_uri: the version in MLflow's registry that is the candidate, instead of the project's variants.
         stands_in: build the fallback that the project names, instead of its variants.
         online: let the next batch test and teach what learns online, instead of its variants.
+        settings: as ``declared``; those of the ``live`` release, where nobody means to release others; or
+            ``only`` the declared ones, for the model that is live.
     """
 
     build_id: str
@@ -80,6 +82,7 @@ class BuildRequest:
     model_uri: str | None = None
     stands_in: bool = False
     online: bool = False
+    settings: Literal["declared", "live", "only"] = "live"
 
 
 class Builds:
@@ -91,6 +94,7 @@ class Builds:
         self._durable = durable
         self._gating = Gating(app)
         self._proofs = DeclaredProofs(app, self._gating)
+        self._amending = Amending(app)
 
     def run(self, plain_request: dict[str, Any]) -> dict[str, Any]:
         """The workflow. Returns ``release_id``, or None with the ``reason`` and its ``kind`` (an error's
@@ -98,6 +102,8 @@ class Builds:
         step = self._durable.step
         request = from_plain(BuildRequest, plain_request)
         try:
+            if request.settings == "only":
+                return self._amend(plain_request)
             state = plain_request | step("archive", self._archive, plain_request)
             state |= step("snapshot", self._snapshot, state)
             step("data_drift", self._gating.moved_data, state)
@@ -117,26 +123,11 @@ class Builds:
             if request.model_uri is not None:
                 step("origin", self._gating.origin, state)
             step("tests", self._tests, state)
-            for name, gate in (
-                ("model_gate", self._gating.model),
-                ("champion_gate", self._gating.champion),
-                ("movement", self._gating.moved_model),
-                ("artefact", self._gating.artefact),
-                ("package", self._gating.package),
-                ("flight_check", self._gating.flight),
-                ("compliance", self._gating.compliance),
-            ):
-                step(name, gate, state)
-            if self._project(state).metrics:
-                state["measured"] = step("metrics_gate", self._gating.metrics, state)
-            if self._project(state).fairness is not None:
-                step("fairness", self._gating.fairness, state)
+            state["measured"] = self._gating.candidate(step, state)
             state |= step("register", self._register, state)
             step("track", self._track, state)
             state |= step("release", self._release, state)
-            step("contract", self._contract, state)
-            self._durable.child("deliver", f"deliver:{state['release_id']}", state["release_id"])
-            return step("close", self._close, state)
+            return self._hand_over(state)
         except (UserError, Unavailable) as error:
             if isinstance(error, Unavailable) and request.model_uri is None:
                 raise
@@ -145,6 +136,23 @@ class Builds:
             stopped = {"stopped": str(error), "kind": type(error).__name__, "release_id": None}
             return step("close", self._close, plain_request | stopped)
 
+    def _amend(self, plain_request: dict[str, Any]) -> dict[str, Any]:
+        """Release the live model under the declared settings: nothing is trained, all gates judge it anew."""
+        step = self._durable.step
+        state = plain_request | step("archive", self._amending.archive, plain_request)
+        state |= step("data_gate", self._data_gate, state)
+        if state["stopped"]:
+            return step("close", self._close, state)
+        step("tests", self._tests, state)
+        state["measured"] = self._gating.candidate(step, state)
+        state |= step("release", self._amending.release, state)
+        return self._hand_over(state)
+
+    def _hand_over(self, state: dict[str, Any]) -> dict[str, Any]:
+        self._durable.step("contract", self._contract, state)
+        self._durable.child("deliver", f"deliver:{state['release_id']}", state["release_id"])
+        return self._durable.step("close", self._close, state)
+
     def train(self, state: dict[str, Any], variant: str) -> str:
         """The child workflow of one variant; returns its run's id."""
         return self._durable.step(f"train {variant}", self._train, state, variant)
@@ -152,7 +160,10 @@ class Builds:
     def _archive(self, request: dict[str, Any]) -> dict[str, Any]:
         """Raw bytes, code and environment, before anything is done with them."""
         folder = Path(request["folder"])
-        project = replace_approval(self._app.store.projects.get(request["project"]), request["approval"])
+        project = self._app.store.projects.get(request["project"])
+        if request.get("settings") == "live":
+            project = settled(project, self._app.access.charters.live(project.name))
+        project = replace_approval(project, request["approval"])
         uri = request.get("model_uri")
         if uri is not None:
             project = as_candidate(project, uri)
@@ -183,7 +194,7 @@ class Builds:
             "code": to_plain(lock.archive_code(folder, self._store.artifacts)),
             "commit": lock.git_commit(folder),
             "environment": to_plain(lock.environment_lock(self._store.artifacts)),
-            "contracts": self._archive_contracts(folder),
+            "contracts": keep_contracts(self._app, folder),
             "release_id": None,
             "stopped": None,
         }
@@ -211,11 +222,6 @@ class Builds:
         if not state["checkpoint"]["n_learnt"]:
             return {"stopped": "the first batch is learnt; the next one tests what it has taught"}
         return {"stopped": None}
-
-    def _archive_contracts(self, folder: Path) -> dict[str, Any] | None:
-        files = contract_files(folder)
-        read_contracts(files)
-        return to_plain(self._store.artifacts.put(pack_files(files), CONTRACTS)) if files else None
 
     def _snapshot(self, state: dict[str, Any]) -> dict[str, Any]:
         raw = from_plain(Artifact, state["raw"])
@@ -312,12 +318,7 @@ class Builds:
             features=[one.ref for one in self._training(run)[0].features],
             stands_in=bool(state.get("stands_in")),
         )
-        release = replace(release, signature=self._app.access.signatures.sign(release))
-        detail = {"digest": release.digest, "run": run.id, "cause": release.manifest.cause}
-        with self._store.transaction():
-            if all(known.id != release.id for known in self._store.releases.list(project.name)):
-                self._store.audit.append(state["author"], "release.propose", f"release:{release.id}", detail)
-            return {"release_id": self._store.releases.add(release).id}
+        return {"release_id": put_up(self._app, release).id}
 
     def _tests(self, state: dict[str, Any]) -> str:
         return self._proofs.tests(state, self._scratch(state["build_id"]) / "tests")

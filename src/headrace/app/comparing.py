@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.app.composition import App
@@ -11,6 +11,7 @@ from headrace.core.data import Snapshot
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Manifest, Release
+from headrace.projects.sections import ChangedLine, changed_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Difference:
             comparison on the same rows.
         params: parameters that differ.
         ingredients: data, features, code, environment, seed and policy, also where they are the same.
+        settings: lines of ``headrace.yaml`` that differ, where both releases have theirs on record.
     """
 
     release: str
@@ -49,6 +51,7 @@ class Difference:
     metrics: list[Changed]
     params: list[Changed]
     ingredients: list[Changed]
+    settings: list[ChangedLine] = field(default_factory=list)
 
 
 def difference(app: App, me: Principal, release_id: str) -> Difference:
@@ -74,6 +77,7 @@ def difference(app: App, me: Principal, release_id: str) -> Difference:
         metrics=[_judged(pair) for pair in _pairs(old.evaluation, new.evaluation)],
         params=[pair for pair in params if not pair.same],
         ingredients=_pairs(_ingredients(app, old), _ingredients(app, new)),
+        settings=changed_lines(old.charter, new.charter) if old.charter and new.charter else [],
     )
 
 

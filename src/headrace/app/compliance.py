@@ -122,7 +122,8 @@ def judge_release(app: App, release: Release) -> Verdict:
 def release_compliance(app: App, release: Release) -> Compliance:
     """How a release stands: what it consists of as released, what is said about it as declared today."""
     manifest = release.manifest
-    project = _as_released(app.store.projects.get(release.project), manifest)
+    declared = app.store.projects.get(release.project)
+    project = _as_released(charters.settled(declared, manifest.charter), manifest)
     facts = _facts(app, project, manifest.commit, manifest.parent)
     return examined(app, facts, release.author)
 
@@ -138,9 +139,21 @@ def require_release(app: App, release: Release) -> None:
 
 
 def approvals_needed(app: App, release: Release) -> int:
-    """How many people have to approve a release of its tier, by the rules in force now."""
+    """How many people have to approve a release, by the rules in force now: of its tier, and of the one that
+    it would take the project out of."""
     rules = in_force(app, app.store.projects.workspace(release.project)).rules
-    return rules.tier(release.manifest.risk).approvals  # type: ignore[arg-type]
+    risks = {one.manifest.risk for one in _and_live(app, release)}
+    return max(rules.tier(risk).approvals for risk in risks)  # type: ignore[arg-type]
+
+
+def decides_itself(app: App, release: Release) -> bool:
+    """Whether its gates decide about a release: what is live must say so, too."""
+    return all(one.manifest.approval == "automatic" for one in _and_live(app, release))
+
+
+def _and_live(app: App, release: Release) -> list[Release]:
+    route = app.store.rollouts.route(release.project)
+    return [release] if route is None else [release, app.store.releases.get(route.live)]
 
 
 def latest_verdict(app: App, release_id: str) -> Verdict | None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from headrace.app.compliance import approvals_needed
+from headrace.access.privacy.charters import settled
+from headrace.app.compliance import approvals_needed, decides_itself
 from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.core.errors import Conflict
@@ -82,7 +83,7 @@ class Deliveries:
                 return delivery.move(self._store, release_id, "gates_refused", refused).state
             release = delivery.move(self._store, release_id, "gates_passed")
             # An inconclusive gate is never decided by a machine.
-            if release.manifest.approval == "automatic" and outcome == "passed":
+            if outcome == "passed" and decides_itself(self._app, release):
                 delivery.approve_by_policy(self._store, release, self._app.clock.now())
                 return self._decision(release_id)
             return release.state
@@ -161,7 +162,10 @@ class Deliveries:
         return release.state
 
     def _project(self, release_id: str) -> Project:
-        return self._app.access.charters.in_force(self._store.releases.get(release_id).project)
+        """It goes live by the rules that were approved with it, whatever is declared meanwhile."""
+        release = self._store.releases.get(release_id)
+        held = self._app.access.charters.in_force(release.project)
+        return settled(held, release.manifest.charter)
 
     def _note(self, action: str, release_id: str, detail: dict[str, Any]) -> None:
         self._store.audit.append(SYSTEM, action, f"release:{release_id}", detail)

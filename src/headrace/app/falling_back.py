@@ -64,7 +64,7 @@ class FallingBack:
         Where nothing is live, the fallback answers already, or none is declared, there is nothing to do.
         """
         store = self._app.store
-        project, route = store.projects.get(name), store.rollouts.route(name)
+        project, route = self._app.access.charters.in_force(name), store.rollouts.route(name)
         if project.fallback is None or route is None:
             return
         if not route.stands_in:
@@ -165,7 +165,7 @@ def fall_back(app: App, me: Principal, name: str, reason: str = "") -> Release:
         fall_back(app, app.me(), "cars", "the sensor is broken").manifest.stands_in
     """
     permitted = app.gatekeeper.require(me, "release.rollback", f"project:{name}")
-    store, project = app.store, app.store.projects.get(name)
+    store, project = app.store, app.access.charters.in_force(name)
     route = store.rollouts.route(name)
     if route is None:
         raise NotFound(f"Nothing of {name!r} is live: there is nothing to stand in for.")
@@ -182,7 +182,9 @@ def fall_back(app: App, me: Principal, name: str, reason: str = "") -> Release:
 def proposed(app: App, name: str) -> Finding | None:
     """What asks a person to let the fallback answer, if something does and one stands by."""
     asked = _open(app.store, name)
-    return asked[-1][1] if asked and ready(app.store, app.store.projects.get(name)) is not None else None
+    return (
+        asked[-1][1] if asked and ready(app.store, app.access.charters.in_force(name)) is not None else None
+    )
 
 
 def _open(store: Store, name: str) -> list[tuple[Alert, Finding]]:

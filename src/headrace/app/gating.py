@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from headrace.core.project import Project
 from headrace.core.release import Outcome4, Verdict
 from headrace.data.snapshots import load_snapshot
 from headrace.monitoring.segments import declared_segments
-from headrace.projects.contracts import Contract, read_contracts
+from headrace.projects.contracts import Contract, contract_files, read_contracts
 from headrace.releases.contracts import CONTRACT, REHEARSAL, contract_gate, rehearsal_gate, unmeasured
 from headrace.releases.gates import (
     SEGMENTS,
@@ -39,8 +40,8 @@ from headrace.releases.gates import (
     verdict,
     waived,
 )
-from headrace.store.documents import from_plain
-from headrace.training.archives import unpack_files
+from headrace.store.documents import from_plain, to_plain
+from headrace.training.archives import pack_files, unpack_files
 from headrace.training.evaluation import compare_with, doubtful_labels, evaluate
 from headrace.training.measuring import group_run, measure_run
 from headrace.training.pipeline import recipe_of
@@ -59,6 +60,24 @@ class Gating:
     def __init__(self, app: App) -> None:
         self._app = app
         self._store = app.store
+
+    def candidate(self, step: Callable[..., Any], state: dict[str, Any]) -> dict[str, float]:
+        """All gates that a model passes before it is proposed, each as a step; returns what was measured."""
+        project = from_plain(Project, state["declared"])
+        for name, gate in (
+            ("model_gate", self.model),
+            ("champion_gate", self.champion),
+            ("movement", self.moved_model),
+            ("artefact", self.artefact),
+            ("package", self.package),
+            ("flight_check", self.flight),
+            ("compliance", self.compliance),
+        ):
+            step(name, gate, state)
+        measured: dict[str, float] = step("metrics_gate", self.metrics, state) if project.metrics else {}
+        if project.fairness is not None:
+            step("fairness", self.fairness, state)
+        return measured
 
     def data(self, state: dict[str, Any]) -> tuple[Verdict, list[str]]:
         """Gate 1: enough good data, per segment where one is declared. Also returns blocked segments."""
@@ -153,7 +172,7 @@ class Gating:
         subject = self._subject(state)
         scratch = self._app.settings.home / "scratch" / f"metrics-{subject}"
         try:
-            measured = measure_run(self._store, self._store.runs.get(state["run_id"]), scratch)
+            measured = measure_run(self._store, project, self._store.runs.get(state["run_id"]), scratch)
         except UserError as error:
             judged = verdict(subject, "metrics", "error", str(error), evidence={}, at=self._now())
             measured = {}
@@ -340,6 +359,17 @@ class Gating:
 
     def _now(self) -> Any:
         return self._app.clock.now()
+
+
+def keep_contracts(app: App, folder: Path) -> dict[str, Any] | None:
+    """What consumers rely on, as it stands in a project's folder; None where nobody has published anything.
+
+    Raises:
+        InvalidInput: a contract cannot be used.
+    """
+    files = contract_files(folder)
+    read_contracts(files)
+    return to_plain(app.store.artifacts.put(pack_files(files), CONTRACTS)) if files else None
 
 
 def _package(run: Run) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from headrace.access.privacy.charters import settled
 from headrace.app.composition import App
 from headrace.app.glance import WINDOWS, Facts, Glance, glance
 from headrace.app.serving import SERVER
 from headrace.core.project import Project
+from headrace.core.release import Release, Route
 from headrace.monitoring.calls import NAME as CALLS
 from headrace.monitoring.cases import PENDING
 from headrace.monitoring.service import NAME as AVAILABILITY
@@ -37,7 +39,8 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     pending = [case for state in PENDING for case in store.cases.list(subject=only, state=state)]
     alerts = _grouped(store.findings.open([one.id for one in pending], only), lambda one: one[0].project)
     cases = _grouped(pending, lambda one: one.subject)
-    losses = {project.gates.model.metric for project in declared}
+    held = [_held(app, project, routes.get(project.name), releases) for project in declared]
+    losses = {project.gates.model.metric for project in held}
     measured = _grouped(
         [
             *store.evidence.newest(names, losses, _LOSSES),
@@ -49,7 +52,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     last_heard = _last_heard(app)
     reviews = {one.release_id: one for one in store.reviews.list(subject=only)}
     lines = []
-    for project in declared:
+    for project in held:
         route = routes.get(project.name)
         live_id = "" if route is None else route.live
         facts = Facts(
@@ -69,6 +72,16 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
         )
         lines.append(glance(facts))
     return lines
+
+
+def _held(app: App, project: Project, route: Route | None, releases: Mapping[str, Release]) -> Project:
+    """With the settings of what is live: those of one read before, unless a fallback stands in for it."""
+    if route is None or route.live not in releases:
+        return project
+    live = (
+        app.access.charters.live(project.name) if route.stands_in else releases[route.live].manifest.charter
+    )
+    return settled(project, live)
 
 
 def _last_heard(app: App) -> datetime | None:

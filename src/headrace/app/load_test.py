@@ -107,7 +107,7 @@ def run_load_test(
     resource = f"project:{plan.project}"
     app.gatekeeper.require(me, "project.run", resource)
     app.gatekeeper.require(me, "predict", resource)
-    level = plan.level or app.store.projects.get(plan.project).serving.level
+    level = plan.level or app.access.charters.in_force(plan.project).serving.level
     if level is None:
         raise InvalidInput(
             f"Project {plan.project!r} declares no service level. Add to headrace.yaml, with your numbers:\n"

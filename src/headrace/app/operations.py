@@ -13,6 +13,7 @@ from typing import Any
 
 from headrace.access.privacy.fields import FieldRules
 from headrace.app import reading
+from headrace.app.amending import amendable
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
@@ -97,14 +98,16 @@ def start_build(
     cause: str,
     until: datetime | None,
     stands_in: bool = False,
+    settings_only: bool = False,
 ) -> Started:
     """Start building the project in ``folder``, or go on with its build that was interrupted.
 
     Args:
         stands_in: build the fallback that it names, instead of a candidate.
+        settings_only: release the live model under the settings in ``folder``, and train nothing.
 
     Raises:
-        Conflict: another process is building it right now.
+        Conflict: another process is building it right now, or nothing is live whose settings could change.
         NotFound, UserCodeError: there is no project.py, or it does not parse.
         GateFailed: a rule of the workspace is not kept, or the project does not say what it is worth.
     """
@@ -113,10 +116,20 @@ def start_build(
     require_admission(project)
     if stands_in:
         as_fallback(project)
+    if settings_only:
+        amendable(app, project.name)
     # Two commands at the same moment: one starts, the other one sees that.
     with locked(app.settings.home):
         return _going_on(work, project) or _begin(
-            app, work, principal, project, folder, cause=cause, until=until, stands_in=stands_in
+            app,
+            work,
+            project,
+            folder,
+            author=principal.name,
+            cause=cause,
+            until=None if until is None else until.isoformat(),
+            stands_in=stands_in,
+            settings="only" if settings_only else "declared",
         )
 
 
@@ -134,17 +147,7 @@ def _going_on(work: Workflows, project: Project) -> Started | None:
     return None
 
 
-def _begin(
-    app: App,
-    work: Workflows,
-    principal: Principal,
-    project: Project,
-    folder: Path,
-    *,
-    cause: str,
-    until: datetime | None,
-    stands_in: bool,
-) -> Started:
+def _begin(app: App, work: Workflows, project: Project, folder: Path, **asked: Any) -> Started:
     check_code(folder)
     check_metrics(project, folder)
     check_explainer(project, folder)
@@ -154,12 +157,10 @@ def _begin(
         build_id=build_id,
         folder=str(folder.resolve()),
         project=project.name,
-        author=principal.name,
-        cause=cause,
-        until=None if until is None else until.isoformat(),
-        stands_in=stands_in,
+        **asked,
     )
-    app.store.audit.append(principal.name, "build.start", f"project:{project.name}", {"cause": cause})
+    detail = {"cause": request.cause, "settings": request.settings}
+    app.store.audit.append(request.author, "build.start", f"project:{project.name}", detail)
     work.durable.start("build", build_id, to_plain(request))
     return Started(build_id=build_id, resumed=False)
 

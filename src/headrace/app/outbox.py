@@ -52,7 +52,8 @@ def escalate(app: App) -> int:
     """Tell others of alerts that people were told of and nobody has acknowledged in time, each once; returns
     how many notices were written."""
     written, now = 0, app.clock.now()
-    for project in app.store.projects.list():
+    for declared in app.store.projects.list():
+        project = app.access.charters.bound(declared)
         after_s = project.alerts.escalate_after_s
         if after_s is None:
             continue

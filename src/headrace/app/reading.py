@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from headrace.access.privacy.charters import Waiting
+from headrace.access.privacy.charters import Waiting, settled
 from headrace.access.resources import resource_of
 from headrace.app.compliance import approvals_needed, latest_verdict
 from headrace.app.composition import App
 from headrace.app.glance import Glance, present
 from headrace.app.glances import glances
+from headrace.app.unreleased import as_written, unreleased
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
@@ -29,6 +30,7 @@ from headrace.monitoring.metrics import NAME as METRIC
 from headrace.monitoring.segments import NAME as SEGMENT
 from headrace.monitoring.trends import NAME as TREND
 from headrace.monitoring.trends import newest as newest_trends
+from headrace.projects.sections import ChangedLine
 from headrace.releases.looks import NAME as LOOK
 from headrace.releases.planning import CanaryPlan, plan_of
 from headrace.training.rebuild import Environment, rebuild_run
@@ -75,9 +77,10 @@ class Counted:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectReport:
-    """A project as declared, and where it stands.
+    """A project with the settings that hold, and where it stands.
 
     Attributes:
+        unreleased: settings of ``headrace.yaml`` that hold for nothing yet.
         live: the release that answers.
         candidate: the newest release that is on its way: proposed, waiting, approved or rolling out.
         rollout: of the candidate, if it has begun.
@@ -89,6 +92,7 @@ class ProjectReport:
     live: Release | None
     candidate: Release | None
     rollout: Rollout | None
+    unreleased: list[ChangedLine] = field(default_factory=list)
 
 
 def projects(app: App, me: Principal) -> list[Project]:
@@ -133,8 +137,13 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         quorum=quorum(app, me, release),
         compliance=latest_verdict(app, release_id),
         loosens=app.access.charters.loosened_by(release) if is_on_its_way else [],
-        plan=plan_of(verdicts, app.access.charters.in_force(release.project)) if is_on_its_way else None,
+        plan=plan_of(verdicts, _own(app, release)) if is_on_its_way else None,
     )
+
+
+def _own(app: App, release: Release) -> Project:
+    """The project with the settings that the release goes live by."""
+    return settled(app.access.charters.in_force(release.project), release.manifest.charter)
 
 
 def looks(app: App, me: Principal, release_id: str) -> list[Measurement]:
@@ -236,7 +245,8 @@ def measurements(app: App, me: Principal, name: str, measure: str | None = None)
 
 def performance(app: App, me: Principal, name: str) -> list[Measurement]:
     """The loss by window and release: of each, the newest with the most labels."""
-    return _present(app, name, project(app, me, name).gates.model.metric)
+    _require(app, me, name)
+    return _present(app, name, app.access.charters.in_force(name).gates.model.metric)
 
 
 def estimates(app: App, me: Principal, name: str) -> list[Measurement]:
@@ -292,7 +302,8 @@ def project_report(app: App, me: Principal, name: str) -> ProjectReport:
     on_its_way = [r for r in app.store.releases.list(name) if r.state in ON_ITS_WAY]
     candidate = on_its_way[0] if on_its_way else None
     return ProjectReport(
-        project=declared,
+        project=settled(declared, app.access.charters.live(name)),
+        unreleased=unreleased(app, [as_written(app, declared)]).get(name, []),
         glance=glances(app, [declared])[0],
         route=present,
         live=None if present is None else app.store.releases.get(present.live),

@@ -107,7 +107,7 @@ def _live(app: App, project: str) -> Release | None:
 
 def _worked_out(app: App, live: Release) -> Recommendation:
     name = live.manifest.project
-    metric, worse = app.store.projects.get(name).gates.model.metric, worse_findings(app, live)
+    metric, worse = app.access.charters.in_force(name).gates.model.metric, worse_findings(app, live)
     rows, rivals = _rows(app, live, worse), _rivals(app, live)
     held = [_held(app, live, rival, rows, len(rivals)) for rival in rivals]
     return recommend(_subject(live), metric, [finding.title for finding in worse], held)
@@ -154,7 +154,7 @@ def _rivals(app: App, live: Release) -> list[tuple[Release, Role]]:
 
 def _held(app: App, live: Release, named: tuple[Release, Role], rows: Labelled, n_rivals: int) -> Rival:
     rival, role = named
-    metric = app.store.projects.get(live.manifest.project).gates.model.metric
+    metric = app.access.charters.in_force(live.manifest.project).gates.model.metric
     try:
         unknown = rows.of(_unknown_to(app, rival, role, rows))
         losses = (

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from headrace.access.identities import required_text
+from headrace.access.privacy.charters import settled
 from headrace.app import reading
 from headrace.app.alerts import SYSTEM
 from headrace.app.composition import App
@@ -88,7 +89,7 @@ def record(
     """
     permitted = app.gatekeeper.require(me, "release.approve", f"release:{release_id}")
     release = app.store.releases.get(release_id)
-    project = app.store.projects.get(release.project)
+    project = settled(app.store.projects.get(release.project), release.manifest.charter)
     _require_reviewer(app, me, project)
     if outcome not in ("fit", "unfit"):
         raise InvalidInput(f"A review finds a release 'fit' or 'unfit', got {outcome[:40]!r}.")
@@ -99,7 +100,7 @@ def record(
             f"Release {release.id} does not answer, so there is nothing to review. "
             "What does: headrace release reviews"
         )
-    last = _last(app.store.reviews.list(subject=release.project))
+    last = _last(app.store.reviews.list(subject=release.project), {})
     about = _about(app, {release.id: release}, last)[release.id]
     now = app.clock.now()
     review = Review(
@@ -165,13 +166,15 @@ def _standings(app: App, declared: list[Project]) -> list[Standing]:
     known = app.store.releases.some(list(live.values()))
     releases = {one.id: one for one in known if every_days(names[one.project], one) is not None}
     rollouts = {one.release_id: one for one in app.store.rollouts.some(list(releases))}
-    last = _last(app.store.reviews.list(subject=next(iter(names)) if len(names) == 1 else None))
+    before = _before(app, releases, rollouts)
+    last = _last(app.store.reviews.list(subject=next(iter(names)) if len(names) == 1 else None), before)
     about = _about(app, releases, last)
     found = []
     for release_id, release in releases.items():
-        project, newest = names[release.project], last.get(release_id)
+        project, newest = settled(names[release.project], release.manifest.charter), last.get(release_id)
         days = every_days(project, release)
-        due = due_at(days, _since(release, rollouts.get(release_id)), newest)
+        first = [release, *before[release_id]][-1]
+        due = due_at(days, _since(first, rollouts.get(first.id)), newest)
         if due is None or days is None:
             continue
         found.append(
@@ -198,9 +201,36 @@ def _since(release: Release, rollout: Rollout | None) -> datetime:
     return release.created_at if rollout is None else rollout.step_started_at
 
 
-def _last(reviews: list[Review]) -> dict[str, Review]:
-    """Of each release the newest; they come oldest first."""
-    return {one.release_id: one for one in reviews}
+def _before(
+    app: App, releases: Mapping[str, Release], rollouts: dict[str, Rollout]
+) -> dict[str, list[Release]]:
+    """Live release to those that it followed with the same model, newest first: where only settings have
+    changed, nobody has looked at the model anew. Their rollouts are added."""
+    found: dict[str, list[Release]] = {release_id: [] for release_id in releases}
+    newest = dict(releases)
+    while newest:
+        followed = {
+            live_id: rollouts[one.id].champion_id or ""
+            for live_id, one in newest.items()
+            if one.id in rollouts
+        }
+        known = {one.id: one for one in app.store.releases.some(set(followed.values()) - {""})}
+        rollouts |= {one.release_id: one for one in app.store.rollouts.some(list(known))}
+        same = {
+            live_id: known[one]
+            for live_id, one in followed.items()
+            if one in known and known[one].manifest.subject == newest[live_id].manifest.subject
+        }
+        for live_id, one in same.items():
+            found[live_id].append(one)
+        newest = same
+    return found
+
+
+def _last(reviews: list[Review], before: Mapping[str, list[Release]]) -> dict[str, Review]:
+    """Of each release the newest, or that of the same model; they come oldest first."""
+    live = {one.id: live_id for live_id, earlier in before.items() for one in earlier}
+    return {live.get(one.release_id, one.release_id): one for one in reviews}
 
 
 class _About(NamedTuple):

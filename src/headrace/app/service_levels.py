@@ -24,7 +24,7 @@ def watch_availability(app: App, name: str) -> Round:
     if route is None:
         return Round([], [])
     service = Service(
-        project=app.store.projects.get(name),
+        project=app.access.charters.in_force(name),
         release_id=route.live,
         begun=lambda: _begun(app, name),
         uptime=lambda since: [

@@ -121,10 +121,10 @@ class Watching:
         return self._keep(watch_availability(self._app, name))
 
     def _measure(self, name: str, release_id: str, parts: Sequence[Scored]) -> list[dict[str, Measured]]:
-        """By the metrics that are declared now, in the code that the release was approved with."""
+        """By the metrics that the live release declares, in the code that this one was approved with."""
         release = self._store.releases.get(release_id)
         scratch = self._app.settings.home / "scratch" / f"metrics-{release_id}"
-        project = self._store.projects.get(name)
+        project = self._app.access.charters.in_force(name)
         return measure(self._store.artifacts, project, release.manifest.code, parts, scratch)
 
     def _recommend(self, name: str) -> None:
@@ -137,7 +137,7 @@ class Watching:
         standing = self._stand(name)
         if standing is None:
             return []
-        project, now = self._store.projects.get(name), self._app.clock.now()
+        project, now = self._app.access.charters.in_force(name), self._app.clock.now()
         return self._keep(Round([], standing_findings(project, standing, now)))
 
     def _stand(self, name: str) -> Standing | None:
@@ -146,12 +146,13 @@ class Watching:
         if route is None or moment is None:
             return None
         release = self._store.releases.get(route.live)
-        baseline = self._app.scorers.baseline(route.live)
+        baseline, run = self._app.scorers.baseline(route.live), self._store.runs.get(release.manifest.run_id)
+        made_at = release.created_at if run.finished_at is None else run.finished_at
         present = code_digest(Path(self._store.projects.path(name)))
         return Standing(
             release_id=route.live,
             trained_until=baseline.trained_until,
-            n_new_labels=count_labels(name, self._store.tables, since=release.created_at),
+            n_new_labels=count_labels(name, self._store.tables, since=made_at),
             code_changed=present if present not in (None, release.manifest.code.digest) else None,
             event_time=moment,
             stands_in_for=self._store.rollouts.get(route.live).champion_id if route.stands_in else None,
@@ -168,7 +169,7 @@ class Watching:
         raise_on_findings(self._app, name)
         self._give_up_failed(name)
         self.falling_back.look(name)
-        project, standing = self._store.projects.get(name), self._stand(name)
+        project, standing = self._app.access.charters.in_force(name), self._stand(name)
         asked = self._asked(project, missing(self._store, project), busy)
         if asked is not None:
             return asked

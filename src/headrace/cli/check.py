@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from headrace.app.compliance import check_project
 from headrace.app.deployed import plan_differences
+from headrace.app.unreleased import unreleased
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session
 from headrace.core.errors import GateFailed
 from headrace.projects.charter import load_project
 from headrace.projects.compliance import Compliance
 from headrace.projects.flight import flight_check
+from headrace.projects.sections import ChangedLine
 from headrace.training.definition import load_definition
 
 app = typer.Typer(add_completion=False)
@@ -28,6 +31,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         compliance = check_project(s.app, s.me, project)
         waiting = s.app.access.charters.waiting(project)
         differs = plan_differences(s.app, [project]).get(project.name, [])
+        kept_back = unreleased(s.app, [project]).get(project.name, [])
     named = {one.control for one in compliance.violations}
     # A missing basis is also a control of every tier, and once is enough.
     items = [
@@ -44,6 +48,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
                 "compliance": compliance,
                 "waiting": waiting,
                 "differs": differs,
+                "unreleased": kept_back,
             }
         )
     else:
@@ -56,6 +61,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
             say(f"  waits for approval: {one}")
         for difference in differs:
             say(f"  deployed otherwise: {difference}")
+        print_unreleased(project.name, kept_back)
     problems = [item.name for item in items if not item.ticked]
     if missing_trainers:
         problems.append(f"trainers missing in project.py: {', '.join(sorted(missing_trainers))}")
@@ -64,6 +70,14 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         end_with(GateFailed(f"The flight check is not complete: {'; '.join(problems)}."), as_json=as_json)
     if not as_json:
         typer.echo("Ready. Next: headrace run")
+
+
+def print_unreleased(project: str, changed: Sequence[ChangedLine]) -> None:
+    """Settings that do not hold yet, and how they come to."""
+    for one in changed:
+        say(f"  not released: {one}")
+    if changed:
+        say(f"      next: headrace run --settings in the folder of {project}")
 
 
 def print_compliance(found: Compliance) -> None:

@@ -53,7 +53,7 @@ def load(
             project=project,
             release_id=None if release is None else find_release(s.app, s.me, release).id,
             url=url,
-            level=_level(s.app.store.projects.get(project).serving.level, p99_ms, rate),
+            level=_level(s.app.access.charters.in_force(project).serving.level, p99_ms, rate),
             step_s=seconds,
             anywhere=anywhere,
         )

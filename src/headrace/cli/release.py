@@ -86,7 +86,10 @@ def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -
     changed = [one for one in (*found.metrics, *found.params, *found.ingredients) if not one.same]
     print_table(
         ("WHAT", "BEFORE", "NOW"),
-        [(one.name, _told(one.before), _told(one.after)) for one in changed],
+        [
+            *((one.name, _told(one.before), _told(one.after)) for one in changed),
+            *((one.key, _told(one.before), _told(one.after)) for one in found.settings),
+        ],
         empty="Nothing that it was made from differs.",
     )
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
+from headrace.app.compliance import decides_itself
 from headrace.app.operations import DECIDING, settle, start_build
 from headrace.app.reading import release_report, runs
 from headrace.app.workflows import launch
@@ -34,14 +35,31 @@ def run(
         bool,
         typer.Option("--fallback", help="Build the fallback that headrace.yaml names, and no candidate."),
     ] = False,
+    settings: Annotated[
+        bool,
+        typer.Option(
+            "--settings", help="Release the live model under the settings in headrace.yaml; train nothing."
+        ),
+    ] = False,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """Build, prove and hand over to the release; an interrupted run goes on where it stopped."""
     moment = None if until is None else parse_moment(until)
+    if settings and (fallback or until is not None):
+        raise InvalidInput("--settings trains nothing: leave out --fallback and --until.")
     console = Console(stderr=True)
     with session(as_name) as s, launch(s.app) as work:
-        started = start_build(s.app, work, s.me, Path.cwd(), cause=cause, until=moment, stands_in=fallback)
+        started = start_build(
+            s.app,
+            work,
+            s.me,
+            Path.cwd(),
+            cause=cause,
+            until=moment,
+            stands_in=fallback,
+            settings_only=settings,
+        )
         if started.resumed:
             console.print("Going on with the run that was interrupted.", style="yellow")
         with console.status("starting") as status:
@@ -52,7 +70,7 @@ def run(
             end_with(_STOPPED.get(built["kind"], GateFailed)(built["reason"]), as_json=as_json)
         with console.status("release"):
             release = settle(s.app, work, built["release_id"], leaving=("proposed",))
-            if release.manifest.approval == "automatic":
+            if decides_itself(s.app, release):
                 release = settle(s.app, work, release.id, leaving=DECIDING)
         report = release_report(s.app, s.me, release.id)
         tried = [r for r in runs(s.app, s.me, release.project) if r.build_id == started.build_id]

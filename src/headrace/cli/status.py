@@ -10,6 +10,8 @@ from headrace.app.deployed import plan_differences
 from headrace.app.fleet import Overview, overview
 from headrace.app.glance import Calls, Glance
 from headrace.app.reading import projects
+from headrace.app.unreleased import as_written, unreleased
+from headrace.cli.check import print_unreleased
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.canonical import plain
 
@@ -33,9 +35,11 @@ def status(
     with session(as_name) as s:
         found = overview(s.app, s.me, words=" ".join(words or ()), state=state)
         listed = {one.name for one in found.projects}
-        differs = plan_differences(s.app, [one for one in projects(s.app, s.me) if one.name in listed])
+        declared = [as_written(s.app, one) for one in projects(s.app, s.me) if one.name in listed]
+        differs = plan_differences(s.app, declared)
+        kept_back = unreleased(s.app, declared)
     if as_json:
-        print_json(plain(found) | {"differs": differs})
+        print_json(plain(found) | {"differs": differs, "unreleased": kept_back})
         return
     say(f"Server   {found.server or 'not running; start it with: headrace up'}")
     for one in found.lost:
@@ -65,6 +69,9 @@ def status(
     for name, some in differs.items():
         for difference in some:
             say(f"{name} is deployed otherwise: {difference}")
+    for name, changed in kept_back.items():
+        say(f"{name} has settings in headrace.yaml that are not released")
+        print_unreleased(name, changed)
 
 
 def _counted(found: Overview) -> str:

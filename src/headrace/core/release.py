@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from headrace.core.canonical import ADDED
 from headrace.core.data import Artifact
-from headrace.core.project import Terms
+from headrace.core.project import Project, Terms
 
 Outcome4 = Literal["passed", "failed", "inconclusive", "error"]
 ReleaseState = Literal[
@@ -101,6 +101,8 @@ class Manifest:
         parent: id of the release that was live when this one was made.
         terms: what it answers under while it is live; none in a release from before there were any.
         stands_in: it is no candidate: it answers only for a live release that fails, once that has failed.
+        charter: the project as it was declared; what it says of gates, rollout, monitors, triggers and KPIs
+            holds while this release is live. None in a release from before there was any.
     """
 
     project: str
@@ -127,6 +129,7 @@ class Manifest:
     author: str
     terms: Terms | None = field(default=None, metadata=ADDED)
     stands_in: bool = field(default=False, metadata=ADDED)
+    charter: Project | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

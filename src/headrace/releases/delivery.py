@@ -10,8 +10,8 @@ from typing import Any
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.ids import derived_id
-from headrace.core.project import Project
-from headrace.core.release import Approval, Release, Rollout, Route, Verdict
+from headrace.core.project import Project, ServingSpec
+from headrace.core.release import Approval, Manifest, Release, Rollout, Route, Verdict
 from headrace.monitoring.segments import Cut
 from headrace.releases.gates import verdict
 from headrace.releases.looks import is_kept, kept_look
@@ -135,7 +135,7 @@ def begin(store: Store, project: Project, release: Release, at: datetime) -> Rol
         project=project.name,
         champion_id=None if route is None else route.live,
         state="pending",
-        steps=project.rollout.steps,
+        steps=() if _is_same_model(store, release, route) else project.rollout.steps,
         step=-1,
         started_at=at,
         step_started_at=at,
@@ -151,6 +151,18 @@ def begin(store: Store, project: Project, release: Release, at: datetime) -> Rol
             SYSTEM, "rollout.begin", f"release:{release.id}", {"champion": rollout.champion_id}
         )
     return rollout
+
+
+def _is_same_model(store: Store, release: Release, route: Route | None) -> bool:
+    """Whether it only changes settings of the live release: a canary would compare a model with itself."""
+    if route is None or release.manifest.charter is None:
+        return False
+    new, live = release.manifest, store.releases.get(route.live).manifest
+    return (new.subject, new.code) == (live.subject, live.code) and _serving(new) == _serving(live)
+
+
+def _serving(manifest: Manifest) -> ServingSpec | None:
+    return None if manifest.terms is None else manifest.terms.serving
 
 
 def apply(store: Store, release_id: str, event: Event, *, by: str = SYSTEM) -> Rollout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -93,13 +93,52 @@ def propose(
         author=run.author,
         terms=terms_of(project),
         stands_in=stands_in,
+        charter=project,
     )
+    return _proposed(run.build_id, manifest, at)
+
+
+def amend(
+    live: Release,
+    project: Project,
+    *,
+    build_id: str,
+    author: str,
+    cause: str,
+    at: datetime,
+    contracts: Artifact | None = None,
+    measured: Mapping[str, float] | None = None,
+) -> Release:
+    """The release of the model that is live, under the settings of ``project``: nothing is trained.
+
+    Args:
+        measured: values of the metrics that the project declares, on the test rows of the model.
+    """
+    manifest = replace(
+        live.manifest,
+        evaluation=live.manifest.evaluation | dict(measured or {}),
+        checks=checks_of(project, contracts),
+        owner=project.owner.name,
+        contact=project.owner.contact,
+        risk=project.risk,
+        kpi=project.value.kpi,
+        approval=project.approval,
+        cause=cause,
+        parent=live.id,
+        author=author,
+        terms=terms_of(project),
+        charter=project,
+    )
+    return _proposed(build_id, manifest, at)
+
+
+def _proposed(build_id: str, manifest: Manifest, at: datetime) -> Release:
     return Release(
-        id=derived_id("release", run.build_id),
-        project=project.name,
+        id=derived_id("release", build_id),
+        project=manifest.project,
         digest=digest_of(manifest),
         manifest=manifest,
         state="proposed",
-        author=run.author,
+        author=manifest.author,
         created_at=at,
     )

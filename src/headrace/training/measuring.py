@@ -50,8 +50,8 @@ def check_metrics(project: Project, folder: Path) -> None:
             )
 
 
-def measure_run(store: Store, run: Run, scratch: Path) -> dict[str, Measured]:
-    """The declared metrics of a finished run's answers on its test rows.
+def measure_run(store: Store, project: Project, run: Run, scratch: Path) -> dict[str, Measured]:
+    """The metrics that ``project`` declares, of a finished run's answers on its test rows.
 
     Raises:
         UserCodeError: the user's code failed.
@@ -60,7 +60,7 @@ def measure_run(store: Store, run: Run, scratch: Path) -> dict[str, Measured]:
     made = load_training_set(store.artifacts, recipe.training_set.digest)
     rows = load_rows(store, recipe.project, made)
     scored = scored_rows(store, run, rows, made.classes)
-    return measure(store.artifacts, recipe.project, run.code, [scored], scratch)[0]
+    return measure(store.artifacts, project, run.code, [scored], scratch)[0]
 
 
 def group_run(store: Store, run: Run, spec: FairnessSpec) -> dict[str, list[Group]]:

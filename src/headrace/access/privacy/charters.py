@@ -1,18 +1,19 @@
-"""Which rules hold for what is kept and looked at: those approved with what answers, and tighter ones since.
+"""Which charter holds: the settings of the live release, and rules of privacy as tight as anybody said since.
 
 A project may be declared anew by whoever builds it, before anybody has approved anything. So a declaration
-tightens the rules of a live release at once, and loosens none: that waits until a release with the looser
-rules is approved and answers.
+changes no setting of a live release: that waits until a release which carries it is approved and live. Rules
+for what is kept it tightens at once, and loosens none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from headrace.access.privacy.fields import handling_of, key_of
 from headrace.core.ports import ProjectStore, ReleaseStore, RolloutStore
-from headrace.core.project import Basis, Handling, PrivacySpec, Project, Terms
+from headrace.core.project import Basis, Handling, PrivacySpec, Project, Risk, Terms
 from headrace.core.release import Release
 
 _NO_LOOSER: Mapping[Handling, frozenset[Handling]] = {
@@ -24,6 +25,27 @@ _NO_LOOSER: Mapping[Handling, frozenset[Handling]] = {
     "hash": frozenset({"keep", "redact", "hash"}),
     "drop": frozenset({"keep", "redact", "measure", "mask", "hash", "drop"}),
 }
+SETTINGS = (
+    "value",
+    "gates",
+    "risk",
+    "approval",
+    "rollout",
+    "monitors",
+    "outputs",
+    "triggers",
+    "serving",
+    "metrics",
+    "kpis",
+    "fairness",
+    "alerts",
+    "review",
+    "fallback",
+    "online",
+    "delivery",
+    "proofs",
+)
+"""Sections of a charter that decide how a model is held to account once it is made: they are released."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +74,7 @@ class Charters:
         self._rollouts = rollouts
 
     def in_force(self, name: str) -> Project:
-        """The project as it was declared last, with the rules that hold for what is kept of its answers.
+        """The project as it was declared last, with the settings and rules that hold for what answers.
 
         Raises:
             NotFound: there is no such project.
@@ -60,8 +82,16 @@ class Charters:
         return self.bound(self._projects.get(name))
 
     def bound(self, project: Project) -> Project:
-        """``project``, declared or about to be, with the rules that would hold."""
-        return in_force(project, self.approved(project.name))
+        """``project``, declared or about to be, with the settings and rules that would hold."""
+        return settled(in_force(project, self.approved(project.name)), self.live(project.name))
+
+    def live(self, name: str) -> Project | None:
+        """The charter of the live release; of the one that it stands in for, where it is a fallback."""
+        route = self._rollouts.route(name)
+        if route is None:
+            return None
+        replaced = self._rollouts.get(route.live).champion_id if route.stands_in else None
+        return self._releases.get(replaced or route.live).manifest.charter
 
     def waiting(self, project: Project) -> list[Waiting]:
         """What ``project``, declared or about to be, would loosen and does not yet."""
@@ -106,6 +136,20 @@ def in_force(declared: Project, approved: Iterable[Terms]) -> Project:
     for terms in approved:
         declared = _bound(declared, terms)
     return declared
+
+
+def settled(declared: Project, live: Project | None) -> Project:
+    """``declared`` with the settings of ``live``, but for what is stricter already."""
+    if live is None:
+        return declared
+    durability, refusal = declared.serving.durability, declared.serving.on_record_failure
+    stricter: dict[str, Any] = {
+        "risk": max(declared.risk, live.risk, key=get_args(Risk).index),
+        "approval": "manual" if "manual" in (declared.approval, live.approval) else "automatic",
+        "serving": replace(live.serving, durability=durability, on_record_failure=refusal),
+        "review": replace(live.review, every_days=declared.review.every_days),
+    }
+    return replace(declared, **{name: getattr(live, name) for name in SETTINGS} | stricter)
 
 
 def waiting(declared: Project, held: Project) -> Iterator[Waiting]:

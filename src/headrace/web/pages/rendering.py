@@ -20,6 +20,7 @@ from headrace.core.identity import Principal
 from headrace.core.ports import Clock
 from headrace.core.text import printable
 from headrace.monitoring.wording import lasting
+from headrace.projects.sections import word
 from headrace.web.identity import find_principal
 from headrace.web.pages import formats
 from headrace.web.parts import Parts
@@ -82,6 +83,7 @@ class Renderer:
             signed=formats.signed,
             percent=formats.percent,
             words=formats.words,
+            setting=word,
             metric=formats.metric,
             subject=formats.subject,
             window=formats.window,
