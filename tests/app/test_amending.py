@@ -13,6 +13,7 @@ from headrace.app.unreleased import as_written, unreleased
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, Denied
 from headrace.projects.sections import changed_lines
+from headrace.training.lock import code_digest
 from tests.app.small import VALIDATOR, Site, Small, cars
 
 MANUAL = ("approval: automatic", "approval: manual")
@@ -53,6 +54,7 @@ def test_changed_settings_hold_once_their_release_was_judged_approved_and_is_liv
     assert second.manifest.subject == first.manifest.subject
     assert second.manifest.run_id == first.manifest.run_id, "nothing was trained"
     assert len(project.runs()) == 2
+    assert second.manifest.code.digest == code_digest(project.folder), "the trigger 'code' sees no change"
     gates = {gate for gate, one in project.verdicts(second).items() if one.outcome == "passed"}
     assert {"data", "model", "champion", "artefact", "package", "flight_check", "compliance"} <= gates
     assert second.digest == digest_of(second.manifest) != first.digest

@@ -31,6 +31,7 @@ def team(app: App) -> Team:
     return new_team(app)
 
 
+@pytest.mark.requirement("DEP-17")
 @pytest.mark.requirement("MCP-13")
 @pytest.mark.requirement("GOV-16")
 def test_a_policy_proposed_by_one_and_approved_by_another_holds_at_once(team: Team) -> None:
@@ -52,6 +53,7 @@ def test_a_policy_proposed_by_one_and_approved_by_another_holds_at_once(team: Te
     assert entries[1].detail["digest"] == proposed.digest
 
 
+@pytest.mark.requirement("DEP-17")
 @pytest.mark.requirement("GOV-16")
 def test_every_version_is_kept_and_the_former_one_comes_back_by_the_same_way(team: Team) -> None:
     app = team.app

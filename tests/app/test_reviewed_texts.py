@@ -79,6 +79,7 @@ def test_a_text_holds_nothing_that_a_reviewer_does_not_see(
     assert kind.propose(team.app, team["dev"], seen).version == 1
 
 
+@pytest.mark.requirement("DEP-17")
 @pytest.mark.requirement("GOV-02", "GOV-16")
 def test_nobody_decides_about_their_own_text_whatever_their_roles(team: Team, kind: ReviewedTexts) -> None:
     every = team.add("every", "viewer", "developer", "validator", "operator", "auditor", "admin")

@@ -42,6 +42,7 @@ def _halves() -> list[Wanted]:
     return [Wanted(version="2", share=0.5), Wanted(version="1", share=0.5)]
 
 
+@pytest.mark.requirement("DEP-17")
 @pytest.mark.requirement("DEP-03")
 def test_versions_share_the_traffic_by_name_until_somebody_who_may_promote_ends_it(pair: Pair) -> None:
     project, old, new = pair
@@ -75,6 +76,7 @@ def _entries(project: Small) -> Counter[str]:
     )
 
 
+@pytest.mark.requirement("DEP-17")
 def test_nobody_puts_their_own_release_to_a_test_nor_without_the_right_to_approve(pair: Pair) -> None:
     project, _, _ = pair
     before = project.route()
@@ -91,6 +93,7 @@ def test_nobody_puts_their_own_release_to_a_test_nor_without_the_right_to_approv
     assert project.route().split is None  # type: ignore[union-attr]
 
 
+@pytest.mark.requirement("DEP-17")
 @pytest.mark.requirement("DEP-04")
 def test_one_rollback_ends_a_test_and_the_next_one_goes_back_a_release(pair: Pair) -> None:
     project, _, new = pair
@@ -115,6 +118,7 @@ def test_what_cannot_be_tested_is_refused_and_nothing_changes(
     assert project.route() == before
 
 
+@pytest.mark.requirement("DEP-17")
 def test_a_release_approved_during_a_test_waits_joins_and_wins(shared: Site) -> None:
     project = shared.project("joins")
     grace = _grace(project)

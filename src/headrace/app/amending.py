@@ -16,6 +16,7 @@ from headrace.core.project import Project
 from headrace.core.release import Release
 from headrace.releases.manifest import amend
 from headrace.store.documents import from_plain, to_plain
+from headrace.training import lock
 from headrace.training.pipeline import recipe_of
 
 _RELEASED = (*SETTINGS, "owner", "team", "tags", "governance", "privacy", "deployment", "intake")
@@ -45,6 +46,9 @@ class Amending:
         return {
             "declared": to_plain(project),
             "live": live.id,
+            "code": to_plain(
+                lock.with_charter(live.manifest.code, Path(request["folder"]), self._store.artifacts)
+            ),
             "commit": live.manifest.commit,
             "contracts": keep_contracts(self._app, Path(request["folder"])),
             "snapshot_id": run.snapshot_id,
@@ -61,6 +65,7 @@ class Amending:
         release = amend(
             self._store.releases.get(state["live"]),
             from_plain(Project, state["declared"]),
+            from_plain(Artifact, state["code"]),
             build_id=state["build_id"],
             author=state["author"],
             cause=state["cause"],

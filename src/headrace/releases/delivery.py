@@ -158,7 +158,7 @@ def _is_same_model(store: Store, release: Release, route: Route | None) -> bool:
     if route is None or release.manifest.charter is None:
         return False
     new, live = release.manifest, store.releases.get(route.live).manifest
-    return (new.subject, new.code) == (live.subject, live.code) and _serving(new) == _serving(live)
+    return new.subject == live.subject and _serving(new) == _serving(live)
 
 
 def _serving(manifest: Manifest) -> ServingSpec | None:

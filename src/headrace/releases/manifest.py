@@ -101,6 +101,7 @@ def propose(
 def amend(
     live: Release,
     project: Project,
+    code: Artifact,
     *,
     build_id: str,
     author: str,
@@ -112,10 +113,12 @@ def amend(
     """The release of the model that is live, under the settings of ``project``: nothing is trained.
 
     Args:
+        code: that of the live release, with the charter that says so.
         measured: values of the metrics that the project declares, on the test rows of the model.
     """
     manifest = replace(
         live.manifest,
+        code=code,
         evaluation=live.manifest.evaluation | dict(measured or {}),
         checks=checks_of(project, contracts),
         owner=project.owner.name,

@@ -23,7 +23,8 @@ from headrace.training.archives import pack_files, unpack_files
 CODE = "application/vnd.headrace.code+zip"
 ENVIRONMENT = "application/vnd.headrace.environment+json"
 _SUFFIXES = (".py", ".sql")
-_NAMES = ("headrace.yaml", "pyproject.toml", "requirements.txt", "constraints.txt")
+_CHARTER = "headrace.yaml"
+_NAMES = (_CHARTER, "pyproject.toml", "requirements.txt", "constraints.txt")
 _TESTS = "tests"
 _SKIPPED = ("__pycache__", "node_modules")
 _ENVIRONMENT_MARK = "pyvenv.cfg"
@@ -41,6 +42,12 @@ def archive_code(folder: Path, artifacts: ArtifactStore) -> Artifact:
         InvalidInput: a file is larger than 1 MB.
     """
     return artifacts.put(pack_code(folder), CODE)
+
+
+def with_charter(code: Artifact, folder: Path, artifacts: ArtifactStore) -> Artifact:
+    """Keep archived code with the charter that ``folder`` has now in place of its own."""
+    files = unpack_files(artifacts.get(code.digest), "The code archive")
+    return artifacts.put(pack_files(files | {_CHARTER: _read(folder / _CHARTER)}), CODE)
 
 
 def code_digest(folder: Path) -> str | None:
