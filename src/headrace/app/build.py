@@ -22,7 +22,7 @@ from headrace.app.composition import App
 from headrace.app.declared_proofs import DeclaredProofs
 from headrace.app.durable import Durable
 from headrace.app.fallbacks import as_fallback
-from headrace.app.gating import Gating, keep_contracts
+from headrace.app.gating import Gating, judge_all, keep_contracts
 from headrace.app.learning import as_online, continued, gather_batch, held_back, learn
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import Sourced, gather
@@ -123,7 +123,7 @@ class Builds:
             if request.model_uri is not None:
                 step("origin", self._gating.origin, state)
             step("tests", self._tests, state)
-            state["measured"] = self._gating.candidate(step, state)
+            state["measured"] = judge_all(self._gating, step, state)
             state |= step("register", self._register, state)
             step("track", self._track, state)
             state |= step("release", self._release, state)
@@ -144,7 +144,7 @@ class Builds:
         if state["stopped"]:
             return step("close", self._close, state)
         step("tests", self._tests, state)
-        state["measured"] = self._gating.candidate(step, state)
+        state["measured"] = judge_all(self._gating, step, state)
         state |= step("release", self._amending.release, state)
         return self._hand_over(state)
 

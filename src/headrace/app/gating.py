@@ -61,24 +61,6 @@ class Gating:
         self._app = app
         self._store = app.store
 
-    def candidate(self, step: Callable[..., Any], state: dict[str, Any]) -> dict[str, float]:
-        """All gates that a model passes before it is proposed, each as a step; returns what was measured."""
-        project = from_plain(Project, state["declared"])
-        for name, gate in (
-            ("model_gate", self.model),
-            ("champion_gate", self.champion),
-            ("movement", self.moved_model),
-            ("artefact", self.artefact),
-            ("package", self.package),
-            ("flight_check", self.flight),
-            ("compliance", self.compliance),
-        ):
-            step(name, gate, state)
-        measured: dict[str, float] = step("metrics_gate", self.metrics, state) if project.metrics else {}
-        if project.fairness is not None:
-            step("fairness", self.fairness, state)
-        return measured
-
     def data(self, state: dict[str, Any]) -> tuple[Verdict, list[str]]:
         """Gate 1: enough good data, per segment where one is declared. Also returns blocked segments."""
         project = from_plain(Project, state["declared"])
@@ -359,6 +341,25 @@ class Gating:
 
     def _now(self) -> Any:
         return self._app.clock.now()
+
+
+def judge_all(gating: Gating, step: Callable[..., Any], state: dict[str, Any]) -> dict[str, float]:
+    """All gates that a model passes before it is proposed, each as a step; returns what was measured."""
+    project = from_plain(Project, state["declared"])
+    for name, gate in (
+        ("model_gate", gating.model),
+        ("champion_gate", gating.champion),
+        ("movement", gating.moved_model),
+        ("artefact", gating.artefact),
+        ("package", gating.package),
+        ("flight_check", gating.flight),
+        ("compliance", gating.compliance),
+    ):
+        step(name, gate, state)
+    measured: dict[str, float] = step("metrics_gate", gating.metrics, state) if project.metrics else {}
+    if project.fairness is not None:
+        step("fairness", gating.fairness, state)
+    return measured
 
 
 def keep_contracts(app: App, folder: Path) -> dict[str, Any] | None:

@@ -27,7 +27,6 @@ ReleaseState = Literal[
 ]
 """``external`` answers elsewhere: it is watched here, and never gets traffic from here. A fallback that is
 ``standing_by`` is approved to stand in for a live release that fails."""
-RolloutState = Literal["pending", "canary", "promoted", "aborted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +179,7 @@ class Rollout:
     release_id: str
     project: str
     champion_id: str | None
-    state: RolloutState
+    state: Literal["pending", "canary", "promoted", "aborted"]
     steps: tuple[int, ...]
     step: int
     started_at: datetime
