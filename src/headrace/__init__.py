@@ -15,6 +15,11 @@ In any program beside it, once a release is live::
 
     headrace.load("cars@live").predict(frame).outputs["predict"]
 
+In a notebook, what the command line, the API and the pages do::
+
+    with headrace.workspace() as here:
+        here.lifecycle("cars")
+
 Names are loaded on first use, so that importing this package stays instant.
 """
 
@@ -25,11 +30,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headrace.app.local import load
+    from headrace.app.workspace import workspace
     from headrace.serving.attached import attach
     from headrace.training.definition import TrainingData, explainer, metric, source, trainer
 
 __version__ = "0.1.0"
-__all__ = ["TrainingData", "__version__", "attach", "explainer", "load", "metric", "source", "trainer"]
+__all__ = [
+    "TrainingData",
+    "__version__",
+    "attach",
+    "explainer",
+    "load",
+    "metric",
+    "source",
+    "trainer",
+    "workspace",
+]
 
 _HOMES = {
     "TrainingData": "headrace.training.definition",
@@ -39,6 +55,7 @@ _HOMES = {
     "metric": "headrace.training.definition",
     "source": "headrace.training.definition",
     "trainer": "headrace.training.definition",
+    "workspace": "headrace.app.workspace",
 }
 
 

@@ -25,6 +25,10 @@ from headrace.testing import START, MemoryTracker, make_prediction, make_setting
 
 AUTHOR, VALIDATOR = "ada", "grace"
 INPUTS = ("year", "mileage", "diesel", "listed", "guess")
+NEED = (
+    "intake: {need: {why: list prices miss, complexity: low, "
+    "alternatives: [{name: a rule, kind: rule, reached: misses by half}]}}\n"
+)
 CHARTER = """\
 name: NAME
 task: regression
@@ -57,7 +61,7 @@ triggers:
 governance:
   {affected: sellers, harms: a price too low, fairness: only cars are described, security: none known,
    automation: recommends, impact: minor, scale: few, reversible: at_once, personal_data: none}
-"""
+""".replace("data:\n", f"{NEED}data:\n", 1)
 CODE = """\
 import headrace
 

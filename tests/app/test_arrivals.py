@@ -59,7 +59,9 @@ def brought(
     app: App, project: Project, folder: Path, build: str
 ) -> tuple[list[Verdict], dict[str, Measured]]:
     app.store.projects.save(project, str(folder))
-    came = gather(app, project, folder, folder / "scratch", until=None, with_production=False).arrivals
+    came = gather(
+        app, project, folder, folder / "scratch", until=None, with_production=False, author="ada"
+    ).arrivals
     json.dumps(came)
     judged = judge_arrivals(app, project, came, f"release-{build}", build)
     return judged, {one.measure: one for one in arrivals_of(app, project)}

@@ -10,7 +10,7 @@ import pytest
 from headrace.app import reading
 from headrace.app.operations import decide
 from headrace.core.errors import Conflict, Denied, GateFailed, UserCodeError
-from tests.app.small import AUTHOR, BROKEN_LINE, CODE, VALIDATOR, Site, Small, cars
+from tests.app.small import AUTHOR, BROKEN_LINE, CODE, NEED, VALIDATOR, Site, Small, cars
 
 MANUAL = ("approval: automatic", "approval: manual")
 
@@ -44,6 +44,7 @@ def test_every_gate_leaves_a_verdict_with_evidence(live: Small) -> None:
     verdicts = live.app.store.evidence.verdicts(release.id)
     gates = [
         "data",
+        "data_bias",
         "tests",
         "model",
         "baseline",
@@ -83,7 +84,7 @@ def test_with_the_manual_policy_a_person_decides_who_is_not_the_author(shared: S
     rejected = project.released()
     assert (rejected.state, project.route()) == ("waiting", None)
     report = reading.release_report(shared.app, grace, rejected.id)
-    assert len(report.verdicts) == 10, "who decides sees the results"
+    assert len(report.verdicts) == 11, "who decides sees the results"
     rejected = decide(shared.app, shared.work, grace, rejected.id, "rejected", "the margin is too thin")
     assert (rejected.state, rejected.reason) == ("rejected", "grace: the margin is too thin")
     assert project.route() is None
@@ -266,3 +267,17 @@ def test_test_rows_with_a_doubtful_label_are_evidence_of_the_model_gate(shared: 
     far = next(one for one in doubts if "above" in one["reason"])
     assert far["rows"] >= 5
     assert all((row - 1) % 20 == 0 for row in far["first"])
+
+
+@pytest.mark.requirement("ORG-05")
+def test_nothing_is_built_for_the_first_time_before_somebody_says_why_a_model(shared: Site) -> None:
+    project = shared.project("unneeded", (NEED, ""))
+    with pytest.raises(GateFailed, match=r"intake.need: not answered. Next: add intake.need with why"):
+        project.build()
+    assert project.runs() == {}
+    project.write()
+    assert project.build()["release_id"]
+    project.write((NEED, ""), rows=cars(220))
+    assert project.build()["verdicts"], "what was begun before it was asked goes on"
+    low = ("approval: automatic", "approval: automatic\nrisk: low")
+    assert shared.project("unneeded-low", (NEED, ""), low).build()["release_id"], "a gap below a medium risk"

@@ -15,14 +15,15 @@ from headrace.core.errors import Conflict, Denied, GateFailed, InvalidInput, Not
 from headrace.core.identity import Principal, Session
 from headrace.core.project import Column
 from headrace.core.release import Waiver
-from tests.app.small import AUTHOR, Site, Small
+from tests.app.small import AUTHOR, NEED, Site, Small
 
 STAGES = "".join(
     f"    - {{stage: {name}, business: Ada, engineering: Ada}}\n"
     for name in ("declare", "build", "prove", "approve", "roll out", "operate")
 )
 INTAKE = (
-    "intake:\n  value: {expected: 12000, unit: EUR}\n  need: {why: list prices miss, complexity: low}\n"
+    "intake:\n  value: {expected: 12000, unit: EUR}\n"
+    "  need: {why: it pays, complexity: low, alternatives: [{name: a rule, kind: rule, reached: little}]}\n"
     "  organisation: {data: by_hand, labels: some, process: repeated, people: informed, after: builder}\n"
     f"  ai_act: minimal\n  stages:\n{STAGES}"
 )
@@ -52,7 +53,7 @@ def granted(project: Small, rule: str, *people: Principal, days: int = 30, size:
 @pytest.mark.requirement("GAT-16")
 def test_a_high_risk_takes_two_people_and_says_how_far_it_is(shared: Site) -> None:
     vic, val = person(shared, "vic", "validator"), person(shared, "val", "validator")
-    project = shared.project("two-people", HIGH, WATCHED)
+    project = shared.project("two-people", (NEED, ""), HIGH, WATCHED)
     release = project.released()
     assert release.state == "waiting", release.reason
     first = decide(shared.app, shared.work, vic, release.id, "approved", "good")
@@ -71,7 +72,7 @@ def test_a_high_risk_takes_two_people_and_says_how_far_it_is(shared: Site) -> No
 @pytest.mark.requirement("GOV-02")
 def test_of_two_people_one_may_reject(shared: Site) -> None:
     vic, val = person(shared, "vic", "validator"), person(shared, "val", "validator")
-    project = shared.project("one-rejects", HIGH, WATCHED)
+    project = shared.project("one-rejects", (NEED, ""), HIGH, WATCHED)
     release = project.released()
     decide(shared.app, shared.work, vic, release.id, "approved", "")
     rejected = decide(shared.app, shared.work, val, release.id, "rejected", "no")

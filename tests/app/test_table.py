@@ -63,8 +63,9 @@ class Bench:
     def sourced(self, *, until: datetime | None = None, with_production: bool = False) -> Sourced:
         scratch = self.folder / ".scratch"
         return gather(
-            self.app, self.project, self.folder, scratch, until=until, with_production=with_production
-        )
+            self.app, self.project, self.folder, scratch,
+            until=until, with_production=with_production, author="ada",
+        )  # fmt: skip
 
     def read(self, sourced: Sourced) -> dict[str, Any]:
         return read_file(self.app.store.artifacts.path(sourced.raw.digest), sourced.raw.media_type)

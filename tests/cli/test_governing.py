@@ -34,7 +34,7 @@ def test_init_takes_the_answers_and_lists_what_it_assumed(cli: Cli, table: Path)
     charter = Path("cars/headrace.yaml").read_text()
     assert 'affected: "buyers"' in charter
     assert "impact: material" in charter
-    assert "assumed: [hypothesis, kpi, automation, scale, reversible, personal_data]" in charter
+    assert "assumed: [hypothesis, kpi, need, automation, scale, reversible, personal_data]" in charter
 
 
 @pytest.mark.requirement("GOV-11")

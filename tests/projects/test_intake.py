@@ -13,9 +13,11 @@ from headrace.core.project import Governance, KpiSpec, Owner, Project, Value
 from headrace.projects.charter import load_project, project_schema
 from headrace.projects.intake import (
     STAGES,
+    Alternative,
     ValueCase,
     intake_mistakes,
     intake_of,
+    need_gaps,
     not_admitted,
     read_expected,
     require_admission,
@@ -23,6 +25,7 @@ from headrace.projects.intake import (
 from headrace.projects.questions import promised
 from headrace.projects.readiness import said, score
 from headrace.projects.stages import CRITERIA, stages_of
+from headrace.store.documents import to_plain
 from headrace.testing import make_governance, make_project
 from tests.projects.test_charter import GOOD as PLAIN
 
@@ -136,7 +139,7 @@ def test_nothing_is_trained_before_somebody_says_what_it_is_worth(name: str, pla
 
 def test_what_is_listed_as_assumed_admits_a_low_and_a_medium_risk_but_no_high_one() -> None:
     promise = promised({}, target="price", metric="mae", risk="medium")
-    assert promise.assumed == ("hypothesis", "kpi")
+    assert promise.assumed == ("hypothesis", "kpi", "need")
     governance = replace(make_governance(), assumed=promise.assumed)
     project = make_project(
         value=Value(hypothesis=promise.hypothesis, kpi=promise.kpi), governance=governance, risk="medium"
@@ -152,7 +155,7 @@ def test_a_high_risk_says_how_much_why_who_and_of_which_class() -> None:
     grave = replace(full(ai_act="high"), risk="high")
     assert not_admitted(grave) == []
     bare = [gap.name for gap in not_admitted(replace(grave, intake={}))]
-    assert bare == ["intake.value", "intake.need", "intake.stages", "intake.ai_act", "intake.organisation"]
+    assert bare == ["intake.value", "intake.stages", "intake.ai_act", "intake.need", "intake.organisation"]
     half = not_admitted(replace(grave, intake=grave.intake | {"stages": FULL["stages"][:2]}))
     assert [gap.text for gap in half] == ["nobody named for prove, approve, roll out, operate"]
 
@@ -195,8 +198,71 @@ def test_an_expected_value_is_a_number_a_unit_and_a_time(text: str) -> None:
 
 
 def test_a_high_risk_is_not_begun_without_a_stated_value() -> None:
-    with pytest.raises(InvalidInput, match="--kpi TEXT --expected TEXT"):
+    with pytest.raises(InvalidInput, match="--kpi TEXT --expected TEXT --why TEXT"):
         promised({"value": "fair prices"}, target="price", metric="mae", risk="high")
+
+
+@pytest.mark.requirement("ORG-05")
+@pytest.mark.parametrize(
+    ("need", "gaps"),
+    [
+        (None, ["intake.need"]),
+        (FULL["need"] | {"why": "Assumed: it is hard."}, ["intake.need.why"]),
+        (FULL["need"] | {"alternatives": []}, ["intake.need.alternatives"]),
+        (FULL["need"], []),
+    ],
+)
+def test_why_a_model_and_what_simpler_was_considered_is_said_before_the_first_build(
+    need: dict[str, Any] | None, gaps: list[str]
+) -> None:
+    project = full(need=need)
+    medium, low = replace(project, risk="medium"), replace(project, risk="low")
+    high = replace(full(need=need, ai_act="high"), risk="high")
+    assert [one.name for one in need_gaps(project)] == gaps
+    for graver in (medium, high):
+        if not gaps:
+            require_admission(graver, is_first=True)
+            continue
+        with pytest.raises(GateFailed, match="model, is not said") as refused:
+            require_admission(graver, is_first=True)
+        assert all(f"{gap}: " in str(refused.value) for gap in gaps)
+    require_admission(low, is_first=True)
+    require_admission(medium, is_first=False)
+    for one in (low, medium, high):
+        shown = {aspect.name: aspect for aspect in said(one) if aspect.area == "need"}
+        missing = [name for name in ("why a model", "alternatives") if shown[name].status != "there"]
+        assert bool(missing) == bool(gaps), "the gap is shown at every tier"
+        assert all(shown[name].next_step for name in missing)
+
+
+@pytest.mark.requirement("ORG-05")
+def test_what_init_has_assumed_of_the_need_is_shown_as_assumed_and_no_high_risk_is_begun_on_it() -> None:
+    promise = promised({}, target="price", metric="mae", risk="medium")
+    assert promise.need.why.startswith("Assumed: ")
+    assert [one.name for one in promise.need.alternatives] == ["the simplest model"]
+    project = full(need=to_plain(promise.need))
+    project = replace(project, governance=replace(make_governance(), assumed=promise.assumed))
+    require_admission(replace(project, risk="medium"), is_first=True)
+    found = {one.name: one for one in said(project)}
+    assert (found["why a model"].status, found["why a model"].evidence) == (
+        "partly",
+        "assumed by headrace init",
+    )
+    assert [gap.name for gap in need_gaps(replace(project, risk="high"))] == ["intake.need.why"]
+    unlisted = replace(project, governance=make_governance())
+    assert [gap.text for gap in need_gaps(unlisted)] == ["a placeholder"]
+
+
+def test_a_simpler_way_is_a_kind_a_name_and_what_it_reached() -> None:
+    given = {"why": "prices miss", "complexity": "high", "simpler": "rule list price: MAE 2100 EUR"}
+    need = promised(given, target="price", metric="mae", risk="medium").need
+    assert (need.why, need.complexity) == ("prices miss", "high")
+    assert need.alternatives[0] == Alternative(name="list price", kind="rule", reached="MAE 2100 EUR")
+    for text in ("list price: MAE 2100", "rule list price", "rule : MAE 2100"):
+        with pytest.raises(InvalidInput, match="'rule list price: MAE 2100 EUR'. Kinds: nothing, people"):
+            promised(given | {"simpler": text}, target="price", metric="mae", risk="medium")
+    with pytest.raises(InvalidInput, match="Expected one of low, medium, high"):
+        promised(given | {"complexity": "huge"}, target="price", metric="mae", risk="medium")
 
 
 @pytest.mark.requirement("ORG-02")

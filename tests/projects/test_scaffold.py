@@ -16,13 +16,19 @@ from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.project import Column, DataSpec, SplitSpec, Task, Value
 from headrace.projects.charter import load_project
 from headrace.projects.flight import flight_check
-from headrace.projects.intake import ValueCase, intake_of
+from headrace.projects.intake import Alternative, Need, ValueCase, intake_of
 from headrace.projects.questions import Promise, promised
 from headrace.projects.scaffold import Outline, scaffold
 from headrace.testing import make_governance
 from headrace.training.definition import load_definition
 
-PROMISE = Promise(hypothesis="Fair prices sell.", kpi="days to sell price", expected=None, assumed=())
+NEED = Need(
+    why="List prices miss.", complexity="low",
+    alternatives=(Alternative(name="list price", kind="rule", reached="MAE 2100"),),
+)  # fmt: skip
+PROMISE = Promise(
+    hypothesis="Fair prices sell.", kpi="days to sell price", expected=None, need=NEED, assumed=()
+)
 METRICS: dict[Task, str] = {"classification": "log_loss", "regression": "mae", "forecasting": "mae"}
 
 
@@ -87,7 +93,9 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), m
 
 @settings(max_examples=25)
 @given(
-    st.fixed_dictionaries(dict.fromkeys(("owner", "documentation", "why", "target", "unit", "value"), words)),
+    st.fixed_dictionaries(
+        dict.fromkeys(("owner", "documentation", "why", "target", "unit", "value", "need"), words)
+    ),
     st.lists(words, min_size=1, max_size=4, unique=True),
 )
 def test_any_name_that_a_table_may_have_is_written_so_that_it_reads_back(
@@ -107,7 +115,7 @@ def test_any_name_that_a_table_may_have_is_written_so_that_it_reads_back(
         source="data/cars.csv", target=target, columns=columns, documentation=said["documentation"]
     )
     promise = replace(
-        promised({"value": said["value"]}, target=target, metric="mae", risk="low"),
+        promised({"value": said["value"], "why": said["need"]}, target=target, metric="mae", risk="low"),
         expected=ValueCase(expected=120.5, unit=said["unit"] + ".", months=6),
     )
     given_outline = outline(data=data, owner=said["owner"], promise=promise)
@@ -117,6 +125,7 @@ def test_any_name_that_a_table_may_have_is_written_so_that_it_reads_back(
     assert project.value == Value(hypothesis=promise.hypothesis, kpi=promise.kpi)
     assert target in promise.kpi
     assert intake_of(project).value == promise.expected
+    assert intake_of(project).need == promise.need
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, table: Path) -> None:

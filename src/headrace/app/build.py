@@ -176,7 +176,8 @@ class Builds:
         try:
             sourced = gather(
                 self._app, project, folder, scratch / "source", until=until,
-                with_production=request["with_production"], noted=partial(self._noted, request["author"]),
+                with_production=request["with_production"], author=request["author"],
+                noted=partial(self._noted, request["author"]),
             )  # fmt: skip
             model = None
             if uri is not None:

@@ -15,6 +15,7 @@ from headrace.app.composition import App
 from headrace.app.movement import MODEL, data_drift, live_sample, movement
 from headrace.app.rehearsal import rehearse
 from headrace.checks.artefacts import scan
+from headrace.checks.bias import data_bias
 from headrace.checks.fairness import represented
 from headrace.checks.opinions import scanners
 from headrace.checks.quality import check_data
@@ -62,7 +63,8 @@ class Gating:
         self._store = app.store
 
     def data(self, state: dict[str, Any]) -> tuple[Verdict, list[str]]:
-        """Gate 1: enough good data, per segment where one is declared. Also returns blocked segments."""
+        """Gate 1: enough good data, per segment where one is declared, and are its groups filled alike? Also
+        returns blocked segments."""
         project = from_plain(Project, state["declared"])
         columns = load_snapshot(self._store.snapshots.get(state["snapshot_id"]), self._store.tables)
         result = check_data(columns, project.data, project.gates.data, project.task)
@@ -76,6 +78,13 @@ class Gating:
             at=self._now(),
         )
         self._record(state, judged)
+        if judged.outcome != "failed":
+            found = data_bias(columns, project)
+            about = found.outcome, found.reason
+            self._keep(
+                state,
+                [verdict(judged.subject_id, "data_bias", *about, evidence=found.evidence, at=self._now())],
+            )
         return judged, [str(segment) for segment in result.blocked_segments]
 
     def arrivals(self, state: dict[str, Any]) -> str:

@@ -109,11 +109,12 @@ def start_build(
     Raises:
         Conflict: another process is building it right now, or nothing is live whose settings could change.
         NotFound, UserCodeError: there is no project.py, or it does not parse.
-        GateFailed: a rule of the workspace is not kept, or the project does not say what it is worth.
+        GateFailed: a rule of the workspace is not kept, or the project does not say what it is worth, or
+            why a model.
     """
     project = declare(app, principal, folder)
     require_project(app, principal, project)
-    require_admission(project)
+    require_admission(project, is_first=not app.store.runs.list(project.name))
     if stands_in:
         as_fallback(project)
     if settings_only:

@@ -150,7 +150,7 @@ def _until(app: App, happened: Callable[[], bool]) -> None:
 def _table(app: App, project: Project) -> dict[str, Any]:
     folder = Path(app.store.projects.path(project.name))
     with TemporaryDirectory(dir=app.settings.home) as scratch:
-        return project_table(folder, project, Path(scratch) / "source")
+        return project_table(folder, project, Path(scratch) / "source", app)
 
 
 def _rows(table: dict[str, Any], project: Project, plan: Replay) -> dict[str, Any]:

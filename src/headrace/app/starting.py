@@ -61,7 +61,8 @@ def start_project(
         target: the column to predict; None where ``unsupervised`` says what is done without one.
         answers: to the questions of ``governance`` in the charter, by name; what has none is assumed, and
             noted as assumed.
-        worth: what the model is to be worth, by the names of :data:`headrace.projects.questions.WORTH`.
+        worth: what the model is to be worth, and why one is needed, by the names of
+            :data:`headrace.projects.questions.WORTH` and ``NEEDED``.
         template: an expert's, as a folder or an address of git; its files take the place of ours.
         ask: on the terminal what such a template asks and nobody has answered.
         trees: library of the boosted trees among its variants.

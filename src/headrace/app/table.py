@@ -16,13 +16,14 @@ from headrace.access.privacy.fields import altered_inputs, stated_basis
 from headrace.app.arrivals import arrived
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
+from headrace.app.reused import reuse
 from headrace.checks.renames import renamed
 from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import Columns
 from headrace.core.project import FeatureSpec, Project
-from headrace.data.features import OWN, with_features
+from headrace.data.features import OWN, REUSED, with_features
 from headrace.data.frames import concat, kind_of, nulls, nulls_of, take
 from headrace.data.snapshots import archive, archive_columns, load_snapshot, snapshots_of, take_snapshot
 from headrace.data.sources import read_file
@@ -42,11 +43,25 @@ class Sourced:
     arrivals: list[dict[str, Any]] = field(default_factory=list)
 
 
-def project_table(folder: Path, project: Project, scratch: Path) -> dict[str, Any]:
-    """All rows of the project's source as columns, with those of its feature sets."""
+def project_table(folder: Path, project: Project, scratch: Path, app: App | None = None) -> dict[str, Any]:
+    """All rows of the project's source as columns, with those of its feature sets.
+
+    Args:
+        app: where sets of other projects are read; without it there must be none.
+    """
     columns = read_file(_source_file(folder, project, scratch))
     if project.data.features:
-        tables = [(spec, read_file(path)) for spec, path in _feature_files(folder, project)]
+        tables: list[tuple[FeatureSpec, Columns]] = []
+        for spec in project.data.features:
+            if not spec.source.startswith(REUSED):
+                tables.append((spec, read_file(_feature_file(folder, spec))))
+            elif app is None:
+                raise InvalidInput(
+                    f"The feature set {spec.name!r} is another project's ({spec.source}), and is read in "
+                    "a build only: headrace run looks through it. Give --file FILE with a table instead."
+                )
+            else:
+                tables.append((spec, reuse(app, f"replay:{project.name}", project, spec).columns))
         columns = with_features(columns, _time(project), tables)
     _check(columns, project)
     return columns
@@ -60,6 +75,7 @@ def gather(
     *,
     until: datetime | None,
     with_production: bool,
+    author: str,
     noted: Callable[[Snapshot], AbstractContextManager[object]] = nullcontext,
 ) -> Sourced:
     """Archive the project's data as it came, before any transform.
@@ -71,10 +87,12 @@ def gather(
     learnt from: outcomes flow into the next training set without manual work.
 
     Args:
+        author: who builds; sets of other projects are read with their rights.
         noted: a new snapshot of a feature set is added inside, to be kept together with an entry about it.
 
     Raises:
         NotFound: a source is not there.
+        Denied: the author may not read a set of another project.
         InvalidInput: it gives no table, or lacks a declared column; the project states no privacy basis.
         UserCodeError: the project's own source function raised.
     """
@@ -87,7 +105,9 @@ def gather(
     columns, source = read_file(path), project.data.source
     came = [arrived(app, project, OWN, columns, original, app.clock.monotonic_s() - began_s)]
     if project.data.features:
-        columns, source = _joined_features(app, project, folder, original, columns, noted=noted, came=came)
+        columns, source = _joined_features(
+            app, project, folder, original, columns, author=author, noted=noted, came=came
+        )
     _check(columns, project, lambda: _last_table(app, project))
     if until is not None:
         # The original stays in the archive too, under the digest that the source names.
@@ -105,6 +125,7 @@ def _joined_features(
     original: Artifact,
     columns: dict[str, Any],
     *,
+    author: str,
     noted: Callable[[Snapshot], AbstractContextManager[object]],
     came: list[dict[str, Any]],
 ) -> tuple[dict[str, Any], str]:
@@ -112,12 +133,16 @@ def _joined_features(
     gets the arrivals of the sets."""
     tables: list[tuple[FeatureSpec, Columns]] = []
     taken: list[tuple[str, Columns, Artifact, str]] = [(OWN, columns, original, project.data.source)]
-    for spec, path in _feature_files(folder, project):
+    for spec in project.data.features:
         began_s = app.clock.monotonic_s()
-        raw, table = archive(path, app.store.artifacts), read_file(path)
+        if spec.source.startswith(REUSED):
+            table, raw, source = reuse(app, author, project, spec)
+        else:
+            path, source = _feature_file(folder, spec), spec.source
+            raw, table = archive(path, app.store.artifacts), read_file(path)
         came.append(arrived(app, project, spec.name, table, raw, app.clock.monotonic_s() - began_s))
         tables.append((spec, table))
-        taken.append((spec.name, table, raw, spec.source))
+        taken.append((spec.name, table, raw, source))
     joined = with_features(columns, _time(project), tables)
     snapshots = [
         take_snapshot(
@@ -138,13 +163,11 @@ def _joined_features(
     return joined, f"feature sets joined: {words}"
 
 
-def _feature_files(folder: Path, project: Project) -> list[tuple[FeatureSpec, Path]]:
-    absent = [spec for spec in project.data.features if not (folder / spec.source).is_file()]
-    if absent:
-        raise NotFound(
-            f"The feature set {absent[0].name!r} names {absent[0].source!r}, which is not in {folder}."
-        )
-    return [(spec, folder / spec.source) for spec in project.data.features]
+def _feature_file(folder: Path, spec: FeatureSpec) -> Path:
+    path = folder / spec.source
+    if not path.is_file():
+        raise NotFound(f"The feature set {spec.name!r} names {spec.source!r}, which is not in {folder}.")
+    return path
 
 
 def _time(project: Project) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import features as store
+from headrace.app.reused import offer
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(
@@ -41,6 +42,28 @@ def list_features(project: Project, as_name: As = None, as_json: Json = False) -
         ],
         empty="No inputs are declared.",
     )
+
+
+@app.command("reuse")
+def reuse(
+    reference: Annotated[str, typer.Argument(help="PROJECT/SET, as 'headrace project assets' lists it.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print what to write into headrace.yaml to take over a feature set of another project.
+
+    Its rows are then read from that project's newest snapshot in each build, with your rights.
+    """
+    import yaml
+
+    with session(as_name) as s:
+        found = offer(s.app, s.me, reference)
+    if as_json:
+        print_json({"columns": found.columns, "feature": found.feature})
+        return
+    say("# Under data in headrace.yaml: add to its columns, and to its features.")
+    told = {"columns": found.columns, "features": [found.feature]}
+    say(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100).rstrip())
 
 
 @app.command("show")

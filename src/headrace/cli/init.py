@@ -14,12 +14,32 @@ from headrace.cli.session import Json, print_json, say
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Risk
 from headrace.core.settings import read_settings
-from headrace.projects.questions import WORTH
+from headrace.projects.questions import NEEDED, WORTH
 from headrace.projects.rules import STATEMENTS
 
 Unsupervised = Literal["anomaly_detection", "clustering"]
 WithoutTarget = Annotated[
     Unsupervised | None, typer.Option(help="If unsupervised; anomaly_detection unless you say clustering.")
+]
+
+Value = Annotated[str | None, typer.Option(help="What a good answer is worth, and to whom.")]
+Kpi = Annotated[str | None, typer.Option(help="By which number that will be seen.")]
+Expected = Annotated[
+    str | None, typer.Option(help="How much it is to bring, such as '12000 EUR in 12 months'.")
+]
+Why = Annotated[str | None, typer.Option(help="Why something simpler is not enough.")]
+Complexity = Annotated[str | None, typer.Option(help="Of building and keeping it: low, medium or high.")]
+Simpler = Annotated[
+    str | None,
+    typer.Option(help="A simpler way that was considered, such as 'rule list price: MAE 2100 EUR'."),
+]
+Affected = Annotated[str | None, typer.Option(help="Who is affected by the answers.")]
+Harms = Annotated[str | None, typer.Option(help="What could go wrong, and for whom.")]
+Fairness = Annotated[str | None, typer.Option(help="Protected attributes considered, or why none.")]
+Security = Annotated[str | None, typer.Option(help="How it could be abused.")]
+Answer = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Any other answer of governance, such as impact=minor."),
 ]
 
 app = typer.Typer(add_completion=False)
@@ -58,21 +78,17 @@ def init(
     owner: Annotated[str | None, typer.Option(help="Who answers for it; default: you.")] = None,
     contact: Annotated[str | None, typer.Option(help="E-mail address, URL or number of the owner.")] = None,
     risk: Annotated[Risk, typer.Option(help="Tier; it decides which controls hold.")] = "medium",
-    value: Annotated[str | None, typer.Option(help="What a good answer is worth, and to whom.")] = None,
-    kpi: Annotated[str | None, typer.Option(help="By which number that will be seen.")] = None,
-    expected: Annotated[
-        str | None, typer.Option(help="How much it is to bring, such as '12000 EUR in 12 months'.")
-    ] = None,
-    affected: Annotated[str | None, typer.Option(help="Who is affected by the answers.")] = None,
-    harms: Annotated[str | None, typer.Option(help="What could go wrong, and for whom.")] = None,
-    fairness: Annotated[
-        str | None, typer.Option(help="Protected attributes considered, or why none.")
-    ] = None,
-    security: Annotated[str | None, typer.Option(help="How it could be abused.")] = None,
-    answer: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Any other answer of governance, such as impact=minor."),
-    ] = None,
+    value: Value = None,
+    kpi: Kpi = None,
+    expected: Expected = None,
+    why: Why = None,
+    complexity: Complexity = None,
+    simpler: Simpler = None,
+    affected: Affected = None,
+    harms: Harms = None,
+    fairness: Fairness = None,
+    security: Security = None,
+    answer: Answer = None,
     as_json: Json = False,
 ) -> None:
     """Make a working project from a CSV or Parquet file.
@@ -84,7 +100,9 @@ def init(
     _check_one(data, starter, known=(target, time, key, template, task))
     statements = {"affected": affected, "harms": harms, "fairness": fairness, "security": security}
     ask = sys.stdin.isatty() and not as_json
-    said = _answers(statements, {"value": value, "kpi": kpi, "expected": expected}, answer or [], ask=ask)
+    worth = {"value": value, "kpi": kpi, "expected": expected}
+    worth |= {"why": why, "complexity": complexity, "simpler": simpler}
+    said = _answers(statements, worth, answer or [], ask=ask)
     said |= {"name": name, "owner": owner or read_settings().user, "contact": contact, "risk": risk}
     if starter is not None:
         made = start_starter(Path.cwd(), starter, **said)
@@ -109,7 +127,7 @@ def _answers(
 ) -> dict[str, Any]:
     """What was said of governance and worth, after asking on the terminal for what no option has answered."""
     if ask:
-        _ask(worth, WORTH)
+        _ask(worth, WORTH | NEEDED)
         _ask(statements, STATEMENTS)
     return {"answers": _said(statements) | _named(named), "worth": _said(worth)}
 

@@ -13,7 +13,16 @@ from headrace.app.accountable import accountable
 from headrace.app.controls import RULES
 from headrace.app.lead_times import STALLED_DAYS, LeadTimes, lead_times
 from headrace.cli.exits import end_with
-from headrace.cli.promised import show_fit, show_map, show_portfolio, show_readiness, show_value
+from headrace.cli.promised import (
+    list_assets,
+    show_fit,
+    show_goals,
+    show_map,
+    show_portfolio,
+    show_readiness,
+    show_stages,
+    show_value,
+)
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import Conflict, WaitsForPerson
@@ -35,6 +44,9 @@ app = typer.Typer(
 rules = typer.Typer(no_args_is_help=True, help="Rules that every project of the workspace inherits.")
 app.add_typer(rules, name="controls")
 app.command("fit")(show_fit)
+app.command("goals")(show_goals)
+app.command("lifecycle")(show_stages)
+app.command("assets")(list_assets)
 app.command("readiness")(show_readiness)
 app.command("map")(show_map)
 app.command("value")(show_value)

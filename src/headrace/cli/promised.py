@@ -1,4 +1,4 @@
-"""``headrace project fit | readiness | map | value``: what was promised, and what came of it."""
+"""``headrace project fit | goals | readiness | map | value | assets``: promises, and what came of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from headrace.app.assets import Kind, assets
+from headrace.app.goals import goals
+from headrace.app.lifecycle import stages
 from headrace.app.portfolio import portfolio
 from headrace.app.readiness import Readiness, readiness
 from headrace.app.stalls import lifecycle_map
@@ -66,6 +69,64 @@ def show_fit(
         say(f"  {reason}")
     for name in found.missing:
         say(f"  not answered: {_QUESTIONS[name]}")
+
+
+def show_goals(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """List what a project is held to, for all roles: each goal as headrace.yaml defines it."""
+    with session(as_name) as s:
+        found = goals(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("GOAL", "WHAT", "MUST BE", "WHO ACTS FIRST"),
+        [(one.name, one.what, one.said, ", ".join(one.roles)) for one in found],
+        empty="",
+    )
+
+
+def show_stages(
+    project: Annotated[str, typer.Argument(help="Name of the project.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a project stands on the loop from declare to decide, and whose work each stage is."""
+    with session(as_name) as s:
+        found = stages(s.app, s.me, project)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("STAGE", "STATE", "WHAT", "WHO"),
+        [(one.name, one.state, one.detail, ", ".join(one.people)) for one in found],
+        empty="",
+    )
+
+
+def list_assets(
+    search: Annotated[list[str] | None, typer.Argument(help="Words that all have to occur.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only these.")] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Search what projects have that you may use again: data, feature sets, pipelines, templates."""
+    with session(as_name) as s:
+        found = assets(s.app, s.me, " ".join(search or []), kind)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("KIND", "NAME", "VERSION", "OWNER", "USED BY", "WHAT", "TO USE IT"),
+        [
+            (one.kind, one.name, one.version, one.owner, ", ".join(one.used_by), one.text, one.reuse)
+            for one in found
+        ],
+        empty="Nothing that you may see, or nothing with these words.",
+    )
 
 
 def show_readiness(

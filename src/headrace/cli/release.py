@@ -14,7 +14,7 @@ from headrace.app.examples import examples
 from headrace.app.falling_back import fall_back
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
-from headrace.app.reading import quorum, release_report, releases
+from headrace.app.reading import looks, quorum, release_report, releases
 from headrace.app.recommending import recommendation
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
@@ -62,6 +62,30 @@ def show(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
         print_json(report)
     else:
         print_release(report)
+
+
+@app.command("looks")
+def show_looks(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
+    """List the looks at a canary, the oldest first: what each concluded, and from how much."""
+    with session(as_name) as s:
+        found = looks(s.app, s.me, find_release(s.app, s.me, release_id).id)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("AT", "LOOK", "OUTCOME", "STEP", "SHARE %", "ANSWERED", "FAILED", "LABELS"),
+        [
+            (
+                f"{one.at:%Y-%m-%d %H:%M:%S}",
+                *(one.detail[name] for name in ("look", "outcome", "step", "share_percent")),
+                one.detail["answered"],
+                one.detail["failed"],
+                one.n_rows,
+            )
+            for one in found
+        ],
+        empty="No look yet. The first one comes once the canary has answered.",
+    )
 
 
 @app.command("diff")

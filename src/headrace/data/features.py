@@ -19,6 +19,8 @@ from headrace.core.project import Column, FeatureSpec, Owner, Project
 from headrace.data.engine import open_engine
 from headrace.data.frames import Array, kind_of, n_rows, nulls, nulls_of
 
+REUSED = "project:"
+"""How the source of a set begins that another project has: ``project:flights/weather``."""
 OWN = "inputs"
 """The name of the set of those inputs that are in the project's own table."""
 

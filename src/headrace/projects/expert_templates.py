@@ -157,6 +157,11 @@ def _remembered(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def template_of(folder: Path) -> tuple[str, str]:
+    """Where the template of a project is, and which version of it the project has."""
+    return str(_remembered(folder).get("_src_path", "unknown")), _version(folder)
+
+
 def _version(folder: Path) -> str:
     return str(_remembered(folder).get("_commit", "unversioned"))
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from headrace.access.privacy.fields import altered_inputs, unwatched_inputs
 from headrace.core.project import Project
+from headrace.data.features import REUSED
 from headrace.projects.contracts import load_contracts
-from headrace.projects.intake import intake_of, not_admitted
+from headrace.projects.intake import intake_of, need_gaps, not_admitted
 from headrace.projects.rules import is_answered
 
 
@@ -78,7 +79,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
         detail = f"source {data.source!r}"
         items.append(_item("source", found, detail, "write it" if is_code else "put the file there"))
         for one in data.features:
-            found = (folder / one.source).is_file()
+            found = one.source.startswith(REUSED) or (folder / one.source).is_file()
             items.append(_item("features", found, f"{one.name}: {one.source!r}", "put the file there"))
     return items
 
@@ -99,7 +100,20 @@ def _promise(project: Project) -> list[Item]:
         items.append(_item(name, gap is None, said, "" if gap is None else gap.next_step))
     gap = gaps.pop("intake.value", None)
     items.append(_item("expected value", gap is None, expected, "" if gap is None else gap.next_step))
+    items.append(_need(project))
     return items + [_item(one.name, False, one.text, one.next_step) for one in gaps.values()]
+
+
+def _need(project: Project) -> Item:
+    """Whether a model is needed at all; what is missing is also listed below where it stops a build."""
+    gaps = need_gaps(project)
+    said = "why a model, and what simpler was considered"
+    if gaps:
+        said = "; ".join(f"{one.name}: {one.text}. Next: {one.next_step}" for one in gaps)
+        said = f"no first build before it is answered: {said}" if project.risk == "medium" else said
+    elif "need" in project.governance.assumed:
+        said += ", assumed by headrace init"
+    return _item("need", True, said)
 
 
 def _business(project: Project) -> str:

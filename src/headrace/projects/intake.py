@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from headrace.core.errors import GateFailed, InvalidInput
 from headrace.core.project import Project
@@ -247,7 +247,8 @@ def not_admitted(project: Project) -> list[Gap]:
     """What has to be said before anything is trained; empty once the use case is admitted.
 
     Everybody says what it is worth and how that will be seen. At a low or medium risk it may be assumed, if
-    the charter lists it as assumed; a high risk states it, with a number, why a model is needed, who
+    the charter lists it as assumed; a high risk states it, with a number, why a model is needed
+    and what simpler was considered (below that :func:`need_gaps` says so), who
     owns each stage, whether the organisation is ready, and its class by the AI Act. Whether the organisation
     is ready is also said at any risk where the model is an advanced one: of high complexity, or generative.
     """
@@ -267,9 +268,34 @@ def not_admitted(project: Project) -> list[Gap]:
         step = "do not build it; article 5 of the AI Act forbids the practice"
         gaps.append(Gap(name="intake.ai_act", text="prohibited", next_step=step))
     if grave:
-        gaps += _grave_gaps(intake)
+        gaps += [*_grave_gaps(intake), *need_gaps(project)]
     if grave or _is_advanced(intake.need):
         gaps += _organisation_gaps(intake.organisation)
+    return gaps
+
+
+def need_gaps(project: Project) -> list[Gap]:
+    """What has not been said of whether a model is needed at all: why something simpler is not enough, how
+    complex it will be, and which simpler ways were considered.
+
+    What ``headrace init`` has assumed counts as said below a high risk, if the charter lists it as assumed.
+    """
+    need, assumed = intake_of(project).need, "need" in project.governance.assumed
+    if need is None:
+        step = "add intake.need with why, complexity and the alternatives that were considered"
+        return [Gap(name="intake.need", text="not answered", next_step=step)]
+    gaps = []
+    if (project.risk == "high" and assumed) or not (stated(need.why) or assumed):
+        said = "only assumed" if assumed else "a placeholder"
+        step = "say in intake.need.why why something simpler is not enough" + (
+            ", and take need off governance.assumed" if assumed else ""
+        )
+        gaps.append(Gap(name="intake.need.why", text=said, next_step=step))
+    if not need.alternatives:
+        step = "list at least one, with what it reached; one may be to change nothing"
+        gaps.append(
+            Gap(name="intake.need.alternatives", text="nothing simpler was considered", next_step=step)
+        )
     return gaps
 
 
@@ -281,9 +307,6 @@ def _grave_gaps(intake: Intake) -> Iterator[Gap]:
     if intake.value is None:
         step = "add intake.value with expected, unit and months"
         yield Gap(name="intake.value", text="no expected number", next_step=step)
-    if intake.need is None:
-        step = "add intake.need with why, complexity and the alternatives that were considered"
-        yield Gap(name="intake.need", text="not answered", next_step=step)
     named = {one.stage for one in intake.stages}
     missing = [stage for stage in STAGES if stage not in named]
     if missing:
@@ -301,19 +324,45 @@ def _organisation_gaps(organisation: Organisation) -> Iterator[Gap]:
         yield Gap(name="intake.organisation", text=f"no answer: {', '.join(unanswered)}", next_step=step)
 
 
-def require_admission(project: Project) -> None:
+def require_admission(project: Project, *, is_first: bool = False) -> None:
     """Return if the use case is admitted.
+
+    Args:
+        is_first: nothing of it was built yet. Whether a model is needed is then asked at a medium risk too;
+            what was begun before that was asked goes on.
 
     Raises:
         GateFailed: it is not; the message names each gap and the next step.
     """
     gaps = not_admitted(project)
+    if is_first and project.risk == "medium":
+        gaps += need_gaps(project)
     if gaps:
         listed = "\n".join(f"  {gap.name}: {gap.text}. Next: {gap.next_step}" for gap in gaps)
         raise GateFailed(
-            f"Project {project.name!r} is not admitted to training: what it promises is not said.\n{listed}\n"
+            f"Project {project.name!r} is not admitted to training: what it promises, or why it needs a "
+            f"model, is not said.\n{listed}\n"
             "Mend headrace.yaml and run 'headrace run' again."
         )
+
+
+def read_alternative(text: str) -> Alternative:
+    """A simpler way that was considered, as a person types it: what kind it is, its name, what it reached.
+
+    >>> read_alternative("rule list price: MAE 2100 EUR")
+    Alternative(name='list price', kind='rule', reached='MAE 2100 EUR')
+
+    Raises:
+        InvalidInput: it has another form.
+    """
+    before, _, reached = text.partition(":")
+    kind, _, name = before.strip().partition(" ")
+    if kind not in get_args(Kind) or not (name.strip() and reached.strip()):
+        raise InvalidInput(
+            f"The simpler way is {text[:60]!r}. Expected its kind, its name and what it reached, such as "
+            f"'rule list price: MAE 2100 EUR'. Kinds: {', '.join(get_args(Kind))}."
+        )
+    return Alternative(name=name.strip(), kind=cast(Kind, kind), reached=reached.strip())
 
 
 def read_expected(text: str) -> ValueCase:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Governance, Risk
-from headrace.projects.intake import ASSUMED, ValueCase, read_expected
+from headrace.projects.intake import ASSUMED, Alternative, Need, ValueCase, read_alternative, read_expected
 from headrace.projects.rules import CHOICES, STATEMENTS, is_answered
 
 _ANSWERS = (*STATEMENTS, *CHOICES)
@@ -18,25 +18,38 @@ WORTH = {
     "expected": "how much is it expected to bring, such as 12000 EUR in 12 months?",
 }
 """Asked first; by the names of the options of ``headrace init``."""
+NEEDED = {
+    "why": "why is something simpler than a model not enough?",
+    "complexity": "how complex will it be to build and keep: low, medium or high?",
+    "simpler": "what simpler was considered, and what did it reach, such as 'rule list price: MAE 2100 EUR'?",
+}
+"""Asked next: whether a model is needed at all."""
+_COMPLEXITIES = ("low", "medium", "high")
+_BASELINE = Alternative(
+    name="the simplest model",
+    kind="statistics",
+    reached="measured in every build as the variant 'baseline', which the model has to beat",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promise:
-    """What the model is to be worth; ``assumed`` names what nobody has said yet."""
+    """What the model is to be worth, and why one is needed; ``assumed`` names what nobody has said yet."""
 
     hypothesis: str
     kpi: str
     expected: ValueCase | None
+    need: Need
     assumed: tuple[str, ...]
 
 
 def promised(
     said: Mapping[str, str], *, target: str, metric: str, risk: Risk, labelled: bool = True
 ) -> Promise:
-    """The value hypothesis as it was said; what was not said is assumed, and noted as assumed.
+    """Value hypothesis and need as they were said; what was not said is assumed, and noted as assumed.
 
     Args:
-        said: answers to :data:`WORTH`, by name.
+        said: answers to :data:`WORTH` and :data:`NEEDED`, by name.
         target: what is predicted; where nothing is, and so ``labelled`` is False, what is done instead.
 
     Raises:
@@ -44,10 +57,10 @@ def promised(
             answer.
     """
     given = {name: text.strip() for name, text in said.items() if is_answered(text)}
-    missing = [name for name in WORTH if name not in given]
+    missing = [name for name in (*WORTH, *NEEDED) if name not in given]
     if risk == "high" and missing:
         wanted = " ".join(f"--{name} TEXT" for name in missing)
-        raise InvalidInput(f"A high risk is taken on for a stated value only. Say it: {wanted}.")
+        raise InvalidInput(f"A high risk is taken on for a stated value and need only. Say it: {wanted}.")
     worth, seen = (
         f"knowing {target} in advance is worth acting on",
         f"{metric} of {target} on labelled answers",
@@ -58,10 +71,23 @@ def promised(
         hypothesis=given.get("value", f"{ASSUMED}{worth}."),
         kpi=given.get("kpi", f"{ASSUMED}{seen}."),
         expected=read_expected(given["expected"]) if "expected" in given else None,
+        need=_need(given, target if labelled else f"the answers of {target}"),
         assumed=tuple(
-            charter for charter, name in (("hypothesis", "value"), ("kpi", "kpi")) if name in missing
+            charter
+            for charter, name in (("hypothesis", "value"), ("kpi", "kpi"), ("need", "why"))
+            if name in missing
         ),
     )
+
+
+def _need(given: Mapping[str, str], subject: str) -> Need:
+    """The need as it was said. The simplest model is always considered: a gate holds each model to it."""
+    complexity = given.get("complexity", "low")
+    if complexity not in _COMPLEXITIES:
+        raise InvalidInput(f"The complexity is {complexity!r}. Expected one of {', '.join(_COMPLEXITIES)}.")
+    simpler = (read_alternative(given["simpler"]),) if "simpler" in given else ()
+    why = given.get("why", f"{ASSUMED}nobody can write {subject} down as a rule that holds for a year.")
+    return Need(why=why, complexity=cast(Any, complexity), alternatives=(*simpler, _BASELINE))
 
 
 def answered(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from headrace.core.project import Project
 from headrace.projects.fit import problem_of, recommend
-from headrace.projects.intake import Organisation, ValueCase, intake_of, not_admitted
+from headrace.projects.intake import Organisation, ValueCase, intake_of, need_gaps, not_admitted
 from headrace.projects.stages import stages_of
 
 Area = Literal["value", "need", "owners", "organisation", "law", "evaluation", "observability"]
@@ -116,18 +116,20 @@ def _value(project: Project, case: ValueCase | None) -> Iterator[Aspect]:
 
 def _need(project: Project) -> Iterator[Aspect]:
     need = intake_of(project).need
-    if need is None:
-        step = "say in intake.need why something simpler is not enough"
-        yield gap("need", "why a model", "not answered", "not answered", step, "MAP 1.1")
-        yield gap("need", "alternatives", "not answered", "not answered", step, "MAP 2.1")
-    else:
-        yield there("need", "why a model", f"{need.why} (complexity {need.complexity})", "MAP 1.1")
-        reached = "; ".join(f"{one.name} ({one.kind}): {one.reached}" for one in need.alternatives)
-        if reached:
-            yield there("need", "alternatives", reached, "MAP 2.1")
+    gaps = {one.name: one for one in need_gaps(project)}
+    for name, label, rmf in (("why", "why a model", "MAP 1.1"), ("alternatives", "alternatives", "MAP 2.1")):
+        missing = gaps.get("intake.need") or gaps.get(f"intake.need.{name}")
+        if need is None or missing is not None:
+            text, step = (missing.text, missing.next_step) if missing else ("", "")
+            yield gap("need", label, "not answered", text, step, rmf)
+        elif name == "alternatives":
+            reached = "; ".join(f"{one.name} ({one.kind}): {one.reached}" for one in need.alternatives)
+            yield there("need", label, reached, rmf)
+        elif "need" in project.governance.assumed:
+            step = "say it in intake.need.why, and take need off governance.assumed"
+            yield gap("need", label, "partly", "assumed by headrace init", step, rmf)
         else:
-            step = "list in intake.need.alternatives what was considered, and what it reached"
-            yield gap("need", "alternatives", "not answered", "none is listed", step, "MAP 2.1")
+            yield there("need", label, f"{need.why} (complexity {need.complexity})", rmf)
     found = recommend(problem_of(project))
     if found.approach == "classical":
         yield there("need", "problem fit", found.reasons[0], "MAP 2.1")

@@ -37,7 +37,7 @@ CHOICES = {
     "personal_data": ("none", "personal", "sensitive"),
 }
 """The questions that the risk tier follows from; each answer is graver than the one before."""
-_ASSUMABLE = (*STATEMENTS, *CHOICES, "contact", "hypothesis", "kpi")
+_ASSUMABLE = (*STATEMENTS, *CHOICES, "contact", "hypothesis", "kpi", "need")
 _MAX_STATEMENT = 2000
 _REACHABLE = re.compile(r"(mailto:)?[^@\s/]+@[^@\s/]+|https?://[^\s/]+\S*|(tel:)?\+?\d[\d ()/.-]{4,}\d")
 """An e-mail address, a URL, or a telephone number."""

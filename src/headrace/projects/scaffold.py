@@ -10,10 +10,11 @@ from typing import Literal
 from headrace.core.canonical import plain
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.ids import check_name
-from headrace.core.project import DataSpec, Governance, SplitSpec, Task, Variant
+from headrace.core.project import DataSpec, Governance, RolloutSpec, SplitSpec, Task, Variant
 from headrace.projects.charter import load_project
 from headrace.projects.deployment_files import render_deployment
 from headrace.projects.expert_templates import fill_template
+from headrace.projects.intake import Need
 from headrace.projects.questions import Promise
 from headrace.projects.rendering import filled
 from headrace.projects.requirements import NEEDED, pinned
@@ -38,6 +39,25 @@ _LEARNERS: dict[Task, tuple[Variant, ...]] = {
         Variant(name="mixture", trainer="mixture"),
     ),
 }
+
+
+_DAY_S = 86_400.0
+_ROLLOUTS: dict[Task, tuple[RolloutSpec, str]] = {
+    "forecasting": (
+        RolloutSpec(steps=(0, 50), min_requests=7, timeout_s=14 * _DAY_S),
+        "first as a shadow for a week of daily forecasts, which are few; then half of them",
+    ),
+    "anomaly_detection": (
+        RolloutSpec(steps=(0, 10, 50)),
+        "first as a shadow, for no label would say that it flags too much; then by share of traffic",
+    ),
+    "clustering": (
+        RolloutSpec(steps=(0, 50)),
+        "first as a shadow: what a cluster means may have moved, and whoever uses it has to see that",
+    ),
+}
+"""How a kind of model goes live where that is not as for the rest, and why."""
+_SUPERVISED = (RolloutSpec(steps=(10, 50)), "percent of traffic; full promotion follows the last")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +151,12 @@ def _fill(draft: Path, outline: Outline, template: str, *, ask: bool) -> None:
     known |= {
         "hypothesis": outline.promise.hypothesis,
         "kpi": outline.promise.kpi,
-        "intake": {}
-        if expected is None
-        else {"value": {name: getattr(expected, name) for name in ("expected", "unit", "months")}},
+        "intake": {"need": _stated(outline.promise.need)}
+        | (
+            {}
+            if expected is None
+            else {"value": {name: getattr(expected, name) for name in ("expected", "unit", "months")}}
+        ),
         "columns": plain(outline.data.columns),
         "governance": plain(outline.governance),
         "basis": None if outline.personal else "not_personal",
@@ -147,9 +170,18 @@ def _fill(draft: Path, outline: Outline, template: str, *, ask: bool) -> None:
         )
 
 
+def _stated(need: Need) -> dict[str, object]:
+    """A need as a charter has it; what nobody has said is left out."""
+    alternatives = [{"name": one.name, "kind": one.kind, "reached": one.reached} for one in need.alternatives]
+    return {"why": need.why, "complexity": need.complexity, "alternatives": alternatives}
+
+
 def _context(outline: Outline) -> dict[str, object]:
     forecasting = outline.task == "forecasting"
+    rollout, steps_because = _ROLLOUTS.get(outline.task, _SUPERVISED)
     return {
+        "rollout": rollout,
+        "steps_because": steps_because,
         "name": outline.name,
         "task": outline.task,
         "risk": outline.risk,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from typing import NamedTuple
@@ -11,8 +12,10 @@ from headrace.access.privacy.fields import handling_of
 from headrace.app import reading, service_levels
 from headrace.app.exposed import Exposed, exposed
 from headrace.checks.profiles import OTHER
+from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.project import Project
+from headrace.projects.goals import goals_of
 from headrace.serving.statistics import Tally
 from headrace.web.latency import BOUNDS_S
 from headrace.web.parts import Parts
@@ -54,6 +57,7 @@ def exposition(parts: Parts, me: Principal) -> str:
     lines = list(merged([Counted(own, living=True), *others], visible)) if others else [own]
     shown = exposed(parts.app, declared)
     recorded = [
+        *_goals(declared),
         *_levels(declared),
         *_availability(parts, me),
         *_models(shown),
@@ -97,6 +101,28 @@ def _server(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         yield _Family("headrace_spans_total", "counter", "Spans for the collector.", spans)
     waiting = [_Sample({}, parts.recorder.waiting())]
     yield _Family("headrace_records_waiting", "gauge", "Records that wait to be durable.", waiting)
+
+
+def _goals(declared: Sequence[Project]) -> Iterator[_Family]:
+    """Every goal with a limit, as the charter defines it; a charter that cannot be read has none."""
+    samples = []
+    for project in declared:
+        with suppress(InvalidInput):
+            samples += [
+                _Sample(
+                    {
+                        "project": project.name,
+                        "goal": one.name,
+                        "must": one.must,
+                        "unit": one.unit,
+                        "what": one.what,
+                    },
+                    one.limit,
+                )
+                for one in goals_of(project)
+                if one.limit is not None
+            ]
+    yield _Family("headrace_goal", "gauge", "What a project is held to: the limit.", samples)
 
 
 def _levels(declared: Sequence[Project]) -> Iterator[_Family]:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.app import reading, reviews
 from headrace.app.comparing import Difference, difference
+from headrace.app.examples import Examples, examples
 from headrace.app.operations import decide, find_release
-from headrace.core.release import Release, ReleaseState, Review
+from headrace.core.release import Measurement, Release, ReleaseState, Review
 from headrace.web.api.request import Me, Name, Server, Text
 
 router = APIRouter(tags=["releases"])
@@ -85,6 +86,18 @@ def list_reviews(project: Name, server: Server, me: Me) -> list[Review]:
 def show_difference(release_id: Id, server: Server, me: Me) -> Difference:
     """What differs from the release that is live, or that was live when this one was made."""
     return difference(server.app, me, find_release(server.app, me, release_id).id)
+
+
+@router.get("/releases/{release_id}/looks")
+def list_looks(release_id: Id, server: Server, me: Me) -> list[Measurement]:
+    """The looks at a canary, the oldest first: all that decided something, and some hundred of the others."""
+    return reading.looks(server.app, me, find_release(server.app, me, release_id).id)
+
+
+@router.get("/releases/{release_id}/examples")
+def show_examples(release_id: Id, server: Server, me: Me) -> Examples | None:
+    """Rows on which the candidate and the live release are furthest apart; null where nothing is live."""
+    return examples(server.app, me, find_release(server.app, me, release_id).id)
 
 
 @router.post("/releases/{release_id}/approve")

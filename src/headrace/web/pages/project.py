@@ -17,6 +17,7 @@ from headrace.app.falling_back import fall_back, proposed
 from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
 from headrace.app.learning import learning
+from headrace.app.lifecycle import stages
 from headrace.app.operations import roll_back, watch_now
 from headrace.app.recommending import kept_recommendation
 from headrace.core.errors import InvalidInput, NotFound
@@ -31,7 +32,6 @@ from headrace.web.pages.formats import subject
 from headrace.web.pages.forms import read_form, unix_lines
 from headrace.web.pages.kpis import newest_kpis
 from headrace.web.pages.levels import level_of
-from headrace.web.pages.lifecycle import Facts, lifecycle
 from headrace.web.pages.release import metric_name
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.pages.segments import cautions, newest_segments
@@ -103,16 +103,6 @@ def show(request: Request) -> Response:
     newest = reading.release_report(app, me, releases[0].id) if releases else None
     live = None if report.live is None else reading.release_report(app, me, report.live.id)
     threshold = report.project.monitors.shift
-    facts = Facts(
-        report=report,
-        newest=releases[0] if releases else None,
-        verdicts=newest.verdicts if newest else [],
-        approvals=newest.approvals if newest else [],
-        runs=reading.runs(app, me, name, 50),
-        alerts=alerts,
-        n_requests=counted.requests,
-        n_windows=len({m.window for m in windows}),
-    )
     strips = drift_strips(shifts, threshold)
     hours = reading.traffic(app, me, name, days=TRAFFIC_DAYS)
     return renderer_of(request).page(
@@ -124,10 +114,10 @@ def show(request: Request) -> Response:
         external=releases[0] if releases and releases[0].state == "external" else None,
         level=level_of(report.project, live or newest),
         there=report.glance.service,
-        stages=lifecycle(facts),
+        stages=stages(app, me, name),
         counted=counted,
         traffic=spark(traffic(windows)),
-        n_windows=facts.n_windows,
+        n_windows=len({m.window for m in windows}),
         strips=strips,
         worst=worst_now(strips),
         drift=drift_plot(shifts, threshold),

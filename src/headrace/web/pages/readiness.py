@@ -9,6 +9,7 @@ from headrace.app import reading
 from headrace.app.readiness import readiness
 from headrace.app.value import value
 from headrace.core.canonical import plain
+from headrace.projects.goals import goals_of
 from headrace.projects.intake import intake_of
 from headrace.web.identity import principal_of
 from headrace.web.pages.project import project_name
@@ -27,6 +28,7 @@ def show(request: Request) -> Response:
         project=project,
         intake=intake_of(project),
         found=found,
+        goals=goals_of(project),
         worth=worth,
         plot=value_plot(worth),
     )

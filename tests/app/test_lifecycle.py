@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from headrace.app.glance import Glance
+from headrace.app.lifecycle import Facts, lifecycle
 from headrace.app.reading import ON_ITS_WAY, ProjectReport
 from headrace.core.release import Outcome4, Release, ReleaseState
 from headrace.testing.factories import (
@@ -16,7 +17,6 @@ from headrace.testing.factories import (
     make_run,
     make_verdict,
 )
-from headrace.web.pages.lifecycle import Facts, lifecycle
 
 STATES: tuple[ReleaseState, ...] = get_args(ReleaseState)
 
@@ -39,7 +39,7 @@ def _facts(newest: Release | None = None, live: Release | None = None, **changes
         rollout=None,
     )
     facts: dict[str, Any] = {
-        "verdicts": [], "approvals": [], "runs": [make_run()] if newest else [], "alerts": [],
+        "verdicts": [], "approvals": [], "runs": [make_run()] if newest else [], "alerts": [], "cases": [],
         "n_requests": 0, "n_windows": 0,
     }  # fmt: skip
     return Facts(report=report, newest=newest, **(facts | changes))
@@ -135,6 +135,6 @@ def test_a_policys_approval_is_the_gates_and_an_open_alert_asks_for_a_decision()
 
 def test_a_build_shows_its_runs() -> None:
     running = lifecycle(_facts(runs=[make_run(state="running"), make_run()]))
-    assert running[1] == ("build", "now", "1 training")
+    assert (running[1].name, running[1].state, running[1].detail) == ("build", "now", "1 training")
     failed = lifecycle(_facts(runs=[make_run(state="failed")]))
     assert failed[1].state == "stopped"

@@ -1,16 +1,23 @@
-"""Where a project stands on the loop: declare, build, prove, approve, roll out, answer, watch, decide."""
+"""Where a project stands on the loop: declare, build, prove, approve, roll out, answer, watch, decide.
+
+One line for all roles: each stage says whose work it is, so that nobody has to ask the other team.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from headrace.app import reading
+from headrace.app.composition import App
 from headrace.app.reading import ProjectReport
+from headrace.core.alerts import Case
 from headrace.core.data import Run
+from headrace.core.identity import Principal
 from headrace.core.record import Alert
 from headrace.core.release import Approval, Release, Verdict
-from headrace.web.pages.formats import percent, subject, words
+from headrace.projects.stages import stages_of
 
 State = Literal["done", "now", "on", "stopped", "next"]
 _PAST_APPROVAL = (
@@ -24,12 +31,17 @@ _PAST_APPROVAL = (
 )
 
 
-class Stage(NamedTuple):
-    """One step of the loop; ``on`` goes on all the time, ``now`` is where something has to happen."""
+@dataclass(frozen=True)
+class Stage:
+    """One step of the loop; ``on`` goes on all the time, ``now`` is where something has to happen.
+
+    ``people`` did what was done there, or answer for it where nobody has done anything yet.
+    """
 
     name: str
     state: State
     detail: str
+    people: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,7 @@ class Facts:
     approvals: Sequence[Approval]
     runs: Sequence[Run]
     alerts: Sequence[Alert]
+    cases: Sequence[Case]
     n_requests: int
     n_windows: int
 
@@ -51,8 +64,57 @@ def lifecycle(facts: Facts) -> list[Stage]:
     stages = [stage(facts) for stage in _STAGES]
     if not any(stage.state in ("now", "stopped") for stage in stages):
         place = 6 if facts.n_windows else 5 if facts.report.live or _elsewhere(facts) else 1
-        stages[place] = stages[place]._replace(state="now")
-    return stages
+        stages[place] = replace(stages[place], state="now")
+    at_work = _at_work(facts)
+    return [replace(stage, people=at_work[stage.name]) for stage in stages]
+
+
+def stages(app: App, me: Principal, name: str) -> list[Stage]:
+    """The line of a project, the same for everybody who may see it.
+
+    Raises:
+        NotFound, Denied: there is no such project that ``me`` may see.
+    """
+    report = reading.project_report(app, me, name)
+    releases = reading.releases(app, me, name)
+    newest = reading.release_report(app, me, releases[0].id) if releases else None
+    windows = reading.measurements(app, me, name, "window")
+    return lifecycle(
+        Facts(
+            report=report,
+            newest=releases[0] if releases else None,
+            verdicts=newest.verdicts if newest else [],
+            approvals=newest.approvals if newest else [],
+            runs=reading.runs(app, me, name, 50),
+            alerts=reading.alerts(app, me, name),
+            cases=app.store.cases.list(subject=name),
+            n_requests=reading.predictions_count(app, me, name).requests,
+            n_windows=len({one.window for one in windows}),
+        )
+    )
+
+
+def _at_work(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """By stage who did its work on the newest release; before that, who the charter says answers for it."""
+    named = {
+        stage.name: tuple(dict.fromkeys((stage.business, stage.engineering)))
+        for stage in stages_of(facts.report.project)
+    }
+    did = {
+        "declare": (),
+        "build": [run.author for run in facts.runs[:1]],
+        "prove": [facts.newest.author] if facts.newest else [],
+        "approve": [one.approver for one in facts.approvals if not one.approver.startswith("policy:")],
+        "roll out": (),
+        "answer": (),
+        "watch": (),
+        "decide": [note["by"] for case in facts.cases for note in case.notes if "by" in note],
+    }
+    operate = named["operate"]
+    return {
+        stage: tuple(dict.fromkeys(people)) or named.get(stage, operate)  # type: ignore[call-overload]
+        for stage, people in did.items()
+    }
 
 
 def _elsewhere(facts: Facts) -> bool:
@@ -108,14 +170,15 @@ def _roll_out(facts: Facts) -> Stage:
         if route is not None and route.split is not None:
             arm = next((arm for arm in route.split.arms if arm.release_id == newest.id), None)
             return Stage(
-                "roll out", "now", f"{arm.name} at {percent(arm.share)}" if arm else "waits for a test"
+                "roll out", "now", f"{arm.name} at {_percent(arm.share)}" if arm else "waits for a test"
             )
         if route is None or route.canary != newest.id:
             return Stage("roll out", "now", "canary at 0 %")
-        detail = "shadow" if route.shadow else f"canary at {percent(route.canary_weight)}"
+        detail = "shadow" if route.shadow else f"canary at {_percent(route.canary_weight)}"
         return Stage("roll out", "now", detail)
     if newest.state in ("aborted", "rolled_back"):
-        return Stage("roll out", "stopped", f"{subject(newest.manifest.subject.ref)} {words(newest.state)}")
+        called = newest.manifest.subject.ref.partition(":")[2]
+        return Stage("roll out", "stopped", f"{called} {newest.state.replace('_', ' ')}")
     return Stage("roll out", "done", "stands by" if newest.state == "standing_by" else "promoted")
 
 
@@ -141,6 +204,10 @@ def _decide(facts: Facts) -> Stage:
     return Stage(
         "decide", "on" if facts.n_windows else "next", "nothing to decide" if facts.n_windows else ""
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"
 
 
 _STAGES: tuple[Callable[[Facts], Stage], ...] = (

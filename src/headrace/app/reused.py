@@ -1,0 +1,144 @@
+"""Feature sets of other projects: read from their snapshots, within the rights of whoever builds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headrace.access.privacy.fields import stated_basis
+from headrace.app import reading
+from headrace.app.composition import App
+from headrace.core.canonical import plain
+from headrace.core.data import Artifact, Snapshot
+from headrace.core.errors import Denied, InvalidInput, NotFound
+from headrace.core.identity import Principal
+from headrace.core.ports import Columns
+from headrace.core.project import FeatureSpec, Project
+from headrace.data.features import OWN, REUSED, FeatureSet, feature_sets
+from headrace.data.snapshots import archive_columns, load_snapshot, snapshots_of
+from headrace.training.training_set import input_columns
+
+
+class Reused(NamedTuple):
+    """Rows of another project's set, their archived bytes, and which snapshot of whose they are."""
+
+    columns: Columns
+    raw: Artifact
+    source: str
+
+
+class Offer(NamedTuple):
+    """What to write into a charter to take a set over: the columns, and the set itself."""
+
+    columns: list[dict[str, str]]
+    feature: dict[str, object]
+
+
+def reuse(app: App, author: str, project: Project, spec: FeatureSpec) -> Reused:
+    """The newest rows of the set that ``spec.source`` names; that they were read, and for what, is in the
+    audit log.
+
+    Args:
+        author: who builds. A trigger reads with the rights of whoever made the newest release.
+
+    Raises:
+        NotFound: there is no such project or set, or nothing of it was snapshotted yet.
+        Denied: the author may not read its data.
+        InvalidInput: it names the project itself, or its data is about people and this project says not.
+    """
+    origin, name = parted(spec.source)
+    if origin == project.name:
+        raise InvalidInput(f"{spec.source!r} is a set of this project. Name its file as the source.")
+    reader = _reader(app, author, project.name)
+    app.gatekeeper.require(reader, "data.read", f"project:{origin}")
+    theirs = app.access.charters.in_force(app.store.projects.get(origin).name)
+    stated_basis(theirs.privacy, origin)
+    if theirs.privacy.basis != "not_personal" and project.privacy.basis == "not_personal":
+        raise InvalidInput(
+            f"{spec.source!r} is about people ({theirs.privacy.basis}), and {project.name!r} says that its "
+            "data is not. State in privacy.basis why it may use them."
+        )
+    snapshot = _newest(app, theirs, name)
+    detail = {"snapshot": snapshot.id, "rows": snapshot.n_rows, "reused_by": project.name, "set": name}
+    app.store.audit.append(reader.name, "data.read", f"project:{origin}", detail)
+    columns = load_snapshot(snapshot, app.store.tables)
+    raw = archive_columns(columns, app.store.artifacts)
+    return Reused(columns, raw, f"{spec.source} (snapshot {snapshot.id} of {origin})")
+
+
+def offer(app: App, me: Principal, reference: str) -> Offer:
+    """What a charter has to say to take over ``PROJECT/SET``.
+
+    Raises:
+        NotFound: there is no such project or set.
+        Denied: ``me`` may not read its data.
+        InvalidInput: it has no time or no key to be joined by.
+    """
+    origin, name = parted(reference if reference.startswith(REUSED) else f"{REUSED}{reference}")
+    app.gatekeeper.require(me, "data.read", f"project:{origin}")
+    found = _set(reading.project(app, me, origin), name)
+    if found.key is None or found.time is None:
+        raise InvalidInput(
+            f"{found.name!r} has no {'key' if found.key is None else 'time'} that its rows could be joined "
+            f"by. Ask {found.owner.name} ({found.owner.contact}) to declare it."
+        )
+    feature: dict[str, object] = {
+        "name": f"{origin}-{name}",
+        "source": f"{REUSED}{found.name}",
+        "columns": [column.name for column in found.columns],
+        "key": found.key,
+        "time": found.time,
+        "known": found.known,
+        "owner": plain(found.owner),
+        "documentation": f"of the project {origin}, as version {found.version}: {found.documentation}",
+    }
+    why = f"from {found.name}"
+    columns = [
+        {"name": one.name, "role": one.role, "why": f"{one.why}; {why}" if one.why else why}
+        for one in found.columns
+    ]
+    return Offer(columns, {key: value for key, value in feature.items() if value is not None})
+
+
+def users_of(project: Project) -> set[str]:
+    """The sets of others, such as ``flights/weather``, that a project takes over."""
+    return {one.source.removeprefix(REUSED) for one in project.data.features if one.source.startswith(REUSED)}
+
+
+def parted(source: str) -> tuple[str, str]:
+    """Project and set that ``project:NAME/SET`` names."""
+    origin, _, name = source.removeprefix(REUSED).partition("/")
+    if not origin or not name:
+        raise InvalidInput(
+            f"{source!r} names no set of another project. Expected {REUSED}PROJECT/SET, such as "
+            f"{REUSED}flights/weather; 'headrace project assets' lists them."
+        )
+    return origin, name
+
+
+def _set(project: Project, name: str) -> FeatureSet:
+    sets = {one.name.partition("/")[2]: one for one in feature_sets(project, input_columns(project))}
+    if name not in sets:
+        raise NotFound(f"Project {project.name!r} has no feature set {name!r} (has: {', '.join(sets)}).")
+    return sets[name]
+
+
+def _newest(app: App, origin: Project, name: str) -> Snapshot:
+    _set(origin, name)
+    taken = snapshots_of(app.store.snapshots, origin.name, name)
+    if not taken and name == OWN:  # a project whose inputs all are in its own table
+        taken = snapshots_of(app.store.snapshots, origin.name)
+    if not taken:
+        raise NotFound(
+            f"Nothing of '{origin.name}/{name}' was snapshotted yet. Have {origin.name!r} built first."
+        )
+    return taken[-1]
+
+
+def _reader(app: App, author: str, project: str) -> Principal:
+    known = [author, *(one.author for one in app.store.releases.list(project))]
+    for name in known:
+        if app.store.principals.find(name) is not None:
+            return app.identities.resolve(name)
+    raise Denied(
+        f"{author!r} has no rights of its own to read another project's data with. Build it by hand."
+    )
