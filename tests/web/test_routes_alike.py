@@ -93,11 +93,20 @@ def test_what_is_read_by_any_route_is_the_same(
     for word, name in names.items():
         path = path.replace(word, name)
     answered = site.get(f"/api/v1/{path}", by=VALIDATOR).json()
-    assert _with_z(answered) == _with_z(said)
+    assert _within(_with_z(said), _with_z(answered))
     assert said, "there is something to compare"
     if python is not None:
         found = in_python(site, lambda here: python(here, names["LIVE"]), by=VALIDATOR)
         assert _with_z(plain(found)) == _with_z(said)
+
+
+def _within(part: Any, whole: Any) -> bool:
+    """Whether they are the same, but for defaults that the command line leaves out."""
+    if isinstance(part, dict):
+        return whole.keys() >= part.keys() and all(_within(part[name], whole[name]) for name in part)
+    if isinstance(part, list):
+        return len(part) == len(whole) and all(map(_within, part, whole))
+    return bool(part == whole)
 
 
 def _with_z(found: Any) -> Any:
