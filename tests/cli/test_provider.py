@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Cli
 
 _PROVIDERS = """
@@ -20,6 +22,7 @@ providers:
 """
 
 
+@pytest.mark.requirement("REG-10")
 def test_language_models_are_listed_with_version_age_terms_and_price(cli: Cli) -> None:
     listing = ("model", "provider", "ls")
     assert "Declare one in providers.yaml" in cli(*listing).out

@@ -41,6 +41,7 @@ def test_a_file_says_where_models_are_and_on_what_terms(tmp_path: Path) -> None:
     read = read_providers(path)
     assert read.endpoints()["openai"] == Endpoint(
         name="openai",
+        models=("gpt-4.1-2025-04-14", "gpt-4.1"),
         base_url="https://api.openai.com/v1",
         secret="env:OPENAI_API_KEY",
         total_timeout_s=90,
@@ -56,6 +57,28 @@ def test_a_file_says_where_models_are_and_on_what_terms(tmp_path: Path) -> None:
     assert (exact.is_alias, exact.trained_until) == (False, date(2024, 6, 1))
     assert read.model(Target("openai", "gpt-4.1")).is_alias
     assert read.model(Target("openai", "other")) == ProviderModel(name="other")
+
+
+@pytest.mark.requirement("REG-10")
+def test_of_what_others_run_only_registered_models_may_be_asked() -> None:
+    read = parse_providers(_TEXT).endpoints()
+    read["openai"].check("gpt-4.1")
+    with pytest.raises(NotFound, match=r"no registered model 'gpt-5' \(has: gpt-4.1-2025-04-14, gpt-4.1\)"):
+        read["openai"].check("gpt-5")
+    read["local"].check("whatever")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_external"),
+    [
+        ("url: 'https://p.example/v1'", True),
+        ("url: 'https://p.example/v1', terms: {self_hosted: true}", False),
+        ("url: 'http://127.0.0.1:8000/v1'", False),
+        ("url: 'http://localhost/v1'", False),
+    ],
+)
+def test_what_we_run_ourselves_is_told_from_what_others_run(line: str, is_external: bool) -> None:
+    assert parse_providers(f"providers: {{p: {{{line}}}}}").get("p").is_external is is_external
 
 
 def test_without_a_file_there_is_no_provider(tmp_path: Path) -> None:

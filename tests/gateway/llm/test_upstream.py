@@ -209,6 +209,18 @@ def test_nobody_there_is_told() -> None:
     _in(World([]), work)
 
 
+@pytest.mark.requirement("REG-10")
+def test_a_model_that_is_not_registered_is_not_asked() -> None:
+    async def work(w: World) -> None:
+        with pytest.raises(NotFound, match=r"no registered model 'model-0' \(has: other\)"):
+            await w.call()
+        with pytest.raises(NotFound):
+            await w.stream()
+        assert w.n_asked() == [0]
+
+    _in(World([Answer()], models=("other",)), work)
+
+
 def test_an_endpoint_that_keeps_failing_is_left_alone_and_tried_again() -> None:
     async def work(w: World) -> None:
         for _ in range(2):

@@ -23,6 +23,7 @@ from headrace.projects.texts import read_typed
 FILE = "providers.yaml"
 Api = Literal["openai", "anthropic"]
 _PLAIN = re.compile(r"http://[^/?#@:\s\\]+(:\d{1,5})?(/[^?#\s\\]*)?")
+_LOCAL = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _LONGEST_S = 3_600.0
 _MOST_CONNECTIONS = 10_000
@@ -55,11 +56,26 @@ class _Reached:
 class Endpoint(_Reached):
     """An address at which models answer; prompts name it by its ``name``.
 
-    ``base_url`` goes up to the version, such as ``https://api.openai.com/v1``.
+    ``base_url`` goes up to the version, such as ``https://api.openai.com/v1``; ``models`` are those that may
+    be asked there, None stands for any.
     """
 
     name: str
     base_url: str
+    models: tuple[str, ...] | None = None
+
+    def check(self, model: str) -> None:
+        """Let a model pass that may be asked here.
+
+        Raises:
+            NotFound: it is not registered.
+        """
+        if self.models is not None and model not in self.models:
+            known = ", ".join(self.models) or "none"
+            raise NotFound(
+                f"Provider {self.name!r} has no registered model {model[:80]!r} (has: {known}). Add it to the "
+                f"provider's models in {FILE}: whether it is an alias, and until when it has learned."
+            )
 
     def key_headers(self, key: str) -> dict[str, str]:
         """What signs a request.
@@ -109,10 +125,16 @@ class Provider(_Reached):
     terms: Terms = field(default_factory=Terms)
     models: tuple[ProviderModel, ...] = ()
 
+    @property
+    def is_external(self) -> bool:
+        """Whether somebody else runs it: neither we ourselves nor this machine."""
+        return not (self.terms.self_hosted or _LOCAL.match(self.url))
+
     def endpoint(self, name: str) -> Endpoint:
-        """Where it is reached."""
+        """Where it is reached; of what others run, registered models only."""
+        models = tuple(model.name for model in self.models) if self.is_external else None
         how: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(_Reached)}
-        return Endpoint(name=name, base_url=self.url.rstrip("/"), **how)
+        return Endpoint(name=name, base_url=self.url.rstrip("/"), models=models, **how)
 
 
 class Target(NamedTuple):

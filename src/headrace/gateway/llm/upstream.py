@@ -95,12 +95,13 @@ class Upstreams:
         """Where a model is reached.
 
         Raises:
-            NotFound: its endpoint was not declared.
+            NotFound: its endpoint was not declared, or has no registered model of this name.
         """
         found = self._endpoints.get(target.endpoint)
         if found is None:
             known = ", ".join(sorted(self._endpoints)) or "none"
             raise NotFound(f"There is no provider {target.endpoint!r} (has: {known}). Declare it in {FILE}.")
+        found.check(target.model)
         return found
 
     def breaker(self, endpoint: str) -> Breaker:
