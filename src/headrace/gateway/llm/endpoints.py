@@ -73,8 +73,8 @@ class Endpoint(_Reached):
         if self.models is not None and model not in self.models:
             known = ", ".join(self.models) or "none"
             raise NotFound(
-                f"Provider {self.name!r} has no registered model {model[:80]!r} (has: {known}). Add it to the "
-                f"provider's models in {FILE}: whether it is an alias, and until when it has learned."
+                f"Provider {self.name!r} has no registered model {model[:80]!r} (has: {known}). Add it to "
+                f"its models in {FILE}: whether it is an alias, and until when it has learned."
             )
 
     def key_headers(self, key: str) -> dict[str, str]:
