@@ -45,6 +45,7 @@ from headrace.testing.factories import (  # noqa: E402
     make_tokens,
     make_verdict,
 )
+from headrace.testing.guards import WordGuard  # noqa: E402
 from headrace.testing.memory import (  # noqa: E402
     MemoryArtifacts,
     MemoryChannel,
@@ -69,6 +70,7 @@ from headrace.testing.suites.evidence import EvidenceStoreSuite  # noqa: E402
 from headrace.testing.suites.executors import ExecutorStoreSuite  # noqa: E402
 from headrace.testing.suites.expiring import ExpiringStoreSuite, SightingStoreSuite  # noqa: E402
 from headrace.testing.suites.findings import FindingStoreSuite  # noqa: E402
+from headrace.testing.suites.guards import GuardSuite  # noqa: E402
 from headrace.testing.suites.jobs import JobStoreSuite  # noqa: E402
 from headrace.testing.suites.models import ModelStoreSuite  # noqa: E402
 from headrace.testing.suites.policy import PolicySuite  # noqa: E402
@@ -100,6 +102,7 @@ __all__ = [
     "ExpiringStoreSuite",
     "FakeClock",
     "FindingStoreSuite",
+    "GuardSuite",
     "JobStoreSuite",
     "MemoryArtifacts",
     "MemoryChannel",
@@ -126,6 +129,7 @@ __all__ = [
     "TableStoreSuite",
     "TrackerSuite",
     "UseStoreSuite",
+    "WordGuard",
     "make_alert",
     "make_approval",
     "make_artifact",
