@@ -17,6 +17,7 @@ from headrace.app.chores import Chores
 from headrace.app.composition import App, open_app
 from headrace.app.workflows import Workflows, launch
 from headrace.core.settings import Settings
+from headrace.store.budgets import Account, Want
 from headrace.testing.factories import make_settings
 from tests.web.making import AUTHOR
 from tests.web.seed import seed
@@ -51,6 +52,21 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def opened(settings: Settings) -> Iterator[Opened]:
     with open_app(settings) as app, launch(app, role="server") as work:
         yield Opened(app, work)
+
+
+def test_what_ended_processes_held_of_budgets_is_counted_and_old_periods_are_forgotten(
+    opened: Opened,
+) -> None:
+    budgets, now_us = opened.app.store.budgets, int(opened.app.clock.now().timestamp()) * 1_000_000
+    today = Account("project:a/money/day", now_us, now_us + 86_400_000_000)
+    for owner in ("gone", opened.work.durable.executor_id):
+        budgets.hold(owner, [Want(today, 5, 0, 100)])
+    budgets.owe(Account("project:a/money/day", 0, 86_400_000_000), 7)
+    chores, _ = opened.process("server")
+    assert [turn.name for turn in chores.turns()].count("budgets") == 1
+    chores.budgets()
+    (now, long_ago) = budgets.standing([today, Account("project:a/money/day", 0, 0)])
+    assert (now.spent, now.held, now.lost, long_ago.spent) == (10, 5, 5, 0)
 
 
 @pytest.mark.requirement("MON-28")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 
 from headrace.app.composition import App
@@ -30,7 +31,10 @@ ESCALATE_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
 SEAL_S = 5.0
+BUDGETS_S = 60.0
 TRUST_S = 5.0
+_BUDGETS_KEPT = timedelta(days=400)
+"""For how long it is known what was spent in a period."""
 MONITOR = "monitor"
 """Role of processes that exist for nothing else."""
 LOCK, ITS_OWN_LOCK = "background.lock", "monitor.lock"
@@ -72,6 +76,7 @@ class Chores:
             ("tidy", TIDY_S, self.tidy),
             ("retain", RETAIN_S, self.retain),
             ("seal", SEAL_S, self.seal),
+            ("budgets", BUDGETS_S, self.budgets),
         )
         return [
             Turn("watch", self._watch_s, self.share),
@@ -130,6 +135,12 @@ class Chores:
     def seal(self) -> None:
         """Seal the audit log when enough has come, or something has waited long enough."""
         self._app.seals.due()
+
+    def budgets(self) -> None:
+        """Count as spent for good what processes held of budgets that have ended, and forget old periods."""
+        budgets, before = self._app.store.budgets, self._app.clock.now() - _BUDGETS_KEPT
+        attempt("budgets of ended processes", budgets.lose_dead)
+        attempt("old budgets", lambda: budgets.clean(int(before.timestamp()) * 1_000_000))
 
     def retain(self) -> None:
         """Delete what projects may not keep any longer; one that cannot be served keeps no other waiting.

@@ -50,10 +50,10 @@ class SqlBudgets:
             return _lose(connection, owner)
 
     def lose_dead(self) -> int:
-        with self._database.write("budgets") as connection:
+        with self._database.read() as connection:  # to look takes no writer's turn
             owners = set(connection.execute(select(budget_holds.c.owner).distinct()).scalars())
-            dead = owners - self._executors.alive() if owners else owners
-            return sum(_lose(connection, owner) for owner in sorted(dead))
+        dead = owners - self._executors.alive() if owners else owners
+        return sum(self.lose(owner) for owner in sorted(dead))
 
     def clean(self, before_us: int) -> int:
         with self._database.write("budgets") as connection:
