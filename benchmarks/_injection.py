@@ -14,7 +14,7 @@ import io
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +199,11 @@ def heads_without(corpus: Corpus, without: set[str]) -> InjectionClassifier:
         )
         weights.append(learnt[0])
         bias.append(learnt[1])
-    flat = np.tile(np.linspace(0, 1, len(SHARES)), (len(HEADS) + 1, 1))
     return InjectionClassifier(
-        weights=np.array(weights, np.float32), bias=np.array(bias), levels=flat, shares=SHARES
+        weights=np.array(weights, np.float32),
+        bias=np.array(bias),
+        levels=np.linspace(0, 1, len(SHARES)),
+        shares=SHARES,
     )
 
 
@@ -221,26 +223,20 @@ def fitted(corpus: Corpus, without: set[str], tell: Callable[[str], Any] = str) 
     ``without`` names has any part in them.
     """
     sources = sorted({family_of(s) for s in corpus.sources[: corpus.n_real]} - without)
-    raw: list[np.ndarray] = []
+    margins: list[float] = []
     for number in range(N_INNER):
         inner = set(sources[number::N_INNER])
         heads = heads_without(corpus, without | inner)
         harmless = (i for i in range(corpus.n_real) if corpus.labels[i] == 0)
         held = [i for i in harmless if family_of(corpus.sources[i]) in inner]
-        raw += [heads.raw(corpus.texts[i]) for i in held]
+        margins += [heads.margin(corpus.texts[i]) for i in held]
         tell(f"  inner fold {number + 1} of {N_INNER}")
-    levels = [_levels(np.array([scores[:, head].max() for scores in raw])) for head in range(len(HEADS))]
-    half = heads_without(corpus, without)
-    known = np.vstack([*levels, levels[0]])
-    half = InjectionClassifier(weights=half.weights, bias=half.bias, levels=known, shares=SHARES)
-    together = _levels(np.array([half.strangeness(scores) for scores in raw]))
-    return InjectionClassifier(
-        weights=half.weights, bias=half.bias, levels=np.vstack([*levels, together]), shares=SHARES
-    )
+    heads = heads_without(corpus, without)
+    return replace(heads, levels=_levels(np.array(margins)))
 
 
 def _levels(scores: np.ndarray) -> np.ndarray:
-    scores = np.where(np.isfinite(scores), scores, scores[np.isfinite(scores)].min())
+    scores = np.maximum(scores, scores[np.isfinite(scores)].min())  # a text without a word has no score
     return np.maximum.accumulate(np.quantile(scores, 1 - SHARES)) + np.arange(len(SHARES)) * 1e-9
 
 

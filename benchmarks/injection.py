@@ -4,10 +4,11 @@ Each source in turn is left out, and with it the same contexts with an attack in
 what remains: the weights, and the levels, for which sources are left out again. Beside it, TF-IDF of words
 and pairs of words with logistic regression, learnt from the same rows and without our own texts.
 
-Two numbers of each: recall where exactly 1 % of the harmless texts of unseen sources fire, and what a
-threshold that was chosen beforehand on the other sources does. ``macro`` is the mean of the sources that hold
-attacks, ``pooled`` that of all their texts; intervals are of 1,000 bootstrap draws within sources, and so say
-nothing about sources that differ from these.
+``guard`` is the classifier with the rules beside it, as the gateway runs them. Two numbers of each: recall
+where exactly 1 % of the harmless texts of unseen sources fire, and what a threshold that was chosen
+beforehand on the other sources does. ``macro`` is the mean of the sources that hold attacks, ``pooled`` that
+of all their texts; intervals are of 1,000 bootstrap draws within sources, and so say nothing about sources
+that differ from these.
 
     python benchmarks/injection.py                     # about 15 minutes on one core
     python benchmarks/injection.py --write             # learn from everything, write the weights
@@ -26,14 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _injection import Corpus, family_of, fitted, packed, read
+from _injection import SHARES, Corpus, family_of, fitted, packed, read
 
 from headrace.gateway.guardrails import classifier
 from headrace.gateway.guardrails.classifier import shipped, unpacked, weights_file
+from headrace.gateway.guardrails.guards import Context
+from headrace.gateway.guardrails.injection import Injection
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data" / "injection-train.jsonl"
-LEVEL, DRAWS = 0.01, 1000
+LEVEL, DRAWS, CERTAIN = 0.01, 1000, 1000.0
 OVER_DEFENCE = Path(__file__).with_name("_harmless.yaml")
 
 
@@ -43,17 +46,38 @@ def tell(line: str) -> None:
 
 
 def unseen(corpus: Corpus) -> dict[str, np.ndarray]:
-    """Scores of every row by what never saw its source; of the baseline also one by which 1 % was to fire."""
+    """Scores of every row by what never saw its source, and the cuts by which 1 % was to fire."""
     n = corpus.n_real
     families = np.array([family_of(source) for source in corpus.sources[:n]])
-    ours, theirs, cut = np.zeros(n), np.zeros(n), np.zeros(n)
+    ours, theirs, cut, beforehand = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
     for family in sorted(set(families)):
         began, rows = time.monotonic(), np.flatnonzero(families == family)
         fit = unpacked(packed(fitted(corpus, {family})))
-        ours[rows] = [fit.score(corpus.texts[i]) for i in rows]
+        ours[rows] = [fit.margin(corpus.texts[i]) for i in rows]
+        beforehand[rows] = np.interp(1 - LEVEL, 1 - SHARES, fit.levels)
         theirs[rows], cut[rows] = baseline(corpus, families, family)
         tell(f"{family}: {time.monotonic() - began:.0f} s")
-    return {"ours": ours, "baseline": theirs, "cut": cut}
+    # The guard's rules fire whatever the score; they are the same in every fold, and learn nothing.
+    guard = np.where(by_rule(corpus.texts[:n]), CERTAIN, ours)
+    return {
+        "guard": guard,
+        "classifier": ours,
+        "baseline": theirs,
+        "guard_cut": beforehand,
+        "classifier_cut": beforehand,
+        "baseline_cut": cut,
+    }
+
+
+def by_rule(texts: list[str]) -> np.ndarray:
+    """Whether the guard's rules for orders in the usual words fire."""
+
+    class Silent:
+        def score(self, text: str) -> float:  # noqa: ARG002 - its signature
+            return 0.0
+
+    guard, context = Injection(forged="pass", scorer=Silent()), Context(layer="input")
+    return np.array([bool(guard.check(text, context)) for text in texts])
 
 
 def baseline(corpus: Corpus, families: np.ndarray, family: str) -> tuple[np.ndarray, float]:
@@ -109,13 +133,13 @@ def quality(corpus: Corpus) -> dict[str, Any]:
     n = corpus.n_real
     labels, sources, scores = corpus.labels[:n], corpus.sources[:n], unseen(corpus)
     result: dict[str, Any] = {}
-    for name, cut in (("ours", 1 - LEVEL), ("baseline", scores["cut"])):
+    for name in ("guard", "classifier", "baseline"):
         mine = scores[name]
         exact = np.quantile(mine[labels == 0], 1 - LEVEL, method="higher")
         result[name] = {
             "at_1_percent": recall(mine, labels, sources),
             "interval": interval(mine, labels, sources),
-            "chosen_beforehand": recall(mine, labels, sources, cut),
+            "chosen_beforehand": recall(mine, labels, sources, scores[f"{name}_cut"]),
             "fires_at_1_percent": {
                 s: float((mine[sources == s] > exact).mean()) for s in sorted(set(sources))
             },
@@ -169,17 +193,17 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    for name in ("ours", "baseline"):
+    for name in ("guard", "classifier", "baseline"):
         one = result[name]
         exact, before, spread = one["at_1_percent"], one["chosen_beforehand"], one["interval"]
         print(
-            f"{name:<9} recall at 1 % false positives: macro {exact['macro']:.3f} {spread['macro']}, "
+            f"{name:<10} recall at 1 % false positives: macro {exact['macro']:.3f} {spread['macro']}, "
             f"pooled {exact['pooled']:.3f} {spread['pooled']}\n"
-            f"{'':<9} with the threshold of the other sources: macro {before['macro']:.3f}, "
+            f"{'':<10} with the threshold of the other sources: macro {before['macro']:.3f}, "
             f"pooled {before['pooled']:.3f}, false positives {before['false_positives']:.4f}"
         )
         for source, share in one["fires_at_1_percent"].items():
-            print(f"{'':<9}   {source:<42} {share:.3f}")
+            print(f"{'':<10}   {source:<42} {share:.3f}")
     spent, over = result["cost"], result["over_defence"]
     print(
         f"cost      median {spent['ms_median']:.2f} ms, p95 {spent['ms_p95']:.2f} ms a text "

@@ -54,8 +54,8 @@ class InjectionClassifier:
     Attributes:
         weights: shape ``(3, 2**18)``, of each head.
         bias: shape ``(3,)``.
-        levels: shape ``(4, n)``: what a share of harmless texts reaches, of each head and of all together.
-        shares: those shares, shape ``(n,)``, falling.
+        levels: shape ``(n,)``: the margin that a share of harmless texts reaches,
+        shares: shape ``(n,)``: those shares, falling.
 
     >>> shipped().score("What is the capital of France?") < 0.99
     True
@@ -72,18 +72,15 @@ class InjectionClassifier:
         The share is that among texts of sources which the heads had not learnt from. Of a long text the
         worst chunk counts, and of one with encodings inside the worst reading.
         """
-        share = tail_share(self.levels[-1], self.shares, np.array([self.strangeness(self.raw(text))]))
+        share = tail_share(self.levels, self.shares, np.array([self.margin(text)]))
         return 1.0 - float(share[0])
 
-    def strangeness(self, raw: _Floats) -> float:
-        """How rare the heads' scores are among harmless texts, of all heads together; shape ``(n, 3)``."""
-        rarity = [
-            1.0 / tail_share(self.levels[head], self.shares, scores) for head, scores in enumerate(raw.T)
-        ]
-        return float(np.log(np.sum(rarity, axis=0)).max())
+    def margin(self, text: str) -> float:
+        """The highest log-odds that any head gives any chunk of any reading: as bad as its worst part."""
+        return float(self.raw(text).max())
 
     def raw(self, text: str) -> _Floats:
-        """The scores of the three heads, shape ``(n, 3)``, for each chunk of each reading of the text."""
+        """The log-odds of the three heads, shape ``(n, 3)``, for each chunk of each reading of the text."""
         return np.vstack([self._view(view) for view in views(text)])
 
     def _view(self, text: str) -> _Floats:

@@ -26,6 +26,7 @@ _WORDS = {
         "sixteen seventeen eighteen nineteen twenty".split()
     )
 }
+_WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE)
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _DATE = re.compile(
     rf"\b(?P<y>\d{{4}})[-/.](?P<m>\d{{1,2}})[-/.](?P<d>\d{{1,2}})\b"
@@ -50,15 +51,16 @@ class Figure(NamedTuple):
     values: frozenset[str]
 
 
-def figures_in(text: str) -> list[Figure]:
-    """Dates and numbers in order, without overlaps; numbers in words up to twenty too.
+def figures_in(text: str, *, words: bool = True) -> list[Figure]:
+    """Dates and numbers in order, without overlaps; with ``words`` also numbers in words, up to twenty.
 
     >>> [sorted(figure.values) for figure in figures_in("1,250.50 on 3 March 2024")]
     [['1250.5'], ['2024-03-03']]
     """
     dates = list(_dates(text))
     taken = [(date.start, date.end) for date in dates]
-    numbers = [n for n in _numbers(text) if not any(a < n.end and n.start < b for a, b in taken)]
+    found = [*_numbers(text), *(_in_words(text) if words else ())]
+    numbers = [n for n in found if not any(a < n.end and n.start < b for a, b in taken)]
     return sorted([*dates, *numbers], key=lambda figure: figure.start)
 
 
@@ -99,9 +101,11 @@ def _numbers(text: str) -> Iterator[Figure]:
             end = magnitude.end()
         kind = "percent" if text[end : end + 2].lstrip().startswith("%") else "number"
         yield Figure(kind, match.start(), end, frozenset({f"{number:f}"}))
-    for match in re.finditer(r"[A-Za-z]{3,9}", text):
-        if (word := _WORDS.get(match[0].lower())) is not None:
-            yield Figure("word", match.start(), match.end(), frozenset({f"{word:f}"}))
+
+
+def _in_words(text: str) -> Iterator[Figure]:
+    for match in _WORD.finditer(text):
+        yield Figure("word", match.start(), match.end(), frozenset({f"{_WORDS[match[0].lower()]:f}"}))
 
 
 def _dates(text: str) -> Iterator[Figure]:

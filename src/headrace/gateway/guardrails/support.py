@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from headrace.core.errors import InvalidInput
 from headrace.gateway.guardrails.figures import Figure, figures_in
@@ -90,34 +91,43 @@ class Support:
         ]
 
     def _figures(self, text: str, sources: str) -> list[tuple[str, int, int]]:
-        known = {value for figure in figures_in(sources) for value in figure.values}
-        # A date of the sources vouches for its year, and a whole date for the day without one.
-        for value in [value for value in known if value.count("-") == 2]:
-            known.update((value[:4].lstrip("0"), f"----{value[-6:]}"))
+        known = _known_figures(sources)
         return [
             ("date" if figure.kind == "date" else "number", figure.start, figure.end)
-            for figure in figures_in(text)
+            for figure in figures_in(text, words=False)
             if not known.intersection(figure.values) and not self._trivial(figure, text)
         ]
 
     def _trivial(self, figure: Figure, text: str) -> bool:
         if figure.kind in ("date", "percent"):
             return False
-        if figure.kind == "word":
-            return True
         (value,) = figure.values
         is_mark = text[figure.end : figure.end + 1] in (".", ")") and _LIST_MARK.search(
-            text[: figure.start][-20:]
+            text[max(0, figure.start - 20) : figure.start]
         )
         return bool(is_mark) or ("." not in value and abs(int(value)) < self.least)
 
 
+@lru_cache(maxsize=64)
+def _known_figures(sources: str) -> frozenset[str]:
+    """Figures of the sources; a date vouches for its year too, and a whole one for the day without a year."""
+    known = {value for figure in figures_in(sources) for value in figure.values}
+    for value in [value for value in known if value.count("-") == 2]:
+        known.update((value[:4].lstrip("0"), f"----{value[-6:]}"))
+    return frozenset(known)
+
+
+@lru_cache(maxsize=64)
+def _known_words(sources: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", sources.casefold()))
+
+
 def _names(text: str, sources: str) -> list[tuple[str, int, int]]:
-    known = set(re.findall(r"\w+", sources.casefold()))
+    known = _known_words(sources)
     found = []
     for match in _NAME.finditer(text):
         words = re.findall(r"\w+", match[0].casefold())
-        begins = _BEGINS.search(text[: match.start()][-12:]) is not None
+        begins = _BEGINS.search(text[max(0, match.start() - 12) : match.start()]) is not None
         if begins and len(words) == 1:
             continue  # any word begins its sentence with a capital
         strange = [

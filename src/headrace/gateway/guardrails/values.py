@@ -30,6 +30,7 @@ _AMOUNT = re.compile(
     rf"(?P<after>{_NAMED})(?!\w)",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\d)[^.!?\n]+)*[.!?\n]*")
 
 
@@ -126,6 +127,8 @@ class Values:
 def amounts_in(text: str, start: int = 0, end: int | None = None) -> list[Amount]:
     """Sums of money, in order: a number with a currency's sign, code or name."""
     amounts = []
+    if not _DIGIT.search(text, start, len(text) if end is None else end):
+        return []
     for match in _AMOUNT.finditer(text, start, len(text) if end is None else end):
         number = number_of(match["first"] or match["second"])
         sign = (match["before"] or match["after"]).lower()
