@@ -12,6 +12,7 @@ from headrace.gateway.guardrails.messages import check_answer, check_document, c
 from headrace.gateway.guardrails.personal import PersonalData
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
+from headrace.gateway.guardrails.schemas import Schema
 
 PIPELINE = Pipeline([PersonalData(actions={"SECRET": "block"})])
 
@@ -118,3 +119,12 @@ def test_texts_come_out_and_go_back_in_order() -> None:
 
 def _call(arguments: str) -> dict[str, object]:
     return {"id": "c1", "type": "function", "function": {"name": "mail", "arguments": arguments}}
+
+
+def test_a_document_is_held_against_its_schema_as_it_came() -> None:
+    pipeline = Pipeline([Schema({"required": ["price"]}), PersonalData()])
+    answers = ['{"price": 3, "to": "ada@example.org"}', '{"prize": 3}', "three"]
+    checked = [check_answer(pipeline, {"role": "assistant", "content": text}) for text in answers]
+    assert [one.blocked for one in checked] == [False, True, True]
+    assert json.loads(checked[0].messages[0]["content"]) == {"price": 3, "to": "<EMAIL>"}
+    assert checked[1].reason == "schema.invalid: the document breaks 'required'"

@@ -47,11 +47,13 @@ class Context:
     Attributes:
         tool: the tool's name, where the layer is one of a tool's.
         sources: what an answer may rest on: the prompt, the question, what was retrieved, what tools gave.
+        document: of a JSON document the whole of it as it came, where the text is its strings only.
     """
 
     layer: Layer
     tool: str = ""
     sources: tuple[str, ...] = ()
+    document: str | None = None
 
 
 class Guard(Protocol):

@@ -103,6 +103,8 @@ def check_document(
     Escapes hide nothing: it is taken apart first.
     """
     document = document_of(text)
+    if document is not text:
+        context = replace(context, document=text)
     texts, hits = pipeline.check_all(texts_in(document), context, placeholders)
     if severest(hits) == "block":
         return "", hits

@@ -59,7 +59,7 @@ class Schema:
         if self.tools and context.layer == "tool_arguments" and context.tool not in self.tools:
             return []
         try:
-            document = msgspec.json.decode(text)
+            document = msgspec.json.decode(text if context.document is None else context.document)
         except (msgspec.DecodeError, RecursionError):
             return [self._hit("json", "the text is no JSON", context, text)]
         wrong = []
