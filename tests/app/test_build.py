@@ -54,7 +54,7 @@ def test_every_gate_leaves_a_verdict_with_evidence(live: Small) -> None:
         "flight_check",
         "compliance",
     ]
-    gates.append("contract")
+    gates += ["training", "contract"]
     assert [v.gate for v in verdicts] == gates
     assert all(v.evidence for v in verdicts if v.gate != "champion")
     assert all(v.reason for v in verdicts)

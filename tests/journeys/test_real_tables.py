@@ -106,6 +106,7 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
             "package",
             "flight_check",
             "compliance",
+            "training",
             "contract",
         ],
         "passed",

@@ -124,6 +124,7 @@ class Builds:
                 step("origin", self._gating.origin, state)
             step("tests", self._tests, state)
             state["measured"] = judge_all(self._gating, step, state)
+            step("training", self._training_checks, state)
             state |= step("register", self._register, state)
             step("track", self._track, state)
             state |= step("release", self._release, state)
@@ -323,6 +324,9 @@ class Builds:
 
     def _tests(self, state: dict[str, Any]) -> str:
         return self._proofs.tests(state, self._scratch(state["build_id"]) / "tests")
+
+    def _training_checks(self, state: dict[str, Any]) -> str:
+        return self._proofs.training(state, self._scratch(state["build_id"]) / "training")
 
     def _contract(self, state: dict[str, Any]) -> str:
         """Gate 3b asks the release as it was signed: after the proposal, and before any decision."""

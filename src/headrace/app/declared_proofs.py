@@ -9,13 +9,17 @@ from typing import Any
 from headrace.app.composition import App
 from headrace.app.gating import Gating
 from headrace.core.data import Artifact
+from headrace.core.errors import InvalidInput, ModelFailed, UserError
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Verdict
 from headrace.projects.proofs import Proofs, proofs_of
+from headrace.releases.gates import verdict
 from headrace.releases.own_tests import own_tests_gate
+from headrace.releases.training_faults import TRAINING, training_gate
 from headrace.store.documents import from_plain
 from headrace.training.own_tests import run_own_tests
+from headrace.training.probed import probe_run
 
 
 class DeclaredProofs:
@@ -37,6 +41,32 @@ class DeclaredProofs:
         folder = Path(state["folder"])
         ran = run_own_tests(code, folder, scratch, self._app.clock, timeout_s=declared.timeout_s)
         return self._keep(state, own_tests_gate(_subject(state), ran, declared, self._now()))
+
+    def training(self, state: dict[str, Any], scratch: Path) -> str:
+        """The pipeline learns, and learns from its labels: on rows of its own, and beside an ordinary model.
+
+        Args:
+            scratch: a folder of its own; it is gone afterwards.
+        """
+        if state.get("stands_in") or state.get("online") or state.get("model"):
+            return "training: it was not made from these rows alone"
+        project, declared = from_plain(Project, state["declared"]), _declared(state).training
+        run = self._store.runs.get(state["run_id"])
+        if run.package is None:
+            raise UserError(f"Run {run.id} has no package. Its error: {run.error}")
+        scorer = self._app.scorers.of_package(run.package.digest)
+        at = self._now()
+        try:
+            found = probe_run(
+                self._store, run, scorer, scratch,
+                timeout_s=declared.timeout_s, least_gain=declared.least_gain,
+            )  # fmt: skip
+        except (InvalidInput, ModelFailed) as error:
+            evidence = {"error": str(error)}
+            judged = verdict(_subject(state), TRAINING, "error", str(error), evidence=evidence, at=at)
+        else:
+            judged = training_gate(_subject(state), found, declared, project.gates.model.metric, at)
+        return self._keep(state, judged)
 
     def _keep(self, state: dict[str, Any], judged: Verdict) -> str:
         return f"{judged.gate} {self._gating.keep(state, judged).outcome}"

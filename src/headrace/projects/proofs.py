@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
@@ -28,10 +29,28 @@ class OwnTests:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingChecks:
+    """What is asked of the pipeline that makes the model.
+
+    Attributes:
+        timeout_s: how long its trainer may learn shuffled labels; 0 leaves that out.
+        least_gain: the share, of what boosted trees with usual settings spare of a constant's loss, that the
+            candidate must spare.
+        max_gap: how much larger the loss may be on test rows than on training rows, as a share of that on
+            training rows; none when not set.
+    """
+
+    timeout_s: float = 60.0
+    least_gain: float = 0.5
+    max_gap: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proofs:
     """The section ``proofs`` of a charter; every part can be left out, and then has its defaults."""
 
     tests: OwnTests = OwnTests()
+    training: TrainingChecks = TrainingChecks()
 
 
 def proofs_of(project: Project) -> Proofs:
@@ -56,11 +75,15 @@ def proof_mistakes(project: Project) -> Iterator[BrokenRule]:
     yield from problems
     if found is None:
         return
+    training = found.training
     for place, value, low, high in (
         ("tests.timeout_s", found.tests.timeout_s, 1, _LONGEST_S),
         ("tests.min_passed", found.tests.min_passed, 0, inf),
+        ("training.timeout_s", training.timeout_s, 0, _LONGEST_S),
+        ("training.least_gain", training.least_gain, 0, 1),
+        ("training.max_gap", 0.0 if training.max_gap is None else training.max_gap, 0, sys.float_info.max),
     ):
         if not low <= value <= high:
-            expected = f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+            expected = f"{low:g} or more" if high > 1e300 else f"{low:g} to {high:g}"
             text = f"proofs.{place} is {value:g}: expected {expected}"
             yield BrokenRule(loc=("proofs", *place.split(".")), text=text)

@@ -21,6 +21,7 @@ LEAST: dict[str, Size] = {
     "gate:contract": "medium",
     "gate:model": "medium",
     "gate:tests": "medium",
+    "gate:training": "medium",
     "gate:baseline": "large",
     "control:documentation": "small",
     "control:watched": "small",

@@ -39,10 +39,11 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
         explainer, package: name of the user's own, and the file of the model that is explained; then
             ``tables`` are the background and the rows.
         metric, budget: without truth: the loss to measure, and the share of rows that may be flagged.
+        probe_s: for how long shuffled labels are learnt; none is begun after that.
         model: folder of an MLflow model, or file of one that learns online, to take instead of training one.
     """
 
-    kind: Literal["train", "table", "measure", "explain", "learn"]
+    kind: Literal["train", "table", "measure", "explain", "learn", "probe"]
     folder: str
     output: str
     life: int
@@ -58,6 +59,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     metrics: list[str] = []
     metric: str = ""
     budget: float = 0.01
+    probe_s: float = 0.0
     explainer: str = ""
     package: str = ""
     tables: list[str] = []

@@ -168,6 +168,32 @@ def train_recipe(
     recipe = recipe_of(store, run)
     made = load_training_set(store.artifacts, recipe.training_set.digest)
     rows = load_rows(store, recipe.project, made)
+    job = write_job(store, run, made, rows, folder)
+    result = run_worker(job, folder / "worker", cwd=Path(job["folder"]), timeout_s=timeout_s, python=python)
+    # What user code leaves behind is not ours until it was looked at.
+    package = (result.output / PACKAGE).read_bytes()
+    require_safe(scan_bytes(package, PACKAGE), PACKAGE)
+    test = (result.output / TEST).read_bytes()
+    unlabelled = None
+    if recipe.project.task in UNSUPERVISED:
+        unlabelled = (result.output / MEASURED).read_bytes()
+        metrics = {recipe.project.gates.model.metric: float(losses_in(unlabelled).mean())}
+    else:
+        metrics = metrics_of(recipe.project, made, rows.truth(), unpack_arrays(test, "The predictions"))
+    return Trained(
+        package=package,
+        test=test,
+        probes=(result.output / PROBES).read_bytes(),
+        probe_rows=(result.output / PROBE_TABLE).read_bytes(),
+        metrics=metrics,
+        result=result,
+        unlabelled=unlabelled,
+    )
+
+
+def write_job(store: Store, run: Run, made: TrainingSet, rows: Rows, folder: Path) -> dict[str, Any]:
+    """Write into ``folder`` what a worker needs to train ``run`` on ``rows``; returns the job."""
+    recipe = recipe_of(store, run)
     code = folder / "code"
     unpack_code(store.artifacts.get(run.code.digest), code)
     inputs = folder / "inputs.npz"
@@ -198,26 +224,7 @@ def train_recipe(
     elif recipe.model is not None:
         unpack_model(store.artifacts.get(recipe.model.digest), folder / "model")
         job["model"] = str((folder / "model").resolve())
-    result = run_worker(job, folder / "worker", cwd=code, timeout_s=timeout_s, python=python)
-    # What user code leaves behind is not ours until it was looked at.
-    package = (result.output / PACKAGE).read_bytes()
-    require_safe(scan_bytes(package, PACKAGE), PACKAGE)
-    test = (result.output / TEST).read_bytes()
-    unlabelled = None
-    if recipe.project.task in UNSUPERVISED:
-        unlabelled = (result.output / MEASURED).read_bytes()
-        metrics = {recipe.project.gates.model.metric: float(losses_in(unlabelled).mean())}
-    else:
-        metrics = metrics_of(recipe.project, made, rows.truth(), unpack_arrays(test, "The predictions"))
-    return Trained(
-        package=package,
-        test=test,
-        probes=(result.output / PROBES).read_bytes(),
-        probe_rows=(result.output / PROBE_TABLE).read_bytes(),
-        metrics=metrics,
-        result=result,
-        unlabelled=unlabelled,
-    )
+    return job
 
 
 def losses_in(unlabelled: bytes) -> Any:

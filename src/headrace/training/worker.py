@@ -58,8 +58,9 @@ from headrace.training.online import TRAINER as ONLINE
 from headrace.training.online import OnlineModel
 from headrace.training.original import Original
 from headrace.training.own_explainers import explain_by
-from headrace.training.package import load_scorer
+from headrace.training.package import PackageInfo, load_scorer
 from headrace.training.packaging import Material, asked_raw, asker, make_package
+from headrace.training.probing import probe
 from headrace.training.registered import WHERE, load_registered
 from headrace.training.resampling import resamples, unlabelled
 from headrace.training.source import write_table
@@ -112,17 +113,7 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
     encoding = Encoding.from_dict(job.encoding)
     columns = read_file(Path(job.train))
     definition = load_definition(Path(job.folder))
-    data = TrainingData(
-        X=encoding.encode(columns),
-        y=arrays["y"],
-        feature_names=encoding.columns,
-        categorical_indexes=encoding.categorical_indexes,
-        task=job.info.task,
-        seed=job.seed,
-        classes=job.info.classes,
-        columns={name: values.copy() for name, values in columns.items()},
-        budget=job.budget,
-    )
+    data = _training_data(job, job.info, columns, encoding, arrays["y"])
     lap("load")
     _seed(job.seed)
     estimator, where = _estimator(job, definition, data, encoding)
@@ -160,6 +151,28 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
     }
 
 
+def _training_data(job: Job, info: PackageInfo, columns: Columns, encoding: Encoding, y: Any) -> TrainingData:
+    return TrainingData(
+        X=encoding.encode(columns),
+        y=y,
+        feature_names=encoding.columns,
+        categorical_indexes=encoding.categorical_indexes,
+        task=info.task,
+        seed=job.seed,
+        classes=info.classes,
+        columns={name: values.copy() for name, values in columns.items()},
+        budget=job.budget,
+    )
+
+
+def _fitted(job: Job, definition: Definition, data: TrainingData, encoding: Encoding) -> Ask:
+    """What the trainer makes of other rows, labels or seeds, ready to be asked."""
+    _seed(data.seed)
+    estimator, where = _estimator(job, definition, data, encoding)
+    original = Original(estimator, data.task, len(data.classes), definition.folder, where, data.classes)
+    return asker(original, estimator, encoding, raw=asked_raw(estimator, encoding, data.columns))
+
+
 def _estimator(job: Job, definition: Definition, data: TrainingData, encoding: Encoding) -> tuple[Any, str]:
     """The fitted estimator, and where it comes from, for messages."""
     if job.trainer == ONLINE:
@@ -176,13 +189,26 @@ def _measure_unlabelled(job: Job, output: Path, ask: Ask, definition: Definition
     encoding, asked = Encoding.from_dict(job.encoding), list[Ask]()
     for index, rows in enumerate(() if job.model else resamples(len(data.X), job.seed)):
         seed = job.seed + 1 + index
-        _seed(seed)
         part = replace(data, X=data.X[rows], y=data.y[rows], columns=take(data.columns, rows), seed=seed)
-        estimator, where = _estimator(job, definition, part, encoding)
-        original = Original(estimator, data.task, len(data.classes), definition.folder, where, data.classes)
-        asked.append(asker(original, estimator, encoding, raw=asked_raw(estimator, encoding, part.columns)))
+        asked.append(_fitted(job, definition, part, encoding))
     measured = unlabelled(ask, read_file(Path(job.test)), asked, job)
     (output / MEASURED).write_bytes(pack_arrays(measured))
+
+
+def _probe(job: Job, output: Path) -> dict[str, Any]:
+    started_s = _clock.monotonic_s()
+    if job.info is None:
+        raise InvalidInput("A probing job has no 'info'.")
+    encoding, definition = Encoding.from_dict(job.encoding), load_definition(Path(job.folder))
+    y = unpack_arrays(Path(job.inputs).read_bytes(), "The training arrays")["y"]
+    data = _training_data(job, job.info, read_file(Path(job.train)), encoding, y)
+
+    def fit(other: TrainingData) -> Ask:
+        return _fitted(job, definition, other, encoding)
+
+    test = read_file(Path(job.test))
+    why = probe(data, test, encoding, output, fit, clock=_clock, for_s=job.probe_s)
+    return {"timings_s": {"probe": _clock.monotonic_s() - started_s}, "stopped": why}
 
 
 def _seed(seed: int) -> None:
@@ -282,6 +308,7 @@ _JOBS: dict[str, Callable[[Job, Path], dict[str, Any]]] = {
     "measure": _measure,
     "explain": _explain,
     "learn": _learn,
+    "probe": _probe,
 }
 
 
