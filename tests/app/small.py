@@ -159,11 +159,14 @@ class Small:
             writer.writerows(zip(*rows.values(), strict=True))
         return self
 
-    def build(self, *, cause: str = "by hand", settings_only: bool = False) -> dict[str, Any]:
+    def build(
+        self, *, cause: str = "by hand", settings_only: bool = False, baseline: bool = False
+    ) -> dict[str, Any]:
         """Build to the end."""
         started = start_build(
-            self.app, self.work, self.me, self.folder, cause=cause, until=None, settings_only=settings_only
-        )
+            self.app, self.work, self.me, self.folder,
+            cause=cause, until=None, settings_only=settings_only, baseline=baseline,
+        )  # fmt: skip
         result: dict[str, Any] = self.work.durable.result(started.build_id)
         return result
 

@@ -18,6 +18,7 @@ from headrace.access.privacy.charters import settled
 from headrace.access.privacy.fields import altered_inputs
 from headrace.app.alerts import close_alert
 from headrace.app.amending import Amending, put_up
+from headrace.app.baseline_first import as_baseline
 from headrace.app.composition import App
 from headrace.app.declared_proofs import DeclaredProofs
 from headrace.app.durable import Durable
@@ -69,6 +70,7 @@ class BuildRequest:
         online: let the next batch test and teach what learns online, instead of its variants.
         settings: as ``declared``; those of the ``live`` release, where nobody means to release others; or
             ``only`` the declared ones, for the model that is live.
+        baseline: build the first variant alone, which goes live before any other.
     """
 
     build_id: str
@@ -83,6 +85,7 @@ class BuildRequest:
     stands_in: bool = False
     online: bool = False
     settings: Literal["declared", "live", "only"] = "live"
+    baseline: bool = False
 
 
 class Builds:
@@ -170,6 +173,8 @@ class Builds:
             project = as_candidate(project, uri)
         if request.get("stands_in"):
             project = as_fallback(project)
+        if request.get("baseline"):
+            project = as_baseline(self._store, project)
         if request.get("online"):
             return self._archive_batch(request, project)
         until = None if request["until"] is None else datetime.fromisoformat(request["until"])

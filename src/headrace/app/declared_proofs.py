@@ -60,6 +60,7 @@ class DeclaredProofs:
             found = probe_run(
                 self._store, run, scorer, scratch,
                 timeout_s=declared.timeout_s, least_gain=declared.least_gain,
+                learns=not state.get("baseline"),
             )  # fmt: skip
         except (InvalidInput, ModelFailed) as error:
             evidence = {"error": str(error)}

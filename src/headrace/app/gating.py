@@ -52,6 +52,10 @@ from headrace.training.training_set import load_rows, load_training_set, trained
 SYSTEM = "system:gates"
 _OF_CANDIDATES = frozenset({"baseline", "champion", SEGMENTS, MODEL})
 """Gates that hold a candidate against others."""
+_SIMPLEST = (
+    "the simplest model is the best one. To let it go live first, before there is a better one: "
+    "headrace run --baseline"
+)
 CONTRACTS = "application/vnd.headrace.contracts+zip"
 
 
@@ -137,8 +141,12 @@ class Gating:
         if doubts:
             within = replace(within, evidence=within.evidence | {"doubtful_labels": doubts})
         judged = [within]
-        if run.id == baseline.id or baseline.state != "finished":
-            why = "the simplest model is the best one" if run.id == baseline.id else str(baseline.error)
+        if run.id == baseline.id and state.get("baseline"):
+            why = "this is the baseline: it goes live first, and every later one has to beat it"
+            evidence = {"baseline": baseline.variant, "best": run.variant}
+            judged.append(verdict(subject, "baseline", "passed", why, evidence=evidence, at=self._now()))
+        elif run.id == baseline.id or baseline.state != "finished":
+            why = _SIMPLEST if run.id == baseline.id else str(baseline.error)
             evidence = {"baseline": baseline.variant, "best": run.variant}
             judged.append(verdict(subject, "baseline", "failed", why, evidence=evidence, at=self._now()))
         else:

@@ -14,6 +14,7 @@ from typing import Any
 from headrace.access.privacy.fields import FieldRules
 from headrace.app import reading
 from headrace.app.amending import amendable
+from headrace.app.baseline_first import as_baseline
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
@@ -99,15 +100,19 @@ def start_build(
     until: datetime | None,
     stands_in: bool = False,
     settings_only: bool = False,
+    baseline: bool = False,
 ) -> Started:
     """Start building the project in ``folder``, or go on with its build that was interrupted.
 
     Args:
         stands_in: build the fallback that it names, instead of a candidate.
         settings_only: release the live model under the settings in ``folder``, and train nothing.
+        baseline: build the first variant alone, as the first that goes live.
 
     Raises:
-        Conflict: another process is building it right now, or nothing is live whose settings could change.
+        Conflict: another process is building it right now, nothing is live whose settings could change, or
+            more than the baseline is live already.
+        InvalidInput: more than one of these is asked for.
         NotFound, UserCodeError: there is no project.py, or it does not parse.
         GateFailed: a rule of the workspace is not kept, or the project does not say what it is worth, or
             why a model.
@@ -115,8 +120,14 @@ def start_build(
     project = declare(app, principal, folder)
     require_project(app, principal, project)
     require_admission(project, is_first=not app.store.runs.list(project.name))
+    if stands_in + settings_only + baseline > 1:
+        raise InvalidInput(
+            "The fallback, the settings and the baseline are released one by one. Ask for one."
+        )
     if stands_in:
         as_fallback(project)
+    if baseline:
+        as_baseline(app.store, project)
     if settings_only:
         amendable(app, project.name)
     # Two commands at the same moment: one starts, the other one sees that.
@@ -131,6 +142,7 @@ def start_build(
             until=None if until is None else until.isoformat(),
             stands_in=stands_in,
             settings="only" if settings_only else "declared",
+            baseline=baseline,
         )
 
 

@@ -35,6 +35,10 @@ def run(
         bool,
         typer.Option("--fallback", help="Build the fallback that headrace.yaml names, and no candidate."),
     ] = False,
+    baseline: Annotated[
+        bool,
+        typer.Option("--baseline", help="Build the first variant alone, to go live before any other."),
+    ] = False,
     settings: Annotated[
         bool,
         typer.Option(
@@ -59,6 +63,7 @@ def run(
             until=moment,
             stands_in=fallback,
             settings_only=settings,
+            baseline=baseline,
         )
         if started.resumed:
             console.print("Going on with the run that was interrupted.", style="yellow")

@@ -79,7 +79,14 @@ class Probed:
 
 
 def probe_run(
-    store: Store, run: Run, scorer: PackageScorer, scratch: Path, *, timeout_s: float, least_gain: float
+    store: Store,
+    run: Run,
+    scorer: PackageScorer,
+    scratch: Path,
+    *,
+    timeout_s: float,
+    least_gain: float,
+    learns: bool = True,
 ) -> Probed:
     """Ask a finished run what it has learnt; at most 5,000 training rows and 2,000 test rows are looked at.
 
@@ -88,6 +95,7 @@ def probe_run(
         scratch: a folder of its own; it is gone afterwards.
         timeout_s: for the user's code, which learns shuffled labels; 0 leaves it alone.
         least_gain: see :func:`headrace.checks.training_faults.gain_of`.
+        learns: whether it is meant to learn; of a baseline only the inputs are looked at.
     """
     project = recipe_of(store, run).project
     made = load_training_set(store.artifacts, recipe_of(store, run).training_set.digest)
@@ -95,8 +103,9 @@ def probe_run(
     test = some_rows(len(whole.test), _MOST_TEST)
     rows = replace(whole, train=_train_sample(project, whole), test=whole.test[test])
     inputs = _inputs(project, rows)
-    if project.task in UNSUPERVISED:
-        return Probed(inputs=inputs, unmeasured=("without truth nothing else is asked",))
+    if project.task in UNSUPERVISED or not learns:
+        why = "it is the simplest model" if not learns else "without truth nothing else is asked"
+        return Probed(inputs=inputs, unmeasured=(why,))
     tested = np.asarray(losses_of(store, run, whole))
     found = _on_training_rows(scorer, project, made, rows, tested)
     kind = json.loads(store.artifacts.get(run.outputs["estimator"].digest)).get("type")
