@@ -107,6 +107,7 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
             "flight_check",
             "compliance",
             "training",
+            "ingredients",
             "contract",
         ],
         "passed",

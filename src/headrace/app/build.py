@@ -129,6 +129,7 @@ class Builds:
             state["measured"] = judge_all(self._gating, step, state)
             step("training", self._training_checks, state)
             state |= step("register", self._register, state)
+            step("ingredients", self._proofs.ingredients, state)
             step("track", self._track, state)
             state |= step("release", self._release, state)
             return self._hand_over(state)

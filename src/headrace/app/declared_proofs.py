@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.app.composition import App
 from headrace.app.gating import Gating
+from headrace.checks.advisories import Found, known_flaws
 from headrace.core.data import Artifact
 from headrace.core.errors import InvalidInput, ModelFailed, UserError
 from headrace.core.ids import derived_id
@@ -15,9 +16,12 @@ from headrace.core.project import Project
 from headrace.core.release import Verdict
 from headrace.projects.proofs import Proofs, proofs_of
 from headrace.releases.gates import verdict
+from headrace.releases.ingredients import ingredients_gate
 from headrace.releases.own_tests import own_tests_gate
 from headrace.releases.training_faults import TRAINING, training_gate
 from headrace.store.documents import from_plain
+from headrace.training.ingredients import MEDIA_TYPE as BILL
+from headrace.training.ingredients import bill_of_materials, ingredients
 from headrace.training.own_tests import run_own_tests
 from headrace.training.probed import probe_run
 
@@ -67,6 +71,22 @@ class DeclaredProofs:
             judged = verdict(_subject(state), TRAINING, "error", str(error), evidence=evidence, at=at)
         else:
             judged = training_gate(_subject(state), found, declared, project.gates.model.metric, at)
+        return self._keep(state, judged)
+
+    def ingredients(self, state: dict[str, Any]) -> str:
+        """The packages have licences that are allowed and no known flaw; the bill of materials is kept."""
+        declared, run = _declared(state).ingredients, self._store.runs.get(state["run_id"])
+        listed = ingredients(self._store.artifacts.get(run.environment.digest))
+        made = bill_of_materials(f"{state['project']}@{state['version']}", listed, run.started_at)
+        bill = self._store.artifacts.put(made, BILL)
+        found: Found | str | None = None
+        if declared.advisories:
+            packages = {one.name: one.version for one in listed}
+            try:
+                found = known_flaws(Path(state["folder"]) / declared.advisories, packages)
+            except InvalidInput as error:
+                found = str(error)
+        judged = ingredients_gate(_subject(state), listed, found, declared, bill, self._now())
         return self._keep(state, judged)
 
     def _keep(self, state: dict[str, Any], judged: Verdict) -> str:

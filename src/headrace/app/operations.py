@@ -121,9 +121,7 @@ def start_build(
     require_project(app, principal, project)
     require_admission(project, is_first=not app.store.runs.list(project.name))
     if stands_in + settings_only + baseline > 1:
-        raise InvalidInput(
-            "The fallback, the settings and the baseline are released one by one. Ask for one."
-        )
+        raise InvalidInput("Fallback, settings and baseline are released one by one. Ask for one of them.")
     if stands_in:
         as_fallback(project)
     if baseline:

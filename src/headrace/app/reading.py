@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -31,6 +32,7 @@ from headrace.monitoring.segments import NAME as SEGMENT
 from headrace.monitoring.trends import NAME as TREND
 from headrace.monitoring.trends import newest as newest_trends
 from headrace.projects.sections import ChangedLine
+from headrace.releases.ingredients import INGREDIENTS
 from headrace.releases.looks import NAME as LOOK
 from headrace.releases.planning import CanaryPlan, plan_of
 from headrace.training.rebuild import Environment, rebuild_run
@@ -184,6 +186,23 @@ def model_run(app: App, me: Principal, reference: str) -> Run:
     if not ref.version.isdigit():
         raise NotFound(f"There is no model {reference!r}. Versions are numbers, such as {ref.name}@1.")
     return app.store.runs.get(app.store.models.get(ref.name, int(ref.version)).run_id)
+
+
+def bill_of_materials(app: App, me: Principal, reference: str) -> dict[str, Any]:
+    """The packages that ``NAME@VERSION`` was made with, as its gate has kept them: CycloneDX, JSON.
+
+    Raises:
+        NotFound: there is no such version, or it was made before bills were kept. InvalidInput, Denied.
+    """
+    run = model_run(app, me, reference)
+    for release in app.store.releases.list(run.project):
+        if release.manifest.run_id != run.id:
+            continue
+        for verdict in app.store.evidence.verdicts(release.id):
+            if verdict.gate == INGREDIENTS:
+                bill: dict[str, Any] = json.loads(app.store.artifacts.get(verdict.evidence["bill"]))
+                return bill
+    raise NotFound(f"No bill of materials of {reference} is kept. Build it again with 'headrace run'.")
 
 
 def lineage(app: App, me: Principal, reference: str) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +14,7 @@ from headrace.app.artefacts import export_signed, scan_model, verify_export
 from headrace.app.experiments import history
 from headrace.app.importing import import_runs
 from headrace.app.operations import settle
-from headrace.app.reading import lineage, model_versions, rebuild, release_report, runs
+from headrace.app.reading import bill_of_materials, lineage, model_versions, rebuild, release_report, runs
 from headrace.app.workflows import launch
 from headrace.cli import provider
 from headrace.cli.attach import attach
@@ -134,6 +135,28 @@ def show_lineage(model: NameAtVersion, as_name: As = None, as_json: Json = False
         return
     for name, value in found.items():
         say(f"  {name:<12} {value}")
+
+
+@app.command("sbom")
+def show_bill(model: NameAtVersion, as_name: As = None, as_json: Json = False) -> None:
+    """List the packages a version was made with and their licences; --json is the bill in CycloneDX."""
+    with session(as_name) as s:
+        found = bill_of_materials(s.app, s.me, model)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("PACKAGE", "VERSION", "LICENCE"),
+        [(one["name"], one["version"], licence_of(one)) for one in found.get("components", [])],
+        empty="It was made with no packages.",
+    )
+
+
+def licence_of(component: Mapping[str, Any]) -> str:
+    """What a component of a bill states."""
+    stated = [one.get("expression") or one["license"].get("id") or one["license"]["name"]
+              for one in component.get("licenses", [])]  # fmt: skip
+    return " AND ".join(stated)
 
 
 @app.command("history")

@@ -46,11 +46,28 @@ class TrainingChecks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ingredients:
+    """Which packages a model may be made with.
+
+    Attributes:
+        allow: licences, by their SPDX name; with none, every licence that is not denied.
+        deny: licences that no package may have.
+        advisories: known flaws in the OSV format: a file, a folder or a zip, by its path from the project;
+            with none, no package is asked about.
+    """
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    advisories: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proofs:
     """The section ``proofs`` of a charter; every part can be left out, and then has its defaults."""
 
     tests: OwnTests = OwnTests()
     training: TrainingChecks = TrainingChecks()
+    ingredients: Ingredients = Ingredients()
 
 
 def proofs_of(project: Project) -> Proofs:

@@ -22,6 +22,7 @@ LEAST: dict[str, Size] = {
     "gate:model": "medium",
     "gate:tests": "medium",
     "gate:training": "medium",
+    "gate:ingredients": "medium",
     "gate:baseline": "large",
     "control:documentation": "small",
     "control:watched": "small",

@@ -1,0 +1,55 @@
+"""Which licence a package has, and whether it may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+Judged = Literal["allowed", "denied", "not_allowed", "unknown"]
+
+
+def judge_licence(licence: str, allow: Collection[str], deny: Collection[str]) -> Judged:
+    """Whether what stands under ``licence`` may be used; letters' case does not matter.
+
+    Of ``A OR B`` one has to be allowed, of ``A AND B`` both. What is denied stays so if allowed, too;
+    with nothing in ``allow`` all that is not denied may be used.
+
+    Args:
+        licence: an SPDX expression, or words; empty where the package says nothing.
+
+    >>> judge_licence("MIT OR GPL-3.0-only", [], ["gpl-3.0-only"])
+    'allowed'
+    >>> judge_licence("MIT AND GPL-3.0-only", [], ["GPL-3.0-only"])
+    'denied'
+    >>> judge_licence("Zlib", ["MIT"], [])
+    'not_allowed'
+    """
+    if not licence.strip():
+        return "unknown"
+    tree = _parsed(licence)
+    if deny and not _holds(tree, lambda name: name not in {one.lower() for one in deny}):
+        return "denied"
+    if allow and not _holds(tree, lambda name: name in {one.lower() for one in allow}):
+        return "not_allowed"
+    return "allowed"
+
+
+def _parsed(licence: str) -> Any:
+    from license_expression import ExpressionError, ExpressionParseError, Licensing
+
+    try:
+        return Licensing().parse(licence)
+    except (ExpressionError, ExpressionParseError):
+        # Words, such as "BSD, see LICENSE": they stand for themselves.
+        return licence
+
+
+def _holds(tree: Any, fits: Any) -> bool:
+    if isinstance(tree, str):
+        return bool(fits(tree.lower()))
+    operator, parts = getattr(tree, "operator", None), getattr(tree, "args", ())
+    if operator is not None and operator.strip() == "OR":
+        return any(_holds(part, fits) for part in parts)
+    if operator is not None and operator.strip() == "AND":
+        return all(_holds(part, fits) for part in parts)
+    return bool(fits(str(tree).lower()))

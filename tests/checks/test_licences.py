@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from headrace.checks.licences import judge_licence
+
+
+@pytest.mark.parametrize(
+    ("licence", "allow", "deny", "judged"),
+    [
+        ("MIT", [], [], "allowed"),
+        ("mit", ["MIT"], [], "allowed"),
+        ("MIT OR GPL-3.0-only", ["MIT"], [], "allowed"),
+        ("MIT AND GPL-3.0-only", ["MIT"], [], "not_allowed"),
+        ("MIT AND (Apache-2.0 OR GPL-3.0-only)", ["MIT", "Apache-2.0"], [], "allowed"),
+        ("MIT", ["MIT"], ["MIT"], "denied"),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", [], ["GPL-2.0-only"], "allowed"),
+        ("BSD, see (LICENSE", [], ["BSD"], "allowed"),
+        ("BSD, see (LICENSE", ["BSD"], [], "not_allowed"),
+        ("BSD, see (LICENSE", ["bsd, see (license"], [], "allowed"),
+        ("Foo Licence", ["Foo Licence"], [], "allowed"),
+        ("", ["MIT"], [], "unknown"),
+    ],
+)
+def test_expressions_are_held_against_the_lists(
+    licence: str, allow: list[str], deny: list[str], judged: str
+) -> None:
+    assert judge_licence(licence, allow, deny) == judged
