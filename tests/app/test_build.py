@@ -84,7 +84,7 @@ def test_with_the_manual_policy_a_person_decides_who_is_not_the_author(shared: S
     rejected = project.released()
     assert (rejected.state, project.route()) == ("waiting", None)
     report = reading.release_report(shared.app, grace, rejected.id)
-    assert len(report.verdicts) == 12, "who decides sees the results"
+    assert len(report.verdicts) == 13, "who decides sees the results"
     rejected = decide(shared.app, shared.work, grace, rejected.id, "rejected", "the margin is too thin")
     assert (rejected.state, rejected.reason) == ("rejected", "grace: the margin is too thin")
     assert project.route() is None
