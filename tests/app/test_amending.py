@@ -57,6 +57,7 @@ def test_changed_settings_hold_once_their_release_was_judged_approved_and_is_liv
     assert second.manifest.code.digest == code_digest(project.folder), "the trigger 'code' sees no change"
     gates = {gate for gate, one in project.verdicts(second).items() if one.outcome == "passed"}
     assert {"data", "model", "champion", "artefact", "package", "flight_check", "compliance"} <= gates
+    assert {"tests", "training", "ingredients"} <= gates
     assert second.digest == digest_of(second.manifest) != first.digest
     changed = {line.key: (line.before, line.after) for line in difference(
         shared.app, project.me, second.id).settings}  # fmt: skip

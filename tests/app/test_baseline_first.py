@@ -27,10 +27,15 @@ def test_the_baseline_goes_live_first_and_logs_what_the_next_one_is_judged_by(sh
         "inputs and labels are on record from the first day"
     )
 
+    settings = project.build(settings_only=True)
+    amended = project.delivered(settings["release_id"])
+    assert project.verdicts(amended)["baseline"].outcome == "passed", "it is what is live"
+    assert project.promoted(amended).state == "live"
+
     second = project.released()
     champion = project.verdicts(second)["champion"]
     assert (second.manifest.params["variant"], champion.outcome) == ("better", "passed")
-    assert champion.evidence["live_release"] == first.id
+    assert champion.evidence["live_release"] == amended.id
     assert project.promoted(second).state == "live"
     with pytest.raises(Conflict, match="variant 'better', and the baseline 'baseline' goes before"):
         project.build(baseline=True)

@@ -54,6 +54,8 @@ class Amending:
             "snapshot_id": run.snapshot_id,
             "judged_id": derived_id("release", request["build_id"]),
             "run_id": run.id,
+            "version": live.manifest.subject.ref.rpartition("@")[2],
+            "baseline": baseline.id == run.id,
             "baseline_run_id": baseline.id,
             "arrivals": [],
             "release_id": None,

@@ -150,6 +150,8 @@ class Builds:
             return step("close", self._close, state)
         step("tests", self._tests, state)
         state["measured"] = judge_all(self._gating, step, state)
+        step("training", self._training_checks, state)
+        step("ingredients", self._proofs.ingredients, state)
         state |= step("release", self._amending.release, state)
         return self._hand_over(state)
 

@@ -23,6 +23,7 @@ from headrace.store.documents import from_plain
 from headrace.training.ingredients import MEDIA_TYPE as BILL
 from headrace.training.ingredients import bill_of_materials, ingredients
 from headrace.training.own_tests import run_own_tests
+from headrace.training.pipeline import recipe_of
 from headrace.training.probed import probe_run
 
 
@@ -52,10 +53,10 @@ class DeclaredProofs:
         Args:
             scratch: a folder of its own; it is gone afterwards.
         """
-        if state.get("stands_in") or state.get("online") or state.get("model"):
+        run = self._store.runs.get(state["run_id"])
+        if state.get("stands_in") or state.get("online") or recipe_of(self._store, run).model is not None:
             return "training: it was not made from these rows alone"
         project, declared = from_plain(Project, state["declared"]), _declared(state).training
-        run = self._store.runs.get(state["run_id"])
         if run.package is None:
             raise UserError(f"Run {run.id} has no package. Its error: {run.error}")
         scorer = self._app.scorers.of_package(run.package.digest)
