@@ -130,8 +130,8 @@ def _mlserver(folder: Path, pipeline: Any, *, batched: bool) -> Peer:
         settings |= {"max_batch_size": 64, "max_batch_time": 0.002}
     (folder / "model-settings.json").write_text(json.dumps(settings), encoding="utf-8")
     # No worker pool: with one core it only adds a hop. Metrics and logs of requests are off.
-    server = {"parallel_workers": 0, "debug": False, "host": "127.0.0.1", "metrics_port": _free_port()}
-    server |= {"grpc_port": _free_port()}
+    server = {"parallel_workers": 0, "debug": False, "host": "127.0.0.1", "metrics_port": free_port()}
+    server |= {"grpc_port": free_port()}
     (folder / "settings.json").write_text(json.dumps(server), encoding="utf-8")
     inputs = [
         {"name": name, "shape": [1, 1], "datatype": "FP64", "data": [ROW[name]]} for name in NUMERIC
@@ -235,7 +235,8 @@ def environment(name: str, packages: tuple[str, ...]) -> Path:
     return folder
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -244,7 +245,7 @@ def _free_port() -> int:
 @contextmanager
 def running(peer: Peer) -> Iterator[tuple[int, int]]:
     """Start ``peer`` on one core and wait until it answers; yields its port and the leading process' id."""
-    port = _free_port()
+    port = free_port()
     fill = {name: text.format(port=port) for name, text in peer.environment.items()}
     # One thread for linear algebra: the server has one core.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"

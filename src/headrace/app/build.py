@@ -23,13 +23,15 @@ from headrace.app.composition import App
 from headrace.app.declared_proofs import DeclaredProofs
 from headrace.app.durable import Durable
 from headrace.app.fallbacks import as_fallback
+from headrace.app.gateway import ask_models
 from headrace.app.gating import Gating, judge_all, keep_contracts
 from headrace.app.learning import as_online, continued, gather_batch, held_back, learn
+from headrace.app.prompting import Prompting
 from headrace.app.registered import as_candidate, fetch_registered, say_what_became
 from headrace.app.table import Sourced, gather
 from headrace.checks.estimation import LossModel
 from headrace.checks.profiles import Profile
-from headrace.checks.tasks import UNSUPERVISED, answers_classes
+from headrace.checks.tasks import GENERATIVE, UNSUPERVISED, answers_classes
 from headrace.core.data import Artifact, Run, Snapshot
 from headrace.core.errors import HeadraceError, Unavailable, UserError
 from headrace.core.ids import derived_id
@@ -98,6 +100,7 @@ class Builds:
         self._gating = Gating(app)
         self._proofs = DeclaredProofs(app, self._gating)
         self._amending = Amending(app)
+        self._prompting = Prompting(app, self._gating, ask_models(app))
 
     def run(self, plain_request: dict[str, Any]) -> dict[str, Any]:
         """The workflow. Returns ``release_id``, or None with the ``reason`` and its ``kind`` (an error's
@@ -126,7 +129,7 @@ class Builds:
             if request.model_uri is not None:
                 step("origin", self._gating.origin, state)
             step("tests", self._tests, state)
-            state["measured"] = judge_all(self._gating, step, state)
+            state["measured"] = judge_all(self._gating, step, state, self._prompting.gates)
             step("training", self._training_checks, state)
             state |= step("register", self._register, state)
             step("ingredients", self._proofs.ingredients, state)
@@ -149,7 +152,7 @@ class Builds:
         if state["stopped"]:
             return step("close", self._close, state)
         step("tests", self._tests, state)
-        state["measured"] = judge_all(self._gating, step, state)
+        state["measured"] = judge_all(self._gating, step, state, self._prompting.gates)
         step("training", self._training_checks, state)
         step("ingredients", self._proofs.ingredients, state)
         state |= step("release", self._amending.release, state)
@@ -159,6 +162,9 @@ class Builds:
         self._durable.step("contract", self._contract, state)
         self._durable.child("deliver", f"deliver:{state['release_id']}", state["release_id"])
         return self._durable.step("close", self._close, state)
+
+    def _generates(self, state: dict[str, Any]) -> bool:
+        return self._project(state).task in GENERATIVE
 
     def train(self, state: dict[str, Any], variant: str) -> str:
         """The child workflow of one variant; returns its run's id."""
@@ -287,7 +293,8 @@ class Builds:
             model=from_plain(Artifact, state["model"]) if state.get("model") else None,
         )
         chosen = next(v for v in project.variants if v.name == variant)
-        return train_variant(self._store, self._app.clock, build, chosen).id
+        make = self._prompting.make if self._generates(state) else None
+        return train_variant(self._store, self._app.clock, build, chosen, make).id
 
     def _evaluate(self, state: dict[str, Any]) -> dict[str, Any]:
         """The best variant; the first declared one is the baseline that it has to beat."""
@@ -307,6 +314,8 @@ class Builds:
         """Tell the tracker; it recognises a run or version that it was told of before."""
         for run_id in state["runs"]:
             self._app.tracker.log_run(self._store.runs.get(run_id))
+        if self._generates(state):
+            return None
         model = self._store.models.get(state["project"], state["version"])
         return publish_model(self._store, self._app.tracker, model)
 
@@ -334,6 +343,8 @@ class Builds:
         return self._proofs.tests(state, self._scratch(state["build_id"]) / "tests")
 
     def _training_checks(self, state: dict[str, Any]) -> str:
+        if self._generates(state):
+            return "nothing is trained"
         return self._proofs.training(state, self._scratch(state["build_id"]) / "training")
 
     def _contract(self, state: dict[str, Any]) -> str:
@@ -342,6 +353,8 @@ class Builds:
 
     def _baseline(self, project: Project, run: Run) -> Artifact:
         made, rows = self._training(run)
+        if project.task in GENERATIVE:
+            return self._store.artifacts.put(self._prompting.baseline(project, run).to_bytes(), BASELINE)
         if run.package is None:
             raise UserError(f"Run {run.id} has no package.")
         scorer = self._app.scorers.of_package(run.package.digest)

@@ -21,6 +21,7 @@ PIPELINES: dict[Task, str] = {
     "forecasting": "time-series-forecasting",
     "anomaly_detection": "tabular-classification",
     "clustering": "tabular-classification",
+    "text_generation": "text-generation",
 }
 """By task, the name that Hugging Face has for it, or the nearest."""
 HOW: dict[Method, str] = {

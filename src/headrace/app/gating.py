@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from headrace.checks.bias import data_bias
 from headrace.checks.fairness import represented
 from headrace.checks.opinions import scanners
 from headrace.checks.quality import check_data
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.canonical import digest_bytes, digest_of
 from headrace.core.data import Artifact, Run
 from headrace.core.errors import HeadraceError, UserError
@@ -360,18 +361,29 @@ class Gating:
         return self._app.clock.now()
 
 
-def judge_all(gating: Gating, step: Callable[..., Any], state: dict[str, Any]) -> dict[str, float]:
-    """All gates that a model passes before it is proposed, each as a step; returns what was measured."""
+Gate = tuple[str, Callable[[dict[str, Any]], str]]
+"""Its name as a step, and what judges the state of a build."""
+
+
+def judge_all(
+    gating: Gating, step: Callable[..., Any], state: dict[str, Any], of_texts: Sequence[Gate] = ()
+) -> dict[str, float]:
+    """All gates that a model passes before it is proposed, each as a step; returns what was measured.
+
+    Args:
+        of_texts: instead of those that need a model's numbers, where answers are texts.
+    """
     project = from_plain(Project, state["declared"])
-    for name, gate in (
-        ("model_gate", gating.model),
+    gates: tuple[Gate, ...] = (
         ("champion_gate", gating.champion),
         ("movement", gating.moved_model),
         ("artefact", gating.artefact),
         ("package", gating.package),
-        ("flight_check", gating.flight),
-        ("compliance", gating.compliance),
-    ):
+    )
+    if project.task in GENERATIVE:
+        gates = (*of_texts, ("artefact", gating.artefact))
+    always: tuple[Gate, ...] = (("flight_check", gating.flight), ("compliance", gating.compliance))
+    for name, gate in (("model_gate", gating.model), *gates, *always):
         step(name, gate, state)
     measured: dict[str, float] = step("metrics_gate", gating.metrics, state) if project.metrics else {}
     if project.fairness is not None:

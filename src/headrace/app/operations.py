@@ -21,9 +21,10 @@ from headrace.app.composition import App
 from headrace.app.deliver import TICK, follow_live, send_decision, stop_rollout
 from headrace.app.fallbacks import as_fallback
 from headrace.app.finding import find_one
+from headrace.app.prompting import check_prompts
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
-from headrace.checks.tasks import answers_classes
+from headrace.checks.tasks import GENERATIVE, answers_classes
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.identity import Principal, Resource
@@ -38,7 +39,7 @@ from headrace.releases import delivery, splitting
 from headrace.store.disk import locked
 from headrace.store.documents import to_plain
 from headrace.store.records import encode_outcome
-from headrace.training.definition import check_code
+from headrace.training.definition import check_code, load_definition
 from headrace.training.measuring import check_metrics
 from headrace.training.own_explainers import check_explainer
 
@@ -144,6 +145,19 @@ def start_build(
         )
 
 
+def missing_in(project: Project, folder: Path) -> set[str]:
+    """Names of trainers that the project's variants want, and that its code does not have.
+
+    Raises:
+        NotFound, UserCodeError: there is no project.py, or it does not load.
+        InvalidInput: a prompt cannot be read.
+    """
+    if project.task in GENERATIVE:
+        check_prompts(project, folder)
+        return set()
+    return {variant.trainer for variant in project.variants} - set(load_definition(folder).trainers)
+
+
 def _going_on(work: Workflows, project: Project) -> Started | None:
     prefix = f"build:{project.name}:"
     for build_id in work.durable.unfinished("build"):
@@ -159,9 +173,12 @@ def _going_on(work: Workflows, project: Project) -> Started | None:
 
 
 def _begin(app: App, work: Workflows, project: Project, folder: Path, **asked: Any) -> Started:
-    check_code(folder)
-    check_metrics(project, folder)
-    check_explainer(project, folder)
+    if project.task in GENERATIVE:
+        check_prompts(project, folder)
+    else:
+        check_code(folder)
+        check_metrics(project, folder)
+        check_explainer(project, folder)
     load_contracts(folder)
     build_id = f"build:{project.name}:{new_id(app.clock.now())}"
     request = BuildRequest(

@@ -11,6 +11,7 @@ from headrace.app.explanations import Explainers
 from headrace.app.kept_explanations import KeptExplanations
 from headrace.core.errors import Conflict
 from headrace.core.ids import Ref
+from headrace.core.release import Route
 from headrace.serving.distributions import Distributions, Reference
 from headrace.serving.handler import Handler
 from headrace.serving.microbatch import MicroBatches
@@ -58,7 +59,7 @@ def serving_of(
         record_headers: sent with answers to records.
         spans: takes explanations as spans.
     """
-    routes = RouteTable(source or app.store.rollouts, app.clock)
+    routes = RouteTable(source or app.store.rollouts, app.clock, takes=answers_by(app, "model"))
 
     def version_of(release_id: str) -> str:
         return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version
@@ -112,6 +113,18 @@ def serving_of(
         explainers=explainers,
         explanations=explanations,
     )
+
+
+def answers_by(app: App, kind: str) -> Callable[[Route], bool]:
+    """Whether what a route names is a ``model`` or a ``prompt``; a release never becomes another kind."""
+    kinds: dict[str, str] = {}
+
+    def takes(route: Route) -> bool:
+        if route.live not in kinds:
+            kinds[route.live] = Ref.parse(app.store.releases.get(route.live).manifest.subject.ref).kind
+        return kinds[route.live] == kind
+
+    return takes
 
 
 def _raise_lost(app: App) -> Callable[[str, int], None]:

@@ -14,7 +14,7 @@ from headrace.checks.metrics import default_metric
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import Columns
-from headrace.core.project import Risk, Task
+from headrace.core.project import DataSpec, Risk, Task
 from headrace.data.frames import n_rows
 from headrace.data.inference import infer
 from headrace.data.sources import read_file
@@ -46,6 +46,7 @@ def start_project(
     key: str | None,
     forecasting: bool,
     unsupervised: Task | None = None,
+    model: str | None = None,
     owner: str,
     contact: str | None,
     risk: Risk = "medium",
@@ -59,6 +60,8 @@ def start_project(
 
     Args:
         target: the column to predict; None where ``unsupervised`` says what is done without one.
+        model: the one that answers, as ``PROVIDER/MODEL``: the project is a prompt, and ``target`` says what
+            a good answer is.
         answers: to the questions of ``governance`` in the charter, by name; what has none is assumed, and
             noted as assumed.
         worth: what the model is to be worth, and why one is needed, by the names of
@@ -77,15 +80,17 @@ def start_project(
     subject = target or str(unsupervised).replace("_", " ")
     governance = answered(answers or {}, target=subject, risk=risk, contact_given=contact is not None)
     columns = read_file(data)
-    found = infer(
-        columns, target=target, time=time, key=key, forecasting=forecasting, unsupervised=unsupervised
-    )
+    kind: dict[str, Any] = {
+        "forecasting": forecasting,
+        "unsupervised": unsupervised,
+        "generating": bool(model),
+    }
+    found = infer(columns, target=target, time=time, key=key, **kind)
     metric = default_metric(found.task)
     promise = promised(worth or {}, target=subject, metric=metric, risk=risk, labelled=unsupervised is None)
     governance = replace(governance, assumed=promise.assumed + governance.assumed)
     digest = digest_bytes(data.read_bytes())
-    documentation = _documentation(data, columns, digest)
-    spec = replace(found.data, source=f"data/{data.name}", documentation=documentation)
+    spec = _kept(found.data, data, columns, digest)
     personal = personal_columns(columns)
     n_clusters = suggested_clusters(columns, spec.columns) if found.task == "clustering" else 0
     outline = Outline(
@@ -96,6 +101,7 @@ def start_project(
         metric=metric,
         n_clusters=n_clusters,
         trees=trees,
+        model=model,
         owner=owner,
         contact=contact or _at_this_machine(owner),
         n_rows=n_rows(columns),
@@ -106,19 +112,18 @@ def start_project(
         risk=risk,
     )
     folder = scaffold(parent, outline, data, template=template, ask=ask)
-    notes = [
-        *found.notes,
-        *_versioned(folder, outline),
-        *_to_confirm(governance.assumed, personal, n_clusters),
-    ]
+    to_confirm = _to_confirm(governance.assumed, personal, n_clusters)
+    notes = [*found.notes, *_versioned(folder, outline), *to_confirm]
     return Made(folder=folder, task=found.task, metric=metric, notes=notes)
 
 
-def _documentation(data: Path, columns: Columns, digest: str) -> str:
-    return (
+def _kept(spec: DataSpec, data: Path, columns: Columns, digest: str) -> DataSpec:
+    """The data as it is kept in the project."""
+    documentation = (
         f"{data.name} as given at the start: {n_rows(columns):,} rows, {len(columns)} columns, "
         f"SHA-256 {digest[:16]}; kept in data/. Column meanings: see 'columns'."
     )
+    return replace(spec, source=f"data/{data.name}", documentation=documentation)
 
 
 def start_starter(parent: Path, starter: str, **given: Any) -> Made:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.answers import TEXT_LOSSES, text_losses
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
 
@@ -31,6 +33,7 @@ LOSSES: dict[Task, tuple[str, ...]] = {
     "forecasting": _OF_NUMBERS,
     "anomaly_detection": ("mass_volume",),
     "clustering": ("silhouette_loss",),
+    "text_generation": tuple(TEXT_LOSSES),
 }
 """The losses that a model gate may judge by, each with one value per row; the first unless the project says
 otherwise. Those without truth are in :mod:`headrace.checks.unlabelled`."""
@@ -70,7 +73,7 @@ def row_losses(metric: str, truth: Any, outputs: Outputs, *, classes: Sequence[A
     Args:
         metric: ``log_loss``, ``brier``, ``error_rate``; for numbers ``mae`` (absolute error), ``mse``
             (squared), ``smape`` (symmetric percentage, 0 to 2) or ``pinball_10``, ``_50`` and ``_90`` (of the
-            quantile).
+            quantile); for texts those of :mod:`headrace.checks.answers`.
         truth: the labels, shape ``(n_rows,)``.
         classes: labels of the columns of ``probability``. Without them they are concluded from
             ``predict``, which fails when several classes were never predicted.
@@ -81,8 +84,11 @@ def row_losses(metric: str, truth: Any, outputs: Outputs, *, classes: Sequence[A
     >>> row_losses("mae", np.array([1.0, 2.0]), {"predict": np.array([1.5, 2.0])}).tolist()
     [0.5, 0.0]
     """
+    if metric in TEXT_LOSSES:
+        return text_losses(metric, truth, _output(outputs, "predict", len(truth)))
     if metric not in _LOSSES:
-        raise InvalidInput(f"Metric {metric!r} is not known. Expected one of: {', '.join(_LOSSES)}.")
+        known = ", ".join((*_LOSSES, *TEXT_LOSSES))
+        raise InvalidInput(f"Metric {metric!r} is not known. Expected one of: {known}.")
     loss = _LOSSES[metric]
     if metric in NUMERIC_LOSSES:
         return loss(_numbers(truth, "truth"), _predicted(outputs, len(truth)), None)
@@ -108,7 +114,10 @@ def report(
     ``auc`` is added; for more, precision and recall are means over classes and the counts are
     ``confusion_<true>_<predicted>`` by position in ``classes``.
     """
-    if task != "classification":
+    if task in GENERATIVE:
+        said = _output(outputs, "predict", len(truth))
+        measured = {name: float(np.nanmean(text_losses(name, truth, said))) for name in TEXT_LOSSES}
+    elif task != "classification":
         measured = _regression_report(_numbers(truth, "truth"), _predicted(outputs, len(truth)))
     else:
         measured = _classification_report(truth, outputs, classes)

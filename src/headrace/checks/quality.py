@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.checks.columns import LARGEST, is_missing, label, label_counts, missing
 from headrace.checks.rows import UNFIT, n_suspect, summary, suspects
-from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.tasks import GENERATIVE, UNSUPERVISED
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.project import DataGate, DataSpec, Task
@@ -184,7 +184,7 @@ def _target_problems(columns: Columns, spec: DataSpec, good: Mask, task: Task) -
     values = np.asarray(columns[spec.target])[good]
     if not len(values):
         return [f"target {spec.target!r} is known in no good row"]
-    if task != "classification" and values.dtype.kind not in "fiu":
+    if task not in ("classification", *GENERATIVE) and values.dtype.kind not in "fiu":
         return [f"target {spec.target!r} holds no numbers, which {task} needs"]
     counts = label_counts(values)
     if len(counts) < 2:

@@ -7,6 +7,9 @@ from headrace.core.project import Project, Task
 UNSUPERVISED: tuple[Task, ...] = ("anomaly_detection", "clustering")
 """Learn from rows without truth. ``predict`` is whether a row is an anomaly, or its cluster; ``probability``
 holds no probabilities then, but scores or memberships that sum to 1, and the largest is the answer."""
+GENERATIVE: tuple[Task, ...] = ("text_generation",)
+"""Answer with a text. Nothing is trained: a variant is a prompt, and its rows are questions whose good answer
+people have said."""
 ANOMALY_CLASSES = (False, True)
 
 

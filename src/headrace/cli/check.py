@@ -9,6 +9,7 @@ import typer
 
 from headrace.app.compliance import check_project
 from headrace.app.deployed import plan_differences
+from headrace.app.operations import missing_in
 from headrace.app.unreleased import unreleased
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session
@@ -17,7 +18,6 @@ from headrace.projects.charter import load_project
 from headrace.projects.compliance import Compliance
 from headrace.projects.flight import flight_check
 from headrace.projects.sections import ChangedLine
-from headrace.training.definition import load_definition
 
 app = typer.Typer(add_completion=False)
 
@@ -39,7 +39,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         for item in flight_check(project, folder)
         if item.ticked or (item.name, "lawful-basis" in named) != ("privacy", True)
     ]
-    missing_trainers = {v.trainer for v in project.variants} - set(load_definition(folder).trainers)
+    missing_trainers = missing_in(project, folder)
     if as_json:
         print_json(
             {

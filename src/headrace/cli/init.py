@@ -41,6 +41,7 @@ Answer = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="Any other answer of governance, such as impact=minor."),
 ]
+Model = Annotated[str, typer.Option(metavar="PROVIDER/MODEL", help="If llm: the model that answers.")]
 
 app = typer.Typer(add_completion=False)
 
@@ -54,6 +55,7 @@ class Template(StrEnum):
     supervised = "supervised"
     forecasting = "forecasting"
     unsupervised = "unsupervised"
+    llm = "llm"
 
 
 @app.command()
@@ -75,6 +77,7 @@ def init(
         ),
     ] = Template.supervised,
     task: WithoutTarget = None,
+    model: Model = "openai/gpt-4o-mini",
     owner: Annotated[str | None, typer.Option(help="Who answers for it; default: you.")] = None,
     contact: Annotated[str | None, typer.Option(help="E-mail address, URL or number of the owner.")] = None,
     risk: Annotated[Risk, typer.Option(help="Tier; it decides which controls hold.")] = "medium",
@@ -115,6 +118,7 @@ def init(
             key=key,
             forecasting=template == Template.forecasting,
             unsupervised=_unsupervised(template, task),
+            model=model if template == Template.llm else None,
             template=None if template in set(Template) else template,
             ask=ask,
             **said,

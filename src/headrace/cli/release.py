@@ -339,4 +339,7 @@ def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: b
     if release.state == "rolling_out":
         typer.echo("It is a canary now and needs traffic: headrace up")
     elif release.state == "live":
-        say(f"Answers at /v2/models/{release.project}/infer once the server is up: headrace up")
+        at = f"/v2/models/{release.project}/infer"
+        if release.manifest.subject.ref.startswith("prompt:"):
+            at = f"/v1/chat/completions, as the model {release.project!r},"
+        say(f"Answers at {at} once the server is up: headrace up")

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from headrace.core.alerts import Severity
 from headrace.core.canonical import ADDED
 
-Task = Literal["classification", "regression", "forecasting", "anomaly_detection", "clustering"]
+Task = Literal[
+    "classification", "regression", "forecasting", "anomaly_detection", "clustering", "text_generation"
+]
 Risk = Literal["low", "medium", "high"]
 ColumnRole = Literal["numeric", "categorical", "text", "image", "ignored"]
 Action = Literal["warn", "review", "automatic"]
@@ -571,6 +573,7 @@ class Project:
         tags: words by which it is found among many, such as ``pricing``.
         deployment: where it is meant to answer; what it is compared with once it does.
         intake: why it was taken on: :class:`headrace.projects.intake.Intake`, as it is written.
+        llm: what calls may spend: :class:`headrace.projects.llm.Llm`, as it is written.
         delivery: days that a release may take from data to live, and in one step before it has stalled; what
             an hour of a machine costs, and a person's part in a step.
         proofs: what else is proved of a release: :class:`headrace.projects.proofs.Proofs`, as it is written.
@@ -607,3 +610,4 @@ class Project:
     deployment: DeploymentSpec | None = field(default=None, metadata=ADDED)
     intake: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
     proofs: dict[str, Any] = field(default_factory=dict, metadata=ADDED)
+    llm: dict[str, Any] = field(default_factory=dict, metadata=ADDED)

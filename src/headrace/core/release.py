@@ -12,19 +12,9 @@ from headrace.core.project import Project, Terms
 
 Outcome4 = Literal["passed", "failed", "inconclusive", "error"]
 ReleaseState = Literal[
-    "proposed",
-    "refused",
-    "waiting",
-    "approved",
-    "rejected",
-    "rolling_out",
-    "live",
-    "aborted",
-    "rolled_back",
-    "superseded",
-    "external",
-    "standing_by",
-]
+    "proposed", "refused", "waiting", "approved", "rejected", "rolling_out", "live", "aborted", "rolled_back",
+    "superseded", "external", "standing_by",
+]  # fmt: skip
 """``external`` answers elsewhere: it is watched here, and never gets traffic from here. A fallback that is
 ``standing_by`` is approved to stand in for a live release that fails."""
 

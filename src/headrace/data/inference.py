@@ -25,6 +25,8 @@ MOST_CLASSES = 20
 _SOURCE = "project.py"
 _PADDED = re.compile(r"(?<=-)\d(?!\d)")
 _HORIZON_DAYS = 7
+_QUESTIONS = 0.9
+"""Share of the questions that are asked: a prompt learns from none of them."""
 _LAGS_DAYS = (7, 14, 21, 28)
 
 
@@ -50,6 +52,7 @@ def infer(
     key: str | None = None,
     forecasting: bool = False,
     unsupervised: Task | None = None,
+    generating: bool = False,
     unique_key: bool = False,
 ) -> Inference:
     """Conclude task, inputs and split from a table.
@@ -60,6 +63,7 @@ def infer(
         key: the column that names the entity.
         forecasting: predict the target's own future, one value a day.
         unsupervised: which task it is where there is no target.
+        generating: the target says what a good answer is to a question, which is a text.
         unique_key: every key may occur once.
 
     Raises:
@@ -81,17 +85,16 @@ def infer(
         notes += _check_time(columns[time], time)
     if key is not None:
         notes += _check_key(columns[key], key, unique_key)
-    if target is not None:
-        task = _task(columns[target], target, forecasting)
-    elif unsupervised is not None:
-        task, target = unsupervised, _ANSWERS[unsupervised]
-    else:
+    if target is None and unsupervised is None:
         raise InvalidInput("Name the column to predict as the target.")
+    task, target = _task_of(columns, target, unsupervised, forecasting=forecasting, generating=generating)
     if forecasting:
         inputs = _forecast_inputs(columns, target, time)
     else:
         roles = {target: "the target", time: "says when, which new rows do not repeat", key: "names the row"}
         inputs = tuple(_input(columns[name], name, roles.get(name)) for name in columns if name != target)
+        if generating:
+            inputs = _questions(columns, inputs, roles)
         if all(column.role == "ignored" for column in inputs):
             raise InvalidInput(_no_input(inputs, target))
     spec = DataSpec(
@@ -110,9 +113,39 @@ def infer(
     return Inference(
         task=task,
         data=spec,
-        split=SplitSpec(policy="random" if time is None else "sequential"),
+        split=SplitSpec(
+            policy="random" if time is None else "sequential",
+            test_fraction=_QUESTIONS if generating else SplitSpec.test_fraction,
+        ),
         notes=tuple(notes),
     )
+
+
+def _task_of(
+    columns: Columns, target: str | None, unsupervised: Task | None, *, forecasting: bool, generating: bool
+) -> tuple[Task, str]:
+    """The task, and what an answer is called."""
+    if unsupervised is not None:
+        return unsupervised, _ANSWERS[unsupervised]
+    named = str(target)
+    return ("text_generation" if generating else _task(columns[named], named, forecasting)), named
+
+
+def _questions(
+    columns: Columns, inputs: tuple[Column, ...], roles: dict[str | None, str]
+) -> tuple[Column, ...]:
+    """Inputs of which the longest text is the question; beside it only categories and numbers are any use."""
+    texts = {
+        one.name: float(np.mean([len(str(value)) for value in columns[one.name] if not is_null(value)]))
+        for one in inputs
+        if one.name not in roles
+        and kind_of(columns[one.name]) == "text"
+        and not nulls(columns[one.name]).all()
+    }
+    if not texts:
+        raise InvalidInput("No column holds texts that could be questions. Add one, beside the good answers.")
+    question = max(texts, key=lambda name: texts[name])
+    return tuple(Column(name=one.name, role="text") if one.name == question else one for one in inputs)
 
 
 def _no_input(inputs: tuple[Column, ...], target: str) -> str:

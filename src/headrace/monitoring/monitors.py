@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.tasks import GENERATIVE, UNSUPERVISED
 from headrace.core.project import Project
 from headrace.monitoring.answers import watch_answers
 from headrace.monitoring.bias import watch_bias
@@ -42,18 +42,22 @@ MONITORS: dict[str, Callable[[Watch], Round]] = {
     "sources": watch_sources,
 }
 """In the order in which they look."""
+_OF_TEXTS = frozenset({"calls", "refused", "latency"})
+"""Those that say something of a project whose answers are texts."""
 MEASURERS: dict[str, Callable[[Watch], Round]] = {"kpis": watch_kpis}
 """Find nothing, and so have no share of the budget of false alarms."""
 
 
 def ignored(project: Project) -> frozenset[str]:
     """Monitors that a project has no use for: without truth no answer has a loss, and the rows that somebody
-    labels say nothing of how many anomalies the rest holds.
+    labels say nothing of how many anomalies the rest holds. Of texts only traffic and times are watched.
 
     >>> from headrace.testing.factories import make_project
     >>> sorted(ignored(make_project()))
     ['bias']
     """
+    if project.task in GENERATIVE:
+        return frozenset(MONITORS) - _OF_TEXTS
     if project.task in UNSUPERVISED:
         return frozenset({"performance", "estimates", "segments", "bias", "sources"})
     return frozenset() if project.task == "classification" else frozenset({"bias"})

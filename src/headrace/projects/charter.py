@@ -9,12 +9,13 @@ from typing import Any
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.project import Project
 from headrace.projects.intake import Intake, intake_mistakes
+from headrace.projects.llm import Llm, llm_mistakes
 from headrace.projects.proofs import Proofs, proof_mistakes
 from headrace.projects.rules import BrokenRule, broken_rules
 from headrace.projects.texts import read_typed
 
 CHARTER = "headrace.yaml"
-SECTIONS: dict[str, type] = {"intake": Intake, "proofs": Proofs}
+SECTIONS: dict[str, type] = {"intake": Intake, "llm": Llm, "proofs": Proofs}
 """Sections that the project keeps as they are written, and what each of them is."""
 
 
@@ -55,6 +56,7 @@ def load_project(folder: Path) -> Project:
 def _mistakes(project: Project) -> Iterator[BrokenRule]:
     yield from broken_rules(project)
     yield from intake_mistakes(project)
+    yield from llm_mistakes(project)
     yield from proof_mistakes(project)
 
 

@@ -19,7 +19,7 @@ Rules = Literal["none", "some", "all"]
 ENOUGH = 50
 """Examples from which on a model that learns is worth a try; as many as the data gate asks for at first."""
 _BY_TASK: dict[Task, Output] = {
-    "classification": "category", "regression": "number", "forecasting": "number"
+    "classification": "category", "regression": "number", "forecasting": "number", "text_generation": "text"
 }  # fmt: skip
 
 

@@ -25,9 +25,16 @@ _LARGEST_IN_GIT = 5_000_000
 _CODE: dict[Task, str] = {"anomaly_detection": "anomalies.py.j2", "clustering": "clusters.py.j2"}
 
 
+_PROMPTS = (
+    ("prompts/plain.md.j2", "prompts/plain.md"),
+    ("prompts/answer.md.j2", "prompts/answer.md"),
+    ("prompts/background.md.j2", "prompts/background.md"),
+    ("prompts/test_prompts.py.j2", "tests/test_prompts.py"),
+)
 _PURPOSES: dict[Task, str] = {
     "anomaly_detection": "learning which rows are unusual",
     "clustering": "learning which rows are alike",
+    "text_generation": "answering questions",
 }
 _LEARNERS: dict[Task, tuple[Variant, ...]] = {
     "anomaly_detection": (
@@ -55,6 +62,10 @@ _ROLLOUTS: dict[Task, tuple[RolloutSpec, str]] = {
         RolloutSpec(steps=(0, 50)),
         "first as a shadow: what a cluster means may have moved, and whoever uses it has to see that",
     ),
+    "text_generation": (
+        RolloutSpec(min_requests=200),
+        "by share of traffic, each until enough answers have come for feedback to tell them apart",
+    ),
 }
 """How a kind of model goes live where that is not as for the rest, and why."""
 _SUPERVISED = (RolloutSpec(steps=(10, 50)), "percent of traffic; full promotion follows the last")
@@ -64,7 +75,7 @@ _SUPERVISED = (RolloutSpec(steps=(10, 50)), "percent of traffic; full promotion 
 class Outline:
     """What a template needs to know. ``n_rows`` and ``digest`` describe the given file; ``personal`` names
     columns that seem to be about people; ``n_clusters`` is of clustering; ``trees`` is what its
-    boosted trees are of."""
+    boosted trees are of; ``model`` answers for a prompt, as ``PROVIDER/MODEL``."""
 
     name: str
     task: Task
@@ -80,6 +91,7 @@ class Outline:
     risk: str = "medium"
     n_clusters: int = 0
     trees: Trees = "lightgbm"
+    model: str | None = None
     personal: tuple[str, ...] = ()
 
 
@@ -128,11 +140,12 @@ def _write(draft: Path, outline: Outline, source_file: Path) -> None:
     (draft / "tests").mkdir()
     shutil.copyfile(source_file, draft / outline.data.source)
     context = _context(outline)
-    for template, path in (
-        ("headrace.yaml.j2", "headrace.yaml"),
+    made = (
         (_CODE.get(outline.task, "project.py.j2"), "project.py"),
         ("test_project.py.j2", "tests/test_project.py"),
-    ):
+    )
+    for template, path in (("headrace.yaml.j2", "headrace.yaml"), *(_PROMPTS if outline.model else made)):
+        (draft / path).parent.mkdir(exist_ok=True)
         (draft / path).write_text(filled(template, context), encoding="utf-8")
     (draft / "requirements.txt").write_text(_pinned(outline.trees), encoding="utf-8")
     # Git keeps everything for ever: what is about people, and what is large, stays out of it.
@@ -201,6 +214,7 @@ def _context(outline: Outline) -> dict[str, object]:
         "loss_ratio": 1.5 if forecasting else 1.1,
         "monitor_min_rows": 1 if forecasting else 30,
         "trees": outline.trees,
+        "model": outline.model,
         "variants": _variants(outline.task, outline.trees),
     }
 
@@ -210,6 +224,8 @@ def _pinned(trees: Trees) -> str:
 
 
 def _variants(task: Task, library: Trees) -> tuple[Variant, ...]:
+    if task == "text_generation":
+        return tuple(Variant(name=name, trainer=f"prompts/{name}.md") for name in ("plain", "answer"))
     if task in _LEARNERS:
         return (Variant(name="baseline", trainer="baseline"), *_LEARNERS[task])
     forecasts = task == "forecasting"

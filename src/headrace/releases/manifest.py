@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.access.privacy.charters import terms_of
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.canonical import digest_of, plain
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
 from headrace.core.ids import derived_id
@@ -67,10 +68,11 @@ def propose(
         features: versions of the feature sets that it was trained on, whose baseline it has.
         stands_in: it is the fallback, and no candidate.
     """
+    kind = "prompt" if project.task in GENERATIVE else "model"
     data = {"id": snapshot.id, "digest": snapshot.digest, "raw": snapshot.raw.digest}
     manifest = Manifest(
         project=project.name,
-        subject=Subject(ref=f"model:{project.name}@{model.version}", package=model.package),
+        subject=Subject(ref=f"{kind}:{project.name}@{model.version}", package=model.package),
         run_id=run.id,
         code=run.code,
         commit=commit,

@@ -12,7 +12,7 @@ import numpy as np
 from headrace.access.privacy.fields import altered_inputs
 from headrace.checks.metrics import row_losses
 from headrace.checks.sequential import AlwaysValid, between_arms
-from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.tasks import GENERATIVE, UNSUPERVISED
 from headrace.core.ports import Columns, Scorer
 from headrace.core.project import KpiSpec, Project
 from headrace.core.release import Rollout
@@ -88,7 +88,7 @@ def observe(
     """
     seen = _beside(store, project, rollout, load)
     newest = watermark(project.name, store.tables)
-    unjudged = project.task in UNSUPERVISED or altered_inputs(project)
+    unjudged = project.task in (*GENERATIVE, *UNSUPERVISED) or altered_inputs(project)
     if rollout.champion_id is None or newest is None or unjudged:
         return seen
     since = canary_began(store, rollout)
@@ -196,9 +196,10 @@ def _kpis(
     events = linked_feedback(project.name, store.tables, names=names) if judged else {}
     if not events:
         return
+    classes = None if project.task in GENERATIVE else load(rollout.release_id).classes
     each = Shares.of(project).kpis / (len(judged) * len(project.rollout.steps))
     for spec in judged:
-        brought = answer_values(spec, events, load(rollout.release_id).classes)
+        brought = answer_values(spec, events, classes)
         sequence = _between(spec, brought, rollout, answered, share, each)
         if sequence is None:
             continue

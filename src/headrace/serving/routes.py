@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from math import log1p
 from typing import NamedTuple, Protocol
@@ -33,21 +34,27 @@ class RouteTable:
     A background thread calls :meth:`refresh` every 200 ms; between two calls requests see one
     consistent table.
 
+    Args:
+        takes: which routes are followed here.
+
     Example::
 
         table.refresh()
         table.choose(table.get("cars"), "customer-7")
     """
 
-    def __init__(self, source: Routes, clock: Clock) -> None:
+    def __init__(
+        self, source: Routes, clock: Clock, *, takes: Callable[[Route], bool] = lambda _route: True
+    ) -> None:
         self._source = source
+        self._takes = takes
         self._clock = clock
         self._routes: dict[str, Route] = {}
         self._refreshed_s: float | None = None
 
     def refresh(self) -> None:
         """Read all routes; the table keeps the ones it has if the store cannot be read."""
-        found = {route.project: route for route in self._source.routes()}
+        found = {route.project: route for route in self._source.routes() if self._takes(route)}
         if found != self._routes:
             self._routes = found
         self._refreshed_s = self._clock.monotonic_s()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple, Protocol
 
 from headrace.core.errors import (
@@ -73,6 +73,14 @@ class Answer(NamedTuple):
     headers: HeaderList = ()
 
 
+class Pieces(NamedTuple):
+    """An answer that is sent as it comes; ``source`` is closed at its end, and when the caller has gone."""
+
+    source: AsyncGenerator[bytes, None]
+    media_type: bytes
+    headers: HeaderList = ()
+
+
 class Headers(NamedTuple):
     """What a request's headers say; ``header_length``: how much of the body is JSON when tensors follow."""
 
@@ -87,7 +95,7 @@ class Headers(NamedTuple):
 class Adapter(Protocol):
     """One protocol on HTTP."""
 
-    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | Pieces:
         """Answer one request; whatever it raises is answered by :meth:`error`."""
 
     def error(self, status: int, message: str) -> bytes:
@@ -113,6 +121,9 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
         _log.exception("%s %s failed", scope["method"], printable(scope["path"]))
         message = "Headrace failed to answer; its log says why. Please report it."
         answer = Answer(500, adapter.error(500, message))
+    if isinstance(answer, Pieces):
+        await _send_pieces(answer, receive, send)
+        return
     body, sent = answer.body, [(b"content-type", answer.media_type), *answer.headers]
     if len(body) >= _COMPRESSED_FROM_BYTES and (encoding := _chosen(headers.accepted)):
         body = await asyncio.to_thread(_compressed, body, encoding)
@@ -122,6 +133,38 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
         sent += _EXTRA.get(answer.status, ())
     await send({"type": "http.response.start", "status": answer.status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _send_pieces(answer: Pieces, receive: Receive, send: Send) -> None:
+    """Send until the source ends or the caller goes, whichever is first."""
+    headers = [(b"content-type", answer.media_type), (b"cache-control", b"no-cache"), *answer.headers]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    sending = asyncio.ensure_future(_pump(answer.source, send))
+    going = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({sending, going}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (sending, going):
+            task.cancel()
+        ended = await asyncio.gather(sending, going, return_exceptions=True)
+        await answer.source.aclose()
+    failed = ended[0]
+    if isinstance(failed, Exception):
+        # Boundary: the status has been sent. A connection that ends without its last piece says so.
+        _log.error("An answer in pieces broke off", exc_info=failed)
+        return
+    if failed is None:
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _pump(source: AsyncGenerator[bytes, None], send: Send) -> None:
+    async for piece in source:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def status_of(kind: type[HeadraceError]) -> int:

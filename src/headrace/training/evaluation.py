@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from headrace.checks.comparison import SegmentDifference, paired_interval, segment_differences
 from headrace.checks.metrics import Interval, mean_interval, row_losses
 from headrace.checks.mislabelled import doubtful_classes, doubtful_numbers, summary
-from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.tasks import GENERATIVE, UNSUPERVISED
 from headrace.checks.unlabelled import losses_without_truth, spaced
 from headrace.core.data import Run
 from headrace.core.errors import InvalidInput
@@ -21,7 +22,7 @@ from headrace.data.frames import take
 from headrace.store import Store
 from headrace.training.archives import unpack_arrays
 from headrace.training.package import PackageScorer
-from headrace.training.pipeline import UNLABELLED, losses_in, recipe_of
+from headrace.training.pipeline import ANSWERS, UNLABELLED, losses_in, recipe_of
 from headrace.training.training_set import Rows, codes_of, load_rows, load_training_set
 
 Floats = NDArray[np.float64]
@@ -97,8 +98,11 @@ def losses_of(store: Store, run: Run, rows: Rows) -> Floats:
         return np.asarray(losses_in(store.artifacts.get(run.outputs[UNLABELLED].digest)))
     recipe = recipe_of(store, run)
     made = load_training_set(store.artifacts, recipe.training_set.digest)
-    answers = unpack_arrays(store.artifacts.get(run.outputs["test_predictions"].digest), "The predictions")
     truth: Any = rows.truth()
+    if ANSWERS in run.outputs:
+        texts = json.loads(store.artifacts.get(run.outputs[ANSWERS].digest))
+        return row_losses(recipe.project.gates.model.metric, truth, {"predict": texts})
+    answers = unpack_arrays(store.artifacts.get(run.outputs["test_predictions"].digest), "The predictions")
     codes = None
     if recipe.project.task == "classification":
         truth, codes = codes_of(truth, made.classes).astype(np.float64), list(range(len(made.classes)))
@@ -109,7 +113,7 @@ def doubtful_labels(store: Store, run: Run) -> list[dict[str, Any]]:
     """Test rows whose label is probably wrong, by the answers of a finished run, which has not learnt from
     them: each reason with its number of rows and the surest of them, by their place in the snapshot."""
     recipe = recipe_of(store, run)
-    if recipe.project.task in UNSUPERVISED:
+    if recipe.project.task in (*UNSUPERVISED, *GENERATIVE):
         return []
     made = load_training_set(store.artifacts, recipe.training_set.digest)
     rows = load_rows(store, recipe.project, made)

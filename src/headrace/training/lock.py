@@ -25,7 +25,8 @@ ENVIRONMENT = "application/vnd.headrace.environment+json"
 _SUFFIXES = (".py", ".sql")
 _CHARTER = "headrace.yaml"
 _NAMES = (_CHARTER, "pyproject.toml", "requirements.txt", "constraints.txt")
-_TESTS = "tests"
+_WHOLE = ("tests", "prompts")
+"""Folders of which every file belongs to the code."""
 _SKIPPED = ("__pycache__", "node_modules")
 _ENVIRONMENT_MARK = "pyvenv.cfg"
 _LARGEST_BYTES = 1_000_000
@@ -33,7 +34,7 @@ _GIT_TIMEOUT_S = 10.0
 
 
 def archive_code(folder: Path, artifacts: ArtifactStore) -> Artifact:
-    """Keep the project's code: its ``.py`` and ``.sql`` files, charter, requirements and tests; no data.
+    """Keep the project's code: ``.py`` and ``.sql`` files, charter, requirements, prompts, tests; no data.
 
     The same files always give the same artefact.
 
@@ -148,16 +149,16 @@ def _environment() -> bytes:
 
 
 def _code_files(folder: Path) -> Iterator[Path]:
-    return _below(folder, is_test=False) if folder.is_dir() else iter(())
+    return _below(folder, whole=False) if folder.is_dir() else iter(())
 
 
-def _below(folder: Path, *, is_test: bool) -> Iterator[Path]:
+def _below(folder: Path, *, whole: bool) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if is_passed_over(path) or path.is_symlink():
             continue
         if path.is_dir():
-            yield from _below(path, is_test=is_test or path.name == _TESTS)
-        elif is_test or is_code(path):
+            yield from _below(path, whole=whole or path.name in _WHOLE)
+        elif whole or is_code(path):
             yield path
 
 

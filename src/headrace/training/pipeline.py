@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -54,6 +54,8 @@ PROBE_ROWS = "probe_rows"
 """The output of a run that holds raw rows; an erasure removes it."""
 UNLABELLED = "unlabelled"
 """The output of a run without truth: ``losses`` of test rows, and ``stability`` in each refit."""
+ANSWERS = "answers"
+"""The output of a run whose answers are texts: a JSON list of those to the test rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +98,26 @@ class Build:
     model: Artifact | None = None
 
 
-def train_variant(store: Store, clock: Clock, build: Build, variant: Variant) -> Run:
-    """Train one variant and record everything about it; returns the run, finished or failed.
+class Making(Protocol):
+    """How a variant is made from a run that has been recorded."""
+
+    def __call__(self, store: Store, run: Run, folder: Path, timeout_s: float, /) -> Run:
+        """The run with its package, metrics and outputs; raises a :class:`HeadraceError` where it fails."""
+
+
+def train_variant(
+    store: Store, clock: Clock, build: Build, variant: Variant, make: Making | None = None
+) -> Run:
+    """Make one variant and record everything about it; returns the run, finished or failed.
 
     The original estimator answers the test and probe rows, and those answers are kept as the outputs
     ``test_predictions`` and ``probe_predictions``. A run with equal data, code, environment, parameters
     and seed that finished before is reused: its output ``reused`` names it.
 
     What the user's code does wrong makes a failed run, never an exception.
+
+    Args:
+        make: training, unless given.
     """
     run_id = derived_id("run", build.id, variant.name)
     run = _find(store, run_id)
@@ -117,8 +131,7 @@ def train_variant(store: Store, clock: Clock, build: Build, variant: Variant) ->
     folder = build.scratch / run_id
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        trained = train_recipe(store, run, folder, build.timeout_s)
-        return _finish(store, clock, _kept(store, run, trained, folder))
+        return _finish(store, clock, (make or _trained)(store, run, folder, build.timeout_s))
     except UnsafeArtefact as error:
         store.audit.append(
             run.author, "artefact.refused", f"run:{run.id}", {"threats": [str(t) for t in error.threats]}
@@ -130,6 +143,10 @@ def train_variant(store: Store, clock: Clock, build: Build, variant: Variant) ->
         return _fail(store, clock, run, folder, str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _trained(store: Store, run: Run, folder: Path, timeout_s: float) -> Run:
+    return _kept(store, run, train_recipe(store, run, folder, timeout_s), folder)
 
 
 def recipe_of(store: Store, run: Run) -> Recipe:

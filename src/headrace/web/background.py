@@ -11,6 +11,7 @@ from headrace.web.parts import Parts
 
 REFRESH_S = 0.2
 NOTICE_S = 1.0
+BUDGETS_S = 1.0
 FLUSH_S = 30.0
 COUNT_S = 2.0
 
@@ -24,6 +25,7 @@ class Background:
         turns = [
             Turn("routes", refresh_s, self.refresh),
             Turn("notice", NOTICE_S, self.notice),
+            Turn("budgets", BUDGETS_S, parts.gateway.budgets.give_back),
             Turn("uses", FLUSH_S, self.flush),
             Turn("refusals", REFUSALS_S, self.write_refusals),
             *self.chores.turns(),
@@ -57,6 +59,7 @@ class Background:
         named = self._parts.routes.release_ids()
         self._parts.models.keep(named)
         self._parts.distributions.keep(named)
+        self._parts.gateway.refresh()
 
     def notice(self) -> None:
         """Raise incidents about identities that do something out of the ordinary."""

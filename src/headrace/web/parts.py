@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headrace.app.composition import App
 from headrace.app.explanations import Explainers
+from headrace.app.gateway import Gateway, gateway_of
 from headrace.app.kept_explanations import KeptExplanations
 from headrace.app.later import later_of
 from headrace.app.serving import serving_of
@@ -48,6 +49,7 @@ class Parts:
     latencies: Latencies
     later: Later
     siblings: Siblings
+    gateway: Gateway
     spans: OtlpSpans | None = None
     tracing: Tracing | None = None
 
@@ -85,6 +87,7 @@ def assemble(app: App, work: Workflows, *, counts: Path | None = None) -> Parts:
         latencies=latencies,
         later=later_of(app, serving.handler),
         siblings=Siblings(counts),
+        gateway=gateway_of(app, serving.recorder, owner=work.durable.executor_id),
         spans=spans,
         tracing=tracing,
     )

@@ -29,6 +29,7 @@ from headrace.serving.plain_rows import PlainRows
 from headrace.serving.process import settle
 from headrace.serving.tools import ModelTools
 from headrace.serving.trace_context import PARENT, parent_of
+from headrace.web import openai
 from headrace.web.api import tokens
 from headrace.web.api.application import api_application
 from headrace.web.background import Background
@@ -39,6 +40,7 @@ from headrace.web.latency import Timed
 from headrace.web.mcp import McpDoor
 from headrace.web.mlflow import PREFIX, MlflowDoor, refuse_mlflow
 from headrace.web.mlflow_upstream import Upstream
+from headrace.web.openai import OpenAiDoor
 from headrace.web.otlp import OtlpDoor
 from headrace.web.pages.application import OPEN_PATHS, page_application, refuse_page
 from headrace.web.pages.rendering import Renderer
@@ -107,6 +109,7 @@ class Server:
         self._tools = McpDoor(tools, parts.routes, app.clock)
         self._mcp = SecureHeaders(Identified(self._tools, app, parts.sessions, cookie_writes=False))
         self._otlp = OtlpDoor(parts)
+        self._openai = OpenAiDoor(parts, parts.gateway.handler)
         self._upstream = mlflow or Upstream(mlflow_server(app))
         door = MlflowDoor(app, self._upstream, partial(registered, app, parts.work))
         refuse = refuse_mlflow(door, refuse_page(renderer))
@@ -173,6 +176,8 @@ class Server:
             return "mlflow", self._mlflow
         if path.startswith("/mcp/"):
             return "mcp", self._mcp
+        if path.startswith(f"{openai.PREFIX}/"):
+            return "llm", self._openai
         if path.startswith("/otlp/"):
             return "otlp", self._otlp
         return "pages", self._pages
@@ -212,6 +217,7 @@ class Server:
             await self._answering
         await self._tools.close()
         await self._upstream.close()
+        await self.parts.gateway.close()
         await run_in_threadpool(self._close)
         await send({"type": "lifespan.shutdown.complete"})
 

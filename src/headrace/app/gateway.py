@@ -1,0 +1,141 @@
+"""How LLMs answer in a process: the parts of the way to an answer, connected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headrace.access.privacy.fields import FieldRules
+from headrace.app.composition import App
+from headrace.app.prompting import Ask, question_of
+from headrace.app.serving import answers_by
+from headrace.core.errors import HeadraceError, InternalError, InvalidInput
+from headrace.core.ids import Ref
+from headrace.gateway.budgets import Budgets
+from headrace.gateway.llm.calls import Endings, Records
+from headrace.gateway.llm.chat import Answered, ChatRequest, fill_in, read_answer
+from headrace.gateway.llm.endpoints import FILE, Target, read_providers
+from headrace.gateway.llm.guarding import pipeline_of
+from headrace.gateway.llm.handler import PATH, LlmHandler
+from headrace.gateway.llm.loaded import Loaded, LoadedPrompts
+from headrace.gateway.llm.prices import FILE as PRICES
+from headrace.gateway.llm.prices import read_prices
+from headrace.gateway.llm.provider_keys import ProviderKeys
+from headrace.gateway.llm.spending import Spending
+from headrace.gateway.llm.upstream import Upstreams
+from headrace.gateway.prompts import Prompt
+from headrace.serving.routes import RouteTable
+
+_AT_ONCE = 8
+"""Questions of an evaluation set that wait for their answers at the same time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The way to an answer of an LLM."""
+
+    routes: RouteTable
+    prompts: LoadedPrompts
+    upstreams: Upstreams
+    budgets: Budgets
+    endings: Endings
+    handler: LlmHandler
+
+    def refresh(self) -> None:
+        """Follow the routes, and read what they name before a request asks for it."""
+        self.routes.refresh()
+        named = self.routes.release_ids()
+        for release_id in named:
+            self.prompts.get(release_id)
+        self.prompts.keep(named)
+
+    async def close(self) -> None:
+        """Wait for what is being recorded, give back what was held, then end connections."""
+        await self.endings.settle()
+        await asyncio.to_thread(self.budgets.give_back, 0.0)
+        await self.upstreams.close()
+
+
+def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
+    """Connect the parts; nothing is started or read yet.
+
+    Args:
+        owner: id of this process among the living ones.
+    """
+    routes = RouteTable(app.store.rollouts, app.clock, takes=answers_by(app, "prompt"))
+
+    def load(release_id: str) -> Loaded:
+        release = app.store.releases.get(release_id)
+        app.signed.package(release)
+        prompt = Prompt.from_bytes(app.store.artifacts.get(release.manifest.subject.package.digest))
+        terms = release.manifest.terms
+        pipeline = pipeline_of(prompt, personal=terms is None or terms.privacy.personal)
+        return Loaded(release_id, Ref.parse(release.manifest.subject.ref).version, prompt, pipeline)
+
+    prompts, upstreams = LoadedPrompts(load), upstreams_of(app)
+    budgets = Budgets(app.store.budgets, app.clock, owner)
+    spending = Spending(budgets, read_prices(app.settings.home / PRICES))
+    endings = Endings(spending, records, app.clock, _question)
+    handler = LlmHandler(
+        routes=routes,
+        prompts=prompts,
+        upstreams=upstreams,
+        spending=spending,
+        endings=endings,
+        clock=app.clock,
+        gatekeeper=app.gatekeeper,
+        rules_of=app.access.privacy.rules,
+    )
+    return Gateway(
+        routes=routes,
+        prompts=prompts,
+        upstreams=upstreams,
+        budgets=budgets,
+        endings=endings,
+        handler=handler,
+    )
+
+
+def upstreams_of(app: App) -> Upstreams:
+    """The providers that the operator has declared."""
+    providers = read_providers(app.settings.home / FILE)
+    keys = ProviderKeys(app.settings.home / "keys", app.access.vault, app.settings.environment)
+    return Upstreams(providers.endpoints(), keys.get, app.clock)
+
+
+def ask_models(app: App) -> Ask:
+    """Puts the questions of an evaluation set to a prompt's models, as callers' questions are."""
+
+    def ask(prompt: Prompt, requests: Sequence[ChatRequest]) -> list[Answered | HeadraceError]:
+        return asyncio.run(_ask_all(upstreams_of(app), prompt, requests))
+
+    return ask
+
+
+async def _ask_all(
+    upstreams: Upstreams, prompt: Prompt, requests: Sequence[ChatRequest]
+) -> list[Answered | HeadraceError]:
+    targets = tuple(Target.parse(model) for model in prompt.models)
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(asked: ChatRequest) -> Answered | HeadraceError:
+        async with turn:
+            try:
+                reply = await upstreams.call(targets, PATH, fill_in(prompt, asked).for_model)
+                if reply.status != 200:
+                    return InvalidInput(f"{prompt.models[0]} answered {reply.status}: {reply.body[:300]!r}")
+                return read_answer(reply.body)
+            except InternalError:
+                raise
+            except HeadraceError as error:
+                return error
+
+    try:
+        return await asyncio.gather(*(one(asked) for asked in requests))
+    finally:
+        await upstreams.close()
+
+
+def _question(rules: FieldRules) -> str:
+    return question_of(rules.project)

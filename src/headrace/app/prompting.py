@@ -1,0 +1,280 @@
+"""What a build does where a project's answers are texts: a variant is a prompt, and nothing is trained.
+
+Every variant answers the questions of the evaluation set; people have said what a good answer is. The rest of
+the build, the release and its rollout are those of every model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jsonschema
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.app.composition import App
+from headrace.app.gating import Gate, Gating
+from headrace.checks.comparison import paired_interval
+from headrace.checks.metrics import report, row_losses
+from headrace.checks.profiles import Profile
+from headrace.core.canonical import canonical_json
+from headrace.core.data import Run
+from headrace.core.errors import HeadraceError, InvalidInput, UserCodeError
+from headrace.core.ports import Columns
+from headrace.core.project import Project
+from headrace.core.release import Outcome4, Release, Verdict
+from headrace.data.frames import is_null, n_rows
+from headrace.gateway.llm.chat import Answered, ChatRequest
+from headrace.gateway.prompts import MEDIA_TYPE, Prompt, read_prompt
+from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
+from headrace.releases.gates import comparison_gate, verdict
+from headrace.store import Store
+from headrace.store.documents import from_plain
+from headrace.training.evaluation import losses_of
+from headrace.training.lock import unpack_code
+from headrace.training.pipeline import ANSWERS, recipe_of
+from headrace.training.training_set import Rows, input_columns, load_rows, load_training_set
+
+OUTPUT = "output_contract"
+"""The gate that asks whether every answer is what consumers rely on."""
+_MOST_FAILED = 0.02
+"""Share of the questions that a provider may fail to answer before nothing can be said."""
+_SHOWN = 5
+Ask = Callable[[Prompt, Sequence[ChatRequest]], "list[Answered | HeadraceError]"]
+
+
+class _Asked(NamedTuple):
+    """What a prompt answered to test rows: None where the provider failed."""
+
+    texts: list[str | None]
+    tokens: int
+    failures: list[str]
+
+
+class Prompting:
+    """Makes and judges the prompts of a build; ``ask`` puts questions to their models."""
+
+    def __init__(self, app: App, gating: Gating, ask: Ask) -> None:
+        self._app = app
+        self._store = app.store
+        self._gating = gating
+        self._ask = ask
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """What a prompt is held to beside the gates of every release."""
+        return ("champion_gate", self._champion_gate), ("output_contract", self._output_gate)
+
+    def _champion_gate(self, state: dict[str, Any]) -> str:
+        project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
+        judged = self.champion(project, run, state["judged_id"], self._live(project.name))
+        return self._gating.keep(state, judged).outcome
+
+    def _output_gate(self, state: dict[str, Any]) -> str:
+        run = self._store.runs.get(state["run_id"])
+        judged = self.output(run, state["judged_id"], self._live(state["project"]))
+        return self._gating.keep(state, judged).outcome
+
+    def _live(self, project: str) -> Release | None:
+        route = self._store.rollouts.route(project)
+        return None if route is None else self._store.releases.get(route.live)
+
+    def make(self, store: Store, run: Run, folder: Path, _timeout_s: float) -> Run:
+        """Let a variant's prompt answer the evaluation set; fills :class:`headrace.training.pipeline.Making`.
+
+        Raises:
+            InvalidInput: the prompt cannot be read.
+            UserCodeError: its models fail on more than a few questions.
+        """
+        recipe = recipe_of(store, run)
+        code = folder / "code"
+        unpack_code(store.artifacts.get(run.code.digest), code)
+        prompt = read_prompt(code, recipe.variant.trainer)
+        rows = self._rows(run)
+        asked = self._answers(recipe.project, prompt, rows.test_columns())
+        n_failed = sum(text is None for text in asked.texts)
+        if n_failed > _MOST_FAILED * len(asked.texts):
+            raise UserCodeError(
+                f"{n_failed} of {len(asked.texts)} questions had no answer: {asked.failures[0]}"
+            )
+        metrics = report(recipe.project.task, rows.truth(), {"predict": asked.texts})
+        return replace(
+            run,
+            package=store.artifacts.put(prompt.to_bytes(), MEDIA_TYPE),
+            metrics=metrics | {"tokens_per_answer": asked.tokens / max(len(asked.texts), 1)},
+            params=run.params | {"models": ", ".join(prompt.models)},
+            outputs=run.outputs
+            | {ANSWERS: store.artifacts.put(canonical_json(asked.texts), "application/json")},
+        )
+
+    def champion(self, project: Project, run: Run, subject: str, live: Release | None) -> Verdict:
+        """Not worse than the live prompt, which answers the same questions now."""
+        if live is None:
+            reason = "nothing is live yet: there is no champion to compare with"
+            return self._verdict(subject, "champion", "passed", reason, {})
+        rows = self._rows(run)
+        other = self._prompt(live.manifest.subject.package.digest)
+        asked = self._answers(project, other, rows.test_columns())
+        gate = project.gates.model
+        ours = losses_of(self._store, run, rows)
+        theirs = row_losses(gate.metric, rows.truth(), {"predict": asked.texts})
+        kept = np.isfinite(ours) & np.isfinite(theirs) & np.array([text is not None for text in asked.texts])
+        if kept.sum() < 2:
+            reason = f"the live prompt could not be asked: {(asked.failures or ['no row has a label'])[0]}"
+            return self._verdict(subject, "champion", "inconclusive", reason, {})
+        groups = rows.groups(project)
+        groups = None if groups is None else groups[kept]
+        judged = comparison_gate(
+            subject, "champion", gate,
+            paired_interval(ours[kept], theirs[kept], gate.confidence, groups),
+            other=live.manifest.subject.ref, other_loss=float(theirs[kept].mean()), margin=gate.margin,
+            at=self._app.clock.now(),
+        )  # fmt: skip
+        judged.evidence.update(loss=float(ours[kept].mean()), live_release=live.id)
+        return judged
+
+    def output(self, run: Run, subject: str, live: Release | None) -> Verdict:
+        """Every answer keeps the contract of the prompt, and that of the live one, which consumers know."""
+        contracts = {"its own": self._prompt(_package(run)).contract}
+        if live is not None:
+            contracts[live.manifest.subject.ref] = self._prompt(live.manifest.subject.package.digest).contract
+        answers: list[str | None] = json.loads(self._store.artifacts.get(run.outputs[ANSWERS].digest))
+        asked = {whose: schema for whose, schema in contracts.items() if schema is not None}
+        broken = {whose: _breaches(schema, answers) for whose, schema in asked.items()}
+        evidence = {
+            "answers": len(answers),
+            "contracts": {
+                whose: {"schema": asked[whose], "broken by": len(found), "first": found[:_SHOWN]}
+                for whose, found in broken.items()
+            },
+        }
+        said = [
+            f"{len(found)} of {len(answers)} answers break the contract of {whose}: {found[0]['why']}"
+            for whose, found in broken.items()
+            if found
+        ]
+        reason = "; ".join(said) or (
+            f"all answers keep the contract of {' and of '.join(asked)}"
+            if asked
+            else "no contract is declared"
+        )
+        return self._verdict(subject, OUTPUT, "failed" if said else "passed", reason, evidence)
+
+    def baseline(self, project: Project, run: Run) -> Baseline:
+        """What the questions and the answers were like: how long the answers are, never what they say."""
+        rows = self._rows(run)
+        texts: list[str | None] = json.loads(self._store.artifacts.get(run.outputs[ANSWERS].digest))
+        made = load_training_set(self._store.artifacts, recipe_of(self._store, run).training_set.digest)
+        losses, columns = losses_of(self._store, run, rows), rows.test_columns()
+        return make_baseline(
+            Profile.fit(columns, input_columns(project)),
+            np.array([float(len(text or "")) for text in texts]),
+            losses[np.isfinite(losses)],
+            project.gates.model.metric,
+            trained_until=made.trained_until,
+            texts=text_profiles(
+                columns, input_columns(project), self._app.access.privacy.rules(project.name).column
+            ),
+        )
+
+    def _answers(self, project: Project, prompt: Prompt, columns: Columns) -> _Asked:
+        answered = self._ask(prompt, requests_of(project, columns))
+        texts = [None if isinstance(one, HeadraceError) else one.text for one in answered]
+        tokens = sum(one.usage.input + one.usage.output for one in answered if isinstance(one, Answered))
+        return _Asked(texts, tokens, [str(one) for one in answered if isinstance(one, HeadraceError)])
+
+    def _rows(self, run: Run) -> Rows:
+        recipe = recipe_of(self._store, run)
+        made = load_training_set(self._store.artifacts, recipe.training_set.digest)
+        return load_rows(self._store, recipe.project, made)
+
+    def _prompt(self, digest: str) -> Prompt:
+        return Prompt.from_bytes(self._store.artifacts.get(digest))
+
+    def _verdict(
+        self, subject: str, gate: str, outcome: Outcome4, reason: str, evidence: dict[str, Any]
+    ) -> Verdict:
+        return verdict(subject, gate, outcome, reason, evidence=evidence, at=self._app.clock.now())
+
+
+def requests_of(project: Project, columns: Columns) -> list[ChatRequest]:
+    """One request for each row: the first input of free text is the message, the others fill the prompt in.
+
+    Raises:
+        InvalidInput: no input is free text.
+    """
+    question = question_of(project)
+    others = [column.name for column in input_columns(project) if column.name != question]
+    asked = []
+    for index in range(n_rows(columns)):
+        values = {name: _plain(columns[name], index) for name in others}
+        message = {"role": "user", "content": str(columns[question][index])}
+        asked.append(
+            ChatRequest(
+                model=project.name,
+                messages=[message],
+                body={"model": project.name, "messages": [message]},
+                variables={name: value for name, value in values.items() if value is not None},
+            )
+        )
+    return asked
+
+
+def question_of(project: Project) -> str:
+    """The input that callers send as their message.
+
+    Raises:
+        InvalidInput: no input is free text.
+    """
+    texts = [column.name for column in input_columns(project) if column.role == "text"]
+    if not texts:
+        raise InvalidInput(
+            "No input is free text, so nothing is asked. Give one of data.columns in headrace.yaml the role "
+            "text."
+        )
+    return texts[0]
+
+
+def check_prompts(project: Project, folder: Path) -> None:
+    """Whether each variant's prompt can be read; no model is asked.
+
+    Raises:
+        InvalidInput: one cannot, or the project asks nothing.
+    """
+    question_of(project)
+    for variant in project.variants:
+        read_prompt(folder, variant.trainer)
+
+
+def _plain(values: NDArray[Any], index: int) -> Any:
+    value = values[index]
+    if is_null(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _breaches(schema: dict[str, Any], answers: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Answers that a schema does not allow: which row, and why. Nothing of what they say."""
+    validator = jsonschema.Draft202012Validator(schema)
+    found = []
+    for row, answer in enumerate(answers):
+        try:
+            document = json.loads(answer or "")
+        except ValueError:
+            found.append({"row": row, "why": "it is no JSON"})
+            continue
+        for error in validator.iter_errors(document):
+            where = "/".join(map(str, error.absolute_path)) or "the whole answer"
+            found.append({"row": row, "why": f"{where} breaks {error.validator!r}"})
+            break
+    return found
+
+
+def _package(run: Run) -> str:
+    if run.package is None:
+        raise InvalidInput(f"Run {run.id} has no prompt. Its error: {run.error}")
+    return run.package.digest

@@ -1,0 +1,162 @@
+"""A call on its way, and how it ends: paid, and on record, also where its caller is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from headrace.access.privacy.fields import FieldRules
+from headrace.core.errors import HeadraceError
+from headrace.core.ports import Clock
+from headrace.core.record import Failure, Prediction
+from headrace.gateway.llm.chat import Answered, ChatRequest, Filled
+from headrace.gateway.llm.endpoints import Target
+from headrace.gateway.llm.guarding import Guarded
+from headrace.gateway.llm.loaded import Loaded
+from headrace.gateway.llm.spending import Charge, Spending
+from headrace.store.records import encode_failure, encode_prediction
+
+BLOCKED, BROKEN_OFF = "blocked", "broken off"
+"""How an answer may have ended beside what the provider says."""
+_NOTHING = Filled(fields={})
+
+
+class Records(Protocol):
+    """The durable record."""
+
+    async def record(self, project: str, payload: bytes, kind: str = "predictions") -> None:
+        """Returns once it is durable. Raises Unavailable: it was not stored."""
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One call on its way.
+
+    Attributes:
+        id: under which it is recorded.
+        arm: the part in which its release was asked.
+        filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers.
+    """
+
+    id: str
+    asked: ChatRequest
+    principal: str
+    arm: str
+    loaded: Loaded
+    guarded: Guarded
+    rules: FieldRules
+    at: datetime
+    started_s: float
+    filled: Filled = _NOTHING
+    charge: Charge | None = None
+    target: Target | None = None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Whom to ask, in order."""
+        return tuple(Target.parse(model) for model in self.loaded.prompt.models)
+
+
+class Endings:
+    """Pays and records calls.
+
+    Args:
+        question_of: under which name a project records what was asked.
+    """
+
+    def __init__(
+        self,
+        spending: Spending,
+        records: Records,
+        clock: Clock,
+        question_of: Callable[[FieldRules], str],
+    ) -> None:
+        self._spending = spending
+        self._records = records
+        self._clock = clock
+        self._question_of = question_of
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def answered(self, call: Call, answered: Answered, first_s: float | None = None) -> None:
+        """It was answered; returns once that is durable.
+
+        Args:
+            first_s: when the first piece came; the answer came whole unless given.
+        """
+        cost = self._settle(call, answered)
+        await self._whole(self._answered(call, answered, first_s, cost))
+
+    async def failed(self, call: Call, why: BaseException | str, used: Answered | None = None) -> None:
+        """It was not; a caller who is gone counts as no failure of the release.
+
+        Args:
+            used: what was said, and has to be paid, all the same.
+        """
+        self._settle(call, used)
+        if not isinstance(why, asyncio.CancelledError):
+            await self._whole(self._failed(call, why))
+
+    async def settle(self) -> None:
+        """Wait for the calls that are being recorded."""
+        if self._under_way:
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _settle(self, call: Call, answered: Answered | None) -> float | None:
+        """Pay, once; returns the cost."""
+        charge, call.charge = call.charge, None
+        if charge is None:
+            return None
+        return self._spending.settle(charge, call.target, None if answered is None else answered.usage)
+
+    async def _whole(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(ending)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        await asyncio.shield(task)
+
+    async def _answered(
+        self, call: Call, answered: Answered, first_s: float | None, cost: float | None
+    ) -> None:
+        took_ms = round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
+        outputs: dict[str, list[Any]] = {
+            "predict": [call.rules.remark(answered.text)],
+            "model": [answered.model],
+            "finish": [answered.finish],
+            "input_tokens": [answered.usage.input],
+            "output_tokens": [answered.usage.output],
+            "cost": [cost],
+            "first_ms": [took_ms if first_s is None else round((first_s - call.started_s) * 1000, 3)],
+            "guards": ["; ".join(call.guarded.said)],
+        }
+        prediction = Prediction(
+            id=call.id,
+            project=call.asked.model,
+            release_id=call.loaded.release_id,
+            arm=call.arm,
+            principal=call.principal,
+            at=call.at,
+            event_time=call.at,
+            n_rows=1,
+            columns={self._question_of(call.rules): [call.asked.question]},
+            outputs=outputs,
+            keys=None if call.asked.user is None else [call.asked.user],
+            infer_ms=took_ms,
+        )
+        await self._records.record(call.asked.model, encode_prediction(call.rules.prediction(prediction)))
+
+    async def _failed(self, call: Call, why: BaseException | str) -> None:
+        said = str(why) if isinstance(why, str | HeadraceError) else type(why).__name__
+        failure = Failure(
+            id=call.id,
+            project=call.asked.model,
+            release_id=call.loaded.release_id,
+            arm=call.arm,
+            principal=call.principal,
+            at=call.at,
+            n_rows=1,
+            error=call.rules.remark(said)[:1000],
+        )
+        await self._records.record(failure.project, encode_failure(failure), "failures")

@@ -1,0 +1,313 @@
+"""``/v1/chat/completions`` as far as the gateway reads it: what is asked, of whom, and what came back.
+
+Everything else of a request goes to the provider, and everything of its answer to the caller, as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.core.errors import InvalidInput
+from headrace.core.text import printable
+from headrace.gateway.prompts import Prompt
+
+MAX_MESSAGES = 2_000
+_ROLES = frozenset("system developer user assistant tool function".split())
+_INSTRUCTS = frozenset(("system", "developer"))
+_OURS = "headrace"
+_KNOWN = frozenset(
+    "headrace audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens "
+    "max_tokens messages metadata modalities model n parallel_tool_calls prediction presence_penalty "
+    "prompt_cache_key reasoning_effort response_format safety_identifier seed service_tier stop store "
+    "stream stream_options temperature tool_choice tools top_k top_logprobs top_p user verbosity "
+    "web_search_options".split()
+)
+_KEPT_HERE = frozenset(("metadata", "prompt_cache_key", "safety_identifier", "store", "user", _OURS))
+"""Says who asks and why, which is nobody's business but ours."""
+_TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    ("model", (str,), "the name of a project"),
+    ("messages", (list,), "a list of messages"),
+    ("stream", (bool, type(None)), "true or false"),
+    ("stream_options", (dict, type(None)), "an object"),
+    ("n", (int, type(None)), "a whole number"),
+    ("max_tokens", (int, type(None)), "a whole number"),
+    ("max_completion_tokens", (int, type(None)), "a whole number"),
+    ("user", (str, type(None)), "a text"),
+    ("safety_identifier", (str, type(None)), "a text"),
+    ("tools", (list, type(None)), "a list"),
+    (_OURS, (dict, type(None)), "an object"),
+)
+_MAX_KEY = 512
+_BYTES_PER_TOKEN = 2
+_decoder = msgspec.json.Decoder(dict[str, Any])
+_encoder = msgspec.json.Encoder()
+
+
+class Usage(NamedTuple):
+    """Tokens of one call, as the provider counts them; ``cached`` ones are among the input."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest:
+    """One request.
+
+    Attributes:
+        model: the project that is asked.
+        user: whose request it is, as the caller says; the same one meets the same release.
+        variables: what fills the prompt in.
+        usage: whether a stream ends with the tokens, as the caller wants it.
+    """
+
+    model: str
+    messages: list[dict[str, Any]]
+    body: dict[str, Any]
+    stream: bool = False
+    usage: bool = False
+    user: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str:
+        """What the last message of a user says: what is recorded as the question."""
+        for message in reversed(self.messages):
+            if message["role"] == "user":
+                return text_of(message.get("content"))
+        return text_of(self.messages[-1].get("content"))
+
+
+def read_chat(body: bytes) -> ChatRequest:
+    """Read a request.
+
+    Raises:
+        InvalidInput: it is no JSON object, a field is unknown or of another type, or a message is none.
+
+    >>> read_chat(b'{"model": "support", "messages": [{"role": "user", "content": "Hi"}]}').question
+    'Hi'
+    """
+    try:
+        raw = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(f"The body is no JSON object: {error}.") from error
+    unknown = sorted(raw.keys() - _KNOWN)
+    if unknown:
+        raise InvalidInput(
+            f"Nothing is known of the field {printable(unknown[0][:60])!r}. What the model needs beside the "
+            "OpenAI API belongs into the prompt's 'parameters'; values of its variables into "
+            "'headrace': {'variables': {...}}."
+        )
+    for name, types, expected in _TYPES:
+        value = raw.get(name)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise InvalidInput(f"'{name}' is {type(value).__name__}. Expected {expected}.")
+    _check_messages(raw["messages"])
+    options = raw.get("stream_options") or {}
+    return ChatRequest(
+        model=raw["model"],
+        messages=raw["messages"],
+        body=raw,
+        stream=bool(raw.get("stream")),
+        usage=bool(options.get("include_usage")),
+        user=_user(raw),
+        variables=_variables(raw.get(_OURS) or {}),
+    )
+
+
+def _user(raw: Mapping[str, Any]) -> str | None:
+    user = raw.get("safety_identifier") or raw.get("user")
+    if user is not None and len(user) > _MAX_KEY:
+        raise InvalidInput(f"'user' has {len(user)} characters. Expected at most {_MAX_KEY}.")
+    return user
+
+
+def _variables(ours: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(ours.keys() - {"variables"})
+    values = ours.get("variables") or {}
+    if unknown or not isinstance(values, dict):
+        what = f"has {printable(unknown[0][:60])!r}" if unknown else "has variables that are no object"
+        raise InvalidInput(f"'{_OURS}' {what}. Expected {{'variables': {{name: value}}}}.")
+    return values
+
+
+def _check_messages(messages: list[Any]) -> None:
+    if not 1 <= len(messages) <= MAX_MESSAGES:
+        raise InvalidInput(f"There are {len(messages):,} messages. Expected 1 to {MAX_MESSAGES:,}.")
+    for index, message in enumerate(messages):
+        role = message.get("role") if isinstance(message, dict) else None
+        if not isinstance(role, str) or role not in _ROLES:
+            raise InvalidInput(
+                f"'messages' entry {index} has no role that is known. Expected an object with one of "
+                f"{', '.join(sorted(_ROLES))}."
+            )
+        content = message.get("content")
+        if content is not None and not isinstance(content, str):
+            parts = content if isinstance(content, list) else [content]
+            if not all(isinstance(part, dict) for part in parts) or not isinstance(content, list):
+                raise InvalidInput(
+                    f"'messages' entry {index} has a content of {type(content).__name__}. Expected a text "
+                    "or a list of parts."
+                )
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, its parts one to a line."""
+    if isinstance(content, str):
+        return content
+    parts = (part.get("text") for part in content or () if isinstance(part, dict))
+    return "\n".join(part for part in parts if isinstance(part, str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """A request as the release makes it: only the model's own name is still open."""
+
+    fields: dict[str, Any]
+
+    @property
+    def most_input(self) -> int:
+        """More tokens than it can be for the tokenisers of today: text has at least two bytes in each."""
+        return len(_encoder.encode(self.fields)) // _BYTES_PER_TOKEN + 1
+
+    def most_output(self, otherwise: int) -> int:
+        """How many tokens the answers may have, all of them; sets ``otherwise`` where nothing is said."""
+        named = [self.fields.get(name) for name in ("max_completion_tokens", "max_tokens")]
+        said = [limit for limit in named if isinstance(limit, int) and limit > 0]
+        if not said:
+            self.fields["max_tokens"] = otherwise
+        n = self.fields.get("n")
+        return min(said or [otherwise]) * (n if isinstance(n, int) and n > 0 else 1)
+
+    def for_model(self, model: str) -> bytes:
+        """The body for one provider's model."""
+        return _encoder.encode({**self.fields, "model": model})
+
+
+def fill_in(prompt: Prompt, asked: ChatRequest, messages: list[dict[str, Any]] | None = None) -> Filled:
+    """The request that a release makes of what a caller asks.
+
+    Args:
+        messages: the caller's, as they may leave; as they came unless given.
+
+    Raises:
+        InvalidInput: a variable is missing, or the caller sends instructions that are not theirs to give.
+    """
+    messages = asked.messages if messages is None else messages
+    if prompt.template:
+        if not prompt.callers_instruct and any(message["role"] in _INSTRUCTS for message in messages):
+            raise InvalidInput(
+                f"The instructions of {asked.model!r} are its release's. Leave out messages of the roles "
+                "'system' and 'developer', or set callers_instruct in the prompt."
+            )
+        own = {"role": "system", "content": prompt.instructions(asked.variables)}
+        messages = [own, *messages]
+    elif asked.variables:
+        prompt.instructions(asked.variables)
+    fields = {name: value for name, value in asked.body.items() if name not in _KEPT_HERE}
+    fields |= {**prompt.parameters, "messages": messages}
+    if prompt.tools:
+        fields["tools"] = list(prompt.tools)
+    if asked.stream:
+        # What was spent is only known where the provider says it.
+        fields["stream_options"] = {**(asked.body.get("stream_options") or {}), "include_usage": True}
+    return Filled(fields=fields)
+
+
+class Answered(NamedTuple):
+    """What an answer says, as far as it is recorded and paid for."""
+
+    text: str
+    usage: Usage
+    model: str
+    finish: str
+    tools: tuple[str, ...] = ()
+
+
+NOTHING = Answered("", Usage(), "", "")
+"""Where there was no answer."""
+
+
+def read_answer(body: bytes) -> Answered:
+    """Read a provider's whole answer.
+
+    Raises:
+        InvalidInput: it is no chat completion.
+    """
+    try:
+        raw = _decoder.decode(body)
+        choices = raw["choices"]
+        message = choices[0]["message"]
+        texts = [text_of(choice["message"].get("content")) for choice in choices]
+        calls = message.get("tool_calls") or ()
+        names = tuple(str(call["function"]["name"]) for call in calls if "function" in call)
+        usage = usage_of(raw.get("usage"))
+        return Answered("\n".join(texts), usage, str(raw.get("model", "")), _finish(choices[0]), names)
+    except (msgspec.DecodeError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise InvalidInput(
+            f"The provider's answer is no chat completion ({type(error).__name__})."
+        ) from error
+
+
+def usage_of(raw: Any) -> Usage:
+    """Tokens as the provider says them; none where it does not."""
+    if not isinstance(raw, dict):
+        return Usage()
+    details = raw.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return Usage(_count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens")), _count(cached))
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _finish(choice: Mapping[str, Any]) -> str:
+    return str(choice.get("finish_reason") or "")
+
+
+class Gathered:
+    """What a stream has said so far; fed with its events as they come."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._tools: list[str] = []
+        self._model = self._finish = ""
+        self.usage: Usage | None = None
+        self.n_chunks = 0
+
+    def add(self, data: bytes) -> dict[str, Any]:
+        """Take one event's data, without ``data:``.
+
+        Raises:
+            InvalidInput: it is no chunk of a chat completion.
+        """
+        try:
+            chunk = _decoder.decode(data)
+            for choice in chunk.get("choices") or ():
+                self._finish = _finish(choice) or self._finish
+                delta = choice.get("delta") or {}
+                if delta.get("content"):
+                    self._texts.append(delta["content"])
+                for call in delta.get("tool_calls") or ():
+                    if name := (call.get("function") or {}).get("name"):
+                        self._tools.append(str(name))
+        except (msgspec.DecodeError, RecursionError, TypeError, AttributeError) as error:
+            what = f"is no chunk of a chat completion ({type(error).__name__})"
+            raise InvalidInput(f"An event of the provider's stream {what}.") from error
+        self.n_chunks += 1
+        self._model = self._model or str(chunk.get("model") or "")
+        if chunk.get("usage"):
+            self.usage = usage_of(chunk["usage"])
+        return chunk
+
+    @property
+    def answered(self) -> Answered:
+        """All of it. Where the provider has not said what it took, each chunk counts as one token."""
+        usage = self.usage or Usage(output=self.n_chunks)
+        return Answered("".join(self._texts), usage, self._model, self._finish, tuple(self._tools))

@@ -1,0 +1,245 @@
+"""The one way of a call to an LLM: access, route, guards, prompt, budget, provider, guards, record.
+
+It takes our types and returns our types; :mod:`headrace.web.openai` translates HTTP. Bytes of the provider's
+answer go to the caller as they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import NamedTuple, Protocol
+
+from headrace.access.gatekeeper import Gatekeeper
+from headrace.access.privacy.fields import FieldRules
+from headrace.core.errors import HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.core.identity import Principal
+from headrace.core.ids import new_id
+from headrace.core.ports import Clock
+from headrace.core.release import Route
+from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Call, Endings
+from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest, Gathered, fill_in, read_answer
+from headrace.gateway.llm.guarding import Blocked, Guarded
+from headrace.gateway.llm.loaded import LoadedPrompts
+from headrace.gateway.llm.spending import Spending
+from headrace.gateway.llm.upstream import Stream, Upstreams
+
+PATH = "/chat/completions"
+_MAX_NAME = 63
+_DONE = b"[DONE]"
+
+
+class Chosen(Protocol):
+    """The release that answers, and in which part."""
+
+    @property
+    def release_id(self) -> str:
+        """The release."""
+
+    @property
+    def arm(self) -> str:
+        """Such as ``live`` or ``canary``."""
+
+
+class Routes(Protocol):
+    """Which release answers for a project."""
+
+    def get(self, project: str) -> Route:
+        """Raises NotFound: none does."""
+
+    def all(self) -> list[Route]:
+        """Of every project."""
+
+    def choose(self, route: Route, key: str) -> Chosen:
+        """Always the same one for the same key while the route stands."""
+
+
+class Replied(NamedTuple):
+    """A whole answer, as the provider gave it; ``status`` other than 200 is the provider's own refusal."""
+
+    status: int
+    body: bytes
+    answer_id: str
+    release_id: str
+
+
+class LlmHandler:
+    """Answers calls for the projects whose answers are texts."""
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        prompts: LoadedPrompts,
+        upstreams: Upstreams,
+        spending: Spending,
+        endings: Endings,
+        clock: Clock,
+        gatekeeper: Gatekeeper,
+        rules_of: Callable[[str], FieldRules],
+    ) -> None:
+        self._routes = routes
+        self._prompts = prompts
+        self._upstreams = upstreams
+        self._spending = spending
+        self._endings = endings
+        self._clock = clock
+        self._gatekeeper = gatekeeper
+        self._rules_of = rules_of
+
+    async def chat(self, principal: Principal, asked: ChatRequest) -> Replied:
+        """Answer once the answer is whole and on record.
+
+        Raises:
+            Denied, NotFound, InvalidInput: as the request deserves.
+            Blocked: a guard lets it, or its answer, not through.
+            OverBudget: it could cost more than is left.
+            Unavailable: no model of the release answers, or the answer cannot be recorded.
+        """
+        call = await self._begin(principal, asked)
+        answered: Answered | None = None
+        try:
+            reply = await self._upstreams.call(call.targets, PATH, call.filled.for_model)
+            call.target = reply.target
+            if reply.status != 200:
+                await self._endings.failed(call, f"the provider answered {reply.status}")
+                return Replied(reply.status, reply.body, call.id, call.loaded.release_id)
+            answered = read_answer(reply.body)
+            body = call.guarded.answer(reply.body)
+        except Blocked:
+            await self._endings.answered(call, (answered or NOTHING)._replace(text="", finish=BLOCKED))
+            raise
+        except InvalidInput as error:
+            await self._endings.failed(call, error)
+            raise Unavailable(str(error)) from error  # it is the provider that was not understood
+        except BaseException as error:
+            # Also where the caller has gone: what was held back must not stay so.
+            await self._endings.failed(call, error)
+            raise
+        await self._endings.answered(call, answered)
+        return Replied(reply.status, body, call.id, call.loaded.release_id)
+
+    async def stream(self, principal: Principal, asked: ChatRequest) -> LlmStream:
+        """Begin to answer piece by piece; raises as :meth:`chat` where nothing has come yet.
+
+        The last piece is given once the whole answer is on record. Close what is returned: a caller who goes
+        away ends the provider's work, and what was said until then is recorded and paid.
+        """
+        call = await self._begin(principal, asked)
+        stack = AsyncExitStack()
+        try:
+            source = await stack.enter_async_context(
+                self._upstreams.stream(call.targets, PATH, call.filled.for_model)
+            )
+        except BaseException as error:
+            await self._endings.failed(call, error)
+            raise
+        call.target = source.target
+        return LlmStream(call, source, stack, self._endings, self._clock)
+
+    def projects(self, principal: Principal) -> list[str]:
+        """What ``principal`` may ask now, by name."""
+        listed = (route.project for route in self._routes.all())
+        return [name for name in listed if self._gatekeeper.allows(principal, "predict", f"project:{name}")]
+
+    async def _begin(self, principal: Principal, asked: ChatRequest) -> Call:
+        if len(asked.model) > _MAX_NAME:
+            raise NotFound(f"There is no project {asked.model[:_MAX_NAME]!r}...; 'model' names a project.")
+        resource = f"project:{asked.model}"
+        if not self._gatekeeper.allows(principal, "predict", resource):
+            await asyncio.to_thread(self._gatekeeper.require, principal, "predict", resource)
+        now = self._clock.now()
+        call_id = new_id(now)
+        chosen = self._routes.choose(self._routes.get(asked.model), asked.user or call_id)
+        loaded = self._prompts.find(chosen.release_id)
+        if loaded is None:
+            loaded = await asyncio.to_thread(self._prompts.get, chosen.release_id)
+        call = Call(
+            id=call_id,
+            asked=asked,
+            principal=principal.name,
+            arm=chosen.arm,
+            loaded=loaded,
+            guarded=Guarded(loaded.pipeline),
+            rules=self._rules_of(asked.model),
+            at=now,
+            started_s=self._clock.monotonic_s(),
+        )
+        try:
+            messages = call.guarded.request(asked.messages)
+        except Blocked:
+            await self._endings.answered(call, NOTHING._replace(finish=BLOCKED))
+            raise
+        call.filled = fill_in(loaded.prompt, asked, messages)
+        call.charge = await self._spending.reserve(
+            principal, call.rules.project, call.targets, call.filled, now
+        )
+        return call
+
+
+class LlmStream:
+    """An answer in pieces: go through its events once, and close it whatever happens."""
+
+    def __init__(
+        self, call: Call, source: Stream, stack: AsyncExitStack, endings: Endings, clock: Clock
+    ) -> None:
+        self.answer_id = call.id
+        self.release_id = call.loaded.release_id
+        self._call = call
+        self._source = source
+        self._stack = stack
+        self._endings = endings
+        self._clock = clock
+        self._gathered = Gathered()
+        self._first_s: float | None = None
+        self._ended = False
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """The data of each event, the last one ``[DONE]``.
+
+        Raises:
+            Unavailable: the provider breaks off, or sends what is no answer.
+        """
+        async for data in self._source:
+            if self._first_s is None:
+                self._first_s = self._clock.monotonic_s()
+            if data == _DONE:
+                await self._end(None)
+                yield data
+                return
+            try:
+                chunk = self._gathered.add(data)
+            except InvalidInput as error:
+                raise Unavailable(str(error)) from error
+            if self._call.asked.usage or not chunk.get("usage") or chunk.get("choices"):
+                for piece in self._call.guarded.chunk(data, chunk):
+                    yield piece  # else: the tokens, for which we have asked and the caller has not
+        raise Unavailable("The provider's answer broke off before its end. Ask again.")
+
+    async def close(self, error: HeadraceError | None = None) -> None:
+        """End it, at its end or before.
+
+        Args:
+            error: what broke it off; the caller is gone unless it is given.
+        """
+        try:
+            await self._end(error or asyncio.CancelledError())
+        finally:
+            await self._stack.aclose()
+
+    async def _end(self, error: BaseException | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        answered = self._gathered.answered
+        if error is None:
+            await self._endings.answered(self._call, answered, self._first_s)
+        elif isinstance(error, Blocked):
+            blocked = answered._replace(text="", finish=BLOCKED)
+            await self._endings.answered(self._call, blocked, self._first_s)
+        elif isinstance(error, HeadraceError) or not self._gathered.n_chunks:
+            await self._endings.failed(self._call, error, answered)
+        else:
+            gone = answered._replace(finish=BROKEN_OFF)
+            await self._endings.answered(self._call, gone, self._first_s)

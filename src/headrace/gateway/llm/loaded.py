@@ -1,0 +1,51 @@
+"""Prompts by release: each read and verified once, forgotten when no route names it any more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from headrace.gateway.guardrails.pipeline import Pipeline
+from headrace.gateway.prompts import Prompt
+
+
+class Loaded(NamedTuple):
+    """A prompt ready to be asked, with its guards; ``version`` is its number."""
+
+    release_id: str
+    version: str
+    prompt: Prompt
+    pipeline: Pipeline
+
+
+class LoadedPrompts:
+    """Safe to use from several threads.
+
+    Args:
+        load: reads the prompt of a release; it raises what callers are told.
+    """
+
+    def __init__(self, load: Callable[[str], Loaded]) -> None:
+        self._load = load
+        self._loaded: dict[str, Loaded] = {}
+        self._lock = threading.Lock()
+
+    def find(self, release_id: str) -> Loaded | None:
+        """The prompt, if it is in memory. Never blocks."""
+        return self._loaded.get(release_id)
+
+    def get(self, release_id: str) -> Loaded:
+        """The prompt, read on first use; blocks while it is read."""
+        found = self._loaded.get(release_id)
+        if found is None:
+            with self._lock:
+                found = self._loaded.get(release_id) or self._load(release_id)
+                self._loaded[release_id] = found
+        return found
+
+    def keep(self, release_ids: Collection[str]) -> None:
+        """Forget every other."""
+        with self._lock:
+            for release_id in self._loaded.keys() - set(release_ids):
+                del self._loaded[release_id]

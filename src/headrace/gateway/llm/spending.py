@@ -1,0 +1,92 @@
+"""What a call may cost is held back before it is made, and what it has cost is taken when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from headrace.core.errors import InvalidInput
+from headrace.core.identity import Principal
+from headrace.core.project import Project
+from headrace.gateway.budgets import Amount, Budgets, Limit, Reservation, Scope
+from headrace.gateway.llm.chat import Filled, Usage
+from headrace.gateway.llm.endpoints import Target
+from headrace.gateway.llm.prices import Prices
+from headrace.projects.llm import Budget, llm_of
+
+_MICRO = 1_000_000
+
+
+class Charge(NamedTuple):
+    """What is held back for one call; ``input_tokens`` is about what it sends."""
+
+    reservation: Reservation
+    at: datetime
+    input_tokens: int
+
+
+class Spending:
+    """Budgets and prices of the calls of all projects."""
+
+    def __init__(self, budgets: Budgets, prices: Prices) -> None:
+        self._budgets = budgets
+        self._prices = prices
+
+    async def reserve(
+        self, principal: Principal, project: Project, targets: Sequence[Target], filled: Filled, at: datetime
+    ) -> Charge:
+        """Hold back the most that a call can cost: of the dearest of its models, as long as it may answer.
+
+        Raises:
+            OverBudget: it is more than is left of a budget.
+            InvalidInput: a budget counts money, and nobody knows the price of a model.
+        """
+        spec = llm_of(project)
+        n_input = filled.most_input
+        used = Usage(input=n_input, output=filled.most_output(spec.answer_tokens))
+        counts_money = any(one.of == "money" for one in spec.budgets)
+        micro = self._most(targets, used, at, refuse=counts_money and spec.unpriced == "refuse")
+        limits = [_limit(one, principal, project) for one in spec.budgets]
+        amount = Amount(micro=micro, tokens=used.input + used.output)
+        return Charge(await self._budgets.reserve(limits, amount), at, n_input // 2)
+
+    def settle(self, charge: Charge, target: Target | None, used: Usage | None) -> float | None:
+        """Take what a call has cost, in the currency of the prices; None where nobody knows.
+
+        Args:
+            target: who answered; None: nobody did, so that everything is given back.
+            used: as the provider says; None: it has not said it.
+        """
+        if target is None or used is None:
+            self._budgets.release(charge.reservation)
+            return None
+        if not used.input:
+            used = used._replace(input=charge.input_tokens)
+        cost = self._prices.cost(target, used, charge.at)
+        micro = 0 if cost is None else cost.micro
+        self._budgets.settle(charge.reservation, Amount(micro=micro, tokens=used.input + used.output))
+        return None if cost is None else cost.micro / _MICRO
+
+    def _most(self, targets: Sequence[Target], used: Usage, at: datetime, *, refuse: bool) -> int:
+        most = 0
+        for target in targets:
+            cost = self._prices.cost(target, used, at)
+            if cost is None and refuse:
+                raise InvalidInput(
+                    f"Nobody knows what {target} costs, and a budget counts money. Add its price to the "
+                    "operator's prices.yaml, or set llm.unpriced: flag in headrace.yaml."
+                )
+            most = max(most, 0 if cost is None else cost.micro)
+        return most
+
+
+def _limit(one: Budget, principal: Principal, project: Project) -> Limit:
+    """A declared budget as it is counted: a caller's own in each project."""
+    names = {
+        "principal": f"{project.name}/{principal.name}",
+        "workspace": principal.workspace,
+        "project": project.name,
+    }
+    most = one.most * _MICRO if one.of == "money" else one.most
+    return Limit(scope=Scope(one.per, names[one.per]), measure=one.of, most=int(most), period=one.period)

@@ -1,0 +1,145 @@
+"""The text of a prompt as a template: Jinja, of which only what fills in, chooses and repeats is there.
+
+A template reaches nothing but the values that it is given, ends, and stays within a bound, whatever they are:
+it calls nothing, sets nothing, computes nothing, and repeats over lists only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from headrace.core.errors import InvalidInput
+
+MAX_TEMPLATE = 64 << 10
+MAX_RENDERED = 400_000
+"""Characters of a template, and of what it becomes."""
+MAX_ENTRIES = 200
+"""Of a list that a template repeats over; loops may be nested once."""
+_MAX_DEPTH = 2
+_ALLOWED = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.Name, nodes.Const,
+    nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And,
+    nodes.Or, nodes.Not, nodes.CondExpr, nodes.List, nodes.Tuple,
+)  # fmt: skip
+_TESTS = "defined undefined none true false string number mapping sequence boolean in".split()
+_ENTRIES = "entries"
+
+
+def _entries(values: Any) -> Sequence[Any]:
+    """What a loop goes through."""
+    if not isinstance(values, list | tuple):
+        raise InvalidInput(f"A template repeats over lists only, got {type(values).__name__}.")
+    if len(values) > MAX_ENTRIES:
+        raise InvalidInput(
+            f"A template repeats over at most {MAX_ENTRIES} entries, got {len(values)}. Send fewer."
+        )
+    return values
+
+
+def _joined(values: Any, separator: str = ", ") -> str:
+    """As Jinja's own, over a bounded list."""
+    listed = [str(value) for value in _entries(values)]
+    if sum(map(len, listed)) + len(separator) * len(listed) > MAX_RENDERED:
+        raise InvalidInput(f"A joined text has more than {MAX_RENDERED:,} characters. Send less.")
+    return separator.join(listed)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    def __init__(self) -> None:
+        super().__init__(undefined=StrictUndefined, autoescape=False)
+        known = "default lower upper title trim length first last tojson round int float".split()
+        self.globals.clear()
+        self.filters = {name: self.filters[name] for name in known} | {
+            "join": _joined,
+            _ENTRIES: _entries,
+        }
+        self.tests = {name: self.tests[name] for name in _TESTS}
+
+
+_ENVIRONMENT = _Sandbox()
+_FILTERS = sorted(name for name in _ENVIRONMENT.filters if name != _ENTRIES)
+Render = Callable[[Mapping[str, Any]], str]
+
+
+def names_in(source: str) -> frozenset[str]:
+    """The names of the values that a template is filled with.
+
+    >>> sorted(names_in("Dear {{ customer.name }}, {% for x in lines %}{{ x }}{% endfor %}"))
+    ['customer', 'lines']
+    """
+    return frozenset(meta.find_undeclared_variables(_parsed(source)))
+
+
+@lru_cache(maxsize=256)
+def compiled(source: str) -> Render:
+    """What fills the template with values.
+
+    Raises:
+        InvalidInput: it does not parse, is too long, or does more than fill in, choose and repeat. So does
+            what is returned, where a value is missing, or the text becomes too long.
+
+    >>> compiled("{% if vip %}Dear{% else %}Hello{% endif %} {{ name }}")({"vip": False, "name": "Ada"})
+    'Hello Ada'
+    """
+    tree = _parsed(source)
+    for loop in tree.find_all(nodes.For):
+        loop.iter = nodes.Filter(loop.iter, _ENTRIES, [], [], None, None, lineno=loop.lineno)
+    code = _ENVIRONMENT.compile(tree)
+    template = Template.from_code(_ENVIRONMENT, code, {})
+
+    def render(values: Mapping[str, Any]) -> str:
+        try:
+            return _bounded(template.generate(values))
+        except (TemplateError, TypeError, ValueError, OverflowError) as error:
+            raise InvalidInput(
+                f"The prompt cannot be filled in: {error}. Send the value that it needs."
+            ) from error
+
+    return render
+
+
+def _bounded(parts: Iterable[str]) -> str:
+    kept, size = [], 0
+    for part in parts:
+        size += len(part)
+        if size > MAX_RENDERED:
+            raise InvalidInput(f"The prompt would have more than {MAX_RENDERED:,} characters. Send less.")
+        kept.append(part)
+    return "".join(kept)
+
+
+def _parsed(source: str) -> nodes.Template:
+    if len(source) > MAX_TEMPLATE:
+        raise InvalidInput(f"The template has {len(source):,} characters. Expected at most {MAX_TEMPLATE:,}.")
+    try:
+        tree = _ENVIRONMENT.parse(source)
+    except TemplateSyntaxError as error:
+        raise InvalidInput(f"The template does not parse in line {error.lineno}: {error.message}.") from error
+    except RecursionError as error:
+        raise InvalidInput("The template is nested too deeply to be read. Simplify it.") from error
+    _check(tree, 0)
+    return tree
+
+
+def _check(node: nodes.Node, depth: int) -> None:
+    """Raises InvalidInput at the first thing that a prompt has no use for."""
+    if not isinstance(node, _ALLOWED) or (isinstance(node, nodes.For) and node.recursive):
+        raise _refused(node, f"has {type(node).__name__.lower()!r}, which a prompt has no use for")
+    if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
+        raise _refused(node, f"has the filter {node.name!r} (known: {', '.join(_FILTERS)})")
+    if isinstance(node, nodes.Test) and node.name not in _TESTS:
+        raise _refused(node, f"has the test {node.name!r} (known: {', '.join(_TESTS)})")
+    depth += isinstance(node, nodes.For)
+    if depth > _MAX_DEPTH:
+        raise _refused(node, f"has loops nested more than {_MAX_DEPTH} deep")
+    for child in node.iter_child_nodes():
+        _check(child, depth)
+
+
+def _refused(node: nodes.Node, what: str) -> InvalidInput:
+    return InvalidInput(f"The template {what} (line {node.lineno}). It may fill in, choose and repeat only.")

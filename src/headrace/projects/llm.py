@@ -1,0 +1,76 @@
+"""What a project whose answers are texts may spend, and on what: the section ``llm`` of a charter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+from headrace.checks.tasks import GENERATIVE
+from headrace.core.project import Project
+from headrace.projects.rules import BrokenRule
+from headrace.projects.texts import typed_part
+
+Per = Literal["principal", "workspace", "project"]
+Measure = Literal["money", "tokens", "requests"]
+Period = Literal["minute", "hour", "day", "month", "total"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The most that may be spent in a period.
+
+    Attributes:
+        per: whose: of each caller, of the whole workspace, or of the project, whoever asks.
+        of: ``money`` in the currency of the price table, tokens, or requests.
+        most: in whole or in part; a call that could exceed it is refused before it is made.
+    """
+
+    per: Per = "project"
+    of: Measure = "money"
+    most: float
+    period: Period = "day"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llm:
+    """How calls of a project are bounded.
+
+    Attributes:
+        budgets: all of them hold.
+        unpriced: what becomes of a call to a model whose price nobody knows, where money is counted.
+        answer_tokens: the most that an answer may have where neither prompt nor caller says it.
+    """
+
+    budgets: tuple[Budget, ...] = ()
+    unpriced: Literal["refuse", "flag"] = "refuse"
+    answer_tokens: int = 1024
+
+
+def llm_of(project: Project) -> Llm:
+    """The section of a project; what is not written there is as by default.
+
+    >>> from headrace.testing.factories import make_project
+    >>> llm_of(make_project()).unpriced
+    'refuse'
+    """
+    return typed_part(project.llm, Llm, "llm")[1] or Llm()
+
+
+def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
+    """All that is wrong in it, in no order that matters."""
+    if project.llm and project.task not in GENERATIVE:
+        yield BrokenRule(loc=("llm",), text=f"a project of {project.task} asks no LLM; remove it")
+        return
+    problems, spec = typed_part(project.llm, Llm, "llm")
+    yield from problems
+    if spec is None:
+        return
+    for index, one in enumerate(spec.budgets):
+        if not (isfinite(one.most) and one.most > 0):
+            text = f"most is {one.most:g}: expected a number above 0"
+            yield BrokenRule(loc=("llm", "budgets", index, "most"), text=text)
+    if not 1 <= spec.answer_tokens <= 1_000_000:
+        text = f"answer_tokens is {spec.answer_tokens}: expected 1 to 1,000,000"
+        yield BrokenRule(loc=("llm", "answer_tokens"), text=text)

@@ -1,0 +1,113 @@
+"""What a prompt's template may do, and that it ends and stays within its bound whatever it is given."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.core.errors import InvalidInput
+from headrace.gateway.templates import MAX_ENTRIES, MAX_RENDERED, MAX_TEMPLATE, compiled, names_in
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def test_values_are_filled_in_chosen_and_repeated() -> None:
+    template = (
+        "{% if vip %}Dear{% else %}Hello{% endif %} {{ name }}:{% for x in lines %} {{ x }}{% endfor %}."
+    )
+    render = compiled(template)
+    assert render({"vip": True, "name": "Ada", "lines": ["a", "b"]}) == "Dear Ada: a b."
+    assert render({"vip": False, "name": "Bob", "lines": []}) == "Hello Bob:."
+    assert names_in(template) == {"vip", "name", "lines"}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ x.__class__.__mro__ }}",
+        "{{ x['__class__'] }}",
+        "{{ ''.join(x) }}",
+        "{{ range(9) }}",
+        "{{ cycler }}{{ x() }}",
+        "{{ 'a' * 999999999 }}",
+        "{{ x ~ x }}",
+        "{{ 9 ** 99999999 }}",
+        "{% set x = 1 %}",
+        "{% macro f() %}{{ f() }}{% endmacro %}",
+        "{% include 'other' %}",
+        "{% import 'os' as os %}",
+        "{% extends 'other' %}",
+        "{% for x in y recursive %}{{ loop(y) }}{% endfor %}",
+        "{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}",
+        "{{ x|attr('y') }}",
+        "{{ x|map('upper') }}",
+        "{{ x|replace('a', 'b') }}",
+        "{{ x is sameas(y) }}",
+        "{{ x[1:2] }}",
+        "{{ x",
+    ],
+)
+def test_nothing_else_is_taken(template: str) -> None:
+    with pytest.raises(InvalidInput, match="template|cannot be filled in"):
+        compiled(template)({"x": "text", "y": ["a"]})
+
+
+@pytest.mark.parametrize("secret", ["__class__", "__init__", "__globals__", "format", "mro"])
+def test_no_attribute_leads_out(secret: str) -> None:
+    rendered = None
+    try:
+        rendered = compiled("{{ x.SECRET }}".replace("SECRET", secret))({"x": [1]})
+    except InvalidInput:
+        return
+    assert "built-in" in rendered  # a method's name at most, which nothing can call
+
+
+def test_a_missing_value_is_said_and_not_left_out() -> None:
+    with pytest.raises(InvalidInput, match="'name' is undefined"):
+        compiled("Dear {{ name }}")({})
+
+
+def test_loops_go_through_short_lists_only() -> None:
+    render = compiled("{% for x in lines %}{{ x }}{% endfor %}")
+    assert render({"lines": ["a"] * MAX_ENTRIES}) == "a" * MAX_ENTRIES
+    for lines, said in (
+        (["a"] * (MAX_ENTRIES + 1), "at most"),
+        ("text", "lists only"),
+        ({"a": 1}, "lists only"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            render({"lines": lines})
+
+
+def test_the_text_stays_within_its_bound() -> None:
+    render = compiled("{% for x in lines %}{% for y in lines %}{{ text }}{% endfor %}{% endfor %}")
+    with pytest.raises(InvalidInput, match="more than"):
+        render({"lines": ["a"] * MAX_ENTRIES, "text": "x" * 1_000})
+    with pytest.raises(InvalidInput, match="more than"):
+        compiled("{{ lines|join(text) }}")({"lines": ["a"] * MAX_ENTRIES, "text": "x" * MAX_RENDERED})
+    with pytest.raises(InvalidInput, match="at most"):
+        compiled("x" * (MAX_TEMPLATE + 1))
+
+
+def test_a_deeply_nested_template_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="template"):
+        compiled("{{ " + "(" * 5_000 + "x" + ")" * 5_000 + " }}")
+
+
+@given(st.text(alphabet="{}% xyz|()[].'\"+*~-_0123456789ifendforin\n", max_size=60), VALUES)
+def test_whatever_is_written_it_is_a_text_or_refused(template: str, value: object) -> None:
+    try:
+        rendered = compiled(template)({"x": value, "y": value, "z": value})
+    except InvalidInput:
+        return
+    assert isinstance(rendered, str)
+
+
+@given(st.text(max_size=200))
+def test_a_value_is_data_and_never_a_template(value: str) -> None:
+    assert compiled("<{{ x }}>")({"x": value}) == f"<{value}>"

@@ -1,0 +1,204 @@
+"""A prompt goes live as a model does: tested, gated, approved, canaried, and rolled back on what users say.
+
+The model behind it is scripted: what it says follows from its instructions, so that a bad prompt is bad.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from headrace.gateway.llm.endpoints import FILE
+from headrace.testing import ScriptedLLM
+from headrace.testing.scripted_answers import Answer
+from headrace.testing.scripted_llm import Asked
+from tests.journeys.conftest import Ended, Shell
+from tests.journeys.server import client_of, serving
+
+pytestmark = [pytest.mark.journey, pytest.mark.slow]
+GOODS = "shoes boots hats bags belts coats gloves socks scarves shirts".split()
+QUESTIONS = {
+    f"{asked} {goods}?": f"{number} {unit}"
+    for number, goods in enumerate(GOODS, start=11)
+    for asked, unit in (
+        ("How long may I return", "days"),
+        ("What do you charge for", "EUR"),
+        ("How many kinds do you have of", "kinds"),
+        ("How heavy is a parcel of", "grams"),
+    )
+}
+CONTRACT = {
+    "type": "object",
+    "required": ["answer"],
+    "properties": {"answer": {"type": "string", "minLength": 1}},
+    "additionalProperties": False,
+}
+FRONT = """---
+model: local/small
+contract: prompts/answer.json
+---
+"""
+
+
+def say(asked: Asked) -> Answer:
+    """As told: about nothing, in prose or as JSON; curt where it is to be brief."""
+    instructions, question = (message["content"] for message in asked.json["messages"])
+    known = QUESTIONS.get(question, "nothing about that")
+    if "background" not in instructions:
+        return Answer(text=json.dumps({"answer": "I do not know."}))
+    text = known if "brief" in instructions else f"It is {known}, as far as we know."
+    return Answer(text=json.dumps({"answer": text}) if "JSON" in instructions else text)
+
+
+@pytest.fixture
+def model() -> Iterator[ScriptedLLM]:
+    with ScriptedLLM(say) as llm:
+        yield llm
+
+
+@pytest.fixture
+def project(shell: Shell, model: ScriptedLLM) -> Shell:
+    """A project with a table of questions, whose provider is declared and whose first prompt is written."""
+    table = shell.folder / "questions.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["question", "expected"])
+        writer.writerows(QUESTIONS.items())
+    made = shell("init", "support", "--template", "llm", "--data", str(table), "--target", "expected",
+                 "--model", "local/small", "--contact", "ann@example.org")  # fmt: skip
+    assert made.code == 0, made.err
+    provider = {"url": f"{model.url}/v1", "terms": {"self_hosted": True}}
+    shell.home.mkdir(exist_ok=True)
+    (shell.home / FILE).write_text(json.dumps({"providers": {"local": provider}}))
+    shell.folder = shell.folder / "support"
+    charter = shell.folder / "headrace.yaml"
+    written = charter.read_text()
+    for before, after in (
+        ("steps: [10, 50]", "steps: [50]"),
+        ("min_requests: 200", "min_requests: 150"),
+        ("interval_s: 5.0", "interval_s: 0.2"),
+    ):
+        assert before in written
+        written = written.replace(before, after)
+    charter.write_text(written)
+    (shell.folder / "prompts/answer.json").write_text(json.dumps(CONTRACT))
+    write(shell, "Answer as JSON, from the background.")
+    assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
+    return shell
+
+
+def write(shell: Shell, instructions: str, front: str = FRONT) -> None:
+    (shell.folder / "prompts/answer.md").write_text(front + instructions)
+
+
+def build(shell: Shell, cause: str) -> Ended:
+    return shell("run", "--cause", cause, "--json")
+
+
+def approve(shell: Shell, ran: Ended) -> str:
+    release_id: str = ran.json["release"]["id"]
+    assert shell("release", "approve", release_id, "--as", "reviewer", "--json").code == 0
+    return release_id
+
+
+def state_of(shell: Shell, release_id: str) -> str:
+    state: str = shell("release", "show", release_id, "--json").json["release"]["state"]
+    return state
+
+
+@contextmanager
+def asking(shell: Shell) -> Iterator[tuple[openai.OpenAI, httpx.Client]]:
+    """The official client, and ours for feedback."""
+    with serving(shell) as url, client_of(shell, url, "ann") as client:
+        token = client.headers["Authorization"].removeprefix("Bearer ")
+        yield openai.OpenAI(base_url=f"{url}/v1", api_key=token), client
+
+
+def ask(llm: openai.OpenAI, user: str) -> Any:
+    return llm.chat.completions.with_raw_response.create(
+        model="support", messages=[{"role": "user", "content": "How long may I return hats?"}], user=user
+    )
+
+
+def rolled_out(
+    shell: Shell, llm: openai.OpenAI, client: httpx.Client, release_id: str, *, disliked: float
+) -> str:
+    """Users ask and say what they think until the rollout has ended; the release's state then.
+
+    Args:
+        disliked: share of the candidate's answers that get a thumb down; of the others one in ten does.
+    """
+    for turn in range(40):
+        events = []
+        for number in range(40):
+            answer = ask(llm, f"user-{turn}-{number}")
+            share = disliked if answer.headers["headrace-release"] == release_id else 0.1
+            if (number * 7) % 40 < 40 * share:
+                events.append(
+                    {
+                        "kind": "opinion",
+                        "name": "thumbs_down",
+                        "subject": f"{answer.headers['headrace-answer']}:0",
+                        "happened_at": datetime.now(UTC).isoformat(),
+                    }
+                )
+        assert client.post("/api/v1/projects/support/feedback", json={"feedback": events}).status_code == 200
+        if (state := state_of(shell, release_id)) in ("live", "aborted"):
+            return state
+    return state
+
+
+@pytest.mark.requirement("PRM-02")
+@pytest.mark.requirement("PRM-03")
+@pytest.mark.requirement("LGW-09")
+def test_a_prompt_is_released_as_a_model_is(project: Shell) -> None:
+    assert project("check").code == 0
+    first = build(project, "the first prompt")
+    assert first.code == 4, first.err + first.out
+    manifest = first.json["release"]["manifest"]
+    assert manifest["subject"]["ref"] == "prompt:support@1"
+    assert manifest["evaluation"]["wrong_answer"] == 0.0
+    assert {v["gate"]: v["outcome"] for v in first.json["verdicts"]}["output_contract"] == "passed"
+    live = approve(project, first)
+    assert state_of(project, live) == "live"
+
+    write(project, "Answer in prose, from the background.", "---\nmodel: local/small\n---\n")
+    blocked = build(project, "prose reads better")
+    assert blocked.code == 3, blocked.out
+    (verdict,) = (v for v in blocked.json["verdicts"] if v["gate"] == "output_contract")
+    assert (verdict["outcome"], "prompt:support@1: it is no JSON" in verdict["reason"]) == ("failed", True)
+
+    with asking(project) as (llm, client):
+        assert json.loads(ask(llm, "ada").parse().choices[0].message.content)["answer"].startswith("It is 13")
+
+        write(project, "Answer as JSON, from the background. Be brief.")
+        better = approve(project, build(project, "say less"))
+        assert rolled_out(project, llm, client, better, disliked=0.1) == "live"
+        asked = ask(llm, "ada")
+        assert json.loads(asked.parse().choices[0].message.content) == {"answer": "13 days"}
+        assert asked.headers["headrace-release"] == better
+
+        write(project, "Answer as JSON, from the background. Be brief, and rude.")
+        worse = approve(project, build(project, "a change of tone"))
+        assert rolled_out(project, llm, client, worse, disliked=0.9) == "aborted"
+        assert "disliked" in project("release", "show", worse, "--json").json["release"]["reason"]
+        assert ask(llm, "ada").headers["headrace-release"] == better
+
+        assert project("release", "rollback", "support").code == 0
+        assert ask_until(llm, live) == live
+
+
+def ask_until(llm: openai.OpenAI, release_id: str) -> str:
+    """Whose answers come, once the routes have been read again."""
+    for number in range(50):
+        if (found := ask(llm, f"again-{number}").headers["headrace-release"]) == release_id:
+            break
+    return str(found)
