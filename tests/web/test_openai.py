@@ -13,12 +13,14 @@ import httpx
 import openai
 import pytest
 
+from headrace.app import traces
 from headrace.core.clock import SystemClock
+from headrace.gateway.llm.steps import ANSWER, RELEASE
 from headrace.gateway.prompts import Prompt
 from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Refusal
 from headrace.web.server import Server
 from tests.web.conftest import aside
-from tests.web.prompted import PROJECT, PROMPT, STRANGER, Desk, prompted
+from tests.web.prompted import PROJECT, PROMPT, STRANGER, USER, Desk, prompted
 
 HELLO: list[Any] = [{"role": "user", "content": "May I return it?"}]
 TOOL: Any = {
@@ -376,3 +378,27 @@ def test_a_model_without_a_price_is_refused_or_flagged(desk: Desk, unpriced: str
         return
     ask.create(model=PROJECT, messages=HELLO)
     assert desk.answers()[-1].outputs["cost"] == [None]
+
+
+@pytest.mark.requirement("TRC-07")
+def test_a_call_is_a_step_of_its_callers_trace_and_leads_to_its_prompt(desk: Desk) -> None:
+    trace, step = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    raw = client(desk).chat.completions.with_raw_response.create(
+        model=PROJECT,
+        messages=HELLO,
+        user="customer-7",
+        extra_headers={"traceparent": f"00-{trace}-{step}-01"},
+    )
+    me = desk.app.identities.resolve(USER)
+    until(lambda: desk.app.store.events.count(f"{PROJECT}/spans"))
+    (found,) = traces.trace(desk.app, me, PROJECT, trace).steps
+    span = found.span
+    assert (span.parent_id, span.name) == (step, f"chat {PROJECT}")
+    assert span.attributes["gen_ai.request.model"] == "small"
+    assert span.attributes["user.id"] == "customer-7"
+    answer_id, release_id = (span.attributes[name] for name in (ANSWER, RELEASE))
+    assert (answer_id, release_id) == (raw.headers["headrace-answer"], raw.headers["headrace-release"])
+    (answer,) = desk.answers()
+    assert (answer.id, answer.trace_id) == (answer_id, trace)
+    package = desk.app.store.releases.get(release_id).manifest.subject.package
+    assert Prompt.from_bytes(desk.app.store.artifacts.get(package.digest)) == PROMPT

@@ -14,7 +14,9 @@ from headrace.gateway.budgets import OverBudget
 from headrace.gateway.llm.chat import read_chat
 from headrace.gateway.llm.guarding import Blocked
 from headrace.gateway.llm.handler import LlmHandler, LlmStream
+from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import UpstreamRefused
+from headrace.serving.trace_context import PARENT
 from headrace.serving.wire import (
     INLINE_BYTES,
     JSON,
@@ -81,11 +83,13 @@ class OpenAiDoor:
 
     async def _chat(self, me: Principal, body: bytes) -> Answer | Pieces:
         asked = read_chat(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_chat, body)
+        named = PARENT.get()
+        parent = None if named is None else Parent(named.trace_id, named.span_id)
         try:
             if asked.stream:
-                stream = await self._handler.stream(me, asked)
+                stream = await self._handler.stream(me, asked, parent)
                 return Pieces(_events(stream), _EVENTS, _named(stream.answer_id, stream.release_id))
-            replied = await self._handler.chat(me, asked)
+            replied = await self._handler.chat(me, asked, parent)
         except Blocked as error:
             return Answer(400, _error(400, str(error), "blocked"))
         except OverBudget as error:

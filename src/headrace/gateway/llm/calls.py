@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import HeadraceError
+from headrace.core.errors import HeadraceError, InvalidInput
 from headrace.core.ports import Clock
 from headrace.core.record import Failure, Prediction
 from headrace.gateway.llm.chat import Answered, ChatRequest, Filled
@@ -17,7 +17,8 @@ from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded
 from headrace.gateway.llm.spending import Charge, Spending
-from headrace.store.records import encode_failure, encode_prediction
+from headrace.gateway.llm.steps import Parent, step_of
+from headrace.store.records import Received, encode_failure, encode_prediction, encode_received
 
 BLOCKED, BROKEN_OFF = "blocked", "broken off"
 """How an answer may have ended beside what the provider says."""
@@ -30,6 +31,9 @@ class Records(Protocol):
     async def record(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """Returns once it is durable. Raises Unavailable: it was not stored."""
 
+    def forward(self, project: str, payload: bytes, kind: str) -> None:
+        """Nobody waits for it."""
+
 
 @dataclass(kw_only=True)
 class Call:
@@ -38,6 +42,7 @@ class Call:
     Attributes:
         id: under which it is recorded.
         arm: the part in which its release was asked.
+        parent: the caller's step in a trace, if it named one.
         filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers.
     """
 
@@ -50,6 +55,7 @@ class Call:
     rules: FieldRules
     at: datetime
     started_s: float
+    parent: Parent | None = None
     filled: Filled = _NOTHING
     charge: Charge | None = None
     target: Target | None = None
@@ -144,8 +150,27 @@ class Endings:
             outputs=outputs,
             keys=None if call.asked.user is None else [call.asked.user],
             infer_ms=took_ms,
+            trace_id=None if call.parent is None else call.parent.trace_id,
         )
+        self._trace(call, answered, took_ms)
         await self._records.record(call.asked.model, encode_prediction(call.rules.prediction(prediction)))
+
+    def _trace(self, call: Call, answered: Answered, took_ms: float) -> None:
+        user = call.asked.user
+        span = step_of(
+            call.id,
+            answered,
+            project=call.asked.model,
+            release_id=call.loaded.release_id,
+            target=call.target,
+            parent=call.parent,
+            user=None if user is None else _kept(call.rules, user),
+            guards=call.guarded.said,
+            started_at=call.at,
+            ended_at=call.at + timedelta(milliseconds=took_ms),
+        )
+        received = encode_received(Received(call.at, call.principal, span))
+        self._records.forward(call.asked.model, received, "spans")
 
     async def _failed(self, call: Call, why: BaseException | str) -> None:
         said = str(why) if isinstance(why, str | HeadraceError) else type(why).__name__
@@ -160,3 +185,11 @@ class Endings:
             error=call.rules.remark(said)[:1000],
         )
         await self._records.record(failure.project, encode_failure(failure), "failures")
+
+
+def _kept(rules: FieldRules, user: str) -> str | None:
+    """A user as business keys are kept; None where they are not."""
+    try:
+        return rules.subject(user)
+    except InvalidInput:
+        return None

@@ -23,6 +23,7 @@ from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest, Gathered, 
 from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts
 from headrace.gateway.llm.spending import Spending
+from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import Stream, Upstreams
 
 PATH = "/chat/completions"
@@ -88,8 +89,11 @@ class LlmHandler:
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
 
-    async def chat(self, principal: Principal, asked: ChatRequest) -> Replied:
+    async def chat(self, principal: Principal, asked: ChatRequest, parent: Parent | None = None) -> Replied:
         """Answer once the answer is whole and on record.
+
+        Args:
+            parent: the caller's step in a trace.
 
         Raises:
             Denied, NotFound, InvalidInput: as the request deserves.
@@ -97,7 +101,7 @@ class LlmHandler:
             OverBudget: it could cost more than is left.
             Unavailable: no model of the release answers, or the answer cannot be recorded.
         """
-        call = await self._begin(principal, asked)
+        call = await self._begin(principal, asked, parent)
         answered: Answered | None = None
         try:
             reply = await self._upstreams.call(call.targets, PATH, call.filled.for_model)
@@ -120,13 +124,15 @@ class LlmHandler:
         await self._endings.answered(call, answered)
         return Replied(reply.status, body, call.id, call.loaded.release_id)
 
-    async def stream(self, principal: Principal, asked: ChatRequest) -> LlmStream:
+    async def stream(
+        self, principal: Principal, asked: ChatRequest, parent: Parent | None = None
+    ) -> LlmStream:
         """Begin to answer piece by piece; raises as :meth:`chat` where nothing has come yet.
 
         The last piece is given once the whole answer is on record. Close what is returned: a caller who goes
         away ends the provider's work, and what was said until then is recorded and paid.
         """
-        call = await self._begin(principal, asked)
+        call = await self._begin(principal, asked, parent)
         stack = AsyncExitStack()
         try:
             source = await stack.enter_async_context(
@@ -143,7 +149,7 @@ class LlmHandler:
         listed = (route.project for route in self._routes.all())
         return [name for name in listed if self._gatekeeper.allows(principal, "predict", f"project:{name}")]
 
-    async def _begin(self, principal: Principal, asked: ChatRequest) -> Call:
+    async def _begin(self, principal: Principal, asked: ChatRequest, parent: Parent | None) -> Call:
         if len(asked.model) > _MAX_NAME:
             raise NotFound(f"There is no project {asked.model[:_MAX_NAME]!r}...; 'model' names a project.")
         resource = f"project:{asked.model}"
@@ -163,6 +169,7 @@ class LlmHandler:
             loaded=loaded,
             guarded=Guarded(loaded.pipeline),
             rules=self._rules_of(asked.model),
+            parent=parent,
             at=now,
             started_s=self._clock.monotonic_s(),
         )

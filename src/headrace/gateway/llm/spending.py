@@ -43,13 +43,16 @@ class Spending:
             InvalidInput: a budget counts money, and nobody knows the price of a model.
         """
         spec = llm_of(project)
-        n_input = filled.most_input
-        used = Usage(input=n_input, output=filled.most_output(spec.answer_tokens))
-        counts_money = any(one.of == "money" for one in spec.budgets)
-        micro = self._most(targets, used, at, refuse=counts_money and spec.unpriced == "refuse")
+        counted = {one.of for one in spec.budgets}
+        used = Usage()
+        if counted - {"requests"}:
+            used = Usage(input=filled.most_input, output=filled.most_output(spec.answer_tokens))
+        micro = 0
+        if "money" in counted:
+            micro = self._most(targets, used, at, refuse=spec.unpriced == "refuse")
         limits = [_limit(one, principal, project) for one in spec.budgets]
         amount = Amount(micro=micro, tokens=used.input + used.output)
-        return Charge(await self._budgets.reserve(limits, amount), at, n_input // 2)
+        return Charge(await self._budgets.reserve(limits, amount), at, used.input // 2)
 
     def settle(self, charge: Charge, target: Target | None, used: Usage | None) -> float | None:
         """Take what a call has cost, in the currency of the prices; None where nobody knows.
