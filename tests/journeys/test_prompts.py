@@ -174,7 +174,10 @@ def test_a_prompt_is_released_as_a_model_is(project: Shell) -> None:
     blocked = build(project, "prose reads better")
     assert blocked.code == 3, blocked.out
     (verdict,) = (v for v in blocked.json["verdicts"] if v["gate"] == "output_contract")
-    assert (verdict["outcome"], "prompt:support@1: it is no JSON" in verdict["reason"]) == ("failed", True)
+    assert (verdict["outcome"], "break the contract of prompt:support@1: " in verdict["reason"]) == (
+        "failed",
+        True,
+    )
 
     with asking(project) as (llm, client):
         assert json.loads(ask(llm, "ada").parse().choices[0].message.content)["answer"].startswith("It is 13")

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jsonschema
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +27,8 @@ from headrace.core.ports import Columns
 from headrace.core.project import Project
 from headrace.core.release import Outcome4, Release, Verdict
 from headrace.data.frames import is_null, n_rows
+from headrace.gateway.guardrails.guards import Context
+from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.llm.chat import Answered, ChatRequest
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt, read_prompt
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
@@ -259,19 +260,9 @@ def _plain(values: NDArray[Any], index: int) -> Any:
 
 def _breaches(schema: dict[str, Any], answers: Sequence[str | None]) -> list[dict[str, Any]]:
     """Answers that a schema does not allow: which row, and why. Nothing of what they say."""
-    validator = jsonschema.Draft202012Validator(schema)
-    found = []
-    for row, answer in enumerate(answers):
-        try:
-            document = json.loads(answer or "")
-        except ValueError:
-            found.append({"row": row, "why": "it is no JSON"})
-            continue
-        for error in validator.iter_errors(document):
-            where = "/".join(map(str, error.absolute_path)) or "the whole answer"
-            found.append({"row": row, "why": f"{where} breaks {error.validator!r}"})
-            break
-    return found
+    guard, where = Schema(schema), Context(layer="output")
+    hits = ((row, hit) for row, answer in enumerate(answers) for hit in guard.check(answer or "", where))
+    return [{"row": row, "why": hit.detail} for row, hit in hits]
 
 
 def _package(run: Run) -> str:

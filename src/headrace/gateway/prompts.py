@@ -29,6 +29,7 @@ import yaml
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput
 from headrace.gateway.guardrails.guards import Action
+from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.templates import compiled, names_in
 from headrace.store.documents import from_plain
 from headrace.training.archives import pack_files, unpack_files
@@ -198,6 +199,8 @@ def _read(files: _Folder, name: str) -> Prompt:
         raise InvalidInput("'tools' is no list of tools. Expected them as in a request.")
     if contract is not None and not isinstance(contract, dict):
         raise InvalidInput("'contract' is no JSON schema. Expected a mapping, such as {type: object, ...}.")
+    if contract is not None:
+        Schema(contract)
     compiled(template)
     return Prompt(
         template=template,
