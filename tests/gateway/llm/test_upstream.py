@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from headrace.core.errors import NotFound
+from headrace.core.errors import InvalidInput, NotFound
 from headrace.gateway.llm.connections import MOST_BYTES
 from headrace.gateway.llm.retrying import Retrying
 from headrace.gateway.llm.upstream import (
@@ -52,6 +52,7 @@ class World:
         self.clock = FakeClock()
         self.waited: list[float] = []
         self.keys_asked: list[str] = []
+        self.no_key = ""
         self.options = options
         self.retrying = options.pop("retrying", Retrying(base_s=1.0))
         self.targets = [Target(f"m{i}", f"model-{i}") for i in range(len(scripts))]
@@ -92,6 +93,8 @@ class World:
 
     def _key(self, name: str) -> str:
         self.keys_asked.append(name)
+        if name and name == self.no_key:
+            raise InvalidInput("There is none.")
         return f"secret-of-{name}" if name else ""
 
     def n_asked(self) -> list[int]:
@@ -258,6 +261,20 @@ def test_a_key_that_is_refused_is_looked_up_again() -> None:
         assert w.keys_asked == ["key-0", "key-0"]
 
     _in(World([Answer()]), work)
+
+
+def test_without_its_key_a_provider_is_not_asked_and_the_next_one_is() -> None:
+    async def work(w: World) -> None:
+        w.no_key = "key-0"
+        assert (await w.call()).target == w.targets[1]
+        assert w.n_asked() == [0, 1]
+        with pytest.raises(UpstreamDown, match=r"m0 cannot be asked without its key\. There is none"):
+            await w.call(w.targets[0])
+        w.no_key = ""
+        w.clock.advance(60)
+        assert (await w.call()).target == w.targets[0]
+
+    _in(World([Answer(), Answer()]), work)
 
 
 def test_slow_endpoints_are_given_up() -> None:

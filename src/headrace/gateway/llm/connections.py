@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from headrace.core.errors import Unavailable
+from headrace.core.errors import Unavailable, UserError
 from headrace.gateway.llm.endpoints import Endpoint, Target
 from headrace.gateway.llm.sse import Event, EventReader, UpstreamBroken
 
@@ -219,7 +219,11 @@ class Connections:
         found = self._headers.get(endpoint.name)
         if found is None:
             plain = {"content-type": "application/json", "accept-encoding": "identity"}
-            found = self._headers[endpoint.name] = plain | endpoint.key_headers(self._key(endpoint.secret))
+            try:
+                key = self._key(endpoint.secret)
+            except UserError as error:  # it is the operator who can mend it, and not who asks
+                raise UpstreamDown(f"{endpoint.name} cannot be asked without its key. {error}") from error
+            found = self._headers[endpoint.name] = plain | endpoint.key_headers(key)
         return found
 
     def _session(self, endpoint: Endpoint) -> aiohttp.ClientSession:
