@@ -16,7 +16,7 @@ from headrace.gateway.budgets import Budgets
 from headrace.gateway.llm.calls import Endings, Records
 from headrace.gateway.llm.chat import Answered, ChatRequest, fill_in, read_answer
 from headrace.gateway.llm.endpoints import FILE, Target, read_providers
-from headrace.gateway.llm.guarding import pipeline_of
+from headrace.gateway.llm.guarding import guards_of
 from headrace.gateway.llm.handler import PATH, LlmHandler
 from headrace.gateway.llm.loaded import Loaded, LoadedPrompts
 from headrace.gateway.llm.prices import FILE as PRICES
@@ -70,7 +70,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         app.signed.package(release)
         prompt = Prompt.from_bytes(app.store.artifacts.get(release.manifest.subject.package.digest))
         terms = release.manifest.terms
-        pipeline = pipeline_of(prompt, personal=terms is None or terms.privacy.personal)
+        pipeline = guards_of(prompt, personal=terms is None or terms.privacy.personal)
         return Loaded(release_id, Ref.parse(release.manifest.subject.ref).version, prompt, pipeline)
 
     prompts, upstreams = LoadedPrompts(load), upstreams_of(app)

@@ -21,14 +21,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import yaml
 
 from headrace.core.canonical import canonical_json
 from headrace.core.errors import InvalidInput
-from headrace.gateway.guardrails.guards import Action
+from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
 from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.templates import compiled, names_in
 from headrace.store.documents import from_plain
@@ -56,7 +56,7 @@ class Prompt:
         variables: what the template is filled with beside the background, and what each is where a caller
             does not say; None: callers must say it.
         callers_instruct: whether callers may send instructions (``system``, ``developer``) of their own.
-        guards: what becomes of what a guard finds, by the guard's name, such as ``personal: mask``.
+        guardrails: as :func:`headrace.gateway.guardrails.rules.guardrails_of` takes them.
     """
 
     template: str
@@ -67,7 +67,7 @@ class Prompt:
     context: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str | float | bool | None] = field(default_factory=dict)
     callers_instruct: bool = False
-    guards: dict[str, Action] = field(default_factory=dict)
+    guardrails: dict[str, Any] = field(default_factory=dict)
     format: int = _FORMAT
 
     def instructions(self, values: Mapping[str, Any]) -> str:
@@ -118,7 +118,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     context: dict[str, str] = {}
     variables: dict[str, str | float | bool | None] = {}
     callers_instruct: bool = False
-    guards: dict[Literal["personal"], Action] = {}
+    guardrails: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -201,6 +201,7 @@ def _read(files: _Folder, name: str) -> Prompt:
         raise InvalidInput("'contract' is no JSON schema. Expected a mapping, such as {type: object, ...}.")
     if contract is not None:
         Schema(contract)
+    pipeline_of(guardrails_of(written.guardrails))
     compiled(template)
     return Prompt(
         template=template,
@@ -211,7 +212,7 @@ def _read(files: _Folder, name: str) -> Prompt:
         context=context,
         variables=written.variables,
         callers_instruct=written.callers_instruct,
-        guards={str(name): action for name, action in written.guards.items()},
+        guardrails=written.guardrails,
     )
 
 

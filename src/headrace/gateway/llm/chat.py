@@ -171,6 +171,11 @@ class Filled:
     fields: dict[str, Any]
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """What the model is told, message by message."""
+        return tuple(text_of(message.get("content")) for message in self.fields["messages"])
+
+    @property
     def most_input(self) -> int:
         """More tokens than it can be for the tokenisers of today: text has at least two bytes in each."""
         return len(_encoder.encode(self.fields)) // _BYTES_PER_TOKEN + 1

@@ -11,16 +11,19 @@ from typing import Any
 import msgspec
 
 from headrace.core.errors import UserError
-from headrace.gateway.guardrails.guards import Context, Hit, Layer
+from headrace.gateway.guardrails.guards import Context, Hit
 from headrace.gateway.guardrails.messages import check_answer, check_request
-from headrace.gateway.guardrails.personal import PersonalData
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
+from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
 from headrace.gateway.guardrails.streams import CheckedStream
 from headrace.gateway.prompts import Prompt
 
-_OUTPUT = Context(layer="output")
-_READ: tuple[Layer, ...] = ("input", "context", "tool_arguments", "tool_result")
+_SECRETS = {
+    "action": "pass",
+    "actions": {"SECRET": "mask"},
+    "layers": ["input", "context", "tool_arguments", "tool_result"],
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,23 +31,26 @@ class Blocked(UserError):
     """A guard lets nothing through; the message names the rules, and nothing of the text."""
 
 
-def pipeline_of(prompt: Prompt, *, personal: bool) -> Pipeline:
-    """The guards of a release: what the prompt says, and unless it says otherwise secrets are masked, and of
-    data about people everything that is recognised.
+def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
+    """The guards of a release: those of its prompt, and unless it says otherwise secrets are masked, of data
+    about people everything that is recognised, and what looks like an order to the model is flagged.
 
     Args:
         personal: whether the project's data is about people.
 
-    >>> pipeline_of(Prompt(template="", models=("a/b",)), personal=True).guards[0].name
-    'personal'
+    >>> [guard.name for guard in guards_of(Prompt(template="", models=("a/b",)), personal=True).guards]
+    ['personal', 'injection']
     """
-    action = prompt.guards.get("personal", "mask" if personal else "pass")
-    layers = (*_READ, "output") if action != "pass" else _READ
-    return Pipeline([PersonalData(action=action, actions={"SECRET": "mask"}, layers=layers)])
+    usual = {"personal": {} if personal else _SECRETS, "injection": {}}
+    return pipeline_of(guardrails_of(usual | prompt.guardrails))
 
 
 class Guarded:
-    """The guards of one call; not to be shared."""
+    """The guards of one call; not to be shared.
+
+    Attributes:
+        sources: what the answer may rest on.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.hits: list[Hit] = []
@@ -53,6 +59,7 @@ class Guarded:
         self._masked = False
         self._looks = any("output" in guard.layers for guard in pipeline.guards)
         self._streams: dict[int, CheckedStream] = {}
+        self.sources: tuple[str, ...] = ()
 
     @property
     def said(self) -> list[str]:
@@ -83,7 +90,9 @@ class Guarded:
         raw = msgspec.json.decode(body)
         before = [choice["message"] for choice in raw["choices"]]
         for choice, message in zip(raw["choices"], before, strict=True):
-            checked = check_answer(self._pipeline, message, placeholders=self._placeholders)
+            checked = check_answer(
+                self._pipeline, message, sources=self.sources, placeholders=self._placeholders
+            )
             self.hits += checked.all_hits
             if checked.blocked:
                 raise Blocked(checked.reason)
@@ -110,7 +119,9 @@ class Guarded:
         delta, rest = choice.get("delta") or {}, ""
         stream = self._streams.get(choice.get("index", 0))
         if stream is None:
-            stream = CheckedStream(self._pipeline, _OUTPUT, self._placeholders)
+            stream = CheckedStream(
+                self._pipeline, Context(layer="output", sources=self.sources), self._placeholders
+            )
             self._streams[choice.get("index", 0)] = stream
         if delta.get("content"):
             checked = stream.feed(delta["content"])

@@ -179,6 +179,7 @@ class LlmHandler:
             await self._endings.answered(call, NOTHING._replace(finish=BLOCKED))
             raise
         call.filled = fill_in(loaded.prompt, asked, messages)
+        call.guarded.sources = call.filled.texts
         call.charge = await self._spending.reserve(
             principal, call.rules.project, call.targets, call.filled, now
         )
