@@ -407,7 +407,7 @@ def test_a_call_is_a_step_of_its_callers_trace_and_leads_to_its_prompt(desk: Des
 @pytest.mark.requirement("GRD-02")
 def test_guards_look_at_every_layer_and_say_at_which(desk: Desk) -> None:
     desk.release(PROMPT, basis="consent", purpose="answers")
-    call = {
+    call: Any = {
         "id": "c1",
         "type": "function",
         "function": {"name": "find", "arguments": '{"of": "bob@example.org"}'},
