@@ -139,6 +139,7 @@ def run(example: Example, folder: Path) -> Ran:
     ok(shell("check"))
     made = ok(shell("run", *(("--until", example.until) if example.until else ()), "--json"), 4).json
     ok(shell("access", "user", "add", "reviewer", "--role", "validator"))
+    ok(shell("release", "tick", made["release"]["id"], "--note", "looked at by a script: no person has"))
     ok(shell("release", "approve", made["release"]["id"], "--as", "reviewer"))
     with serving(shell) as url:
         typed = shell.typed
@@ -147,6 +148,7 @@ def run(example: Example, folder: Path) -> Ran:
             ask(client, example.name, rows, 0)
             seconds = CLOCK.monotonic_s() - began_s
         candidate = retrained(shell, example, later, url)
+        ok(shell("release", "tick", candidate["id"], "--note", "looked at by a script: no person has"))
         ok(shell("release", "approve", candidate["id"], "--as", "reviewer"))
         # A token lives for minutes.
         with client_of(shell, url, "ann") as client:

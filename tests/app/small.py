@@ -185,6 +185,10 @@ class Small:
             leaving.append("waiting")
         return settle(self.app, self.work, release_id, leaving=leaving)
 
+    def work_until_waiting(self, release: Release) -> Release:
+        """The release once its gates have let it through."""
+        return settle(self.app, self.work, release.id, leaving=["proposed"])
+
     def promoted(self, release: Release) -> Release:
         """The release after a request that its canary answered."""
         self.answered(cars(5, seed=99), day=0, release=release.id, labelled=False, now=True)

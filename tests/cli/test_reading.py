@@ -158,6 +158,7 @@ def test_an_empty_home_says_how_to_begin(cli: Cli, arguments: str, said: str) ->
     empty = cli(*arguments.split(), "--json").json
     counts = {"act": 0, "watch": 0, "fine": 0, "idle": 0}
     overview: dict[str, Any] = {"server": None, "lost": [], "counts": counts, "projects": [], "differs": {}}
+    overview["unreleased"] = {}
     assert empty == (overview if arguments == "status" else [])
 
 

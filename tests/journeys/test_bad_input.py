@@ -113,6 +113,10 @@ def test_two_runs_at_once_and_decisions_that_cannot_be_taken(cars: Shell) -> Non
     assert_clear(cars("release", "rollback", "cars"), USAGE, "Nothing of 'cars' is live. List releases")
     assert cars("release", "ls", "--json").json[0]["state"] == "waiting"
 
+    assert_clear(cars("release", "tick", name), USAGE, "says what they looked at")
+    assert_clear(
+        cars("release", "tick", name, "--note", "looked at the rows"), DONE, "flight check is complete"
+    )
     for _ in range(2):  # approving twice is the same as once
         assert_clear(cars("release", "approve", digest[:12], "--as", "reviewer"), DONE, "is live")
     assert_clear(cars("release", "reject", name, "--as", "reviewer"), USAGE, "already approved by 'reviewer'")

@@ -83,6 +83,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         ran = init(shell, name, data, target)("run", "--json")
         assert ran.code == WAITS, ran.out + ran.err
         releases[name] = ran.json["release"]["id"]
+        assert shell("release", "tick", releases[name], "--note", "looked at the rows").code == 0
         approved = shell("release", "approve", releases[name], "--as", "reviewer", "--json")
         assert approved.json["state"] == "live", approved.err
     with (

@@ -248,6 +248,7 @@ def test_a_deployment_is_declared_before_building_and_compared_with_what_came_of
         assert differs == [{"key": "deployment.target", "planned": "kubernetes", "found": "laptop"}]
         assert cars("run").code == 4
         (release,) = cars("release", "ls", "--json").json
+        assert cars("release", "tick", release["id"], "--note", "looked at the rows").code == 0
         assert cars("release", "approve", release["id"], "--as", "reviewer").code == 0
         assert "cars is deployed otherwise: deployment.target is laptop" in cars("status").out
         assert cars("status", "--json").json["differs"] == {"cars": differs}

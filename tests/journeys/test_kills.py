@@ -90,6 +90,7 @@ def test_killed_after_the_effect_of_every_step_of_a_run(cars: Shell) -> None:
 def test_killed_after_the_effect_of_every_step_of_a_delivery(cars: Shell) -> None:
     assert cars("run").code == 4
     release = cars("release", "ls", "--json").json[0]["id"]
+    assert cars("release", "tick", release, "--note", "looked at the rows").code == 0
     codes = []
     for step in range(1, MOST_STEPS):
         code = run_killed_at(cars, min(step, 2), "release", "approve", release, "--as", "reviewer")
@@ -147,6 +148,7 @@ def test_a_server_killed_again_and_again_finishes_the_rollout_and_loses_no_answe
         charter.write_text(charter.read_text().replace("alpha: 1.0", f"alpha: {alpha}"))
         assert cars("run").code == 4
         release = cars("release", "ls", "--json").json[0]["id"]
+        assert cars("release", "tick", release, "--note", "looked at the rows").code == 0
         assert cars("release", "approve", release, "--as", "reviewer").code == 0
     assert cars("release", "show", release, "--json").json["release"]["state"] == "rolling_out"
 

@@ -75,6 +75,11 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             url = said["url"]
             (waiting,) = app.store.releases.list("cars")
             release, bearer = waiting.id, {"authorization": f"Bearer {token('vera')}"}
+            ticked = httpx.post(
+                f"{url}/api/v1/releases/{release}/flight", headers=bearer, timeout=60, trust_env=False,
+                json={"note": "looked at the rows"},
+            )  # fmt: skip
+            assert ticked.status_code == 200, ticked.text
             decided = httpx.post(
                 f"{url}/api/v1/releases/{release}/approve", headers=bearer, timeout=60, trust_env=False
             )
@@ -186,6 +191,11 @@ def test_a_registered_model_goes_live_by_a_release_that_somebody_else_approves(
     assert own.status_code == 403
     assert "own work" in own.json()["detail"]
 
+    noted = {"note": "looked at the rows"}
+    assert (
+        _asked(team, "vera", "POST", f"/api/v1/releases/{release['id']}/flight", json=noted).status_code
+        == 200
+    )
     # Somebody else approves: the alias follows, onto the version that Headrace itself has registered.
     decided = _asked(team, "vera", "POST", f"/api/v1/releases/{release['id']}/approve")
     assert decided.json()["state"] == "live", decided.text

@@ -91,6 +91,7 @@ def _answers(url: str, token: str, ended: threading.Event, answered: list[str]) 
 def test_losing_a_process_loses_no_request(cars: Shell) -> None:
     assert cars("run").code == 4
     release = cars("release", "ls", "--json").json[0]["id"]
+    assert cars("release", "tick", release, "--note", "looked at the rows").code == 0
     assert cars("release", "approve", release, "--as", "reviewer").code == 0
     token = cars("access", "token").out.strip()
     ended, answered = threading.Event(), list[str]()

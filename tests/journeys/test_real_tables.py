@@ -70,10 +70,21 @@ def _retrain_on(shell: Shell, client: httpx.Client, table: Path) -> None:
     changed = {one["name"] for one in ingredients if one["before"] != one["after"]}
     # The table is under git here, and the new one is not committed: that is said with the commit.
     assert {"data", "rows of data"} <= changed <= {"data", "rows of data", "package size", "commit"}
+    assert shell("release", "tick", release["id"], "--note", "looked at the rows").code == 0
     assert shell("release", "approve", release["id"], "--as", "reviewer").code == 0
     columns = {name: values[-5:].tolist() for name, values in read_file(table).items() if name in CAR}
     assert rolled_out(shell, client, "cars", columns, release["id"]) == "live"
     assert shell("status", "--json").json["projects"][0]["live"] == "model:cars@2"
+
+
+def ticks_after_its_approval(shell: Shell, release_id: str) -> None:
+    """Nothing is deployed before the flight check is complete; then what was approved is live."""
+    early = shell("release", "approve", release_id, "--as", "reviewer")
+    assert early.code == 4, "approved, and nothing is deployed while its flight check is open"
+    assert "known-in-time, largest-errors, users-told" in early.err
+    assert shell("release", "show", release_id, "--json").json["release"]["state"] == "waiting"
+    ticked = shell("release", "tick", release_id, "--note", "looked at the rows", "--json")
+    assert ticked.json["state"] == "live", ticked.err
 
 
 @pytest.mark.slow
@@ -103,10 +114,9 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
     own = shell("release", "approve", release["id"])
     assert own.code == 2
     assert "may not release.approve" in own.err
+    ticks_after_its_approval(shell, release["id"])
     approved = shell("release", "approve", release["id"], "--as", "reviewer", "--json")
-    assert approved.code == 0
-    assert approved.json["state"] == "live"
-    assert approved.json["digest"] == release["digest"]
+    assert (approved.json["state"], approved.json["digest"]) == ("live", release["digest"])
     assert shell("status", "--json").json["projects"][0]["live"] == "model:cars@1"
 
     with serving(shell) as url, client_of(shell, url, "ann") as client:
@@ -151,6 +161,7 @@ def test_passengers_are_forecast_better_than_last_week_and_the_collapse_is_notic
     assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
     release = shell("release", "ls", "--json").json[0]
     assert release["manifest"]["params"]["variant"] != "baseline"
+    assert shell("release", "tick", release["id"], "--note", "looked at the rows").code == 0
     assert shell("release", "approve", release["id"], "--as", "reviewer").code == 0
     with serving(shell) as url:
         period = ["--from", "2020-02-01", "--until", "2020-03-25", "--url", url]

@@ -50,6 +50,7 @@ def released(shell: Shell, *options: str) -> Any:
     ran = shell("run", "--until", LIVE.isoformat(), "--json")
     assert ran.code == 4, ran.err + ran.out
     assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
+    assert shell("release", "tick", ran.json["release"]["id"], "--note", "looked at the rows").code == 0
     approved = shell("release", "approve", ran.json["release"]["id"], "--as", "reviewer", "--json")
     assert approved.json["state"] == "live"
     return ran.json

@@ -10,6 +10,7 @@ from headrace.access.privacy.charters import settled
 from headrace.app.compliance import approvals_needed, decides_itself
 from headrace.app.composition import App
 from headrace.app.durable import Durable
+from headrace.app.flight import GATE, open_items, settle_flight
 from headrace.core.errors import Conflict
 from headrace.core.project import Project
 from headrace.core.release import Approval, Outcome4, Release, Verdict
@@ -67,6 +68,8 @@ class Deliveries:
             if release.state == "waiting" and f"deliver:{release.id}" in under_way:
                 for approval in self._store.evidence.approvals(release.id):
                     send_decision(self._durable, approval)
+                if not open_items(self._app, release):
+                    send_ticked(self._durable, release)
 
     def _judge(self, release_id: str) -> str:
         release = self._store.releases.get(release_id)
@@ -82,6 +85,7 @@ class Deliveries:
             if refused:
                 return delivery.move(self._store, release_id, "gates_refused", refused).state
             release = delivery.move(self._store, release_id, "gates_passed")
+            settle_flight(self._app, release)
             # An inconclusive gate is never decided by a machine.
             if outcome == "passed" and decides_itself(self._app, release):
                 delivery.approve_by_policy(self._store, release, self._app.clock.now())
@@ -106,6 +110,8 @@ class Deliveries:
         rejected = [approval for approval in approvals if approval.decision == "rejected"]
         if not rejected and len(approvals) < approvals_needed(self._app, release):
             return release.state
+        if not rejected and settle_flight(self._app, release):
+            return release.state  # nothing is deployed while an item is neither ticked nor waived
         event: ReleaseEvent = "reject" if rejected else "approve"
         why = "; ".join(f"{a.approver}: {a.comment}".rstrip(": ") for a in rejected or approvals)
         with self._store.transaction():
@@ -175,6 +181,11 @@ def send_decision(durable: Durable, approval: Approval) -> None:
     """Tell the delivery of a release that somebody has decided about it; once is enough."""
     key = f"{approval.release_id}:{approval.approver}"
     durable.send(f"deliver:{approval.release_id}", DECISION, approval.decision, key)
+
+
+def send_ticked(durable: Durable, release: Release) -> None:
+    """Tell the delivery of a release that its flight check is complete; once is enough."""
+    durable.send(f"deliver:{release.id}", DECISION, "ticked", f"{release.id}:{GATE}")
 
 
 def follow_live(app: App, project: str, *, by: str = SYSTEM) -> None:

@@ -21,6 +21,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import TICK, follow_live, send_decision, stop_rollout
 from headrace.app.fallbacks import as_fallback
 from headrace.app.finding import find_one
+from headrace.app.flight import settle_flight
 from headrace.app.prompting import check_prompts
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
@@ -232,7 +233,8 @@ def decide(
             app.store.audit.append(principal.name, action, f"release:{release.id}", detail)
         app.store.evidence.approve(approval, needed=needed)
     send_decision(work.durable, approval)
-    if decision == "approved" and len(app.store.evidence.approvals(release.id)) < needed:
+    lacks = decision == "approved" and len(app.store.evidence.approvals(release.id)) < needed
+    if lacks or (decision == "approved" and settle_flight(app, release)):
         return app.store.releases.get(release.id)
     return settle(app, work, release.id, leaving=DECIDING)
 

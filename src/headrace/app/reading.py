@@ -12,6 +12,7 @@ from headrace.access.privacy.charters import Waiting, settled
 from headrace.access.resources import resource_of
 from headrace.app.compliance import approvals_needed, latest_verdict
 from headrace.app.composition import App
+from headrace.app.flight import ToTick, to_tick
 from headrace.app.glance import Glance, present
 from headrace.app.glances import glances
 from headrace.app.unreleased import as_written, unreleased
@@ -57,6 +58,7 @@ class ReleaseReport:
         compliance: what that gate said last.
         loosens: rules of privacy and durability that hold until it answers, and are looser in it.
         plan: what its canary will be able to tell, while it is on its way.
+        flight: what people tick before it is deployed.
     """
 
     release: Release
@@ -67,6 +69,7 @@ class ReleaseReport:
     compliance: Verdict | None
     loosens: list[Waiting] = field(default_factory=list)
     plan: CanaryPlan | None = None
+    flight: list[ToTick] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +143,7 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         compliance=latest_verdict(app, release_id),
         loosens=app.access.charters.loosened_by(release) if is_on_its_way else [],
         plan=plan_of(verdicts, _own(app, release)) if is_on_its_way else None,
+        flight=to_tick(app, release),
     )
 
 

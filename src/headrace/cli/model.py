@@ -295,7 +295,7 @@ def import_model(
         print_json(report)
     else:
         print_release(report)
-    finish(release, as_json=as_json)
+    finish(release, report.flight, as_json=as_json)
 
 
 @app.command("import-runs")

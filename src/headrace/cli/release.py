@@ -12,15 +12,17 @@ from headrace.app.cards import card
 from headrace.app.comparing import difference
 from headrace.app.examples import examples
 from headrace.app.falling_back import fall_back
+from headrace.app.flight import open_items, to_tick
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
 from headrace.app.reading import looks, quorum, release_report, releases
 from headrace.app.recommending import recommendation
+from headrace.app.ticking import tick
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.many import is_one, print_many, selected
 from headrace.cli.reviews import list_reviews, review
-from headrace.cli.run import print_release
+from headrace.cli.run import print_release, waits_for_ticks
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
 from headrace.cli.split import release_end, release_split
 from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
@@ -194,6 +196,34 @@ def approve(
     print_many(done, as_json=as_json)
 
 
+@app.command("tick")
+def tick_items(
+    release_id: Id,
+    items: Annotated[
+        list[str] | None, typer.Argument(metavar="[ITEM]...", help="Of the flight check; all that are open.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="What you looked at, and what you saw.")] = "",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Tick what only a person can look at, before a waiting release is deployed; kept with your name."""
+    with session(as_name) as s, launch(s.app) as work:
+        release = tick(s.app, work, s.me, release_id, items or (), note)
+        flight = to_tick(s.app, release)
+    if as_json:
+        print_json({"id": release.id, "state": release.state, "flight": flight})
+        return
+    for one in flight:
+        say(f"  {'ticked' if one.ticked else 'to tick':<8} {one.name}")
+    left = [one.name for one in flight if not one.ticked]
+    if left:
+        say(waits_for_ticks(release, left))
+    elif release.state == "waiting":
+        say(f"The flight check is complete. Next: headrace release approve {release.id} --as NAME")
+    else:
+        say(f"{release.manifest.subject.ref} is {release.state.replace('_', ' ')} (release {release.id}).")
+
+
 @app.command("reject")
 def reject(release_id: Id, comment: Comment = "", as_name: As = None, as_json: Json = False) -> None:
     """Reject a waiting release."""
@@ -328,6 +358,9 @@ def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: b
         votes = quorum(s.app, s.me, release)
     if as_json:
         print_json({"id": release.id, "state": release.state, "digest": release.digest, "approvals": votes})
+    left = [] if release.state != "waiting" else open_items(s.app, release)
+    if left and votes.given >= votes.needed:
+        end_with(WaitsForPerson(waits_for_ticks(release, left)), as_json=as_json)
     if release.state == "waiting":
         waits = (
             f"Release {release.id} has {votes.given} of {votes.needed} approvals; somebody else is needed."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 
 from headrace.app.compliance import decides_itself
+from headrace.app.flight import ToTick, open_items
 from headrace.app.operations import DECIDING, settle, start_build
 from headrace.app.reading import release_report, runs
 from headrace.app.workflows import launch
@@ -75,7 +76,7 @@ def run(
             end_with(_STOPPED.get(built["kind"], GateFailed)(built["reason"]), as_json=as_json)
         with console.status("release"):
             release = settle(s.app, work, built["release_id"], leaving=("proposed",))
-            if decides_itself(s.app, release):
+            if decides_itself(s.app, release) and not open_items(s.app, release):
                 release = settle(s.app, work, release.id, leaving=DECIDING)
         report = release_report(s.app, s.me, release.id)
         tried = [r for r in runs(s.app, s.me, release.project) if r.build_id == started.build_id]
@@ -85,7 +86,7 @@ def run(
         for failed in (r for r in tried if r.state == "failed"):
             say(f"Variant {failed.variant} failed. {failed.error}", err=True)
         print_release(report)
-    finish(release, as_json=as_json)
+    finish(release, report.flight, as_json=as_json)
 
 
 def _teller(console: Console, status: Status) -> Callable[[str], None]:
@@ -102,16 +103,28 @@ def _teller(console: Console, status: Status) -> Callable[[str], None]:
     return tell
 
 
-def finish(release: Release, *, as_json: bool) -> None:
+def finish(release: Release, flight: Sequence[ToTick], *, as_json: bool) -> None:
     """End with the exit code that the release's state asks for."""
     if release.state == "refused":
         end_with(GateFailed(f"Release {release.id} was refused. {release.reason}"), as_json=as_json)
+    left = [one.name for one in flight if not one.ticked]
+    if release.state == "waiting" and left:
+        end_with(WaitsForPerson(waits_for_ticks(release, left)), as_json=as_json)
     if release.state == "waiting":
         waits = WaitsForPerson(
             f"Release {release.id} waits for approval by somebody other than {release.author!r}. "
             f"Next: headrace release approve {release.id} --as NAME"
         )
         end_with(waits, as_json=as_json)
+
+
+def waits_for_ticks(release: Release, left: Sequence[str]) -> str:
+    """What a person has to look at first, and how they say so."""
+    items = f"{len(left)} item{'' if len(left) == 1 else 's'}"
+    return (
+        f"Release {release.id} waits for {items} of its flight check: {', '.join(left)}. "
+        f'Next: headrace release tick {release.id} --note "what you saw"'
+    )
 
 
 def print_release(report: Any) -> None:
@@ -127,6 +140,9 @@ def print_release(report: Any) -> None:
         say(f"  baseline of feature sets {', '.join(served)}")
     for verdict in report.verdicts:
         say(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
+    for item in report.flight:
+        said = f"by {item.by}: {item.note}" if item.ticked else item.asks
+        say(f"  {'ticked' if item.ticked else 'to tick':<12} {item.name:<14} {said}")
     for one in report.loosens:
         say(f"  {'loosens':<12} {one}")
     if report.plan is not None:

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.access.privacy.fields import altered_inputs, unwatched_inputs
-from headrace.core.project import Project
+from headrace.checks.tasks import UNSUPERVISED
+from headrace.core.project import Project, Task
 from headrace.data.features import REUSED
 from headrace.projects.contracts import load_contracts
 from headrace.projects.intake import intake_of, need_gaps, not_admitted
+from headrace.projects.proofs import proofs_of
 from headrace.projects.rules import is_answered
+
+TO_TICK: Mapping[str, Mapping[str, str]] = {
+    "supervised": {
+        "largest-errors": "the test rows with the largest errors: what they have in common, does it matter",
+        "known-in-time": "every input is known before the answer is asked for, in production as in the table",
+        "users-told": "whoever acts on the answers knows what changes, and what they are not good for",
+    },
+    "forecasting": {
+        "special-days": "holidays, promotions and outages in the test period: how far off the forecasts were",
+        "known-in-time": "every input is known as many days ahead as a forecast is made, also in production",
+        "planners-told": "whoever plans by the forecasts knows the horizon, the error, and the limits",
+    },
+    "unsupervised": {
+        "examples-seen": "somebody who knows the rows has looked at examples of each answer",
+        "names-agreed": "what each answer means is agreed with whoever acts on it",
+        "capacity": "there are people to look at as many rows as will be named",
+    },
+}
+"""By template, what only a person can look at; ``headrace init`` writes it as ``proofs.flight``."""
+
+
+def template_of(task: Task) -> str:
+    """The template that a task belongs to, a key of :data:`TO_TICK`.
+
+    >>> template_of("clustering"), template_of("regression")
+    ('unsupervised', 'supervised')
+    """
+    if task == "forecasting":
+        return task
+    return "unsupervised" if task in UNSUPERVISED else "supervised"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +100,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             ", ".join(f"{trigger.when}: {trigger.do}" for trigger in project.triggers) or "none",
             "declare at least one trigger, such as {when: drift, do: warn}",
         ),
+        *_of_template(project),
         _item("rollout", True, _steps(project.rollout.steps)),
         _item("deployment", True, _deployment(project)),
     ]
@@ -82,6 +116,23 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             found = one.source.startswith(REUSED) or (folder / one.source).is_file()
             items.append(_item("features", found, f"{one.name}: {one.source!r}", "put the file there"))
     return items
+
+
+def _of_template(project: Project) -> Iterator[Item]:
+    """What a machine can check of the list that comes with the template."""
+    template = template_of(project.task)
+    if template == "forecasting":
+        ordered = project.split.policy == "sequential"
+        said = "tested on later days" if ordered else "tested on days in between those it learnt from"
+        yield _item("order of time", ordered, said, "set split.policy: sequential")
+    elif template == "unsupervised":
+        limited = any(one.max is not None or one.min is not None for one in project.metrics)
+        said = "a metric has a limit" if limited else "no metric has a limit, and there are no labels"
+        yield _item(
+            "quality", limited, said, "declare a metric with a limit, such as {name: stability, min: 0.2}"
+        )
+    asked = ", ".join(proofs_of(project).flight) or "nothing"
+    yield _item("to tick", True, f"{asked}: by a person, for each release, before it is deployed")
 
 
 def _promise(project: Project) -> list[Item]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from math import inf
 
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Project
-from headrace.projects.rules import BrokenRule
+from headrace.projects.rules import BrokenRule, is_answered
 from headrace.projects.texts import typed_part
 
 _LONGEST_S = 86_400.0
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_LONGEST, _MOST = 300, 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,17 @@ class Ingredients:
 
 @dataclass(frozen=True, kw_only=True)
 class Proofs:
-    """The section ``proofs`` of a charter; every part can be left out, and then has its defaults."""
+    """The section ``proofs`` of a charter; every part can be left out, and then has its defaults.
+
+    Attributes:
+        flight: what a person looks at, and ticks with a note, before a release is deployed: name to what it
+            asks.
+    """
 
     tests: OwnTests = OwnTests()
     training: TrainingChecks = TrainingChecks()
     ingredients: Ingredients = Ingredients()
+    flight: dict[str, str] = field(default_factory=dict)
 
 
 def proofs_of(project: Project) -> Proofs:
@@ -104,3 +113,17 @@ def proof_mistakes(project: Project) -> Iterator[BrokenRule]:
             expected = f"{low:g} or more" if high > 1e300 else f"{low:g} to {high:g}"
             text = f"proofs.{place} is {value:g}: expected {expected}"
             yield BrokenRule(loc=("proofs", *place.split(".")), text=text)
+    yield from _flight(found.flight)
+
+
+def _flight(items: Mapping[str, str]) -> Iterator[BrokenRule]:
+    if len(items) > _MOST:
+        text = f"has {len(items)} items; expected at most {_MOST}"
+        yield BrokenRule(loc=("proofs", "flight"), text=text)
+    for name, asks in items.items():
+        if not _NAME.fullmatch(name):
+            text = f"{name[:60]!r} is no name: expected lower-case letters, digits and '-', at most 40"
+            yield BrokenRule(loc=("proofs", "flight"), text=text)
+        elif not is_answered(asks) or len(asks) > _LONGEST:
+            text = f"say what a person looks at, in 1 to {_LONGEST} characters"
+            yield BrokenRule(loc=("proofs", "flight", name), text=text)

@@ -14,6 +14,7 @@ from headrace.core.project import DataSpec, Governance, RolloutSpec, SplitSpec, 
 from headrace.projects.charter import load_project
 from headrace.projects.deployment_files import render_deployment
 from headrace.projects.expert_templates import fill_template
+from headrace.projects.flight import TO_TICK, template_of
 from headrace.projects.intake import Need
 from headrace.projects.questions import Promise
 from headrace.projects.rendering import filled
@@ -139,7 +140,7 @@ def _write(draft: Path, outline: Outline, source_file: Path) -> None:
     (draft / "data").mkdir(parents=True)
     (draft / "tests").mkdir()
     shutil.copyfile(source_file, draft / outline.data.source)
-    context = _context(outline)
+    context = _context(outline) | {"to_tick": TO_TICK[template_of(outline.task)]}
     made = (
         (_CODE.get(outline.task, "project.py.j2"), "project.py"),
         ("test_project.py.j2", "tests/test_project.py"),

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.app import reading, reviews
 from headrace.app.comparing import Difference, difference
 from headrace.app.examples import Examples, examples
+from headrace.app.flight import ToTick, to_tick
 from headrace.app.operations import decide, find_release
+from headrace.app.ticking import tick
 from headrace.core.release import Measurement, Release, ReleaseState, Review
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -34,6 +36,15 @@ class Looked(BaseModel):
 
     outcome: Literal["fit", "unfit"]
     looked_at: Text = Field(min_length=1, max_length=2000, description="And what follows.")
+
+
+class Ticked(BaseModel):
+    """Items of a flight check that a person has looked at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[Text] = Field(default=[], max_length=30, description="All that are open, without any.")
+    note: Text = Field(min_length=1, max_length=2000, description="What you looked at, and what you saw.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +117,19 @@ def approve(
 ) -> Decided:
     """Approve a waiting release; never one's own."""
     return _decide(server, me, release_id, "approved", body)
+
+
+@router.get("/releases/{release_id}/flight")
+def list_flight_items(release_id: Id, server: Server, me: Me) -> list[ToTick]:
+    """What people tick before a release is deployed, and who has."""
+    return to_tick(server.app, find_release(server.app, me, release_id))
+
+
+@router.post("/releases/{release_id}/flight")
+def tick_flight_items(release_id: Id, server: Server, me: Me, body: Ticked) -> list[ToTick]:
+    """Tick items of a waiting release, with what you saw; once all are, what was approved starts."""
+    release = tick(server.app, server.work, me, release_id, body.items, body.note)
+    return to_tick(server.app, release)
 
 
 @router.post("/releases/{release_id}/reject")

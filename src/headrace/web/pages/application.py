@@ -77,6 +77,7 @@ _ROUTES = [
     Route("/releases/{release_id}", release.show),
     Route("/releases/{release_id}/rollout", rollout.show),
     Route("/releases/{release_id}/looks.{form}", rollout.download),
+    Route("/releases/{release_id}/flight", release.tick_item, methods=["POST"]),
     Route("/releases/{release_id}/decision", release.settle, methods=["POST"]),
     Route("/access", access.show),
     Route("/access/grants/{id}/end", access.end_grant, methods=["POST"]),

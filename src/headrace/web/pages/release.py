@@ -13,8 +13,10 @@ from headrace.app.attaching import stated
 from headrace.app.comparing import difference
 from headrace.app.composition import App
 from headrace.app.examples import Examples, examples
+from headrace.app.flight import GATE as TICKED
 from headrace.app.kpis import kpis
 from headrace.app.operations import decide, find_release
+from headrace.app.ticking import may_tick, tick
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Release, Verdict
@@ -60,7 +62,8 @@ def show(request: Request) -> Response:
         report=report,
         release=release,
         manifest=release.manifest,
-        gates=[one for one in judged if not one.verdict.gate.startswith(LOOK)],
+        gates=[one for one in judged if not one.verdict.gate.startswith((LOOK, TICKED))],
+        may_tick=release.state == "waiting" and may_tick(app, me, release),
         looks=[one for one in judged if one.verdict.gate.startswith(LOOK)],
         difference=difference(app, me, release.id),
         kpis=newest_kpis(
@@ -92,6 +95,17 @@ async def settle(request: Request) -> Response:
         decide, parts.app, parts.work, me, release_id, decision, read_comment(form)
     )
     return RedirectResponse(f"/releases/{release.id}", 303)
+
+
+async def tick_item(request: Request) -> Response:
+    """Tick an item of the flight check, with the note beside it."""
+    parts, me = parts_of(request), principal_of(request.scope)
+    form = await read_form(request)
+    release_id, items = request.path_params["release_id"], [form["item"]] if form.get("item") else []
+    release = await run_in_threadpool(
+        tick, parts.app, parts.work, me, release_id, items, read_comment({"comment": form.get("note", "")})
+    )
+    return RedirectResponse(f"/releases/{release.id}#flight", 303)
 
 
 def choice_of(app: App, me: Principal, release: Release) -> Choice:

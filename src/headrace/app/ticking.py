@@ -1,0 +1,83 @@
+"""People tick the flight check of a release; what waits for nothing else goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headrace.access.identities import required_text
+from headrace.app.composition import App
+from headrace.app.deliver import send_ticked
+from headrace.app.flight import (
+    ToTick,
+    keep_tick,
+    open_items,
+    settle_flight,
+    ticked_by,
+    to_tick,
+)
+from headrace.app.operations import DECIDING, find_release, settle
+from headrace.app.workflows import Workflows
+from headrace.core.errors import Conflict, Denied, NotFound
+from headrace.core.identity import Principal
+from headrace.core.release import Release
+
+
+def may_tick(app: App, me: Principal, release: Release) -> bool:
+    """Whoever builds the project, or may approve the release, may tick."""
+    return app.gatekeeper.allows(me, "project.run", f"project:{release.project}") or app.gatekeeper.allows(
+        me, "release.approve", f"release:{release.id}"
+    )
+
+
+def tick(
+    app: App, work: Workflows, me: Principal, release_id: str, names: Sequence[str], note: str
+) -> Release:
+    """Tick items of a release that waits; each once. Returns the release as it stands then.
+
+    Args:
+        names: of the items; none: all that are open.
+        note: what was looked at, and what was seen.
+
+    Raises:
+        Denied: ``me`` is no person, or neither builds the project nor may approve the release.
+        NotFound: it has no such item.
+        Conflict: it does not wait, nothing is open, or somebody has ticked the item before.
+        InvalidInput: there is no note.
+    """
+    release = find_release(app, me, release_id)
+    if not may_tick(app, me, release):
+        app.gatekeeper.require(me, "project.run", f"project:{release.project}")
+    if me.kind != "person":
+        raise Denied(f"{me.name!r} is a {me.kind}: only a person can say what they looked at.")
+    said = required_text(note, "Whoever ticks an item says what they looked at")
+    _require_waiting(release)
+    left = settle_flight(app, release)
+    items = {one.name: one for one in to_tick(app, release)}
+    chosen = list(dict.fromkeys(names)) or left
+    _require_open(release, items, chosen)
+    now = app.clock.now()
+    with app.store.transaction():
+        for name in chosen:
+            keep_tick(app, release, ticked_by(release, items[name], me.name, said, now), by=me.name)
+    open_now = open_items(app, release)
+    if not open_now:
+        send_ticked(work.durable, release)
+    if app.store.evidence.approvals(release.id) and not open_now:
+        return settle(app, work, release.id, leaving=DECIDING)
+    return app.store.releases.get(release.id)
+
+
+def _require_waiting(release: Release) -> None:
+    if release.state not in ("proposed", "waiting"):
+        raise Conflict(f"Release {release.id} is {release.state}: its flight check is over.")
+
+
+def _require_open(release: Release, items: Mapping[str, ToTick], chosen: Sequence[str]) -> None:
+    for name in chosen:
+        if name not in items:
+            raise NotFound(
+                f"The flight check of {release.id} has no item {name[:80]!r} to tick (has: "
+                f"{', '.join(items) or 'none'})."
+            )
+        if items[name].ticked:
+            raise Conflict(f"{name!r} of {release.id} was ticked by {items[name].by!r} already.")
