@@ -46,7 +46,7 @@ def test_readiness_and_value_can_be_read_by_everybody(
     size: tuple[int, int],
 ) -> None:
     tab = visit(browser, promised, listen(promised.server), by=VIEWER, scheme=scheme, size=size)
-    for path in ("/projects/promised/readiness", "/projects/flight-delay/readiness", "/portfolio"):
+    for path in ("/projects/promised/readiness", "/projects/flight-delay/readiness", "/portfolio", "/assets"):
         page = tab.open(path)
         assert [path, *page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == [path]
 

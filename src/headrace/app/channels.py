@@ -50,7 +50,10 @@ def _jira(address: _Address) -> Channel:
 
 
 _FORMS: dict[str, tuple[str, Callable[[_Address], Channel]]] = {
-    "slack": ("slack+https://hooks.slack.com/services/...", lambda a: SlackChannel(a.url, a.callbacks)),
+    "slack": (
+        "slack+https://[SIGNING_SECRET@]hooks.slack.com/services/...",
+        lambda a: SlackChannel(a.url, a.callbacks, a.user),
+    ),
     "teams": ("teams+https://HOST/...", lambda a: TeamsChannel(a.url, a.callbacks)),
     "pagerduty": (
         "pagerduty+https://ROUTING_KEY@events.pagerduty.com/v2/enqueue",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
+from headrace.app.asking import ask
 from headrace.app.cards import card
 from headrace.app.comparing import difference
 from headrace.app.examples import examples
@@ -64,6 +65,27 @@ def show(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
         print_json(report)
     else:
         print_release(report)
+
+
+@app.command("ask")
+def ask_somebody(
+    release_id: Id,
+    person: Annotated[str, typer.Option("--of", help="Who is to decide; only they can answer.")],
+    channel: Annotated[str, typer.Option("--by", help="One of 'headrace monitor channel ls'.")] = "email",
+    to: Annotated[str, typer.Option(help="Their address, where the channel tells persons.")] = "",
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Ask one person to decide about a waiting release, by e-mail or in Slack.
+
+    What they get is good once, for three days, for them and for this digest; it decides nothing by itself.
+    """
+    with session(as_name) as s:
+        sent = ask(s.app, s.me, release_id, person=person, channel=channel, to=to)
+    if as_json:
+        print_json(sent)
+        return
+    say(f"{sent.person} was asked by {sent.channel}, and can answer until {sent.until:%Y-%m-%d %H:%M} UTC.")
 
 
 @app.command("looks")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.app import reading, reviews
+from headrace.app.asking import Sent, ask
 from headrace.app.comparing import Difference, difference
 from headrace.app.examples import Examples, examples
 from headrace.app.flight import ToTick, to_tick
@@ -45,6 +46,16 @@ class Ticked(BaseModel):
 
     items: list[Text] = Field(default=[], max_length=30, description="All that are open, without any.")
     note: Text = Field(min_length=1, max_length=2000, description="What you looked at, and what you saw.")
+
+
+class Question(BaseModel):
+    """Whom to ask for a decision, and how they are told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    person: Text = Field(min_length=1, max_length=80)
+    channel: Text = Field("email", max_length=40, description="One of the server's channels.")
+    to: Text = Field("", max_length=320, description="The address, where the channel tells persons.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +120,12 @@ def list_looks(release_id: Id, server: Server, me: Me) -> list[Measurement]:
 def show_examples(release_id: Id, server: Server, me: Me) -> Examples | None:
     """Rows on which the candidate and the live release are furthest apart; null where nothing is live."""
     return examples(server.app, me, find_release(server.app, me, release_id).id)
+
+
+@router.post("/releases/{release_id}/ask", status_code=201)
+def ask_somebody(release_id: Id, server: Server, me: Me, body: Question) -> Sent:
+    """Ask one person to decide about a waiting release, by e-mail or in Slack; only they can answer, once."""
+    return ask(server.app, me, release_id, person=body.person, channel=body.channel, to=body.to)
 
 
 @router.post("/releases/{release_id}/approve")
