@@ -103,7 +103,7 @@ def _pipelines(app: App, project: Project) -> Iterator[Asset]:
             kind="pipeline", name=f"{project.name}/{variant.name}", project=project.name, version=version,
             owner=project.owner.name, contact=project.owner.contact,
             text=f"{project.task} by {variant.trainer}({params}), judged by {project.gates.model.metric}",
-            reuse="headrace project template FOLDER, in its folder; then init NAME --template FOLDER",
+            reuse="headrace project to-template FOLDER, in its folder; then init NAME --template FOLDER",
         )  # fmt: skip
 
 

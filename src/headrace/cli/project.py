@@ -12,6 +12,7 @@ from headrace.app import controls, reading, waivers
 from headrace.app.accountable import accountable
 from headrace.app.controls import RULES
 from headrace.app.lead_times import STALLED_DAYS, LeadTimes, lead_times
+from headrace.app.lessons import lessons_offered, publish_lesson
 from headrace.cli.exits import end_with
 from headrace.cli.promised import (
     list_assets,
@@ -25,7 +26,7 @@ from headrace.cli.promised import (
 )
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
-from headrace.core.errors import Conflict, WaitsForPerson
+from headrace.core.errors import Conflict, InvalidInput, WaitsForPerson
 from headrace.core.release import Waiver
 from headrace.monitoring.lead_times import STEPS, LeadTime, people
 from headrace.monitoring.wording import lasting
@@ -152,14 +153,28 @@ def upgrade(
 @app.command("to-template")
 def to_template(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new one, or an older version of it.")],
+    incident: Annotated[
+        str | None, typer.Option(help="The alert, or the incident, that this version has learnt from.")
+    ] = None,
+    learnt: Annotated[str | None, typer.Option(help="What was learnt, in a sentence.")] = None,
+    as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """Turn the project in this folder into a template for the next, or into the next version of one.
 
     Its name, owner, table, columns, and what was thought about them become questions. It has
-    what is committed; tables and .env files stay here.
+    what is committed; tables and .env files stay here. With an incident it has to bring a check
+    that the version before had not, and is offered to all projects that were made from it.
     """
-    made = make_blueprint(Path.cwd(), folder)
+    if (incident is None) != (learnt is None):
+        raise InvalidInput(
+            "A lesson is what happened and what was learnt. Give both --incident and --learnt."
+        )
+    if incident is not None and learnt is not None:
+        with session(as_name) as s:
+            made = publish_lesson(s.app, s.me, Path.cwd(), folder, incident=incident, learnt=learnt)
+    else:
+        made = make_blueprint(Path.cwd(), folder)
     if as_json:
         print_json(made)
         return
@@ -170,6 +185,25 @@ def to_template(
     else:
         say(f"{made.folder} is at {made.version}, with {len(made.files)} files.")
         say(f"Next: headrace init NAME --data FILE --target COLUMN --template {made.folder}")
+
+
+@app.command("lessons")
+def list_lessons(as_name: As = None, as_json: Json = False) -> None:
+    """List what templates have learnt from incidents and their projects have not taken up yet."""
+    with session(as_name) as s:
+        found = lessons_offered(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("PROJECT", "OWNER", "HAS", "LESSON OF", "FROM", "LEARNT", "CHECKS"),
+        [
+            (one.project, one.owner, one.version, x.version, x.project, x.learnt, "; ".join(x.checks))
+            for one in found
+            for x in one.lessons
+        ],
+        empty="Every project has taken up what its template has learnt.",
+    )
 
 
 @app.command("owner")

@@ -18,6 +18,7 @@ from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.project import Project
 from headrace.projects.charter import CHARTER, load_project
 from headrace.projects.expert_templates import ANSWERS
+from headrace.projects.lessons import Incidence, Lesson, new_checks, write_lesson
 from headrace.projects.rendered import RECORD
 from headrace.projects.versioning import commit_all, git, is_versioned, uncommitted
 
@@ -87,12 +88,15 @@ class Blueprint:
     mentions: dict[str, str]
 
 
-def make_blueprint(project_folder: Path, folder: Path) -> Blueprint:
+def make_blueprint(project_folder: Path, folder: Path, *, lesson: Incidence | None = None) -> Blueprint:
     """Write the project as a template into ``folder``, or the next version of one that is there.
 
+    Args:
+        lesson: what has taught this version; it then brings a check that the one before had not.
+
     Raises:
-        NotFound, InvalidInput: the charter cannot be read, the project is a forecast, or a file holds what
-            stands for a question here.
+        NotFound, InvalidInput: the charter cannot be read, the project is a forecast, a file holds what
+            stands for a question here, or there is a lesson and no new check.
         Conflict: ``folder`` holds something else.
     """
     project = load_project(project_folder)
@@ -106,6 +110,7 @@ def make_blueprint(project_folder: Path, folder: Path) -> Blueprint:
     if folder.exists() and any(folder.iterdir()):
         _check_ours(folder)
     texts = {path: _template(project, path, text) for path, text in _texts(project, project_folder)}
+    checks = () if lesson is None else new_checks(_earlier(folder), texts)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "project", ignore_errors=True)
     for path, text in texts.items():
@@ -115,6 +120,10 @@ def make_blueprint(project_folder: Path, folder: Path) -> Blueprint:
         _asked("_copier_answers | to_nice_yaml"),
     )
     _write(folder / "copier.yml", _settings())
+    if lesson is not None:
+        version = _next_version(folder)
+        learnt = Lesson(**vars(lesson), version=version, project=project.name, checks=checks)
+        write_lesson(folder, learnt)
     return Blueprint(
         folder=str(folder),
         version=_published(folder, project.name),
@@ -293,12 +302,31 @@ def _settings() -> str:
     return _HEAD + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=100)
 
 
+def _earlier(folder: Path) -> dict[str, str]:
+    """The files of the version that is there, by their paths in a project."""
+    kept = folder / "project"
+    return {
+        path.relative_to(kept).as_posix().removesuffix(".jinja"): path.read_text(encoding="utf-8")
+        for path in kept.rglob("*.jinja")
+    }
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The versions that are published."""
+    if not (folder / ".git").exists():
+        return []
+    return [int(tag[1:]) for tag in git(folder, "tag", "--list").split() if re.fullmatch(r"v\d+", tag)]
+
+
+def _next_version(folder: Path) -> str:
+    return f"v{max(_numbers(folder), default=0) + 1}"
+
+
 def _published(folder: Path, name: str) -> str | None:
     """Commit the template and tag it with the next version; None where nothing has changed."""
     if not (folder / ".git").exists():
         git(folder, "init", "--quiet", "--initial-branch=main")
-    tags = [int(tag[1:]) for tag in git(folder, "tag", "--list").split() if re.fullmatch(r"v\d+", tag)]
-    version = f"v{max(tags, default=0) + 1}"
+    tags, version = _numbers(folder), _next_version(folder)
     if uncommitted(folder):
         commit_all(folder, f"{version}, from the project {name}")
     elif tags and git(folder, "tag", "--points-at", "HEAD").split():

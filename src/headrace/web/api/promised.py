@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from headrace.app.assets import Asset, Kind, assets
 from headrace.app.goals import goals
+from headrace.app.lessons import Offered, lessons_offered
 from headrace.app.lifecycle import Stage, stages
 from headrace.app.portfolio import Line, portfolio
 from headrace.app.readiness import Readiness, readiness
@@ -41,6 +42,12 @@ def list_assets(
 ) -> list[Asset]:
     """What projects have that you may use again: data, feature sets, pipelines, templates."""
     return assets(server.app, me, search, kind)
+
+
+@router.get("/lessons")
+def list_lessons(server: Server, me: Me) -> list[Offered]:
+    """What templates have learnt from incidents and their projects have not taken up yet."""
+    return lessons_offered(server.app, me)
 
 
 @router.get("/projects/{project}/goals")

@@ -17,6 +17,7 @@ from headrace.app.falling_back import fall_back, proposed
 from headrace.app.kpis import kpis
 from headrace.app.lead_times import lead_times
 from headrace.app.learning import learning
+from headrace.app.lessons import offered_to
 from headrace.app.lifecycle import stages
 from headrace.app.operations import roll_back, watch_now
 from headrace.app.recommending import kept_recommendation
@@ -115,6 +116,7 @@ def show(request: Request) -> Response:
         level=level_of(report.project, live or newest),
         there=report.glance.service,
         stages=stages(app, me, name),
+        offered=offered_to(app, report.project),
         counted=counted,
         traffic=spark(traffic(windows)),
         n_windows=len({m.window for m in windows}),
