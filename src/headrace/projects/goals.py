@@ -44,7 +44,7 @@ class Goal:
         """
         if self.limit is None:
             return "stated"
-        return f"{self.must} {self.limit:,.6g} {self.unit}".strip()
+        return f"{self.must} {self.limit:,.10g} {self.unit}".strip()
 
 
 def goals_of(project: Project) -> tuple[Goal, ...]:
