@@ -9,6 +9,7 @@ import pytest
 from headrace.app.composition import open_app
 from headrace.app.operations import declare
 from headrace.core.project import ReviewSpec
+from headrace.projects.charter import load_project
 from headrace.testing import make_project, make_settings
 from tests.app.fleet import add_model
 from tests.cli.conftest import Cli
@@ -151,3 +152,38 @@ def test_a_review_is_recorded_and_listed(cli: Cli, tmp_path: Path) -> None:
     found = cli("release", "reviews", "cars", "--json").json
     assert (found["due"][0]["overdue"], found["reviews"][0]["looked_at"]) == (False, "drift is small")
     assert "drift is small" in cli("release", "reviews", "cars").out
+
+
+@pytest.mark.requirement("TPL-09")
+def test_an_engineer_is_guided_to_algorithms_evaluation_and_monitoring_and_told_why(
+    cli: Cli, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = ("init", "cars", "--data", str(table), "--target", "price")
+    assert cli(*usual).code == 0
+    guided = ("--explain", "yes", "--truth", "none", "--answers", "40")
+    ended = cli("init", "vans", *usual[2:], *guided)
+    assert ended.code == 0, ended.error
+    cars, vans = (load_project(Path(name)) for name in ("cars", "vans"))
+    assert [one.trainer for one in cars.variants] == ["baseline", "linear", "lightgbm"]
+    assert [one.trainer for one in vans.variants] == ["baseline", "linear"], "a weighted sum explains itself"
+    assert vans.monitors.window_s == 8 * 86_400, "300 answers at 40 a day"
+    assert vans.rollout.min_requests == 7
+    assert "performance" in {one.when for one in cars.triggers}
+    assert {one.when for one in vans.triggers} == {"drift", "schedule", "code"}, (
+        "there is no truth to wait for"
+    )
+    for said in (
+        "algorithm: linear. Because adds up",
+        "evaluation: mae. Because",
+        "windows of 8 days",
+        "no trees",
+    ):
+        assert said in ended.out
+    refused = cli("init", "bikes", *usual[2:], "--explain", "perhaps")
+    assert (refused.code, Path("bikes").exists()) == (2, False)
+    assert "Expected yes or no" in refused.error
+    monkeypatch.chdir("vans")
+    listed = cli("project", "choices", "--json").json
+    assert {one["about"] for one in listed} == {"algorithm", "evaluation", "monitoring", "rollout"}
+    assert "lightgbm" not in {one["chosen"] for one in listed}
+    assert all(one["why"] and one["key"] for one in listed)

@@ -78,7 +78,11 @@ def test_a_review_by_any_route_is_the_same_record(own_site: Site) -> None:
         (("project", "assets"), "assets", lambda here, _: here.assets()),
         (("release", "looks", "CANARY"), "releases/CANARY/looks", None),
         (("release", "examples", "CANARY"), "releases/CANARY/examples", None),
-        (("release", "show", "LIVE"), "releases/LIVE", lambda here, live: here.release(live)),
+        (
+            ("release", "ls", "flight-delay"),
+            "releases?project=flight-delay",
+            lambda here, _: here.releases("flight-delay"),
+        ),
     ],
 )
 def test_what_is_read_by_any_route_is_the_same(

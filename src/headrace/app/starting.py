@@ -18,6 +18,8 @@ from headrace.core.project import DataSpec, Risk, Task
 from headrace.data.frames import n_rows
 from headrace.data.inference import infer
 from headrace.data.sources import read_file
+from headrace.projects.charter import load_project
+from headrace.projects.guidance import Choice, choices, read_answers
 from headrace.projects.questions import answered, promised
 from headrace.projects.rules import is_reachable
 from headrace.projects.scaffold import Outline, Trees, scaffold
@@ -28,12 +30,13 @@ from headrace.training.resampling import suggested_clusters
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A new project; ``notes`` say what was inferred and why."""
+    """A new project; ``notes`` say what was inferred and why, ``choices`` what was chosen and why."""
 
     folder: Path
     task: Task
     metric: str
     notes: list[str]
+    choices: list[Choice]
 
 
 def start_project(
@@ -52,6 +55,7 @@ def start_project(
     risk: Risk = "medium",
     answers: Mapping[str, str] | None = None,
     worth: Mapping[str, str] | None = None,
+    guided: Mapping[str, str] | None = None,
     template: str | None = None,
     ask: bool = False,
     trees: Trees = "lightgbm",
@@ -66,6 +70,8 @@ def start_project(
             noted as assumed.
         worth: what the model is to be worth, and why one is needed, by the names of
             :data:`headrace.projects.questions.WORTH` and ``NEEDED``.
+        guided: answers that change what is chosen, by the names of
+            :data:`headrace.projects.guidance.GUIDED`.
         template: an expert's, as a folder or an address of git; its files take the place of ours.
         ask: on the terminal what such a template asks and nobody has answered.
         trees: library of the boosted trees among its variants.
@@ -109,12 +115,18 @@ def start_project(
         personal=tuple(personal),
         governance=governance,
         promise=promise,
+        answers=read_answers(dict(guided or {})),
         risk=risk,
     )
     folder = scaffold(parent, outline, data, template=template, ask=ask)
     to_confirm = _to_confirm(governance.assumed, personal, n_clusters)
     notes = [*found.notes, *_versioned(folder, outline), *to_confirm]
-    return Made(folder=folder, task=found.task, metric=metric, notes=notes)
+    return _made(folder, found.task, metric, notes)
+
+
+def _made(folder: Path, task: Task, metric: str, notes: list[str]) -> Made:
+    chosen = choices(load_project(folder))
+    return Made(folder=folder, task=task, metric=metric, notes=notes, choices=chosen)
 
 
 def _kept(spec: DataSpec, data: Path, columns: Columns, digest: str) -> DataSpec:

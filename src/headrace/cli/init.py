@@ -14,6 +14,7 @@ from headrace.cli.session import Json, print_json, say
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Risk
 from headrace.core.settings import read_settings
+from headrace.projects.guidance import GUIDED
 from headrace.projects.questions import NEEDED, WORTH
 from headrace.projects.rules import STATEMENTS
 
@@ -43,6 +44,13 @@ Answer = Annotated[
 ]
 Model = Annotated[str, typer.Option(metavar="PROVIDER/MODEL", help="If llm: the model that answers.")]
 
+Explain = Annotated[str | None, typer.Option(help="Whether each answer must be explained: yes or no.")]
+Truth = Annotated[
+    str | None,
+    typer.Option(metavar="DAYS|none", help="After how many days it is known whether an answer was right."),
+]
+PerDay = Annotated[str | None, typer.Option(metavar="N", help="How many answers a day are expected.")]
+
 app = typer.Typer(add_completion=False)
 
 
@@ -58,6 +66,16 @@ class Template(StrEnum):
     llm = "llm"
 
 
+Kind = Annotated[
+    str,
+    typer.Option(
+        metavar="KIND|PATH|GIT",
+        help=f"What kind of model ({', '.join(Template)}), or a template of your own: a folder or an "
+        "address of git.",
+    ),
+]
+
+
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the project and of its folder.")],
@@ -68,14 +86,7 @@ def init(
     target: Annotated[str | None, typer.Option(help="Column to predict; unsupervised needs none.")] = None,
     time: Annotated[str | None, typer.Option(help="Column that says when a row happened.")] = None,
     key: Annotated[str | None, typer.Option(help="Column that names the entity; labels join by it.")] = None,
-    template: Annotated[
-        str,
-        typer.Option(
-            metavar="KIND|PATH|GIT",
-            help=f"What kind of model ({', '.join(Template)}), or a template of your own: a folder or an "
-            "address of git.",
-        ),
-    ] = Template.supervised,
+    template: Kind = Template.supervised,
     task: WithoutTarget = None,
     model: Model = "openai/gpt-4o-mini",
     owner: Annotated[str | None, typer.Option(help="Who answers for it; default: you.")] = None,
@@ -92,6 +103,9 @@ def init(
     fairness: Fairness = None,
     security: Security = None,
     answer: Answer = None,
+    explain: Explain = None,
+    truth: Truth = None,
+    answers: PerDay = None,
     as_json: Json = False,
 ) -> None:
     """Make a working project from a CSV or Parquet file.
@@ -101,11 +115,11 @@ def init(
     an option answers it; what nobody answers is assumed and listed as such.
     """
     _check_one(data, starter, known=(target, time, key, template, task))
-    statements = {"affected": affected, "harms": harms, "fairness": fairness, "security": security}
+    statements = dict(zip(STATEMENTS, (affected, harms, fairness, security), strict=True))
     ask = sys.stdin.isatty() and not as_json
-    worth = {"value": value, "kpi": kpi, "expected": expected}
-    worth |= {"why": why, "complexity": complexity, "simpler": simpler}
-    said = _answers(statements, worth, answer or [], ask=ask)
+    worth = dict(zip((*WORTH, *NEEDED), (value, kpi, expected, why, complexity, simpler), strict=True))
+    guided = dict(zip(GUIDED, (explain, truth, answers), strict=True))
+    said = _answers(statements, worth, guided, answer or [], ask=ask)
     said |= {"name": name, "owner": owner or read_settings().user, "contact": contact, "risk": risk}
     if starter is not None:
         made = start_starter(Path.cwd(), starter, **said)
@@ -123,17 +137,23 @@ def init(
             ask=ask,
             **said,
         )
-    _tell(made, target, as_json=as_json)
+    _tell(made, target, as_json=as_json, guided=bool(said["guided"]))
 
 
 def _answers(
-    statements: dict[str, str | None], worth: dict[str, str | None], named: list[str], *, ask: bool
+    statements: dict[str, str | None],
+    worth: dict[str, str | None],
+    guided: dict[str, str | None],
+    named: list[str],
+    *,
+    ask: bool,
 ) -> dict[str, Any]:
     """What was said of governance and worth, after asking on the terminal for what no option has answered."""
     if ask:
         _ask(worth, WORTH | NEEDED)
         _ask(statements, STATEMENTS)
-    return {"answers": _said(statements) | _named(named), "worth": _said(worth)}
+        _ask(guided, GUIDED)
+    return {"answers": _said(statements) | _named(named), "worth": _said(worth), "guided": _said(guided)}
 
 
 def _check_one(data: Path | None, starter: Starter | None, *, known: tuple[str | None, ...]) -> None:
@@ -150,17 +170,25 @@ def _unsupervised(template: str, task: Unsupervised | None) -> Unsupervised | No
     return task or ("anomaly_detection" if template == Template.unsupervised else None)
 
 
-def _tell(made: Made, target: str | None, *, as_json: bool) -> None:
+def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> None:
     """What was made, and what to type next."""
     if as_json:
         print_json(
-            {"folder": str(made.folder), "task": made.task, "metric": made.metric, "notes": made.notes}
+            {
+                "folder": str(made.folder),
+                "task": made.task,
+                "metric": made.metric,
+                "notes": made.notes,
+                "choices": made.choices,
+            }
         )
         return
     what = made.task if target is None else f"{made.task} of {target!r}"
     say(f"Made {made.folder.name}/: {what}, judged by {made.metric}.")
     for note in made.notes:
         say(f"  {note}")
+    for choice in made.choices if guided else ():
+        say(f"  {choice.about}: {choice.chosen}. Because {choice.why} ({choice.key}).")
     say(f"Next: cd {made.folder.name} && headrace check && headrace run")
 
 

@@ -16,6 +16,7 @@ from headrace.app.lessons import lessons_offered, publish_lesson
 from headrace.cli.exits import end_with
 from headrace.cli.promised import (
     list_assets,
+    show_choices,
     show_fit,
     show_goals,
     show_map,
@@ -45,6 +46,7 @@ app = typer.Typer(
 rules = typer.Typer(no_args_is_help=True, help="Rules that every project of the workspace inherits.")
 app.add_typer(rules, name="controls")
 app.command("fit")(show_fit)
+app.command("choices")(show_choices)
 app.command("goals")(show_goals)
 app.command("lifecycle")(show_stages)
 app.command("assets")(list_assets)

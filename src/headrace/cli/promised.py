@@ -19,6 +19,7 @@ from headrace.monitoring.value import amount
 from headrace.monitoring.wording import lasting
 from headrace.projects.charter import CHARTER, load_project
 from headrace.projects.fit import Inputs, Problem, Rules, problem_of, recommend
+from headrace.projects.guidance import choices
 from headrace.projects.intake import Output
 
 _SAID = {
@@ -69,6 +70,19 @@ def show_fit(
         say(f"  {reason}")
     for name in found.missing:
         say(f"  not answered: {_QUESTIONS[name]}")
+
+
+def show_choices(as_json: Json = False) -> None:
+    """Say what the project in this folder has chosen and why: algorithms, evaluation, monitoring, rollout."""
+    found = choices(load_project(Path.cwd()))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("FOR", "CHOSEN", "BECAUSE", "CHANGE IT AT"),
+        [(one.about, one.chosen, one.why, one.key) for one in found],
+        empty="",
+    )
 
 
 def show_goals(

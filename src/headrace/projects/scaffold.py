@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from headrace.projects.charter import load_project
 from headrace.projects.deployment_files import render_deployment
 from headrace.projects.expert_templates import fill_template
 from headrace.projects.flight import TO_TICK, template_of
+from headrace.projects.guidance import NONE_GIVEN, Answers, explained
 from headrace.projects.intake import Need
 from headrace.projects.questions import Promise
 from headrace.projects.rendering import filled
@@ -94,6 +96,7 @@ class Outline:
     trees: Trees = "lightgbm"
     model: str | None = None
     personal: tuple[str, ...] = ()
+    answers: Answers = NONE_GIVEN
 
 
 def scaffold(
@@ -194,7 +197,8 @@ def _context(outline: Outline) -> dict[str, object]:
     forecasting = outline.task == "forecasting"
     rollout, steps_because = _ROLLOUTS.get(outline.task, _SUPERVISED)
     return {
-        "rollout": rollout,
+        "rollout": replace(rollout, min_requests=outline.answers.min_requests or rollout.min_requests),
+        "truth_comes": outline.answers.truth_days != inf,
         "steps_because": steps_because,
         "name": outline.name,
         "task": outline.task,
@@ -210,13 +214,13 @@ def _context(outline: Outline) -> dict[str, object]:
         "split": outline.split,
         "metric": outline.metric,
         "min_rows": max(10, min(50, outline.n_rows // 2)),
-        "window_s": 86_400 if forecasting else 604_800,
+        "window_s": outline.answers.window_s or (86_400 if forecasting else 604_800),
         "shift": 0.5 if forecasting else 0.2,
         "loss_ratio": 1.5 if forecasting else 1.1,
         "monitor_min_rows": 1 if forecasting else 30,
         "trees": outline.trees,
         "model": outline.model,
-        "variants": _variants(outline.task, outline.trees),
+        "variants": explained(_variants(outline.task, outline.trees), outline.answers),
     }
 
 
