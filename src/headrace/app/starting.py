@@ -95,8 +95,7 @@ def start_project(
     metric = default_metric(found.task)
     promise = promised(worth or {}, target=subject, metric=metric, risk=risk, labelled=unsupervised is None)
     governance = replace(governance, assumed=promise.assumed + governance.assumed)
-    digest = digest_bytes(data.read_bytes())
-    spec = _kept(found.data, data, columns, digest)
+    spec, digest = _kept(found.data, data, columns)
     personal = personal_columns(columns)
     n_clusters = suggested_clusters(columns, spec.columns) if found.task == "clustering" else 0
     outline = Outline(
@@ -120,22 +119,22 @@ def start_project(
     )
     folder = scaffold(parent, outline, data, template=template, ask=ask)
     to_confirm = _to_confirm(governance.assumed, personal, n_clusters)
-    notes = [*found.notes, *_versioned(folder, outline), *to_confirm]
-    return _made(folder, found.task, metric, notes)
+    return _made(folder, outline, [*found.notes, *_versioned(folder, outline), *to_confirm])
 
 
-def _made(folder: Path, task: Task, metric: str, notes: list[str]) -> Made:
+def _made(folder: Path, outline: Outline, notes: list[str]) -> Made:
     chosen = choices(load_project(folder))
-    return Made(folder=folder, task=task, metric=metric, notes=notes, choices=chosen)
+    return Made(folder=folder, task=outline.task, metric=outline.metric, notes=notes, choices=chosen)
 
 
-def _kept(spec: DataSpec, data: Path, columns: Columns, digest: str) -> DataSpec:
-    """The data as it is kept in the project."""
+def _kept(spec: DataSpec, data: Path, columns: Columns) -> tuple[DataSpec, str]:
+    """The data as it is kept in the project, and the digest of the file."""
+    digest = digest_bytes(data.read_bytes())
     documentation = (
         f"{data.name} as given at the start: {n_rows(columns):,} rows, {len(columns)} columns, "
         f"SHA-256 {digest[:16]}; kept in data/. Column meanings: see 'columns'."
     )
-    return replace(spec, source=f"data/{data.name}", documentation=documentation)
+    return replace(spec, source=f"data/{data.name}", documentation=documentation), digest
 
 
 def start_starter(parent: Path, starter: str, **given: Any) -> Made:
