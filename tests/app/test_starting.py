@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.access.privacy.fields import stated_basis
+from headrace.app.prompting import check_prompts
 from headrace.app.starting import Made, start_project
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.project import Project
@@ -257,3 +258,31 @@ def test_a_table_about_people_asks_for_the_basis_before_anything_is_built(start:
 
 def test_a_table_about_nobody_says_so(start: Start) -> None:
     assert load_project(start(PLAIN).folder).privacy.basis == "not_personal"
+
+
+@pytest.mark.requirement("TPL-02")
+def test_each_kind_has_a_template_of_its_own(tmp_path: Path) -> None:
+    days = [f"2026-01-{1 + i // 2:02}" for i in range(60)]
+    table = tmp_path / "table.csv"
+    rows = [f"{day},{i % 7},{i % 5 * 10},What costs {i} shoes?" for i, day in enumerate(days)]
+    table.write_text("\n".join(["day,amount,price,question", *rows]) + "\n")
+    daily = tmp_path / "daily.csv"
+    dates = (f"2026-{1 + i // 28:02}-{1 + i % 28:02},{i % 7}" for i in range(200))
+    daily.write_text("\n".join(["day,visits", *dates]) + "\n")
+    asked: dict[str, dict[str, Any]] = {
+        "supervised": {"data": table, "target": "price"},
+        "forecasting": {"data": daily, "target": "visits", "time": "day", "forecasting": True},
+        "unsupervised": {"data": table, "target": None, "unsupervised": "anomaly_detection"},
+        "llm": {"data": table, "target": "price", "model": "local/small"},
+    }
+    usual = {"time": None, "key": None, "forecasting": False, "owner": "Ada", "contact": "ada@example.org"}
+    made = {name: start_project(tmp_path, name=name, **(usual | more)) for name, more in asked.items()}
+    assert [one.task for one in made.values()] == [
+        "classification", "forecasting", "anomaly_detection", "text_generation",
+    ]  # fmt: skip
+    charters = {name: load_project(one.folder) for name, one in made.items()}
+    assert len({charter.gates.model.metric for charter in charters.values()}) == 4
+    assert len({charter.rollout for charter in charters.values()}) == 4
+    assert (made["llm"].folder / "prompts/answer.md").is_file()
+    assert not (made["llm"].folder / "project.py").exists()
+    check_prompts(charters["llm"], made["llm"].folder)
