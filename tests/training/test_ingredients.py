@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 from headrace.core.canonical import canonical_json
 from headrace.testing import START
@@ -38,3 +41,22 @@ def test_the_bill_holds_to_the_schema_of_its_format() -> None:
         "pkg:pypi/b@2.0",
         "pkg:pypi/c@3.0",
     ]
+
+
+def test_what_a_package_does_not_state_is_no_error_whoever_reads_it(tmp_path: Path) -> None:
+    """Other libraries replace the standard reader of metadata by one that raises where a field is missing."""
+    info = tmp_path / "plain-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n")
+    code = (
+        "import importlib_metadata, sys\n"
+        "from importlib.metadata import distributions\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "assert any(type(one).__module__.startswith('importlib_metadata') for one in distributions())\n"
+        "from headrace.training.ingredients import _licences\n"
+        "print(repr(_licences()['plain', '1.0']))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, "''"), ended.stderr

@@ -101,7 +101,7 @@ def bill_of_materials(subject: str, listed: list[Ingredient], at: datetime) -> b
 def _licences() -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for one in distributions():
-        name = one.metadata["Name"]
+        name = _field(one, "Name")
         if name:
             key = (re.sub(r"[-_.]+", "-", name).lower(), one.version)
             found.setdefault(key, _licence_of(one))
@@ -109,16 +109,21 @@ def _licences() -> dict[tuple[str, str], str]:
 
 
 def _licence_of(distribution: Distribution) -> str:
-    metadata = distribution.metadata
-    stated = metadata["License-Expression"]
+    stated = _field(distribution, "License-Expression")
     if stated:
-        return str(stated)
-    classifiers = [str(one) for one in metadata.get_all("Classifier") or []]
+        return stated
+    classifiers = [str(one) for one in distribution.metadata.get_all("Classifier") or []]
     named = [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License :: ")]
     known = [_BY_CLASSIFIER.get(one, one) for one in named if one != "OSI Approved"]
     if known:
         return " AND ".join(known) if all(" " not in one for one in known) else "; ".join(known)
-    words = str(metadata["License"] or "").strip()
+    words = (_field(distribution, "License") or "").strip()
     return (
         words if words.upper() != "UNKNOWN" and len(words) <= _LONGEST_LICENCE and "\n" not in words else ""
     )
+
+
+def _field(distribution: Distribution, name: str) -> str | None:
+    """A field of the metadata; some readers raise where another says None, so that it is looked for first."""
+    metadata = distribution.metadata
+    return str(metadata[name]) if name in metadata else None
