@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from headrace.app.composition import App
 from headrace.checks.packs import METRICS
@@ -11,6 +11,8 @@ from headrace.core.data import Snapshot
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Manifest, Release
+from headrace.gateway.prompts import MEDIA_TYPE as PROMPT
+from headrace.gateway.prompts import Prompt
 from headrace.projects.sections import ChangedLine, changed_lines
 
 
@@ -32,6 +34,13 @@ class Changed:
         return bool(self.before == self.after)
 
 
+class Rewritten(NamedTuple):
+    """A text before and now."""
+
+    before: str
+    after: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Difference:
     """A release beside another one.
@@ -43,6 +52,7 @@ class Difference:
         params: parameters that differ.
         ingredients: data, features, code, environment, seed and policy, also where they are the same.
         settings: lines of ``headrace.yaml`` that differ, where both releases have theirs on record.
+        prompt: the prompt before and now, where both are prompts and they differ.
     """
 
     release: str
@@ -52,6 +62,7 @@ class Difference:
     params: list[Changed]
     ingredients: list[Changed]
     settings: list[ChangedLine] = field(default_factory=list)
+    prompt: Rewritten | None = None
 
 
 def difference(app: App, me: Principal, release_id: str) -> Difference:
@@ -78,7 +89,15 @@ def difference(app: App, me: Principal, release_id: str) -> Difference:
         params=[pair for pair in params if not pair.same],
         ingredients=_pairs(_ingredients(app, old), _ingredients(app, new)),
         settings=changed_lines(old.charter, new.charter) if old.charter and new.charter else [],
+        prompt=_rewritten(app, old, new),
     )
+
+
+def _rewritten(app: App, old: Manifest, new: Manifest) -> Rewritten | None:
+    packages = old.subject.package, new.subject.package
+    if old.subject.package == new.subject.package or any(one.media_type != PROMPT for one in packages):
+        return None
+    return Rewritten(*(Prompt.from_bytes(app.store.artifacts.get(one.digest)).text for one in packages))
 
 
 def _other(app: App, release: Release) -> Release | None:

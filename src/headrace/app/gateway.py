@@ -12,11 +12,14 @@ from headrace.app.prompting import Ask, question_of
 from headrace.app.serving import answers_by
 from headrace.core.errors import HeadraceError, InternalError, InvalidInput
 from headrace.core.ids import Ref
+from headrace.core.project import Project
 from headrace.gateway.budgets import Budgets
+from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.calls import Endings, Records
 from headrace.gateway.llm.chat import Answered, ChatRequest, fill_in, read_answer
-from headrace.gateway.llm.endpoints import FILE, Target, read_providers
-from headrace.gateway.llm.guarding import guards_of
+from headrace.gateway.llm.declared import Declared
+from headrace.gateway.llm.endpoints import FILE, Providers, Target, read_providers
+from headrace.gateway.llm.guarding import Guarded, guards_of
 from headrace.gateway.llm.handler import PATH, LlmHandler
 from headrace.gateway.llm.loaded import Loaded, LoadedPrompts
 from headrace.gateway.llm.prices import FILE as PRICES
@@ -71,16 +74,20 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         prompt = Prompt.from_bytes(app.store.artifacts.get(release.manifest.subject.package.digest))
         terms = release.manifest.terms
         pipeline = guards_of(prompt, personal=terms is None or terms.privacy.personal)
-        return Loaded(release_id, Ref.parse(release.manifest.subject.ref).version, prompt, pipeline)
+        targets = tuple(Target.parse(model) for model in prompt.models)
+        return Loaded(release_id, Ref.parse(release.manifest.subject.ref).version, prompt, pipeline, targets)
 
-    prompts, upstreams = LoadedPrompts(load), upstreams_of(app)
+    providers = read_providers(app.settings.home / FILE)
+    declared = Declared(providers, closed=app.settings.closed)
+    prompts, upstreams = LoadedPrompts(load), _upstreams(app, providers)
     budgets = Budgets(app.store.budgets, app.clock, owner)
-    spending = Spending(budgets, read_prices(app.settings.home / PRICES))
+    spending = Spending(declared, budgets, read_prices(app.settings.home / PRICES))
     endings = Endings(spending, records, app.clock, _question)
     handler = LlmHandler(
         routes=routes,
         prompts=prompts,
         upstreams=upstreams,
+        declared=declared,
         spending=spending,
         endings=endings,
         clock=app.clock,
@@ -97,35 +104,45 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
     )
 
 
-def upstreams_of(app: App) -> Upstreams:
-    """The providers that the operator has declared."""
-    providers = read_providers(app.settings.home / FILE)
+def _upstreams(app: App, providers: Providers) -> Upstreams:
     keys = ProviderKeys(app.settings.home / "keys", app.access.vault, app.settings.environment)
     return Upstreams(providers.endpoints(), keys.get, app.clock)
 
 
 def ask_models(app: App) -> Ask:
-    """Puts the questions of an evaluation set to a prompt's models, as callers' questions are."""
+    """Puts the questions of an evaluation set to a prompt's models, by the rules that hold for callers."""
 
-    def ask(prompt: Prompt, requests: Sequence[ChatRequest]) -> list[Answered | HeadraceError]:
-        return asyncio.run(_ask_all(upstreams_of(app), prompt, requests))
+    def ask(
+        project: Project, prompt: Prompt, requests: Sequence[ChatRequest]
+    ) -> list[Answered | HeadraceError]:
+        providers = read_providers(app.settings.home / FILE)
+        declared = Declared(providers, closed=app.settings.closed)
+        targets = declared.permitted(project, [Target.parse(model) for model in prompt.models])
+        pipeline = guards_of(prompt, personal=project.privacy.personal)
+        return asyncio.run(_ask_all(_upstreams(app, providers), prompt, targets, pipeline, requests))
 
     return ask
 
 
 async def _ask_all(
-    upstreams: Upstreams, prompt: Prompt, requests: Sequence[ChatRequest]
+    upstreams: Upstreams,
+    prompt: Prompt,
+    targets: Sequence[Target],
+    pipeline: Pipeline,
+    requests: Sequence[ChatRequest],
 ) -> list[Answered | HeadraceError]:
-    targets = tuple(Target.parse(model) for model in prompt.models)
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def one(asked: ChatRequest) -> Answered | HeadraceError:
+        guarded = Guarded(pipeline)
         async with turn:
             try:
-                reply = await upstreams.call(targets, PATH, fill_in(prompt, asked).for_model)
+                filled = fill_in(prompt, asked, guarded.request(asked.messages))
+                reply = await upstreams.call(targets, PATH, filled.for_model)
                 if reply.status != 200:
-                    return InvalidInput(f"{prompt.models[0]} answered {reply.status}: {reply.body[:300]!r}")
-                return read_answer(reply.body)
+                    return InvalidInput(f"{reply.target} answered {reply.status}: {reply.body[:300]!r}")
+                guarded.sources = filled.texts
+                return read_answer(guarded.answer(reply.body))
             except InternalError:
                 raise
             except HeadraceError as error:

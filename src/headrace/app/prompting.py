@@ -45,7 +45,7 @@ OUTPUT = "output_contract"
 _MOST_FAILED = 0.02
 """Share of the questions that a provider may fail to answer before nothing can be said."""
 _SHOWN = 5
-Ask = Callable[[Prompt, Sequence[ChatRequest]], "list[Answered | HeadraceError]"]
+Ask = Callable[[Project, Prompt, Sequence[ChatRequest]], "list[Answered | HeadraceError]"]
 
 
 class _Asked(NamedTuple):
@@ -183,7 +183,7 @@ class Prompting:
         )
 
     def _answers(self, project: Project, prompt: Prompt, columns: Columns) -> _Asked:
-        answered = self._ask(prompt, requests_of(project, columns))
+        answered = self._ask(project, prompt, requests_of(project, columns))
         texts = [None if isinstance(one, HeadraceError) else one.text for one in answered]
         tokens = sum(one.usage.input + one.usage.output for one in answered if isinstance(one, Answered))
         return _Asked(texts, tokens, [str(one) for one in answered if isinstance(one, HeadraceError)])

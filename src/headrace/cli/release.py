@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import unified_diff
 from pathlib import Path
 from typing import Annotated
 
@@ -140,6 +141,10 @@ def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -
         ],
         empty="Nothing that it was made from differs.",
     )
+    if found.prompt is not None:
+        before, after = (text.splitlines() for text in found.prompt)
+        for line in unified_diff(before, after, "prompt before", "prompt now", lineterm=""):
+            say(line)
 
 
 @app.command("examples")

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from headrace.core.canonical import canonical_json
+from headrace.core.canonical import canonical_json, plain
 from headrace.core.errors import InvalidInput
 from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
 from headrace.gateway.guardrails.schemas import Schema
@@ -86,6 +86,18 @@ class Prompt:
             what = f"does not know {unknown[0]!r}" if unknown else f"needs a value for {missing[0]!r}"
             raise InvalidInput(f"The prompt {what}. Its variables are: {known}.")
         return compiled(self.template)({**self.context, **self.variables, **values})
+
+    @property
+    def text(self) -> str:
+        """All of it as one text, in which two prompts can be compared line by line."""
+        about = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if one.name not in ("template", "context", "format") and getattr(self, one.name) not in ({}, (), None)
+        }
+        head = yaml.safe_dump(plain(about), sort_keys=True, allow_unicode=True, width=1_000)
+        background = "".join(f"\n[{name}]\n{text}\n" for name, text in sorted(self.context.items()))
+        return f"{_FENCE}\n{head}{_FENCE}\n{self.template}\n{background}"
 
     def to_bytes(self) -> bytes:
         """The artefact of a release: equal prompts give equal bytes."""

@@ -34,15 +34,34 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What data demands of whoever is sent it; nothing by default.
+
+    Attributes:
+        compliant_with: all of these, unless it is self-hosted.
+        most_days: that it may be kept.
+        untrained: nobody may learn from it.
+        regions: where it may be processed; anywhere if empty.
+    """
+
+    compliant_with: tuple[str, ...] = ()
+    most_days: int | None = None
+    untrained: bool = False
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Llm:
     """How calls of a project are bounded.
 
     Attributes:
+        needs: what is demanded of whoever is sent the data.
         budgets: all of them hold.
         unpriced: what becomes of a call to a model whose price nobody knows, where money is counted.
         answer_tokens: the most that an answer may have where neither prompt nor caller says it.
     """
 
+    needs: Needs = Needs()
     budgets: tuple[Budget, ...] = ()
     unpriced: Literal["refuse", "flag"] = "refuse"
     answer_tokens: int = 1024

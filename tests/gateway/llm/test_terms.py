@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.gateway.llm.terms import Needs, Terms
+from headrace.gateway.llm.terms import Terms, unmet
+from headrace.projects.llm import Needs
 
 _HEALTH = Needs(compliant_with=("HIPAA", "SOC2"))
 
 
 @pytest.mark.parametrize(
-    ("terms", "unmet"),
+    ("terms", "n_unmet"),
     [
         (Terms(compliant_with=("hipaa", "SOC2", "ISO27001")), 0),
         (Terms(self_hosted=True), 0),
@@ -16,8 +17,8 @@ _HEALTH = Needs(compliant_with=("HIPAA", "SOC2"))
         (Terms(), 1),
     ],
 )
-def test_health_data_goes_to_marked_and_self_hosted_models_only(terms: Terms, unmet: int) -> None:
-    assert len(_HEALTH.unmet(terms)) == unmet
+def test_health_data_goes_to_marked_and_self_hosted_models_only(terms: Terms, n_unmet: int) -> None:
+    assert len(unmet(_HEALTH, terms)) == n_unmet
 
 
 @pytest.mark.parametrize(
@@ -36,10 +37,12 @@ def test_health_data_goes_to_marked_and_self_hosted_models_only(terms: Terms, un
     ],
 )
 def test_what_is_not_promised_is_refused(needs: Needs, terms: Terms, said: str) -> None:
-    unmet = needs.unmet(terms)
-    assert len(unmet) == bool(said)
-    assert said in "".join(unmet)
+    found = unmet(needs, terms)
+    assert len(found) == bool(said)
+    assert said in "".join(found)
 
 
 def test_everything_that_is_unmet_is_told() -> None:
-    assert len(Needs(compliant_with=("A",), most_days=1, untrained=True, regions=("eu",)).unmet(Terms())) == 4
+    needs = Needs(compliant_with=("A",), most_days=1, untrained=True, regions=("eu",))
+    assert len(unmet(needs, Terms())) == 4
+    assert len(unmet(needs, Terms(), closed=True)) == 5

@@ -43,6 +43,7 @@ class Call:
         id: under which it is recorded.
         arm: the part in which its release was asked.
         parent: the caller's step in a trace, if it named one.
+        targets: whom to ask, in order.
         filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers.
     """
 
@@ -56,14 +57,10 @@ class Call:
     at: datetime
     started_s: float
     parent: Parent | None = None
+    targets: tuple[Target, ...] = ()
     filled: Filled = _NOTHING
     charge: Charge | None = None
     target: Target | None = None
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """Whom to ask, in order."""
-        return tuple(Target.parse(model) for model in self.loaded.prompt.models)
 
 
 class Endings:

@@ -20,6 +20,7 @@ from headrace.core.ports import Clock
 from headrace.core.release import Route
 from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Call, Endings
 from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest, Gathered, fill_in, read_answer
+from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts
 from headrace.gateway.llm.spending import Spending
@@ -74,6 +75,7 @@ class LlmHandler:
         routes: Routes,
         prompts: LoadedPrompts,
         upstreams: Upstreams,
+        declared: Declared,
         spending: Spending,
         endings: Endings,
         clock: Clock,
@@ -83,6 +85,7 @@ class LlmHandler:
         self._routes = routes
         self._prompts = prompts
         self._upstreams = upstreams
+        self._declared = declared
         self._spending = spending
         self._endings = endings
         self._clock = clock
@@ -173,6 +176,7 @@ class LlmHandler:
             at=now,
             started_s=self._clock.monotonic_s(),
         )
+        call.targets = self._declared.permitted(call.rules.project, loaded.targets)
         try:
             messages = call.guarded.request(asked.messages)
         except Blocked:

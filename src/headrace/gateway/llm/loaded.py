@@ -7,16 +7,19 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from headrace.gateway.guardrails.pipeline import Pipeline
+from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.prompts import Prompt
 
 
 class Loaded(NamedTuple):
-    """A prompt ready to be asked, with its guards; ``version`` is its number."""
+    """A prompt ready to be asked, with its guards and whom it is for; ``version`` is its
+    number."""
 
     release_id: str
     version: str
     prompt: Prompt
     pipeline: Pipeline
+    targets: tuple[Target, ...]
 
 
 class LoadedPrompts:

@@ -11,9 +11,10 @@ from headrace.core.identity import Principal
 from headrace.core.project import Project
 from headrace.gateway.budgets import Amount, Budgets, Limit, Reservation, Scope
 from headrace.gateway.llm.chat import Filled, Usage
+from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.prices import Prices
-from headrace.projects.llm import Budget, llm_of
+from headrace.projects.llm import Budget
 
 _MICRO = 1_000_000
 
@@ -29,7 +30,8 @@ class Charge(NamedTuple):
 class Spending:
     """Budgets and prices of the calls of all projects."""
 
-    def __init__(self, budgets: Budgets, prices: Prices) -> None:
+    def __init__(self, declared: Declared, budgets: Budgets, prices: Prices) -> None:
+        self._declared = declared
         self._budgets = budgets
         self._prices = prices
 
@@ -42,7 +44,7 @@ class Spending:
             OverBudget: it is more than is left of a budget.
             InvalidInput: a budget counts money, and nobody knows the price of a model.
         """
-        spec = llm_of(project)
+        spec = self._declared.of(project)
         counted = {one.of for one in spec.budgets}
         used = Usage()
         if counted - {"requests"}:

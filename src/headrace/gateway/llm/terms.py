@@ -1,9 +1,11 @@
-"""What a provider does with what it is sent, and what data demands of it."""
+"""What a provider does with what it is sent, and whether data that demands more may go there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from headrace.projects.llm import Needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,40 +29,30 @@ class Terms:
     stated_in: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What data demands of whoever is sent it; nothing by default.
+def unmet(needs: Needs, terms: Terms, *, closed: bool = False) -> tuple[str, ...]:
+    """What ``terms`` do not promise, one text each; empty: the data may go there.
 
-    Attributes:
-        compliant_with: all of these, unless it is self-hosted.
-        most_days: that it may be kept.
-        untrained: nobody may learn from it.
-        regions: where it may be processed; anywhere if empty.
+    Args:
+        closed: nothing at all may leave one's own machines.
+
+    >>> unmet(Needs(compliant_with=("HIPAA",), untrained=True), Terms(compliant_with=("hipaa",)))
+    ('it trains on what it is sent, or does not say',)
     """
+    return tuple(_unmet(needs, terms, closed))
 
-    compliant_with: tuple[str, ...] = ()
-    most_days: int | None = None
-    untrained: bool = False
-    regions: tuple[str, ...] = ()
 
-    def unmet(self, terms: Terms) -> tuple[str, ...]:
-        """What ``terms`` do not promise, one text each; empty: the data may go there.
-
-        >>> Needs(compliant_with=("HIPAA",), untrained=True).unmet(Terms(compliant_with=("hipaa",)))
-        ('it trains on what it is sent, or does not say',)
-        """
-        return tuple(self._unmet(terms))
-
-    def _unmet(self, terms: Terms) -> Iterator[str]:
-        kept, promised = terms.retains_days, {one.casefold() for one in terms.compliant_with}
-        missing = [one for one in self.compliant_with if one.casefold() not in promised]
-        if missing and not terms.self_hosted:
-            yield f"it is neither self-hosted nor marked compliant with {', '.join(missing)}"
-        if self.most_days is not None and not terms.self_hosted and (kept is None or kept > self.most_days):
-            said = "nobody knows how long" if kept is None else f"for {kept} days"
-            yield f"it keeps what it is sent {said}; {self.most_days} are allowed"
-        if self.untrained and terms.trains_on_data and not terms.self_hosted:
-            yield "it trains on what it is sent, or does not say"
-        if self.regions and terms.region.casefold() not in {one.casefold() for one in self.regions}:
-            place = terms.region or "a place it does not name"
-            yield f"it works in {place}, not in {', '.join(self.regions)}"
+def _unmet(needs: Needs, terms: Terms, closed: bool) -> Iterator[str]:
+    if closed and not terms.self_hosted:
+        yield "it is not self-hosted, and nothing leaves here (HEADRACE_CLOSED)"
+    kept, promised = terms.retains_days, {one.casefold() for one in terms.compliant_with}
+    missing = [one for one in needs.compliant_with if one.casefold() not in promised]
+    if missing and not terms.self_hosted:
+        yield f"it is neither self-hosted nor marked compliant with {', '.join(missing)}"
+    if needs.most_days is not None and not terms.self_hosted and (kept is None or kept > needs.most_days):
+        said = "nobody knows how long" if kept is None else f"for {kept} days"
+        yield f"it keeps what it is sent {said}; {needs.most_days} are allowed"
+    if needs.untrained and terms.trains_on_data and not terms.self_hosted:
+        yield "it trains on what it is sent, or does not say"
+    if needs.regions and terms.region.casefold() not in {one.casefold() for one in needs.regions}:
+        place = terms.region or "a place it does not name"
+        yield f"it works in {place}, not in {', '.join(needs.regions)}"

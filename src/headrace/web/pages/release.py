@@ -22,6 +22,7 @@ from headrace.core.identity import Principal
 from headrace.core.release import Release, Verdict
 from headrace.web.identity import principal_of
 from headrace.web.pages.causes import cause_of
+from headrace.web.pages.differences import changes
 from headrace.web.pages.evidence import Block, blocks
 from headrace.web.pages.formats import subject
 from headrace.web.pages.forms import read_comment, read_form
@@ -55,7 +56,7 @@ def show(request: Request) -> Response:
     report = reading.release_report(app, me, find_release(app, me, request.path_params["release_id"]).id)
     release = report.release
     judged = [Judged(verdict=v, blocks=blocks(v.evidence)) for v in report.verdicts]
-    present = reading.route(app, me, release.project)
+    present, found = reading.route(app, me, release.project), difference(app, me, release.id)
     return renderer_of(request).page(
         request,
         "release.html",
@@ -65,7 +66,8 @@ def show(request: Request) -> Response:
         gates=[one for one in judged if not one.verdict.gate.startswith((LOOK, TICKED))],
         may_tick=release.state == "waiting" and may_tick(app, me, release),
         looks=[one for one in judged if one.verdict.gate.startswith(LOOK)],
-        difference=difference(app, me, release.id),
+        difference=found,
+        rewritten=changes(*found.prompt) if found.prompt else [],
         kpis=newest_kpis(
             kpis(app, me, release.project, release.id), lambda _: subject(release.manifest.subject.ref)
         ),
