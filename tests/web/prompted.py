@@ -15,6 +15,7 @@ from headrace.app.workflows import launch
 from headrace.core.project import Column, DataSpec, PrivacySpec
 from headrace.core.record import Failure, Prediction
 from headrace.core.release import Route, Subject
+from headrace.core.settings import Settings, read_settings
 from headrace.gateway.llm.endpoints import FILE
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt
 from headrace.store.records import decode_failure, decode_prediction
@@ -80,12 +81,15 @@ class Desk:
 
 
 @contextmanager
-def prompted(home: Path, listen: Callable[[Server], str]) -> Iterator[Desk]:
+def prompted(home: Path, listen: Callable[[Server], str], **environment: str) -> Iterator[Desk]:
     """Serve ``home``, with one prompt live."""
-    with ScriptedLLM() as model, open_app(make_settings(home)) as app:
-        provider = {"url": f"{model.url}/v1", "terms": {"self_hosted": True}}
+    with ScriptedLLM() as model, open_app(_settings(home, environment)) as app:
+        provider = {"url": f"{model.url}/v1", "terms": {"self_hosted": True, "region": "eu"}}
         again = {"url": "http://127.0.0.1:9/v1", "connect_timeout_s": 0.5}
-        (home / FILE).write_text(json.dumps({"providers": {"local": provider, "down": again}}))
+        terms = {"retains_days": 30, "trains_on_data": False, "region": "us"}
+        abroad = {"url": f"{model.url}/v1", "terms": terms, "models": [{"name": "small"}]}
+        providers = {"local": provider, "down": again, "abroad": abroad}
+        (home / FILE).write_text(json.dumps({"providers": providers}))
         app.me()
         app.identities.add(USER, ["operator"], actor=USER)
         app.identities.add(STRANGER, ["auditor"], actor=USER)
@@ -95,3 +99,8 @@ def prompted(home: Path, listen: Callable[[Server], str]) -> Iterator[Desk]:
                 desk = Desk(app=app, server=server, model=model, url=listen(server))
                 desk.release(PROMPT)
                 yield desk
+
+
+def _settings(home: Path, environment: dict[str, str]) -> Settings:
+    settings = make_settings(home)
+    return read_settings(dict(settings.environment) | environment)

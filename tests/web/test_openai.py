@@ -363,7 +363,7 @@ def test_tokens_are_held_back_and_settled_by_what_the_provider_says(desk: Desk) 
     desk.model.script = Answer(prompt_tokens=20, completion_tokens=5)
     for _ in range(5):
         client(desk).chat.completions.create(model=PROJECT, messages=HELLO)
-    assert desk.model.asked[-1].json["max_tokens"] == 500
+    assert desk.model.asked[-1].json["max_completion_tokens"] == 500
     with pytest.raises(openai.RateLimitError, match="This call may take"):
         client(desk).chat.completions.create(model=PROJECT, messages=HELLO, max_tokens=650)
 
@@ -454,3 +454,85 @@ def test_an_answer_that_rests_on_nothing_is_withheld(desk: Desk, stream: bool) -
     desk.model.script = Answer(text="Within 45 days, for 9.95 EUR.")
     with pytest.raises(openai.APIError, match="support"):
         read(ask.create(model=PROJECT, messages=HELLO, stream=stream))
+
+
+@pytest.mark.requirement("LGW-06")
+@pytest.mark.requirement("PRV-05")
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ({"compliant_with": ["HIPAA"]}, "neither self-hosted nor marked compliant with HIPAA"),
+        ({"most_days": 0}, "for 30 days; 0 are allowed"),
+        ({"regions": ["eu"]}, "works in us, not in eu"),
+        ({"untrained": True}, ""),
+    ],
+)
+def test_data_goes_only_where_its_needs_are_promised(desk: Desk, needs: dict[str, Any], said: str) -> None:
+    ask = client(desk).chat.completions
+    desk.release(Prompt(template="", models=("abroad/small", "local/own")), llm={"needs": needs})
+    ask.create(model=PROJECT, messages=HELLO)
+    assert desk.model.asked[-1].json["model"] == ("own" if said else "small")
+    desk.release(Prompt(template="", models=("abroad/small",)), llm={"needs": needs})
+    n_asked = len(desk.model.asked)
+    if not said:
+        ask.create(model=PROJECT, messages=HELLO)
+        return
+    with pytest.raises(openai.PermissionDeniedError, match=said):
+        ask.create(model=PROJECT, messages=HELLO)
+    assert len(desk.model.asked) == n_asked
+
+
+@pytest.mark.requirement("PRV-06")
+def test_in_closed_mode_nothing_leaves(tmp_path: Path, listen: Callable[[Server], str]) -> None:
+    with aside(prompted(tmp_path / "home", listen, HEADRACE_CLOSED="yes")) as desk:
+        client(desk).chat.completions.create(model=PROJECT, messages=HELLO)
+        desk.release(Prompt(template="", models=("abroad/small",)))
+        with pytest.raises(openai.PermissionDeniedError, match="nothing leaves here"):
+            client(desk).chat.completions.create(model=PROJECT, messages=HELLO)
+    assert len(desk.model.asked) == 1
+
+
+def test_a_caller_cannot_raise_what_the_prompt_limits(desk: Desk) -> None:
+    desk.release(Prompt(template="", models=("local/small",), parameters={"max_tokens": 300}))
+    client(desk).chat.completions.create(
+        model=PROJECT, messages=HELLO, max_completion_tokens=100_000, max_tokens=9_000
+    )
+    asked = desk.model.asked[-1].json
+    assert (asked["max_tokens"], "max_completion_tokens" in asked) == (300, False)
+    with pytest.raises(openai.BadRequestError, match="service_tier"):
+        client(desk).chat.completions.create(model=PROJECT, messages=HELLO, service_tier="priority")
+
+
+def test_what_was_left_before_it_was_counted_costs_all_that_was_held_back(desk: Desk) -> None:
+    desk.release(PROMPT, llm={"budgets": [{"of": "tokens", "most": 1_000}], "answer_tokens": 600})
+    desk.model.script = Answer(is_endless=True, pause_s=0.01)
+    with httpx.stream(
+        "POST",
+        f"{desk.url}/v1/chat/completions",
+        json={"model": PROJECT, "messages": HELLO, "stream": True},
+        headers={"authorization": f"Bearer {desk.token()}"},
+    ) as answer:
+        next(answer.iter_bytes())
+    until(desk.answers)
+    with pytest.raises(openai.RateLimitError, match="This call may take"):
+        client(desk).chat.completions.create(model=PROJECT, messages=HELLO)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_a_provider_says_of_our_key_is_nobodys_business(desk: Desk, status: int, stream: bool) -> None:
+    desk.model.script = Refusal(status=status, message="Incorrect API key provided: sk-ab***cd.")
+    with pytest.raises(openai.InternalServerError) as refused:
+        client(desk).chat.completions.create(model=PROJECT, messages=HELLO, stream=stream)
+    assert refused.value.status_code == 503
+    assert "sk-ab" not in str(refused.value)
+
+
+def test_no_secret_is_written_down_whoever_the_data_is_about(desk: Desk) -> None:
+    key = "sk-" + "a1B2c3D4e5F6g7H8" * 3
+    desk.model.script = Answer(text=f"Your key is {key}.")
+    asked: list[Any] = [{"role": "user", "content": f"Is {key} mine? Write to ada@example.org"}]
+    client(desk).chat.completions.create(model=PROJECT, messages=asked)
+    (answer,) = desk.answers()
+    assert key not in repr(answer)
+    assert "ada@example.org" in answer.columns["question"][0]

@@ -148,6 +148,7 @@ class Prompting:
         broken = {whose: _breaches(schema, answers) for whose, schema in asked.items()}
         evidence = {
             "answers": len(answers),
+            "not answered": answers.count(None),
             "contracts": {
                 whose: {"schema": asked[whose], "broken by": len(found), "first": found[:_SHOWN]}
                 for whose, found in broken.items()
@@ -261,7 +262,8 @@ def _plain(values: NDArray[Any], index: int) -> Any:
 def _breaches(schema: dict[str, Any], answers: Sequence[str | None]) -> list[dict[str, Any]]:
     """Answers that a schema does not allow: which row, and why. Nothing of what they say."""
     guard, where = Schema(schema), Context(layer="output")
-    hits = ((row, hit) for row, answer in enumerate(answers) for hit in guard.check(answer or "", where))
+    said = ((row, answer) for row, answer in enumerate(answers) if answer is not None)
+    hits = ((row, hit) for row, answer in said for hit in guard.check(answer, where))
     return [{"row": row, "why": hit.detail} for row, hit in hits]
 
 

@@ -59,6 +59,7 @@ class Settings:
         otlp_url: collector that spans are sent to (``HEADRACE_OTLP_URL``, or OpenTelemetry's own
             ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` and ``OTEL_EXPORTER_OTLP_ENDPOINT``); nowhere unless said.
         trace_ratio: share of requests traced among those without a trace (``HEADRACE_TRACE_RATIO``).
+        closed: no prompt leaves for a provider that is not self-hosted (``HEADRACE_CLOSED=yes``).
     """
 
     home: Path
@@ -80,6 +81,7 @@ class Settings:
     channels_private: bool = False
     otlp_url: str | None = None
     trace_ratio: float = 0.0
+    closed: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -143,6 +145,7 @@ def read_settings(environment: Mapping[str, str] | None = None, *, home: Path | 
         channels_private=env.get("HEADRACE_CHANNELS_PRIVATE", "").lower() == "yes",
         otlp_url=_collector(env),
         trace_ratio=_ratio(env.get("HEADRACE_TRACE_RATIO")),
+        closed=env.get("HEADRACE_CLOSED", "").lower() == "yes",
         environment=env,
     )
 

@@ -65,7 +65,7 @@ class Prompt:
     tools: tuple[dict[str, Any], ...] = ()
     contract: dict[str, Any] | None = None
     context: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str | float | bool | None] = field(default_factory=dict)
+    variables: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     callers_instruct: bool = False
     guardrails: dict[str, Any] = field(default_factory=dict)
     format: int = _FORMAT
@@ -90,11 +90,8 @@ class Prompt:
     @property
     def text(self) -> str:
         """All of it as one text, in which two prompts can be compared line by line."""
-        about = {
-            one.name: getattr(self, one.name)
-            for one in fields(self)
-            if one.name not in ("template", "context", "format") and getattr(self, one.name) not in ({}, (), None)
-        }
+        names = [one.name for one in fields(self) if one.name not in ("template", "context", "format")]
+        about = {name: value for name in names if (value := getattr(self, name)) not in ({}, (), None)}
         head = yaml.safe_dump(plain(about), sort_keys=True, allow_unicode=True, width=1_000)
         background = "".join(f"\n[{name}]\n{text}\n" for name, text in sorted(self.context.items()))
         return f"{_FENCE}\n{head}{_FENCE}\n{self.template}\n{background}"
@@ -128,7 +125,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tools: str | list[dict[str, Any]] = []
     contract: str | dict[str, Any] | None = None
     context: dict[str, str] = {}
-    variables: dict[str, str | float | bool | None] = {}
+    variables: dict[str, str | int | float | bool | None] = {}
     callers_instruct: bool = False
     guardrails: dict[str, Any] = {}
 

@@ -113,7 +113,7 @@ class OpenAiDoor:
 
 
 async def _events(stream: LlmStream) -> AsyncGenerator[bytes, None]:
-    broken: HeadraceError | None = None
+    broken: Exception | None = None
     try:
         async for data in stream.events():
             yield b"data: %b\n\n" % data
@@ -121,6 +121,9 @@ async def _events(stream: LlmStream) -> AsyncGenerator[bytes, None]:
         broken = error
         code = "blocked" if isinstance(error, Blocked) else None
         yield b"data: %b\n\n" % _error(status_of(type(error)), str(error), code)
+    except Exception as error:
+        broken = error
+        raise
     finally:
         await stream.close(broken)
 

@@ -277,13 +277,19 @@ def test_without_its_key_a_provider_is_not_asked_and_the_next_one_is() -> None:
     _in(World([Answer(), Answer()]), work)
 
 
-def test_slow_endpoints_are_given_up() -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_slow_endpoints_are_given_up_and_not_asked_again(stream: bool) -> None:
+    """They may still be at work. A whole answer begins when it has been made, so it may take longer."""
+
     async def work(w: World) -> None:
         with pytest.raises(UpstreamDown, match=r"did not begin to answer within 0\.05 s"):
-            await w.call()
-        assert await _ended(w.models[0].asked[0]) == "gone"
+            await (w.stream() if stream else w.call())
+        assert sum(w.n_asked()) <= 1
+        for asked in w.models[0].asked:
+            assert await _ended(asked) == "gone"
 
-    _in(World([Answer(delay_s=30)], first_byte_timeout_s=0.05, retrying=Retrying(most=0)), work)
+    limit = "first_byte_timeout_s" if stream else "total_timeout_s"
+    _in(World([Answer(delay_s=30)], **{limit: 0.05}), work)
 
 
 def test_an_answer_without_end_is_given_up() -> None:

@@ -12,6 +12,9 @@ from headrace.access.privacy.fields import FieldRules
 from headrace.core.errors import HeadraceError, InvalidInput
 from headrace.core.ports import Clock
 from headrace.core.record import Failure, Prediction
+from headrace.gateway.guardrails.guards import Context
+from headrace.gateway.guardrails.personal import PersonalData
+from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.chat import Answered, ChatRequest, Filled
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
@@ -23,6 +26,7 @@ from headrace.store.records import Received, encode_failure, encode_prediction, 
 BLOCKED, BROKEN_OFF = "blocked", "broken off"
 """How an answer may have ended beside what the provider says."""
 _NOTHING = Filled(fields={})
+_SECRETS = Pipeline([PersonalData(action="pass", actions={"SECRET": "mask"})])
 
 
 class Records(Protocol):
@@ -89,8 +93,7 @@ class Endings:
         Args:
             first_s: when the first piece came; the answer came whole unless given.
         """
-        cost = self._settle(call, answered)
-        await self._whole(self._answered(call, answered, first_s, cost))
+        await self._whole(self._answered(call, answered, first_s))
 
     async def failed(self, call: Call, why: BaseException | str, used: Answered | None = None) -> None:
         """It was not; a caller who is gone counts as no failure of the release.
@@ -98,21 +101,17 @@ class Endings:
         Args:
             used: what was said, and has to be paid, all the same.
         """
-        self._settle(call, used)
-        if not isinstance(why, asyncio.CancelledError):
-            await self._whole(self._failed(call, why))
+        await self._whole(self._failed(call, why, used))
 
     async def settle(self) -> None:
         """Wait for the calls that are being recorded."""
         if self._under_way:
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _settle(self, call: Call, answered: Answered | None) -> float | None:
+    async def _settle(self, call: Call, answered: Answered | None) -> float | None:
         """Pay, once; returns the cost."""
         charge, call.charge = call.charge, None
-        if charge is None:
-            return None
-        return self._spending.settle(charge, call.target, None if answered is None else answered.usage)
+        return None if charge is None else await self._spending.settle(charge, call.target, answered)
 
     async def _whole(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(ending)
@@ -120,12 +119,11 @@ class Endings:
         task.add_done_callback(self._under_way.discard)
         await asyncio.shield(task)
 
-    async def _answered(
-        self, call: Call, answered: Answered, first_s: float | None, cost: float | None
-    ) -> None:
+    async def _answered(self, call: Call, answered: Answered, first_s: float | None) -> None:
+        cost = await self._settle(call, answered)
         took_ms = round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
         outputs: dict[str, list[Any]] = {
-            "predict": [call.rules.remark(answered.text)],
+            "predict": [_written(call.rules, answered.text)],
             "model": [answered.model],
             "finish": [answered.finish],
             "input_tokens": [answered.usage.input],
@@ -143,7 +141,7 @@ class Endings:
             at=call.at,
             event_time=call.at,
             n_rows=1,
-            columns={self._question_of(call.rules): [call.asked.question]},
+            columns={self._question_of(call.rules): [_without_secrets(call.asked.question)]},
             outputs=outputs,
             keys=None if call.asked.user is None else [call.asked.user],
             infer_ms=took_ms,
@@ -169,7 +167,10 @@ class Endings:
         received = encode_received(Received(call.at, call.principal, span))
         self._records.forward(call.asked.model, received, "spans")
 
-    async def _failed(self, call: Call, why: BaseException | str) -> None:
+    async def _failed(self, call: Call, why: BaseException | str, used: Answered | None) -> None:
+        await self._settle(call, used)
+        if isinstance(why, asyncio.CancelledError):
+            return
         said = str(why) if isinstance(why, str | HeadraceError) else type(why).__name__
         failure = Failure(
             id=call.id,
@@ -190,3 +191,13 @@ def _kept(rules: FieldRules, user: str) -> str | None:
         return rules.subject(user)
     except InvalidInput:
         return None
+
+
+def _written(rules: FieldRules, answer: str) -> str:
+    """An answer as it may be written down."""
+    return rules.remark(_without_secrets(answer))
+
+
+def _without_secrets(text: str) -> str:
+    """Whoever the data is about: no secret is written down."""
+    return _SECRETS.check(text, Context(layer="output")).text

@@ -22,9 +22,8 @@ _OURS = "headrace"
 _KNOWN = frozenset(
     "headrace audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens "
     "max_tokens messages metadata modalities model n parallel_tool_calls prediction presence_penalty "
-    "prompt_cache_key reasoning_effort response_format safety_identifier seed service_tier stop store "
-    "stream stream_options temperature tool_choice tools top_k top_logprobs top_p user verbosity "
-    "web_search_options".split()
+    "prompt_cache_key reasoning_effort response_format safety_identifier seed stop store "
+    "stream stream_options temperature tool_choice tools top_k top_logprobs top_p user verbosity".split()
 )
 _KEPT_HERE = frozenset(("metadata", "prompt_cache_key", "safety_identifier", "store", "user", _OURS))
 """Says who asks and why, which is nobody's business but ours."""
@@ -43,6 +42,8 @@ _TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
 )
 _MAX_KEY = 512
 _BYTES_PER_TOKEN = 2
+_MEDIA_TOKENS = 3_000
+_LIMITS = ("max_completion_tokens", "max_tokens")
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
 
@@ -62,6 +63,7 @@ class ChatRequest:
     Attributes:
         model: the project that is asked.
         user: whose request it is, as the caller says; the same one meets the same release.
+        n_bytes: how long it is.
         variables: what fills the prompt in.
         usage: whether a stream ends with the tokens, as the caller wants it.
     """
@@ -72,6 +74,7 @@ class ChatRequest:
     stream: bool = False
     usage: bool = False
     user: str | None = None
+    n_bytes: int = 0
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,6 +119,7 @@ def read_chat(body: bytes) -> ChatRequest:
         stream=bool(raw.get("stream")),
         usage=bool(options.get("include_usage")),
         user=_user(raw),
+        n_bytes=len(body),
         variables=_variables(raw.get(_OURS) or {}),
     )
 
@@ -177,17 +181,25 @@ class Filled:
 
     @property
     def most_input(self) -> int:
-        """More tokens than it can be for the tokenisers of today: text has at least two bytes in each."""
-        return len(_encoder.encode(self.fields)) // _BYTES_PER_TOKEN + 1
+        """More tokens than it can be for the tokenisers of today: text has at least two bytes in each, and
+        what is no text counts as a large picture."""
+        n_media: int = sum(
+            part.get("type") != "text"
+            for message in self.fields["messages"]
+            for part in message.get("content") or ()
+            if isinstance(part, dict)
+        )
+        n_text = len(_encoder.encode(self.fields)) // _BYTES_PER_TOKEN + 1
+        return n_text + n_media * _MEDIA_TOKENS
 
     def most_output(self, otherwise: int) -> int:
         """How many tokens the answers may have, all of them; sets ``otherwise`` where nothing is said."""
-        named = [self.fields.get(name) for name in ("max_completion_tokens", "max_tokens")]
-        said = [limit for limit in named if isinstance(limit, int) and limit > 0]
+        said = [limit for name in _LIMITS if isinstance(limit := self.fields.get(name), int)]
         if not said:
-            self.fields["max_tokens"] = otherwise
+            self.fields["max_completion_tokens"] = otherwise
         n = self.fields.get("n")
-        return min(said or [otherwise]) * (n if isinstance(n, int) and n > 0 else 1)
+        n_answers = n if isinstance(n, int) and n > 0 else 1
+        return max(said or [otherwise]) * n_answers
 
     def for_model(self, model: str) -> bytes:
         """The body for one provider's model."""
@@ -215,6 +227,9 @@ def fill_in(prompt: Prompt, asked: ChatRequest, messages: list[dict[str, Any]] |
     elif asked.variables:
         prompt.instructions(asked.variables)
     fields = {name: value for name, value in asked.body.items() if name not in _KEPT_HERE}
+    if any(name in prompt.parameters for name in _LIMITS):
+        for name in _LIMITS:  # a model that knows both would take the larger
+            fields.pop(name, None)
     fields |= {**prompt.parameters, "messages": messages}
     if prompt.tools:
         fields["tools"] = list(prompt.tools)
@@ -225,17 +240,21 @@ def fill_in(prompt: Prompt, asked: ChatRequest, messages: list[dict[str, Any]] |
 
 
 class Answered(NamedTuple):
-    """What an answer says, as far as it is recorded and paid for."""
+    """What an answer says, as far as it is recorded and paid for; ``is_counted``: the provider has said what
+    it took."""
 
     text: str
     usage: Usage
     model: str
     finish: str
     tools: tuple[str, ...] = ()
+    is_counted: bool = True
 
 
 NOTHING = Answered("", Usage(), "", "")
 """Where there was no answer."""
+UNREAD = NOTHING._replace(is_counted=False)
+"""Where there was one that nobody can read, and that has to be paid."""
 
 
 def read_answer(body: bytes) -> Answered:
@@ -294,11 +313,13 @@ class Gathered:
         """
         try:
             chunk = _decoder.decode(data)
+            if chunk.get("error"):
+                raise InvalidInput("The provider's stream ends with an error.")
             for choice in chunk.get("choices") or ():
                 self._finish = _finish(choice) or self._finish
                 delta = choice.get("delta") or {}
                 if delta.get("content"):
-                    self._texts.append(delta["content"])
+                    self._texts.append(text_of(delta["content"]))
                 for call in delta.get("tool_calls") or ():
                     if name := (call.get("function") or {}).get("name"):
                         self._tools.append(str(name))
@@ -315,4 +336,5 @@ class Gathered:
     def answered(self) -> Answered:
         """All of it. Where the provider has not said what it took, each chunk counts as one token."""
         usage = self.usage or Usage(output=self.n_chunks)
-        return Answered("".join(self._texts), usage, self._model, self._finish, tuple(self._tools))
+        text, tools = "".join(self._texts), tuple(self._tools)
+        return Answered(text, usage, self._model, self._finish, tools, is_counted=self.usage is not None)

@@ -27,6 +27,10 @@ class UpstreamDown(Unavailable):
     """An endpoint could not be reached, did not answer in time, or hung up before it answered."""
 
 
+class UpstreamSlow(UpstreamDown):
+    """An endpoint did not answer in time: it may still be at work, and bill it, so it is not asked again."""
+
+
 class Reply(NamedTuple):
     """A whole answer, as it came; header names are in lower case."""
 
@@ -131,7 +135,7 @@ class Connections:
             UpstreamDown: there was no answer.
             UpstreamBroken: it broke off, or is too large.
         """
-        answer = await self._ask(endpoint, target, path, body)
+        answer = await self._ask(endpoint, target, path, body, endpoint.total_timeout_s)
         try:
             return await self._whole(answer, endpoint, target, MOST_BYTES)
         except BaseException:
@@ -145,7 +149,7 @@ class Connections:
             UpstreamDown: there was no answer.
             UpstreamBroken: it broke off before its first event, or is no stream.
         """
-        answer = await self._ask(endpoint, target, path, body)
+        answer = await self._ask(endpoint, target, path, body, endpoint.first_byte_timeout_s)
         try:
             if answer.status != 200:
                 return await self._whole(answer, endpoint, target, _MOST_REFUSAL_BYTES)
@@ -169,10 +173,10 @@ class Connections:
         self._headers.pop(endpoint.name, None)
 
     async def _ask(
-        self, endpoint: Endpoint, target: Target, path: str, body: bytes
+        self, endpoint: Endpoint, target: Target, path: str, body: bytes, wait_s: float
     ) -> aiohttp.ClientResponse:
         try:
-            async with asyncio.timeout(endpoint.first_byte_timeout_s):
+            async with asyncio.timeout(wait_s):
                 return await self._session(endpoint).post(
                     self._url(endpoint, path),
                     data=body,
@@ -180,9 +184,7 @@ class Connections:
                     allow_redirects=False,
                 )
         except TimeoutError as error:
-            raise UpstreamDown(
-                f"{target} did not begin to answer within {endpoint.first_byte_timeout_s:g} s."
-            ) from error
+            raise UpstreamSlow(f"{target} did not begin to answer within {wait_s:g} s.") from error
         except Exception as error:
             if not _is_network(error):
                 raise

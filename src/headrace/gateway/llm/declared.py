@@ -44,12 +44,13 @@ class Declared:
             NotFound: a provider was not declared.
         """
         needs = self.of(project).needs
-        wrong = {one: unmet(needs, self._providers.get(one.endpoint).terms, closed=self._closed) for one in targets}
+        terms = {one: self._providers.get(one.endpoint).terms for one in targets}
+        wrong = {one: unmet(needs, terms[one], closed=self._closed) for one in targets}
         fit = tuple(one for one in targets if not wrong[one])
         if fit or not targets:
             return fit
         said = "; ".join(f"{target}: {', '.join(why)}" for target, why in wrong.items())
         raise Denied(
-            f"The data of {project.name!r} may go to no model of its release. {said}. Name a model whose provider "
-            "promises it, or correct llm.needs in headrace.yaml or the terms in providers.yaml."
+            f"The data of {project.name!r} may go to no model of its release. {said}. Name a model whose "
+            "provider promises it, or correct llm.needs in headrace.yaml or the terms in providers.yaml."
         )

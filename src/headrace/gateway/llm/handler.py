@@ -7,29 +7,36 @@ answer go to the caller as they came.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import HeadraceError, InvalidInput, NotFound, Unavailable
+from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
 from headrace.core.release import Route
 from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Call, Endings
-from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest, Gathered, fill_in, read_answer
+from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered, fill_in, read_answer
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts
 from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.steps import Parent
-from headrace.gateway.llm.upstream import Stream, Upstreams
+from headrace.gateway.llm.upstream import Reply, Stream, UpstreamRefused, Upstreams
 
 PATH = "/chat/completions"
 _MAX_NAME = 63
 _DONE = b"[DONE]"
+_OPERATORS = frozenset((401, 402, 403, 404))
+"""What a provider says of our key, our account or our choice of a model: the caller can mend none of it."""
+_INLINE_BYTES = 64 << 10
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+_log = logging.getLogger(__name__)
 
 
 class Chosen(Protocol):
@@ -108,21 +115,23 @@ class LlmHandler:
         answered: Answered | None = None
         try:
             reply = await self._upstreams.call(call.targets, PATH, call.filled.for_model)
-            call.target = reply.target
+            if reply.status in _OPERATORS:
+                raise _refused(reply)
             if reply.status != 200:
                 await self._endings.failed(call, f"the provider answered {reply.status}")
                 return Replied(reply.status, reply.body, call.id, call.loaded.release_id)
+            call.target, answered = reply.target, UNREAD
             answered = read_answer(reply.body)
-            body = call.guarded.answer(reply.body)
+            body = await _aside(call.guarded.answer, reply.body, len(reply.body))
         except Blocked:
             await self._endings.answered(call, (answered or NOTHING)._replace(text="", finish=BLOCKED))
             raise
         except InvalidInput as error:
-            await self._endings.failed(call, error)
+            await self._endings.failed(call, error, answered)
             raise Unavailable(str(error)) from error  # it is the provider that was not understood
         except BaseException as error:
             # Also where the caller has gone: what was held back must not stay so.
-            await self._endings.failed(call, error)
+            await self._endings.failed(call, error, answered)
             raise
         await self._endings.answered(call, answered)
         return Replied(reply.status, body, call.id, call.loaded.release_id)
@@ -141,6 +150,11 @@ class LlmHandler:
             source = await stack.enter_async_context(
                 self._upstreams.stream(call.targets, PATH, call.filled.for_model)
             )
+        except UpstreamRefused as error:
+            await self._endings.failed(call, error)
+            if error.reply.status in _OPERATORS:
+                raise _refused(error.reply) from error
+            raise
         except BaseException as error:
             await self._endings.failed(call, error)
             raise
@@ -158,6 +172,7 @@ class LlmHandler:
         resource = f"project:{asked.model}"
         if not self._gatekeeper.allows(principal, "predict", resource):
             await asyncio.to_thread(self._gatekeeper.require, principal, "predict", resource)
+        self._gatekeeper.used(principal, "predict", resource)
         now = self._clock.now()
         call_id = new_id(now)
         chosen = self._routes.choose(self._routes.get(asked.model), asked.user or call_id)
@@ -178,7 +193,7 @@ class LlmHandler:
         )
         call.targets = self._declared.permitted(call.rules.project, loaded.targets)
         try:
-            messages = call.guarded.request(asked.messages)
+            messages = await _aside(call.guarded.request, asked.messages, asked.n_bytes)
         except Blocked:
             await self._endings.answered(call, NOTHING._replace(finish=BLOCKED))
             raise
@@ -188,6 +203,20 @@ class LlmHandler:
             principal, call.rules.project, call.targets, call.filled, now
         )
         return call
+
+
+async def _aside(work: Callable[[_In], _Out], on: _In, n_bytes: int) -> _Out:
+    """Do what takes long for much text off the event loop."""
+    return work(on) if n_bytes <= _INLINE_BYTES else await asyncio.to_thread(work, on)
+
+
+def _refused(reply: Reply) -> Unavailable:
+    """What the caller is told; the provider's own words may hold a part of our key."""
+    _log.error("%s refuses us with status %d", reply.target, reply.status)
+    return Unavailable(
+        f"The provider of {reply.target} does not let us in, or has no such model (status {reply.status}). "
+        "Whoever operates this server has to look at its key and its name in providers.yaml."
+    )
 
 
 class LlmStream:
@@ -229,7 +258,7 @@ class LlmStream:
                     yield piece  # else: the tokens, for which we have asked and the caller has not
         raise Unavailable("The provider's answer broke off before its end. Ask again.")
 
-    async def close(self, error: HeadraceError | None = None) -> None:
+    async def close(self, error: Exception | None = None) -> None:
         """End it, at its end or before.
 
         Args:
@@ -243,14 +272,14 @@ class LlmStream:
     async def _end(self, error: BaseException | None) -> None:
         if self._ended:
             return
-        self._ended = True
         answered = self._gathered.answered
+        self._ended = True
         if error is None:
             await self._endings.answered(self._call, answered, self._first_s)
         elif isinstance(error, Blocked):
             blocked = answered._replace(text="", finish=BLOCKED)
             await self._endings.answered(self._call, blocked, self._first_s)
-        elif isinstance(error, HeadraceError) or not self._gathered.n_chunks:
+        elif isinstance(error, Exception) or not self._gathered.n_chunks:
             await self._endings.failed(self._call, error, answered)
         else:
             gone = answered._replace(finish=BROKEN_OFF)

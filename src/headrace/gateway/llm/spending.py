@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.project import Project
 from headrace.gateway.budgets import Amount, Budgets, Limit, Reservation, Scope
-from headrace.gateway.llm.chat import Filled, Usage
+from headrace.gateway.llm.chat import Answered, Filled, Usage
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.prices import Prices
@@ -20,11 +21,11 @@ _MICRO = 1_000_000
 
 
 class Charge(NamedTuple):
-    """What is held back for one call; ``input_tokens`` is about what it sends."""
+    """What is held back for one call, and so the most that it may cost."""
 
     reservation: Reservation
     at: datetime
-    input_tokens: int
+    most: Amount
 
 
 class Spending:
@@ -54,23 +55,30 @@ class Spending:
             micro = self._most(targets, used, at, refuse=spec.unpriced == "refuse")
         limits = [_limit(one, principal, project) for one in spec.budgets]
         amount = Amount(micro=micro, tokens=used.input + used.output)
-        return Charge(await self._budgets.reserve(limits, amount), at, used.input // 2)
+        return Charge(await self._budgets.reserve(limits, amount), at, amount)
 
-    def settle(self, charge: Charge, target: Target | None, used: Usage | None) -> float | None:
+    async def settle(self, charge: Charge, target: Target | None, answered: Answered | None) -> float | None:
         """Take what a call has cost, in the currency of the prices; None where nobody knows.
+
+        What a provider has done and not counted costs all that was held back for it.
 
         Args:
             target: who answered; None: nobody did, so that everything is given back.
-            used: as the provider says; None: it has not said it.
         """
-        if target is None or used is None:
+        if target is None or answered is None:
             self._budgets.release(charge.reservation)
             return None
-        if not used.input:
-            used = used._replace(input=charge.input_tokens)
+        if not answered.is_counted:
+            self._budgets.settle(charge.reservation, charge.most)
+            return charge.most.micro / _MICRO
+        used = answered.usage
         cost = self._prices.cost(target, used, charge.at)
-        micro = 0 if cost is None else cost.micro
-        self._budgets.settle(charge.reservation, Amount(micro=micro, tokens=used.input + used.output))
+        actual = Amount(micro=0 if cost is None else cost.micro, tokens=used.input + used.output)
+        if actual.micro > charge.most.micro or actual.tokens > charge.most.tokens:
+            # What exceeds the reservation is written down at once, which waits for the database.
+            await asyncio.to_thread(self._budgets.settle, charge.reservation, actual)
+        else:
+            self._budgets.settle(charge.reservation, actual)
         return None if cost is None else cost.micro / _MICRO
 
     def _most(self, targets: Sequence[Target], used: Usage, at: datetime, *, refuse: bool) -> int:

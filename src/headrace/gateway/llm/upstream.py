@@ -22,6 +22,7 @@ from headrace.gateway.llm.connections import (
     Stream,
     UpstreamDown,
     UpstreamRefused,
+    UpstreamSlow,
 )
 from headrace.gateway.llm.endpoints import FILE, Endpoint, Target
 from headrace.gateway.llm.retrying import AGAIN, ELSEWHERE, USUAL, Retrying, told_s
@@ -192,7 +193,7 @@ class Upstreams:
                 if got.status not in AGAIN:
                     return got
                 told = told_s(got.headers, self._clock.now())
-            elif isinstance(got, Stream):
+            elif isinstance(got, Stream | UpstreamSlow):
                 return got
             n_failed += 1
             wait_s = self._retrying.wait_s(n_failed, told, self._drawn())
