@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import openai
 import pytest
 
 from headrace.app import traces
+from headrace.app.comparing import difference
 from headrace.core.clock import SystemClock
 from headrace.gateway.llm.steps import ANSWER, RELEASE
 from headrace.gateway.prompts import Prompt
@@ -536,3 +538,33 @@ def test_no_secret_is_written_down_whoever_the_data_is_about(desk: Desk) -> None
     (answer,) = desk.answers()
     assert key not in repr(answer)
     assert "ada@example.org" in answer.columns["question"][0]
+
+
+@pytest.mark.requirement("PRM-01")
+def test_versions_of_a_prompt_have_an_author_a_history_and_a_diff_by_line(desk: Desk) -> None:
+    first = desk.release(Prompt(template="Be kind.\nNever guess.", models=("local/small",)))
+    desk.release(Prompt(template="Be brief.\nNever guess.", models=("local/large",)))
+    me = desk.app.identities.resolve(USER)
+    listed = desk.app.store.releases.list(PROJECT)
+    assert [one.manifest.subject.ref for one in listed] == [f"prompt:support@{n}" for n in (3, 2, 1)]
+    assert all(one.author for one in listed)
+    found = difference(desk.app, me, first).prompt
+    assert found is not None
+    assert "Be brief." in found.before
+    assert "Be kind." in found.after
+    page = httpx.get(f"{desk.url}/releases/{first}", headers={"authorization": f"Bearer {desk.token()}"})
+    assert page.status_code == 200
+    assert re.search(r"<del>.*Be brief\.</del>", page.text)
+    assert re.search(r"<ins>.*Be kind\.</ins>", page.text)
+    assert not re.search(r"<(ins|del)>.*Never guess", page.text)
+
+
+@pytest.mark.requirement("LGW-10")
+def test_parameters_and_token_weights_are_versioned_and_the_releases(desk: Desk) -> None:
+    ask = client(desk).chat.completions
+    for weight in (-100, 5):
+        parameters = {"temperature": 0.1, "logit_bias": {"50256": weight}}
+        desk.release(Prompt(template="", models=("local/small",), parameters=parameters))
+        ask.create(model=PROJECT, messages=HELLO, temperature=1.5, logit_bias={"50256": 90})
+        asked = desk.model.asked[-1].json
+        assert (asked["temperature"], asked["logit_bias"]) == (0.1, {"50256": weight})
