@@ -19,6 +19,7 @@ from headrace.testing.factories import make_settings
 from headrace.web.server import Server, build_server
 from tests.web.making import AUTHOR
 from tests.web.memory_client import MemoryClient, in_memory
+from tests.web.prompted import Desk, prompted
 from tests.web.seed import Seeded, resume, seed
 
 _Opened = TypeVar("_Opened")
@@ -133,3 +134,10 @@ def listen() -> Iterator[Callable[..., str]]:
     for runner, thread in running:
         runner.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, listen: Callable[[Server], str]) -> Iterator[Desk]:
+    """A home whose project answers with texts, on a real socket."""
+    with aside(prompted(tmp_path / "home", listen)) as found:
+        yield found

@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import openai
+
 from headrace.access.privacy.charters import terms_of
 from headrace.app.composition import App, open_app
 from headrace.app.workflows import launch
+from headrace.core.clock import SystemClock
 from headrace.core.project import Column, DataSpec, PrivacySpec
 from headrace.core.record import Failure, Prediction
 from headrace.core.release import Route, Subject
@@ -25,6 +28,7 @@ from headrace.web.server import Server, build_server
 from tests.web.memory_client import in_memory
 
 PROJECT, USER, STRANGER = "support", "uma", "vic"
+HELLO: list[Any] = [{"role": "user", "content": "May I return it?"}]
 PROMPT = Prompt(template="Be {{ tone }}.", models=("local/small",), variables={"tone": "kind"})
 
 
@@ -104,3 +108,24 @@ def prompted(home: Path, listen: Callable[[Server], str], **environment: str) ->
 def _settings(home: Path, environment: dict[str, str]) -> Settings:
     settings = make_settings(home)
     return read_settings(dict(settings.environment) | environment)
+
+
+def client(desk: Desk, *, retries: int = 0) -> openai.OpenAI:
+    """The official client, as the one who may ask."""
+    return openai.OpenAI(base_url=f"{desk.url}/v1", api_key=desk.token(), max_retries=retries)
+
+
+def read(answer: Any) -> str:
+    """What an answer says, whole or in pieces."""
+    if not isinstance(answer, openai.Stream):
+        return str(answer.choices[0].message.content)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for what another thread does."""
+    clock = SystemClock()
+    end_s = clock.monotonic_s() + 20
+    while not holds():
+        assert clock.monotonic_s() < end_s
+        clock.sleep(0.02)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Barrier
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -48,7 +49,7 @@ class Pair:
     def start(self) -> None:
         """Open both."""
         self.apps = [self._opened.enter_context(open_app(self._settings, self.clock)) for _ in range(2)]
-        no_work = cast(Any, None)  # nothing here starts a workflow
+        no_work = cast(Any, SimpleNamespace(durable=SimpleNamespace(executor_id="nobody")))  # none is started
         self.servers: list[Server] = [build_server(app, no_work) for app in self.apps]
         self._clients = [MemoryClient(server, self._portal) for server in self.servers]
 
