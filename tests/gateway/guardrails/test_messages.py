@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
+from headrace.access.privacy.redacting import builtin
+from headrace.core.errors import InvalidInput
 from headrace.gateway.guardrails.documents import document_of, texts_in, with_texts
 from headrace.gateway.guardrails.guards import Context
-from headrace.gateway.guardrails.messages import check_answer, check_document, check_request
+from headrace.gateway.guardrails.messages import check_answer, check_document, check_request, check_texts
 from headrace.gateway.guardrails.personal import PersonalData
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
@@ -78,13 +81,86 @@ def test_a_later_message_cannot_name_the_stand_in_of_an_earlier_one() -> None:
     assert placeholders.restore("<EMAIL_1>") == "<EMAIL_1>"
 
 
-def test_arguments_of_tools_keep_the_stand_ins() -> None:
+def test_arguments_of_tools_have_the_callers_own_values_again_and_nobody_elses() -> None:
+    def quoted(text: str) -> Iterable[tuple[str, int, int]]:
+        value = 'Ada "A." \\ Lovelace'
+        return [("NAME", text.index(value), text.index(value) + len(value))] if value in text else []
+
+    pipeline = Pipeline([PersonalData([builtin, quoted])])
     placeholders = Placeholders()
-    check_request(PIPELINE, [{"role": "user", "content": "I am ada@example.org"}], placeholders)
-    answer = {"role": "assistant", "content": None, "tool_calls": [_call('{"to": "<EMAIL_1>"}')]}
-    (given,) = check_answer(PIPELINE, answer, placeholders=placeholders).messages
-    assert given["tool_calls"][0]["function"]["arguments"] == '{"to": "<EMAIL_1>"}'
+    request = [
+        {"role": "user", "content": 'I am ada@example.org, Ada "A." \\ Lovelace. password: hunter2X9!'},
+        {"role": "tool", "name": "crm", "content": "colleague: bob@example.org"},
+    ]
+    sent = str(check_request(pipeline, request, placeholders).messages)
+    assert all(name in sent for name in ("<EMAIL_1>", "<NAME_1>", "<SECRET_1>", "<EMAIL_2>"))
+    arguments = '{"to": "\\u003cEMAIL_1\\u003e", "of": ["<NAME_1>", "<SECRET_1>", "<EMAIL_2>"]}'
+    answer = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            _call(arguments),
+            {"type": "custom", "custom": {"name": "sh", "input": "to <EMAIL_1>"}},
+        ],
+        "function_call": {"name": "mail", "arguments": arguments},
+    }
+    (given,) = check_answer(pipeline, answer, placeholders=placeholders).messages
+    own = {"to": "ada@example.org", "of": ['Ada "A." \\ Lovelace', "<SECRET_1>", "<EMAIL_2>"]}
+    assert json.loads(given["tool_calls"][0]["function"]["arguments"]) == own
+    assert given["tool_calls"][1]["custom"] == {"name": "sh", "input": "to ada@example.org"}
+    assert json.loads(given["function_call"]["arguments"]) == own
     assert given["content"] is None
+
+
+def test_a_custom_call_keeps_its_form_and_its_input_is_looked_at() -> None:
+    call = {"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "mail ada@example.org"}}
+    checked = check_request(PIPELINE, [{"role": "assistant", "tool_calls": [call]}])
+    assert checked.messages[0]["tool_calls"] == [{**call, "custom": {"name": "sh", "input": "mail <EMAIL>"}}]
+    assert [hit.layer for hit in checked.all_hits] == ["tool_arguments"]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [5, [1], "x", {}, [{"id": "c1"}], [{"function": 5}], [{"function": {"arguments": {"a": 1}}}],
+     [{"custom": {"name": 5, "input": "x"}}]],
+)  # fmt: skip
+def test_calls_that_are_none_are_said_to_be_none(calls: object) -> None:
+    with pytest.raises(InvalidInput, match="'tool_calls'.*Expected"):
+        check_request(PIPELINE, [{"role": "assistant", "tool_calls": calls}])
+
+
+def test_a_name_and_what_a_model_said_beside_its_answer_are_looked_at() -> None:
+    message = {
+        "role": "assistant",
+        "name": "ada@example.org",
+        "content": None,
+        "refusal": "not to ada@example.org",
+        "reasoning": "she is ada@example.org",
+        "reasoning_content": "she is ada@example.org",
+        "reasoning_details": [{"type": "reasoning.text", "text": "she is ada@example.org"}],
+    }
+    checked = check_request(PIPELINE, [message], Placeholders())
+    assert "ada@" not in str(checked.messages)
+    assert checked.messages[0]["name"] == "EMAIL_1", "providers refuse angle brackets here"
+    assert "ada@" not in str(check_answer(PIPELINE, {**message, "name": None}).messages)
+    with pytest.raises(InvalidInput, match="'name'.*Expected a text"):
+        check_request(PIPELINE, [{"role": "user", "name": ["ada@example.org"], "content": "hi"}])
+
+
+def test_a_refusal_need_not_be_as_the_schema_of_answers_says() -> None:
+    pipeline = Pipeline([Schema({"type": "object"})])
+    message = {"role": "assistant", "content": None, "refusal": "I will not.", "reasoning": "Why?"}
+    assert not check_answer(pipeline, message).blocked
+
+
+def test_values_that_are_nested_too_deep_are_refused() -> None:
+    deep: list[object] = []
+    for _ in range(200):
+        deep = [deep]
+    with pytest.raises(InvalidInput, match="levels deep"):
+        check_texts(PIPELINE, {"a": deep}, Context(layer="input"))
+    with pytest.raises(InvalidInput, match="levels deep"):
+        check_request(PIPELINE, [{"role": "user", "content": [{"type": "x", "y": deep}]}])
 
 
 @pytest.mark.parametrize(

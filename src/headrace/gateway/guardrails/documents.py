@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from headrace.core.errors import InvalidInput
+
 _LONG_NUMBER = 10**8
 """A number with nine digits or more may be a card's or a person's."""
 _DEEPEST = 100
@@ -21,6 +23,12 @@ def document_of(text: str) -> Any:
     except (msgspec.DecodeError, RecursionError):
         return text
     return text if _deeper(document, _DEEPEST) else document
+
+
+def require_shallow(document: Any) -> None:
+    """Raises InvalidInput where it is nested so deep that its texts cannot be looked at."""
+    if _deeper(document, _DEEPEST):
+        raise InvalidInput(f"A value is nested more than {_DEEPEST} levels deep. Send a flatter one.")
 
 
 def texts_in(document: Any) -> list[str]:

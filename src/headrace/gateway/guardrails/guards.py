@@ -48,12 +48,14 @@ class Context:
         tool: the tool's name, where the layer is one of a tool's.
         sources: what an answer may rest on: the prompt, the question, what was retrieved, what tools gave.
         document: of a JSON document the whole of it as it came, where the text is its strings only.
+        aside: whether it stands beside an answer and is none: a refusal, or what a model says in thinking.
     """
 
     layer: Layer
     tool: str = ""
     sources: tuple[str, ...] = ()
     document: str | None = None
+    aside: bool = False
 
 
 class Guard(Protocol):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from headrace.gateway.guardrails.documents import document_of, texts_in, with_texts
+from headrace.core.errors import InvalidInput
+from headrace.gateway.guardrails.documents import document_of, require_shallow, texts_in, with_texts
 from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer, severest
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
+from headrace.gateway.guardrails.tool_calls import Asked, restored, with_arguments
 
 Message = Mapping[str, Any]
 """``role``, ``content`` (text, parts, or None), ``name``, ``tool_calls``; the rest stays."""
+ASIDES = ("refusal", "reasoning_content", "reasoning", "reasoning_details")
+"""Texts of a model beside its answer, as the providers call them."""
 _UNREAD = ("image_url", "input_image", "input_audio", "file", "input_file")
 
 
@@ -47,8 +52,13 @@ class CheckedMessages:
     @property
     def reason(self) -> str:
         """Why it is blocked, for the caller: rules and details, and nothing of the text."""
-        said = (f"{hit.rule}: {hit.detail}" for hit in self.all_hits if hit.action == "block")
-        return "; ".join(dict.fromkeys(said))
+        return reason_of(self.all_hits)
+
+
+def reason_of(hits: Iterable[Hit]) -> str:
+    """Why something is blocked, for the caller: rules and details, and nothing of the text."""
+    said = (f"{hit.rule}: {hit.detail}" for hit in hits if hit.action == "block")
+    return "; ".join(dict.fromkeys(said))
 
 
 def check_request(
@@ -58,11 +68,14 @@ def check_request(
 
     A message of role ``tool`` is looked at as a tool's result, and any other as input: the caller has written
     the assistant's earlier answers as well. The release's own prompt is not the caller's: leave it out.
+
+    Raises:
+        InvalidInput: calls of tools or a name are none, or a message is nested too deep.
     """
     if placeholders is not None:
         # Whatever looks like a stand-in already must not get a meaning by a message that comes later.
         for message in messages:
-            placeholders.reserve(msgspec.json.encode(message.get("content")).decode())
+            placeholders.reserve(msgspec.json.encode(message).decode())
     layers: list[Layer] = ["tool_result" if m.get("role") == "tool" else "input" for m in messages]
     contexts = [
         Context(layer=layer, tool=str(message.get("name") or "") if layer == "tool_result" else "")
@@ -82,17 +95,48 @@ def check_answer(
 
     Args:
         sources: what the answer may rest on.
-        placeholders: of the request; what they may give back stands in the answer again afterwards. Arguments
-            of tools keep the stand-ins: whoever runs a tool decides with ``placeholders.restore``.
+        placeholders: of the request; what they may give back stands in the answer again afterwards, also
+            in the arguments of tools, which the caller runs: a stand-in would mean nothing to them.
+
+    Raises:
+        InvalidInput: calls of tools are none, or the message is nested too deep.
     """
     context = Context(layer="output", sources=tuple(sources))
     checked = _all(pipeline, [message], [context], placeholders)
     if placeholders is None or checked.blocked:
         return checked
     answer = checked.messages[0]
-    content = answer.get("content")
-    answer["content"] = _written(content, [placeholders.restore(text) for text in texts_in(_read(content))])
+    for name in ("content", *ASIDES):
+        if answer.get(name):
+            texts = [placeholders.restore(text) for text in texts_in(_read(answer[name]))]
+            answer[name] = _written(answer[name], texts)
+    answer |= with_arguments(answer, lambda asked: restored(asked, placeholders))
     return checked
+
+
+def check_arguments(
+    pipeline: Pipeline, asked: Asked, context: Context, placeholders: Placeholders | None = None
+) -> tuple[str, tuple[Hit, ...]]:
+    """What a tool is to be given, as it may go on."""
+    context = replace(context, layer="tool_arguments", tool=asked.tool)
+    return check_document(pipeline, asked.text, context, placeholders)
+
+
+def check_texts(
+    pipeline: Pipeline, document: Any, context: Context, placeholders: Placeholders | None = None
+) -> tuple[Any, tuple[Hit, ...]]:
+    """A value as JSON has them, with every string, name and long number in it looked at.
+
+    Raises:
+        InvalidInput: it is nested too deep.
+
+    >>> from headrace.gateway.guardrails.personal import PersonalData
+    >>> check_texts(Pipeline([PersonalData()]), {"to": ["ada@example.org"]}, Context(layer="input"))[0]
+    {'to': ['<EMAIL>']}
+    """
+    require_shallow(document)
+    texts, hits = pipeline.check_all(texts_in(document), context, placeholders)
+    return with_texts(document, texts), hits
 
 
 def check_document(
@@ -139,18 +183,37 @@ def _message(
     if isinstance(content, str):
         checked["content"], hits = check_document(pipeline, content, context, placeholders)
     elif content:
+        require_shallow(content)
         texts, hits = pipeline.check_all(texts_in(_read(content)), context, placeholders)
         checked["content"] = _written(content, texts)
-    calls = message.get("tool_calls")
-    if calls:
-        checked["tool_calls"] = []
-        for call in calls:
-            function = dict(call.get("function") or {})
-            asked = replace(context, layer="tool_arguments", tool=str(function.get("name") or ""))
-            text, found = check_document(pipeline, str(function.get("arguments") or ""), asked, placeholders)
-            checked["tool_calls"].append({**call, "function": {**function, "arguments": text}})
+    if message.get("name") is not None and context.layer != "output":
+        checked["name"], found = _name(pipeline, message["name"], context, placeholders)
+        hits += found
+    for name in ASIDES:
+        if message.get(name):
+            beside = replace(context, aside=True)
+            checked[name], found = check_texts(pipeline, message[name], beside, placeholders)
             hits += found
+
+    def asked_as_allowed(asked: Asked) -> str:
+        nonlocal hits
+        text, found = check_arguments(pipeline, asked, context, placeholders)
+        hits += found
+        return text
+
+    checked |= with_arguments(message, asked_as_allowed)
     return checked, hits
+
+
+def _name(
+    pipeline: Pipeline, name: Any, context: Context, placeholders: Placeholders | None
+) -> tuple[str, tuple[Hit, ...]]:
+    if not isinstance(name, str):
+        raise InvalidInput(f"The 'name' of a message is {type(name).__name__}. Expected a text.")
+    checked = pipeline.check(name, context, placeholders)
+    # Providers refuse a name with angle brackets.
+    text = name if checked.text == name else re.sub("[<>]", "", checked.text)
+    return text, checked.hits
 
 
 def _read(content: Any) -> Any:

@@ -58,6 +58,8 @@ class Schema:
         """One hit that says where the text is not as the schema says, and by which of its keywords."""
         if self.tools and context.layer == "tool_arguments" and context.tool not in self.tools:
             return []
+        if context.aside:
+            return []
         try:
             document = msgspec.json.decode(text if context.document is None else context.document)
         except (msgspec.DecodeError, RecursionError):

@@ -5,18 +5,18 @@ Where no guard changes anything, the bytes of the provider go on as they came.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from headrace.core.errors import UserError
-from headrace.gateway.guardrails.guards import Context, Hit
-from headrace.gateway.guardrails.messages import check_answer, check_request
+from headrace.core.errors import InvalidInput, Unavailable, UserError
+from headrace.gateway.guardrails.deltas import CheckedDeltas
+from headrace.gateway.guardrails.guards import Context, Hit, severest
+from headrace.gateway.guardrails.messages import check_answer, check_request, check_texts, reason_of
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
 from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
-from headrace.gateway.guardrails.streams import CheckedStream
 from headrace.gateway.prompts import Prompt
 
 _SECRETS = {
@@ -56,9 +56,12 @@ class Guarded:
         self.hits: list[Hit] = []
         self._pipeline = pipeline
         self._placeholders = Placeholders()
-        self._masked = False
-        self._looks = any("output" in guard.layers for guard in pipeline.guards)
-        self._streams: dict[int, CheckedStream] = {}
+        looked_at = frozenset[str]().union(*(guard.layers for guard in pipeline.guards))
+        # What was masked on its way to the model comes back in what it says, whoever looks at that.
+        self._reads_texts = "output" in looked_at
+        self._reads_tools = self._reads_texts or "tool_arguments" in looked_at
+        self._choices: dict[int, CheckedDeltas] = {}
+        self._envelope: dict[str, Any] = {}
         self.sources: tuple[str, ...] = ()
 
     @property
@@ -73,67 +76,110 @@ class Guarded:
             Blocked: they may not.
         """
         checked = check_request(self._pipeline, messages, self._placeholders)
-        self.hits += checked.all_hits
-        if checked.blocked:
-            raise Blocked(checked.reason)
-        self._masked = any(hit.action == "mask" for hit in self.hits)
+        self._keep(checked.all_hits)
         return list(checked.messages)
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What else a caller sends, as it may leave: every string, name and long number in it is looked at.
+
+        Call it after :meth:`request`, so that nothing in the messages names a stand-in that is made here.
+
+        Args:
+            values: as JSON has them, such as the prompt's variables, tools, or a prediction.
+
+        Raises:
+            Blocked: they may not.
+            InvalidInput: they are nested too deep.
+
+        >>> from headrace.gateway.guardrails.personal import PersonalData
+        >>> Guarded(Pipeline([PersonalData()])).texts({"customer": "ada@example.org", "orders": 3})
+        {'customer': '<EMAIL_1>', 'orders': 3}
+        """
+        plain = dict(values)
+        made, hits = check_texts(self._pipeline, plain, Context(layer="input"), self._placeholders)
+        self._keep(hits)
+        return dict(made)
 
     def answer(self, body: bytes) -> bytes:
         """A whole answer as its caller may have it, with what was masked of their own in its place again.
 
         Raises:
             Blocked: they may not.
+            InvalidInput: it is not as an answer should be.
         """
-        if not (self._looks or self._masked):
+        if not self._reads_tools:
             return body
         raw = msgspec.json.decode(body)
-        before = [choice["message"] for choice in raw["choices"]]
-        for choice, message in zip(raw["choices"], before, strict=True):
-            checked = check_answer(
-                self._pipeline, message, sources=self.sources, placeholders=self._placeholders
-            )
-            self.hits += checked.all_hits
-            if checked.blocked:
-                raise Blocked(checked.reason)
-            choice["message"] = checked.messages[0]
-        return body if [choice["message"] for choice in raw["choices"]] == before else _encode(raw)
+        choices = [self._choice(choice) for choice in raw["choices"]]
+        return body if choices == raw["choices"] else _encode({**raw, "choices": choices})
+
+    def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
+        message = choice["message"]
+        parts = message
+        if not self._reads_texts:
+            parts = {name: message[name] for name in ("tool_calls", "function_call") if name in message}
+        checked = check_answer(self._pipeline, parts, sources=self.sources, placeholders=self._placeholders)
+        self._keep(checked.all_hits)
+        return self._without_tokens({**choice, "message": {**message, **checked.messages[0]}})
 
     def chunk(self, data: bytes, chunk: dict[str, Any]) -> Iterator[bytes]:
-        """A piece of an answer as far as it may go on; what waits comes with a later one.
+        """A piece of an answer as far as it may go on; what waits comes with a later one, or :meth:`rest`.
 
         Raises:
             Blocked: nothing may go on any more.
+            Unavailable: it is not as a piece should be.
         """
-        if not (self._looks or self._masked):
+        if not self._reads_tools:
             yield data
             return
-        for choice in chunk.get("choices") or ():
-            if rest := self._rest(choice):
-                last = {**choice, "delta": {"content": rest}, "finish_reason": None}
-                yield _encode({**chunk, "choices": [last]})
-        yield _encode(chunk)
+        before = chunk.get("choices") or []
+        self._envelope = {name: value for name, value in chunk.items() if name not in ("choices", "usage")}
+        try:
+            choices = [self._piece(choice) for choice in before]
+        except (InvalidInput, TypeError, AttributeError) as error:
+            raise Unavailable(f"A piece of the provider's answer cannot be read: {error}") from error
+        yield data if choices == before else _encode({**chunk, "choices": choices})
 
-    def _rest(self, choice: dict[str, Any]) -> str:
-        """Look at one choice's piece; returns what waited, at its end."""
-        delta, rest = choice.get("delta") or {}, ""
-        stream = self._streams.get(choice.get("index", 0))
-        if stream is None:
-            stream = CheckedStream(
-                self._pipeline, Context(layer="output", sources=self.sources), self._placeholders
-            )
-            self._streams[choice.get("index", 0)] = stream
-        if delta.get("content"):
-            checked = stream.feed(delta["content"])
-            self._keep(checked.hits, blocked=checked.blocked, reason=checked.reason)
-            delta["content"] = checked.text
+    def rest(self) -> Iterator[bytes]:
+        """What still waits where a stream ends without saying so of its choices: call it before the end.
+
+        Raises:
+            Blocked: it may not go on.
+        """
+        for index, deltas in self._choices.items():
+            delta = deltas.close({})
+            self._take(deltas)
+            if delta:
+                choice = {"index": index, "delta": delta, "finish_reason": None}
+                yield _encode({**self._envelope, "choices": [choice]})
+
+    def _piece(self, choice: dict[str, Any]) -> dict[str, Any]:
+        index, before = choice.get("index", 0), choice.get("delta") or {}
+        deltas = self._choices.get(index)
+        if deltas is None:
+            context = Context(layer="output", sources=self.sources)
+            deltas = CheckedDeltas(self._pipeline, context, self._placeholders, texts=self._reads_texts)
+            self._choices[index] = deltas
+        delta = deltas.feed(before)
         if choice.get("finish_reason"):
-            last = stream.close()
-            self._keep(last.hits, blocked=last.blocked, reason=last.reason)
-            rest = last.text
-        return rest
+            delta = deltas.close(delta)
+        self._take(deltas)
+        made = choice if delta == before else {**choice, "delta": delta}
+        return self._without_tokens(made, calls="tool_calls" in before or "function_call" in before)
 
-    def _keep(self, hits: Sequence[Hit], *, blocked: bool, reason: str) -> None:
+    def _without_tokens(self, choice: dict[str, Any], *, calls: bool = False) -> dict[str, Any]:
+        """The choice without its ``logprobs``, which hold every token as the model gave it."""
+        if choice.get("logprobs") and (calls or self._reads_texts):
+            return {**choice, "logprobs": None}
+        return choice
+
+    def _take(self, deltas: CheckedDeltas) -> None:
+        hits, deltas.hits = deltas.hits, []
+        self._keep(hits)
+
+    def _keep(self, hits: Sequence[Hit]) -> None:
         self.hits += hits
-        if blocked:
-            raise Blocked(reason)
+        if severest(hits) == "block":
+            raise Blocked(reason_of(hits))
+        if any(hit.action == "mask" for hit in hits):
+            self._reads_texts = self._reads_tools = True
