@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import yaml
 
 from headrace.app import reading
 from headrace.app.assets import assets
-from headrace.app.reused import offer
+from headrace.app.reused import offer, reuse
+from headrace.app.table import project_table
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.data.snapshots import load_snapshot, snapshots_of
+from headrace.data.sources import read_file
 from headrace.projects.charter import load_project
 from headrace.projects.flight import flight_check
 from tests.app.small import AUTHOR, Site, Small, cars
@@ -91,6 +94,52 @@ def test_nobody_finds_or_takes_over_what_they_may_not_read(shared: Site, origin:
     may_read = app.gatekeeper.allows(viewer, "data.read", "project:origin")
     assert ("feature set" in kinds) == ("dataset" in kinds) == may_read
     assert "pipeline" in kinds
+
+
+@pytest.mark.requirement("ORG-10")
+def test_only_the_columns_that_are_named_are_copied(shared: Site, origin: Small) -> None:
+    project = reusing(shared, "narrow", ("columns: [listed, guess]", "columns: [listed]"),
+                      ("    - {name: guess, role: numeric}\n", ""))  # fmt: skip
+    assert project.build()["release_id"]
+    store = shared.app.store
+    mine = snapshots_of(store.snapshots, "narrow", "theirs")[-1]
+    assert set(load_snapshot(mine, store.tables)) == {"listed", "car", "since", "told"}
+    raw = read_file(store.artifacts.path(mine.raw.digest), mine.raw.media_type)
+    assert set(raw) == {"listed", "car", "since", "told"}
+
+
+@pytest.mark.requirement("ORG-10")
+@pytest.mark.parametrize("machine", ["trigger:drift", "system:fallback"])
+def test_a_machine_reads_what_the_live_release_reads_and_no_more(
+    shared: Site, origin: Small, machine: str
+) -> None:
+    name = f"by-{machine.partition(':')[2]}"
+    project = reusing(shared, name, ("columns: [listed, guess]", "columns: [listed]"),
+                      ("    - {name: guess, role: numeric}\n", ""))  # fmt: skip
+    declared = load_project(project.folder)
+    (spec,) = declared.data.features
+    with pytest.raises(Denied, match="the live release"):
+        reuse(shared.app, machine, declared, spec)
+    assert project.released().state == "live"
+    assert "guess" not in reuse(shared.app, machine, declared, spec).columns
+    with pytest.raises(Denied, match="does not read these columns"):
+        reuse(shared.app, machine, declared, replace(spec, columns=("listed", "guess")))
+    with pytest.raises(Denied, match="does not read these columns"):
+        reuse(shared.app, machine, declared, replace(spec, source="project:origin/inputs"))
+    with pytest.raises(Denied):
+        reuse(shared.app, "somebody-who-left", declared, spec)
+
+
+@pytest.mark.requirement("ORG-10")
+def test_a_replay_reads_with_the_rights_of_whoever_replays(shared: Site, origin: Small) -> None:
+    project = reusing(shared, "replayed")
+    assert project.released().state == "live"
+    declared = load_project(project.folder)
+    app, scratch = shared.app, shared.parent / "scratch"
+    assert "listed" in project_table(project.folder, declared, scratch, app, AUTHOR)
+    stranger = app.identities.add("oscar", ["developer"], actor=AUTHOR, workspace="elsewhere")
+    with pytest.raises((Denied, NotFound)):
+        project_table(project.folder, declared, scratch, app, stranger.name)
 
 
 @pytest.mark.requirement("ORG-10")

@@ -77,7 +77,7 @@ def replay_source(
             f"Project {project.name!r} has no time column, so there is no order to replay in. "
             "Add data.time to headrace.yaml."
         )
-    table = _rows(_table(app, project), project, plan)
+    table = _rows(_table(app, me, project), project, plan)
     times = table[project.data.time]
     end = plan.until or _utc(times[-1]) + timedelta(seconds=1)
     step = timedelta(seconds=plan.step_s or project.monitors.window_s)
@@ -147,10 +147,10 @@ def _until(app: App, happened: Callable[[], bool]) -> None:
         app.clock.sleep(_POLL_S)
 
 
-def _table(app: App, project: Project) -> dict[str, Any]:
+def _table(app: App, me: Principal, project: Project) -> dict[str, Any]:
     folder = Path(app.store.projects.path(project.name))
     with TemporaryDirectory(dir=app.settings.home) as scratch:
-        return project_table(folder, project, Path(scratch) / "source", app)
+        return project_table(folder, project, Path(scratch) / "source", app, me.name)
 
 
 def _rows(table: dict[str, Any], project: Project, plan: Replay) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from headrace.access.privacy.fields import stated_basis
@@ -38,7 +39,8 @@ def reuse(app: App, author: str, project: Project, spec: FeatureSpec) -> Reused:
     audit log.
 
     Args:
-        author: who builds. A trigger reads with the rights of whoever made the newest release.
+        author: who asks. A machine, such as a trigger, reads what the live release says that it reads, with
+            the rights of the person who made that.
 
     Raises:
         NotFound: there is no such project or set, or nothing of it was snapshotted yet.
@@ -48,7 +50,7 @@ def reuse(app: App, author: str, project: Project, spec: FeatureSpec) -> Reused:
     origin, name = parted(spec.source)
     if origin == project.name:
         raise InvalidInput(f"{spec.source!r} is a set of this project. Name its file as the source.")
-    reader = _reader(app, author, project.name)
+    reader = _reader(app, author, project.name, spec)
     app.gatekeeper.require(reader, "data.read", f"project:{origin}")
     theirs = app.access.charters.in_force(app.store.projects.get(origin).name)
     stated_basis(theirs.privacy, origin)
@@ -60,7 +62,8 @@ def reuse(app: App, author: str, project: Project, spec: FeatureSpec) -> Reused:
     snapshot = _newest(app, theirs, name)
     detail = {"snapshot": snapshot.id, "rows": snapshot.n_rows, "reused_by": project.name, "set": name}
     app.store.audit.append(reader.name, "data.read", f"project:{origin}", detail)
-    columns = load_snapshot(snapshot, app.store.tables)
+    loaded, wanted = load_snapshot(snapshot, app.store.tables), _read_by(spec)
+    columns = {name: values for name, values in loaded.items() if name in wanted}
     raw = archive_columns(columns, app.store.artifacts)
     return Reused(columns, raw, f"{spec.source} (snapshot {snapshot.id} of {origin})")
 
@@ -134,11 +137,31 @@ def _newest(app: App, origin: Project, name: str) -> Snapshot:
     return taken[-1]
 
 
-def _reader(app: App, author: str, project: str) -> Principal:
-    known = [author, *(one.author for one in app.store.releases.list(project))]
-    for name in known:
-        if app.store.principals.find(name) is not None:
-            return app.identities.resolve(name)
+def _read_by(spec: FeatureSpec) -> set[str]:
+    """The columns of the set that are needed; no others are copied."""
+    return {*spec.columns, spec.key, spec.time, spec.known or spec.time}
+
+
+def _reader(app: App, author: str, project: str, spec: FeatureSpec) -> Principal:
+    if app.store.principals.find(author) is not None:
+        return app.identities.resolve(author)
+    live = app.access.charters.live(project) if ":" in author else None
+    named = () if live is None else live.data.features
+    if any(one.source == spec.source and _read_by(spec) <= _read_by(one) for one in named):
+        for name in _makers(app, project):
+            if app.store.principals.find(name) is not None:
+                return app.identities.resolve(name)
     raise Denied(
-        f"{author!r} has no rights of its own to read another project's data with. Build it by hand."
+        f"{author!r} may not read {spec.source!r}: it has no rights of its own, and the live release of "
+        f"{project!r} does not read these columns of it. Build it by hand, and have that approved."
     )
+
+
+def _makers(app: App, project: str) -> Iterator[str]:
+    """Who made the live release, and then each that it came after: a retraining follows a person's."""
+    route = app.store.rollouts.route(project)
+    release_id = None if route is None else route.live
+    while release_id is not None:
+        release = app.store.releases.get(release_id)
+        yield release.author
+        release_id = release.manifest.parent

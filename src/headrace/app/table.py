@@ -43,11 +43,14 @@ class Sourced:
     arrivals: list[dict[str, Any]] = field(default_factory=list)
 
 
-def project_table(folder: Path, project: Project, scratch: Path, app: App | None = None) -> dict[str, Any]:
+def project_table(
+    folder: Path, project: Project, scratch: Path, app: App | None = None, author: str = ""
+) -> dict[str, Any]:
     """All rows of the project's source as columns, with those of its feature sets.
 
     Args:
         app: where sets of other projects are read; without it there must be none.
+        author: who reads them.
     """
     columns = read_file(_source_file(folder, project, scratch))
     if project.data.features:
@@ -61,7 +64,7 @@ def project_table(folder: Path, project: Project, scratch: Path, app: App | None
                     "a build only: headrace run looks through it. Give --file FILE with a table instead."
                 )
             else:
-                tables.append((spec, reuse(app, f"replay:{project.name}", project, spec).columns))
+                tables.append((spec, reuse(app, author, project, spec).columns))
         columns = with_features(columns, _time(project), tables)
     _check(columns, project)
     return columns
