@@ -26,6 +26,16 @@ def _tick(project: Small, release: Release, *names: str, note: str = "looked at 
     return tick(project.app, project.work, project.me, release.id, names, note)
 
 
+def _retrained(project: Small, build_id: str) -> Release:
+    request = {
+        "build_id": build_id, "folder": str(project.folder), "project": project.name,
+        "author": "trigger:drift", "cause": "drift", "until": None,
+        "approval": None, "with_production": False, "settings": "live",
+    }  # fmt: skip
+    project.work.durable.start("build", build_id, request)
+    return project.app.store.releases.get(project.work.durable.result(build_id)["release_id"])
+
+
 @pytest.mark.requirement("GAT-08")
 def test_nothing_is_deployed_before_every_item_is_ticked_by_name_and_with_a_note(shared: Site) -> None:
     project = shared.project("ticked", LIST)
@@ -73,6 +83,9 @@ def test_a_waiver_lets_through_what_nobody_has_ticked_and_each_item_says_so(shar
     assert _tick(project, release).state in ("live", "approved", "rolling_out")
     assert project.delivered(release.id).state == "live"
     assert all(asked.id in one.note for one in to_tick(shared.app, release))
+    waivers.end(shared.app, project.me, asked.id, "it is Friday")
+    again = project.work_until_waiting(_retrained(project, "build:by-leave:again"))
+    assert open_items(shared.app, again) == ["errors", "told"], "nobody has ever ticked them"
 
 
 @pytest.mark.requirement("GAT-08")
@@ -82,23 +95,14 @@ def test_a_retraining_takes_over_what_was_ticked_for_the_same_code(shared: Site)
     _tick(project, first)
     assert project.delivered(first.id).state == "live"
 
-    def retrained(build_id: str) -> Release:
-        request = {
-            "build_id": build_id, "folder": str(project.folder), "project": "again",
-            "author": "trigger:drift", "cause": "drift", "until": None,
-            "approval": None, "with_production": False, "settings": "live",
-        }  # fmt: skip
-        shared.work.durable.start("build", build_id, request)
-        return shared.app.store.releases.get(shared.work.durable.result(build_id)["release_id"])
-
-    second = project.delivered(retrained("build:again:one").id)
+    second = project.delivered(_retrained(project, "build:again:one").id)
     assert second.state == "rolling_out"
     assert [one.by for one in to_tick(shared.app, second)] == [AUTHOR, AUTHOR]
     assert all("same code" in one.note for one in to_tick(shared.app, second))
     (project.folder / "project.py").write_text(
         (project.folder / "project.py").read_text(encoding="utf-8") + "\n# other code\n", encoding="utf-8"
     )
-    third = project.work_until_waiting(retrained("build:again:two"))
+    third = project.work_until_waiting(_retrained(project, "build:again:two"))
     assert open_items(shared.app, third) == ["errors", "told"]
 
 

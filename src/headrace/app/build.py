@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headrace.access.privacy.charters import settled
 from headrace.access.privacy.fields import altered_inputs
 from headrace.app.alerts import close_alert
 from headrace.app.amending import Amending, put_up
@@ -175,7 +174,7 @@ class Builds:
         folder = Path(request["folder"])
         project = self._app.store.projects.get(request["project"])
         if request.get("settings") == "live":
-            project = settled(project, self._app.access.charters.live(project.name))
+            project = self._app.access.charters.in_force(project.name)
         project = replace_approval(project, request["approval"])
         uri = request.get("model_uri")
         if uri is not None:

@@ -85,7 +85,7 @@ def settle_flight(app: App, release: Release) -> list[str]:
     """Tick what needs nobody, and return what is still open.
 
     A waiver of the gate ``flight_check`` ticks all. A retraining by the machine, from the code and the list
-    that were ticked for the release before, takes those ticks over.
+    that were ticked for the release before, takes those ticks over; what a waiver let through nobody ticked.
     """
     open_ = [one for one in to_tick(app, release) if not one.ticked]
     if not open_:
@@ -114,4 +114,5 @@ def _taken_over(app: App, release: Release) -> dict[str, ToTick]:
     before = app.store.releases.get(manifest.parent)
     if before.manifest.code != manifest.code or _asked(before) != _asked(release):
         return {}
-    return {one.name: one for one in to_tick(app, before) if one.ticked}
+    by_leave = {one.gate for one in app.store.evidence.verdicts(before.id) if "waiver" in one.evidence}
+    return {one.name: one for one in to_tick(app, before) if one.ticked and GATE + one.name not in by_leave}
