@@ -13,6 +13,7 @@ from headrace.app.unreleased import as_written, unreleased
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, Denied
 from headrace.projects.sections import changed_lines
+from headrace.projects.versioning import commit_all, git
 from headrace.training.lock import code_digest
 from tests.app.small import VALIDATOR, Site, Small, cars
 
@@ -136,6 +137,37 @@ def test_a_trigger_retrains_under_the_settings_that_are_released(shared: Site) -
     assert made.id != first.id
     assert made.manifest.charter is not None
     assert made.manifest.charter.monitors.shift == 0.08
+
+
+@pytest.mark.requirement("DEP-17")
+def test_a_trigger_retrains_under_no_looser_rules_than_those_that_were_approved(shared: Site) -> None:
+    strict = (
+        "privacy: {basis: not_personal}",
+        "privacy: {basis: not_personal, retention_days: 30}\nserving: {on_record_failure: refuse}",
+    )
+    project = shared.project("retrains-strictly", strict)
+    project.released()
+    project.write((strict[0], "privacy: {basis: not_personal}\nserving: {on_record_failure: serve}"))
+    declare(shared.app, project.me, project.folder)
+    build_id = "build:retrains-strictly:by-trigger"
+    request = {
+        "build_id": build_id, "folder": str(project.folder), "project": project.name,
+        "author": "trigger:drift", "cause": "drift", "until": None, "approval": None,
+        "with_production": False, "settings": "live",
+    }  # fmt: skip
+    shared.work.durable.start("build", build_id, request)
+    terms = shared.app.store.releases.get(shared.work.durable.result(build_id)["release_id"]).manifest.terms
+    assert terms is not None
+    assert (terms.privacy.retention_days, terms.serving.on_record_failure) == (30, "refuse")
+
+
+@pytest.mark.requirement("DEP-17")
+def test_the_commit_of_changed_settings_is_not_taken_for_that_of_the_model(shared: Site) -> None:
+    project = shared.project("of-a-commit")
+    git(project.folder, "init", "--quiet")
+    made_of = commit_all(project.folder, "as trained")
+    assert project.released().manifest.commit == made_of
+    assert project.amended(WIDER).manifest.commit == f"{made_of}+changes"
 
 
 def test_there_is_nothing_to_change_before_something_is_live(shared: Site) -> None:

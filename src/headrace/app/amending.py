@@ -40,16 +40,14 @@ class Amending:
         run = self._store.runs.get(live.manifest.run_id)
         project = amended(recipe_of(self._store, run).project, self._store.projects.get(request["project"]))
         _require_measured(project, run.metrics)
-        others = self._store.runs.list(project.name, limit=1000)
-        same_build = [one for one in others if one.build_id == run.build_id]
+        same_build = self._store.runs.list(project.name, build_id=run.build_id)
         baseline = next((one for one in same_build if one.variant == project.variants[0].name), run)
+        code = lock.with_charter(live.manifest.code, Path(request["folder"]), self._store.artifacts)
         return {
             "declared": to_plain(project),
             "live": live.id,
-            "code": to_plain(
-                lock.with_charter(live.manifest.code, Path(request["folder"]), self._store.artifacts)
-            ),
-            "commit": live.manifest.commit,
+            "code": to_plain(code),
+            "commit": _commit(live, code),
             "contracts": keep_contracts(self._app, Path(request["folder"])),
             "snapshot_id": run.snapshot_id,
             "judged_id": derived_id("release", request["build_id"]),
@@ -68,6 +66,7 @@ class Amending:
             self._store.releases.get(state["live"]),
             from_plain(Project, state["declared"]),
             from_plain(Artifact, state["code"]),
+            commit=state["commit"],
             build_id=state["build_id"],
             author=state["author"],
             cause=state["cause"],
@@ -109,6 +108,14 @@ def amended(made: Project, declared: Project) -> Project:
     """The project that the live model was ``made`` from, with what ``declared`` says of everything else."""
     changes = {one.name: getattr(declared, one.name) for one in fields(Project) if one.name in _RELEASED}
     return replace(made, **changes)
+
+
+def _commit(live: Release, code: Artifact) -> str | None:
+    """The commit of the live release; with another charter the code is not that of any commit."""
+    commit = live.manifest.commit
+    if commit is None or code.digest == live.manifest.code.digest:
+        return commit
+    return f"{commit.removesuffix(lock.CHANGES)}{lock.CHANGES}"
 
 
 def _require_measured(project: Project, measured: dict[str, float]) -> None:

@@ -105,6 +105,7 @@ def amend(
     project: Project,
     code: Artifact,
     *,
+    commit: str | None,
     build_id: str,
     author: str,
     cause: str,
@@ -116,11 +117,13 @@ def amend(
 
     Args:
         code: that of the live release, with the charter that says so.
+        commit: which of git it is of.
         measured: values of the metrics that the project declares, on the test rows of the model.
     """
     manifest = replace(
         live.manifest,
         code=code,
+        commit=commit,
         evaluation=live.manifest.evaluation | dict(measured or {}),
         checks=checks_of(project, contracts),
         owner=project.owner.name,

@@ -24,6 +24,8 @@ CODE = "application/vnd.headrace.code+zip"
 ENVIRONMENT = "application/vnd.headrace.environment+json"
 _SUFFIXES = (".py", ".sql")
 _CHARTER = "headrace.yaml"
+CHANGES = "+changes"
+"""After a commit: the code is not quite what it holds."""
 _NAMES = (_CHARTER, "pyproject.toml", "requirements.txt", "constraints.txt")
 _WHOLE = ("tests", "prompts")
 """Folders of which every file belongs to the code."""
@@ -94,7 +96,7 @@ def git_commit(folder: Path) -> str | None:
     if not commit:
         return None
     changes = _git(git, folder, "status", "--porcelain", "--", ".")
-    return f"{commit}+changes" if changes else commit
+    return f"{commit}{CHANGES}" if changes else commit
 
 
 def environment_lock(artifacts: ArtifactStore) -> Artifact:
