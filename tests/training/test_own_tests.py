@@ -22,7 +22,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     (folder / "tests").mkdir(parents=True)
     (folder / "project.py").write_text("RATE = 3\n")
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:randomly\n")
     return folder
 
 
@@ -169,7 +168,6 @@ def test_a_file_that_cannot_be_imported_is_a_failure(run: Run) -> None:
 
 def test_the_projects_own_configuration_holds_and_none_further_up(project: Path, run: Run) -> None:
     (project.parent / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
-    (project / "pytest.ini").unlink()
     text = "import pytest\n@pytest.mark.slow\ndef test_slow(): pass\ndef test_quick(): pass\n"
     found = run(text)
     assert found is not None
@@ -180,11 +178,33 @@ def test_the_projects_own_configuration_holds_and_none_further_up(project: Path,
     found = run(text)
     assert found is not None
     assert [one.name for one in found.results] == ["tests/test_it.py::test_quick"]
-    (project / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (project / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = '--no-such-option'\n")
     found = run(text)
     assert found is not None
     assert (found.ended, found.results) == ("broken", ())
     assert "--no-such-option" in found.how
+
+
+@pytest.mark.parametrize("name", ["pytest.ini", "pytest.toml", "tox.ini", "setup.cfg"])
+def test_a_configuration_that_is_not_archived_steers_nothing(project: Path, run: Run, name: str) -> None:
+    section = {"setup.cfg": "[tool:pytest]", "pytest.toml": "[pytest]"}.get(name, "[pytest]")
+    value = '["-k", "fine"]' if name == "pytest.toml" else "-k fine"
+    (project / name).write_text(f"{section}\naddopts = {value}\n")
+    found = run("def test_fine(): pass\ndef test_wrong(): assert False\n")
+    assert found is not None
+    assert [one.outcome for one in found.results] == ["passed", "failed"]
+
+
+def test_a_failure_that_is_hidden_from_the_report_is_one(project: Path, run: Run) -> None:
+    (project / "tests" / "conftest.py").write_text(
+        "import pytest\n"
+        "@pytest.hookimpl(tryfirst=True)\n"
+        "def pytest_sessionfinish(session): session.exitstatus = 1\n"
+    )
+    found = run("def test_fine(): pass\n")
+    assert found is not None
+    assert found.ended == "died"
+    assert "exit code 1" in found.how
 
 
 def _is_gone(pid: int) -> bool:

@@ -18,6 +18,7 @@ from headrace.core.ports import Clock
 from headrace.training.archives import unpack_files
 from headrace.training.launch import run_tied
 from headrace.training.lock import is_code, is_passed_over, unpack_code
+from headrace.training.own_tests_process import CONFIGURATIONS
 
 _FOLDER = "tests"
 _LONGEST_RESULTS = 50_000_000
@@ -25,6 +26,7 @@ _LONGEST_END = 20_000
 _SHOWN = 500
 _REACHED = (0, 1, 2, 5)
 """Exit codes of pytest when it came to its end: all passed, some failed, a file is unreadable, none there."""
+_FAILED = (1, 2)
 _OWN_FAULTS = (3, 4)
 """Its own failure, and arguments in the project's configuration that it does not know."""
 Ending = Literal["finished", "timed_out", "killed", "died", "broken"]
@@ -72,6 +74,7 @@ def run_own_tests(
     """Run the tests that ``code`` holds, and report each.
 
     They see the archived code; what the project's folder has besides, such as its data, is there as a link.
+    A configuration of pytest holds if it is archived: another would steer what nobody has approved.
     Whatever they start, also in the background, has ended afterwards. They run without Headrace's settings,
     with a home of their own.
 
@@ -121,7 +124,7 @@ def _link(project: Path, folder: Path, archived: Collection[str], inside: str) -
         return
     for path in (project / inside).iterdir():
         name = f"{inside}{path.name}"
-        if name in archived or is_passed_over(path) or is_code(path):
+        if name in archived or name in CONFIGURATIONS or is_passed_over(path) or is_code(path):
             continue
         if any(known.startswith(f"{name}/") for known in archived):
             _link(project, folder, archived, f"{name}/")
@@ -143,6 +146,8 @@ def _read(exit_code: int | None, results: Path, log: Path, duration_s: float) ->
                 running, begun = None, True
     said = _end_of(log)
     ended, how = _ending(exit_code, end, said, begun=begun, running=running)
+    if ended == "finished" and exit_code in _FAILED and all(one.outcome != "failed" for one in found):
+        ended, how = "died", f"exit code {exit_code}, and no test is reported to have failed"
     return TestsRun(ended=ended, results=tuple(found), duration_s=duration_s, how=how, running=running)
 
 

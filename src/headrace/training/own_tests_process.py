@@ -16,7 +16,7 @@ from typing import Any
 _LARGEST_FILE_BYTES = 100_000_000
 """What a test may write into one file, and so what it may print."""
 _LONGEST_REASON = 500
-_CONFIGURATIONS = (
+CONFIGURATIONS = (
     "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg",
 )  # fmt: skip
 _Report = Any  # pytest's own, which is only imported to run tests
@@ -76,7 +76,7 @@ def main(folder: str, file: str) -> int:
 
 def _configuration(project: Path, results: Path) -> Path:
     """The project's own, or an empty one: that of a folder further up is not meant for it."""
-    for name in _CONFIGURATIONS:
+    for name in CONFIGURATIONS:
         path = project / name
         if path.is_file() and "pytest" in path.read_text(encoding="utf-8", errors="replace"):
             return path
