@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from headrace.app.assets import assets
 from headrace.app.composition import App
-from headrace.app.lessons import lessons_offered, publish_lesson
+from headrace.app.lessons import lessons_offered, offered_to, publish_lesson
 from headrace.app.operations import declare
 from headrace.app.starting import start_project
 from headrace.checks.quality import check_data
@@ -19,7 +20,7 @@ from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.data.sources import read_file
 from headrace.projects.blueprints import make_blueprint
 from headrace.projects.charter import load_project
-from headrace.projects.expert_templates import upgrade_project
+from headrace.projects.expert_templates import template_of, upgrade_project
 from headrace.projects.lessons import Incidence, lessons_of, new_checks
 from headrace.projects.versioning import commit_all
 from headrace.testing import make_alert, make_finding
@@ -144,3 +145,25 @@ def test_only_a_check_is_one() -> None:
     )
     assert new_checks(before, before | {"tests/test_a.py": "def test_a():\n    assert 1\n"})
     assert Incidence(incident="1", happened="it fell", learnt="look").incident == "1"
+
+
+@pytest.mark.parametrize("broken", ["answers", "lessons"])
+def test_a_broken_file_of_one_project_hides_no_other(shared: Site, broken: str) -> None:
+    project = shared.project(f"torn-{broken}")
+    declare(shared.app, project.me, project.folder)
+    template = shared.parent / f"torn-template-{broken}"
+    template.mkdir()
+    lesson = "- {version: 2, project: a, incident: b, happened: c, learnt: d, checks: [e]}\n"
+    (template / "lessons.yaml").write_text(lesson)
+    answers = {"answers": "_commit: [", "lessons": f"_commit: v1\n_src_path: {template}\n"}[broken]
+    (project.folder / ".copier-answers.yml").write_text(answers)
+    declared = shared.app.store.projects.get(project.name)
+    try:
+        assert offered_to(shared.app, declared) is None
+        assert project.name not in [one.project for one in lessons_offered(shared.app, project.me)]
+        kinds = {one.kind for one in assets(shared.app, project.me, project.name)}
+        assert "dataset" in kinds, "what can be read of it is shown"
+        with pytest.raises(InvalidInput, match="cannot be read|can be read"):
+            template_of(project.folder) if broken == "answers" else lessons_of(template)
+    finally:
+        (project.folder / ".copier-answers.yml").unlink()

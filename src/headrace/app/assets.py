@@ -111,7 +111,10 @@ def _template(app: App, project: Project) -> Iterator[Asset]:
     folder = Path(app.store.projects.path(project.name))
     if not (folder / ANSWERS).is_file():
         return
-    source, version = template_of(folder)
+    try:
+        source, version = template_of(folder)
+    except InvalidInput:
+        return  # an upgrade of that project says what is wrong
     yield Asset(
         kind="template", name=source, project=project.name, version=version, owner=project.owner.name,
         contact=project.owner.contact, text=f"{project.task}; {project.name} was made from it",

@@ -8,7 +8,7 @@ from pathlib import Path
 from headrace.app import incidents, reading
 from headrace.app.composition import App
 from headrace.app.finding import find_one
-from headrace.core.errors import Denied, NotFound
+from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.project import Project
 from headrace.projects.blueprints import Blueprint, make_blueprint
@@ -74,15 +74,17 @@ def lessons_offered(app: App, me: Principal) -> list[Offered]:
 
 
 def offered_to(app: App, project: Project) -> Offered | None:
-    """What one project could take up; None where there is nothing."""
+    """What one project could take up; None where there is nothing, or where what says so cannot be read."""
     folder = Path(app.store.projects.path(project.name))
     if not (folder / ANSWERS).is_file():
         return None
-    source, version = template_of(folder)
-    if not (place := (folder / source)).is_dir():
-        return None
+    try:
+        source, version = template_of(folder)
+        found = lessons_of(place) if (place := folder / source).is_dir() else []
+    except InvalidInput:
+        return None  # a broken file of one project is no reason to show nothing of any; an upgrade names it
     has = number_of(version)
-    later = tuple(one for one in lessons_of(place) if number_of(one.version) > has)
+    later = tuple(one for one in found if number_of(one.version) > has)
     if not later:
         return None
     return Offered(

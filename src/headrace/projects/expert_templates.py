@@ -153,12 +153,21 @@ def _remembered(folder: Path) -> dict[str, Any]:
     """What a template was filled with, and which."""
     import yaml
 
-    found = yaml.safe_load((folder / ANSWERS).read_text(encoding="utf-8"))
+    try:
+        found = yaml.safe_load((folder / ANSWERS).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        raise InvalidInput(
+            f"{folder / ANSWERS} cannot be read ({error}). Take it from the project's last commit."
+        ) from error
     return found if isinstance(found, dict) else {}
 
 
 def template_of(folder: Path) -> tuple[str, str]:
-    """Where the template of a project is, and which version of it the project has."""
+    """Where the template of a project is, and which version of it the project has.
+
+    Raises:
+        InvalidInput: what the project remembers of it cannot be read.
+    """
     return str(_remembered(folder).get("_src_path", "unknown")), _version(folder)
 
 

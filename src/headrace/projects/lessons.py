@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from headrace.core.canonical import plain
 from headrace.core.errors import InvalidInput
@@ -86,9 +87,9 @@ def lessons_of(template: Path) -> list[Lesson]:
     if not path.is_file():
         return []
     try:
-        listed: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-        return [Lesson(**one | {"checks": tuple(one["checks"])}) for one in listed]
-    except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
+        listed = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        return msgspec.convert(listed, list[Lesson])
+    except (yaml.YAMLError, msgspec.ValidationError, OSError, ValueError) as error:
         raise InvalidInput(f"{path} holds no lessons that can be read ({error}). Mend it.") from error
 
 
