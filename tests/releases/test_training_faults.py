@@ -38,6 +38,7 @@ SOUND = Probed(
         (replace(SOUND, learnt=_interval(0.0, 0.0)), {}, "failed", "no better on its own training rows"),
         (replace(SOUND, learnt=_interval(-2e-8, -1e-8)), {}, "failed", "no better on its own training rows"),
         (replace(SOUND, learnt=_interval(-0.1, 0.1)), {}, "inconclusive", "look at hyperparameters"),
+        (replace(SOUND, broken="it was killed"), {}, "error", "could not be measured: it was killed"),
         (SOUND, {"max_gap": 0.1}, "failed", "fitted too closely"),
         (SOUND, {"max_gap": 0.4}, "inconclusive", "0.4 is allowed"),
         (SOUND, {"max_gap": 0.6}, "passed", "0.5 more on test rows"),

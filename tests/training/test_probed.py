@@ -49,6 +49,16 @@ def peeks(data: headrace.TrainingData):
 
 
 @headrace.trainer
+def ends(data: headrace.TrainingData):
+    import os
+    from lightgbm import LGBMRegressor
+
+    if data.seed != 0:
+        os._exit(3)
+    return LGBMRegressor(n_estimators=20, verbose=-1, n_jobs=1).fit(data.X, data.y)
+
+
+@headrace.trainer
 def hangs(data: headrace.TrainingData):
     import time
     from lightgbm import LGBMRegressor
@@ -153,3 +163,11 @@ def test_a_trainer_that_does_not_end_on_shuffled_labels_stops_nobody(
     assert found.gain is not None, "what came before is kept"
     assert "stopped after 22 s" in found.unmeasured[0]
     assert _judged(found)[0] == "passed"
+
+
+def test_a_worker_that_fails_has_measured_nothing(tmp_path: Path) -> None:
+    found = _probed(tmp_path, "ends")
+    assert found.shuffled is None
+    outcome, reason = _judged(found)
+    assert outcome == "error"
+    assert "ended with exit code 3" in reason

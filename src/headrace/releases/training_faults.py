@@ -30,6 +30,8 @@ def training_gate(
         *_gain(found, declared, metric),
     ]
     said += _shuffled(found)
+    if found.broken:
+        said.append(("error", f"what it learns without labels could not be measured: {found.broken}"))
     faults = [text for outcome, text in said if outcome != "passed"]
     told = [text for outcome, text in said if outcome == "passed"]
     outcome = worst([one for one, _ in said] or ["passed"])

@@ -30,6 +30,10 @@ _FLAGS = ("-P", "-X", "faulthandler")
 _ERRORS = {kind.__name__: kind for kind in (UserCodeError, InvalidInput, NotFound, GateFailed)}
 
 
+class TimedOut(UserCodeError):
+    """The worker had not come to its end when its time was over."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerResult:
     """What a worker reported; its files lie in the job's output folder."""
@@ -51,7 +55,7 @@ def run_worker(
         python: of another environment that has Headrace too; nothing of this one reaches into it.
 
     Raises:
-        UserCodeError: the user's code raised, ended the process or took too long.
+        UserCodeError: the user's code raised, ended the process or took too long (TimedOut).
         InvalidInput, NotFound: what it returned cannot be used, or something that the job names is absent.
         InternalError: the worker failed for another reason.
     """
@@ -159,7 +163,7 @@ def _environment(*, elsewhere: bool = False) -> dict[str, str]:
 def _result(output: Path, code: int | None, timeout_s: float) -> WorkerResult:
     path = output / RESULT
     if code is None:
-        raise UserCodeError(
+        raise TimedOut(
             f"The worker was stopped after {timeout_s:.0f} s without an end. "
             "Train on less data or with fewer rounds, or allow more time."
         )

@@ -35,7 +35,7 @@ from headrace.store import Store
 from headrace.training.archives import unpack_arrays
 from headrace.training.evaluation import losses_of
 from headrace.training.job import MEASURED
-from headrace.training.launch import run_worker
+from headrace.training.launch import TimedOut, run_worker
 from headrace.training.package import PackageScorer
 from headrace.training.pipeline import recipe_of, write_job
 from headrace.training.probing import REFITS
@@ -65,6 +65,8 @@ class Probed:
         test_loss: on all test rows.
         gain: beside an ordinary model, on test rows.
         shuffled: what models with shuffled labels spare, as a share of the best constant's loss.
+        broken: why the worker that makes the other models failed; empty where it did not. That it took too
+            long is no failure: what it had come to counts.
     """
 
     inputs: InputFaults
@@ -76,6 +78,7 @@ class Probed:
     gain: Gain | None = None
     shuffled: Interval | None = None
     unmeasured: tuple[str, ...] = ()
+    broken: str = ""
 
 
 def probe_run(
@@ -116,7 +119,9 @@ def probe_run(
         left_alone = "no labels were shuffled: it begins with one of its inputs"
     elif timeout_s == 0:
         left_alone = "no labels were shuffled: proofs.training.timeout_s is 0"
-    answers, why = _answers(store, run, made, rows, scratch, timeout_s=0.0 if left_alone else timeout_s)
+    answers, why, broken = _answers(
+        store, run, made, rows, scratch, timeout_s=0.0 if left_alone else timeout_s
+    )
     why = left_alone or why
     asked = _Asked(project, made, rows, tested[test])
     return replace(
@@ -125,6 +130,7 @@ def probe_run(
         gain=asked.gain(answers, least_gain),
         shuffled=asked.shuffled(answers),
         unmeasured=(why,) if why else (),
+        broken=broken,
     )
 
 
@@ -216,19 +222,21 @@ def _on_training_rows(
 
 def _answers(
     store: Store, run: Run, made: TrainingSet, rows: Rows, scratch: Path, *, timeout_s: float
-) -> tuple[dict[str, Any], str]:
-    """What the worker's other models answer, as far as it came, and why it came no further."""
+) -> tuple[dict[str, Any], str, str]:
+    """What the worker's other models answer, as far as it came, why it came no further, and how it failed."""
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         job = write_job(store, run, made, rows, scratch) | {"kind": "probe", "probe_s": timeout_s / 2}
-        work, why = scratch / "worker", ""
+        work, why, broken = scratch / "worker", "", ""
         try:
             result = run_worker(job, work, cwd=Path(job["folder"]), timeout_s=_START_S + timeout_s)
             why = result.report.get("stopped", "")
-        except HeadraceError as error:
+        except TimedOut as error:
             why = str(error)
+        except HeadraceError as error:
+            why = broken = str(error)
         file = work / "output" / MEASURED
         answers = unpack_arrays(file.read_bytes(), "The answers") if file.is_file() else {}
-        return answers, why
+        return answers, why, broken
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
