@@ -108,3 +108,17 @@ def test_what_is_no_advisory_is_refused(tmp_path: Path, content: bytes | None, s
     broken.write_bytes(b"no zip")
     with pytest.raises(InvalidInput, match="cannot be read"):
         known_flaws(broken, {})
+
+
+def test_an_advisory_that_is_too_large_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "all.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("small.json", json.dumps(_advisory("A", versions=["1.0"])))
+        archive.writestr(
+            "large.json", json.dumps(_advisory("B", versions=["1.0"]) | {"details": "x" * 5_000})
+        )
+    monkeypatch.setattr("headrace.checks.advisories._LARGEST_ENTRY", 5_000)
+    with pytest.raises(InvalidInput, match=r"large\.json in .*at most 5,000"):
+        known_flaws(packed, {"some-package": "1.0"})

@@ -20,6 +20,12 @@ from headrace.checks.licences import judge_licence
         ("BSD, see (LICENSE", ["bsd, see (license"], [], "allowed"),
         ("Foo Licence", ["Foo Licence"], [], "allowed"),
         ("", ["MIT"], [], "unknown"),
+        ("MIT; GNU GPL (any)", [], ["GNU GPL (any)"], "denied"),
+        ("GPL-3.0-only; Other/Proprietary License", [], ["GPL-3.0-only"], "denied"),
+        ("MIT; GNU GPL (any)", ["MIT"], [], "not_allowed"),
+        ("MIT; GNU GPL (any)", ["MIT", "GNU GPL (any)"], [], "allowed"),
+        ("BSD; see (LICENSE", ["BSD; see (LICENSE"], [], "allowed"),
+        ("BSD; see (LICENSE", ["BSD; see (LICENSE"], ["BSD"], "denied"),
     ],
 )
 def test_expressions_are_held_against_the_lists(

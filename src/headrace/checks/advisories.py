@@ -80,8 +80,12 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
                         f"{path} holds more than {_LARGEST_BYTES:,} bytes. Take out what is not PyPI."
                     )
                 for one in members:
-                    if one.file_size <= _LARGEST_ENTRY:
-                        yield one.filename, archive.read(one)
+                    if one.file_size > _LARGEST_ENTRY:
+                        raise InvalidInput(
+                            f"{one.filename} in {path} has {one.file_size:,} bytes, and at most "
+                            f"{_LARGEST_ENTRY:,} are read. Split it, one advisory a file."
+                        )
+                    yield one.filename, archive.read(one)
         else:
             yield str(path), path.read_bytes()
     except (OSError, zipfile.BadZipFile) as error:

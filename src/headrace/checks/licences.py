@@ -12,7 +12,8 @@ def judge_licence(licence: str, allow: Collection[str], deny: Collection[str]) -
     """Whether what stands under ``licence`` may be used; letters' case does not matter.
 
     Of ``A OR B`` one has to be allowed, of ``A AND B`` both. What is denied stays so if allowed, too;
-    with nothing in ``allow`` all that is not denied may be used.
+    with nothing in ``allow`` all that is not denied may be used. Words that are joined by ``; `` are parts of
+    which each has to be allowed, unless ``allow`` has them as they stand.
 
     Args:
         licence: an SPDX expression, or words; empty where the package says nothing.
@@ -26,10 +27,13 @@ def judge_licence(licence: str, allow: Collection[str], deny: Collection[str]) -
     """
     if not licence.strip():
         return "unknown"
-    tree = _parsed(licence)
-    if deny and not _holds(tree, lambda name: name not in {one.lower() for one in deny}):
+    denied, allowed = {one.lower() for one in deny}, {one.lower() for one in allow}
+    whole, parts = _parsed(licence), [_parsed(part) for part in licence.split("; ") if part.strip()]
+    if not all(_holds(tree, lambda name: name not in denied) for tree in (whole, *parts)):
         return "denied"
-    if allow and not _holds(tree, lambda name: name in {one.lower() for one in allow}):
+    if allowed and not any(
+        all(_holds(tree, lambda name: name in allowed) for tree in trees) for trees in ([whole], parts)
+    ):
         return "not_allowed"
     return "allowed"
 
