@@ -301,3 +301,14 @@ def test_parameters_and_token_weights_are_versioned_and_the_releases(desk: Desk)
         ask.create(model=PROJECT, messages=HELLO, temperature=1.5, logit_bias={"50256": 90})
         asked = desk.model.asked[-1].json
         assert (asked["temperature"], asked["logit_bias"]) == (0.1, {"50256": weight})
+
+
+def test_what_a_caller_says_beside_the_messages_is_looked_at_too(desk: Desk) -> None:
+    desk.release(PROMPT, basis="consent", purpose="answers")
+    client(desk).chat.completions.create(
+        model=PROJECT,
+        messages=HELLO,
+        prediction={"type": "content", "content": "Dear bob@example.org"},
+        extra_body={"headrace": {"variables": {"tone": "kind to cat@example.org"}}},
+    )
+    assert "@example.org" not in json.dumps(desk.model.asked[-1].json)

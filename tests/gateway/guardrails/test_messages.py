@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from headrace.access.privacy.redacting import builtin
+from headrace.access.privacy.redacting import Span, builtin
 from headrace.core.errors import InvalidInput
 from headrace.gateway.guardrails.documents import document_of, texts_in, with_texts
 from headrace.gateway.guardrails.guards import Context
@@ -82,9 +82,9 @@ def test_a_later_message_cannot_name_the_stand_in_of_an_earlier_one() -> None:
 
 
 def test_arguments_of_tools_have_the_callers_own_values_again_and_nobody_elses() -> None:
-    def quoted(text: str) -> Iterable[tuple[str, int, int]]:
+    def quoted(text: str) -> Iterable[Span]:
         value = 'Ada "A." \\ Lovelace'
-        return [("NAME", text.index(value), text.index(value) + len(value))] if value in text else []
+        return [Span("NAME", text.index(value), text.index(value) + len(value))] if value in text else []
 
     pipeline = Pipeline([PersonalData([builtin, quoted])])
     placeholders = Placeholders()

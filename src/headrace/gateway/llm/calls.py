@@ -104,9 +104,11 @@ class Endings:
         await self._whole(self._failed(call, why, used))
 
     async def settle(self) -> None:
-        """Wait for the calls that are being recorded."""
-        if self._under_way:
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+        """Wait for the calls that are being recorded on this event loop."""
+        loop = asyncio.get_running_loop()
+        mine = [task for task in self._under_way if task.get_loop() is loop]
+        if mine:
+            await asyncio.gather(*mine, return_exceptions=True)
 
     async def _settle(self, call: Call, answered: Answered | None) -> float | None:
         """Pay, once; returns the cost."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeVar
 
 from headrace.access.gatekeeper import Gatekeeper
@@ -33,6 +34,8 @@ _MAX_NAME = 63
 _DONE = b"[DONE]"
 _OPERATORS = frozenset((401, 402, 403, 404))
 """What a provider says of our key, our account or our choice of a model: the caller can mend none of it."""
+_TOLD = ("tools", "functions", "prediction", "stop")
+"""Where callers say something beside the messages."""
 _INLINE_BYTES = 64 << 10
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -194,6 +197,7 @@ class LlmHandler:
         call.targets = self._declared.permitted(call.rules.project, loaded.targets)
         try:
             messages = await _aside(call.guarded.request, asked.messages, asked.n_bytes)
+            asked = _looked_at(call.guarded, asked)
         except Blocked:
             await self._endings.answered(call, NOTHING._replace(finish=BLOCKED))
             raise
@@ -203,6 +207,15 @@ class LlmHandler:
             principal, call.rules.project, call.targets, call.filled, now
         )
         return call
+
+
+def _looked_at(guarded: Guarded, asked: ChatRequest) -> ChatRequest:
+    """The request with what the caller says beside the messages as it may leave."""
+    told = {name: asked.body[name] for name in _TOLD if asked.body.get(name)}
+    if not (told or asked.variables):
+        return asked
+    looked = guarded.texts({"variables": dict(asked.variables), **told})
+    return replace(asked, variables=looked.pop("variables"), body={**asked.body, **looked})
 
 
 async def _aside(work: Callable[[_In], _Out], on: _In, n_bytes: int) -> _Out:
@@ -246,6 +259,8 @@ class LlmStream:
             if self._first_s is None:
                 self._first_s = self._clock.monotonic_s()
             if data == _DONE:
+                for piece in self._call.guarded.rest():
+                    yield piece
                 await self._end(None)
                 yield data
                 return
