@@ -32,7 +32,7 @@ from headrace.checks.estimation import LossModel
 from headrace.checks.profiles import Profile
 from headrace.checks.tasks import GENERATIVE, UNSUPERVISED, answers_classes
 from headrace.core.data import Artifact, Run, Snapshot
-from headrace.core.errors import HeadraceError, Unavailable, UserError
+from headrace.core.errors import HeadraceError, Unavailable, UserCodeError, UserError
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Verdict
@@ -140,7 +140,7 @@ class Builds:
                 raise
             # What a step says of the user's own data or code is the build's result, not a crash of ours; so
             # is a registry that does not answer, to whoever has registered something and is not waiting.
-            stopped = {"stopped": str(error), "kind": type(error).__name__, "release_id": None}
+            stopped = {"stopped": str(error), "kind": _kind_of(error), "release_id": None}
             return step("close", self._close, plain_request | stopped)
 
     def _amend(self, plain_request: dict[str, Any]) -> dict[str, Any]:
@@ -302,7 +302,7 @@ class Builds:
         try:
             best = choose_best(runs[-1:] if state.get("model") else runs, metric)
         except HeadraceError as error:
-            return {"stopped": str(error), "kind": type(error).__name__}
+            return {"stopped": str(error), "kind": _kind_of(error)}
         return {"run_id": best.id, "baseline_run_id": runs[0].id, "stopped": None}
 
     def _register(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -430,3 +430,8 @@ class Builds:
 def replace_approval(project: Project, approval: str | None) -> Project:
     """The project with a stricter approval where a trigger asks for one."""
     return project if approval is None else replace(project, approval="manual")
+
+
+def _kind_of(error: HeadraceError) -> str:
+    """The name by which commands know an error: what narrows one down counts as the one that it is."""
+    return UserCodeError.__name__ if isinstance(error, UserCodeError) else type(error).__name__
