@@ -78,8 +78,8 @@ def test_a_table_is_in_production_after_six_commands(shell: Shell, shared_data: 
     assert release["manifest"]["params"]["variant"] == "own"
     assert release["manifest"]["commit"].endswith("+changes")  # made from the first commit
     assert headrace("access", "user", "add", "reviewer", "--role", "validator").code == 0
-    assert headrace("release", "tick", release["id"], "--note", "looked at the rows").code == 0
-    assert headrace("release", "approve", release["id"], "--as", "reviewer").code == 0
+    looked = ("--tick", "looked at the rows")
+    assert headrace("release", "approve", release["id"], *looked, "--as", "reviewer").code == 0
     with serving(shell) as url, client_of(shell, url, "ann") as client:
         headrace.n += 1
         answer = client.post("/api/v1/predict/fords", json={"records": [FORD]})

@@ -34,7 +34,16 @@ def test_a_starter_goes_live_as_it_was_made(shell: Shell, name: str) -> None:
     pins = (shell.folder / "requirements.txt").read_text()
     assert ("xgboost-cpu==" in pins) == (name == "xgboost")
     assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0
-    approved = shell("release", "approve", ran.json["release"]["id"], "--as", "reviewer", "--json")
+    approved = shell(
+        "release",
+        "approve",
+        ran.json["release"]["id"],
+        "--tick",
+        "looked at the rows",
+        "--as",
+        "reviewer",
+        "--json",
+    )
     assert approved.json["state"] == "live"
     with serving(shell) as url, client_of(shell, url, "ann") as client:
         answer = client.post("/api/v1/predict/begun", json={"records": [record]})

@@ -14,7 +14,10 @@ from headrace.app.composition import App, open_app
 from headrace.app.kept_explanations import Counted
 from headrace.app.operations import declare
 from headrace.app.workflows import launch
+from headrace.core.canonical import digest_of
+from headrace.core.ids import new_id
 from headrace.core.record import Explained, Span
+from headrace.core.release import Release
 from headrace.store.records import decode_explained
 from headrace.testing import MemoryTracker, make_settings
 from headrace.web.server import Server, build_server
@@ -116,6 +119,17 @@ class Asked:
         declare(made.app, made.me, made.folder)
 
 
+def hold_what_is_declared(app: App, live: Release) -> None:
+    """Make a release live that is from before releases carried settings: what is declared holds at once."""
+    manifest = replace(live.manifest, charter=None)
+    made = replace(live, id=new_id(app.clock.now()), manifest=manifest, digest=digest_of(manifest))
+    app.store.releases.add(replace(made, signature=app.access.signatures.sign(made)))
+    route = app.store.rollouts.route(live.project)
+    assert route is not None
+    app.store.rollouts.set_route(replace(route, live=made.id, revision=route.revision + 1))
+    app.store.epoch.advance()
+
+
 @contextmanager
 def serving(home: Path, privacy: str = OPEN) -> Iterator[tuple[Asked, Collected]]:
     settings = replace(make_settings(home), otlp_url="http://127.0.0.1:9")
@@ -124,7 +138,7 @@ def serving(home: Path, privacy: str = OPEN) -> Iterator[tuple[Asked, Collected]
         with launch(app, role="server") as work:
             project = Small(app=app, work=work, folder=home / "open", name="open")
             project.write(TREES, (OPEN, privacy), code=CODE_WITH_TREES)
-            assert project.released().state == "live"
+            hold_what_is_declared(app, project.released())
             server = build_server(app, work)
             collected = Collected()
             server.parts.explanations._spans = collected

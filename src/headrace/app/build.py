@@ -344,6 +344,8 @@ class Builds:
     def _training_checks(self, state: dict[str, Any]) -> str:
         if self._generates(state):
             return "nothing is trained"
+        if self._store.snapshots.get(state["snapshot_id"]).n_erased:
+            return "rows were erased since: what was learnt from them cannot be asked again"
         return self._proofs.training(state, self._scratch(state["build_id"]) / "training")
 
     def _contract(self, state: dict[str, Any]) -> str:

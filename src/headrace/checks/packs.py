@@ -326,6 +326,8 @@ def _registry() -> Mapping[str, Metric]:
     for name in (*LOSSES["classification"], *LOSSES["regression"]):
         of = NUMERIC_TASKS if name in NUMERIC_LOSSES else ("classification",)
         add(name, _loss(name), "smaller", *of)
+    for name in LOSSES["text_generation"]:
+        add(name, _loss(name), "smaller", "text_generation")
     for name in ("precision", "recall", "auc"):
         found = _of_found(_reported(name, "classification"))
         add(name, found, "larger", "classification", "anomaly_detection")

@@ -27,7 +27,7 @@ from headrace.cli.reviews import list_reviews, review
 from headrace.cli.run import print_release, waits_for_ticks
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
 from headrace.cli.split import release_end, release_split
-from headrace.core.errors import Conflict, GateFailed, WaitsForPerson
+from headrace.core.errors import Conflict, GateFailed, InvalidInput, WaitsForPerson
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="List, show, approve, reject, recommend, roll back."
@@ -203,6 +203,9 @@ def approve(
         typer.Argument(metavar="ID...", help="Releases, or patterns of projects such as 'cars-*'."),
     ] = None,
     comment: Comment = "",
+    looked: Annotated[
+        str, typer.Option("--tick", metavar="NOTE", help="Tick its flight check too: what you looked at.")
+    ] = "",
     everything: Everything = False,
     dry_run: DryRun = False,
     code: Code = None,
@@ -216,8 +219,13 @@ def approve(
     names = selected(releases_, everything=everything)
     with session(as_name, code) as s:
         if is_one(names) and not dry_run:
+            if looked:
+                with launch(s.app) as work:
+                    tick(s.app, work, s.me, names[0], (), looked)
             _decide(s, names[0], "approved", comment, as_json)
             return
+        if looked:
+            raise InvalidInput("A flight check is ticked release by release. Name one, or leave out --tick.")
         with launch(s.app) as work:
             done = approve_many(s.app, work, s.me, names, comment, dry_run=dry_run)
     print_many(done, as_json=as_json)
