@@ -219,7 +219,7 @@ def approve(
     names = selected(releases_, everything=everything)
     with session(as_name, code) as s:
         if is_one(names) and not dry_run:
-            if looked:
+            if looked and open_items(s.app, find_release(s.app, s.me, names[0])):
                 with launch(s.app) as work:
                     tick(s.app, work, s.me, names[0], (), looked)
             _decide(s, names[0], "approved", comment, as_json)

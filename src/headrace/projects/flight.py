@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.access.privacy.fields import altered_inputs, unwatched_inputs
-from headrace.checks.tasks import UNSUPERVISED
+from headrace.checks.tasks import GENERATIVE, UNSUPERVISED
 from headrace.core.project import Project, Task
 from headrace.data.features import REUSED
 from headrace.projects.contracts import load_contracts
@@ -31,6 +31,11 @@ TO_TICK: Mapping[str, Mapping[str, str]] = {
         "names-agreed": "what each answer means is agreed with whoever acts on it",
         "capacity": "there are people to look at as many rows as will be named",
     },
+    "llm": {
+        "wrong-answers": "the questions with wrong answers: what they have in common, and whether it matters",
+        "background-true": "somebody who knows has read prompt and background: they are true and complete",
+        "users-told": "whoever reads the answers knows that a model wrote them, and whom else to ask",
+    },
 }
 """By template, what only a person can look at; ``headrace init`` writes it as ``proofs.flight``."""
 
@@ -43,6 +48,8 @@ def template_of(task: Task) -> str:
     """
     if task == "forecasting":
         return task
+    if task in GENERATIVE:
+        return "llm"
     return "unsupervised" if task in UNSUPERVISED else "supervised"
 
 

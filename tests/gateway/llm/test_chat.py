@@ -164,3 +164,9 @@ def test_no_document_does_more_than_be_refused(document: Any) -> None:
             read(data)
         except InvalidInput:
             continue
+
+
+def test_an_answer_that_is_not_counted_says_so() -> None:
+    answer = {"choices": [{"message": {"content": "Hi"}}]}
+    assert not read_answer(json.dumps(answer).encode()).is_counted
+    assert read_answer(json.dumps(answer | {"usage": {"prompt_tokens": 1}}).encode()).is_counted

@@ -270,8 +270,11 @@ def read_answer(body: bytes) -> Answered:
         texts = [text_of(choice["message"].get("content")) for choice in choices]
         calls = message.get("tool_calls") or ()
         names = tuple(str(call["function"]["name"]) for call in calls if "function" in call)
-        usage = usage_of(raw.get("usage"))
-        return Answered("\n".join(texts), usage, str(raw.get("model", "")), _finish(choices[0]), names)
+        said, model = raw.get("usage"), str(raw.get("model", ""))
+        counted = isinstance(said, dict)
+        return Answered(
+            "\n".join(texts), usage_of(said), model, _finish(choices[0]), names, is_counted=counted
+        )
     except (msgspec.DecodeError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"The provider's answer is no chat completion ({type(error).__name__})."
