@@ -59,6 +59,7 @@ JANE, BOB = "47110815", "47120815"
 STREAMS: dict[str, Callable[[bytes], Prediction | Outcome | Feedback]] = {
     "people/predictions": decode_prediction,
     "people/shadows": decode_prediction,
+    "people/embeddings": decode_prediction,
     "people/outcomes": decode_outcome,
     "people/feedback": decode_feedback,
 }
@@ -220,6 +221,17 @@ def test_a_key_column_that_is_declared_no_more_is_searched_while_its_release_ans
     assert [affected.rows for affected in done.snapshots] == [1]
     assert len(done.archives) == 1
     assert done.not_searched == []
+
+
+@pytest.mark.requirement("PRV-02")
+def test_what_became_vectors_is_removed_too(kept: Kept) -> None:
+    kept.app.store.events.append("people/embeddings", [encode_prediction(kept.answered(BOB, JANE))])
+    kept.ingest()
+    assert len(kept.rows("embeddings")) == 2
+    kept.erase()
+    bob = kept.app.access.privacy.rules("people").subject(BOB)
+    assert kept.rows("embeddings") == [bob]
+    assert kept.on_disk(JANE) == []
 
 
 @pytest.mark.requirement("PRV-02")

@@ -72,14 +72,15 @@ class Desk:
 
     def answers(self, project: str = PROJECT) -> list[Prediction]:
         """All that is on record, the oldest first."""
-        return [decode_prediction(record) for record in self._records(f"{project}/predictions")]
+        return [decode_prediction(record) for record in self.records("predictions", project)]
 
     def failures(self, project: str = PROJECT) -> list[Failure]:
         """The same of what could not be answered."""
-        return [decode_failure(record) for record in self._records(f"{project}/failures")]
+        return [decode_failure(record) for record in self.records("failures", project)]
 
-    def _records(self, stream: str) -> Iterator[bytes]:
-        events = self.app.store.events
+    def records(self, kind: str, project: str = PROJECT) -> Iterator[bytes]:
+        """One stream of the record."""
+        events, stream = self.app.store.events, f"{project}/{kind}"
         for segment in events.segments(stream):
             yield from events.read(stream, segment.name, 0, 10_000)[0]
 

@@ -24,6 +24,7 @@ from headrace.core.record import Feedback, Outcome, Prediction
 from headrace.data.snapshots import load_snapshot, without_rows
 from headrace.data.sources import read_file
 from headrace.monitoring.ingest import (
+    embeddings_table,
     explanations_table,
     feedback_table,
     ingest,
@@ -131,7 +132,8 @@ class Subject:
         self._names = frozenset({key, hash_of(app, project.name, key)})
         # Of the tables and of the streams that they are made of. Shadows first: a killed erasure finds the
         # rest through the answers.
-        self._answers = (shadows_table(project.name), predictions_table(project.name))
+        name = project.name
+        self._answers = (shadows_table(name), embeddings_table(name), predictions_table(name))
 
     def find(self) -> Found:
         """What is there now."""

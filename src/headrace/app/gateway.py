@@ -20,7 +20,7 @@ from headrace.gateway.llm.chat import Answered, ChatRequest, fill_in, read_answe
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.endpoints import FILE, Providers, Target, read_providers
 from headrace.gateway.llm.guarding import Guarded, guards_of
-from headrace.gateway.llm.handler import PATH, LlmHandler
+from headrace.gateway.llm.handler import LlmHandler
 from headrace.gateway.llm.loaded import Loaded, LoadedPrompts
 from headrace.gateway.llm.prices import FILE as PRICES
 from headrace.gateway.llm.prices import read_prices
@@ -74,8 +74,11 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         prompt = Prompt.from_bytes(app.store.artifacts.get(release.manifest.subject.package.digest))
         terms = release.manifest.terms
         pipeline = guards_of(prompt, personal=terms is None or terms.privacy.personal)
-        targets = tuple(Target.parse(model) for model in prompt.models)
-        return Loaded(release_id, Ref.parse(release.manifest.subject.ref).version, prompt, pipeline, targets)
+        targets, embedders = (
+            tuple(Target.parse(model) for model in models) for models in (prompt.models, prompt.embeddings)
+        )
+        version = Ref.parse(release.manifest.subject.ref).version
+        return Loaded(release_id, version, prompt, pipeline, targets, embedders)
 
     providers = read_providers(app.settings.home / FILE)
     declared = Declared(providers, closed=app.settings.closed)
@@ -138,7 +141,7 @@ async def _ask_all(
         async with turn:
             try:
                 filled = fill_in(prompt, asked, guarded.request(asked.messages))
-                reply = await upstreams.call(targets, PATH, filled.for_model)
+                reply = await upstreams.call(targets, asked.path, filled.for_model)
                 if reply.status != 200:
                     return InvalidInput(f"{reply.target} answered {reply.status}: {reply.body[:300]!r}")
                 guarded.sources = filled.texts

@@ -27,6 +27,7 @@ _Kept = Prediction | Outcome | Feedback | Failure | Explained | Refusal | Receiv
 STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "predictions": decode_prediction,
     "shadows": decode_prediction,
+    "embeddings": decode_prediction,
     "outcomes": decode_outcome,
     "feedback": decode_feedback,
     "failures": decode_failure,

@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from headrace.core.canonical import canonical_json, plain
+from headrace.core.canonical import ADDED, canonical_json, plain
 from headrace.core.errors import InvalidInput
 from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
 from headrace.gateway.guardrails.schemas import Schema
@@ -57,6 +57,7 @@ class Prompt:
             does not say; None: callers must say it.
         callers_instruct: whether callers may send instructions (``system``, ``developer``) of their own.
         guardrails: as :func:`headrace.gateway.guardrails.rules.guardrails_of` takes them.
+        embeddings: the models that make vectors of callers' texts, as ``models``; none unless said.
     """
 
     template: str
@@ -68,6 +69,7 @@ class Prompt:
     variables: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     callers_instruct: bool = False
     guardrails: dict[str, Any] = field(default_factory=dict)
+    embeddings: tuple[str, ...] = field(default=(), metadata=ADDED)
     format: int = _FORMAT
 
     def instructions(self, values: Mapping[str, Any]) -> str:
@@ -121,6 +123,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The front matter."""
 
     model: str | list[str]
+    embeddings: str | list[str] = []
     parameters: dict[str, Any] = {}
     tools: str | list[dict[str, Any]] = []
     contract: str | dict[str, Any] | None = None
@@ -185,8 +188,8 @@ def _read(files: _Folder, name: str) -> Prompt:
         written = msgspec.convert(yaml.safe_load(head), _Written)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise InvalidInput(f"its front matter is not as expected: {error}. Mend it.") from error
-    models = (written.model,) if isinstance(written.model, str) else tuple(written.model)
-    for model in models:
+    models, embeddings = _listed(written.model), _listed(written.embeddings)
+    for model in (*models, *embeddings):
         endpoint, slash, rest = model.partition("/")
         if not (endpoint and slash and rest):
             raise InvalidInput(
@@ -222,7 +225,12 @@ def _read(files: _Folder, name: str) -> Prompt:
         variables=written.variables,
         callers_instruct=written.callers_instruct,
         guardrails=written.guardrails,
+        embeddings=embeddings,
     )
+
+
+def _listed(models: str | list[str]) -> tuple[str, ...]:
+    return (models,) if isinstance(models, str) else tuple(models)
 
 
 def _parts(text: str) -> tuple[str, str]:

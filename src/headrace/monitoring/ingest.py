@@ -38,6 +38,11 @@ def shadows_table(project: str) -> str:
     return f"{project}/shadows"
 
 
+def embeddings_table(project: str) -> str:
+    """Name of the table of texts that became vectors, in the form of the answers."""
+    return f"{project}/embeddings"
+
+
 def outcomes_table(project: str) -> str:
     """Name of the table of what turned out to be true."""
     return f"{project}/outcomes"
@@ -68,6 +73,7 @@ def record_tables(project: str) -> tuple[str, ...]:
     return (
         predictions_table(project),
         shadows_table(project),
+        embeddings_table(project),
         outcomes_table(project),
         feedback_table(project),
         explanations_table(project),

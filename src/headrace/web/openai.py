@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
@@ -11,7 +11,8 @@ from headrace.access.networks import network_of
 from headrace.core.errors import HeadraceError
 from headrace.core.identity import Principal
 from headrace.gateway.budgets import OverBudget
-from headrace.gateway.llm.chat import read_chat
+from headrace.gateway.llm.chat import ChatRequest, read_chat
+from headrace.gateway.llm.embeddings import EmbeddingsRequest, read_embeddings
 from headrace.gateway.llm.guarding import Blocked
 from headrace.gateway.llm.handler import LlmHandler, LlmStream
 from headrace.gateway.llm.steps import Parent
@@ -37,7 +38,11 @@ from headrace.web.parts import Parts
 
 PREFIX = "/v1"
 MAX_BODY_BYTES = 8 << 20
-_CHAT, _MODELS = "/v1/chat/completions", "/v1/models"
+_CHAT, _EMBEDDINGS, _MODELS = "/v1/chat/completions", "/v1/embeddings", "/v1/models"
+_READ: dict[str, Callable[[bytes], ChatRequest | EmbeddingsRequest]] = {
+    _CHAT: read_chat,
+    _EMBEDDINGS: read_embeddings,
+}
 _NO_RETRY = (b"x-should-retry", b"false")
 """What official clients obey: a budget is not there again in a second."""
 _EVENTS = b"text/event-stream; charset=utf-8"
@@ -73,23 +78,25 @@ class OpenAiDoor:
         """Answer one request; whatever it raises is answered by :meth:`error`."""
         path = scope["path"]
         me = self._parts.app.gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
-        if path == _CHAT:
+        if (read := _READ.get(path)) is not None:
             only(scope, "POST")
-            return await self._chat(me, await read_body(headers, receive, MAX_BODY_BYTES))
+            body = await read_body(headers, receive, MAX_BODY_BYTES)
+            return await self._ask(
+                me, read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
+            )
         if path == _MODELS or path.startswith(f"{_MODELS}/"):
             only(scope, "GET")
             return self._models(me, path[len(_MODELS) + 1 :])
-        raise Refused(404, f"There is nothing at {path[:100]!r}. Expected {_CHAT} or {_MODELS}.")
+        raise Refused(404, f"There is nothing at {path[:100]!r}. Expected {', '.join(_READ)} or {_MODELS}.")
 
-    async def _chat(self, me: Principal, body: bytes) -> Answer | Pieces:
-        asked = read_chat(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read_chat, body)
+    async def _ask(self, me: Principal, asked: ChatRequest | EmbeddingsRequest) -> Answer | Pieces:
         named = PARENT.get()
         parent = None if named is None else Parent(named.trace_id, named.span_id)
         try:
-            if asked.stream:
+            if isinstance(asked, ChatRequest) and asked.stream:
                 stream = await self._handler.stream(me, asked, parent)
                 return Pieces(_events(stream), _EVENTS, _named(stream.answer_id, stream.release_id))
-            replied = await self._handler.chat(me, asked, parent)
+            replied = await self._handler.answer(me, asked, parent)
         except Blocked as error:
             return Answer(400, _error(400, str(error), "blocked"))
         except OverBudget as error:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from headrace.access.privacy.fields import FieldRules
 from headrace.core.errors import HeadraceError, InvalidInput
@@ -15,12 +15,13 @@ from headrace.core.record import Failure, Prediction
 from headrace.gateway.guardrails.guards import Context
 from headrace.gateway.guardrails.personal import PersonalData
 from headrace.gateway.guardrails.pipeline import Pipeline
-from headrace.gateway.llm.chat import Answered, ChatRequest, Filled
+from headrace.gateway.llm.chat import Answered, Filled
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded
 from headrace.gateway.llm.spending import Charge, Spending
 from headrace.gateway.llm.steps import Parent, step_of
+from headrace.gateway.prompts import Prompt
 from headrace.store.records import Received, encode_failure, encode_prediction, encode_received
 
 BLOCKED, BROKEN_OFF = "blocked", "broken off"
@@ -39,6 +40,48 @@ class Records(Protocol):
         """Nobody waits for it."""
 
 
+class Asked(Protocol):
+    """What is asked: all in which one kind of call differs from another.
+
+    Attributes:
+        path: of it at a provider, below the address.
+        operation: what OpenTelemetry calls it.
+        records: the stream of the record in which its answers are.
+    """
+
+    path: ClassVar[str]
+    operation: ClassVar[str]
+    records: ClassVar[str]
+
+    @property
+    def model(self) -> str:
+        """The project that is asked."""
+
+    @property
+    def user(self) -> str | None:
+        """Whose request it is, as the caller says."""
+
+    @property
+    def n_bytes(self) -> int:
+        """How long it is."""
+
+    @property
+    def question(self) -> str:
+        """What is recorded as asked."""
+
+    def targets(self, loaded: Loaded) -> tuple[Target, ...]:
+        """Whom a release lets answer it, in order."""
+
+    def filled(self, prompt: Prompt, guarded: Guarded) -> Filled:
+        """What the release makes of it, once guards have looked at it."""
+
+    def read(self, body: bytes) -> Answered:
+        """What a provider's whole answer says. Raises InvalidInput: it is none."""
+
+    def checked(self, guarded: Guarded, body: bytes) -> bytes:
+        """The answer as its caller may have it. Raises Blocked: they may not."""
+
+
 @dataclass(kw_only=True)
 class Call:
     """One call on its way.
@@ -52,7 +95,7 @@ class Call:
     """
 
     id: str
-    asked: ChatRequest
+    asked: Asked
     principal: str
     arm: str
     loaded: Loaded
@@ -150,13 +193,16 @@ class Endings:
             trace_id=None if call.parent is None else call.parent.trace_id,
         )
         self._trace(call, answered, took_ms)
-        await self._records.record(call.asked.model, encode_prediction(call.rules.prediction(prediction)))
+        await self._records.record(
+            call.asked.model, encode_prediction(call.rules.prediction(prediction)), call.asked.records
+        )
 
     def _trace(self, call: Call, answered: Answered, took_ms: float) -> None:
         user = call.asked.user
         span = step_of(
             call.id,
             answered,
+            operation=call.asked.operation,
             project=call.asked.model,
             release_id=call.loaded.release_id,
             target=call.target,

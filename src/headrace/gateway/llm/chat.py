@@ -6,13 +6,16 @@ Everything else of a request goes to the provider, and everything of its answer 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
 from headrace.core.errors import InvalidInput
 from headrace.core.text import printable
+from headrace.gateway.llm.endpoints import Target
+from headrace.gateway.llm.guarding import Guarded
+from headrace.gateway.llm.loaded import Loaded
 from headrace.gateway.prompts import Prompt
 
 MAX_MESSAGES = 2_000
@@ -27,6 +30,8 @@ _KNOWN = frozenset(
 )
 _KEPT_HERE = frozenset(("metadata", "prompt_cache_key", "safety_identifier", "store", "user", _OURS))
 """Says who asks and why, which is nobody's business but ours."""
+_TOLD = ("tools", "functions", "prediction", "stop")
+"""Where callers say something beside the messages."""
 _TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
     ("model", (str,), "the name of a project"),
     ("messages", (list,), "a list of messages"),
@@ -40,7 +45,7 @@ _TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
     ("tools", (list, type(None)), "a list"),
     (_OURS, (dict, type(None)), "an object"),
 )
-_MAX_KEY = 512
+MAX_USER = 512
 _BYTES_PER_TOKEN = 2
 _MEDIA_TOKENS = 3_000
 _LIMITS = ("max_completion_tokens", "max_tokens")
@@ -68,6 +73,10 @@ class ChatRequest:
         usage: whether a stream ends with the tokens, as the caller wants it.
     """
 
+    path: ClassVar[str] = "/chat/completions"
+    operation: ClassVar[str] = "chat"
+    records: ClassVar[str] = "predictions"
+
     model: str
     messages: list[dict[str, Any]]
     body: dict[str, Any]
@@ -84,6 +93,36 @@ class ChatRequest:
             if message["role"] == "user":
                 return text_of(message.get("content"))
         return text_of(self.messages[-1].get("content"))
+
+    def targets(self, loaded: Loaded) -> tuple[Target, ...]:
+        """Whom the release lets answer, in order."""
+        return loaded.targets
+
+    def filled(self, prompt: Prompt, guarded: Guarded) -> Filled:
+        """What the release makes of it, once guards have looked at it.
+
+        Raises:
+            Blocked: it may not leave.
+            InvalidInput: as :func:`fill_in` does.
+        """
+        messages = guarded.request(self.messages)
+        return fill_in(prompt, self._looked_at(guarded), messages)
+
+    def _looked_at(self, guarded: Guarded) -> ChatRequest:
+        """With what the caller says beside the messages as it may leave."""
+        told = {name: self.body[name] for name in _TOLD if self.body.get(name)}
+        if not (told or self.variables):
+            return self
+        looked = guarded.texts({"variables": dict(self.variables), **told})
+        return replace(self, variables=looked.pop("variables"), body={**self.body, **looked})
+
+    def read(self, body: bytes) -> Answered:
+        """Read a provider's whole answer; raises as :func:`read_answer` does."""
+        return read_answer(body)
+
+    def checked(self, guarded: Guarded, body: bytes) -> bytes:
+        """The answer as its caller may have it; raises as :meth:`Guarded.answer` does."""
+        return guarded.answer(body)
 
 
 def read_chat(body: bytes) -> ChatRequest:
@@ -126,8 +165,8 @@ def read_chat(body: bytes) -> ChatRequest:
 
 def _user(raw: Mapping[str, Any]) -> str | None:
     user = raw.get("safety_identifier") or raw.get("user")
-    if user is not None and len(user) > _MAX_KEY:
-        raise InvalidInput(f"'user' has {len(user)} characters. Expected at most {_MAX_KEY}.")
+    if user is not None and len(user) > MAX_USER:
+        raise InvalidInput(f"'user' has {len(user)} characters. Expected at most {MAX_USER}.")
     return user
 
 
@@ -181,16 +220,14 @@ class Filled:
 
     @property
     def most_input(self) -> int:
-        """More tokens than it can be for the tokenisers of today: text has at least two bytes in each, and
-        what is no text counts as a large picture."""
+        """More tokens than it can be; what is no text counts as a large picture."""
         n_media: int = sum(
             part.get("type") != "text"
             for message in self.fields["messages"]
             for part in message.get("content") or ()
             if isinstance(part, dict)
         )
-        n_text = len(_encoder.encode(self.fields)) // _BYTES_PER_TOKEN + 1
-        return n_text + n_media * _MEDIA_TOKENS
+        return n_tokens(self.fields) + n_media * _MEDIA_TOKENS
 
     def most_output(self, otherwise: int) -> int:
         """How many tokens the answers may have, all of them; sets ``otherwise`` where nothing is said."""
@@ -204,6 +241,11 @@ class Filled:
     def for_model(self, model: str) -> bytes:
         """The body for one provider's model."""
         return _encoder.encode({**self.fields, "model": model})
+
+
+def n_tokens(said: Any) -> int:
+    """More tokens than it can be for the tokenisers of today: text has at least two bytes in each."""
+    return len(_encoder.encode(said)) // _BYTES_PER_TOKEN + 1
 
 
 def fill_in(prompt: Prompt, asked: ChatRequest, messages: list[dict[str, Any]] | None = None) -> Filled:

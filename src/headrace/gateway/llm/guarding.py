@@ -13,7 +13,13 @@ import msgspec
 from headrace.core.errors import InvalidInput, Unavailable, UserError
 from headrace.gateway.guardrails.deltas import CheckedDeltas
 from headrace.gateway.guardrails.guards import Context, Hit, severest
-from headrace.gateway.guardrails.messages import check_answer, check_request, check_texts, reason_of
+from headrace.gateway.guardrails.messages import (
+    check_answer,
+    check_document,
+    check_request,
+    check_texts,
+    reason_of,
+)
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
 from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
@@ -99,6 +105,20 @@ class Guarded:
         made, hits = check_texts(self._pipeline, plain, Context(layer="input"), self._placeholders)
         self._keep(hits)
         return dict(made)
+
+    def documents(self, texts: Sequence[str]) -> list[str]:
+        """Texts as they may leave for vectors: nothing comes back, and equal ones stay equal.
+
+        Raises:
+            Blocked: they may not.
+
+        >>> from headrace.gateway.guardrails.personal import PersonalData
+        >>> Guarded(Pipeline([PersonalData()])).documents(["From bob@example.org", "To ada@example.org"])
+        ['From <EMAIL>', 'To <EMAIL>']
+        """
+        checked = [check_document(self._pipeline, text, Context(layer="input")) for text in texts]
+        self._keep([hit for _, hits in checked for hit in hits])
+        return [text for text, _ in checked]
 
     def answer(self, body: bytes) -> bytes:
         """A whole answer as its caller may have it, with what was masked of their own in its place again.

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from headrace.access.gatekeeper import Gatekeeper
@@ -20,8 +20,8 @@ from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
 from headrace.core.release import Route
-from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Call, Endings
-from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered, fill_in, read_answer
+from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Asked, Call, Endings
+from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts
@@ -29,13 +29,10 @@ from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import Reply, Stream, UpstreamRefused, Upstreams
 
-PATH = "/chat/completions"
 _MAX_NAME = 63
 _DONE = b"[DONE]"
 _OPERATORS = frozenset((401, 402, 403, 404))
 """What a provider says of our key, our account or our choice of a model: the caller can mend none of it."""
-_TOLD = ("tools", "functions", "prediction", "stop")
-"""Where callers say something beside the messages."""
 _INLINE_BYTES = 64 << 10
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -102,7 +99,7 @@ class LlmHandler:
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
 
-    async def chat(self, principal: Principal, asked: ChatRequest, parent: Parent | None = None) -> Replied:
+    async def answer(self, principal: Principal, asked: Asked, parent: Parent | None = None) -> Replied:
         """Answer once the answer is whole and on record.
 
         Args:
@@ -117,15 +114,15 @@ class LlmHandler:
         call = await self._begin(principal, asked, parent)
         answered: Answered | None = None
         try:
-            reply = await self._upstreams.call(call.targets, PATH, call.filled.for_model)
+            reply = await self._upstreams.call(call.targets, asked.path, call.filled.for_model)
             if reply.status in _OPERATORS:
                 raise _refused(reply)
             if reply.status != 200:
                 await self._endings.failed(call, f"the provider answered {reply.status}")
                 return Replied(reply.status, reply.body, call.id, call.loaded.release_id)
             call.target, answered = reply.target, UNREAD
-            answered = read_answer(reply.body)
-            body = await _aside(call.guarded.answer, reply.body, len(reply.body))
+            answered = asked.read(reply.body)
+            body = await _aside(partial(asked.checked, call.guarded), reply.body, len(reply.body))
         except Blocked:
             await self._endings.answered(call, (answered or NOTHING)._replace(text="", finish=BLOCKED))
             raise
@@ -142,7 +139,7 @@ class LlmHandler:
     async def stream(
         self, principal: Principal, asked: ChatRequest, parent: Parent | None = None
     ) -> LlmStream:
-        """Begin to answer piece by piece; raises as :meth:`chat` where nothing has come yet.
+        """Begin to answer piece by piece; raises as :meth:`answer` where nothing has come yet.
 
         The last piece is given once the whole answer is on record. Close what is returned: a caller who goes
         away ends the provider's work, and what was said until then is recorded and paid.
@@ -151,7 +148,7 @@ class LlmHandler:
         stack = AsyncExitStack()
         try:
             source = await stack.enter_async_context(
-                self._upstreams.stream(call.targets, PATH, call.filled.for_model)
+                self._upstreams.stream(call.targets, asked.path, call.filled.for_model)
             )
         except UpstreamRefused as error:
             await self._endings.failed(call, error)
@@ -162,14 +159,14 @@ class LlmHandler:
             await self._endings.failed(call, error)
             raise
         call.target = source.target
-        return LlmStream(call, source, stack, self._endings, self._clock)
+        return LlmStream(call, source, stack, self._endings, self._clock, usage=asked.usage)
 
     def projects(self, principal: Principal) -> list[str]:
         """What ``principal`` may ask now, by name."""
         listed = (route.project for route in self._routes.all())
         return [name for name in listed if self._gatekeeper.allows(principal, "predict", f"project:{name}")]
 
-    async def _begin(self, principal: Principal, asked: ChatRequest, parent: Parent | None) -> Call:
+    async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
         if len(asked.model) > _MAX_NAME:
             raise NotFound(f"There is no project {asked.model[:_MAX_NAME]!r}...; 'model' names a project.")
         resource = f"project:{asked.model}"
@@ -194,28 +191,17 @@ class LlmHandler:
             at=now,
             started_s=self._clock.monotonic_s(),
         )
-        call.targets = self._declared.permitted(call.rules.project, loaded.targets)
+        call.targets = self._declared.permitted(call.rules.project, asked.targets(loaded))
         try:
-            messages = await _aside(call.guarded.request, asked.messages, asked.n_bytes)
-            asked = _looked_at(call.guarded, asked)
+            call.filled = await _aside(partial(asked.filled, loaded.prompt), call.guarded, asked.n_bytes)
         except Blocked:
             await self._endings.answered(call, NOTHING._replace(finish=BLOCKED))
             raise
-        call.filled = fill_in(loaded.prompt, asked, messages)
         call.guarded.sources = call.filled.texts
         call.charge = await self._spending.reserve(
             principal, call.rules.project, call.targets, call.filled, now
         )
         return call
-
-
-def _looked_at(guarded: Guarded, asked: ChatRequest) -> ChatRequest:
-    """The request with what the caller says beside the messages as it may leave."""
-    told = {name: asked.body[name] for name in _TOLD if asked.body.get(name)}
-    if not (told or asked.variables):
-        return asked
-    looked = guarded.texts({"variables": dict(asked.variables), **told})
-    return replace(asked, variables=looked.pop("variables"), body={**asked.body, **looked})
 
 
 async def _aside(work: Callable[[_In], _Out], on: _In, n_bytes: int) -> _Out:
@@ -236,7 +222,14 @@ class LlmStream:
     """An answer in pieces: go through its events once, and close it whatever happens."""
 
     def __init__(
-        self, call: Call, source: Stream, stack: AsyncExitStack, endings: Endings, clock: Clock
+        self,
+        call: Call,
+        source: Stream,
+        stack: AsyncExitStack,
+        endings: Endings,
+        clock: Clock,
+        *,
+        usage: bool,
     ) -> None:
         self.answer_id = call.id
         self.release_id = call.loaded.release_id
@@ -245,6 +238,7 @@ class LlmStream:
         self._stack = stack
         self._endings = endings
         self._clock = clock
+        self._usage = usage
         self._gathered = Gathered()
         self._first_s: float | None = None
         self._ended = False
@@ -268,7 +262,7 @@ class LlmStream:
                 chunk = self._gathered.add(data)
             except InvalidInput as error:
                 raise Unavailable(str(error)) from error
-            if self._call.asked.usage or not chunk.get("usage") or chunk.get("choices"):
+            if self._usage or not chunk.get("usage") or chunk.get("choices"):
                 for piece in self._call.guarded.chunk(data, chunk):
                     yield piece  # else: the tokens, for which we have asked and the caller has not
         raise Unavailable("The provider's answer broke off before its end. Ask again.")

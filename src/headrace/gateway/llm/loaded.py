@@ -12,14 +12,15 @@ from headrace.gateway.prompts import Prompt
 
 
 class Loaded(NamedTuple):
-    """A prompt ready to be asked, with its guards and whom it is for; ``version`` is its
-    number."""
+    """A prompt ready to be asked, with its guards and whom it is for; ``version`` is its number, and
+    ``embedders`` make vectors of its callers' texts."""
 
     release_id: str
     version: str
     prompt: Prompt
     pipeline: Pipeline
     targets: tuple[Target, ...]
+    embedders: tuple[Target, ...] = ()
 
 
 class LoadedPrompts:

@@ -27,6 +27,7 @@ def step_of(
     answer_id: str,
     answered: Answered,
     *,
+    operation: str,
     project: str,
     release_id: str,
     target: Target | None,
@@ -39,12 +40,13 @@ def step_of(
     """The step of one call; without a parent it begins a trace of its own, which the answer's id names.
 
     Args:
+        operation: what OpenTelemetry calls it, such as ``chat``.
         target: who was asked; None: a guard let nothing through.
         user: as it may be written down.
     """
     named = answer_id.replace("-", "")
     attributes: dict[str, Any] = {
-        "gen_ai.operation.name": "chat",
+        "gen_ai.operation.name": operation,
         "gen_ai.prompt.name": project,
         "gen_ai.response.model": answered.model,
         "gen_ai.response.finish_reasons": [answered.finish] if answered.finish else [],
@@ -62,7 +64,7 @@ def step_of(
         trace_id=named if parent is None else parent.trace_id,
         span_id=named[16:],
         parent_id=None if parent is None else parent.span_id,
-        name=f"chat {project}",
+        name=f"{operation} {project}",
         started_at=started_at,
         ended_at=ended_at,
         attributes={name: value for name, value in attributes.items() if value not in (None, "", [], 0)},
