@@ -54,7 +54,7 @@ def test_every_gate_leaves_a_verdict_with_evidence(live: Small) -> None:
         "flight_check",
         "compliance",
     ]
-    gates += ["training", "ingredients", "contract"]
+    gates += ["training", "explanations", "robustness", "ingredients", "contract"]
     assert [v.gate for v in verdicts] == gates
     assert all(v.evidence for v in verdicts if v.gate != "champion")
     assert all(v.reason for v in verdicts)
@@ -84,7 +84,7 @@ def test_with_the_manual_policy_a_person_decides_who_is_not_the_author(shared: S
     rejected = project.released()
     assert (rejected.state, project.route()) == ("waiting", None)
     report = reading.release_report(shared.app, grace, rejected.id)
-    assert len(report.verdicts) == 13, "who decides sees the results"
+    assert len(report.verdicts) == 15, "who decides sees the results"
     rejected = decide(shared.app, shared.work, grace, rejected.id, "rejected", "the margin is too thin")
     assert (rejected.state, rejected.reason) == ("rejected", "grace: the margin is too thin")
     assert project.route() is None

@@ -107,7 +107,7 @@ def test_used_cars_from_init_to_an_answer(shell: Shell, shared_data: Path) -> No
     release = ran.json["release"]
     assert release["state"] == "waiting"
     gates = """data data_bias tests model baseline champion artefact package flight_check compliance metrics
-        training ingredients contract""".split()
+        training explanations robustness ingredients contract""".split()
     assert {v["gate"]: v["outcome"] for v in ran.json["verdicts"]} == dict.fromkeys(gates, "passed")
 
     assert shell("access", "user", "add", "reviewer", "--role", "validator").code == 0

@@ -25,6 +25,9 @@ def test_what_is_not_said_has_its_default() -> None:
         ("tests: {min_passed: -1}", "proofs.tests.min_passed is -1: expected 0 or more"),
         ("tests: {minimum: 1}", "unknown key 'proofs.tests.minimum' (known here: min_passed, timeout_s)"),
         ("tests: {timeout_s: long}", "proofs.tests.timeout_s"),
+        ("robustness: {loss: 2}", "proofs.robustness.loss is 2: expected 0 to 1"),
+        ("robustness: {reach: -1}", "proofs.robustness.reach is -1: expected 0 to 1"),
+        ("robustness: {missing: [nothing]}", "'nothing' is no input; expected some of: "),
     ],
 )
 def test_what_means_nothing_is_named_with_its_place(tmp_path: Path, section: str, said: str) -> None:

@@ -130,6 +130,7 @@ class Builds:
             step("tests", self._tests, state)
             state["measured"] = judge_all(self._gating, step, state, self._prompting.gates)
             step("training", self._training_checks, state)
+            step("robustness", self._robustness, state)
             state |= step("register", self._register, state)
             step("ingredients", self._proofs.ingredients, state)
             step("track", self._track, state)
@@ -153,6 +154,7 @@ class Builds:
         step("tests", self._tests, state)
         state["measured"] = judge_all(self._gating, step, state, self._prompting.gates)
         step("training", self._training_checks, state)
+        step("robustness", self._robustness, state)
         step("ingredients", self._proofs.ingredients, state)
         state |= step("release", self._amending.release, state)
         return self._hand_over(state)
@@ -347,6 +349,11 @@ class Builds:
         if self._store.snapshots.get(state["snapshot_id"]).n_erased:
             return "rows were erased since: what was learnt from them cannot be asked again"
         return self._proofs.training(state, self._scratch(state["build_id"]) / "training")
+
+    def _robustness(self, state: dict[str, Any]) -> str:
+        if self._generates(state) or self._store.snapshots.get(state["snapshot_id"]).n_erased:
+            return "not applicable: there is no table of all its test rows"
+        return self._proofs.robustness(state)
 
     def _contract(self, state: dict[str, Any]) -> str:
         """Gate 3b asks the release as it was signed: after the proposal, and before any decision."""

@@ -49,6 +49,28 @@ class TrainingChecks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RobustnessChecks:
+    """What a model must stand: inputs that are a little off, missing, or chosen by an adversary.
+
+    Attributes:
+        loss: the share, of what the model spares of a constant's loss, that it may lose under noise and with
+            any of ``missing`` left out; none when not set: then a person decides where noise takes more than
+            half of it.
+        flipped: the share of decisions that somebody who may move each number within ``reach`` may turn; none
+            when not set.
+        noise: standard deviation of the noise, in spreads of each number.
+        reach: how far an adversary may move each number, in its spreads.
+        missing: inputs that may be missing; those of which the training rows lack a value, unless named.
+    """
+
+    loss: float | None = None
+    flipped: float | None = None
+    noise: float = 0.1
+    reach: float = 0.1
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ingredients:
     """Which packages a model may be made with.
 
@@ -75,6 +97,7 @@ class Proofs:
 
     tests: OwnTests = OwnTests()
     training: TrainingChecks = TrainingChecks()
+    robustness: RobustnessChecks = RobustnessChecks()
     ingredients: Ingredients = Ingredients()
     flight: dict[str, str] = field(default_factory=dict)
 
@@ -101,18 +124,27 @@ def proof_mistakes(project: Project) -> Iterator[BrokenRule]:
     yield from problems
     if found is None:
         return
-    training = found.training
+    training, robustness = found.training, found.robustness
     for place, value, low, high in (
         ("tests.timeout_s", found.tests.timeout_s, 1, _LONGEST_S),
         ("tests.min_passed", found.tests.min_passed, 0, inf),
         ("training.timeout_s", training.timeout_s, 0, _LONGEST_S),
         ("training.least_gain", training.least_gain, 0, 1),
         ("training.max_gap", 0.0 if training.max_gap is None else training.max_gap, 0, sys.float_info.max),
+        ("robustness.loss", 0.0 if robustness.loss is None else robustness.loss, 0, 1),
+        ("robustness.flipped", 0.0 if robustness.flipped is None else robustness.flipped, 0, 1),
+        ("robustness.noise", robustness.noise, 0, 1),
+        ("robustness.reach", robustness.reach, 0, 1),
     ):
         if not low <= value <= high:
             expected = f"{low:g} or more" if high > 1e300 else f"{low:g} to {high:g}"
             text = f"proofs.{place} is {value:g}: expected {expected}"
             yield BrokenRule(loc=("proofs", *place.split(".")), text=text)
+    inputs = {column.name for column in project.data.columns if column.role != "ignored"}
+    for name in robustness.missing:
+        if name not in inputs:
+            text = f"{name[:60]!r} is no input; expected some of: {', '.join(sorted(inputs)[:20])}"
+            yield BrokenRule(loc=("proofs", "robustness", "missing"), text=text)
     yield from _flight(found.flight)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.comparison import FEWEST_ROWS, paired_interval
+from headrace.checks.importances import alone
 from headrace.checks.metrics import Floats, Interval, row_losses
 from headrace.checks.tasks import UNSUPERVISED
 from headrace.checks.training_faults import (
@@ -42,7 +43,7 @@ from headrace.training.probing import REFITS
 from headrace.training.training_set import Rows, TrainingSet, codes_of, load_rows, load_training_set
 
 _MOST_TRAIN = 5_000
-_MOST_TEST = 2_000
+MOST_TEST = 2_000
 _START_S = 60.0
 _BASELINES = "headrace.training.baselines"
 _RULES = {
@@ -65,6 +66,10 @@ class Probed:
         test_loss: on all test rows.
         gain: beside an ordinary model, on test rows.
         shuffled: what models with shuffled labels spare, as a share of the best constant's loss.
+        alone: how well each input says the target by itself; see :func:`headrace.checks.importances.alone`.
+            Empty where inputs are made from the target.
+        controls: of each model with shuffled labels, on which inputs its answers hang; see
+            :func:`headrace.checks.importances.shares_of`.
         broken: why the worker that makes the other models failed; empty where it did not. That it took too
             long is no failure: what it had come to counts.
     """
@@ -77,6 +82,8 @@ class Probed:
     gap: Interval | None = None
     gain: Gain | None = None
     shuffled: Interval | None = None
+    alone: dict[str, float] = field(default_factory=dict)
+    controls: tuple[Floats, ...] = ()
     unmeasured: tuple[str, ...] = ()
     broken: str = ""
 
@@ -103,7 +110,7 @@ def probe_run(
     project = recipe_of(store, run).project
     made = load_training_set(store.artifacts, recipe_of(store, run).training_set.digest)
     whole = load_rows(store, project, made)
-    test = some_rows(len(whole.test), _MOST_TEST)
+    test = some_rows(len(whole.test), MOST_TEST)
     rows = replace(whole, train=_train_sample(project, whole), test=whole.test[test])
     inputs = _inputs(project, rows)
     if project.task in UNSUPERVISED or not learns:
@@ -129,6 +136,8 @@ def probe_run(
         inputs=inputs,
         gain=asked.gain(answers, least_gain),
         shuffled=asked.shuffled(answers),
+        alone=asked.alone(answers),
+        controls=tuple(values for name, values in sorted(answers.items()) if name.startswith("importance")),
         unmeasured=(why,) if why else (),
         broken=broken,
     )
@@ -150,6 +159,18 @@ class _Asked:
         learnt = _target(self.project, self.made, self.rows, self.rows.train)
         constant = constant_losses(self._metric, learnt, self._truth, len(self.made.classes))
         return gain_of(self.candidate, ordinary, constant, least, self.rows.groups(self.project))
+
+    def alone(self, answers: Mapping[str, Any]) -> dict[str, float]:
+        if self.project.task == "forecasting":
+            return {}
+        learnt = _target(self.project, self.made, self.rows, self.rows.train)
+        said = {name: answers.get(f"alone{at}_predict") for at, name in enumerate(self.rows.encoding.columns)}
+        classifies = self.project.task == "classification"
+        return {
+            name: alone(values, self._truth, learnt, classifies=classifies)
+            for name, values in said.items()
+            if values is not None
+        }
 
     def shuffled(self, answers: Mapping[str, Any]) -> Interval | None:
         refits = [self._losses(answers, f"shuffled{index}") for index in range(REFITS)]

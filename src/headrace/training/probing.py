@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.checks.importances import shares_of
 from headrace.checks.training_faults import some_rows
 from headrace.checks.unlabelled import Ask
 from headrace.core.errors import UserCodeError
@@ -26,8 +27,14 @@ REFITS = 5
 _MOST_CELLS = 1_000_000
 _MOST_SHUFFLED = 1_000
 _ROUNDS = 50
+_MOST_ALONE = 100
+_FEWEST_IN_LEAF = 5
 Answers = dict[str, Any]
-"""By name of the model and of the output, such as ``ordinary_predict`` and ``shuffled0_probability``."""
+"""By name of the model and of the output, such as ``ordinary_predict`` and ``shuffled0_probability``.
+
+``alone0_predict`` is what one input says of the target by itself; ``importance0_shares``, ``(n_inputs,)``, on
+which inputs the answers of a model with shuffled labels hang.
+"""
 Fit = Callable[[TrainingData], Ask]
 
 
@@ -50,7 +57,9 @@ def probe(
     Returns:
         Why there are fewer refits than five; empty where there are as many.
     """
-    found = {f"ordinary_{name}": values for name, values in _ordinary(data, encoding.encode(test)).items()}
+    features = encoding.encode(test)
+    found = {f"ordinary_{name}": values for name, values in _ordinary(data, features).items()}
+    found |= {f"alone{place}_predict": said for place, said in enumerate(_alone(data, features))}
     _leave(found, output)
     random = np.random.default_rng(data.seed)
     few = some_rows(len(data.y), _MOST_SHUFFLED, data.y if data.classes else None)
@@ -63,10 +72,12 @@ def probe(
             columns=take(data.columns, few),
         )  # fmt: skip
         try:
-            answers = fit(shuffled)(test)
+            ask = fit(shuffled)
+            answers, shares = ask(test), shares_of(ask, test, encoding.columns)
         except UserCodeError as error:
             return f"the trainer does not take shuffled labels: {error}"
         found |= {f"shuffled{index}_{name}": values for name, values in answers.items()}
+        found[f"importance{index}_shares"] = shares
         _leave(found, output)
     return ""
 
@@ -94,3 +105,19 @@ def _ordinary(data: TrainingData, test: Any) -> Answers:
     probability = np.zeros((len(test), len(data.classes)))
     probability[:, classifier.classes_.astype(np.intp)] = classifier.predict_proba(test)
     return {"predict": probability.argmax(axis=1).astype(np.float64), "probability": probability}
+
+
+def _alone(data: TrainingData, test: Any) -> list[Any]:
+    """What a tree of one input says of the test rows, for each of the first 100 inputs."""
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    kind = DecisionTreeClassifier if data.task == "classification" else DecisionTreeRegressor
+    return [
+        np.asarray(
+            kind(min_samples_leaf=_FEWEST_IN_LEAF, random_state=0)
+            .fit(data.X[:, [place]], data.y)
+            .predict(test[:, [place]]),
+            dtype=np.float64,
+        )
+        for place in range(min(data.X.shape[1], _MOST_ALONE))
+    ]
