@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from headrace.app.composition import open_app
 from headrace.core.ids import new_id
 from headrace.core.release import Measurement
@@ -58,3 +60,24 @@ def test_kpis_and_what_happened_around_an_answer_are_listed(cli: Cli) -> None:
     assert [one["value"] for one in row["feedback"]] == [120.0]
     missing = cli("monitor", "feedback", "cars", "nothing")
     assert "no answer 'nothing'" in missing.error
+
+
+@pytest.mark.requirement("FBK-01")
+def test_what_somebody_says_of_an_answer_is_stored_and_listed(cli: Cli) -> None:
+    answer = new_id(START)
+    with open_app(make_settings(cli.home, user=cli.user)) as app:
+        app.me()
+        app.store.projects.save(make_project(name="cars"), str(cli.home))
+        made = make_prediction(id=answer, release_id="r-1", at=START, event_time=START)
+        app.store.events.append("cars/predictions", [encode_prediction(made)])
+    said = ("feedback", "say", "cars", answer, "--thumbs", "down", "--comment", "too dear", "--by", "u-7")
+    assert "which release r-1 has answered" in cli(*said).out
+    kept = cli(*said, "--json").json
+    assert (kept["subject"], len(kept["ids"])) == (f"{answer}:0", 2)
+    listed = cli("monitor", "feedback", "cars", answer).out
+    assert [text in listed for text in ("thumbs", "down", "too dear", f"by {cli.user}")] == [True] * 4
+    refused = cli("feedback", "say", "cars", answer, "--rating", "9")
+    assert (refused.code, "rating is 9. Expected a whole number" in refused.error) == (2, True)
+    offered = cli("feedback", "token", "cars", answer, "--json").json
+    assert offered["token"].count(".") == 2
+    assert cli("feedback", "token", "cars", answer).out.count(".") == 2

@@ -22,7 +22,7 @@ from headrace.monitoring.feedback import LABEL
 from headrace.store.documents import convert
 from headrace.store.records import encode_feedback
 
-MAX_NAME, MAX_SUBJECT, MAX_PAGE, MAX_TEXT = 64, 300, 500, 2_000
+MAX_NAME, MAX_SUBJECT, MAX_PAGE, MAX_TEXT = 64, 300, 500, 10_000
 """Characters."""
 _AT_ONCE = 5_000
 _CLOCK_S = 300.0
@@ -37,6 +37,7 @@ class Event:
         id: by which its source knows it: reported again by the same principal it counts once, and the newest
             report is valid; nobody corrects what another one reported. None: it is told from others by all
             that it says.
+        by: whose word it is, where that is not who sends it: a user, in the form of business keys.
     """
 
     kind: FeedbackKind
@@ -48,6 +49,7 @@ class Event:
     page: str | None = None
     text: str | None = None
     source: str | None = None
+    by: str | None = None
 
 
 def record_feedback(app: App, me: Principal, project: str, events: Sequence[Event]) -> list[str]:
@@ -149,7 +151,8 @@ def _feedback(rules: FieldRules, principal: str, event: Event, where: str, now: 
     page, text = event.page, event.text
     happened_at = event.happened_at.isoformat()
     what = event.kind, subject, event.name, repr(value), happened_at, page or "", text or ""
-    sender = principal, event.source or ""
+    by = None if event.by is None else rules.subject(event.by)
+    sender = (principal, event.source or "", *(() if by is None else (by,)))
     if rules.project.privacy.personal and page is not None:
         page = page.partition("?")[0].partition("#")[0]  # where addresses carry names and tokens
     return Feedback(
@@ -165,6 +168,7 @@ def _feedback(rules: FieldRules, principal: str, event: Event, where: str, now: 
         page=None if page is None else rules.remark(page),
         text=None if text is None else rules.remark(text),
         source=event.source,
+        by=by,
     )
 
 
@@ -175,8 +179,9 @@ def _faults(event: Event, now: datetime) -> Iterator[tuple[str, object, str]]:
         ("name", event.name, MAX_NAME),
         ("id", event.id, MAX_SUBJECT),
         ("source", event.source, MAX_NAME),
+        ("by", event.by, MAX_SUBJECT),
     ):
-        if not (got is None and field in ("id", "source")) and not 0 < len(got or "") <= most:
+        if not (got is None and field in ("id", "source", "by")) and not 0 < len(got or "") <= most:
             yield field, got, f"1 to {most} characters"
     for field, got, most in (("page", event.page, MAX_PAGE), ("text", event.text, MAX_TEXT)):
         if got is not None and len(got) > most:

@@ -72,7 +72,8 @@ def kpi_differences(
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """One event about an answered row; ``value`` is none where it says no more than that it happened."""
+    """One event about an answered row; ``value`` is none where it says no more than that it happened.
+    ``principal`` sent it, ``by`` is whose word it is where that is somebody else."""
 
     kind: FeedbackKind
     name: str
@@ -81,6 +82,8 @@ class Told:
     page: str | None
     text: str | None
     source: str | None
+    principal: str
+    by: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +145,8 @@ def _told(events: Columns, index: int) -> Told:
         page=_text(event["page"]),
         text=_text(event["text"]),
         source=_text(event["source"]),
+        principal=str(event["principal"]),
+        by=_text(event["by"]),
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from headrace.app import assets, goals, lifecycle, operations, readiness, reading, reviews, waivers
+from headrace.app import assets, goals, lifecycle, operations, opinions, readiness, reading, reviews, waivers
 from headrace.app.composition import App, open_app
 from headrace.app.workflows import launch
 from headrace.core.identity import Principal
@@ -88,6 +88,15 @@ class Workspace:
         """Record a periodic review of a live release; never of one's own."""
         found = self._found(release)
         return reviews.record(self._app, self._me, found.id, outcome=outcome, looked_at=looked_at)
+
+    def say_of(self, project: str, answer: str, **said: Any) -> opinions.Kept:
+        """Store what somebody says of an answer: any of :class:`headrace.app.opinions.Said`.
+
+        Example::
+
+            here.say_of("support", answer_id, thumbs="down", comment="It costs 9 EUR.", by="user-7")
+        """
+        return opinions.say_of(self._app, self._me, project, answer, opinions.Said(**said))
 
     def ask_waiver(
         self, project: str, rule: str, *, reason: str, days: int = 30, size: Size = "medium"

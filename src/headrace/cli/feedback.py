@@ -1,4 +1,7 @@
-"""``headrace monitor import-feedback | feedback | kpis``: what people did, and what answers brought."""
+"""``headrace feedback``, and ``headrace monitor import-feedback | feedback | kpis``.
+
+What people say of answers and do with them, and what those brought.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ import typer
 
 from headrace.app.feedback import import_feedback
 from headrace.app.kpis import around_answer, kpi_differences, kpis
+from headrace.app.opinions import Said, Thumbs, offer, say_of
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="What people say of answers.")
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 
@@ -31,9 +36,64 @@ def import_events(
     typer.echo(f"Next: headrace monitor watch {project}")
 
 
+Answer = Annotated[str, typer.Argument(help="Id of the answer, or ID:ROW.")]
+
+
+@app.command("say")
+def say_of_answer(
+    project: Project,
+    answer: Answer,
+    thumbs: Annotated[
+        Thumbs | None, typer.Option(help="up, down, or none to take it back.", show_choices=False)
+    ] = None,
+    rating: Annotated[int | None, typer.Option(help="1 (worst) to 5 (best).")] = None,
+    comment: Annotated[str | None, typer.Option(help="In whose words.")] = None,
+    correction: Annotated[str | None, typer.Option(help="What the answer should have been.")] = None,
+    complaint: Annotated[str | None, typer.Option(help="What somebody complains about.")] = None,
+    by: Annotated[str | None, typer.Option(help="Whose word it is, where not yours.")] = None,
+    key: Annotated[str | None, typer.Option(help="By which its source knows it: it counts once.")] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Store what somebody says of one answer; without --key, later words replace earlier ones."""
+    said = Said(
+        thumbs=thumbs,
+        rating=rating,
+        comment=comment,
+        correction=correction,
+        complaint=complaint,
+        by=by,
+        key=key,
+    )
+    with session(as_name) as s:
+        kept = say_of(s.app, s.me, project, answer, said)
+    if as_json:
+        print_json(kept)
+        return
+    say(f"Stored for {kept.subject}, which release {kept.release_id} has answered.")
+    say(f"Next: headrace monitor feedback {project} {kept.subject}")
+
+
+@app.command("token")
+def make_token(
+    project: Project,
+    answer: Answer,
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long it lives.")] = 60,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print a token by which a browser can say something of one answer, and do nothing else."""
+    with session(as_name) as s:
+        offered = offer(s.app, s.me, project, answer, ttl_s=minutes * 60)
+    if as_json:
+        print_json(offered)
+        return
+    typer.echo(offered.token)
+
+
 def list_feedback(
     project: Project,
-    answer: Annotated[str, typer.Argument(help="Id of the answer, or ID:ROW.")],
+    answer: Answer,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
@@ -48,13 +108,14 @@ def list_feedback(
             f"{row.subject}: {_shown(row.prediction)}, by {row.release_id[:13]} at {_moment(row.answered_at)}"
         )
         print_table(
-            ("WHEN", "KIND", "NAME", "VALUE", "PAGE", "TEXT"),
+            ("WHEN", "KIND", "NAME", "VALUE", "FROM", "PAGE", "TEXT"),
             [
                 (
                     _moment(one.happened_at),
                     one.kind,
                     one.name,
                     _shown(one.value),
+                    one.principal if one.by is None else f"{one.by} by {one.principal}",
                     one.page or "",
                     one.text or "",
                 )

@@ -48,6 +48,7 @@ COMMANDS = {
         "headrace.cli.monitor",
         "Watch, findings, traffic, performance, estimates, traces, explanations, channels, replay.",
     ),
+    "feedback": Entry("headrace.cli.feedback", "What people say of answers."),
     "access": Entry("headrace.cli.access", "Identities, tokens, policy and grants."),
     "audit": Entry("headrace.cli.audit", "The chained and sealed log of what happened."),
     "project": Entry("headrace.cli.project", "Projects known here, waivers, rules, the charter's schema."),

@@ -248,7 +248,7 @@ class Feedback:
         value: how much, or which; None: no more than that it happened. 0 and False: it did not, after all.
         happened_at: when, by the clock of ``source``.
         page, text: where it happened, and in whose words.
-        source: the system that reports it.
+        source: the system that reports it; ``by``: whose word it is, in the form of business keys.
     """
 
     id: str
@@ -263,6 +263,7 @@ class Feedback:
     page: str | None = None
     text: str | None = None
     source: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,22 +13,26 @@ from headrace.monitoring.places import SLOT, Place, Places
 LABEL = "label"
 """Name of the event that truth is: a label, corrected or not, also where it came as one."""
 _SAID = {
+    # Tables that were begun before it was asked whose word it is have no column for that.
     "feedback": """
-        select id, kind, subject, name, value_number, value_text, happened_at, "at", page, text, source
-        from feedback""",
+        select id, kind, subject, name, value_number, value_text, happened_at, "at", page, text, source,
+               principal, "by"
+        from (select null::varchar as "by" where false union all by name select * from feedback)""",
     "outcomes": f"""
         select case when kind in ('label', 'correction') then 'label:' || subject else id end as id,
                'result' as kind, subject,
                case when kind in ('label', 'correction') then '{LABEL}' else kind end as name,
                value_number, value_text, observed_at as happened_at, "at",
-               null::varchar as page, null::varchar as text, null::varchar as source
+               null::varchar as page, null::varchar as text, null::varchar as source,
+               principal, null::varchar as "by"
         from outcomes""",
 }
 _LINKED = """
 with said as (
   select e.* from (
     select arg_max({{id: id, kind: kind, subject: subject, name: name, number: value_number,
-                    word: value_text, happened_at: happened_at, page: page, text: text, source: source}},
+                    word: value_text, happened_at: happened_at, page: page, text: text, source: source,
+                    principal: principal, "by": "by"}},
                    ("at", happened_at)) as e
     from ({said}) group by id
   ) where {counts}
@@ -77,8 +81,9 @@ def linked_feedback(
 
     Returns:
         By event: ``id``, ``kind``, ``name``, ``number`` and ``word`` (its value), ``happened_at``, ``page``,
-        ``text``, ``source``; and of the answer ``subject`` (its row id), ``release_id``, ``event_time``,
-        ``answered_at``, ``predicted``. No columns where nothing has come.
+        ``text``, ``source``, ``principal`` (who sent it), ``by`` (whose word it is); and of the answer
+        ``subject`` (its row id), ``release_id``, ``event_time``, ``answered_at``, ``predicted``.
+        No columns where nothing has come.
     """
     linking = _linking(project, tables, names)
     if linking is None:

@@ -175,7 +175,7 @@ def outcome_rows(outcomes: Sequence[Outcome]) -> Columns:
 
 def feedback_rows(events: Sequence[Feedback]) -> Columns:
     """Feedback as columns, in the form of :func:`outcome_rows`."""
-    texts = ("id", "kind", "subject", "name", "principal", "page", "text", "source")
+    texts = ("id", "kind", "subject", "name", "principal", "page", "text", "source", "by")
     return {**_said(events, texts), "happened_at": _times([event.happened_at for event in events])}
 
 

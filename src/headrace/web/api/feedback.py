@@ -8,8 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from headrace.access.answer_tokens import MAX_TTL_S, TTL_S
 from headrace.app.feedback import MAX_NAME, MAX_PAGE, MAX_SUBJECT, MAX_TEXT, Event, record_feedback
 from headrace.app.kpis import AnsweredRow, around_answer, kpi_differences, kpis
+from headrace.app.opinions import Kept, Offered, Said, Thumbs, offer, say_of
 from headrace.core.record import FeedbackKind
 from headrace.core.release import Measurement
 from headrace.monitoring.kpis import KpiDifference
@@ -49,6 +51,9 @@ class Happened(BaseModel):
         max_length=MAX_NAME,
         description="The system that reports it; ids are its own, and its sender's.",
     )
+    by: Text | None = Field(
+        None, min_length=1, max_length=MAX_SUBJECT, description="Whose word it is, where not the sender's."
+    )
 
 
 class Events(BaseModel):
@@ -73,6 +78,55 @@ def add_feedback(project: Name, server: Server, me: Me, body: Events) -> Receive
     events = [Event(**one.model_dump()) for one in body.feedback]
     ids = record_feedback(server.app, me, project, events)
     return Received(stored=len(set(ids)), ids=ids)
+
+
+Words = Annotated[Text, Field(min_length=1, max_length=MAX_TEXT)]
+
+
+class Opinion(BaseModel):
+    """What is said of one answer; what is not given is left as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    thumbs: Thumbs | None = Field(None, description="'none' takes it back.")
+    rating: int | None = Field(None, ge=1, le=5, description="1 is the worst, 5 the best.")
+    comment: Words | None = None
+    correction: Words | None = Field(None, description="What the answer should have been.")
+    complaint: Words | None = None
+    dwell_s: float | None = Field(None, ge=0, le=86_400, description="How long it was looked at, in seconds.")
+    copied: bool | None = None
+    edit_distance: float | None = Field(
+        None, ge=0, le=1, description="Of what was used of it: 0 as it was, 1 nothing of it."
+    )
+    rephrased: bool | None = None
+    retried: bool | None = None
+    abandoned: bool | None = None
+    by: Annotated[Text, Field(min_length=1, max_length=MAX_SUBJECT)] | None = Field(
+        None, description="Whose word it is, where not the sender's."
+    )
+    key: Annotated[Text, Field(min_length=1, max_length=MAX_SUBJECT)] | None = Field(
+        None, description="By which its source knows it; without one, later words replace earlier ones."
+    )
+
+
+class Lifetime(BaseModel):
+    """How long a token for feedback lives."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ttl_s: int = Field(TTL_S, ge=1, le=MAX_TTL_S, description="In seconds.")
+
+
+@router.post("/projects/{project}/answers/{answer}/feedback")
+def say(project: Name, answer: Text, server: Server, me: Me, body: Opinion) -> Kept:
+    """Store what somebody says of an answer, or did with it; durable when it answers."""
+    return say_of(server.app, me, project, answer, Said(**body.model_dump()))
+
+
+@router.post("/projects/{project}/answers/{answer}/feedback-token")
+def offer_token(project: Name, answer: Text, server: Server, me: Me, body: Lifetime) -> Offered:
+    """A token by which a browser that shows the answer can say something of it, and do nothing else."""
+    return offer(server.app, me, project, answer, ttl_s=body.ttl_s)
 
 
 @router.get("/projects/{project}/answers/{answer}/feedback")

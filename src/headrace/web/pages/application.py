@@ -38,6 +38,7 @@ from headrace.web.pages import (
     texts,
     traces,
     waivers,
+    widget,
 )
 from headrace.web.pages.rendering import Renderer, parts_of, renderer_of
 from headrace.web.parts import Parts
@@ -49,6 +50,7 @@ OPEN_PATHS = (
     "/signin/oidc",
     "/signin/oidc/callback",
     "/slack/actions",
+    "/feedback",
     "/healthz",
     "/readyz",
     "/static/",
@@ -98,6 +100,7 @@ _ROUTES = [
     Route("/asked/{token}", asked.show),
     Route("/asked/{token}", asked.settle, methods=["POST"]),
     Route("/slack/actions", asked.slack, methods=["POST"]),
+    Route("/feedback", widget.take, methods=["POST"]),
     Route("/approvals", approvals.show),
     Route("/approvals/{kind}/{id}", approvals.settle, methods=["POST"]),
     *(

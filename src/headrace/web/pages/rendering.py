@@ -40,6 +40,14 @@ PLACES: tuple[tuple[str, str, str | None, str], ...] = (
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _STYLES = re.compile(rb'getElementById\("([0-9a-f]{64})"\)')
 _KEPT = {"cache-control": "public, max-age=31536000, immutable"}
+_EMBEDDED = {
+    "feedback.js": {
+        "cache-control": "public, max-age=3600",
+        "access-control-allow-origin": "*",
+        "cross-origin-resource-policy": "cross-origin",
+    }
+}
+"""Files that other sites have in their pages, under an address that stays."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -158,7 +166,8 @@ class Assets:
             return Response(self.plotly, media_type=_TYPES[".js"], headers=_KEPT)
         if name not in self._bytes:
             raise NotFound(f"There is no file {name[:80]!r} here.")
-        return Response(self._bytes[name], media_type=_TYPES[self._files[name].suffix], headers=_KEPT)
+        kept = _EMBEDDED.get(name, _KEPT)
+        return Response(self._bytes[name], media_type=_TYPES[self._files[name].suffix], headers=kept)
 
 
 def _plotly_script() -> Path:
