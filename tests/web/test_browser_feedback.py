@@ -23,7 +23,8 @@ SHOP = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Shop
 <meta name="color-scheme" content="light dark">
 <script src="{url}/static/feedback.js" defer></script></head>
 <body><main><h1>Help</h1><p id="answer">{text}</p>
-<headrace-feedback token="{token}" answer="#answer" question="May I return it?"></headrace-feedback></main></body></html>"""
+<headrace-feedback token="{token}" answer="#answer" question="May I return it?">
+</headrace-feedback></main></body></html>"""
 
 
 @pytest.fixture(scope="module")
