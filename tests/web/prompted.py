@@ -93,7 +93,8 @@ def prompted(home: Path, listen: Callable[[Server], str], **environment: str) ->
         again = {"url": "http://127.0.0.1:9/v1", "connect_timeout_s": 0.5}
         terms = {"retains_days": 30, "trains_on_data": False, "region": "us"}
         abroad = {"url": f"{model.url}/v1", "terms": terms, "models": [{"name": "small"}]}
-        providers = {"local": provider, "down": again, "abroad": abroad}
+        claude = provider | {"api": "anthropic"}
+        providers = {"claude": claude, "local": provider, "down": again, "abroad": abroad}
         (home / FILE).write_text(json.dumps({"providers": providers}))
         app.me()
         app.identities.add(USER, ["operator"], actor=USER)

@@ -138,6 +138,15 @@ def read_chat(body: bytes) -> ChatRequest:
         raw = _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(f"The body is no JSON object: {error}.") from error
+    return chat_request(raw, len(body))
+
+
+def chat_request(raw: dict[str, Any], n_bytes: int) -> ChatRequest:
+    """A request of these fields; raises as :func:`read_chat` does.
+
+    Args:
+        n_bytes: how long it was.
+    """
     unknown = sorted(raw.keys() - _KNOWN)
     if unknown:
         raise InvalidInput(
@@ -158,7 +167,7 @@ def read_chat(body: bytes) -> ChatRequest:
         stream=bool(raw.get("stream")),
         usage=bool(options.get("include_usage")),
         user=_user(raw),
-        n_bytes=len(body),
+        n_bytes=n_bytes,
         variables=_variables(raw.get(_OURS) or {}),
     )
 

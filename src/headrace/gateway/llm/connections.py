@@ -142,8 +142,18 @@ class Connections:
             answer.close()
             raise
 
-    async def stream(self, endpoint: Endpoint, target: Target, path: str, body: bytes) -> Stream | Reply:
+    async def stream(
+        self,
+        endpoint: Endpoint,
+        target: Target,
+        path: str,
+        body: bytes,
+        form: Callable[[aiohttp.ClientResponse, Target, Endpoint], Stream] = Stream,
+    ) -> Stream | Reply:
         """Ask once, and wait for the first event; a reply is a refusal. Close the stream, whatever happens.
+
+        Args:
+            form: what gives the events.
 
         Raises:
             UpstreamDown: there was no answer.
@@ -155,7 +165,7 @@ class Connections:
                 return await self._whole(answer, endpoint, target, _MOST_REFUSAL_BYTES)
             if not answer.headers.get("content-type", "").startswith(_STREAM):
                 raise UpstreamBroken(f"{target} answered with what is no stream of events.")
-            stream = Stream(answer, target, endpoint)
+            stream = form(answer, target, endpoint)
             await stream.begin(endpoint.first_byte_timeout_s)
             return stream
         except BaseException:

@@ -65,12 +65,14 @@ class Routes(Protocol):
 
 
 class Replied(NamedTuple):
-    """A whole answer, as the provider gave it; ``status`` other than 200 is the provider's own refusal."""
+    """A whole answer, as the provider gave it; ``status`` other than 200 is the provider's own refusal, and
+    ``retry_after`` how long it wants its callers to wait."""
 
     status: int
     body: bytes
     answer_id: str
     release_id: str
+    retry_after: str | None = None
 
 
 class LlmHandler:
@@ -119,7 +121,8 @@ class LlmHandler:
                 raise _refused(reply)
             if reply.status != 200:
                 await self._endings.failed(call, f"the provider answered {reply.status}")
-                return Replied(reply.status, reply.body, call.id, call.loaded.release_id)
+                wait = reply.headers.get("retry-after")
+                return Replied(reply.status, reply.body, call.id, call.loaded.release_id, wait)
             call.target, answered = reply.target, UNREAD
             answered = asked.read(reply.body)
             body = await _aside(partial(asked.checked, call.guarded), reply.body, len(reply.body))

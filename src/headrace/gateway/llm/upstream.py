@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from headrace.core.errors import NotFound
 from headrace.core.ports import Clock
+from headrace.gateway.llm.anthropic.upstream import Translated
 from headrace.gateway.llm.breaker import CLOSED, Breaker
 from headrace.gateway.llm.connections import (
     Connections,
@@ -89,7 +90,7 @@ class Upstreams:
         self._retrying = retrying
         self._sleep = sleep
         self._drawn = drawn
-        self._connections = Connections(key)
+        self._connections = Translated(Connections(key))
         self._breakers: dict[str, Breaker] = {}
 
     def endpoint(self, target: Target) -> Endpoint:

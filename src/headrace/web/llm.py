@@ -1,0 +1,178 @@
+"""One kind of call to a language model over HTTP, in the form of one API: identity, then the one handler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from typing import NamedTuple, Protocol
+
+from headrace.access.networks import network_of
+from headrace.core.errors import HeadraceError, InvalidInput, Unavailable
+from headrace.core.identity import Principal
+from headrace.gateway.budgets import OverBudget
+from headrace.gateway.llm.chat import ChatRequest
+from headrace.gateway.llm.embeddings import EmbeddingsRequest
+from headrace.gateway.llm.guarding import Blocked
+from headrace.gateway.llm.handler import LlmHandler, LlmStream
+from headrace.gateway.llm.steps import Parent
+from headrace.gateway.llm.upstream import UpstreamRefused
+from headrace.serving.trace_context import PARENT
+from headrace.serving.wire import (
+    INLINE_BYTES,
+    JSON,
+    Answer,
+    HeaderList,
+    Headers,
+    Pieces,
+    Receive,
+    Scope,
+    Send,
+    only,
+    read_body,
+    serve,
+    status_of,
+)
+from headrace.web.parts import Parts
+
+MAX_BODY_BYTES = 8 << 20
+_NO_RETRY = (b"x-should-retry", b"false")
+"""What official clients obey: a budget is not there again in a second."""
+_EVENTS = b"text/event-stream; charset=utf-8"
+_DONE = b"[DONE]"
+
+
+class Said(Protocol):
+    """One answer, as its caller's API gives it."""
+
+    def whole(self, body: bytes, answer_id: str) -> bytes:
+        """A whole answer of a provider."""
+
+    def piece(self, data: bytes, answer_id: str) -> Iterable[bytes]:
+        """The events that a chunk of an answer is."""
+
+    def end(self) -> Iterable[bytes]:
+        """The events after its last one."""
+
+    def broken(self, status: int, message: str, code: str | None) -> bytes:
+        """The event by which an answer breaks off."""
+
+
+class Request(NamedTuple):
+    """What a caller wants, and how they are answered."""
+
+    asked: ChatRequest | EmbeddingsRequest
+    said: Said
+
+
+class Surface(Protocol):
+    """One kind of call, as one API has it."""
+
+    def read(self, body: bytes) -> Request:
+        """Read a request. Raises InvalidInput: it is none."""
+
+    def refused(self, status: int, body: bytes) -> bytes:
+        """A provider's refusal, as the API says it."""
+
+    def error(self, status: int, message: str, code: str | None = None) -> bytes:
+        """As the API says errors."""
+
+
+class LlmDoor:
+    """ASGI application: identity, then one handler; everything said has the form of ``surface``."""
+
+    def __init__(self, parts: Parts, handler: LlmHandler, surface: Surface) -> None:
+        self._parts = parts
+        self._handler = handler
+        self._surface = surface
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await serve(self, scope, receive, send)
+
+    def error(self, status: int, message: str) -> bytes:
+        """As the API says errors."""
+        return self._surface.error(status, message)
+
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | Pieces:
+        """Answer one request; whatever it raises is answered by :meth:`error`."""
+        me = identified(self._parts, scope, headers)
+        only(scope, "POST")
+        body = await read_body(headers, receive, MAX_BODY_BYTES)
+        read = self._surface.read
+        asked, said = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
+        return await self._ask(me, asked, said)
+
+    async def _ask(
+        self, me: Principal, asked: ChatRequest | EmbeddingsRequest, said: Said
+    ) -> Answer | Pieces:
+        named = PARENT.get()
+        parent = None if named is None else Parent(named.trace_id, named.span_id)
+        try:
+            if isinstance(asked, ChatRequest) and asked.stream:
+                stream = await self._handler.stream(me, asked, parent)
+                return Pieces(_events(stream, said), _EVENTS, _named(stream.answer_id, stream.release_id))
+            replied = await self._handler.answer(me, asked, parent)
+        except Blocked as error:
+            return Answer(400, self._surface.error(400, str(error), "blocked"))
+        except OverBudget as error:
+            return Answer(429, self._surface.error(429, str(error), "insufficient_quota"), JSON, (_NO_RETRY,))
+        except UpstreamRefused as refused:
+            status, body, wait = (
+                refused.reply.status,
+                refused.reply.body,
+                refused.reply.headers.get("retry-after"),
+            )
+            return Answer(status, self._surface.refused(status, body), JSON, _waiting(status, wait))
+        about = _named(replied.answer_id, replied.release_id)
+        if replied.status != 200:
+            refusal = self._surface.refused(replied.status, replied.body)
+            return Answer(
+                replied.status, refusal, JSON, (*about, *_waiting(replied.status, replied.retry_after))
+            )
+        try:
+            return Answer(200, said.whole(replied.body, replied.answer_id), JSON, about)
+        except InvalidInput as error:
+            raise Unavailable(f"The model's answer cannot be given in this form. {error}") from error
+
+
+def identified(parts: Parts, scope: Scope, headers: Headers) -> Principal:
+    """Who asks: by a bearer token, or by the same token in the header that Anthropic's clients use.
+
+    Raises:
+        Unauthenticated: nobody who is known.
+    """
+    shown = headers.authorization
+    if shown is None:
+        keys = (value for name, value in scope["headers"] if name == b"x-api-key")
+        shown = next((f"Bearer {key.decode('latin-1')}" for key in keys), None)
+    return parts.app.gatekeeper.authenticate(shown, network_of(scope.get("client")))
+
+
+async def _events(stream: LlmStream, said: Said) -> AsyncGenerator[bytes, None]:
+    broken: Exception | None = None
+    answer_id = stream.answer_id
+    try:
+        async for data in stream.events():
+            for piece in said.end() if data == _DONE else said.piece(data, answer_id):
+                yield piece
+    except HeadraceError as error:
+        broken = error
+        code = "blocked" if isinstance(error, Blocked) else None
+        yield said.broken(status_of(type(error)), str(error), code)
+    except Exception as error:
+        broken = error
+        raise
+    finally:
+        await stream.close(broken)
+
+
+def _named(answer_id: str, release_id: str) -> HeaderList:
+    """By which feedback finds the answer, and whose it is."""
+    return ((b"headrace-answer", answer_id.encode()), (b"headrace-release", release_id.encode()))
+
+
+def _waiting(status: int, retry_after: str | None) -> HeaderList:
+    """How long a provider wants its callers to wait; with status 503 we say it ourselves."""
+    if retry_after is None or status == 503:
+        return ()
+    return ((b"retry-after", retry_after.encode("latin-1", "ignore")),)
