@@ -6,10 +6,14 @@ from collections.abc import Iterable
 
 import msgspec
 
+from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.gateway.llm.chat import read_chat
+from headrace.core.ports import Clock
+from headrace.gateway.llm.chat import chat_request, read_chat
 from headrace.gateway.llm.embeddings import read_embeddings
 from headrace.gateway.llm.handler import LlmHandler
+from headrace.gateway.llm.responses.answered import Responding
+from headrace.gateway.llm.responses.asked import chat_of
 from headrace.serving.wire import Answer, Headers, Pieces, Receive, Refused, Scope, Send, only, serve
 from headrace.web.anthropic import Messages
 from headrace.web.llm import LlmDoor, Request, Surface, identified
@@ -39,6 +43,7 @@ class OpenAiDoor:
         surfaces: dict[str, Surface] = {
             "/v1/chat/completions": Chat(),
             "/v1/embeddings": Embeddings(),
+            "/v1/responses": Responses(parts.app.clock),
             "/v1/messages": Messages(),
         }
         self._doors = {path: LlmDoor(parts, handler, surface) for path, surface in surfaces.items()}
@@ -99,6 +104,41 @@ class Embeddings(Chat):
     def read(self, body: bytes) -> Request:
         """Read a request; raises as :func:`read_embeddings` does."""
         return Request(read_embeddings(body), _AS_IT_IS)
+
+
+class Responses(Chat):
+    """``/v1/responses``, as far as nothing has to be stored for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def read(self, body: bytes) -> Request:
+        """Read a request; raises as :func:`chat_of` does."""
+        chat, repeated = chat_of(body)
+        response = Responding(repeated, int(self._clock.now().timestamp()))
+        return Request(chat_request(chat, len(body)), _AsResponse(response))
+
+
+class _AsResponse:
+    """One answer as a response."""
+
+    def __init__(self, response: Responding) -> None:
+        self._response = response
+
+    def whole(self, body: bytes, answer_id: str) -> bytes:
+        try:
+            return msgspec.json.encode(self._response.whole(msgspec.json.decode(body), answer_id))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"It is no chat completion ({type(error).__name__}).") from error
+
+    def piece(self, data: bytes, answer_id: str) -> Iterable[bytes]:
+        return self._response.add(data, answer_id)
+
+    def end(self) -> Iterable[bytes]:
+        return self._response.end()
+
+    def broken(self, status: int, message: str, code: str | None) -> bytes:  # noqa: ARG002  as every form does
+        return self._response.broken(message, code)
 
 
 class _AsItIs:
