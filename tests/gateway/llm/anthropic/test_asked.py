@@ -154,8 +154,10 @@ def message(role: str, *blocks: dict[str, Any]) -> bytes:
         (body(messages=[{"role": "tool", "content": ""}]), "tool"),
         (body(tools=[{"type": "web_search_20250305", "name": "w", "input_schema": {}}]), "web_search"),
         (message("user", {"type": "search_result"}), "search_result"),
-        (message("user", {"type": "tool_use", "id": "t", "name": "f", "input": {}}), "other role"),
-        (message("assistant", {"type": "tool_result", "tool_use_id": "t"}), "other role"),
+        (message("user", {"type": "tool_use", "id": "t", "name": "f", "input": {}}), "another role"),
+        (message("assistant", {"type": "tool_result", "tool_use_id": "t"}), "another role"),
+        (message("assistant", {"type": "image", "source": PICTURE}), "'image' of another role"),
+        (message("system", {"type": "tool_use", "id": "t", "name": "f", "input": {}}), "another role"),
         (
             message("user", {"type": "image", "source": {"type": "file", "file_id": "f"}}),
             "'file' cannot be read",

@@ -15,6 +15,8 @@ from headrace.core.errors import InvalidInput
 from headrace.core.text import printable
 from headrace.gateway.llm.anthropic.blocks import (
     Block,
+    Document,
+    Image,
     Text,
     ToolResult,
     ToolUse,
@@ -163,11 +165,15 @@ def _chat_messages(message: _Message) -> Iterator[dict[str, Any]]:
     results = [block for block in message.content if isinstance(block, ToolResult)]
     uses = [block for block in message.content if isinstance(block, ToolUse)]
     rest = [block for block in message.content if not isinstance(block, ToolResult | ToolUse)]
-    if (results and message.role != "user") or (uses and message.role != "assistant"):
-        what = "tool_result" if message.role != "user" else "tool_use"
-        raise InvalidInput(
-            f"A message of role {message.role!r} has a block {what!r}. It is of the other role."
-        )
+    pictures = [block for block in rest if isinstance(block, Image | Document)]
+    strange: dict[str, list[Block]] = {
+        "user": [*uses],
+        "assistant": [*results, *pictures],
+        "system": [*results, *uses, *pictures],
+    }
+    if wrong := strange[message.role]:
+        what = wrong[0].__struct_config__.tag
+        raise InvalidInput(f"A message of role {message.role!r} has a block {what!r} of another role.")
     for result in results:
         yield {"role": "tool", "tool_call_id": result.tool_use_id, "content": result_text(result)}
     if message.role == "assistant":
