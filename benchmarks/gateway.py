@@ -32,6 +32,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,9 +77,9 @@ class Gateway(NamedTuple):
     headers: str
     model: str
 
-    def request(self, *, stream: bool) -> bytes:
-        """One call as its bytes."""
-        body = {"model": self.model, "messages": [{"role": "user", "content": QUESTION}]}
+    def request(self, number: int, *, stream: bool) -> bytes:
+        """One call as its bytes; each asks something else, so that nothing is remembered from the last."""
+        body = {"model": self.model, "messages": [{"role": "user", "content": f"{QUESTION} Order {number}."}]}
         sent = json.dumps(body | ({"stream": True} if stream else {})).encode()
         return (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
@@ -101,12 +102,13 @@ class Load(NamedTuple):
 
 
 async def _drive(gateway: Gateway, connections: int, seconds: float, *, stream: bool) -> Load:
-    sent, calls, first = gateway.request(stream=stream), [], []
+    numbers, calls, first = count(time.time_ns() // 1000 % 10**9), [], []
     until_s = time.perf_counter() + seconds
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         while time.perf_counter() < until_s:
+            sent = gateway.request(next(numbers), stream=stream)
             began_s = time.perf_counter()
             writer.write(sent)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -159,7 +161,8 @@ def _prepare(home: Path, model_port: int) -> str:
             make_project(name=PROJECT, task="text_generation"),
             data=DataSpec(source="q.csv", target="expected", columns=(Column(name="question", role="text"),)),
         )
-        principal = app.identities.add("bench", ["operator"], actor="bench")
+        first = app.me()
+        principal = app.identities.add("bench", ["operator"], actor=first.name)
         app.store.projects.save(project, "")
         prompt = Prompt(
             template="Be brief and kind.", models=(f"local/{MODEL}",), parameters={"temperature": 0.2}

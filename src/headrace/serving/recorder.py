@@ -34,13 +34,14 @@ Done = Callable[[str | None], None]
 
 
 class _Waiting(NamedTuple):
-    """Records of one stream; ``loop`` runs ``done``. Without them nobody waits."""
+    """Records of one stream; ``loop`` runs ``done``, which is told how it went, also where nobody waits."""
 
     stream: str
     payloads: Sequence[bytes]
     since_s: float
     done: Done | None = None
     loop: asyncio.AbstractEventLoop | None = None
+    is_awaited: bool = True
 
 
 class Recorder:
@@ -132,22 +133,23 @@ class Recorder:
                 "The prediction log does not keep up, and answers must not be lost. Try again later; a full "
                 "or slow disk is the usual cause."
             )
-        if self._add(_Waiting(f"{project}/predictions", payloads, self._clock.monotonic_s())):
+        since_s = self._clock.monotonic_s()
+        if self._add(_Waiting(f"{project}/predictions", payloads, since_s, is_awaited=False)):
             self._wake()
 
     def forward(self, project: str, payload: bytes, kind: str) -> None:
-        """Add a record that nobody waits for, from any thread.
+        """Add a record that nobody waits for, from any thread: at most ``WINDOW_S`` of them can be lost.
 
         One that cannot be stored is dropped, and the log says so.
         """
         stream = f"{project}/{kind}"
         dropped = partial(_tell_dropped, stream)
         try:
-            self._add(_Waiting(stream, [payload], self._clock.monotonic_s(), dropped))
+            since_s = self._clock.monotonic_s()
+            if self._add(_Waiting(stream, [payload], since_s, dropped, is_awaited=False)):
+                self._wake()
         except Unavailable as error:
             dropped(str(error))
-        else:
-            self._wake()
 
     def record_blocking(self, project: str, payload: bytes, kind: str = "predictions") -> None:
         """As :meth:`record`, for a thread; never call it on an event loop."""
@@ -231,7 +233,7 @@ class Recorder:
             was_idle, was_crowded = not self._pending, self._is_crowded()
             self._pending.setdefault(waiting.stream, []).append(waiting)
             self._n_waiting += len(waiting.payloads)
-            if waiting.done is not None:
+            if waiting.is_awaited:
                 self._urgent[waiting.stream] = None
             return was_idle or (self._is_crowded() and not was_crowded)
 

@@ -84,6 +84,10 @@ class Reservation:
         """Whether it still holds something."""
         return self._open
 
+    def covers(self, actual: Amount) -> bool:
+        """Whether no budget was held back less for it than ``actual``."""
+        return all(actual.of(measure) <= reserved for _, measure, reserved in self._parts)
+
 
 class Budgets:
     """Budgets, as one process sees them. Safe to use from several threads and event loops.

@@ -7,16 +7,20 @@ weights are learnt by ``benchmarks/injection.py --write``; nothing of what they 
 
 from __future__ import annotations
 
+import hashlib
 import io
+import math
+import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.gateway.guardrails.ngrams import Features, Windows, features_of, sentences
+from headrace.gateway.guardrails.ngrams import N_FEATURES, Features, Windows, features_of, sentences, words_of
 from headrace.gateway.guardrails.unfolding import views
 
 HEADS = ("orders", "planted", "contrast")
@@ -29,6 +33,7 @@ _WEIGHTS = "injection.npz"
 _Floats = NDArray[np.float64]
 
 
+@lru_cache(maxsize=CHUNK)
 def overlapping(n_words: int) -> Windows:
     """The windows that the first two heads look through; at least one."""
     begins, ends = [np.zeros(1, np.int64)], [np.array([n_words], np.int64)]
@@ -40,11 +45,13 @@ def overlapping(n_words: int) -> Windows:
     return Windows(np.concatenate(begins), np.concatenate(ends))
 
 
-def pooled(scores: _Floats, *, contrast: bool) -> float:
-    """One score for all windows: a soft maximum, less what chance gives many; or less their mean."""
-    top = float(scores.max())
-    soft = top + float(np.log(np.exp(SHARPNESS * (scores - top)).sum())) / SHARPNESS
-    return soft - float(scores.mean()) if contrast else soft - float(np.log(len(scores))) / SHARPNESS
+def pooled(scores: _Floats, *, contrast: bool) -> _Floats:
+    """One score for all windows of a row: a soft maximum, less what chance gives many; or less their mean."""
+    if scores.shape[-1] == 1:
+        return scores[..., 0] - (scores[..., 0] if contrast else 0.0)
+    top = scores.max(axis=-1, keepdims=True)
+    soft: _Floats = top[..., 0] + np.log(np.exp(SHARPNESS * (scores - top)).sum(axis=-1)) / SHARPNESS
+    return soft - (scores.mean(axis=-1) if contrast else math.log(scores.shape[-1]) / SHARPNESS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,60 +79,103 @@ class InjectionClassifier:
         The share is that among texts of sources which the heads had not learnt from. Of a long text the
         worst chunk counts, and of one with encodings inside the worst reading.
         """
-        share = tail_share(self.levels, self.shares, np.array([self.margin(text)]))
-        return 1.0 - float(share[0])
+        return 1.0 - tail_share(self.levels, self.shares, self.margin(text))
 
     def margin(self, text: str) -> float:
         """The highest log-odds that any head gives any chunk of any reading: as bad as its worst part."""
-        return float(self.raw(text).max())
+        return max(float(self._view(view).max()) for view in views(text))
 
     def raw(self, text: str) -> _Floats:
         """The log-odds of the three heads, shape ``(n, 3)``, for each chunk of each reading of the text."""
         return np.vstack([self._view(view) for view in views(text)])
 
     def _view(self, text: str) -> _Floats:
-        features = features_of(text)
+        words = words_of(text)
+        features = features_of(words)
         if not features.n_words:
             return np.full((1, len(HEADS)), -np.inf)
-        sums = [_running(features, weights) for weights in self.weights]
-        counts = _running(features, None)
-        bounds = sentences(text)
+        sums = self._running(features)
+        bounds = sentences(words)
         steps = range(0, max(1, features.n_words - CHUNK // 2), CHUNK // 2)
-        return np.array([self._chunk(sums, counts, bounds, at, features.n_words) for at in steps])
+        return np.array([self._chunk(sums, bounds, at, features.n_words) for at in steps])
 
-    def _chunk(self, sums: list[_Floats], counts: _Floats, bounds: Windows, at: int, n_words: int) -> _Floats:
+    def _running(self, features: Features) -> _Floats:
+        """Sums over the words before each, shape ``(4, n_words + 1)``: of each head's weights, and of the
+        number of features."""
+        n, rows = features.n_words, len(HEADS) + 1
+        values = self._by_feature[features.hashed].T.ravel()
+        places = (features.word + np.arange(0, rows * n, n)[:, None]).ravel()
+        sums = np.zeros((rows, n + 1))
+        np.bincount(places, values, minlength=rows * n).reshape(rows, n).cumsum(axis=1, out=sums[:, 1:])
+        return sums
+
+    @cached_property
+    def _by_feature(self) -> NDArray[np.float32]:
+        """Shape ``(2**18, 4)``: the weights of each feature side by side, and a one to count it."""
+        return np.vstack([self.weights, np.ones(N_FEATURES, np.float32)]).T.copy()
+
+    def _chunk(self, sums: _Floats, bounds: Windows, at: int, n_words: int) -> _Floats:
         end = min(n_words, at + CHUNK)
-        windows = overlapping(end - at)
-        first, last = np.searchsorted(bounds.first, at), np.searchsorted(bounds.last, end, side="right")
-        own = Windows(bounds.first[first:last], bounds.last[first:last])
-        scores = [_scores(one, counts, Windows(windows.first + at, windows.last + at)) for one in sums[:2]]
-        found = [pooled(one, contrast=False) for one in scores]
-        found.append(pooled(_scores(sums[2], counts, own), contrast=True) if len(own.first) else -np.inf)
-        return np.array(found) + self.bias
+        first, last = bisect_left(bounds.first, at), bisect_right(bounds.last, end)
+        through = overlapping(end - at)
+        begins = np.concatenate([through.first + at, bounds.first[first:last]])
+        ends = np.concatenate([through.last + at, bounds.last[first:last]])
+        inside = sums[:, ends] - sums[:, begins]
+        # The mean weight of each window by the root of how many features it has.
+        scores = inside[:-1] / np.sqrt(np.maximum(1.0, inside[-1]))
+        found = np.full(len(HEADS), -np.inf)
+        n_through = len(through.first)
+        found[:2] = pooled(scores[:2, :n_through], contrast=False)
+        if last > first:
+            found[2] = pooled(scores[2, n_through:], contrast=True)
+        return found + self.bias
 
 
-def tail_share(levels: _Floats, shares: _Floats, score: _Floats) -> _Floats:
+def tail_share(levels: _Floats, shares: _Floats, score: float) -> float:
     """The share of harmless texts with such a score or more; beyond the last level it falls on evenly."""
-    logs = np.log(shares)
-    slope = (logs[-1] - logs[-4]) / max(1e-9, levels[-1] - levels[-4])
-    beyond = logs[-1] + slope * np.maximum(0.0, score - levels[-1])
-    inside = np.interp(np.maximum(score, levels[0]), levels, logs)
-    share: _Floats = np.exp(np.maximum(np.where(score > levels[-1], beyond, inside), -20.0))
-    return share
+    if score <= levels[-1]:
+        share = math.exp(np.interp(score, levels, np.log(shares)))
+    else:
+        slope = math.log(shares[-1] / shares[-4]) / max(1e-9, levels[-1] - levels[-4])
+        share = math.exp(max(math.log(shares[-1]) + slope * (score - levels[-1]), -20.0))
+    return max(share, math.exp(-20.0))
 
 
-def _running(features: Features, weights: NDArray[np.float32] | None) -> _Floats:
-    """Sums over the words before each, shape ``(n_words + 1,)``; without weights, the number of features."""
-    values = None if weights is None else weights[features.hashed]
-    sums = np.zeros(features.n_words + 1)
-    np.cumsum(np.bincount(features.word, values, minlength=features.n_words), out=sums[1:])
-    return sums
+class Remembered:
+    """Scores of texts that were scored lately, by their hashes: each call of a conversation repeats what was
+    said before. Safe to use from several threads.
+
+    Args:
+        most: how many; the oldest goes first.
+
+    Example::
+
+        Remembered(shipped()).score("What is the capital of France?")
+    """
+
+    def __init__(self, classifier: InjectionClassifier, most: int = 8192) -> None:
+        self._classifier = classifier
+        self._most = most
+        self._scores: dict[bytes, float] = {}
+        self._lock = threading.Lock()
+
+    def score(self, text: str) -> float:
+        """As :meth:`InjectionClassifier.score`."""
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        score = self._scores.get(key)
+        if score is None:
+            score = self._classifier.score(text)
+            with self._lock:
+                if len(self._scores) >= self._most:
+                    del self._scores[next(iter(self._scores))]
+                self._scores[key] = score
+        return score
 
 
-def _scores(sums: _Floats, counts: _Floats, windows: Windows) -> _Floats:
-    n = np.maximum(1.0, counts[windows.last] - counts[windows.first])
-    scores: _Floats = (sums[windows.last] - sums[windows.first]) / np.sqrt(n)
-    return scores
+@lru_cache(maxsize=1)
+def remembered() -> Remembered:
+    """The classifier that comes with Headrace, with what it has scored lately in this process."""
+    return Remembered(shipped())
 
 
 @lru_cache(maxsize=1)

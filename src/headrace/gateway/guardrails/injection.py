@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from headrace.core.errors import InvalidInput
-from headrace.gateway.guardrails.classifier import shipped
+from headrace.gateway.guardrails.classifier import remembered
 from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer
 from headrace.gateway.guardrails.unfolding import normalise
 
@@ -107,7 +107,7 @@ class Injection:
             for rule, pattern in (("override", _OVERRIDE), ("leak", _LEAK)):
                 if pattern.search(plain):
                     hits.append(self._hit(rule, self.orders, context, whole))
-        score = (self.scorer or shipped()).score(text)
+        score = (self.scorer or remembered()).score(text)
         action: Action = "block" if self.block_at is not None and score >= self.block_at else "flag"
         if action == "block" or score >= self.flag_at:
             hits.append(self._hit("likely", action, context, whole, score))

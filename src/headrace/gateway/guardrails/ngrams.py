@@ -6,6 +6,7 @@ every window is a difference of two sums. So a long text costs what its length s
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,8 +23,20 @@ _SHORTEST, _LONGEST = 4, 40
 """Words of a sentence."""
 _NEAR = 8
 """Words between which two words of a class belong together."""
-_PRIME, _MIX = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
+_SHORT = 400
+"""Words of a text for which the layout of its features is remembered."""
+_LONGEST_KEPT, _MOST_KEPT = 16, 50_000
+"""Characters of a word, and words, whose hashes are kept."""
+_PRIME, _ALL, _MIX = 0x100000001B3, 0xFFFFFFFFFFFFFFFF, np.uint64(0x9E3779B97F4A7C15)
+_THOUSAND = np.uint64(1000)
+_GAPS = (0, 0, 1, 1, 2, 2)
+"""Words between the first and the last of what a feature is made of: word, stem, pairs, apart, triple."""
+_SALTS = tuple(np.uint64(salt * 0xD6E8FEB86659FD93 % 2**64) for salt in range(1, 11))
+"""Of the six kinds of features that words make, and of the four that their classes make."""
 _SPACE, _LETTER, _DIGIT, _MARK = range(4)
+_NO_MARKS = 0x3100
+"""From this character on, all count as letters."""
+_ENDS = frozenset(".!?\n")
 _U64 = NDArray[np.uint64]
 
 
@@ -34,6 +47,16 @@ class Windows(NamedTuple):
     last: NDArray[np.int64]
 
 
+class Words(NamedTuple):
+    """Of each word, number and mark of a text: its hash, that of its stem, its class (0: none), and whether a
+    sentence ends with it."""
+
+    hashes: _U64
+    stems: _U64
+    classes: _U64
+    ends: list[int]
+
+
 class Features(NamedTuple):
     """Feature ``hashed[i]`` stands at word ``word[i]``; the text has ``n_words``."""
 
@@ -42,34 +65,49 @@ class Features(NamedTuple):
     n_words: int
 
 
-def features_of(text: str) -> Features:
+def features_of(words: Words) -> Features:
     """The features of a normalised text, in no order.
 
-    >>> features_of("ignore this").n_words
+    >>> features_of(words_of("ignore this")).n_words
     2
     """
-    words, stems = _hashes(text)
-    n = len(words)
+    hashes, stems = words.hashes, words.stems
+    n = len(hashes)
     if n == 0:
         return Features(np.empty(0, np.int64), np.empty(0, np.int64), 0)
+    mixed = stems * _MIX
+    pairs = mixed[:-1] + stems[1:]
+    found = [hashes, stems, hashes[:-1] * _MIX + hashes[1:], pairs, mixed[:-2] + stems[2:]]
+    found.append(pairs[:-1] * _MIX + stems[2:])
+    places, salts = _layout(n)
+    class_places, class_hashes, class_salts = _classes(words.classes)
+    # All are mixed at once: of a short text the calls cost more than the numbers.
+    raw = np.concatenate([*found, *class_hashes])
+    return Features(
+        np.concatenate([places, *class_places]), _salted(raw, np.concatenate([salts, *class_salts])), n
+    )
+
+
+def _placed(n: int) -> tuple[NDArray[np.int64], _U64]:
+    """Where the features of ``n`` words stand, and the salt of each: words, stems, pairs, gaps, triples."""
     at = np.arange(n)
-    found = [(at, _salted(words, 1)), (at, _salted(stems, 2))]
-    for gap, (left, salt) in ((1, (words, 3)), (1, (stems, 4)), (2, (stems, 5))):
-        found.append((at[gap:], _salted(left[:-gap] * _MIX + left[gap:], salt)))
-    found.append((at[2:], _salted((stems[:-2] * _MIX + stems[1:-1]) * _MIX + stems[2:], 6)))
-    found += _classes(words, stems)
-    position = np.concatenate([place for place, _ in found])
-    index = np.concatenate([hashed for _, hashed in found])
-    return Features(position, index, n)
+    starts = [at[gap:] for gap in _GAPS]
+    salts = [np.full(len(one), salt) for one, salt in zip(starts, _SALTS, strict=False)]
+    return np.concatenate(starts), np.concatenate(salts)
 
 
-def sentences(text: str) -> Windows:
+_remembered = lru_cache(maxsize=256)(_placed)
+
+
+def _layout(n: int) -> tuple[NDArray[np.int64], _U64]:
+    return _remembered(n) if n <= _SHORT else _placed(n)
+
+
+def sentences(words: Words) -> Windows:
     """Sentences and lines, those of more than 40 words in parts; none has fewer than four, if it can."""
-    words, _ = _hashes(text)
-    n = len(words)
-    cuts = np.flatnonzero(np.isin(words, _ends())) + 1
+    n = len(words.hashes)
     bounds = [0]
-    for cut in [*cuts.tolist(), n]:
+    for cut in [*words.ends, n]:
         while cut - bounds[-1] > _LONGEST:
             bounds.append(bounds[-1] + _LONGEST)
         if cut - bounds[-1] >= _SHORTEST:
@@ -81,99 +119,90 @@ def sentences(text: str) -> Windows:
     return Windows(np.array(bounds[:-1], np.int64), np.array(bounds[1:], np.int64))
 
 
+def words_of(text: str) -> Words:
+    """Its words, numbers and marks; a mark counts once however often it is repeated."""
+    runs = [match[0] for match in _pattern().finditer(text)]
+    hashes, stems, classes = np.array([_known[run] for run in runs], np.uint64).reshape(-1, 3).T.copy()
+    ends = [place for place, run in enumerate(runs, 1) if run[0] in _ENDS]
+    return Words(hashes, stems, classes, ends)
+
+
+class _Known(dict[str, tuple[int, int, int]]):
+    """Hash, stem and class of each word; worked out when it is first met, and only short ones are kept."""
+
+    def __missing__(self, run: str) -> tuple[int, int, int]:
+        hashed, stem = _hash_of(run), _hash_of(run[:STEM])
+        made = hashed, stem, _lexicon().get(hashed) or _lexicon().get(stem, 0)
+        if len(run) <= _LONGEST_KEPT and len(self) < _MOST_KEPT:
+            self[run] = made
+        return made
+
+
+_known = _Known()
+
+
+def _hash_of(run: str) -> int:
+    """A number is its first digit's worth, and all digits are worth the same."""
+    kind = _kind(ord(run[0]))
+    if kind != _LETTER:
+        return 1 if kind == _DIGIT else ord(run[0]) + 2
+    found, power = 0, 1
+    for c in run:
+        found += (ord(c) + 2) * power
+        power = power * _PRIME & _ALL
+    return found & _ALL
+
+
+def _kind(code: int) -> int:
+    c = chr(code)
+    if code >= _NO_MARKS:
+        return _LETTER
+    if c == "\n":
+        return _MARK
+    if c.isspace():
+        return _SPACE
+    if c.isdigit():
+        return _DIGIT
+    return _LETTER if c.isalnum() or c in "'_" else _MARK
+
+
 @lru_cache(maxsize=1)
-def _ends() -> _U64:
-    return np.array([_hashes(mark)[0][0] for mark in ".!?\n"], np.uint64)
+def _pattern() -> re.Pattern[str]:
+    """Runs of letters, of digits, and of one mark."""
+    of: dict[int, str] = dict.fromkeys((_SPACE, _LETTER, _DIGIT, _MARK), "")
+    for code in range(_NO_MARKS):
+        of[_kind(code)] += re.escape(chr(code))
+    others = of[_SPACE] + of[_DIGIT] + of[_MARK]
+    return re.compile(f"[^{others}]+|[{of[_DIGIT]}]+|([{of[_MARK]}])\\1*")
 
 
-def _hashes(text: str) -> tuple[_U64, _U64]:
-    """Of each word, number and mark: its hash, and that of its stem."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    if not len(codes):
-        return np.empty(0, np.uint64), np.empty(0, np.uint64)
-    kinds = each = _kinds()[np.minimum(codes, 0x3100)]
-    new = np.ones(len(codes), np.bool_)
-    new[1:] = (kinds[1:] != kinds[:-1]) | ((kinds[1:] == _MARK) & (codes[1:] != codes[:-1]))
-    starts = np.flatnonzero(new)
-    ends = np.append(starts[1:], len(codes))
-    kept = kinds[starts] != _SPACE
-    starts, ends, kinds = starts[kept], ends[kept], kinds[starts][kept]
-    values = np.where(each == _DIGIT, 1, codes + 2).astype(np.uint64)
-    powers, inverses = _powers(len(codes))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(values * powers[: len(codes)], dtype=np.uint64)])
-    # A number is its first digit's worth, a mark counts once however often it is repeated.
-    stops = np.where(kinds == _LETTER, ends, starts + 1)
-    words = (sums[stops] - sums[starts]) * inverses[starts]
-    cut = np.minimum(stops, starts + STEM)
-    stems = (sums[cut] - sums[starts]) * inverses[starts]
-    return words, stems
-
-
-@lru_cache(maxsize=1)
-def _kinds() -> NDArray[np.uint8]:
-    kinds = np.full(0x3101, _LETTER, np.uint8)
-    for code in range(0x3100):
-        c = chr(code)
-        if c == "\n":
-            kinds[code] = _MARK
-        elif c.isspace():
-            kinds[code] = _SPACE
-        elif c.isdigit():
-            kinds[code] = _DIGIT
-        elif not c.isalnum() and c not in "'_":
-            kinds[code] = _MARK
-    return kinds
-
-
-def _powers(n: int) -> tuple[_U64, _U64]:
-    """At least the first ``n`` powers of the prime and of its inverse, modulo 2^64."""
-    return _made_powers(1 << max(12, (n - 1).bit_length()))
-
-
-@lru_cache(maxsize=24)
-def _made_powers(n: int) -> tuple[_U64, _U64]:
-    inverse = np.uint64(pow(int(_PRIME), -1, 1 << 64))
-    made = []
-    for base in (_PRIME, inverse):
-        steps = np.full(n, base, np.uint64)
-        steps[0] = 1
-        made.append(np.cumprod(steps, dtype=np.uint64))
-    return made[0], made[1]
-
-
-def _salted(hashes: _U64, salt: int) -> NDArray[np.int64]:
-    mixed = (hashes ^ (hashes >> np.uint64(29))) * _MIX + np.uint64(salt * 0xD6E8FEB86659FD93 % 2**64)
+def _salted(hashes: _U64, salts: _U64) -> NDArray[np.int64]:
+    mixed = (hashes ^ (hashes >> np.uint64(29))) * _MIX + salts
     mixed = (mixed ^ (mixed >> np.uint64(32))) * _MIX
     return (mixed >> np.uint64(64 - BITS)).astype(np.int64)
 
 
 @lru_cache(maxsize=1)
-def _lexicon() -> tuple[_U64, NDArray[np.int64]]:
-    """Hashes of the words of all classes, sorted, and the class of each."""
-    known = [
-        (int(_hashes(word)[0][0]), number)
-        for number, words in enumerate(CLASSES.values(), 1)
-        for word in words
-    ]
-    known.sort()
-    return np.array([h for h, _ in known], np.uint64), np.array([number for _, number in known], np.int64)
+def _lexicon() -> dict[int, int]:
+    """The class of each word by its hash; of one in two classes, the first."""
+    known: dict[int, int] = {}
+    for number, words in enumerate(CLASSES.values(), 1):
+        for word in words:
+            known.setdefault(_hash_of(word), number)
+    return known
 
 
-def _classes(words: _U64, stems: _U64) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Classes of words, alone and with those that follow nearby."""
-    hashes, numbers = _lexicon()
-    found = []
-    classed = np.zeros(len(words), np.int64)
-    for those in (stems, words):
-        where = np.minimum(np.searchsorted(hashes, those), len(hashes) - 1)
-        classed = np.where(hashes[where] == those, numbers[where], classed)
-    at = np.flatnonzero(classed)
-    kinds = classed[at].astype(np.uint64)
-    found.append((at, _salted(kinds, 7)))
-    for step, salt in ((1, 8), (2, 9)):
-        near = at[step:] - at[:-step] <= _NEAR
-        found.append((at[step:][near], _salted((kinds[:-step] * np.uint64(1000) + kinds[step:])[near], salt)))
-    near = at[2:] - at[:-2] <= 2 * _NEAR
-    triple = (kinds[:-2] * np.uint64(1000) + kinds[1:-1]) * np.uint64(1000) + kinds[2:]
-    found.append((at[2:][near], _salted(triple[near], 10)))
-    return found
+def _classes(classed: _U64) -> tuple[list[NDArray[np.int64]], list[_U64], list[_U64]]:
+    """Classes of words, alone and with those that follow nearby: where, what, and their salts."""
+    at = classed.nonzero()[0]
+    if not len(at):
+        return [], [], []
+    kinds = classed[at]
+    places, found = [at], [kinds]
+    pairs = [kinds[:-step] * _THOUSAND + kinds[step:] for step in (1, 2)]
+    pairs.append(pairs[0][:-1] * _THOUSAND + kinds[2:])
+    for step, reach, pair in zip((1, 2, 2), (_NEAR, _NEAR, 2 * _NEAR), pairs, strict=True):
+        near = at[step:] - at[:-step] <= reach
+        places.append(at[step:][near])
+        found.append(pair[near])
+    return places, found, [np.full(len(one), salt) for one, salt in zip(found, _SALTS[6:], strict=True)]

@@ -74,11 +74,11 @@ class Spending:
         used = answered.usage
         cost = self._prices.cost(target, used, charge.at)
         actual = Amount(micro=0 if cost is None else cost.micro, tokens=used.input + used.output)
-        if actual.micro > charge.most.micro or actual.tokens > charge.most.tokens:
+        if charge.reservation.covers(actual):
+            self._budgets.settle(charge.reservation, actual)
+        else:
             # What exceeds the reservation is written down at once, which waits for the database.
             await asyncio.to_thread(self._budgets.settle, charge.reservation, actual)
-        else:
-            self._budgets.settle(charge.reservation, actual)
         return None if cost is None else cost.micro / _MICRO
 
     def _most(self, targets: Sequence[Target], used: Usage, at: datetime, *, refuse: bool) -> int:
