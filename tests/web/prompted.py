@@ -94,7 +94,15 @@ def prompted(home: Path, listen: Callable[[Server], str], **environment: str) ->
         terms = {"retains_days": 30, "trains_on_data": False, "region": "us"}
         abroad = {"url": f"{model.url}/v1", "terms": terms, "models": [{"name": "small"}]}
         claude = provider | {"api": "anthropic"}
-        providers = {"claude": claude, "local": provider, "down": again, "abroad": abroad}
+        short = {"first_byte_timeout_s": 0.4, "idle_timeout_s": 0.4, "total_timeout_s": 0.8}
+        providers = {
+            "hasty": provider | short,
+            "hasty-claude": claude | short,
+            "claude": claude,
+            "local": provider,
+            "down": again,
+            "abroad": abroad,
+        }
         (home / FILE).write_text(json.dumps({"providers": providers}))
         app.me()
         app.identities.add(USER, ["operator"], actor=USER)

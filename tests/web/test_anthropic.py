@@ -205,6 +205,20 @@ def test_a_blocked_request_and_a_spent_budget_have_the_form_of_the_api(desk: Des
     assert refused.value.response.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", [OPENAI, CLAUDE])
+def test_an_answer_that_a_guard_blocks_is_told_and_is_no_failure(
+    desk: Desk, model: str, stream: bool
+) -> None:
+    desk.release(replace(PROMPT, models=(model,), guardrails={"personal": {"action": "block"}}))
+    desk.model.script = Answer(text="Write to ada@example.org now. " + "More. " * 60)
+    with pytest.raises(anthropic.APIError, match="personal.email"):
+        ask(desk, stream=stream)
+    until(lambda: len(desk.answers()) == 1)
+    assert desk.answers()[0].outputs["finish"] == ["blocked"]
+    assert not desk.failures()
+
+
 @pytest.mark.parametrize(
     ("key", "fields", "error", "kind"),
     [

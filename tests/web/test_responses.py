@@ -120,6 +120,18 @@ def test_what_is_about_people_leaves_as_a_stand_in_and_comes_back(desk: Desk, st
     assert said.output_text == "Noted: I am bob@example.org"
 
 
+@both_ways
+def test_an_answer_that_a_guard_blocks_is_told_and_is_no_failure(desk: Desk, stream: bool) -> None:
+    desk.release(replace(PROMPT, guardrails={"personal": {"action": "block"}}))
+    desk.model.script = Answer(text="Write to ada@example.org now. " + "More. " * 60)
+    with pytest.raises(openai.APIError, match="personal.email") as refused:
+        ask(desk, stream=stream)
+    assert refused.value.code == "blocked"
+    until(lambda: len(desk.answers()) == 1)
+    assert desk.answers()[0].outputs["finish"] == ["blocked"]
+    assert not desk.failures()
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "said"),
     [
