@@ -11,6 +11,7 @@ from typing import Literal
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.web.conftest import Site
+from tests.web.prompted import Desk
 
 # A busy machine may take longer than the five seconds that the library waits.
 expect.set_options(timeout=30_000)
@@ -104,7 +105,7 @@ def chrome(executable: Path) -> Iterator[Browser]:
 
 def visit(
     browser: Browser,
-    site: Site,
+    site: Site | Desk,
     url: str,
     *,
     by: str,

@@ -19,12 +19,15 @@ from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
 from headrace.core.record import Feedback, FeedbackKind
 from headrace.monitoring.feedback import LABEL
+from headrace.monitoring.labelling import CATEGORIES, JUDGED
 from headrace.store.documents import convert
 from headrace.store.records import encode_feedback
 
 MAX_NAME, MAX_SUBJECT, MAX_PAGE, MAX_TEXT = 64, 300, 500, 10_000
 """Characters."""
 _AT_ONCE = 5_000
+_BY_PEOPLE = (JUDGED, CATEGORIES)
+"""Names of events by which people judge answers: those are no claim of a system."""
 _CLOCK_S = 300.0
 """How far the clock of a source may be ahead of ours."""
 
@@ -67,6 +70,13 @@ def record_feedback(app: App, me: Principal, project: str, events: Sequence[Even
     return _store(app, me, project, named, app.clock.now())
 
 
+def record_judgement(app: App, me: Principal, project: str, events: Sequence[Event]) -> list[str]:
+    """As :func:`record_feedback`, where a person has looked at the answer and judged it."""
+    _require(app, me, project)
+    named = [("The judgement", event) for event in events]
+    return _store(app, me, project, named, app.clock.now(), judged=True)
+
+
 def import_feedback(app: App, me: Principal, project: str, path: Path) -> int:
     """Store the feedback of a file that has one JSON object a line, each an :class:`Event`; returns how many.
 
@@ -106,12 +116,18 @@ def _store(
     at: datetime,
     *,
     later_wins: bool = False,
+    judged: bool = False,
 ) -> list[str]:
     """Each event with what it is called where it is refused; two of one id are, unless the later one wins."""
     rules = app.access.privacy.rules(project)
     made: dict[str, tuple[str, Feedback]] = {}
     ids: list[str] = []
     for where, event in named:
+        if event.name in _BY_PEOPLE and not judged:
+            raise InvalidInput(
+                f"{where}: name is {event.name!r}. Expected another one: people judge answers by "
+                "headrace feedback label, or on the page of the project."
+            )
         one = _feedback(rules, me.name, event, where, at)
         ids.append(one.id)
         before, said = made.get(one.id, (where, one))

@@ -14,9 +14,14 @@ import typer
 from headrace.app.feedback import import_feedback
 from headrace.app.kpis import around_answer, kpi_differences, kpis
 from headrace.app.opinions import Said, Thumbs, offer, say_of
+from headrace.cli.labelling import label, list_agreement, list_labels, list_queue
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What people say of answers.")
+app.command("queue")(list_queue)
+app.command("label")(label)
+app.command("labels")(list_labels)
+app.command("agreement")(list_agreement)
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 

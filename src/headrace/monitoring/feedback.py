@@ -85,15 +85,15 @@ def linked_feedback(
         ``subject`` (its row id), ``release_id``, ``event_time``, ``answered_at``, ``predicted``.
         No columns where nothing has come.
     """
-    linking = _linking(project, tables, names)
-    if linking is None:
+    found = linking(project, tables, names)
+    if found is None:
         return {}
-    sql, parameters = linking.sql, linking.parameters
+    sql, parameters = found.sql, found.parameters
     if prediction_id is not None:
         sql, parameters = sql + "where g.prediction_id = ?", [*parameters, prediction_id]
     if places is not None:
         sql, parameters = f"{sql}where {places.condition('g')}", [*parameters, *places.parameters]
-    return tables.query(sql + " order by l.happened_at, l.id, l.row_id", linking.among, parameters)
+    return tables.query(sql + " order by l.happened_at, l.id, l.row_id", found.among, parameters)
 
 
 class Happened(NamedTuple):
@@ -108,15 +108,15 @@ def feedback_by_window(
 ) -> dict[Place, dict[Happened, str]]:
     """What happened on the answers of each window, without reading the events: of each kind and name a word
     that is another one once another event has come. Parameters as of :func:`linked_feedback`."""
-    linking = _linking(project, tables, names)
-    if linking is None:
+    linked = linking(project, tables, names)
+    if linked is None:
         return {}
     rows = tables.query(
         f"""select release_id, {SLOT.format(of="e")} as slot, kind, name,
                    sum(hash(id, subject, number, word)::hugeint)::varchar as events
-            from ({linking.sql}) e group by all order by all""",
-        linking.among,
-        [origin.timestamp(), window_s, *linking.parameters],
+            from ({linked.sql}) e group by all order by all""",
+        linked.among,
+        [origin.timestamp(), window_s, *linked.parameters],
     )
     found: dict[Place, dict[Happened, str]] = {}
     columns = (rows[column] for column in ("release_id", "slot", "kind", "name", "events"))
@@ -125,14 +125,16 @@ def feedback_by_window(
     return found
 
 
-class _Linking(NamedTuple):
+class Linking(NamedTuple):
+    """A query of each event beside the answer that it is about, for others to begin with."""
+
     sql: str
     among: dict[str, tuple[str, int | None]]
     parameters: list[Any]
 
 
-def _linking(project: str, tables: TableStore, names: Collection[str] | None) -> _Linking | None:
-    """None where nothing has come, or nothing was answered."""
+def linking(project: str, tables: TableStore, names: Collection[str] | None = None) -> Linking | None:
+    """As :func:`linked_feedback` has its rows; None where nothing has come, or nothing was answered."""
     named = {"feedback": feedback_table(project), "outcomes": outcomes_table(project)}
     there = {name: (table, None) for name, table in named.items() if tables.version(table) is not None}
     predictions = predictions_table(project)
@@ -143,7 +145,7 @@ def _linking(project: str, tables: TableStore, names: Collection[str] | None) ->
         "true" if names is None else f"e.kind = 'action' or e.name in ({', '.join('?' * len(parameters))})"
     )
     sql = _LINKED.format(said=" union all ".join(_SAID[name] for name in there), counts=counts)
-    return _Linking(sql, {**there, "predictions": (predictions, None)}, parameters)
+    return Linking(sql, {**there, "predictions": (predictions, None)}, parameters)
 
 
 def count_answers(project: str, tables: TableStore, *, window_s: int, origin: datetime) -> dict[Place, int]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
 from headrace.checks.tasks import GENERATIVE
-from headrace.core.project import Project
+from headrace.core.project import Project, Risk
 from headrace.projects.rules import BrokenRule
 from headrace.projects.texts import typed_part
 
 Per = Literal["principal", "workspace", "project"]
 Measure = Literal["money", "tokens", "requests"]
 Period = Literal["minute", "hour", "day", "month", "total"]
+_CATEGORY = re.compile("[a-z][a-z_]{0,30}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,50 @@ class Needs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Which share of the answers people should judge, by the risk of the project."""
+
+    low: float = 0.01
+    medium: float = 0.02
+    high: float = 0.05
+
+    def of(self, risk: Risk) -> float:
+        """The share."""
+        return {"low": self.low, "medium": self.medium, "high": self.high}[risk]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackRules:
+    """When people should judge an answer. A thumb down, a complaint or a correction is enough.
+
+    Attributes:
+        rating_at_most: so is a rating of so much.
+        edited_from: share of an answer that is changed before it is used, from which on it counts as a sign.
+        implicit: so many signs by what was done are enough: it was changed, asked again, asked in other words,
+            left without use.
+        sample: of all answers, whatever was said.
+        twice: share of these that two people judge, so that it is seen whether they agree.
+        categories: what can be wrong with an answer.
+    """
+
+    rating_at_most: int = 2
+    edited_from: float = 0.5
+    implicit: int = 2
+    sample: Sample = Sample()
+    twice: float = 0.1
+    categories: tuple[str, ...] = (
+        "wrong",
+        "incomplete",
+        "unsupported",
+        "off_topic",
+        "unsafe",
+        "tone",
+        "form",
+        "refused",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Llm:
     """How calls of a project are bounded.
 
@@ -59,12 +105,14 @@ class Llm:
         budgets: all of them hold.
         unpriced: what becomes of a call to a model whose price nobody knows, where money is counted.
         answer_tokens: the most that an answer may have where neither prompt nor caller says it.
+        feedback: which answers people should judge.
     """
 
     needs: Needs = Needs()
     budgets: tuple[Budget, ...] = ()
     unpriced: Literal["refuse", "flag"] = "refuse"
     answer_tokens: int = 1024
+    feedback: FeedbackRules = FeedbackRules()
 
 
 def llm_of(project: Project) -> Llm:
@@ -93,3 +141,21 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     if not 1 <= spec.answer_tokens <= 1_000_000:
         text = f"answer_tokens is {spec.answer_tokens}: expected 1 to 1,000,000"
         yield BrokenRule(loc=("llm", "answer_tokens"), text=text)
+    yield from _feedback_mistakes(spec.feedback)
+
+
+def _feedback_mistakes(rules: FeedbackRules) -> Iterator[BrokenRule]:
+    at = ("llm", "feedback")
+    sample = rules.sample
+    shares = {"edited_from": rules.edited_from, "twice": rules.twice}
+    shares |= {"sample.low": sample.low, "sample.medium": sample.medium, "sample.high": sample.high}
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            yield BrokenRule(loc=(*at, *name.split(".")), text=f"is {share:g}: expected a share from 0 to 1")
+    for name, got, most in (("rating_at_most", rules.rating_at_most, 5), ("implicit", rules.implicit, 4)):
+        if not 1 <= got <= most:
+            yield BrokenRule(loc=(*at, name), text=f"{name} is {got}: expected 1 to {most}")
+    named = rules.categories
+    if len(set(named)) != len(named) or not 0 < len(named) <= 12 or not all(map(_CATEGORY.fullmatch, named)):
+        text = "expected up to 12 names in lower case, such as wrong or off_topic, each once"
+        yield BrokenRule(loc=(*at, "categories"), text=text)

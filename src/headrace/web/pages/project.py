@@ -76,6 +76,7 @@ class Rights:
     may_watch: bool
     may_explain: bool
     may_trace: bool
+    may_label: bool
     may_roll_back: bool
     may_fall_back: bool
     back_to: str | None
@@ -239,6 +240,7 @@ def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
     return Rights(
         may_explain=app.gatekeeper.allows(me, "data.read", resource),
         may_trace=app.gatekeeper.allows(me, "trace.read", resource),
+        may_label=app.gatekeeper.allows(me, "data.read", resource),
         may_watch=report.live is not None and app.gatekeeper.allows(me, "monitor.run", resource),
         may_fall_back=app.gatekeeper.allows(me, "release.rollback", resource),
         may_roll_back=possible and app.gatekeeper.allows(me, "release.rollback", resource),
