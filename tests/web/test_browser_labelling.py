@@ -70,5 +70,4 @@ def test_everybody_can_read_it(
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == [], "nothing waits"
     poor(desk, 3)
     page = tab.open(HERE)
-    page.screenshot(path=f"/tmp/labelling-{scheme}-{size[0]}.png", full_page=True)
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []

@@ -72,7 +72,7 @@ class FeedbackRules:
     Attributes:
         rating_at_most: so is a rating of so much.
         edited_from: share of an answer that is changed before it is used, from which on it counts as a sign.
-        implicit: so many signs by what was done are enough: it was changed, asked again, asked in other words,
+        implicit: so many signs by what was done are enough: it was changed, asked again or in other words, or
             left without use.
         sample: of all answers, whatever was said.
         twice: share of these that two people judge, so that it is seen whether they agree.
