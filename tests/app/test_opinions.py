@@ -47,12 +47,13 @@ def told(app: App, answer: str = ANSWER) -> dict[str, Any]:
 def test_it_stands_beside_exactly_this_answer_and_its_release(app: App) -> None:
     said = Said(thumbs="down", rating=2, comment="too dear", correction="12,000", complaint="rude", by="u-7")
     kept = say_of(app, app.me(), "cars", ANSWER, said)
-    assert (kept.subject, kept.release_id, len(set(kept.ids))) == (f"{ANSWER}:0", "r-1", 5)
+    assert (kept.subject, kept.release_id, len(set(kept.ids))) == (f"{ANSWER}:0", "r-1", 6)
     (row, *_) = around_answer(app, app.me(), "cars", ANSWER)
     assert row.release_id == "r-1"
     assert {(one.principal, one.by, one.kind) for one in row.feedback} == {(app.me().name, "u-7", "opinion")}
     assert told(app) == {
-        "thumbs": "down",
+        "thumbs_up": 0.0,
+        "thumbs_down": 1.0,
         "rating": 2.0,
         "comment": "too dear",
         "correction": "12,000",
@@ -71,10 +72,10 @@ def test_said_again_it_counts_once_and_a_change_of_mind_replaces_it(app: App) ->
     assert isinstance(app.clock, FakeClock)
     app.clock.advance(1)
     assert say(thumbs="up", by="u-7") == first
-    assert told(app) == {"thumbs": "up"}
+    assert told(app) == {"thumbs_up": 1.0, "thumbs_down": 0.0}
     app.clock.advance(1)
     say(thumbs="none", by="u-7")
-    assert told(app) == {"thumbs": 0.0}
+    assert told(app) == {"thumbs_up": 0.0, "thumbs_down": 0.0}
     assert say(thumbs="up", by="u-8") != first, "somebody else has a mind of their own"
     assert say(comment="one", key="1") != say(comment="two", key="2")
     assert say(comment="one", key="1") == say(comment="three", key="1")
@@ -164,4 +165,4 @@ def test_whoever_has_a_token_fills_no_disk(app: App) -> None:
 def test_a_notebook_says_it_too(app: App) -> None:
     with workspace(app.settings) as here:
         assert here.say_of("cars", ANSWER, thumbs="up").release_id == "r-1"
-    assert told(app) == {"thumbs": "up"}
+    assert told(app) == {"thumbs_up": 1.0, "thumbs_down": 0.0}

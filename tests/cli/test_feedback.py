@@ -73,9 +73,9 @@ def test_what_somebody_says_of_an_answer_is_stored_and_listed(cli: Cli) -> None:
     said = ("feedback", "say", "cars", answer, "--thumbs", "down", "--comment", "too dear", "--by", "u-7")
     assert "which release r-1 has answered" in cli(*said).out
     kept = cli(*said, "--json").json
-    assert (kept["subject"], len(kept["ids"])) == (f"{answer}:0", 2)
+    assert (kept["subject"], len(kept["ids"])) == (f"{answer}:0", 3)
     listed = cli("monitor", "feedback", "cars", answer).out
-    assert [text in listed for text in ("thumbs", "down", "too dear", f"by {cli.user}")] == [True] * 4
+    assert [text in listed for text in ("thumbs_down", "1", "too dear", f"by {cli.user}")] == [True] * 4
     refused = cli("feedback", "say", "cars", answer, "--rating", "9")
     assert (refused.code, "rating is 9. Expected a whole number" in refused.error) == (2, True)
     offered = cli("feedback", "token", "cars", answer, "--json").json

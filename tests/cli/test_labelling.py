@@ -41,5 +41,9 @@ def test_answers_wait_are_judged_and_listed(cli: Cli) -> None:
     ]
     assert "100%" in cli("feedback", "agreement", "cars").out
     assert cli("feedback", "agreement", "cars", "--json").json[0]["agreement"]["n"] == 1
+    path = cli.home / "kto.jsonl"
+    assert cli("feedback", "export", "cars", str(path), "--format", "kto").code == 2, (
+        "it asks nothing in words"
+    )
     refused = cli("feedback", "label", "cars", answer, "bad", "--category", "odd")
     assert (refused.code, "There is no category 'odd'" in refused.error) == (2, True)

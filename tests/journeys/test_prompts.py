@@ -157,6 +157,27 @@ def rolled_out(
     return state
 
 
+@pytest.mark.requirement("EVA-01")
+def test_no_prompt_is_released_that_was_not_tested_on_what_people_have_labelled(project: Shell) -> None:
+    charter = project.folder / "headrace.yaml"
+    charter.write_text(charter.read_text() + "llm: {labelled_rows: 5}\n")
+    refused = build(project, "labels of nobody")
+    assert refused.code == 3, refused.out + refused.err
+    verdicts = {v["gate"]: v for v in refused.json["verdicts"]}
+    assert verdicts["human_labels"]["outcome"] == "failed"
+    assert "0 of " in verdicts["human_labels"]["reason"]
+    table = next(project.folder.rglob("questions.csv"), project.folder.parent / "questions.csv")
+    signed = project("feedback", "sign", "support", str(table), "--json")
+    assert (signed.json["version"], signed.json["n_rows"]) == (1, len(QUESTIONS))
+    assert "Version" in project("feedback", "sign", "support", str(table)).out
+    assert "questions.csv" in project("feedback", "sets", "support").out
+    ready = build(project, "labels of people")
+    assert ready.code == 4, ready.out + ready.err
+    (verdict,) = (v for v in ready.json["verdicts"] if v["gate"] == "human_labels")
+    assert verdict["outcome"] == "passed"
+    assert verdict["evidence"]["versions"][0]["digest"] == signed.json["digest"]
+
+
 @pytest.mark.requirement("PRM-02")
 @pytest.mark.requirement("PRM-03")
 @pytest.mark.requirement("LGW-09")

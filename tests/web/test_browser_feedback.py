@@ -108,14 +108,14 @@ def test_thumbs_and_a_comment_by_keyboard(browser: Browser, desk: Desk, hall: st
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("status")).to_have_text("Thank you. Your comment was sent.")
     expect(page.get_by_role("button", name="No")).to_be_focused()
-    assert {"thumbs": "down", "comment": "It was fourteen days."}.items() <= shop.told().items()
+    assert {"thumbs_down": 1.0, "comment": "It was fourteen days."}.items() <= shop.told().items()
     page.get_by_role("button", name="Yes").click()
     expect(page.get_by_role("status")).to_have_text("Thank you.")
     page.keyboard.press("Escape")
     expect(page.get_by_label("What was good or wrong")).to_be_hidden()
     page.get_by_role("button", name="Yes").click()
     expect(page.get_by_role("status")).to_have_text("Taken back.")
-    assert shop.told()["thumbs"] == 0.0
+    assert shop.told()["thumbs_up"] == 0.0
     assert shop.complaints == []
 
 

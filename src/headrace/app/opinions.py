@@ -198,7 +198,9 @@ def _events(said: Said, subject: str, now: datetime) -> Iterator[Event]:
         return Event(kind=kind, subject=subject, name=name, value=value, text=text, happened_at=now)
 
     if said.thumbs is not None:
-        yield event("opinion", "thumbs", False if said.thumbs == "none" else said.thumbs, None)
+        # Each of the two by its own name, so that a KPI can count it; what is not so any more is taken back.
+        yield event("opinion", "thumbs_up", said.thumbs == "up", None)
+        yield event("opinion", "thumbs_down", said.thumbs == "down", None)
     if said.rating is not None:
         yield event("opinion", "rating", said.rating, None)
     for name in ("comment", "correction", "complaint"):

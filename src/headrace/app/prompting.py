@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.app.composition import App
+from headrace.app.evaluation_sets import evaluation_sets, signed_rows
 from headrace.app.gating import Gate, Gating
 from headrace.checks.comparison import paired_interval
 from headrace.checks.metrics import report, row_losses
@@ -32,6 +33,7 @@ from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.llm.chat import Answered, ChatRequest
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt, read_prompt
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
+from headrace.projects.llm import labelled_rows
 from headrace.releases.gates import comparison_gate, verdict
 from headrace.store import Store
 from headrace.store.documents import from_plain
@@ -40,8 +42,8 @@ from headrace.training.lock import unpack_code
 from headrace.training.pipeline import ANSWERS, recipe_of
 from headrace.training.training_set import Rows, input_columns, load_rows, load_training_set
 
-OUTPUT = "output_contract"
-"""The gate that asks whether every answer is what consumers rely on."""
+OUTPUT, LABELS = "output_contract", "human_labels"
+"""The gates that ask whether every answer is what consumers rely on, and whether people have given labels."""
 _MOST_FAILED = 0.02
 """Share of the questions that a provider may fail to answer before nothing can be said."""
 _SHOWN = 5
@@ -68,7 +70,11 @@ class Prompting:
     @property
     def gates(self) -> tuple[Gate, ...]:
         """What a prompt is held to beside the gates of every release."""
-        return ("champion_gate", self._champion_gate), ("output_contract", self._output_gate)
+        return (
+            ("champion_gate", self._champion_gate),
+            ("output_contract", self._output_gate),
+            ("human_labels", self._labels_gate),
+        )
 
     def _champion_gate(self, state: dict[str, Any]) -> str:
         project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
@@ -79,6 +85,10 @@ class Prompting:
         run = self._store.runs.get(state["run_id"])
         judged = self.output(run, state["judged_id"], self._live(state["project"]))
         return self._gating.keep(state, judged).outcome
+
+    def _labels_gate(self, state: dict[str, Any]) -> str:
+        project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
+        return self._gating.keep(state, self.labels(project, run, state["judged_id"])).outcome
 
     def _live(self, project: str) -> Release | None:
         route = self._store.rollouts.route(project)
@@ -165,6 +175,27 @@ class Prompting:
             else "no contract is declared"
         )
         return self._verdict(subject, OUTPUT, "failed" if said else "passed", reason, evidence)
+
+    def labels(self, project: Project, run: Run, subject: str) -> Verdict:
+        """Of enough of the questions that it was tested on people have signed what a good answer is."""
+        rows, needed = self._rows(run), labelled_rows(project)
+        asked = rows.test_columns()[question_of(project)]
+        signed = signed_rows(self._app, project.name, asked, rows.truth())
+        evidence: dict[str, Any] = {
+            "test rows": len(asked),
+            "labelled by people": signed.n,
+            "needed": needed,
+        }
+        sets = [one for one in evaluation_sets(self._app, project.name) if one.version in signed.versions]
+        evidence["versions"] = [
+            {"version": one.version, "digest": one.digest, "signed by": one.by} for one in sets
+        ]
+        reason = (
+            f"{signed.n} of {len(asked)} test rows have a label that people have signed; {needed} are needed"
+        )
+        if signed.n < needed:
+            reason += f". Sign the set: headrace feedback sign {project.name} FILE"
+        return self._verdict(subject, LABELS, "passed" if signed.n >= needed else "failed", reason, evidence)
 
     def baseline(self, project: Project, run: Run) -> Baseline:
         """What the questions and the answers were like: how long the answers are, never what they say."""

@@ -71,12 +71,12 @@ def text_losses(metric: str, truth: Any, answers: Any) -> NDArray[np.float64]:
     """The loss of each row, ``(n_rows,)``: NaN without a label, and 1 where nothing was answered."""
     loss = TEXT_LOSSES[metric]
     losses = [
-        math.nan if is_missing(label) else 1.0 if is_missing(answer) else loss(_text(label), str(answer))
+        math.nan if is_missing(label) else 1.0 if is_missing(answer) else loss(label_text(label), str(answer))
         for label, answer in zip(truth, answers, strict=True)
     ]
     return np.array(losses, dtype=np.float64)
 
 
-def _text(label: Any) -> str:
+def label_text(label: Any) -> str:
     """A label as people write it: a table of numbers has read 30 as 30.0."""
     return f"{label:.15g}" if isinstance(label, float | np.floating) else str(label)

@@ -15,6 +15,7 @@ from headrace.app.feedback import import_feedback
 from headrace.app.kpis import around_answer, kpi_differences, kpis
 from headrace.app.opinions import Said, Thumbs, offer, say_of
 from headrace.cli.labelling import label, list_agreement, list_labels, list_queue
+from headrace.cli.learning_data import draw, export, list_sets, sign
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="What people say of answers.")
@@ -22,6 +23,10 @@ app.command("queue")(list_queue)
 app.command("label")(label)
 app.command("labels")(list_labels)
 app.command("agreement")(list_agreement)
+app.command("draw")(draw)
+app.command("sign")(sign)
+app.command("sets")(list_sets)
+app.command("export")(export)
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
 
 

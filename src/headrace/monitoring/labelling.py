@@ -31,7 +31,7 @@ _WAITING = """
 with told as ({told}),
 signal as (
   select subject,
-         count(*) filter (name = 'thumbs' and word = 'down')::double as thumbs_down,
+         count(*) filter (name = 'thumbs_down' and coalesce(number, 1) <> 0)::double as thumbs_down,
          min(number) filter (name = 'rating' and kind = 'opinion') as rating,
          count(*) filter (name = 'complaint' and coalesce(number, 1) <> 0)::double as complaint,
          count(*) filter (name = 'correction' and source is distinct from '{source}')::double as correction,

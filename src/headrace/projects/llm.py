@@ -16,6 +16,7 @@ from headrace.projects.texts import typed_part
 Per = Literal["principal", "workspace", "project"]
 Measure = Literal["money", "tokens", "requests"]
 Period = Literal["minute", "hour", "day", "month", "total"]
+_LABELLED = 20
 _CATEGORY = re.compile("[a-z][a-z_]{0,30}")
 
 
@@ -106,6 +107,8 @@ class Llm:
         unpriced: what becomes of a call to a model whose price nobody knows, where money is counted.
         answer_tokens: the most that an answer may have where neither prompt nor caller says it.
         feedback: which answers people should judge.
+        labelled_rows: of so many test rows people have to have signed the label; unset, of 20 where the risk
+            is high, and of none elsewhere.
     """
 
     needs: Needs = Needs()
@@ -113,6 +116,7 @@ class Llm:
     unpriced: Literal["refuse", "flag"] = "refuse"
     answer_tokens: int = 1024
     feedback: FeedbackRules = FeedbackRules()
+    labelled_rows: int | None = None
 
 
 def llm_of(project: Project) -> Llm:
@@ -123,6 +127,17 @@ def llm_of(project: Project) -> Llm:
     'refuse'
     """
     return typed_part(project.llm, Llm, "llm")[1] or Llm()
+
+
+def labelled_rows(project: Project) -> int:
+    """Of how many test rows people have to have signed the label, before a prompt is released.
+
+    >>> from headrace.testing.factories import make_project
+    >>> labelled_rows(make_project(risk="high")), labelled_rows(make_project(risk="low"))
+    (20, 0)
+    """
+    declared = llm_of(project).labelled_rows
+    return (_LABELLED if project.risk == "high" else 0) if declared is None else declared
 
 
 def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
@@ -141,6 +156,9 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     if not 1 <= spec.answer_tokens <= 1_000_000:
         text = f"answer_tokens is {spec.answer_tokens}: expected 1 to 1,000,000"
         yield BrokenRule(loc=("llm", "answer_tokens"), text=text)
+    if spec.labelled_rows is not None and not 0 <= spec.labelled_rows <= 100_000:
+        text = f"labelled_rows is {spec.labelled_rows}: expected 0 to 100,000"
+        yield BrokenRule(loc=("llm", "labelled_rows"), text=text)
     yield from _feedback_mistakes(spec.feedback)
 
 

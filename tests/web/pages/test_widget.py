@@ -33,7 +33,7 @@ def test_a_browser_says_something_of_one_answer_of_a_language_model(desk: Desk) 
     offered = post(desk, f"{here}/feedback-token", {"ttl_s": 600}, by="uma").json()
     sent = {"token": offered["token"], "thumbs": "down", "dwell_s": 3.5}
     kept = post(desk, "/feedback", sent, origin="https://shop.example", **{"content-type": "text/plain"})
-    assert (kept.status_code, kept.json()) == (200, {"subject": f"{answer}:0", "stored": 2})
+    assert (kept.status_code, kept.json()) == (200, {"subject": f"{answer}:0", "stored": 3})
     assert kept.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in kept.headers
     told = httpx.get(f"{desk.url}{here}/feedback", headers={"authorization": f"Bearer {desk.token('ada')}"})
@@ -42,7 +42,8 @@ def test_a_browser_says_something_of_one_answer_of_a_language_model(desk: Desk) 
     }
     assert found == {
         "rating": (4.0, None, "uma"),
-        "thumbs": ("down", "widget", "uma"),
+        "thumbs_up": (0.0, "widget", "uma"),
+        "thumbs_down": (1.0, "widget", "uma"),
         "dwell_s": (3.5, "widget", "uma"),
     }
 
