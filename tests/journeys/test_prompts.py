@@ -160,7 +160,9 @@ def rolled_out(
 @pytest.mark.requirement("EVA-01")
 def test_no_prompt_is_released_that_was_not_tested_on_what_people_have_labelled(project: Shell) -> None:
     charter = project.folder / "headrace.yaml"
-    charter.write_text(charter.read_text() + "llm: {labelled_rows: 5}\n")
+    written = charter.read_text()
+    assert "\n  budgets:" in written
+    charter.write_text(written.replace("\n  budgets:", "\n  labelled_rows: 5\n  budgets:"))
     refused = build(project, "labels of nobody")
     assert refused.code == 3, refused.out + refused.err
     verdicts = {v["gate"]: v for v in refused.json["verdicts"]}
