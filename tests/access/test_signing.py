@@ -118,3 +118,31 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / KEY_FILE).chmod(0o644)
     with pytest.raises(InvalidInput, match="anybody could sign releases"):
         signatures.sign(make_release())
+
+
+@pytest.mark.requirement("REG-04")
+def test_a_key_of_another_stage_verifies_bundles_and_no_release_until_it_is_refused(tmp_path: Path) -> None:
+    there, here = Signatures(tmp_path / "there"), Signatures(tmp_path / "here")
+    (key,) = there.public_keys()
+    signature, digest = there.sign_bundle("digest"), "digest"
+    with pytest.raises(Conflict, match="never had"):
+        here.verify_bundle(signature, digest)
+    assert here.stages.accept(key.pem.encode()) == key.name == there.verify_bundle(signature, digest)
+    assert [(one.name, one.signs) for one in here.stages.accepted()] == [(key.name, False)]
+    assert here.verify_bundle(signature, digest) == key.name
+    with pytest.raises(Conflict, match="something else"):
+        here.verify_bundle(signature, "another digest")
+    with pytest.raises(Conflict, match="is not what was signed"):
+        here.verify(signed(there))
+    assert here.stages.refuse(key.name)
+    assert not here.stages.refuse(key.name)
+    with pytest.raises(Conflict, match="never had"):
+        here.verify_bundle(signature, digest)
+
+
+@pytest.mark.parametrize(
+    "pem", [b"", b"no key", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
+)
+def test_what_is_no_public_key_is_not_trusted(tmp_path: Path, pem: bytes) -> None:
+    with pytest.raises(InvalidInput, match="no public Ed25519 key"):
+        Signatures(tmp_path).stages.accept(pem)

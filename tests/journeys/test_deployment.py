@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ pytestmark = pytest.mark.journey
 WORKFLOW = ".github/workflows/headrace.yml"
 KUBECTL = """\
 #!/usr/bin/env bash
-# A cluster of one pod, which is this machine: what is applied is kept, what is executed runs here.
+# A cluster of one pod for each stage, on this machine: what is applied is kept, what is executed runs here.
 set -euo pipefail
 printf '%s\\n' "$*" >> "$FAKE/calls"
 if [ "$1 $2" = "apply -k" ]; then exec "$REAL_KUBECTL" kustomize "$3" > "$FAKE/applied.yaml"; fi
-while [ $# -gt 0 ] && [ "$1" != exec ]; do shift; done
-if [ $# -gt 0 ]; then shift 3; exec "$@"; fi
+[ "$2" = cars-dev ] || export HEADRACE_HOME="$HEADRACE_HOME-$2"
+while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
+if [ $# -gt 0 ]; then shift; exec "$@"; fi
 """
 GH = """\
 #!/usr/bin/env bash
@@ -105,8 +107,8 @@ def test_the_build_server_proves_a_new_project_and_stops_at_a_failed_gate(cars: 
 
 
 @pytest.mark.slow
-@pytest.mark.requirement("DEP-14")
-def test_a_roll_out_applies_the_stage_with_the_image_and_proves_a_release_there(cars: Shell) -> None:
+@pytest.mark.requirement("DEP-14", "REG-04")
+def test_a_roll_out_builds_in_dev_and_takes_the_release_from_there_to_qa(cars: Shell) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("needs kubectl")
@@ -114,22 +116,38 @@ def test_a_roll_out_applies_the_stage_with_the_image_and_proves_a_release_there(
     assert cars("project", "render").code == 0
     fake = program(cars, "kubectl", KUBECTL)
     given = {"FAKE": str(fake), "REAL_KUBECTL": kubectl, "RUNNER_TEMP": str(fake), "KUBECONFIG_TEXT": "{}"}
-    given |= {"STAGE": "qa", "IMAGE": "registry.example.org/team/cars:0a1b"}
-    ended = typed(cars, steps_of(cars, "deploy")["Roll out, build and prove there"], **given)
+    given |= {"STAGE": "dev", "IMAGE": "registry.example.org/team/cars:0a1b"}
+    script = steps_of(cars, "deploy")["Roll out and prove there"]
+    ended = typed(cars, script, **given)
     assert ended.code == 0, ended.err
-    assert "::notice::Deployed to qa. The release waits there" in ended.out
+    assert "::notice::Deployed to dev. The release waits there" in ended.out
     objects = {one["kind"]: one for one in yaml.safe_load_all((fake / "applied.yaml").read_text())}
-    assert objects["Deployment"]["metadata"]["namespace"] == "cars-qa"
+    assert objects["Deployment"]["metadata"]["namespace"] == "cars-dev"
     (server,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert server["image"] == "registry.example.org/team/cars:0a1b"
     assert "rollout status deployment/cars" in (fake / "calls").read_text()
     (release,) = cars("release", "ls", "--json").json
-    assert (release["state"], release["manifest"]["cause"]) == ("waiting", "deployed to qa")
+    assert (release["state"], release["manifest"]["cause"]) == ("waiting", "deployed to dev")
+    assert cars("release", "approve", release["id"], "--tick", "all", "--as", "reviewer").code == 0
+
+    qa = replace(cars, home=cars.home.with_name(f"{cars.home.name}-cars-qa"))
+    given["STAGE"] = "qa"
+    refused = typed(cars, script, **given)
+    assert refused.code == 2
+    assert "headrace release keys trust" in refused.err
+    key = cars.folder.parent / "dev.pem"
+    key.write_text(cars("release", "keys", "show").out)
+    assert qa("release", "keys", "trust", str(key)).code == 0
+    ended = typed(cars, script, **given)
+    assert ended.code == 0, ended.err
+    assert "::notice::Deployed to qa. The release waits there" in ended.out
+    objects = {one["kind"]: one for one in yaml.safe_load_all((fake / "applied.yaml").read_text())}
+    assert objects["Deployment"]["metadata"]["namespace"] == "cars-qa"
     (command,) = re.findall(r'command += "(.*)"', (cars.folder / "deploy/terraform/main.tf").read_text())
     ended = typed(cars, "cd deploy/terraform; " + command.replace('\\"', '"'), **given)
     assert ended.code == 0, ended.err
-    made = cars("release", "ls", "--json").json
-    assert [one["manifest"]["cause"] for one in made] == 2 * ["deployed to qa"], "as Terraform does it"
+    (promoted,) = qa("release", "ls", "--json").json
+    assert (promoted["state"], promoted["digest"]) == ("waiting", release["digest"])
     left = [path.name for path in (cars.folder / "deploy/kubernetes").iterdir()]
     assert sorted(left) == ["base", "overlays"]
     assert typed(cars, "deploy/roll-out nowhere x:1", **given).code != 0

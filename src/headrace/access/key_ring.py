@@ -83,17 +83,35 @@ class KeyRing:
             raise BadSignature("its signature belongs to something else") from error
         return name
 
+    def knows(self, signature: str) -> bool:
+        """Whether it names a key that verifies here."""
+        return signature.partition(":")[0] in self._public()
+
     def public_keys(self) -> list[PublicKey]:
         """Every key that verifies, the one that signs first."""
-        from cryptography.hazmat.primitives import serialization
-
         own = kid_of(self._key().public_key())
-        form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        found = [
-            PublicKey(name, name == own, key.public_bytes(*form).decode())
-            for name, key in self._public().items()
-        ]
-        return sorted(found, key=lambda key: (not key.signs, key.name))
+        return sorted(self._named(own), key=lambda key: (not key.signs, key.name))
+
+    def accepted(self) -> list[PublicKey]:
+        """Every key that verifies, where none signs: those of others, by their names."""
+        return sorted(self._named(""), key=lambda key: key.name)
+
+    def accept(self, pem: bytes) -> str:
+        """Verify from now on what the private half of this public key signs; returns the key's name.
+
+        Raises:
+            InvalidInput: it is no public Ed25519 key in PEM, or the folder of the keys cannot be written.
+        """
+        key = _public_key(pem)
+        self._write_public(kid_of(key), _pem(key))
+        return kid_of(key)
+
+    def refuse(self, name: str) -> bool:
+        """Verify nothing by this key any more; whether it was there."""
+        if name not in self._public():
+            return False
+        (self._folder / self._what / f"{name}.pem").unlink(missing_ok=True)
+        return True
 
     def rotate(self) -> str:
         """Sign with a new key from now on; returns its name. What the old one signed stays valid."""
@@ -130,13 +148,19 @@ class KeyRing:
         self._keep_public(key)
         return key
 
+    def _named(self, own: str) -> list[PublicKey]:
+        return [PublicKey(name, name == own, _pem(key).decode()) for name, key in self._public().items()]
+
     def _keep_public(self, key: Ed25519PrivateKey) -> None:
-        path = self._folder / self._what / f"{kid_of(key.public_key())}.pem"
+        self._write_public(kid_of(key.public_key()), public_pem(key))
+
+    def _write_public(self, name: str, pem: bytes) -> None:
+        path = self._folder / self._what / f"{name}.pem"
         if path.is_file():
             return
         try:
-            path.parent.mkdir(exist_ok=True, mode=0o700)
-            write_key(path, public_pem(key), only_if_absent=True)
+            path.parent.mkdir(exist_ok=True, parents=True, mode=0o700)
+            write_key(path, pem, only_if_absent=True)
         except OSError as error:
             raise InvalidInput(
                 f"{path.parent} cannot hold public keys ({error.strerror}). Make it writable for this user."
@@ -156,3 +180,31 @@ class KeyRing:
             if isinstance(key, Ed25519PublicKey) and kid_of(key) == path.stem:
                 found[path.stem] = key
         return found
+
+
+def _pem(key: Ed25519PublicKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_bytes(*form)
+
+
+def name_of(pem: bytes) -> str:
+    """The name of a public key. Raises as :meth:`KeyRing.accept` does."""
+    return kid_of(_public_key(pem))
+
+
+def _public_key(pem: bytes) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise InvalidInput(
+            "This is no public Ed25519 key in PEM. Expected what 'headrace release keys show' prints where "
+            "the releases come from."
+        )
+    return key

@@ -23,6 +23,9 @@ class Signatures:
     Args:
         folder: of the keys; made on first use, with a first key.
 
+    Attributes:
+        stages: public keys of other installations, whose releases may be brought here.
+
     Example::
 
         signature = signatures.sign(release)
@@ -31,6 +34,7 @@ class Signatures:
 
     def __init__(self, folder: Path) -> None:
         self._ring = KeyRing(folder, "releases")
+        self.stages = KeyRing(folder, "stages")
 
     def sign(self, release: Release) -> str:
         """The signature: the key's name and the bytes in base64, with a colon between them.
@@ -55,6 +59,19 @@ class Signatures:
         except BadSignature as error:
             raise Conflict(f"{said}: {error}. {again}") from error
 
+    def sign_bundle(self, digest: str) -> str:
+        """The signature of a release that leaves for another installation, by the digest of its index."""
+        return self._ring.sign(_bundled(digest))
+
+    def verify_bundle(self, signature: str, digest: str) -> str:
+        """The name of the key that has signed a bundle: of this home, or of a stage that is trusted here.
+
+        Raises:
+            BadSignature: none of them has.
+        """
+        ring = self._ring if self._ring.knows(signature) else self.stages
+        return ring.verify(signature, _bundled(digest))
+
     def public_keys(self) -> list[PublicKey]:
         """Every key that verifies, the one that signs first."""
         return self._ring.public_keys()
@@ -66,3 +83,7 @@ class Signatures:
 
 def _message(release: Release) -> bytes:
     return canonical_json({"digest": release.digest, "release": release.id, "signed": "headrace release 1"})
+
+
+def _bundled(digest: str) -> bytes:
+    return canonical_json({"index": digest, "signed": "headrace bundle 1"})

@@ -14,6 +14,7 @@ from headrace.core.release import Manifest, Release
 from headrace.gateway.prompts import MEDIA_TYPE as PROMPT
 from headrace.gateway.prompts import Prompt
 from headrace.projects.sections import ChangedLine, changed_lines
+from headrace.releases.manifest import parent_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,9 @@ def _rewritten(app: App, old: Manifest, new: Manifest) -> Rewritten | None:
 
 def _other(app: App, release: Release) -> Release | None:
     route = app.store.rollouts.route(release.project)
-    other_id = release.manifest.parent if route is None or route.live == release.id else route.live
-    return None if other_id is None else app.store.releases.get(other_id)
+    if route is None or route.live == release.id:
+        return parent_of(app.store.releases, release.manifest)
+    return app.store.releases.get(route.live)
 
 
 def _ingredients(app: App, manifest: Manifest) -> dict[str, Any]:

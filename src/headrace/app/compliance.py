@@ -19,6 +19,7 @@ from headrace.core.release import Manifest, Release, Verdict, Waiver
 from headrace.projects.compliance import Compliance, Facts, examine
 from headrace.projects.controls import InForce, house_rules, read_rules
 from headrace.releases.gates import COMPLIANCE, compliance_gate
+from headrace.releases.manifest import parent_of
 from headrace.releases.waivers import LEAST, holds
 
 KIND = "compliance"
@@ -124,7 +125,8 @@ def release_compliance(app: App, release: Release) -> Compliance:
     manifest = release.manifest
     declared = app.store.projects.get(release.project)
     project = _as_released(charters.settled(declared, manifest.charter), manifest)
-    facts = _facts(app, project, manifest.commit, manifest.parent)
+    parent = parent_of(app.store.releases, manifest)
+    facts = _facts(app, project, manifest.commit, None if parent is None else parent.id)
     return examined(app, facts, release.author)
 
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from headrace.app import reading
 from headrace.app.composition import App
 from headrace.core.data import Run
-from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Release, ReleaseState
+from headrace.releases.manifest import parent_of
 
 _ALL = 1_000_000
 
@@ -76,9 +76,5 @@ def _line(app: App, release: Release | None) -> set[str]:
     found: set[str] = set()
     while release is not None and release.id not in found:
         found.add(release.id)
-        parent = release.manifest.parent
-        try:
-            release = None if parent is None else app.store.releases.get(parent)
-        except NotFound:
-            release = None
+        release = parent_of(app.store.releases, release.manifest)
     return found

@@ -27,7 +27,19 @@ _CATEGORY, _CLASS = 3, 3004
 _CREATE, _READ, _UPDATE, _DELETE, _OTHER = 1, 2, 3, 4, 99
 _CAPTIONS = {_CREATE: "Create", _READ: "Read", _UPDATE: "Update", _DELETE: "Delete"}
 _ACTIVITIES = {
-    _CREATE: ("add", "ask", "declare", "issue", "link", "new", "propose", "raise", "register", "snapshot"),
+    _CREATE: (
+        "add",
+        "ask",
+        "declare",
+        "import",
+        "issue",
+        "link",
+        "new",
+        "propose",
+        "raise",
+        "register",
+        "snapshot",
+    ),
     _READ: ("export", "read", "restore"),
     _UPDATE: ("approve", "close", "decide", "finished", "move", "note", "reject", "rotate", "take", "write"),
     _DELETE: ("end", "erase", "erased", "remove", "reset", "retain", "revoke", "unlink"),

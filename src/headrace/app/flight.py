@@ -11,6 +11,7 @@ from headrace.core.identity import Principal
 from headrace.core.release import Release, Verdict
 from headrace.projects.proofs import proofs_of
 from headrace.releases.gates import verdict, waived
+from headrace.releases.manifest import parent_of
 
 SYSTEM = "system:flight"
 GATE = "flight:"
@@ -109,9 +110,9 @@ def settle_flight(app: App, release: Release) -> list[str]:
 
 def _taken_over(app: App, release: Release) -> dict[str, ToTick]:
     manifest = release.manifest
-    if ":" not in release.author or manifest.parent is None:
+    before = parent_of(app.store.releases, manifest)
+    if ":" not in release.author or before is None:
         return {}
-    before = app.store.releases.get(manifest.parent)
     if before.manifest.code != manifest.code or _asked(before) != _asked(release):
         return {}
     by_leave = {one.gate for one in app.store.evidence.verdicts(before.id) if "waiver" in one.evidence}

@@ -355,7 +355,7 @@ class Gating:
         return judged if waiver is None else waived(judged, waiver)
 
     def _subject(self, state: dict[str, Any]) -> str:
-        return derived_id("release", state["build_id"])
+        return str(state.get("judged_id") or derived_id("release", state["build_id"]))
 
     def _now(self) -> Any:
         return self._app.clock.now()

@@ -27,7 +27,7 @@ from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST
 from headrace.checks.tasks import GENERATIVE, answers_classes
 from headrace.core.canonical import digest_of
-from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.identity import Principal, Resource
 from headrace.core.ids import derived_id, new_id
 from headrace.core.project import Project
@@ -37,6 +37,7 @@ from headrace.projects.charter import load_project
 from headrace.projects.contracts import load_contracts
 from headrace.projects.intake import require_admission
 from headrace.releases import delivery, splitting
+from headrace.releases.promotion import brought_by
 from headrace.store.disk import locked
 from headrace.store.documents import to_plain
 from headrace.store.records import encode_outcome
@@ -59,10 +60,14 @@ _TRUTH_TYPES: dict[str, tuple[type, ...]] = {
 
 def declare(app: App, principal: Principal, folder: Path) -> Project:
     """Read the project in ``folder`` and make it known."""
-    project = load_project(folder)
-    permitted = app.gatekeeper.require(principal, "project.run", _declared(app, principal, project.name))
+    return make_known(app, principal, load_project(folder), str(folder.resolve()))
+
+
+def make_known(app: App, principal: Principal, project: Project, path: str) -> Project:
+    """Keep what a project promises, and the folder ``path`` of its code."""
+    permitted = app.gatekeeper.require(principal, "project.run", declared(app, principal, project.name))
     app.access.privacy.redactor(project)  # what is not installed is said now, not with the first answer
-    path, charter = str(folder.resolve()), digest_of(project)
+    charter = digest_of(project)
     with app.store.transaction():
         known = {one.name: digest_of(one) for one in app.store.projects.list()}
         before = known.get(project.name)
@@ -75,7 +80,7 @@ def declare(app: App, principal: Principal, folder: Path) -> Project:
     return project
 
 
-def _declared(app: App, principal: Principal, name: str) -> str | Resource:
+def declared(app: App, principal: Principal, name: str) -> str | Resource:
     """The project ``name``; one that is new will belong to the workspace of whoever declares it."""
     try:
         app.store.projects.workspace(name)
@@ -211,6 +216,7 @@ def decide(
     action = "release.approve" if decision == "approved" else "release.reject"
     permitted = app.gatekeeper.require(principal, action, f"release:{release.id}")
     if decision == "approved":
+        _require_another(app, principal, release)
         app.signed.package(release)
         require_release(app, release)
     needed = approvals_needed(app, release)
@@ -237,6 +243,13 @@ def decide(
     if lacks or (decision == "approved" and settle_flight(app, release)):
         return app.store.releases.get(release.id)
     return settle(app, work, release.id, leaving=DECIDING)
+
+
+def _require_another(app: App, principal: Principal, release: Release) -> None:
+    """Whoever brought a release here from another installation has done work on it, as its author has."""
+    bringer = brought_by(app.store.evidence.verdicts(release.id))
+    if bringer is not None and principal.name in app.access.resources.makers(bringer):
+        raise Denied(f"{bringer!r} brought release {release.id} here, so somebody else has to approve it.")
 
 
 def settle(app: App, work: Workflows, release_id: str, *, leaving: Sequence[str]) -> Release:
@@ -320,14 +333,14 @@ def outcomes_of(
         InvalidInput: an item is not what the project's target is, or no answer of the project can be true.
     """
     app.gatekeeper.require(principal, "label.write", f"project:{project}")
-    declared = app.store.projects.get(project)
-    if declared.task == "clustering" and any(item.get("kind", "label") in _TRUTHS for item in items):
+    promised = app.store.projects.get(project)
+    if promised.task == "clustering" and any(item.get("kind", "label") in _TRUTHS for item in items):
         raise InvalidInput(
             f"No cluster of {project!r} is the true one, so there are no labels. "
             "Send feedback of another kind."
         )
     now = app.clock.now()
-    truth = _truth_of(app, declared)
+    truth = _truth_of(app, promised)
     rules = app.access.privacy.rules(project)
     return [_outcome(rules, truth, principal.name, item, i, now) for i, item in enumerate(items)]
 

@@ -16,6 +16,7 @@ from headrace.core.ports import Columns
 from headrace.core.project import FeatureSpec, Project
 from headrace.data.features import OWN, REUSED, FeatureSet, feature_sets
 from headrace.data.snapshots import archive_columns, load_snapshot, snapshots_of
+from headrace.releases.manifest import parent_of
 from headrace.training.training_set import input_columns
 
 
@@ -160,8 +161,7 @@ def _reader(app: App, author: str, project: str, spec: FeatureSpec) -> Principal
 def _makers(app: App, project: str) -> Iterator[str]:
     """Who made the live release, and then each that it came after: a retraining follows a person's."""
     route = app.store.rollouts.route(project)
-    release_id = None if route is None else route.live
-    while release_id is not None:
-        release = app.store.releases.get(release_id)
+    release = None if route is None else app.store.releases.get(route.live)
+    while release is not None:
         yield release.author
-        release_id = release.manifest.parent
+        release = parent_of(app.store.releases, release.manifest)

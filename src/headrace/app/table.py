@@ -29,6 +29,7 @@ from headrace.data.snapshots import archive, archive_columns, load_snapshot, sna
 from headrace.data.sources import read_file
 from headrace.monitoring.ingest import as_numbers, outcomes_table, predictions_table
 from headrace.monitoring.joining import Labelled, labelled_rows
+from headrace.releases.manifest import parent_of
 from headrace.training.source import make_table
 
 _FROM_PRODUCTION = re.compile(r"snapshot [0-9a-f-]{36} \(.*labelled answers", re.DOTALL)
@@ -227,8 +228,11 @@ def _own_snapshot(app: App, release_id: str) -> Snapshot:
     are added anew each time."""
     release = app.store.releases.get(release_id)
     snapshot = app.store.snapshots.get(release.manifest.snapshots[0]["id"])
-    while release.manifest.parent is not None and _FROM_PRODUCTION.match(snapshot.source):
-        release = app.store.releases.get(release.manifest.parent)
+    while _FROM_PRODUCTION.match(snapshot.source):
+        parent = parent_of(app.store.releases, release.manifest)
+        if parent is None:
+            break
+        release = parent
         snapshot = app.store.snapshots.get(release.manifest.snapshots[0]["id"])
     return snapshot
 

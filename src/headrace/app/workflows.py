@@ -11,6 +11,7 @@ from headrace.app.deliver import Deliveries
 from headrace.app.deployed import note_server
 from headrace.app.durable import Durable
 from headrace.app.erasures import Erasures
+from headrace.app.promotions import Promotions
 from headrace.app.watching import Watching
 
 
@@ -21,6 +22,7 @@ class Workflows:
     durable: Durable
     builds: Builds
     deliveries: Deliveries
+    promotions: Promotions
     watching: Watching
     erasures: Erasures
 
@@ -46,6 +48,7 @@ def launch(app: App, *, role: str = "command", address: str | None = None) -> Wo
         durable=durable,
         builds=Builds(app, durable),
         deliveries=Deliveries(app, durable),
+        promotions=Promotions(app, durable),
         watching=Watching(app, durable),
         erasures=Erasures(app, durable),
     )
@@ -54,6 +57,7 @@ def launch(app: App, *, role: str = "command", address: str | None = None) -> Wo
             "build": work.builds.run,
             "train": work.builds.train,
             "deliver": work.deliveries.run,
+            "promote": work.promotions.run,
             "watch": work.watching.run,
             "erase": work.erasures.run,
         },

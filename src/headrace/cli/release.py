@@ -1,4 +1,4 @@
-"""``headrace release``: list, show, approve, reject, roll back, verify; the keys that sign."""
+"""``headrace release``: list, show, approve, reject, roll back, verify."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.artefacts import release_keys, rotate_release_key, verify_release
+from headrace.app.artefacts import verify_release
 from headrace.app.asking import ask
 from headrace.app.cards import card
 from headrace.app.comparing import difference
@@ -23,6 +23,8 @@ from headrace.app.ticking import tick
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.many import is_one, print_many, selected
+from headrace.cli.promote import bring, export
+from headrace.cli.release_keys import keys
 from headrace.cli.reviews import list_reviews, review
 from headrace.cli.run import print_release, waits_for_ticks
 from headrace.cli.session import As, Code, Json, Session, print_json, print_table, say, session
@@ -359,32 +361,9 @@ def verify(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
         say(f"Release {found.release} and its package are what was signed (key {found.key[:12]}).")
 
 
-keys = typer.Typer(no_args_is_help=True, help="The keys that sign releases.")
+app.command("export")(export)
+app.command("import")(bring)
 app.add_typer(keys, name="keys")
-
-
-@keys.command("ls")
-def list_keys(as_name: As = None, as_json: Json = False) -> None:
-    """List the public keys that releases are verified with."""
-    with session(as_name) as s:
-        found = release_keys(s.app, s.me)
-    if as_json:
-        print_json([key._asdict() for key in found])
-        return
-    print_table(
-        ("KEY", "SIGNS"), [(key.name, "yes" if key.signs else "") for key in found], empty="No key yet."
-    )
-
-
-@keys.command("rotate")
-def rotate(as_name: As = None, as_json: Json = False) -> None:
-    """Sign releases with a new key; those signed so far stay valid."""
-    with session(as_name) as s:
-        name = rotate_release_key(s.app, s.me)
-    if as_json:
-        print_json({"key": name})
-    else:
-        say(f"Releases are signed with the key {name} from now on.")
 
 
 def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: bool) -> None:

@@ -222,10 +222,13 @@ class RunStore(Protocol):
 
 
 class ModelStore(Protocol):
-    """Numbered model versions: immutable, without gaps, one per run."""
+    """Numbered model versions: immutable, one per run."""
 
     def add(self, model: ModelVersion) -> ModelVersion:
         """Give the next number (``version`` is ignored); a run already added keeps its number."""
+
+    def adopt(self, model: ModelVersion) -> ModelVersion:
+        """Keep one made elsewhere under its number there; raises Conflict where another run has it."""
 
     def get(self, project: str, version: int) -> ModelVersion: ...
 

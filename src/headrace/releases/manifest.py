@@ -11,7 +11,9 @@ from headrace.access.privacy.charters import terms_of
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.canonical import digest_of, plain
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
+from headrace.core.errors import NotFound
 from headrace.core.ids import derived_id
+from headrace.core.ports import ReleaseStore
 from headrace.core.project import FairnessSpec, Project
 from headrace.core.release import Check, Manifest, Release, Subject
 
@@ -150,3 +152,11 @@ def _proposed(build_id: str, manifest: Manifest, at: datetime) -> Release:
         author=manifest.author,
         created_at=at,
     )
+
+
+def parent_of(releases: ReleaseStore, manifest: Manifest) -> Release | None:
+    """The release that was live where this one was made; None if there was none, or it never came here."""
+    try:
+        return None if manifest.parent is None else releases.get(manifest.parent)
+    except NotFound:
+        return None

@@ -1,4 +1,4 @@
-"""Numbered model versions: immutable, without gaps, one per run."""
+"""Numbered model versions: immutable, one per run, counted on where they are made here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import func, insert, select, update
 
 from headrace.core.data import ModelVersion
-from headrace.core.errors import NotFound
+from headrace.core.errors import Conflict, NotFound
 from headrace.store._sql.engine import Database
 from headrace.store._sql.rows import documents, many, one, stored, values
 from headrace.store._sql.tables import models
@@ -30,6 +30,24 @@ class SqlModels:
             row = values(numbered, project=numbered.project, version=numbered.version, run_id=numbered.run_id)
             connection.execute(insert(models).values(row))
         return stored(numbered)
+
+    def adopt(self, model: ModelVersion) -> ModelVersion:
+        mine = models.c.project == model.project
+        with self._database.write("models", model.project) as connection:
+            standing = one(connection, ModelVersion, models, mine, models.c.run_id == model.run_id)
+            holder = one(connection, ModelVersion, models, mine, models.c.version == model.version)
+            known = standing or holder
+            if known is not None:
+                if (known.version, known.run_id) != (model.version, model.run_id):
+                    raise Conflict(
+                        f"Version {known.version} of {model.project!r} is here the model of run "
+                        f"{known.run_id}, not version {model.version} of run {model.run_id}. A version from "
+                        "elsewhere keeps its number: let this installation train none of that project."
+                    )
+                return known
+            row = values(model, project=model.project, version=model.version, run_id=model.run_id)
+            connection.execute(insert(models).values(row))
+        return stored(model)
 
     def get(self, project: str, version: int) -> ModelVersion:
         with self._database.read() as connection:

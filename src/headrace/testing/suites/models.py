@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.core.errors import NotFound
+from headrace.core.errors import Conflict, NotFound
 from headrace.core.ports import ModelStore
 from headrace.testing.factories import make_artifact, make_model
 
@@ -48,6 +48,16 @@ class ModelStoreSuite:
             models.get("boats", 1)
         with pytest.raises(NotFound):
             models.set_registry_version("cars", 2, "1")
+
+    @pytest.mark.requirement("REG-04")
+    def test_one_from_elsewhere_keeps_its_number(self, models: ModelStore) -> None:
+        came = make_model(version=3)
+        assert models.adopt(came) == models.adopt(came) == models.get("cars", 3) == came
+        assert models.add(make_model()).version == 4
+        with pytest.raises(Conflict, match="keeps its number"):
+            models.adopt(make_model(version=3))
+        with pytest.raises(Conflict, match="keeps its number"):
+            models.adopt(replace(came, version=9))
 
     @pytest.mark.requirement("REG-01")
     def test_threads_get_numbers_without_gaps(self, models: ModelStore) -> None:

@@ -17,9 +17,9 @@ from headrace.app.flight import GATE as TICKED
 from headrace.app.kpis import kpis
 from headrace.app.operations import decide, find_release
 from headrace.app.ticking import may_tick, tick
-from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Release, Verdict
+from headrace.releases.manifest import parent_of
 from headrace.web.identity import principal_of
 from headrace.web.pages.causes import cause_of
 from headrace.web.pages.differences import changes
@@ -76,7 +76,7 @@ def show(request: Request) -> Response:
         cause=cause_of(release.manifest.cause),
         route=present,
         metric_name=metric_name(release),
-        parent=_parent(app, release),
+        parent=parent_of(app.store.releases, release.manifest),
         stated=stated(app, release) if release.state == "external" else None,
     )
 
@@ -128,12 +128,3 @@ def choice_of(app: App, me: Principal, release: Release) -> Choice:
 def metric_name(release: Release) -> str:
     """The loss that the model gate judges by."""
     return next((check.measure for check in release.manifest.checks if check.name == "model"), "")
-
-
-def _parent(app: App, release: Release) -> Release | None:
-    if release.manifest.parent is None:
-        return None
-    try:
-        return app.store.releases.get(release.manifest.parent)
-    except NotFound:
-        return None

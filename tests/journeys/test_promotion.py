@@ -1,0 +1,145 @@
+"""One release goes from dev to prod as it is: two installations, each with its keys, people and database."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import Shell
+
+pytestmark = [pytest.mark.journey, pytest.mark.slow]
+
+
+@pytest.fixture
+def bundle(cars: Shell) -> Path:
+    """What is live in dev, as a file."""
+    assert cars("run").code == 4
+    _approve(cars, "reviewer")
+    file = cars.folder / "cars.headrace"
+    exported = cars("release", "export", "cars", "--to", str(file), "--json")
+    assert exported.code == 0, exported.err
+    return file
+
+
+@pytest.fixture
+def prod(cars: Shell, tmp_path: Path) -> Shell:
+    """Another installation, which nobody has used, and nothing of the project's folder."""
+    folder = tmp_path / "prod"
+    folder.mkdir()
+    shell = replace(cars, home=tmp_path / "prod-home", folder=folder, environment={"HEADRACE_USER": "olga"})
+    assert shell("access", "user", "add", "vera", "--role", "validator").code == 0
+    both = ("--role", "developer", "--role", "validator")
+    assert shell("access", "user", "add", "wim", *both).code == 0
+    return shell
+
+
+def _release(shell: Shell) -> dict[str, object]:
+    found: list[dict[str, object]] = shell("release", "ls", "cars", "--json").json
+    return found[0]
+
+
+def _approve(shell: Shell, name: str) -> None:
+    ended = shell("release", "approve", str(_release(shell)["id"]), "--tick", "all of it", "--as", name)
+    assert ended.code == 0, ended.err
+
+
+def _trust(dev: Shell, prod: Shell) -> None:
+    key = prod.folder / "dev.pem"
+    key.write_text(dev("release", "keys", "show").out)
+    assert prod("release", "keys", "trust", str(key), "--note", "dev, by hand").code == 0
+
+
+def _answers(shell: Shell, table: Path, to: Path) -> str:
+    ended = shell("serve", "batch", "cars", str(table), "--out", str(to))
+    assert ended.code == 0, ended.err
+    return to.read_text()
+
+
+@pytest.mark.requirement("REG-04", "REG-06")
+def test_what_was_proved_in_dev_answers_in_prod(cars: Shell, prod: Shell, bundle: Path) -> None:
+    refused = prod("release", "import", str(bundle))
+    assert refused.code == 2
+    assert "headrace release keys trust" in refused.err
+    assert prod("release", "ls", "--json").json == []
+    assert prod("project", "ls", "--json").json == []
+
+    _trust(cars, prod)
+    brought = prod("release", "import", str(bundle), "--json", "--as", "wim")
+    assert brought.code == 4, brought.err
+    report, there = brought.json, _release(cars)
+    release = report["release"]
+    assert (release["id"], release["digest"]) == (there["id"], there["digest"])
+    assert release["manifest"] == there["manifest"]
+    assert release["state"] == "waiting"
+    assert release["signature"] != there["signature"]
+    gates = {one["gate"]: one for one in report["verdicts"]}
+    came = gates["promoted"]["evidence"]
+    assert came["from"]["digest"] == there["digest"]
+    assert came["from"]["brought by"] == "wim"
+    assert {"data", "model", "package"} <= {one["gate"] for one in came["gates there"]}
+    assert [one["by"] for one in came["approvals there"]] == ["reviewer"]
+    assert {"champion", "package", "flight_check", "compliance", "contract"} <= set(gates)
+    # Nothing was trained here: the only runs are those that came.
+    assert {one["id"] for one in prod("model", "runs", "cars", "--json").json} <= {
+        one["id"] for one in cars("model", "runs", "cars", "--json").json
+    }
+
+    own = prod("release", "approve", str(release["id"]), "--as", "wim")
+    assert own.code == 2
+    assert "'wim' brought release" in own.err
+    _approve(prod, "vera")
+    assert _release(prod)["state"] == "live"
+    table = cars.folder.parent / "cars.csv"
+    before = _answers(cars, table, cars.folder / "there.csv")
+    assert _answers(prod, table, prod.folder / "here.csv") == before
+    assert prod("release", "verify", str(release["id"])).code == 0
+    again = prod("model", "rebuild", "cars@1", "--json")
+    assert again.code == 0, again.err
+    assert again.json["proved_by"] == "digest"
+    assert prod("release", "import", str(bundle), "--json").json["release"]["state"] == "live"
+    shown = prod("release", "show", str(release["id"]))
+    assert "live where it comes from" in shown.out
+
+
+@pytest.mark.requirement("REG-04")
+def test_an_import_that_is_killed_anywhere_leaves_nothing_half_and_is_completed(
+    cars: Shell, prod: Shell, bundle: Path
+) -> None:
+    _trust(cars, prod)
+    script = str(Path(__file__).with_name("killed_import.py"))
+    for moment, n_releases in (("parts", 0), ("records", 0), ("started", 1)):
+        command = [sys.executable, script, moment, "release", "import", str(bundle)]
+        killed = subprocess.run(command, cwd=prod.folder, env=prod.env(), capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert len(prod("release", "ls", "cars", "--json").json) == n_releases, moment
+        assert len(prod("model", "ls", "cars", "--json").json) == n_releases, moment
+    again = prod("release", "import", str(bundle))
+    assert again.code == 4, again.err
+    assert _release(prod)["digest"] == _release(cars)["digest"]
+    assert not list((prod.home / "scratch").glob("bundle-*"))
+
+
+@pytest.mark.requirement("REG-04")
+def test_a_bundle_that_was_changed_or_cut_is_refused_and_nothing_is_kept(
+    cars: Shell, prod: Shell, bundle: Path
+) -> None:
+    _trust(cars, prod)
+    whole = bundle.read_bytes()
+    middle = len(whole) // 2
+    tampered = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    index = whole.replace(b'"risk":"medium"', b'"risk":"low"   ', 1)
+    for name, content in (("tampered", tampered), ("index", index), ("cut", whole[:-1000])):
+        file = prod.folder / name
+        file.write_bytes(content)
+        refused = prod("release", "import", str(file))
+        assert refused.code == 2, (name, refused.err)
+        assert "bundle" in refused.err
+    assert prod("release", "ls", "--json").json == []
+    assert prod("project", "ls", "--json").json == []
+    entries = prod("audit", "ls", "--json").json
+    assert sum(one["action"] == "bundle.refused" for one in entries) == 3
