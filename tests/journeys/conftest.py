@@ -95,6 +95,11 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.fixture
 def cars(shell: Shell) -> Shell:
     """A small project with two quick variants."""
+    return with_cars(shell)
+
+
+def with_cars(shell: Shell) -> Shell:
+    """The shell in a small project with two quick variants, beside somebody who may approve."""
     table = write_cars(shell.folder / "cars.csv")
     assert shell("init", "cars", "--data", str(table), "--target", "price", "--key", "car_id").code == 0
     shell.folder = shell.folder / "cars"

@@ -10,32 +10,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import Shell
+from tests.journeys.conftest import Shell, with_cars
 
-pytestmark = [pytest.mark.journey, pytest.mark.slow]
+pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.xdist_group("promotion")]
 
 
-@pytest.fixture
-def bundle(cars: Shell) -> Path:
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """An installation where a release was trained and approved, and is live; built once, never changed."""
+    folder = tmp_path_factory.mktemp("dev")
+    (folder / "work").mkdir()
+    shell = with_cars(Shell(home=folder / "home", folder=folder / "work"))
+    assert shell("run").code == 4
+    _approve(shell, "reviewer")
+    return shell
+
+
+@pytest.fixture(scope="module")
+def bundle(dev: Shell) -> Path:
     """What is live in dev, as a file."""
-    assert cars("run").code == 4
-    _approve(cars, "reviewer")
-    file = cars.folder / "cars.headrace"
-    exported = cars("release", "export", "cars", "--to", str(file), "--json")
+    file = dev.folder / "cars.headrace"
+    exported = dev("release", "export", "cars", "--to", str(file), "--json")
     assert exported.code == 0, exported.err
     return file
 
 
 @pytest.fixture
-def prod(cars: Shell, tmp_path: Path) -> Shell:
+def prod(dev: Shell, tmp_path: Path) -> Shell:
     """Another installation, which nobody has used, and nothing of the project's folder."""
     folder = tmp_path / "prod"
     folder.mkdir()
-    shell = replace(cars, home=tmp_path / "prod-home", folder=folder, environment={"HEADRACE_USER": "olga"})
-    assert shell("access", "user", "add", "vera", "--role", "validator").code == 0
-    both = ("--role", "developer", "--role", "validator")
-    assert shell("access", "user", "add", "wim", *both).code == 0
-    return shell
+    return replace(dev, home=tmp_path / "home", folder=folder, environment={"HEADRACE_USER": "olga"})
 
 
 def _release(shell: Shell) -> dict[str, object]:
@@ -61,17 +66,20 @@ def _answers(shell: Shell, table: Path, to: Path) -> str:
 
 
 @pytest.mark.requirement("REG-04", "REG-06")
-def test_what_was_proved_in_dev_answers_in_prod(cars: Shell, prod: Shell, bundle: Path) -> None:
+def test_what_was_proved_in_dev_answers_in_prod(dev: Shell, prod: Shell, bundle: Path) -> None:
+    assert prod("access", "user", "add", "vera", "--role", "validator").code == 0
+    both = ("--role", "developer", "--role", "validator")
+    assert prod("access", "user", "add", "wim", *both).code == 0
     refused = prod("release", "import", str(bundle))
     assert refused.code == 2
     assert "headrace release keys trust" in refused.err
     assert prod("release", "ls", "--json").json == []
     assert prod("project", "ls", "--json").json == []
 
-    _trust(cars, prod)
+    _trust(dev, prod)
     brought = prod("release", "import", str(bundle), "--json", "--as", "wim")
     assert brought.code == 4, brought.err
-    report, there = brought.json, _release(cars)
+    report, there = brought.json, _release(dev)
     release = report["release"]
     assert (release["id"], release["digest"]) == (there["id"], there["digest"])
     assert release["manifest"] == there["manifest"]
@@ -86,7 +94,7 @@ def test_what_was_proved_in_dev_answers_in_prod(cars: Shell, prod: Shell, bundle
     assert {"champion", "package", "flight_check", "compliance", "contract"} <= set(gates)
     # Nothing was trained here: the only runs are those that came.
     assert {one["id"] for one in prod("model", "runs", "cars", "--json").json} <= {
-        one["id"] for one in cars("model", "runs", "cars", "--json").json
+        one["id"] for one in dev("model", "runs", "cars", "--json").json
     }
 
     own = prod("release", "approve", str(release["id"]), "--as", "wim")
@@ -94,8 +102,8 @@ def test_what_was_proved_in_dev_answers_in_prod(cars: Shell, prod: Shell, bundle
     assert "'wim' brought release" in own.err
     _approve(prod, "vera")
     assert _release(prod)["state"] == "live"
-    table = cars.folder.parent / "cars.csv"
-    before = _answers(cars, table, cars.folder / "there.csv")
+    table = dev.folder.parent / "cars.csv"
+    before = _answers(dev, table, dev.folder / "there.csv")
     assert _answers(prod, table, prod.folder / "here.csv") == before
     assert prod("release", "verify", str(release["id"])).code == 0
     again = prod("model", "rebuild", "cars@1", "--json")
@@ -108,9 +116,9 @@ def test_what_was_proved_in_dev_answers_in_prod(cars: Shell, prod: Shell, bundle
 
 @pytest.mark.requirement("REG-04")
 def test_an_import_that_is_killed_anywhere_leaves_nothing_half_and_is_completed(
-    cars: Shell, prod: Shell, bundle: Path
+    dev: Shell, prod: Shell, bundle: Path
 ) -> None:
-    _trust(cars, prod)
+    _trust(dev, prod)
     script = str(Path(__file__).with_name("killed_import.py"))
     for moment, n_releases in (("parts", 0), ("records", 0), ("started", 1)):
         command = [sys.executable, script, moment, "release", "import", str(bundle)]
@@ -120,15 +128,15 @@ def test_an_import_that_is_killed_anywhere_leaves_nothing_half_and_is_completed(
         assert len(prod("model", "ls", "cars", "--json").json) == n_releases, moment
     again = prod("release", "import", str(bundle))
     assert again.code == 4, again.err
-    assert _release(prod)["digest"] == _release(cars)["digest"]
+    assert _release(prod)["digest"] == _release(dev)["digest"]
     assert not list((prod.home / "scratch").glob("bundle-*"))
 
 
 @pytest.mark.requirement("REG-04")
 def test_a_bundle_that_was_changed_or_cut_is_refused_and_nothing_is_kept(
-    cars: Shell, prod: Shell, bundle: Path
+    dev: Shell, prod: Shell, bundle: Path
 ) -> None:
-    _trust(cars, prod)
+    _trust(dev, prod)
     whole = bundle.read_bytes()
     middle = len(whole) // 2
     tampered = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
