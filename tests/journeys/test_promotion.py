@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import signal
 import subprocess
 import sys
@@ -59,10 +60,12 @@ def _trust(dev: Shell, prod: Shell) -> None:
     assert prod("release", "keys", "trust", str(key), "--note", "dev, by hand").code == 0
 
 
-def _answers(shell: Shell, table: Path, to: Path) -> str:
-    ended = shell("serve", "batch", "cars", str(table), "--out", str(to))
+def _answers(shell: Shell, table: Path, to: Path) -> list[tuple[str, str]]:
+    """The key of each row, and what was answered to it."""
+    ended = shell("serve", "batch", "cars", str(table), "--to", str(to))
     assert ended.code == 0, ended.err
-    return to.read_text()
+    with to.open(newline="") as file:
+        return [(row["car_id"], row["predict"]) for row in csv.DictReader(file)]
 
 
 @pytest.mark.requirement("REG-04", "REG-06")
@@ -104,6 +107,7 @@ def test_what_was_proved_in_dev_answers_in_prod(dev: Shell, prod: Shell, bundle:
     assert _release(prod)["state"] == "live"
     table = dev.folder.parent / "cars.csv"
     before = _answers(dev, table, dev.folder / "there.csv")
+    assert len(before) == 300
     assert _answers(prod, table, prod.folder / "here.csv") == before
     assert prod("release", "verify", str(release["id"])).code == 0
     again = prod("model", "rebuild", "cars@1", "--json")

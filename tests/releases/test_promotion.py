@@ -23,7 +23,7 @@ def test_where_it_comes_from_stays_with_it_and_a_doubt_there_is_a_doubt_here(out
     bundle = replace(bundle, verdicts=gates, approvals=(approval,))
     came = promoted_gate(bundle, key="k" * 43, digest="d" * 64, by="wim", at=START)
     assert (came.gate, came.outcome, came.subject_id) == (PROMOTED, outcome, release.id)
-    assert came.reason == f"live where it comes from (key {'k' * 12}): 1 gate(s) {outcome}, approved by vic"
+    assert came.reason == f"live where it comes from (key {'k' * 12}): 1 gates {outcome}, approved by vic"
     assert came.evidence["from"]["digest"] == release.digest
     assert came.evidence["gates there"] == [{"gate": "model", "outcome": outcome, "reason": gates[1].reason}]
     assert [one["comment"] for one in came.evidence["approvals there"]] == ["looked at it"]

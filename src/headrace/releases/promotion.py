@@ -31,7 +31,7 @@ def promoted_gate(bundle: Bundle, *, key: str, digest: str, by: str, at: datetim
     names = ", ".join(sorted({one.approver for one in approved})) or "nobody"
     outcome = overall(list(bundle.verdicts))
     reason = (
-        f"{release.state.replace('_', ' ')} where it comes from (key {key[:12]}): {len(gates)} gate(s) "
+        f"{release.state.replace('_', ' ')} where it comes from (key {key[:12]}): {len(gates)} gates "
         f"{outcome}, approved by {names}"
     )
     evidence = {
