@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ def build_of(
     code: str = PROJECT,
     build_id: str = "build-1",
     timeout_s: float = 120.0,
+    modules: Mapping[str, str] | None = None,
 ) -> Build:
     written = write_project(folder / "code" / build_id, code)
+    for name, text in (modules or {}).items():
+        (written / name).write_text(text, encoding="utf-8")
     return Build(
         id=build_id,
         project=declared,

@@ -14,7 +14,6 @@ from headrace.app.compliance import Candidate, judge_candidate, waiver_for
 from headrace.app.composition import App
 from headrace.app.movement import MODEL, data_drift, live_sample, movement
 from headrace.app.rehearsal import rehearse
-from headrace.checks.artefacts import scan
 from headrace.checks.bias import data_bias
 from headrace.checks.fairness import represented
 from headrace.checks.opinions import scanners
@@ -46,6 +45,7 @@ from headrace.store.documents import from_plain, to_plain
 from headrace.training.archives import pack_files, unpack_files
 from headrace.training.evaluation import compare_with, doubtful_labels, evaluate
 from headrace.training.measuring import group_run, measure_run
+from headrace.training.own_code import scan_package
 from headrace.training.pipeline import recipe_of
 from headrace.training.proof import prove_package
 from headrace.training.training_set import load_rows, load_training_set, trained_on
@@ -242,13 +242,23 @@ class Gating:
         return self._keep(state, [judged, parts])
 
     def artefact(self, state: dict[str, Any]) -> str:
-        """The package's files hold nothing that would run when they are loaded. No waiver covers this."""
-        package = self._store.artifacts.path(_package(self._store.runs.get(state["run_id"])))
-        threats = scan(package)
-        reason = "; ".join(str(threat) for threat in threats[:3]) or "nothing in it runs when it is loaded"
-        evidence = {"threats": [str(threat) for threat in threats], "scanners": ["headrace", *scanners()]}
-        outcome: Outcome4 = "failed" if threats else "passed"
-        judged = verdict(self._subject(state), "artefact", outcome, reason, evidence=evidence, at=self._now())
+        """Nothing in the package runs when it is loaded, or a person decides. No waiver covers this."""
+        digest = _package(self._store.runs.get(state["run_id"]))
+        found = scan_package(self._store.artifacts.get(digest), digest)
+        reason = "; ".join(str(threat) for threat in found.threats[:3])
+        outcome: Outcome4 = "failed" if found.threats else "inconclusive" if found.code else "passed"
+        if outcome == "inconclusive":
+            names = ", ".join(f"{one.name} ({one.origin})" for one in found.code[:5])
+            more = f" and {len(found.code) - 5} more" if len(found.code) > 5 else ""
+            reason = f"it runs code that is on no list: {names}{more}. It gets a process of its own, without "
+            reason += "network on Linux; a person decides whether it may answer"
+        evidence = {
+            "threats": [str(threat) for threat in found.threats],
+            "code": to_plain(list(found.code)),
+            "scanners": ["headrace", *scanners()],
+        }
+        said = reason or "nothing in it runs when it is loaded"
+        judged = verdict(self._subject(state), "artefact", outcome, said, evidence=evidence, at=self._now())
         self._record(state, judged)
         return f"artefact {outcome}"
 

@@ -1,10 +1,17 @@
-"""The one place that unpickles: after a scan of the same bytes, and by the same list of what is trusted."""
+"""The one place that unpickles: what was scanned, by the list of what is trusted.
+
+What brings code of its own is written here too; only a process of its own reads it, by :func:`load_own_code`.
+"""
 
 from __future__ import annotations
 
 import io
 import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from headrace.checks.artefacts import require_safe, scan_bytes
@@ -14,6 +21,9 @@ from headrace.core.errors import GateFailed, InvalidInput
 
 if TYPE_CHECKING:
     from joblib.numpy_pickle import NumpyUnpickler
+
+_PROJECT, _LOADED_AS = "project", "_headrace_project_"
+"""What a project's own file is called, and what it is while its functions run."""
 
 
 def load_pickle(path: Path) -> Any:
@@ -50,6 +60,27 @@ def load_pickled(data: bytes, name: str) -> Any:
         ) from error
 
 
+def load_own_code(path: Path, code: Path) -> Any:
+    """The object in a pickle that names what is not trusted. It runs whatever code it names.
+
+    Only for a process that has nothing to lose: see :mod:`headrace.training.answering`.
+
+    Args:
+        code: a folder with the modules that it names, beside those that are installed.
+
+    Raises:
+        InvalidInput: it cannot be loaded.
+    """
+    sys.path.insert(0, str(code))
+    try:
+        return pickle.loads(path.read_bytes())  # noqa: S301 - a person has seen what it names
+    except Exception as error:  # whatever the code raises
+        raise InvalidInput(
+            f"{path.name} cannot be loaded: {type(error).__name__}: {error}. It needs what its project was "
+            "trained with: the same packages, and no files beside its code."
+        ) from error
+
+
 def pickled(value: Any, what: str) -> bytes:
     """``value`` as :func:`load_pickled` takes it.
 
@@ -65,6 +96,24 @@ def pickled(value: Any, what: str) -> bytes:
             "or one that converts to ONNX."
         ) from error
     return data
+
+
+def pickled_with_code(estimator: Any, folder: Path, what: str) -> bytes:
+    """The estimator as a pickle that names the project's modules as they are called in ``folder``.
+
+    Raises:
+        InvalidInput: it cannot be written down.
+    """
+    buffer = io.BytesIO()
+    try:
+        with _restored():
+            _ByName(buffer, folder).dump(estimator)
+    except Exception as error:  # whatever a class does when it is asked for its state
+        raise InvalidInput(
+            f"{what} cannot be kept with its code: {type(error).__name__}: {error}. Define its class at the "
+            "top of project.py or of a module beside it, and keep nothing in it that is open or running."
+        ) from error
+    return buffer.getvalue()
 
 
 def _trusted(found: Any, module: str, name: str) -> Any:
@@ -101,3 +150,37 @@ def _of_joblib(file: io.BytesIO) -> NumpyUnpickler:
             return _trusted(super().find_class(module, name), module, name)
 
     return Trusting("", file, ensure_native_byte_order=True)
+
+
+class _ByName(pickle.Pickler):
+    """Writes classes of the project down by the name of their file, wherever they were loaded from."""
+
+    def __init__(self, file: io.BytesIO, folder: Path) -> None:
+        super().__init__(file, protocol=5)
+        self._folder = folder
+
+    def reducer_override(self, value: Any) -> Any:
+        """Make what the project defines to be found by its name; then it is written as anything else."""
+        if isinstance(value, type | FunctionType) and "." not in value.__qualname__:
+            module = value.__module__ or ""
+            if module.startswith(_LOADED_AS):
+                value.__module__ = module = _PROJECT
+            if self._is_own(module):
+                sys.modules.setdefault(module, ModuleType(module))
+                setattr(sys.modules[module], value.__qualname__, value)
+        return NotImplemented
+
+    def _is_own(self, module: str) -> bool:
+        path = self._folder.joinpath(*module.split("."))
+        return bool(module) and (path.with_suffix(".py").is_file() or (path / "__init__.py").is_file())
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """Without the project's modules, of which some may be there half, and with them gone afterwards."""
+    before = dict(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - set(before):
+            del sys.modules[name]

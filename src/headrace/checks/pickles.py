@@ -53,6 +53,7 @@ class Reading(NamedTuple):
         n_pickles: how many follow each other.
         n_arrays: how many raw arrays joblib keeps between its instructions.
         calls: whether it would call something that is not trusted.
+        unlisted: what it names that is not trusted.
     """
 
     suspicions: list[Suspicion]
@@ -60,6 +61,7 @@ class Reading(NamedTuple):
     n_pickles: int
     n_arrays: int
     calls: bool
+    unlisted: tuple[Global, ...] = ()
 
 
 def read_pickles(file: BinaryIO, *, torch: bool = False) -> Reading:
@@ -78,7 +80,8 @@ def read_pickles(file: BinaryIO, *, torch: bool = False) -> Reading:
             plain = _Walk(file, torch=torch, skips=False)
             plain.run()
             walk.found.update(plain.found)
-    return Reading(list(walk.found), walk.ends, walk.n_pickles, walk.n_arrays, walk.calls)
+    unlisted = tuple(sorted(walk.unlisted))
+    return Reading(list(walk.found), walk.ends, walk.n_pickles, walk.n_arrays, walk.calls, unlisted)
 
 
 class _Tuple(tuple[object, ...]):  # noqa: SLOT001 - a subclass of tuple cannot have slots with values
@@ -115,6 +118,7 @@ class _Walk:
         self.n_pickles = 0
         self.n_arrays = 0
         self.calls = False
+        self.unlisted: set[Global] = set()
         self._file = file
         self._torch = torch
         self._skips = skips
@@ -179,6 +183,7 @@ class _Walk:
         if self._astray and not (_NAME.fullmatch(module) and _NAME.fullmatch(name)):
             raise _Damaged("no name")
         if trust_of(found) is None:
+            self.unlisted.add(found)
             self._suspect("code", f"it would load {found}, which is not trusted")
         return found
 

@@ -1,5 +1,7 @@
 """The child process in which an untouched model answers: ``python -m headrace.training.answering FILE``.
 
+A model with code of its own is loaded here and nowhere else, once the network is taken away.
+
 It reads requests from standard input and writes answers to a pipe of its own, so that what a library prints
 does no harm. It ends when its parent does.
 """
@@ -16,8 +18,9 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
-from headrace.checks.loading import load_pickle
+from headrace.checks.loading import load_own_code, load_pickle
 from headrace.core.errors import HeadraceError
+from headrace.training.confined import without_network
 from headrace.training.engines import ask_estimator
 from headrace.training.tables import to_frame
 
@@ -39,12 +42,14 @@ def write_message(stream: BinaryIO, message: Any) -> None:
     stream.flush()
 
 
-def main(file: str, answers: str, life: str) -> int:
-    """Answer until nobody asks any more."""
+def main(file: str, answers: str, life: str, code: str = "") -> int:
+    """Answer until nobody asks any more; ``code`` is the folder of a model's own modules."""
     threading.Thread(target=_end_with_parent, args=(int(life),), daemon=True).start()
     with os.fdopen(int(answers), "wb") as out:
         try:
-            model = load_pickle(Path(file))
+            if code:
+                without_network()
+            model = load_own_code(Path(file), Path(code)) if code else load_pickle(Path(file))
         except HeadraceError as error:
             write_message(out, {"error": str(error)})
             return 1
@@ -60,6 +65,12 @@ def _end_with_parent(life: int) -> None:
 
 
 def _answer(model: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    if "rows" in asked:
+        try:
+            rows = np.array(asked["rows"], dtype=np.float64).reshape(-1, asked["width"])
+            return {"numbers": ask_estimator(model, rows, classifies=asked["classifies"]).tolist()}
+        except HeadraceError as error:
+            return {"error": str(error)}
     columns = {
         name: np.array(values, dtype=object if kind == "text" else np.float64 if kind == "number" else None)
         for name, (kind, values) in asked["columns"].items()
@@ -72,4 +83,4 @@ def _answer(model: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:4]))
+    sys.exit(main(*sys.argv[1:5]))

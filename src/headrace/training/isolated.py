@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from headrace.training.answering import LENGTH
 
 _clock = SystemClock()
 _START_S = 120.0
+_NEEDED = frozenset("PATH PYTHONPATH LD_LIBRARY_PATH LANG LC_ALL TZ TMPDIR SYSTEMROOT VIRTUAL_ENV".split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +55,18 @@ class Isolated:
     Args:
         pickled: the model; it is loaded over there, by the list of what is trusted.
         names: the columns that it takes, in order.
+        code: modules of its own by their path, where it has any: then it may name what is not trusted, and
+            its process has no network and none of our variables beside those that programs need.
     """
 
     def __init__(
-        self, pickled: bytes, names: Sequence[str], *, classifies: bool, isolation: Isolation
+        self,
+        pickled: bytes,
+        names: Sequence[str],
+        *,
+        classifies: bool,
+        isolation: Isolation,
+        code: Mapping[str, bytes] | None = None,
     ) -> None:
         self._names = list(names)
         self._classifies = classifies
@@ -65,6 +74,12 @@ class Isolated:
         self._folder = tempfile.TemporaryDirectory(prefix="headrace-model-")
         self._file = Path(self._folder.name) / "model.pkl"
         self._file.write_bytes(pickled)
+        self._code = None if code is None else self._file.parent / "code"
+        if self._code is not None:
+            self._code.mkdir()
+            for name, content in (code or {}).items():
+                (self._code / name).parent.mkdir(parents=True, exist_ok=True)
+                (self._code / name).write_bytes(content)
         self._idle: queue.LifoQueue[_Child | None] = queue.LifoQueue()
         for _ in range(isolation.processes):
             self._idle.put(None)
@@ -92,7 +107,14 @@ class Isolated:
             Busy: too many requests wait already.
         """
         plain = {name: [kind_of(columns[name]), columns[name].tolist()] for name in self._names}
-        asked = {"columns": plain, "names": self._names, "classifies": self._classifies}
+        return self._in_turn({"columns": plain, "names": self._names, "classifies": self._classifies})
+
+    def ask_rows(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As :meth:`ask`, of prepared rows ``(n_rows, width)``."""
+        plain = {"rows": rows.tolist(), "width": rows.shape[1]}
+        return self._in_turn(plain | {"classifies": self._classifies})
+
+    def _in_turn(self, asked: dict[str, Any]) -> NDArray[np.float64]:
         if not self._waiting.acquire(blocking=False):
             raise Busy(f"{self._isolation.waiting} requests wait for this model already. Try again later.")
         try:
@@ -127,7 +149,7 @@ class Isolated:
         return np.array(answer["numbers"], dtype=np.float64)
 
     def _started(self) -> _Child:
-        child = _Child(self._file)
+        child = _Child(self._file, self._code)
         self._children.add(child)
         try:
             said = child.read(_START_S)
@@ -145,10 +167,30 @@ class Isolated:
             self._children.discard(child)
 
 
+class IsolatedEngine:
+    """An estimator with code of its own, in a process of its own."""
+
+    def __init__(self, isolated: Isolated) -> None:
+        self._isolated = isolated
+
+    def ask(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As :meth:`headrace.training.engines.Engine.ask`. Raises as :meth:`Isolated.ask`."""
+        return self._isolated.ask_rows(rows)
+
+    def ask_row(self, row: list[float]) -> Any:
+        """As :meth:`headrace.training.engines.Engine.ask_row`."""
+        answer = self.ask(np.array([row], dtype=np.float64))[0]
+        return answer.tolist() if answer.ndim else float(answer)
+
+    def close(self) -> None:
+        """End its process."""
+        self._isolated.close()
+
+
 class _Child:
     """One process that answers."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, code: Path | None) -> None:
         life, self._life = os.pipe()
         self._answers, answers = os.pipe()
         try:
@@ -161,11 +203,13 @@ class _Child:
                     str(file),
                     str(answers),
                     str(life),
+                    *([] if code is None else [str(code)]),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env=_environment() if code is None else _bare_environment(file.parent),
+                cwd=None if code is None else file.parent,
                 pass_fds=(life, answers),
                 start_new_session=True,
             )
@@ -237,3 +281,9 @@ def _environment() -> dict[str, str]:
     """Ours without Headrace's own settings, which may hold secrets; one thread."""
     inherited = {k: v for k, v in read_settings().environment.items() if not k.startswith("HEADRACE_")}
     return inherited | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+
+
+def _bare_environment(folder: Path) -> dict[str, str]:
+    """What a program needs to start, and nothing that may be a secret; ``folder`` is its home."""
+    needed = {k: v for k, v in _environment().items() if k in _NEEDED or k.endswith("_NUM_THREADS")}
+    return needed | {"HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}

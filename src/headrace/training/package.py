@@ -1,7 +1,8 @@
 """The deployable artefact: one deterministic zip that answers without the code that trained it.
 
 It holds ``package.json`` (what it is), ``encoding.json`` (what training saw of each input), ``plan.json``
-(the fitted preparation, as data) and ``model.onnx``; a model that does not convert is ``model.pkl`` instead.
+(the fitted preparation, as data) and ``model.onnx``; a model that does not convert is ``model.pkl`` instead,
+with the project's modules in ``code`` where it needs code of its own.
 For forecasting ``history.npz`` has the values known when it was made. Loading a converted one needs numpy
 and ONNX Runtime only.
 """
@@ -32,14 +33,15 @@ from headrace.data.history import History, feature_columns
 from headrace.store.documents import convert
 from headrace.training.archives import pack_arrays, pack_files, unpack_arrays, unpack_files
 from headrace.training.engines import Engine, NativeEngine, OnnxEngine
-from headrace.training.isolated import Isolated, Isolation
+from headrace.training.isolated import Isolated, IsolatedEngine, Isolation
+from headrace.training.own_code import CODE, MODEL
 from headrace.training.preparing import Preparation, Refused
 
 MEDIA_TYPE = "application/vnd.headrace.package+zip"
 Label = str | float | bool
-Kind = Literal["onnx", "native", "untouched"]
+Kind = Literal["onnx", "native", "untouched", "own"]
 _FORMAT = 2
-_FILES = {"onnx": "model.onnx", "native": "model.pkl", "untouched": "model.pkl"}
+_FILES = {"onnx": "model.onnx", "native": "model.pkl", "untouched": "model.pkl", "own": MODEL}
 _ISOLATION = Isolation()
 
 
@@ -50,11 +52,12 @@ class PackageInfo:
     Attributes:
         classes: classification only: the labels in the order of the probabilities.
         time, lags_days, horizon_days: forecasting only: how further inputs follow from a moment.
-        engine: ``onnx``; ``native``, where the estimator's own ``predict`` stands behind the preparation; or
-            ``untouched``, where the whole pipeline answers raw rows in a process of its own.
+        engine: ``onnx``; ``native``, where the estimator's own ``predict`` stands behind the preparation;
+            ``untouched``, where the whole pipeline answers raw rows in a process of its own; or ``own``,
+            where the estimator, or with ``columns`` the whole pipeline, brings code to such a process.
         takes: what the preparation, or the untouched pipeline, was fitted on: the ``features`` of the
             encoding or the ``raw`` values.
-        columns: of an untouched pipeline, in its order.
+        columns: of a pipeline that takes raw rows as they are, in its order.
     """
 
     project: str
@@ -89,6 +92,7 @@ def build_package(
     history: History | None = None,
     *,
     plan: Mapping[str, Any] | None = None,
+    code: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """The zip of one package: the same arguments always give the same bytes.
 
@@ -96,17 +100,23 @@ def build_package(
         model: the ONNX graph, or the pickled estimator or pipeline.
         plan: what :class:`headrace.training.preparing.Preparation` takes; without one the model takes the
             encoded features as they are.
+        code: the project's modules by their path, for an ``own`` engine.
     """
-    files = {
+    files = {f"{CODE}{name}": content for name, content in (code or {}).items()} | {
         "package.json": canonical_json(info),
         "encoding.json": canonical_json(encoding.to_dict()),
         _FILES[info.engine]: model,
     }
-    if info.engine != "untouched":
+    if not _takes_raw_rows(info):
         files["plan.json"] = canonical_json(dict(plan or _as_it_is(encoding)))
     if history is not None:
         files["history.npz"] = pack_arrays({"times": history.times, "values": history.values})
     return pack_files(files)
+
+
+def _takes_raw_rows(info: PackageInfo) -> bool:
+    """Whether nothing is prepared before the model is asked."""
+    return info.engine == "untouched" or (info.engine == "own" and bool(info.columns))
 
 
 def _as_it_is(encoding: Encoding) -> dict[str, Any]:
@@ -124,7 +134,7 @@ def load_scorer(package: bytes | Path, isolation: Isolation = _ISOLATION) -> Pac
 
     Raises:
         InvalidInput: it is damaged, incomplete, or of another format.
-        GateFailed: it holds a model that is not trusted.
+        GateFailed: it holds a model that is not trusted, and is not packaged with its code.
 
     Example::
 
@@ -143,7 +153,7 @@ def load_scorer(package: bytes | Path, isolation: Isolation = _ISOLATION) -> Pac
             )
         info = convert(raw, PackageInfo)
         encoding = Encoding.from_dict(json.loads(files["encoding.json"]))
-        _require(files, _FILES[info.engine], *([] if info.engine == "untouched" else ["plan.json"]))
+        _require(files, _FILES[info.engine], *([] if _takes_raw_rows(info) else ["plan.json"]))
         preparation = Preparation(json.loads(files["plan.json"])) if "plan.json" in files else None
         history = None
         if "history.npz" in files:
@@ -152,16 +162,24 @@ def load_scorer(package: bytes | Path, isolation: Isolation = _ISOLATION) -> Pac
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.ValidationError) as error:
         raise InvalidInput(f"The package's description cannot be read: {error!r}. Rebuild it.") from error
     model, classifies = files[_FILES[info.engine]], answers_classes(info.task)
-    if info.engine == "untouched" or preparation is None:
-        isolated = Isolated(model, info.columns, classifies=classifies, isolation=isolation)
-        isolated.start()
-        return PackageScorer(info, encoding, isolated, history)
+    apart: Isolated | None = None
+    if info.engine in ("untouched", "own"):
+        own = {name.removeprefix(CODE): content for name, content in files.items() if name.startswith(CODE)}
+        code = own if info.engine == "own" else None
+        apart = Isolated(model, info.columns, classifies=classifies, isolation=isolation, code=code)
+        apart.start()
+    if apart is not None and (preparation is None or _takes_raw_rows(info)):
+        return PackageScorer(info, encoding, apart, history)
+    if preparation is None:
+        raise InvalidInput("The package has no plan.json. Rebuild it.")
     _check_names(info, encoding, preparation)
-    engine: Engine = (
-        OnnxEngine(model, preparation.width, classifies=classifies)
-        if info.engine == "onnx"
-        else NativeEngine(model, classifies=classifies)
-    )
+    engine: Engine
+    if apart is not None:
+        engine = IsolatedEngine(apart)
+    elif info.engine == "onnx":
+        engine = OnnxEngine(model, preparation.width, classifies=classifies)
+    else:
+        engine = NativeEngine(model, classifies=classifies)
     return PackageScorer(info, encoding, Prepared(info, encoding, preparation, engine), history)
 
 
@@ -212,6 +230,11 @@ class Prepared:
         except Refused as error:
             raise InvalidInput(f"{error}.") from None
 
+    def close(self) -> None:
+        """End the engine's process, where it has one."""
+        if isinstance(self._engine, IsolatedEngine):
+            self._engine.close()
+
     @property
     def plan(self) -> Mapping[str, Any]:
         """What becomes of each input, as :class:`Preparation` takes it."""
@@ -250,7 +273,7 @@ class PackageScorer:
         encoding: what training saw of each input.
         history: forecasting only: the values known so far; :meth:`observe` adds to it.
         inline: whether one row takes microseconds; if not, it is better asked in a thread.
-        prepared: its preparation and engine; none for an untouched pipeline.
+        prepared: its preparation and engine; none for a pipeline that takes raw rows as they are.
     """
 
     def __init__(
@@ -259,7 +282,7 @@ class PackageScorer:
         self.info = info
         self.encoding = encoding
         self.history = history
-        self.inline = info.engine != "untouched"
+        self.inline = info.engine in ("onnx", "native")
         self._model = model
         self.prepared = model if isinstance(model, Prepared) else None
         self._row = model.ask_row if isinstance(model, Prepared) else None
@@ -349,9 +372,8 @@ class PackageScorer:
         return {name: values_of.tolist()[0] for name, values_of in answer.items()}
 
     def close(self) -> None:
-        """End the process of an untouched pipeline; nothing else needs it."""
-        if isinstance(self._model, Isolated):
-            self._model.close()
+        """End the process of a model that has one; nothing else needs it."""
+        self._model.close()
 
     def complete(self, columns: Columns) -> Columns:
         """Add what follows from the moment and the history; identity unless it forecasts.

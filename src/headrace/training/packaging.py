@@ -9,12 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.loading import pickled
+from headrace.checks.loading import pickled, pickled_with_code
 from headrace.checks.metrics import Outputs
 from headrace.checks.searching import Budget, Search, search, unheard
 from headrace.core.errors import InvalidInput
@@ -26,6 +27,7 @@ from headrace.training.compiling import Compiled, compile_pipeline
 from headrace.training.convert import Unconvertible, kind_of_model, to_onnx
 from headrace.training.fitted_trees import read_trees
 from headrace.training.original import Original
+from headrace.training.own_code import modules_of
 from headrace.training.package import PackageInfo, PackageScorer, build_package, load_scorer
 from headrace.training.tables import column_names, to_frame
 from headrace.training.thresholds import last_below
@@ -41,6 +43,8 @@ class Material:
     Attributes:
         columns: raw training rows, of the encoding's inputs.
         specs: the inputs with their roles.
+        folder: of the project's code, which a package may bring where nothing else keeps the estimator; none
+            for a model that was made elsewhere.
     """
 
     info: PackageInfo
@@ -50,6 +54,7 @@ class Material:
     tolerance: float
     seed: int
     history: History | None = None
+    folder: Path | None = None
 
 
 class Packaged(NamedTuple):
@@ -67,6 +72,7 @@ class _Way(NamedTuple):
     plan: dict[str, Any] | None
     model: bytes
     trees: Trees | None
+    code: dict[str, bytes] | None = None
 
 
 def asked_raw(estimator: Any, encoding: Encoding, columns: Columns) -> bool:
@@ -110,7 +116,9 @@ def make_package(
     passed_over: list[str] = []
     last: Packaged | None = None
     for way in _ways(estimator, material, passed_over, raw=raw):
-        package = build_package(way.info, material.encoding, way.model, material.history, plan=way.plan)
+        package = build_package(
+            way.info, material.encoding, way.model, material.history, plan=way.plan, code=way.code
+        )
         scorer = load_scorer(package)
         found = search(
             ask,
@@ -176,7 +184,33 @@ def _ways(estimator: Any, material: Material, passed_over: list[str], *, raw: bo
     if raw:
         names = tuple(column_names(estimator))
         untouched = replace(takes, engine="untouched", columns=names)
-        yield _Way(untouched, None, pickled(estimator, kind_of_model(estimator)), None)
+        try:
+            yield _Way(untouched, None, pickled(estimator, kind_of_model(estimator)), None)
+        except InvalidInput as error:
+            passed_over.append(str(error))
+    if material.folder is not None:
+        yield from _with_code(estimator, material, takes, compiled, passed_over, raw=raw)
+
+
+def _with_code(
+    estimator: Any,
+    material: Material,
+    takes: PackageInfo,
+    compiled: Compiled | None,
+    passed_over: list[str],
+    *,
+    raw: bool,
+) -> Iterator[_Way]:
+    """The last way, which a person has to agree to: the estimator and the code that it needs."""
+    if material.folder is None:
+        return
+    names = tuple(column_names(estimator)) if raw else ()
+    kept, plan = (estimator, None) if raw or compiled is None else (compiled.estimator, compiled.plan)
+    try:
+        data = pickled_with_code(kept, material.folder, kind_of_model(estimator))
+        yield _Way(replace(takes, engine="own", columns=names), plan, data, None, modules_of(material.folder))
+    except InvalidInput as error:
+        passed_over.append(str(error))
 
 
 def _compiled(estimator: Any, inputs: list[tuple[str, str]], *, raw: bool) -> Compiled:

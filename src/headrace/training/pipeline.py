@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headrace.checks.artefacts import UnsafeArtefact, require_safe, scan_bytes
+from headrace.checks.artefacts import UnsafeArtefact, require_safe
 from headrace.checks.metrics import report, row_losses
 from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.canonical import canonical_json, digest_of, plain
@@ -33,6 +33,7 @@ from headrace.training.job import MEASURED, PACKAGE, PROBE_TABLE, PROBES, STATE,
 from headrace.training.launch import WorkerResult, log_of, run_worker
 from headrace.training.lock import unpack_code
 from headrace.training.online import TRAINER as ONLINE
+from headrace.training.own_code import scan_package
 from headrace.training.package import MEDIA_TYPE as PACKAGE_TYPE
 from headrace.training.package import PackageInfo
 from headrace.training.registered import TRAINER, unpack_model
@@ -189,7 +190,7 @@ def train_recipe(
     result = run_worker(job, folder / "worker", cwd=Path(job["folder"]), timeout_s=timeout_s, python=python)
     # What user code leaves behind is not ours until it was looked at.
     package = (result.output / PACKAGE).read_bytes()
-    require_safe(scan_bytes(package, PACKAGE), PACKAGE)
+    require_safe(scan_package(package, PACKAGE).threats, PACKAGE)
     test = (result.output / TEST).read_bytes()
     unlabelled = None
     if recipe.project.task in UNSUPERVISED:

@@ -135,6 +135,7 @@ def _train(job: Job, output: Path) -> dict[str, Any]:
         tolerance=job.tolerance,
         seed=job.seed,
         history=History(arrays["times"], arrays["values"]) if "times" in arrays else None,
+        folder=None if job.model else definition.folder,
     )
     made = make_package(estimator, ask, material, _clock, raw=raw, progress=_say)
     (output / PACKAGE).write_bytes(made.package)
