@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
 from headrace.app import labelling
 from headrace.app.opinions import Said, say_of
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
-from tests.web.prompted import HELLO, PROJECT, Desk, client
+from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client
 
 pytestmark = pytest.mark.browser
 HERE = f"/projects/{PROJECT}/labelling"
@@ -59,6 +60,7 @@ def test_an_answer_is_judged_by_keyboard_alone(browser: Browser, desk: Desk) -> 
     assert tab.complaints == []
 
 
+@pytest.mark.requirement("FBK-05")
 @pytest.mark.parametrize(
     ("scheme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE), ("dark", PHONE)]
 )
@@ -69,5 +71,14 @@ def test_everybody_can_read_it(
     page = tab.open(HERE)
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == [], "nothing waits"
     poor(desk, 3)
+    released = desk.release(PROMPT)
+    poor(desk, 1)
     page = tab.open(HERE)
+    changes = page.get_by_role("region", name="Rates by release")
+    expect(changes.get_by_role("row").filter(has_text=released[:13]).first).to_contain_text("unsure")
+    shown = httpx.get(
+        f"{desk.url}/api/v1/projects/{PROJECT}/feedback/impact",
+        headers={"Authorization": f"Bearer {desk.token(desk.app.me().name)}"},
+    ).json()
+    assert shown["changes"][-1]["after"] == released
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []

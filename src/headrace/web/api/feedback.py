@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from headrace.access.answer_tokens import MAX_TTL_S, TTL_S
 from headrace.app.feedback import MAX_NAME, MAX_PAGE, MAX_SUBJECT, MAX_TEXT, Event, record_feedback
+from headrace.app.impact import Impact, impact
 from headrace.app.kpis import AnsweredRow, around_answer, kpi_differences, kpis
 from headrace.app.opinions import Kept, Offered, Said, Thumbs, offer, say_of
 from headrace.core.record import FeedbackKind
@@ -133,6 +134,12 @@ def offer_token(project: Name, answer: Text, server: Server, me: Me, body: Lifet
 def list_feedback(project: Name, answer: str, server: Server, me: Me) -> list[AnsweredRow]:
     """What happened around an answer of the record, by its id: before it and after it, row by row."""
     return around_answer(server.app, me, project, answer)
+
+
+@router.get("/projects/{project}/feedback/impact")
+def show_impact(project: Name, server: Server, me: Me) -> Impact:
+    """How people get on with the answers of each release, and what changed from one to the next."""
+    return impact(server.app, me, project)
 
 
 @router.get("/projects/{project}/kpis")

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headrace.app import labelling
+from headrace.app.impact import impact
 from headrace.app.labelling import Judgement
 from headrace.core.errors import InvalidInput
 from headrace.projects.llm import llm_of
@@ -38,6 +39,7 @@ def show(request: Request) -> Response:
         categories=llm_of(app.store.projects.get(name)).feedback.categories,
         agreement=labelling.agreement(app, me, name),
         labels=labelling.labels(app, me, name)[::-1],
+        changes=impact(app, me, name).changes[::-1][:_SHOWN],
         shown=_SHOWN,
     )
 
