@@ -9,6 +9,7 @@ import typer
 from headrace.app.impact import impact
 from headrace.checks.fairness import Share
 from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.monitoring.impact import Change
 
 
 def show_impact(
@@ -52,9 +53,12 @@ def show_impact(
         ],
         empty="Nothing was answered yet.",
     )
-    if not found.changes:
-        return
-    say("")
+    if found.changes:
+        say("")
+        _print(found.changes)
+
+
+def _print(changes: list[Change]) -> None:
     print_table(
         ("CHANGE TO", "FROM", "RATE", "BEFORE", "AFTER", "DIFFERENCE", "INTERVAL", ""),
         [
@@ -68,7 +72,7 @@ def show_impact(
                 f"{one.interval[0]:+.1%} to {one.interval[1]:+.1%}",
                 one.conclusion,
             )
-            for change in found.changes
+            for change in changes
             for one in change.moved
         ],
         empty="Nothing to compare.",
