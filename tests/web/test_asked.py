@@ -98,6 +98,21 @@ def test_a_link_is_opened_as_often_as_scanners_like_and_decides_once(
     assert path.rpartition("/")[2] not in json.dumps([e.detail for e in site.app.store.audit.list()])
 
 
+def test_a_decision_that_cannot_be_made_uses_nothing_up(own_site: Site, mail: MemoryChannel) -> None:
+    site = own_site
+    path = asked_by_mail(site, mail)
+    release = site.app.store.releases.get(site.seeded.waiting)
+    package = site.app.store.artifacts.path(release.manifest.subject.package.digest)
+    kept = package.read_bytes()
+    package.chmod(0o600)
+    package.write_bytes(kept[:-1])
+    assert decide(site, path).status_code == 409, "it is not what was signed"
+    assert entries(site, "approval.answer") == []
+    package.write_bytes(kept)
+    assert decide(site, path).status_code == 303, "once that is mended the same link decides"
+    assert len(entries(site, "approval.answer")) == 1
+
+
 def test_somebody_else_cannot_use_it_and_that_is_written_down(own_site: Site, mail: MemoryChannel) -> None:
     site = own_site
     site.app.identities.add("val", ["validator"], actor=AUTHOR)

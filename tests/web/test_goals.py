@@ -15,8 +15,10 @@ from headrace.app.dashboards import shipped
 from headrace.app.goals import goals
 from headrace.cli.main import app as command_line
 from headrace.core.project import FairnessSpec, KpiSpec, MetricSpec, Project, ServiceLevel
+from headrace.core.release import Route
 from headrace.projects.goals import goals_of
 from headrace.testing import make_project
+from headrace.testing.factories import make_manifest, make_release
 from tests.web.conftest import Site
 from tests.web.samples import samples
 from tests.web.seed import VIEWER
@@ -28,7 +30,7 @@ def held(p99_ms: float, *, project: Project) -> Project:
         metrics=(MetricSpec(name="r2", min=0.5), MetricSpec(name="bias")),
         kpis=(KpiSpec(name="sold", event="sold"),),
         intake={"value": {"expected": 12000, "unit": "EUR"}},
-        serving=replace(project.serving, level=ServiceLevel(p99_ms=p99_ms, requests_per_s=20)),
+        serving=replace(project.serving, level=ServiceLevel(p99_ms=p99_ms, requests_per_s=20.0)),
     )
 
 
@@ -67,6 +69,21 @@ def test_pages_command_line_api_and_metrics_show_the_charters_own_goals(own_site
         assert found["page"].items() >= {one.name: one.said for one in defined}.items()
         level = samples(site.get("/metrics", by=VIEWER).text)["headrace_service_level_p99_seconds"]
         assert level['{project="cars"}'] == p99_ms / 1000, "alert rules compare with the same number"
+
+
+@pytest.mark.requirement("ORG-11")
+def test_goals_that_no_live_release_carries_do_not_hold_yet(own_site: Site) -> None:
+    site, store = own_site, own_site.app.store
+    approved = held(50.0, project=store.projects.get("cars"))
+    release = make_release(manifest=make_manifest(project="cars", charter=approved))
+    release = replace(release, signature=site.app.access.signatures.sign(release))
+    route = store.rollouts.route("cars")
+    assert route is not None
+    live = store.releases.add(release).id
+    store.rollouts.set_route(Route(project="cars", live=live, revision=route.revision + 1))
+    store.projects.save(held(80.0, project=approved), store.projects.path("cars"))
+    for surface, found in shown(site, str(site.app.settings.home)).items():
+        assert "50" in str(found["serving.level.p99_ms"]), surface
 
 
 @pytest.mark.requirement("ORG-11")

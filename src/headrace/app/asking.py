@@ -133,11 +133,13 @@ def answer(
     asked = look(app, me, token)
     action = "release.approve" if decision == "approved" else "release.reject"
     app.gatekeeper.require(me, action, f"release:{asked.release_id}")
-    if _pending(app).take(token) is None:  # two answers at once: one is heard
-        raise Denied("This was answered already.")
-    detail = {"decision": decision, "way": way, "digest": asked.digest, "asked": _short(token)}
-    app.store.audit.append(me.name, "approval.answer", f"release:{asked.release_id}", detail)
-    return decide(app, work, me, asked.release_id, decision, comment)
+    # The question is used up once it is decided: until then it can be answered again, and deciding the same
+    # again changes nothing.
+    release = decide(app, work, me, asked.release_id, decision, comment)
+    if _pending(app).take(token) is not None:
+        detail = {"decision": decision, "way": way, "digest": asked.digest, "asked": _short(token)}
+        app.store.audit.append(me.name, "approval.answer", f"release:{asked.release_id}", detail)
+    return release
 
 
 def slack_channels(app: App) -> list[SlackChannel]:

@@ -9,9 +9,9 @@ from headrace.projects.goals import Goal, goals_of
 
 
 def goals(app: App, me: Principal, name: str) -> tuple[Goal, ...]:
-    """All goals of a project, as its charter defines them.
+    """All goals of a project, by the charter that is in force: a live release's, and until then as declared.
 
     Raises:
         NotFound, Denied: there is no such project that ``me`` may see.
     """
-    return goals_of(reading.project(app, me, name))
+    return goals_of(app.access.charters.bound(reading.project(app, me, name)))

@@ -56,9 +56,10 @@ def exposition(parts: Parts, me: Principal) -> str:
     others = parts.siblings.others()
     lines = list(merged([Counted(own, living=True), *others], visible)) if others else [own]
     shown = exposed(parts.app, declared)
+    in_force = [parts.app.access.charters.bound(project) for project in declared]
     recorded = [
-        *_goals(declared),
-        *_levels(declared),
+        *_goals(in_force),
+        *_levels(in_force),
         *_availability(parts, me),
         *_models(shown),
         *_calls(shown),
@@ -104,7 +105,7 @@ def _server(parts: Parts, visible: set[str]) -> Iterator[_Family]:
 
 
 def _goals(declared: Sequence[Project]) -> Iterator[_Family]:
-    """Every goal with a limit, as the charter defines it; a charter that cannot be read has none."""
+    """Every goal with a limit, by the charter in force; a charter that cannot be read has none."""
     samples = []
     for project in declared:
         with suppress(InvalidInput):

@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headrace.app import reading
+from headrace.app.goals import goals
 from headrace.app.readiness import readiness
 from headrace.app.value import value
 from headrace.core.canonical import plain
-from headrace.projects.goals import goals_of
 from headrace.projects.intake import intake_of
 from headrace.web.identity import principal_of
 from headrace.web.pages.project import project_name
@@ -28,7 +28,7 @@ def show(request: Request) -> Response:
         project=project,
         intake=intake_of(project),
         found=found,
-        goals=goals_of(project),
+        goals=goals(app, me, name),
         worth=worth,
         plot=value_plot(worth),
     )
