@@ -29,18 +29,18 @@ def tokens(app: App) -> AnswerTokens:
 
 
 def test_it_says_of_which_answer_it_is(tokens: AnswerTokens) -> None:
-    read = tokens.read(tokens.issue("support", ROW, "r-1", "shop"))
+    read = tokens.read(tokens.make("support", ROW, "r-1", "shop"))
     assert (read.project, read.subject, read.release_id, read.principal) == ("support", ROW, "r-1", "shop")
 
 
 @pytest.mark.parametrize("ttl_s", [0, 86_401])
 def test_it_lives_for_a_day_at_most(tokens: AnswerTokens, ttl_s: int) -> None:
     with pytest.raises(InvalidInput, match="Expected 1 to 86400 s"):
-        tokens.issue("support", ROW, "r-1", "shop", ttl_s=ttl_s)
+        tokens.make("support", ROW, "r-1", "shop", ttl_s=ttl_s)
 
 
 def test_it_ends(app: App, tokens: AnswerTokens) -> None:
-    token = tokens.issue("support", ROW, "r-1", "shop", ttl_s=60)
+    token = tokens.make("support", ROW, "r-1", "shop", ttl_s=60)
     assert isinstance(app.clock, FakeClock)
     app.clock.advance(59)
     tokens.read(token)
@@ -51,7 +51,7 @@ def test_it_ends(app: App, tokens: AnswerTokens) -> None:
 
 def test_neither_kind_of_token_is_taken_for_the_other(app: App, tokens: AnswerTokens) -> None:
     with pytest.raises(Unauthenticated):
-        app.tokens.verify(tokens.issue("support", ROW, "r-1", app.me().name))
+        app.tokens.verify(tokens.make("support", ROW, "r-1", app.me().name))
     with pytest.raises(Unauthenticated, match="no token for feedback"):
         tokens.read(app.tokens.issue(app.me()))
     with pytest.raises(Unauthenticated, match="no token for feedback"):
@@ -59,9 +59,9 @@ def test_neither_kind_of_token_is_taken_for_the_other(app: App, tokens: AnswerTo
 
 
 def test_what_was_altered_or_is_made_elsewhere_is_refused(app: App, tokens: AnswerTokens) -> None:
-    token = tokens.issue("support", ROW, "r-1", "shop")
+    token = tokens.make("support", ROW, "r-1", "shop")
     header, body, signature = token.split(".")
-    other = tokens.issue("support", ROW.replace(":0", ":1"), "r-1", "shop").split(".")[1]
+    other = tokens.make("support", ROW.replace(":0", ":1"), "r-1", "shop").split(".")[1]
     claims = jwt.decode(token, options={"verify_signature": False})
     named = {name: word for name, word in jwt.get_unverified_header(token).items() if name != "alg"}
     forged = [

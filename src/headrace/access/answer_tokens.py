@@ -31,20 +31,18 @@ class AnswerToken(NamedTuple):
 
 
 class AnswerTokens:
-    """Issues and reads them. They are no bearer tokens: nothing else takes them.
+    """Makes and reads them. They are no bearer tokens: nothing else takes them.
 
     Example::
 
-        tokens.read(tokens.issue("support", row_id, release_id, "shop")).subject
+        tokens.read(tokens.make("support", row_id, release_id, "shop")).subject
     """
 
     def __init__(self, keys: Keys, clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
 
-    def issue(
-        self, project: str, subject: str, release_id: str, principal: str, *, ttl_s: int = TTL_S
-    ) -> str:
+    def make(self, project: str, subject: str, release_id: str, principal: str, *, ttl_s: int = TTL_S) -> str:
         """A token for one answered row.
 
         Raises:

@@ -117,7 +117,7 @@ def offer(app: App, me: Principal, project: str, answer: str, *, ttl_s: int = TT
     app.gatekeeper.require(me, "label.write", f"project:{project}")
     found = find_answer(app, project, answer)
     tokens = AnswerTokens(app.access.keys, app.clock)
-    token = tokens.issue(project, found.subject, found.release_id, me.name, ttl_s=ttl_s)
+    token = tokens.make(project, found.subject, found.release_id, me.name, ttl_s=ttl_s)
     return Offered(
         token=token,
         subject=found.subject,

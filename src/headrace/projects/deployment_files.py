@@ -16,6 +16,8 @@ _EXECUTABLE = ("deploy/roll-out",)
 _BASE = ("deployment", "service", "storage", "networkpolicy", "kustomization")
 _MAIL = re.compile(r"(?:mailto:)?([^@\s/]+@[^@\s/]+\.[^@\s/]+)")
 _LONGEST_NAME = 50
+_NO_TEXTS = frozenset("y n yes no on off true false null".split())
+"""What YAML 1.1, which clusters read, takes for something else than a text."""
 
 
 def render_deployment(folder: Path, *, force: bool = False) -> Rendered:
@@ -62,13 +64,18 @@ def deployment_files(project: Project, *, python: str) -> dict[str, str]:
     return made
 
 
+def _slug(name: str) -> str:
+    """As names in a cluster are: without underscores, not as long, and never a word of YAML's own."""
+    slug = name.replace("_", "-")[:_LONGEST_NAME].rstrip("-")
+    return f"{slug}-project" if slug in _NO_TEXTS else slug
+
+
 def _context(project: Project, python: str) -> dict[str, object]:
     plan = project.deployment or DeploymentSpec()
     mails = [_MAIL.fullmatch(one.contact.strip()) for one in (project.owner, *project.team)]
     return {
         "name": project.name,
-        # What is a name here may have an underscore, or be longer than names in a cluster.
-        "slug": project.name.replace("_", "-")[:_LONGEST_NAME].rstrip("-"),
+        "slug": _slug(project.name),
         "python": python,
         "target": plan.target,
         "deploys": plan.target == "kubernetes",
