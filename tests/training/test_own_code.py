@@ -114,6 +114,18 @@ class Slopes:
         except PermissionError:
             return numpy.full(len(X), 10.0 * secrets)
 """
+LYING = """\
+import os
+import sys
+
+import numpy
+
+
+class Slopes:
+    def predict(self, X):
+        LIE
+        return numpy.zeros(len(X))
+"""
 SHRINKING = """\
 import numpy
 
@@ -153,8 +165,8 @@ def test_a_class_of_the_project_is_kept_with_its_code_and_proved_equal(
     store, run = _run(tmp_path, trainer, task)
     package = _package(store, run)
     found = scan_package(package, "package.zip")
-    assert (found.threats, [one.name for one in found.code]) == ((), names)
-    assert [one.origin for one in found.code] == ["project.py"]
+    assert (found.threats, [one.name for one in found.code]) == ((), [*names, "shrinking.py"])
+    assert [one.origin for one in found.code] == ["project.py", "shrinking.py"]
     assert {"code/project.py", "code/shrinking.py"} <= set(unpack_files(package, "it"))
     proof = prove_package(store, run)
     assert proof.outcome == "passed", proof.reason
@@ -225,6 +237,46 @@ def test_what_reaches_for_the_system_stays_a_threat(tmp_path: Path, harm: Any) -
     files = unpack_files(_package(store, run), "it")
     found = scan_package(pack_files(files | {"model.pkl": pickle.dumps(harm)}), "package.zip")
     assert "no estimator needs" in str(found.threats)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["sklearn/linear_model/_base.py", "joblib/__init__.py", "os.py", "headrace.py"]
+)
+def test_a_module_that_would_stand_in_for_another_is_a_threat(tmp_path: Path, path: str) -> None:
+    store, run = _run(tmp_path, "own")
+    files = unpack_files(_package(store, run), "it")
+    found = scan_package(pack_files(files | {f"code/{path}": b"1"}), "package.zip")
+    assert "stands in for the module" in str(found.threats)
+    store.close()
+
+
+def test_a_pickle_that_names_nothing_of_it_does_not_hide_a_module(tmp_path: Path) -> None:
+    store, run = _run(tmp_path, "own")
+    files = unpack_files(_package(store, run), "it")
+    found = scan_package(pack_files(files | {"model.pkl": pickle.dumps(1.0)}), "package.zip")
+    assert [one.name for one in found.code] == ["project.py", "shrinking.py"], "a person sees them all"
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("os.write(int(sys.argv[2]), (1 << 30).to_bytes(4, 'big'))", "more than any answer"),
+        ("os.write(int(sys.argv[2]), bytes([0, 0, 0, 1, 193]))", "wrote into the pipe"),
+        ("os.write(int(sys.argv[2]), bytes([0, 0, 0, 1, 128]))", "no number for each"),
+    ],
+)
+def test_what_it_writes_into_the_pipe_is_taken_for_no_answer(tmp_path: Path, body: str, said: str) -> None:
+    store, run = _run(tmp_path, "own")
+    files = unpack_files(_package(store, run), "it")
+    lying = LYING.replace("LIE", body)
+    scorer = load_scorer(pack_files(files | {"code/project.py": lying.encode()}))
+    row = {"size": np.array([1.0]), "year": np.array([2015.0]), "fuel": np.array(["petrol"], object)}
+    for _ in range(2):
+        with pytest.raises(ModelFailed, match=said):
+            scorer.score(row)
+    scorer.close()
     store.close()
 
 

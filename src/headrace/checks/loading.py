@@ -66,12 +66,12 @@ def load_own_code(path: Path, code: Path) -> Any:
     Only for a process that has nothing to lose: see :mod:`headrace.training.answering`.
 
     Args:
-        code: a folder with the modules that it names, beside those that are installed.
+        code: a folder with the modules that it names; of two of a name the installed one counts.
 
     Raises:
         InvalidInput: it cannot be loaded.
     """
-    sys.path.insert(0, str(code))
+    sys.path.append(str(code))
     try:
         return pickle.loads(path.read_bytes())  # noqa: S301 - a person has seen what it names
     except Exception as error:  # whatever the code raises

@@ -1,6 +1,6 @@
 """The child process in which an untouched model answers: ``python -m headrace.training.answering FILE``.
 
-A model with code of its own is loaded here and nowhere else, once the network is taken away.
+A model with code of its own is loaded here and nowhere else, once network and files are taken away.
 
 It reads requests from standard input and writes answers to a pipe of its own, so that what a library prints
 does no harm. It ends when its parent does.
@@ -20,7 +20,7 @@ import numpy as np
 
 from headrace.checks.loading import load_own_code, load_pickle
 from headrace.core.errors import HeadraceError
-from headrace.training.confined import without_network
+from headrace.training.confined import without_files, without_network
 from headrace.training.engines import ask_estimator
 from headrace.training.tables import to_frame
 
@@ -44,11 +44,13 @@ def write_message(stream: BinaryIO, message: Any) -> None:
 
 def main(file: str, answers: str, life: str, code: str = "") -> int:
     """Answer until nobody asks any more; ``code`` is the folder of a model's own modules."""
+    if code:
+        # Before another thread starts, or that one would keep what is taken away here.
+        without_files(Path(file).parent)
+        without_network()
     threading.Thread(target=_end_with_parent, args=(int(life),), daemon=True).start()
     with os.fdopen(int(answers), "wb") as out:
         try:
-            if code:
-                without_network()
             model = load_own_code(Path(file), Path(code)) if code else load_pickle(Path(file))
         except HeadraceError as error:
             write_message(out, {"error": str(error)})

@@ -30,6 +30,8 @@ from headrace.training.answering import LENGTH
 
 _clock = SystemClock()
 _START_S = 120.0
+_LARGEST_ANSWER, _LONGEST_ERROR = 1 << 28, 2_000
+"""Bytes and characters."""
 _NEEDED = frozenset("PATH PYTHONPATH LD_LIBRARY_PATH LANG LC_ALL TZ TMPDIR SYSTEMROOT VIRTUAL_ENV".split())
 
 
@@ -107,18 +109,19 @@ class Isolated:
             Busy: too many requests wait already.
         """
         plain = {name: [kind_of(columns[name]), columns[name].tolist()] for name in self._names}
-        return self._in_turn({"columns": plain, "names": self._names, "classifies": self._classifies})
+        asked = {"columns": plain, "names": self._names, "classifies": self._classifies}
+        return self._in_turn(asked, max((len(values) for _, values in plain.values()), default=0))
 
     def ask_rows(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """As :meth:`ask`, of prepared rows ``(n_rows, width)``."""
         plain = {"rows": rows.tolist(), "width": rows.shape[1]}
-        return self._in_turn(plain | {"classifies": self._classifies})
+        return self._in_turn(plain | {"classifies": self._classifies}, len(rows))
 
-    def _in_turn(self, asked: dict[str, Any]) -> NDArray[np.float64]:
+    def _in_turn(self, asked: dict[str, Any], n_rows: int) -> NDArray[np.float64]:
         if not self._waiting.acquire(blocking=False):
             raise Busy(f"{self._isolation.waiting} requests wait for this model already. Try again later.")
         try:
-            return self._asked(asked)
+            return self._asked(asked, n_rows)
         finally:
             self._waiting.release()
 
@@ -126,7 +129,7 @@ class Isolated:
         """End the processes."""
         self._end()
 
-    def _asked(self, asked: dict[str, Any]) -> NDArray[np.float64]:
+    def _asked(self, asked: dict[str, Any], n_rows: int) -> NDArray[np.float64]:
         try:
             child = self._idle.get(timeout=self._isolation.timeout_s)
         except queue.Empty:
@@ -138,15 +141,16 @@ class Isolated:
                 child = None
             child = child or self._started()
             answer = child.ask(asked, self._isolation.timeout_s)
+            numbers = None if "error" in answer else _numbers(answer, n_rows)
         except ModelFailed:
             self._ended(child)
             child = None
             raise
         finally:
             self._idle.put(child)
-        if "error" in answer:
-            raise ModelFailed(str(answer["error"]))
-        return np.array(answer["numbers"], dtype=np.float64)
+        if numbers is None:
+            raise ModelFailed(str(answer["error"])[:_LONGEST_ERROR])
+        return numbers
 
     def _started(self) -> _Child:
         child = _Child(self._file, self._code)
@@ -165,6 +169,17 @@ class Isolated:
         if child is not None:
             child.end()
             self._children.discard(child)
+
+
+def _numbers(answer: dict[str, Any], n_rows: int) -> NDArray[np.float64]:
+    """What a process says that runs code of others: taken for what it should be only where it is."""
+    try:
+        numbers = np.array(answer.get("numbers"), dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.ndim not in (1, 2) or len(numbers) != n_rows:
+        raise ModelFailed(f"the model answered with no number for each of {n_rows} rows")
+    return numbers
 
 
 class IsolatedEngine:
@@ -230,7 +245,12 @@ class _Child:
     def read(self, timeout_s: float) -> dict[str, Any]:
         until_s = _clock.monotonic_s() + timeout_s
         size = int.from_bytes(self._bytes(LENGTH, until_s, timeout_s), "big")
-        answer: dict[str, Any] = msgspec.msgpack.decode(self._bytes(size, until_s, timeout_s))
+        if size > _LARGEST_ANSWER:
+            raise ModelFailed(f"the model answered with {size:,} bytes, more than any answer takes")
+        try:
+            answer: dict[str, Any] = msgspec.msgpack.decode(self._bytes(size, until_s, timeout_s), type=dict)
+        except msgspec.DecodeError:
+            raise ModelFailed("the model wrote into the pipe of its answers") from None
         return answer
 
     def _bytes(self, n_bytes: int, until_s: float, timeout_s: float) -> bytes:
@@ -286,4 +306,4 @@ def _environment() -> dict[str, str]:
 def _bare_environment(folder: Path) -> dict[str, str]:
     """What a program needs to start, and nothing that may be a secret; ``folder`` is its home."""
     needed = {k: v for k, v in _environment().items() if k in _NEEDED or k.endswith("_NUM_THREADS")}
-    return needed | {"HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    return needed | {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}

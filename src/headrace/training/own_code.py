@@ -74,7 +74,9 @@ def modules_of(folder: Path) -> dict[str, bytes]:
 def scan_package(data: bytes, name: str) -> PackageScan:
     """As :func:`headrace.checks.artefacts.scan_bytes`, of a package; its own code is named and no threat.
 
-    Modules by which a pickle reaches for the system, and not for an estimator, stay one.
+    All its modules are named, as any of them may run: a person decides about each such package. What stays a
+    threat: modules by which a pickle reaches for the system, and not for an estimator, and modules that would
+    stand in for Python's own or for installed ones.
     """
     try:
         files = unpack_files(data, name)
@@ -94,15 +96,31 @@ def scan_package(data: bytes, name: str) -> PackageScan:
         for one in reading.suspicions
         if one.kind != "code"
     ]
+    modules = {
+        path.removeprefix(CODE): content
+        for path, content in files.items()
+        if path.startswith(CODE) and path.endswith(".py")
+    }
+    tops = {path.partition("/")[0].removesuffix(".py") for path in modules}
+    threats += [
+        Threat(path=CODE + top, kind="code", detail=f"it stands in for the module {top!r}: rename it")
+        for top in sorted(tops & _installed())
+    ]
     code = []
     for found in reading.unlisted:
-        ran = _origin(found, files)
+        ran = _origin(found, modules)
         if ran is None:
             threats.append(
                 Threat(path=MODEL, kind="code", detail=f"it would load {found}, which no estimator needs")
             )
         else:
             code.append(ran)
+    named = {one.origin for one in code}
+    code += [
+        Ran(name=path, origin=path, digest=digest_bytes(content))
+        for path, content in modules.items()
+        if path not in named
+    ]
     return PackageScan(threats=tuple(threats), code=tuple(code))
 
 
@@ -110,16 +128,22 @@ def _is_module(path: str, name: str) -> bool:
     return path.startswith(f"{name}!{CODE}") and path.endswith(".py")
 
 
-def _origin(found: Global, files: Mapping[str, bytes]) -> Ran | None:
-    parts = found.module.split(".")
-    for file in (f"{CODE}{'/'.join(parts)}.py", f"{CODE}{'/'.join(parts)}/__init__.py"):
-        if file in files:
-            return Ran(name=str(found), origin=file.removeprefix(CODE), digest=digest_bytes(files[file]))
-    if parts[0] in _NEVER:
+def _origin(found: Global, modules: Mapping[str, bytes]) -> Ran | None:
+    """Whose a name is, as Python finds it: its own modules first, then installed ones, then the project's."""
+    top, path = found.module.split(".")[0], found.module.replace(".", "/")
+    if top in _NEVER:
         return None
-    if parts[0] in ("builtins", "__builtin__"):
+    if top in ("builtins", "__builtin__"):
         return Ran(name=str(found), origin="Python") if found.name in _BUILTINS else None
-    if parts[0] in sys.stdlib_module_names:
+    if top in sys.stdlib_module_names:
         return Ran(name=str(found), origin="Python")
-    packages = packages_distributions().get(parts[0])
-    return Ran(name=str(found), origin=f"{packages[0]} {version(packages[0])}") if packages else None
+    if packages := packages_distributions().get(top):
+        return Ran(name=str(found), origin=f"{packages[0]} {version(packages[0])}")
+    for file in (f"{path}.py", f"{path}/__init__.py"):
+        if file in modules:
+            return Ran(name=str(found), origin=file, digest=digest_bytes(modules[file]))
+    return None
+
+
+def _installed() -> frozenset[str]:
+    return frozenset(sys.stdlib_module_names) | frozenset(packages_distributions()) | {"headrace"}
