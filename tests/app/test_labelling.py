@@ -206,4 +206,7 @@ def test_who_may_judge_and_what_cannot_be_said(app: App) -> None:
     forged = Event(kind="opinion", subject=f"{answer}:0", name="judged", value="good", happened_at=START)
     with pytest.raises(InvalidInput, match="judged"):
         record_feedback(app, robot, NAME, [replace(forged, source="labelling")])
+    corrected = replace(forged, name="correction", value=True, text="9 EUR", source="labelling")
+    with pytest.raises(InvalidInput, match="source is 'labelling'"):
+        record_feedback(app, robot, NAME, [corrected])
     assert labels(app, ann, NAME) == []

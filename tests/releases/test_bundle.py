@@ -155,6 +155,14 @@ def test_files_that_no_bundle_has_are_refused(tmp_path: Path, more: dict[str, by
         read(tmp_path, data)
 
 
+@pytest.mark.parametrize(("project", "release_id"), [("../../cars", None), ("cars", "../keys")])
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, project: str, release_id: str | None) -> None:
+    bundle = bundled()
+    made = replace(bundle.release, project=project, id=release_id or bundle.release.id)
+    with pytest.raises(InvalidInput, match="cannot be|Expected a UUID"):
+        read(tmp_path, write(tmp_path, replace(bundle, release=made)))
+
+
 def test_a_part_that_is_another_is_refused(tmp_path: Path) -> None:
     data = rewritten(write(tmp_path, bundled()), {f"parts/{digest_bytes(b'package')}": b"PACKAGE"})
     with pytest.raises(InvalidInput, match="is not what its digest says"):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from headrace.core.ports import Columns
 from headrace.core.project import Variant
 from headrace.projects.proofs import RobustnessChecks
 from headrace.releases.robustness import robustness_gate
 from headrace.testing.clock import START, FakeClock
 from headrace.training.disturbed import Disturbance, Disturbed, disturb_run
-from headrace.training.package import load_scorer
+from headrace.training.package import PackageScorer, load_scorer
 from headrace.training.pipeline import train_variant
 from tests.training.building import build_of, home
 from tests.training.conftest import Trained
@@ -68,6 +70,35 @@ def test_only_inputs_that_may_be_missing_are_taken_away(trained: dict[str, Train
     strict = robustness_gate("r", found, RobustnessChecks(loss=0.05), "mae", START)
     assert strict.outcome != "passed"
     assert "without year the loss goes from" in strict.reason
+
+
+class Silent:
+    """A package that answers only every second row where ``size`` is missing."""
+
+    def __init__(self, scorer: PackageScorer) -> None:
+        self._scorer = scorer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scorer, name)
+
+    def score(self, columns: Columns) -> Any:
+        answers = dict(self._scorer.score(columns))
+        gone = np.isnan(np.asarray(columns["size"], dtype=float)).all()
+        silent = gone & (np.arange(len(answers["predict"])) % 2 > 0)
+        return answers | {"predict": np.where(silent, np.nan, answers["predict"])}
+
+
+def test_rows_that_are_not_answered_any_more_count_against_a_model(trained: dict[str, Trained]) -> None:
+    store, _, _, _, runs = trained["numbers"]
+    run = runs["lightgbm"]
+    assert run.package is not None
+    scorer = load_scorer(store.artifacts.path(run.package.digest))
+    only = replace(HALF, missing=("size",))
+    answering, silent = (disturb_run(store, run, one, only) for one in (scorer, cast(Any, Silent(scorer))))
+    scorer.close()
+    assert answering.missing[0].share_lost is not None
+    assert silent.missing[0].share_lost is not None
+    assert silent.missing[0].share_lost > answering.missing[0].share_lost + 0.05
 
 
 def test_a_model_that_hangs_on_digits_waits_for_a_person(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
 from headrace.core.record import Feedback, FeedbackKind
 from headrace.monitoring.feedback import LABEL
-from headrace.monitoring.labelling import CATEGORIES, JUDGED
+from headrace.monitoring.labelling import CATEGORIES, JUDGED, SOURCE
 from headrace.store.documents import convert
 from headrace.store.records import encode_feedback
 
@@ -123,10 +123,11 @@ def _store(
     made: dict[str, tuple[str, Feedback]] = {}
     ids: list[str] = []
     for where, event in named:
-        if event.name in _BY_PEOPLE and not judged:
+        if not judged and (event.name in _BY_PEOPLE or event.source == SOURCE):
+            what = f"name is {event.name!r}" if event.name in _BY_PEOPLE else f"source is {event.source!r}"
             raise InvalidInput(
-                f"{where}: name is {event.name!r}. Expected another one: people judge answers by "
-                "headrace feedback label, or on the page of the project."
+                f"{where}: {what}. Expected another one: people judge answers by headrace feedback label, or "
+                "on the page of the project."
             )
         one = _feedback(rules, me.name, event, where, at)
         ids.append(one.id)

@@ -17,7 +17,7 @@ from typing import IO, Any
 from headrace.app.compliance import require_project
 from headrace.app.composition import App
 from headrace.app.gating import CONTRACTS
-from headrace.app.operations import find_release, make_known
+from headrace.app.operations import declared, find_release, make_known
 from headrace.app.workflows import Workflows
 from headrace.checks.artefacts import require_safe, scan
 from headrace.core.data import Artifact, Run, Snapshot
@@ -195,6 +195,7 @@ def _brought(
     release = bundle.release
     if release.manifest.charter is None:
         raise InvalidInput(f"The bundled release {release.id} carries no charter.")
+    app.gatekeeper.require(me, "project.run", declared(app, me, release.project))
     reader.extract(scratch, told)
     _check_parts(app, bundle, scratch)
     known = _known(app, release)

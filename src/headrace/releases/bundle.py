@@ -22,7 +22,7 @@ from headrace.checks.containers import DAMAGED, zip_members
 from headrace.core.canonical import canonical_json, digest_bytes, digest_of
 from headrace.core.data import Artifact, ModelVersion, Run, Snapshot
 from headrace.core.errors import InvalidInput
-from headrace.core.ids import derived_id
+from headrace.core.ids import check_name, derived_id
 from headrace.core.release import Approval, Release, Verdict
 from headrace.store.disk import disk_refused
 from headrace.store.documents import from_plain
@@ -30,6 +30,7 @@ from headrace.store.documents import from_plain
 FORMAT = 1
 _INDEX, _SIGNATURE, _PARTS = "index.json", "index.sig", "parts/"
 _NAME = re.compile(r"parts/[0-9a-f]{64}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644 << 16
 _BLOCK_BYTES = 1 << 20
@@ -216,7 +217,9 @@ def _check_parts(bundle: Bundle, archive: zipfile.ZipFile) -> None:
 def _check_records(bundle: Bundle) -> None:
     """That the records are about one release, and that it is what its digest says."""
     release, model, snapshot = bundle.release, bundle.model, bundle.snapshot
-    manifest, name = release.manifest, release.project
+    manifest, name = release.manifest, check_name(release.project, "The bundled project")
+    if not _ID.fullmatch(release.id):  # it becomes the name of a folder here
+        raise InvalidInput(f"The bundle's release has the id {release.id[:60]!r}. Expected a UUID.")
     runs = {run.id: run for run in bundle.runs}
     run = runs.get(manifest.run_id)
     named = {"id": snapshot.id, "digest": snapshot.digest, "raw": snapshot.raw.digest}

@@ -169,6 +169,9 @@ class _Asked:
         known = np.isfinite(losses[0]) & np.isfinite(losses[1])
         if known.sum() < FEWEST_ROWS:
             return None
+        after, before, constant = losses
+        # A row that is not answered any more is worth what a constant says of it.
+        losses = np.where(np.isfinite(after), after, constant), before, constant
         allowed = self._done.allowed
         return stress(name, losses, answers, allowed=allowed, confidence=confidence, groups=groups)
 
