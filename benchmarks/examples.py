@@ -201,10 +201,10 @@ def retrained(shell: Shell, example: Example, later: Path, url: str) -> dict[str
 def main() -> int:
     """Run, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*EXAMPLES, []], default=[*EXAMPLES])
+    parser.add_argument("names", nargs="*", choices=[*EXAMPLES, []])
     missed = False
     print(f"{'':12}{'commands':>9}{'to an answer':>14}{'rebuilt':>9}  retraining")
-    for name in parser.parse_args().names:
+    for name in parser.parse_args().names or EXAMPLES:
         if name != "flights" and not SHARED.is_dir():
             print(f"{name:12} needs the tables beside the project, in ../shared/data")
             continue
