@@ -156,6 +156,9 @@ def test_a_token_is_worth_what_its_owner_may(app: App) -> None:
 def test_whoever_has_a_token_fills_no_disk(app: App) -> None:
     token = offer(app, app.me(), "cars", ANSWER).token
     body = json.dumps({"token": token, "thumbs": "up"}).encode()
+    for wrong in ({"rating": 9}, {}):
+        with pytest.raises(InvalidInput):
+            say_with_token(app, json.dumps({"token": token, **wrong}).encode())
     for _ in range(MOST_SENT):
         say_with_token(app, body)
     with pytest.raises(Unavailable, match="no more is taken"):

@@ -106,6 +106,7 @@ def say_of(app: App, me: Principal, project: str, answer: str, said: Said) -> Ke
     """
     app.gatekeeper.require(me, "label.write", f"project:{project}")
     found = find_answer(app, project, answer)
+    _check(said)
     return _keep(app, me, project, found, said, None)
 
 
@@ -147,6 +148,7 @@ def say_with_token(app: App, body: bytes) -> Kept:
     token = AnswerTokens(app.access.keys, app.clock).read(text)
     sender = app.identities.resolve(token.principal)
     app.gatekeeper.require(sender, "label.write", f"project:{token.project}")
+    _check(said)  # what cannot be stored does not use the answer's sends up
     _count(app, token)
     answered = Answered(subject=token.subject, release_id=token.release_id)
     return _keep(app, sender, token.project, answered, said, WIDGET)
@@ -174,9 +176,6 @@ def find_answer(app: App, project: str, answer: str) -> Answered:
 
 
 def _keep(app: App, me: Principal, project: str, answered: Answered, said: Said, source: str | None) -> Kept:
-    for field, got, expected in _faults(said):
-        shown = repr(got) if len(repr(got)) <= 80 else f"{repr(got)[:80]}..."
-        raise InvalidInput(f"{field} is {shown}. Expected {expected}.")
     now = app.clock.now()
     events = [
         replace(
@@ -187,10 +186,16 @@ def _keep(app: App, me: Principal, project: str, answered: Answered, said: Said,
         )
         for event in _events(said, answered.subject, now)
     ]
-    if not events:
-        raise InvalidInput("Nothing is said of the answer. Give thumbs, a rating, a comment or the like.")
     ids = record_feedback(app, me, project, events)
     return Kept(subject=answered.subject, release_id=answered.release_id, ids=ids)
+
+
+def _check(said: Said) -> None:
+    for field, got, expected in _faults(said):
+        shown = repr(got) if len(repr(got)) <= 80 else f"{repr(got)[:80]}..."
+        raise InvalidInput(f"{field} is {shown}. Expected {expected}.")
+    if said == Said(by=said.by, key=said.key):
+        raise InvalidInput("Nothing is said of the answer. Give thumbs, a rating, a comment or the like.")
 
 
 def _events(said: Said, subject: str, now: datetime) -> Iterator[Event]:

@@ -83,7 +83,7 @@ class InjectionClassifier:
 
     def margin(self, text: str) -> float:
         """The highest log-odds that any head gives any chunk of any reading: as bad as its worst part."""
-        return max(float(self._view(view).max()) for view in views(text))
+        return float(self.raw(text).max())
 
     def raw(self, text: str) -> _Floats:
         """The log-odds of the three heads, shape ``(n, 3)``, for each chunk of each reading of the text."""
