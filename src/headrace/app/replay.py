@@ -93,7 +93,7 @@ def replay_source(
 
         def watch() -> None:
             progress.build = client.watch(project.name)["build"]
-            _settle_build(app, project.name, progress.build)
+            _settle_builds(app, project.name)
             progress.waiting = [r.id for r in app.store.releases.list(project.name) if r.state == "waiting"]
             progress.findings = reading.findings(app, me, project.name)
             if on_step is not None:
@@ -122,11 +122,11 @@ def replay_source(
     return progress
 
 
-def _settle_build(app: App, project: str, build_id: str | None) -> None:
-    """A build takes seconds here and would take weeks of replayed time: wait until it has ended."""
-    if build_id is not None:
-        alerts = app.store.findings.alerts
-        _until(app, lambda: any(a.build_id == build_id and a.state == "closed" for a in alerts(project)))
+def _settle_builds(app: App, project: str) -> None:
+    """A build takes seconds here and would take weeks of replayed time: wait until none is under way, whichever
+    round of watching began it; the server's own may have come before the one asked for here."""
+    alerts = app.store.findings.alerts
+    _until(app, lambda: all(alert.state != "acting" for alert in alerts(project)))
 
 
 def _is_due(app: App, project: str) -> bool:
