@@ -39,6 +39,8 @@ def commands(node: Any, words: str = "headrace") -> Iterator[Command]:
     if not hasattr(node, "list_commands"):
         yield Command(words, node)
         return
+    if node.invoke_without_command and words != "headrace":
+        yield Command(words, node)  # a command of its own as well
     context = node.context_class(node, info_name=words)
     for name in sorted(node.list_commands(context)):
         inner = node.get_command(context, name)

@@ -5,79 +5,30 @@ Nothing is planted: drift, decay and the effect of retraining are reported as th
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
 from headrace.app import reading
 from headrace.app.composition import App, open_app
 from headrace.app.credentials import hand_out
+from headrace.app.demo_server import DemoReport, Line, Server, Tell, demo_settings, serve, stop
 from headrace.app.operations import settle, start_build
 from headrace.app.replay import Progress, Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.core.clock import SystemClock
 from headrace.core.data import Run
-from headrace.core.errors import Conflict, Denied, InternalError, NotFound
+from headrace.core.errors import Denied, InternalError, NotFound
 from headrace.core.identity import Principal
-from headrace.core.settings import Settings, read_settings
 
-AUTHOR, VALIDATOR = "demo-author", "demo-validator"
+VALIDATOR = "demo-validator"
 TRAINED_UNTIL = datetime(2013, 5, 1, tzinfo=UTC)
 _LABEL_DELAY_S = 7 * 86_400.0
-_START_S = 60.0
-
-
-class Tell(Protocol):
-    """Where progress goes: a step's name, a note, and how much of it is done (0 to 1)."""
-
-    def __call__(self, step: str, note: str = "", share: float | None = None) -> None:
-        """Show it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One row of the closing table."""
-
-    step: str
-    what: str
-    evidence: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    """The demo's server process."""
-
-    url: str
-    link: str
-    process: subprocess.Popen[str]
-
-    def wait(self) -> None:
-        """Until it ends or somebody interrupts; it never outlives this call."""
-        try:
-            self.process.wait()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            stop(self.process)
-
-
-@dataclass(kw_only=True)
-class DemoReport:
-    """What came out: a table for people, ``summary`` for programs."""
-
-    home: Path
-    lines: list[Line] = field(default_factory=list)
-    summary: dict[str, Any] = field(default_factory=dict)
-    server: Server | None = None
 
 
 class Demonstration:
@@ -89,7 +40,7 @@ class Demonstration:
         self._days = days
         self._tell = tell
         self._clock = SystemClock()
-        self._settings = _demo_settings()
+        self._settings = demo_settings()
         self._app: App | None = None
         self._server: Server | None = None
         self._report = DemoReport(home=self._settings.home)
@@ -118,7 +69,7 @@ class Demonstration:
             raise InternalError("A demonstration is used as a context manager.")
         author, validator = self._identities(app)
         release_id = self._build(app, author)
-        self._server = self._serve()
+        self._server = serve(self._settings, self._port, self._clock, self._tell)
         self._report.server = self._server
         with httpx.Client(base_url=self._server.url, timeout=120.0, trust_env=False) as http:
             self._refused(app, http, author, release_id)
@@ -154,26 +105,6 @@ class Demonstration:
             release = settle(app, work, built["release_id"], leaving=("proposed",))
         self._tell("build and prove", f"release {release.id[:13]} waits for approval", 1.0)
         return release.id
-
-    def _serve(self) -> Server:
-        self._tell("serve", "starting the server", 0.0)
-        log = self._settings.home / "server.log"
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "headrace", "up", "--json", "--port", str(self._port)],
-                stdout=subprocess.PIPE,
-                stderr=out,
-                text=True,
-                env={
-                    **self._settings.environment,
-                    "HEADRACE_HOME": str(self._settings.home),
-                    "HEADRACE_USER": AUTHOR,
-                },
-            )
-        url = f"http://127.0.0.1:{self._port}"
-        link = _wait_until_ready(process, url, self._clock, log)
-        self._tell("serve", url, 1.0)
-        return Server(url=url, link=link, process=process)
 
     def _refused(self, app: App, http: httpx.Client, author: Principal, release_id: str) -> None:
         answer = self._call(app, http, author, f"releases/{release_id}/approve")
@@ -316,42 +247,6 @@ def _watched(findings: list[dict[str, Any]], subjects: dict[str, str]) -> list[L
         evidence = f"{kind.replace('_', ' ')} of {subjects.get(release, release)}"
         lines.append(Line(step="watch", what=f"{day}  {what}", evidence=evidence))
     return lines
-
-
-def stop(process: subprocess.Popen[str]) -> None:
-    """End the server: asked first, then not."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_ready(process: subprocess.Popen[str], url: str, clock: SystemClock, log: Path) -> str:
-    """The sign-in link, once the server answers."""
-    said = process.stdout.readline() if process.stdout is not None else ""
-    deadline_s = clock.monotonic_s() + _START_S
-    while said and clock.monotonic_s() < deadline_s and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=2.0, trust_env=False).status_code == 200:
-                return str(json.loads(said)["sign_in"])
-        except httpx.HTTPError:
-            clock.sleep(0.1)
-    stop(process)
-    reason = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
-    raise Conflict(f"The demo's server did not start: {reason} Another port: headrace demo --port PORT")
-
-
-def _demo_settings() -> Settings:
-    """A home of the demo's own inside the user's, emptied at each start: it is a demonstration."""
-    given = read_settings()
-    home = given.home / "demo" / f"{SystemClock().now():%Y%m%d-%H%M%S}"
-    environment = dict(given.environment) | {"HEADRACE_HOME": str(home), "HEADRACE_USER": AUTHOR}
-    for name in ("HEADRACE_DATABASE_URL", "HEADRACE_STORAGE_URL", "HEADRACE_MLFLOW_URL"):
-        environment.pop(name, None)
-    return replace(read_settings(environment), environment=environment)
 
 
 def _example() -> Path:

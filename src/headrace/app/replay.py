@@ -123,8 +123,8 @@ def replay_source(
 
 
 def _settle_builds(app: App, project: str) -> None:
-    """A build takes seconds here and would take weeks of replayed time: wait until none is under way, whichever
-    round of watching began it; the server's own may have come before the one asked for here."""
+    """A build takes seconds here and would take weeks of replayed time: wait until none is under way,
+    whichever round of watching began it; the server's own may have come before the one asked for here."""
     alerts = app.store.findings.alerts
     _until(app, lambda: all(alert.state != "acting" for alert in alerts(project)))
 

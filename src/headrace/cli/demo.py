@@ -1,4 +1,4 @@
-"""``headrace demo``: the whole loop on real flights, with every step's evidence."""
+"""``headrace demo``: the whole loop, with every step's evidence; on real flights, or for a prompt."""
 
 from __future__ import annotations
 
@@ -10,54 +10,105 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from headrace.app.demo import Demonstration, DemoReport
+from headrace.app.demo import Demonstration
+from headrace.app.demo_llm import PromptDemonstration, Upstream
+from headrace.app.demo_server import DemoReport
 from headrace.cli.session import Json, print_json, say
+from headrace.core.errors import InvalidInput
 
 app = typer.Typer(add_completion=False)
 _PIPED_COLUMNS = 160
 
 
-@app.command()
+Once = Annotated[bool, typer.Option("--once", help="End when the loop is closed.")]
+Port = Annotated[int, typer.Option(min=1024, max=65535, help="Port of the demo's server.")]
+
+
+@app.callback(invoke_without_command=True)
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End when the loop is closed.")] = False,
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of the demo's server.")] = 8000,
+    context: typer.Context,
+    once: Once = False,
+    port: Port = 8000,
     days: Annotated[int, typer.Option(min=14, max=245, help="Days of traffic from 1 May.")] = 123,
     as_json: Json = False,
 ) -> None:
     """Flights of 2013: trained on January to April, then answered, watched and retrained from May on."""
+    if context.invoked_subcommand is not None:
+        return
+    with _bar() as bar, Demonstration(port=port, days=days, once=once, tell=_Teller(bar)) as demonstration:
+        report = demonstration.run()
+    _show(report, as_json=as_json)
+    if not once:
+        _wait(report, as_json=as_json)
+
+
+@app.command()
+def llm(
+    once: Once = False,
+    port: Port = 8000,
+    upstream: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A real endpoint instead of the scripted one, up to /v1."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="The model to ask there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Four versions of a prompt: live, blocked by a gate, rolled out, rolled back on what users say.
+
+    The model behind it is scripted, unless --upstream and --model name another, whose key is the variable
+    OPENAI_API_KEY.
+    """
+    if (upstream is None) != (model is None):
+        raise InvalidInput("A real endpoint needs both: --upstream URL and --model NAME.")
+    asked = None if upstream is None or model is None else Upstream(upstream, model)
+    with PromptDemonstration(port=port, upstream=asked, tell=(teller := _Teller(_bar()))) as demonstration:
+        with teller.bar:
+            report = demonstration.run()
+        _show(report, as_json=as_json)
+        if not once:
+            _wait(report, as_json=as_json)
+
+
+def _bar() -> Progress:
     console = Console(stderr=True)
-    bar = Progress(
+    return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
         console=console, disable=not console.is_terminal,
     )  # fmt: skip
-    with bar, Demonstration(port=port, days=days, once=once, tell=_Teller(bar)) as demonstration:
-        report = demonstration.run()
+
+
+def _show(report: DemoReport, *, as_json: bool) -> None:
     if as_json:
         print_json(report.summary)
     else:
         _print(report)
-    if not once and report.server is not None:
-        server = report.server
-        say(f"\nThe server is up at {server.url} - sign in: {server.link}", err=as_json, lines=True)
-        typer.echo("Ctrl-C ends it.", err=as_json)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        report.server.wait()
+
+
+def _wait(report: DemoReport, *, as_json: bool) -> None:
+    """Leave the server up until somebody interrupts."""
+    server = report.server
+    if server is None:
+        return
+    say(f"\nThe server is up at {server.url} - sign in: {server.link}", err=as_json, lines=True)
+    typer.echo("Ctrl-C ends it.", err=as_json)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    server.wait()
 
 
 class _Teller:
-    """Shows what the demonstration says as progress bars; in a file, when a step begins and when it ends."""
+    """Shows what a demonstration says as progress bars; in a file, when a step begins and when it ends."""
 
     def __init__(self, bar: Progress) -> None:
-        self._bar = bar
+        self.bar = bar
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, step: str, note: str = "", share: float | None = None) -> None:
         """One line per step; ``share`` between 0 and 1 where it is known."""
-        if self._bar.disable and (step not in self._tasks or share == 1.0):
+        if self.bar.disable and (step not in self._tasks or share == 1.0):
             say(f"{step}: {note}", err=True)
         if step not in self._tasks:
-            self._tasks[step] = self._bar.add_task(step, total=1.0, note=note)
-        self._bar.update(self._tasks[step], completed=share or 0.0, note=note)
+            self._tasks[step] = self.bar.add_task(step, total=1.0, note=note)
+        self.bar.update(self._tasks[step], completed=share or 0.0, note=note)
 
 
 def _print(report: DemoReport) -> None:

@@ -34,7 +34,7 @@ COMMANDS = {
     "check": Entry("headrace.cli.check", "The flight check: what is missing before going live."),
     "run": Entry("headrace.cli.run", "Build, prove and hand over to the release."),
     "up": Entry("headrace.cli.up", "Serve everything on one port."),
-    "demo": Entry("headrace.cli.demo", "The whole loop on real flights of 2013."),
+    "demo": Entry("headrace.cli.demo", "The whole loop on real flights of 2013, or for a prompt."),
     "status": Entry("headrace.cli.status", "What is live, what waits, what is under way."),
     "doctor": Entry("headrace.cli.doctor", "Check this machine and this home."),
     "data": Entry("headrace.cli.data", "The catalogue of data sources, their rows, and snapshots."),
