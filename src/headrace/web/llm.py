@@ -152,9 +152,12 @@ async def _events(stream: LlmStream, said: Said) -> AsyncGenerator[bytes, None]:
     broken: Exception | None = None
     answer_id = stream.answer_id
     try:
-        async for data in stream.events():
-            for piece in said.end() if data == _DONE else said.piece(data, answer_id):
-                yield piece
+        async for arrived in stream.events():
+            pieces: list[bytes] = []
+            for data in arrived:
+                pieces += said.end() if data == _DONE else said.piece(data, answer_id)
+            if pieces:
+                yield b"".join(pieces)
     except HeadraceError as error:
         broken = error
         code = "blocked" if isinstance(error, Blocked) else None

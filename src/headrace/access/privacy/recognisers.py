@@ -45,14 +45,28 @@ def find(text: str) -> list[Found]:
     >>> find("Write to ada@example.org from 203.0.113.7")
     [Found(kind='email', start=9, end=24), Found(kind='ip', start=30, end=41)]
     """
-    # Most texts are a word, and none of those is anything: the shortest has a sign or a digit in it.
-    if len(text) < _SHORTEST or (len(text) < _SHORTEST_KEY and text.isalpha()):
+    if _is_nothing(text):
         return []
-    return _find(text)
+    return _apart([*_secrets(text), *_emails(text), *_ibans(text), *_numbers(text), *_ipv6(text)])
 
 
-def _find(text: str) -> list[Found]:
-    found = [*_secrets(text), *_emails(text), *_ibans(text), *_numbers(text), *_ipv6(text)]
+def find_secrets(text: str) -> list[Found]:
+    """As :func:`find`, of what opens a door only.
+
+    >>> find_secrets("ada@example.org: password=Tr0ub4dor-3xy")
+    [Found(kind='secret', start=26, end=39)]
+    """
+    return [] if _is_nothing(text) else _apart([*_secrets(text)])
+
+
+def _is_nothing(text: str) -> bool:
+    """Most texts are a word, and none of those is anything: the shortest has a sign or a digit in it."""
+    return len(text) < _SHORTEST or (len(text) < _SHORTEST_KEY and text.isalpha())
+
+
+def _apart(found: list[Found]) -> list[Found]:
+    if len(found) < 2:
+        return found
     kept: list[Found] = []
     for one in sorted(found, key=lambda f: (f.start, KINDS.index(f.kind))):
         if not kept or kept[-1].end <= one.start:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from headrace.access.privacy.recognisers import find
+from headrace.access.privacy.recognisers import Found, find, find_secrets
 
 
 class Span(NamedTuple):
@@ -22,7 +22,16 @@ Redactor = Callable[[str], str]
 
 def builtin(text: str) -> list[Span]:
     """What Headrace itself recognises."""
-    return [Span(found.kind.upper(), found.start, found.end) for found in find(text)]
+    return _spans(find(text))
+
+
+def secrets(text: str) -> list[Span]:
+    """Keys and passwords, and nothing about people."""
+    return _spans(find_secrets(text))
+
+
+def _spans(found: Iterable[Found]) -> list[Span]:
+    return [Span(one.kind.upper(), one.start, one.end) for one in found]
 
 
 def redactor(recognisers: Sequence[Recogniser]) -> Redactor:

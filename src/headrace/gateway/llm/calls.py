@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 from headrace.access.privacy.fields import FieldRules
+from headrace.access.privacy.redacting import secrets
 from headrace.core.errors import HeadraceError, InvalidInput
 from headrace.core.ports import Clock
 from headrace.core.record import Failure, Prediction
@@ -19,7 +20,7 @@ from headrace.gateway.llm.chat import Answered, Filled
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded
-from headrace.gateway.llm.spending import Charge, Spending
+from headrace.gateway.llm.spending import NOT_PAID, Charge, Settled, Spending
 from headrace.gateway.llm.steps import Parent, step_of
 from headrace.gateway.prompts import Prompt
 from headrace.store.records import Received, encode_failure, encode_prediction, encode_received
@@ -27,7 +28,7 @@ from headrace.store.records import Received, encode_failure, encode_prediction, 
 BLOCKED, BROKEN_OFF = "blocked", "broken off"
 """How an answer may have ended beside what the provider says."""
 _NOTHING = Filled(fields={})
-_SECRETS = Pipeline([PersonalData(action="pass", actions={"SECRET": "mask"})])
+_SECRETS = Pipeline([PersonalData((secrets,))])
 
 
 class Records(Protocol):
@@ -136,7 +137,8 @@ class Endings:
         Args:
             first_s: when the first piece came; the answer came whole unless given.
         """
-        await self._whole(self._answered(call, answered, first_s))
+        settled = self._settle(call, answered)
+        await self._ended(settled, self._answered(call, answered, settled.cost, first_s))
 
     async def failed(self, call: Call, why: BaseException | str, used: Answered | None = None) -> None:
         """It was not; a caller who is gone counts as no failure of the release.
@@ -144,7 +146,11 @@ class Endings:
         Args:
             used: what was said, and has to be paid, all the same.
         """
-        await self._whole(self._failed(call, why, used))
+        settled = self._settle(call, used)
+        if not isinstance(why, asyncio.CancelledError):
+            await self._ended(settled, self._failed(call, why))
+        elif settled.waits is not None:
+            await self._whole(asyncio.to_thread(settled.waits))
 
     async def settle(self) -> None:
         """Wait for the calls that are being recorded on this event loop."""
@@ -153,10 +159,23 @@ class Endings:
         if mine:
             await asyncio.gather(*mine, return_exceptions=True)
 
-    async def _settle(self, call: Call, answered: Answered | None) -> float | None:
-        """Pay, once; returns the cost."""
+    def _settle(self, call: Call, answered: Answered | None) -> Settled:
+        """Pay, once."""
         charge, call.charge = call.charge, None
-        return None if charge is None else await self._spending.settle(charge, call.target, answered)
+        return NOT_PAID if charge is None else self._spending.settle(charge, call.target, answered)
+
+    async def _ended(self, settled: Settled, record: Coroutine[Any, Any, None]) -> None:
+        """Whoever asked may go: a record is with its writer before anything is waited for."""
+        if settled.waits is None:
+            await record
+        else:
+            await self._whole(self._paid(settled.waits, record))
+
+    async def _paid(self, wait: Callable[[], None], record: Coroutine[Any, Any, None]) -> None:
+        try:
+            await asyncio.to_thread(wait)
+        finally:
+            await record
 
     async def _whole(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(ending)
@@ -164,8 +183,9 @@ class Endings:
         task.add_done_callback(self._under_way.discard)
         await asyncio.shield(task)
 
-    async def _answered(self, call: Call, answered: Answered, first_s: float | None) -> None:
-        cost = await self._settle(call, answered)
+    async def _answered(
+        self, call: Call, answered: Answered, cost: float | None, first_s: float | None
+    ) -> None:
         took_ms = round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
         outputs: dict[str, list[Any]] = {
             "predict": [_written(call.rules, answered.text)],
@@ -215,10 +235,7 @@ class Endings:
         received = encode_received(Received(call.at, call.principal, span))
         self._records.forward(call.asked.model, received, "spans")
 
-    async def _failed(self, call: Call, why: BaseException | str, used: Answered | None) -> None:
-        await self._settle(call, used)
-        if isinstance(why, asyncio.CancelledError):
-            return
+    async def _failed(self, call: Call, why: BaseException | str) -> None:
         said = str(why) if isinstance(why, str | HeadraceError) else type(why).__name__
         failure = Failure(
             id=call.id,

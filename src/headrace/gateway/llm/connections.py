@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.core.errors import Unavailable, UserError
@@ -67,16 +68,23 @@ class Stream:
         self._ready: list[Event] = []
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for arrived in self.batches():
+            for data in arrived:
+                yield data
+
+    async def batches(self) -> AsyncIterator[list[bytes]]:
+        """The same events, those together that have arrived together."""
         while True:
-            while self._ready:
-                events, self._ready = self._ready, []
-                for event in events:
-                    if event.data == _DONE or event.name == _LAST:
-                        self.is_done = True
-                    yield event.data
-                    if self.is_done:
-                        return
-            if not await self._more(self._idle_s):
+            arrived: list[bytes] = []
+            for event in self._ready:
+                arrived.append(event.data)
+                if event.data == _DONE or event.name == _LAST:
+                    self.is_done = True
+                    break
+            self._ready = []
+            if arrived:
+                yield arrived
+            if self.is_done or not await self._more(self._idle_s):
                 return
 
     async def begin(self, wait_s: float) -> None:
@@ -135,7 +143,7 @@ class Connections:
             UpstreamDown: there was no answer.
             UpstreamBroken: it broke off, or is too large.
         """
-        answer = await self._ask(endpoint, target, path, body, endpoint.total_timeout_s)
+        answer = await self._ask(endpoint, target, path, body)
         try:
             return await self._whole(answer, endpoint, target, MOST_BYTES)
         except BaseException:
@@ -159,7 +167,11 @@ class Connections:
             UpstreamDown: there was no answer.
             UpstreamBroken: it broke off before its first event, or is no stream.
         """
-        answer = await self._ask(endpoint, target, path, body, endpoint.first_byte_timeout_s)
+        try:
+            async with asyncio.timeout(endpoint.first_byte_timeout_s):
+                answer = await self._ask(endpoint, target, path, body)
+        except TimeoutError as error:
+            raise _slow(target, endpoint.first_byte_timeout_s) from error
         try:
             if answer.status != 200:
                 return await self._whole(answer, endpoint, target, _MOST_REFUSAL_BYTES)
@@ -183,18 +195,18 @@ class Connections:
         self._headers.pop(endpoint.name, None)
 
     async def _ask(
-        self, endpoint: Endpoint, target: Target, path: str, body: bytes, wait_s: float
+        self, endpoint: Endpoint, target: Target, path: str, body: bytes
     ) -> aiohttp.ClientResponse:
+        """Wait for its head; the session's own timeouts hold."""
         try:
-            async with asyncio.timeout(wait_s):
-                return await self._session(endpoint).post(
-                    self._url(endpoint, path),
-                    data=body,
-                    headers=self._signed(endpoint),
-                    allow_redirects=False,
-                )
+            return await self._session(endpoint).post(
+                self._url(endpoint, path),
+                data=body,
+                headers=self._signed(endpoint),
+                allow_redirects=False,
+            )
         except TimeoutError as error:
-            raise UpstreamSlow(f"{target} did not begin to answer within {wait_s:g} s.") from error
+            raise _slow(target, endpoint.total_timeout_s) from error
         except Exception as error:
             if not _is_network(error):
                 raise
@@ -203,11 +215,12 @@ class Connections:
     async def _whole(
         self, answer: aiohttp.ClientResponse, endpoint: Endpoint, target: Target, most_bytes: int
     ) -> Reply:
-        parts, n_bytes = [], 0
+        content, parts, n_bytes = answer.content, [], 0
         try:
-            while not answer.content.at_eof():
-                async with asyncio.timeout(endpoint.idle_timeout_s):
-                    part = await answer.content.readany()
+            while not content.at_eof():
+                # What is here already needs no clock: most answers come with their head.
+                async with nullcontext() if content.is_eof() else asyncio.timeout(endpoint.idle_timeout_s):
+                    part = await content.readany()
                 n_bytes += len(part)
                 if n_bytes > most_bytes:
                     raise UpstreamBroken(f"{target} answered more than {most_bytes} bytes.")
@@ -260,6 +273,10 @@ def _opened(endpoint: Endpoint) -> aiohttp.ClientSession:
         auto_decompress=False,
         skip_auto_headers=("user-agent", "accept", "accept-encoding"),
     )
+
+
+def _slow(target: Target, wait_s: float) -> UpstreamSlow:
+    return UpstreamSlow(f"{target} did not begin to answer within {wait_s:g} s.")
 
 
 def _is_network(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
@@ -246,29 +246,43 @@ class LlmStream:
         self._first_s: float | None = None
         self._ended = False
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """The data of each event, the last one ``[DONE]``.
+    async def events(self) -> AsyncIterator[list[bytes]]:
+        """The data of each event, those together that go together; the last one is ``[DONE]``.
 
         Raises:
+            Blocked: what follows may not go on.
             Unavailable: the provider breaks off, or sends what is no answer.
         """
-        async for data in self._source:
+        async for arrived in self._source.batches():
             if self._first_s is None:
                 self._first_s = self._clock.monotonic_s()
-            if data == _DONE:
-                for piece in self._call.guarded.rest():
-                    yield piece
-                await self._end(None)
-                yield data
-                return
+            pieces: list[bytes] = []
             try:
-                chunk = self._gathered.add(data)
-            except InvalidInput as error:
-                raise Unavailable(str(error)) from error
-            if self._usage or not chunk.get("usage") or chunk.get("choices"):
-                for piece in self._call.guarded.chunk(data, chunk):
-                    yield piece  # else: the tokens, for which we have asked and the caller has not
+                for data in arrived:
+                    pieces += self._pieces(data)
+            except (Blocked, Unavailable):
+                yield pieces  # what came before it is in order
+                raise
+            if pieces:
+                yield pieces
+            if arrived[-1:] == [_DONE]:
+                await self._end(None)
+                yield [_DONE]
+                return
         raise Unavailable("The provider's answer broke off before its end. Ask again.")
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        """What goes on of one event, before the last."""
+        if data == _DONE:
+            yield from self._call.guarded.rest()
+            return
+        try:
+            chunk = self._gathered.add(data)
+        except InvalidInput as error:
+            raise Unavailable(str(error)) from error
+        if self._usage or not chunk.get("usage") or chunk.get("choices"):
+            yield from self._call.guarded.chunk(data, chunk)
+        # else: the tokens, for which we have asked and the caller has not
 
     async def close(self, error: Exception | None = None) -> None:
         """End it, at its end or before.

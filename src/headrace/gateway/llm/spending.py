@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from headrace.core.errors import InvalidInput
@@ -26,6 +26,17 @@ class Charge(NamedTuple):
     reservation: Reservation
     at: datetime
     most: Amount
+
+
+class Settled(NamedTuple):
+    """What a call has cost, in the currency of the prices, or None where nobody knows; and what is still to
+    be done in a thread: what exceeds a reservation is written down at once, which waits for the database."""
+
+    cost: float | None = None
+    waits: Callable[[], None] | None = None
+
+
+NOT_PAID = Settled()
 
 
 class Spending:
@@ -57,8 +68,8 @@ class Spending:
         amount = Amount(micro=micro, tokens=used.input + used.output)
         return Charge(await self._budgets.reserve(limits, amount), at, amount)
 
-    async def settle(self, charge: Charge, target: Target | None, answered: Answered | None) -> float | None:
-        """Take what a call has cost, in the currency of the prices; None where nobody knows.
+    def settle(self, charge: Charge, target: Target | None, answered: Answered | None) -> Settled:
+        """Take what a call has cost.
 
         What a provider has done and not counted costs all that was held back for it.
 
@@ -67,19 +78,19 @@ class Spending:
         """
         if target is None or answered is None:
             self._budgets.release(charge.reservation)
-            return None
+            return NOT_PAID
         if not answered.is_counted:
             self._budgets.settle(charge.reservation, charge.most)
-            return charge.most.micro / _MICRO
+            return Settled(charge.most.micro / _MICRO)
         used = answered.usage
         cost = self._prices.cost(target, used, charge.at)
         actual = Amount(micro=0 if cost is None else cost.micro, tokens=used.input + used.output)
-        if charge.reservation.covers(actual):
-            self._budgets.settle(charge.reservation, actual)
-        else:
-            # What exceeds the reservation is written down at once, which waits for the database.
-            await asyncio.to_thread(self._budgets.settle, charge.reservation, actual)
-        return None if cost is None else cost.micro / _MICRO
+        settle = partial(self._budgets.settle, charge.reservation, actual)
+        paid = Settled(None if cost is None else cost.micro / _MICRO)
+        if not charge.reservation.covers(actual):
+            return paid._replace(waits=settle)
+        settle()
+        return paid
 
     def _most(self, targets: Sequence[Target], used: Usage, at: datetime, *, refuse: bool) -> int:
         most = 0

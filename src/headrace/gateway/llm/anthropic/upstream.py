@@ -53,15 +53,17 @@ class Translated:
 class _MessageStream(Stream):
     """The events of a message, as the chunks that they are."""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def batches(self) -> AsyncIterator[list[bytes]]:
         chunks = Chunks()
-        async for data in super().__aiter__():
+        async for arrived in super().batches():
+            made: list[bytes] = []
             try:
-                made = list(chunks.add(data))
+                for data in arrived:
+                    made += chunks.add(data)
             except InvalidInput as error:
+                yield made
                 raise UpstreamBroken(f"{self.target} sent what cannot be read. {error}") from error
-            for chunk in made:
-                yield chunk
+            yield made
 
 
 def _request(target: Target, path: str, body: bytes) -> bytes:
