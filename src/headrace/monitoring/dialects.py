@@ -169,8 +169,11 @@ _BY_STEP = {
     ("retrieval", INPUT): QUERY,
     ("retrieval", OUTPUT): DOCUMENTS,
 }
-_ALIEN = ("llm.", "gen_ai.", "openinference.", "traceloop.", "langfuse.", "mlflow.", "input.", "output.")
-_MORE_ALIEN = ("retrieval.", "embedding.", "reranker.", "session.", "agent.", "tool.")
+_ALIEN = (
+    "llm.", "gen_ai.", "openinference.", "traceloop.", "langfuse.", "mlflow.", "input.", "output.",
+    "retrieval.", "embedding.", "reranker.", "session.", "agent.", "tool.",
+)  # fmt: skip
+_ANY_FLAT = tuple(_FLAT)
 _NOISE = ("input.mime_type", "output.mime_type", "llm.token_count.total", "gen_ai.usage.total_tokens")
 _SAID = {
     "gen_ai.system.message": "system",
@@ -199,7 +202,7 @@ def normalised(span: Span) -> Span:
     >>> normalised(span).attributes
     {'gen_ai.request.model': 'small', 'gen_ai.operation.name': 'chat'}
     """
-    if not any(name.startswith(_ALIEN + _MORE_ALIEN) for name in span.attributes) and not span.events:
+    if not span.events and not any(name.startswith(_ALIEN) for name in span.attributes):
         return span
     attributes = _renamed(span.attributes)
     events = _of_events(attributes, span.events)
@@ -217,10 +220,10 @@ def _renamed(given: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, dict[str, Any]] = {}
     contents: list[tuple[str, Any]] = []
     for name, value in given.items():
-        prefix = next((one for one in _FLAT if name.startswith(one)), None)
         if name in _RENAMED:
             found.setdefault(_RENAMED[name], decoded(value) if name.startswith("mlflow.") else value)
-        elif prefix is not None:
+        elif name.startswith(_ANY_FLAT):
+            prefix = next(one for one in _ANY_FLAT if name.startswith(one))
             flat.setdefault(prefix, {})[name[len(prefix) :]] = value
         elif name in _KIND_NAMES:
             kind = str(decoded(value)).lower()

@@ -94,7 +94,11 @@ def mask(text: str) -> str:
     >>> mask("card 4111 1111 1111 1111, order 4111-1112")
     'card <CARD>, order 4111-1112'
     """
-    return replace_found(text, lambda kind, _: f"<{kind.upper()}>")
+    return text if _is_nothing(text) else replace_found(text, _named)
+
+
+def _named(kind: Kind, _: str) -> str:
+    return f"<{kind.upper()}>"
 
 
 _LOCAL = re.compile(r"[\w.%+'-]{1,64}\Z")

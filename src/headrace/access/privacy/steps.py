@@ -22,8 +22,9 @@ _TECHNICAL = (
 people."""
 _ALWAYS = ("service.name", "otel.scope.name", "otel.status_code")
 _ESCAPE = re.compile(r"\\u((?!d[89a-f])[0-9a-f]{4})", re.IGNORECASE)
-_LONGEST_NUMBER = 9
-"""Digits: a longer number may be a card's or a person's."""
+_JSON = ("{", "[", '"')
+_LEAST_SHORT, _MOST_SHORT = -9_999_999, 99_999_999
+"""Beyond, a number may be a card's or a person's."""
 
 
 def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
@@ -43,9 +44,13 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
             for name, value in attributes.items()
         }
 
-    return replace(
-        span,
+    return Span(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_id=span.parent_id,
         name=redact(span.name),
+        started_at=span.started_at,
+        ended_at=span.ended_at,
         attributes=cleaned(span.attributes),
         events=tuple(replace(event, attributes=cleaned(event.attributes)) for event in span.events),
     )
@@ -60,7 +65,7 @@ def _without(value: Any, redact: Redactor) -> Any:
 
 
 def _text(text: str, redact: Redactor) -> str:
-    if text[:1] not in ("{", "[", '"'):
+    if not text.startswith(_JSON):
         return redact(text)
     try:
         return msgspec.json.encode(_within(msgspec.json.decode(text), redact)).decode()
@@ -70,15 +75,17 @@ def _text(text: str, redact: Redactor) -> str:
 
 
 def _within(value: Any, redact: Redactor) -> Any:
+    if isinstance(value, str):
+        return _text(value, redact)
     if isinstance(value, dict):
         return {redact(name): _within(one, redact) for name, one in value.items()}
     if isinstance(value, list):
         return [_within(one, redact) for one in value]
-    return _text(value, redact) if isinstance(value, str) else _number(value, redact)
+    return _number(value, redact)
 
 
 def _number(value: Any, redact: Redactor) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int) or len(str(value)) < _LONGEST_NUMBER:
+    if isinstance(value, bool) or not isinstance(value, int) or _LEAST_SHORT <= value <= _MOST_SHORT:
         return value
     text = str(value)
     found = redact(text)
