@@ -12,6 +12,7 @@ providers:
     owner: ann
     contact: support@openai.example
     service_level: 99.9 % of a month
+    remediation: ann switches to local, see the runbook
     terms: {retains_days: 30, trains_on_data: false, region: us, compliant_with: [SOC2]}
     models:
       - {name: gpt-4o-mini-2024-07-18, trained_until: 2023-10-01}
@@ -34,7 +35,14 @@ def test_language_models_are_listed_with_version_age_terms_and_price(cli: Cli) -
     assert exact["lacks"] == []
     assert (alias["is_alias"], alias["is_stale"], alias["lacks"]) == (True, False, ["exact version"])
     assert (local["model"], local["price_in"]) == ("", None)
-    assert local["lacks"] == ["owner", "service level", "contact", "exact version", "training cut-off"]
+    assert local["lacks"] == [
+        "owner",
+        "service level",
+        "contact",
+        "remediation",
+        "exact version",
+        "training cut-off",
+    ]
     shown = cli(*listing).out
     assert "alias, may change" in shown
     assert "stale" in shown

@@ -114,9 +114,9 @@ class Resources:
             return Resource(kind="project", name=name, workspace=MAIN)
 
     def _policy(self, name: str) -> Resource:
-        """``WORKSPACE@VERSION``, or ``WORKSPACE`` for the policy as such; rules have ``controls:`` before."""
+        """``WORKSPACE@VERSION``, or ``WORKSPACE`` for the policy; other kinds have ``KIND:`` before."""
         subject, _, version = name.partition("@")
-        workspace = subject.removeprefix("controls:")
+        workspace = subject.rpartition(":")[2]
         text = self._policies.find(policy_id(subject, version))
         authors = () if text is None else self.makers(text.author)
         return Resource(kind="policy", name=name, workspace=workspace, authors=authors)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from headrace.access.privacy.fields import FieldRules
 from headrace.app.composition import App
+from headrace.app.llm_use import permits_of
 from headrace.app.prompting import Ask, question_of
 from headrace.app.serving import answers_by
 from headrace.core.errors import HeadraceError, InternalError, InvalidInput
@@ -17,11 +18,11 @@ from headrace.gateway.budgets import Budgets
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.calls import Endings, Records
 from headrace.gateway.llm.chat import Answered, ChatRequest, fill_in, read_answer
-from headrace.gateway.llm.declared import Declared
-from headrace.gateway.llm.endpoints import FILE, Providers, Target, read_providers
+from headrace.gateway.llm.endpoints import Providers, Target
 from headrace.gateway.llm.guarding import Guarded, guards_of
 from headrace.gateway.llm.handler import LlmHandler
 from headrace.gateway.llm.loaded import Loaded, LoadedPrompts
+from headrace.gateway.llm.permits import Permits
 from headrace.gateway.llm.prices import FILE as PRICES
 from headrace.gateway.llm.prices import read_prices
 from headrace.gateway.llm.provider_keys import ProviderKeys
@@ -44,9 +45,11 @@ class Gateway:
     budgets: Budgets
     endings: Endings
     handler: LlmHandler
+    permits: Permits
 
     def refresh(self) -> None:
-        """Follow the routes, and read what they name before a request asks for it."""
+        """Follow what may be called and the routes, and read what they name before a request asks for it."""
+        self.permits.refresh()
         self.routes.refresh()
         named = self.routes.release_ids()
         for release_id in named:
@@ -80,9 +83,9 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         version = Ref.parse(release.manifest.subject.ref).version
         return Loaded(release_id, version, prompt, pipeline, targets, embedders)
 
-    providers = read_providers(app.settings.home / FILE)
-    declared = Declared(providers, closed=app.settings.closed)
-    prompts, upstreams = LoadedPrompts(load), _upstreams(app, providers)
+    permits = permits_of(app)
+    declared = permits.declared
+    prompts, upstreams = LoadedPrompts(load), _upstreams(app, permits.providers)
     budgets = Budgets(app.store.budgets, app.clock, owner)
     spending = Spending(declared, budgets, read_prices(app.settings.home / PRICES))
     endings = Endings(spending, records, app.clock, _question)
@@ -91,6 +94,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         prompts=prompts,
         upstreams=upstreams,
         declared=declared,
+        permits=permits,
         spending=spending,
         endings=endings,
         clock=app.clock,
@@ -104,6 +108,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         budgets=budgets,
         endings=endings,
         handler=handler,
+        permits=permits,
     )
 
 
@@ -118,11 +123,11 @@ def ask_models(app: App) -> Ask:
     def ask(
         project: Project, prompt: Prompt, requests: Sequence[ChatRequest]
     ) -> list[Answered | HeadraceError]:
-        providers = read_providers(app.settings.home / FILE)
-        declared = Declared(providers, closed=app.settings.closed)
-        targets = declared.permitted(project, [Target.parse(model) for model in prompt.models])
+        permits, wanted = permits_of(app), [Target.parse(model) for model in prompt.models]
+        allowed = permits.of_team(app.store.projects.workspace(project.name), project, wanted)
+        targets = permits.declared.permitted(project, allowed)
         pipeline = guards_of(prompt, personal=project.privacy.personal)
-        return asyncio.run(_ask_all(_upstreams(app, providers), prompt, targets, pipeline, requests))
+        return asyncio.run(_ask_all(_upstreams(app, permits.providers), prompt, targets, pipeline, requests))
 
     return ask
 

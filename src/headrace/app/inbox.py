@@ -10,11 +10,12 @@ from typing import Literal
 from headrace.app import grants, reading, reviews, waivers
 from headrace.app.composition import App
 from headrace.app.controls import RULES
+from headrace.app.llm_use import LLM_USE
 from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Resource
 from headrace.core.release import Waiver
 
-Kind = Literal["release", "grant", "waiver", "policy", "rules", "review"]
+Kind = Literal["release", "grant", "waiver", "policy", "rules", "llm use", "review"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,11 @@ def _waivers(app: App, me: Principal) -> Iterator[Waiting]:
 def _texts(app: App, me: Principal) -> Iterator[Waiting]:
     if not app.gatekeeper.allows(me, "policy.read", POLICY.resource(me.workspace)):
         return
-    for kind, texts, what in (("policy", POLICY, "access policy"), ("rules", RULES, "rules for projects")):
+    for kind, texts, what in (
+        ("policy", POLICY, "access policy"),
+        ("rules", RULES, "rules for projects"),
+        ("llm use", LLM_USE, "list of allowed uses of models"),
+    ):
         for text in texts.versions(app, me):
             if text.state == "waiting":
                 resource = texts.resource(text.workspace, text.version)

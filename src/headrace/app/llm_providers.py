@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,6 +12,7 @@ from headrace.gateway.llm.prices import FILE as PRICES
 from headrace.gateway.llm.prices import Prices, read_prices
 from headrace.gateway.llm.provider_keys import ProviderKeys
 from headrace.gateway.llm.terms import Terms
+from headrace.gateway.llm.uses import Stated, lacks
 
 STALE_DAYS = 365
 """What has been learned is old when its newest part is older than this."""
@@ -41,11 +41,12 @@ class Offered:
     owner: str
     service_level: str
     contact: str
+    remediation: str
     terms: Terms
     price_in: float | None
     price_out: float | None
     price_source: str
-    lacks: tuple[str, ...]
+    lacks: tuple[Stated, ...]
 
 
 def keys_of(app: App) -> ProviderKeys:
@@ -108,22 +109,10 @@ def _offered(name: str, provider: Provider, model: ProviderModel, prices: Prices
         owner=provider.owner,
         service_level=provider.service_level,
         contact=provider.contact,
+        remediation=provider.remediation,
         terms=provider.terms,
         price_in=None if price is None else float(price.input),
         price_out=None if price is None else float(price.output),
         price_source="" if price is None else price.source,
-        lacks=tuple(_lacks(provider, model)),
+        lacks=lacks(provider, model),
     )
-
-
-def _lacks(provider: Provider, model: ProviderModel) -> Iterator[str]:
-    if not provider.owner:
-        yield "owner"
-    if not provider.service_level:
-        yield "service level"
-    if not provider.contact:
-        yield "contact"
-    if not model.name or model.is_alias:
-        yield "exact version"
-    if model.trained_until is None:
-        yield "training cut-off"

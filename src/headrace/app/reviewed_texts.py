@@ -20,6 +20,8 @@ from headrace.core.errors import Conflict, IllegalTransition, InvalidInput, NotF
 from headrace.core.identity import Decision, PolicyText, Principal
 from headrace.core.text import printable
 
+PROPOSE: Literal["policy.propose"] = "policy.propose"
+
 
 class Present(NamedTuple):
     """What holds in a workspace. Version 0 is what comes with Headrace."""
@@ -122,27 +124,42 @@ class ReviewedTexts:
             )
         )
 
-    def examine(self, app: App, me: Principal, text: str) -> Decision:
+    def examine(
+        self, app: App, me: Principal, text: str, right: Literal["policy.propose", "grant.ask"] = PROPOSE
+    ) -> Decision:
         """By which rules ``me`` could propose this text; changes nothing.
+
+        Args:
+            right: what it takes; less where a command has written the text, and ``me`` has only asked.
 
         Raises:
             InvalidInput: it cannot be used; the message names the line.
             GateFailed: it fails one of its own examples.
             Conflict: it would lock everybody out, or is in force already.
         """
-        permitted = app.gatekeeper.require(me, "policy.propose", self.resource(me.workspace))
+        permitted = app.gatekeeper.require(me, right, self.resource(me.workspace))
         self.check(app, me.workspace, text)
         if text == self.present(app, me.workspace).text:
             raise Conflict("This text is in force already. Change it, then propose it again.")
         return permitted
 
-    def propose(self, app: App, me: Principal, text: str, comment: str = "") -> PolicyText:
+    def propose(
+        self,
+        app: App,
+        me: Principal,
+        text: str,
+        comment: str = "",
+        right: Literal["policy.propose", "grant.ask"] = PROPOSE,
+    ) -> PolicyText:
         """Put a text up for review. It changes nothing until somebody else has approved it.
+
+        Args:
+            right: as ``examine`` has it.
 
         Raises:
             InvalidInput, GateFailed, Conflict: as ``examine`` does; or it holds what nobody sees.
         """
-        permitted = self.examine(app, me, text)
+        permitted = self.examine(app, me, text, right)
         _check_visible(text)
         digest, subject = digest_bytes(text.encode()), self.subject_of(me.workspace)
         while True:

@@ -24,7 +24,7 @@ def list_models(as_name: As = None, as_json: Json = False) -> None:
         print_json(found)
         return
     print_table(
-        ("MODEL", "VERSION", "KNOWS UNTIL", "TERMS", "PRICE IN/OUT", "OWNER", "LACKS"),
+        ("MODEL", "VERSION", "KNOWS UNTIL", "TERMS", "PRICE IN/OUT", "OWNER", "SERVICE LEVEL", "LACKS"),
         [
             (
                 f"{one.provider}/{one.model or '*'}",
@@ -33,6 +33,7 @@ def list_models(as_name: As = None, as_json: Json = False) -> None:
                 _terms(one),
                 "unknown" if one.price_in is None else f"{one.price_in:g} / {one.price_out:g}",
                 one.owner or "nobody",
+                one.service_level or "none stated",
                 ", ".join(one.lacks),
             )
             for one in found

@@ -16,8 +16,10 @@ from headrace.projects.texts import typed_part
 Per = Literal["principal", "workspace", "project"]
 Measure = Literal["money", "tokens", "requests"]
 Period = Literal["minute", "hour", "day", "month", "total"]
+DataClass = Literal["public", "internal", "confidential", "personal", "health"]
 _LABELLED = 20
 _CATEGORY = re.compile("[a-z][a-z_]{0,30}")
+_PURPOSE = re.compile("[a-z][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,9 @@ class Llm:
     """How calls of a project are bounded.
 
     Attributes:
+        purpose: what the calls are for, as the list of allowed uses calls it.
+        data_class: the class of the data that is sent; unset, ``personal`` where the data is about people
+            and ``internal`` elsewhere.
         needs: what is demanded of whoever is sent the data.
         budgets: all of them hold.
         unpriced: what becomes of a call to a model whose price nobody knows, where money is counted.
@@ -111,6 +116,8 @@ class Llm:
             is high, and of none elsewhere.
     """
 
+    purpose: str = ""
+    data_class: DataClass | None = None
     needs: Needs = Needs()
     budgets: tuple[Budget, ...] = ()
     unpriced: Literal["refuse", "flag"] = "refuse"
@@ -149,6 +156,14 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     yield from problems
     if spec is None:
         return
+    if spec.purpose and not _PURPOSE.fullmatch(spec.purpose):
+        text = (
+            f"purpose is {spec.purpose[:80]!r}: expected lower-case letters, digits and '-', such as support"
+        )
+        yield BrokenRule(loc=("llm", "purpose"), text=text)
+    if project.privacy.personal and spec.data_class not in (None, "personal", "health"):
+        text = f"data_class is {spec.data_class}, and the data is about people unless privacy.basis says not"
+        yield BrokenRule(loc=("llm", "data_class"), text=f"{text}_personal")
     for index, one in enumerate(spec.budgets):
         if not (isfinite(one.most) and one.most > 0):
             text = f"most is {one.most:g}: expected a number above 0"

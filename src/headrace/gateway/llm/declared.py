@@ -36,6 +36,12 @@ class Declared:
         self._known[project.name] = project, spec
         return spec
 
+    def fits(self, project: Project, target: Target) -> bool:
+        """Whether the project's data may go to a model whose provider is declared."""
+        provider = self._providers.providers.get(target.endpoint)
+        needs = self.of(project).needs
+        return provider is not None and not unmet(needs, provider.terms, closed=self._closed)
+
     def permitted(self, project: Project, targets: Sequence[Target]) -> tuple[Target, ...]:
         """Those of ``targets`` that the project's data may go to, in their order.
 
@@ -50,7 +56,9 @@ class Declared:
         if fit or not targets:
             return fit
         said = "; ".join(f"{target}: {', '.join(why)}" for target, why in wrong.items())
+        others = [str(one) for one in self._providers.targets() if self.fits(project, one)]
         raise Denied(
-            f"The data of {project.name!r} may go to no model of its release. {said}. Name a model whose "
-            "provider promises it, or correct llm.needs in headrace.yaml or the terms in providers.yaml."
+            f"The data of {project.name!r} may go to no model of its release. {said}. Models whose "
+            f"provider promises it: {', '.join(others[:8]) or 'none'}. Name one of them, or correct "
+            "llm.needs in headrace.yaml or the terms in providers.yaml."
         )

@@ -115,6 +115,7 @@ class Provider(_Reached):
         owner: who answers for it here.
         contact: whom to call at the provider when it fails.
         service_level: what it has promised.
+        remediation: what is done when it fails or misbehaves: a text, or where it stands.
     """
 
     url: str
@@ -122,6 +123,7 @@ class Provider(_Reached):
     owner: str = ""
     contact: str = ""
     service_level: str = ""
+    remediation: str = ""
     terms: Terms = field(default_factory=Terms)
     models: tuple[ProviderModel, ...] = ()
 
@@ -186,6 +188,14 @@ class Providers:
     def endpoints(self) -> dict[str, Endpoint]:
         """Where each is reached, by name."""
         return {name: provider.endpoint(name) for name, provider in self.providers.items()}
+
+    def targets(self) -> list[Target]:
+        """Every model that may be called; ``*`` for those of a provider that answers for any."""
+        return [
+            Target(name, model)
+            for name, provider in sorted(self.providers.items())
+            for model in [one.name for one in provider.models] or ([] if provider.is_external else ["*"])
+        ]
 
     def model(self, target: Target) -> ProviderModel:
         """What is known of a model; nothing but its name where it was not declared.

@@ -25,6 +25,7 @@ from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Ga
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts
+from headrace.gateway.llm.permits import Permits
 from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import Reply, Stream, UpstreamRefused, Upstreams
@@ -85,6 +86,7 @@ class LlmHandler:
         prompts: LoadedPrompts,
         upstreams: Upstreams,
         declared: Declared,
+        permits: Permits,
         spending: Spending,
         endings: Endings,
         clock: Clock,
@@ -95,6 +97,7 @@ class LlmHandler:
         self._prompts = prompts
         self._upstreams = upstreams
         self._declared = declared
+        self._permits = permits
         self._spending = spending
         self._endings = endings
         self._clock = clock
@@ -194,7 +197,11 @@ class LlmHandler:
             at=now,
             started_s=self._clock.monotonic_s(),
         )
-        call.targets = self._declared.permitted(call.rules.project, asked.targets(loaded))
+        project, wanted = call.rules.project, asked.targets(loaded)
+        permitted = self._permits.find(principal, project, wanted)
+        if permitted is None:
+            permitted = await asyncio.to_thread(self._permits.require, principal, project, wanted)
+        call.targets = self._declared.permitted(project, permitted)
         try:
             call.filled = await _aside(partial(asked.filled, loaded.prompt), call.guarded, asked.n_bytes)
         except Blocked:

@@ -108,7 +108,7 @@ _ROUTES = [
     Route("/approvals/{kind}/{id}", approvals.settle, methods=["POST"]),
     *(
         Route(pages.address + path, handler, methods=[method])
-        for pages in (texts.POLICY_PAGES, texts.RULES_PAGES)
+        for pages in texts.ALL
         for path, handler, method in (
             ("", pages.show, "GET"),
             ("/propose", pages.edit, "GET"),

@@ -1,4 +1,4 @@
-"""``/policy`` and ``/policy/rules``: what is in force, is proposed and was; proposing and deciding."""
+"""Texts that hold for a workspace: what is in force, is proposed and was; proposing and deciding."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from headrace.access.examples import Failed, examples_of
 from headrace.access.rules import LARGEST
-from headrace.app import controls, policies
+from headrace.app import controls, llm_providers, llm_use, policies
 from headrace.app.composition import App
 from headrace.app.inbox import why_not_decide
 from headrace.app.reviewed_texts import ReviewedTexts, Shown
 from headrace.core.errors import Conflict, GateFailed, HeadraceError, InvalidInput
 from headrace.core.identity import Principal
+from headrace.gateway.llm import uses
 from headrace.projects.controls import CONTROLS, read_rules
 from headrace.projects.risk import TIERS
 from headrace.web.identity import principal_of
@@ -188,6 +189,14 @@ def _rules_meaning(_app: App, _me: Principal, shown: Shown) -> dict[str, Any]:
     return {"rules": rules, "unusable": unusable, "controls": CONTROLS, "tiers": TIERS}
 
 
+def _uses_meaning(app: App, me: Principal, shown: Shown) -> dict[str, Any]:
+    offered = llm_providers.offered(app, me)
+    try:
+        return {"uses": uses.read_uses(shown.text), "unusable": "", "offered": offered}
+    except InvalidInput as error:
+        return {"uses": None, "unusable": str(error), "offered": offered}
+
+
 POLICY_PAGES = TextPages(
     policies.POLICY,
     address="/policy",
@@ -204,9 +213,16 @@ RULES_PAGES = TextPages(
     largest=controls.LARGEST,
     meaning=Meaning("rules_table.html", _rules_meaning),
 )
+LLM_USE_PAGES = TextPages(
+    llm_use.LLM_USE,
+    address="/policy/llm",
+    title="Use of language models",
+    lead="Which team may use which model, for what, with which data. What no entry allows is refused.",
+    largest=uses.LARGEST,
+    meaning=Meaning("llm_uses.html", _uses_meaning),
+)
+ALL = (POLICY_PAGES, RULES_PAGES, LLM_USE_PAGES)
 LARGER_FORMS = {
-    f"{pages.address}/{path}": 12 * (pages.largest + 2_000)
-    for pages in (POLICY_PAGES, RULES_PAGES)
-    for path in ("propose", "check")
+    f"{pages.address}/{path}": 12 * (pages.largest + 2_000) for pages in ALL for path in ("propose", "check")
 }
 """Where a form holds a whole text, and its bytes: it writes a character as twelve at most."""

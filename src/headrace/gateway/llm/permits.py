@@ -1,0 +1,219 @@
+"""Whether a call may be made at all, by what people have decided: from a copy in memory, without I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from headrace.core.errors import Denied
+from headrace.core.identity import Principal
+from headrace.core.ports import Clock, Epoch
+from headrace.core.project import Project
+from headrace.gateway.llm.declared import Declared
+from headrace.gateway.llm.endpoints import Providers, Target
+from headrace.gateway.llm.uses import Need, Uses, named, need_of, unstated
+
+_FRESH_S = 1.0
+_REPEATED_S = 60.0
+_REMEMBERED = 4_096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What people have decided about the calls of one team, as it is now.
+
+    Attributes:
+        lists: of allowed uses; each has to allow a call.
+    """
+
+    lists: tuple[Uses, ...] = ()
+
+
+class Refusal(NamedTuple):
+    """A call that was not made, for the record."""
+
+    principal: str
+    team: str
+    project: str
+    kind: str
+    models: tuple[str, ...]
+    purpose: str
+    data_class: str
+
+
+class _Kept(NamedTuple):
+    """What holds for a team, and what has been found of it."""
+
+    standing: Standing
+    known: dict[tuple[Need, Target], bool]
+
+
+class Permits:
+    """What holds for each team, followed by :meth:`refresh`; safe to use from several threads.
+
+    Args:
+        read: what has been decided about a team's calls; reads the store.
+        refused: is told of a refusal, once a minute of those that are alike.
+        instead: the projects that somebody may ask now, whose own calls are permitted.
+    """
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[str], Standing],
+        providers: Providers,
+        declared: Declared,
+        refused: Callable[[Refusal], None],
+        instead: Callable[[Principal], Sequence[str]],
+        epoch: Epoch,
+        clock: Clock,
+    ) -> None:
+        self._read = read
+        self.providers = providers
+        self.declared = declared
+        self._refused = refused
+        self.instead = instead
+        self._epoch = epoch
+        self._clock = clock
+        self._seen = -1
+        self._kept: dict[str, _Kept] = {}
+        self._told: dict[Refusal, float] = {}
+        self._until_s = float("-inf")
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Read again what has been decided about every team that has asked: at once where this machine knows
+        of a change, and once a second."""
+        seen, now_s = self._epoch.read(), self._clock.monotonic_s()
+        if seen == self._seen and now_s < self._until_s:
+            return
+        self._seen, self._until_s = seen, now_s + _FRESH_S
+        for team in tuple(self._kept):
+            self._look(team)
+
+    def find(
+        self, principal: Principal, project: Project, targets: Sequence[Target]
+    ) -> tuple[Target, ...] | None:
+        """Those of ``targets`` that may be called, in their order; None: ask :meth:`require`."""
+        kept = self._kept.get(principal.workspace)
+        return None if kept is None else self._fit(kept, principal.workspace, project, targets) or None
+
+    def require(
+        self, principal: Principal, project: Project, targets: Sequence[Target]
+    ) -> tuple[Target, ...]:
+        """As :meth:`find`, by what is decided at this moment. Reads the store.
+
+        Raises:
+            Denied: the call may not be made; the message says what may be done instead.
+        """
+        team = principal.workspace
+        kept = self._look(team)
+        fit = self._fit(kept, team, project, targets)
+        if fit or not targets:
+            return fit
+        self._tell(principal.name, team, project, targets, "use")
+        others = [name for name in self.instead(principal) if name != project.name]
+        raise self._refusal(kept.standing, team, project, targets, others)
+
+    def of_team(
+        self, team: str, project: Project, targets: Sequence[Target], *, refuse: bool = True
+    ) -> tuple[Target, ...]:
+        """Those of ``targets`` that a team may call at all, whoever of it asks. Reads the store.
+
+        Raises:
+            Denied: none of them, where ``refuse``.
+        """
+        kept = self._look(team)
+        fit = self._fit(kept, team, project, targets)
+        if not fit and targets and refuse:
+            raise self._refusal(kept.standing, team, project, targets, [])
+        return fit
+
+    def alternatives(self, team: str, project: Project) -> list[Target]:
+        """Models that a team may use for what ``project`` is for, with its data. Reads the store."""
+        kept = self._look(team)
+        literal = {
+            Target.parse(model)
+            for uses in kept.standing.lists
+            for use in uses.allow
+            for model in use.models
+            if "*" not in model and "?" not in model and "[" not in model
+        }
+        known = self.providers.targets()
+        listed = [*known, *sorted(literal - set(known))]
+        return [
+            one
+            for one in self._fit(kept, team, project, [t for t in listed if self._is_known(t)])
+            if self.declared.fits(project, one)
+        ]
+
+    def _is_known(self, target: Target) -> bool:
+        provider = self.providers.providers.get(target.endpoint)
+        if provider is None:
+            return False
+        return not provider.is_external or any(model.name == target.model for model in provider.models)
+
+    def _look(self, team: str) -> _Kept:
+        found = self._read(team)
+        with self._lock:
+            kept = self._kept.get(team)
+            if kept is None or kept.standing != found:
+                kept = self._kept[team] = _Kept(found, {})
+            return kept
+
+    def _fit(self, kept: _Kept, team: str, project: Project, targets: Sequence[Target]) -> tuple[Target, ...]:
+        need = self._need(project, team)
+        return tuple(one for one in targets if self._may(kept, need, one))
+
+    def _may(self, kept: _Kept, need: Need, target: Target) -> bool:
+        known = kept.known.get((need, target))
+        if known is None:
+            if len(kept.known) >= _REMEMBERED:
+                kept.known.clear()
+            lists = kept.standing.lists
+            allowed = all(uses.allows(need, target) for uses in lists)
+            known = kept.known[need, target] = allowed and not unstated(lists, self.providers, target)
+        return known
+
+    def _need(self, project: Project, team: str) -> Need:
+        return need_of(project, self.declared.of(project), team)
+
+    def _tell(
+        self, principal: str, team: str, project: Project, targets: Sequence[Target], kind: str
+    ) -> None:
+        need = self._need(project, team)
+        models = tuple(map(str, targets))
+        refusal = Refusal(principal, team, project.name, kind, models, need.purpose, need.data_class)
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            if self._told.get(refusal, float("-inf")) > now_s - _REPEATED_S:
+                return
+            if len(self._told) >= _REMEMBERED:
+                self._told.clear()
+            self._told[refusal] = now_s
+        self._refused(refusal)
+
+    def _refusal(
+        self,
+        standing: Standing,
+        team: str,
+        project: Project,
+        targets: Sequence[Target],
+        others: Sequence[str],
+    ) -> Denied:
+        need = self._need(project, team)
+        missing = {one: unstated(standing.lists, self.providers, one) for one in targets}
+        silent = [f"{one} lacks {', '.join(lacking)}" for one, lacking in missing.items() if lacking]
+        purpose = f"for {need.purpose}" if need.purpose else "for no stated purpose (llm.purpose)"
+        models = [str(one) for one in self.alternatives(team, project)]
+        who = f"The team {team!r} may not use {named(targets)} {purpose} with {need.data_class} data"
+        silence = f" In providers.yaml {'; '.join(silent)}." if silent else ""
+        allowed = named(models) if models else "no model yet"
+        projects = f" You may ask these projects instead: {named(others)}." if others else ""
+        return Denied(
+            f"{who}, as {project.name!r} would.{silence} Allowed for this: {allowed}.{projects} Choose: "
+            f"headrace llm instead {project.name}. Or ask for it: headrace llm ask {project.name} "
+            f"{targets[0]} --reason TEXT, or at /policy/llm."
+        )

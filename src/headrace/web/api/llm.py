@@ -1,0 +1,73 @@
+"""Which calls to language models are allowed, what may be used instead, and asking for more."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.app import llm_use
+from headrace.app.llm_use import LLM_USE, Instead
+from headrace.app.reviewed_texts import Decided, Shown
+from headrace.core.identity import PolicyText
+from headrace.gateway.llm.uses import LARGEST
+from headrace.web.api.governance import Opinion
+from headrace.web.api.request import Me, Name, Server, Text
+
+router = APIRouter(prefix="/llm", tags=["llm"])
+Version = Annotated[int, Path(ge=1, le=2**31)]
+
+
+class ListOfUses(BaseModel):
+    """A list of allowed uses, to be decided by somebody else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Text = Field(min_length=1, max_length=LARGEST, description="YAML.")
+    comment: Text = Field("", max_length=2000)
+
+
+class Wanted(BaseModel):
+    """A model that a project should be allowed to use, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Text = Field(min_length=3, max_length=256, description="PROVIDER/MODEL.")
+    reason: Text = Field(min_length=1, max_length=2000)
+
+
+@router.get("/uses")
+def list_uses(server: Server, me: Me) -> list[PolicyText]:
+    """All versions of your workspace's list of allowed uses, oldest first."""
+    return LLM_USE.versions(server.app, me)
+
+
+@router.get("/uses/live")
+def show_uses(server: Server, me: Me) -> Shown:
+    """The list in force; version 0 is Headrace's own."""
+    return LLM_USE.show(server.app, me)
+
+
+@router.post("/uses", status_code=201)
+def propose_uses(server: Server, me: Me, body: ListOfUses) -> PolicyText:
+    """Put a list up for decision."""
+    return LLM_USE.propose(server.app, me, body.text, body.comment)
+
+
+@router.post("/uses/{version}/decision")
+def decide_uses(version: Version, server: Server, me: Me, body: Opinion) -> Decided:
+    """Put a proposed list into force, or refuse it; never one's own."""
+    return LLM_USE.decide(server.app, me, version, body.decision, body.comment)
+
+
+@router.get("/projects/{project}/instead")
+def show_instead(project: Name, server: Server, me: Me) -> Instead:
+    """Models and projects that may be used for what a project is for, with its data."""
+    return llm_use.instead(server.app, me, project)
+
+
+@router.post("/projects/{project}/asks", status_code=201)
+def ask_for_model(project: Name, server: Server, me: Me, body: Wanted) -> PolicyText:
+    """Ask that a project may use a model: the list with one entry more, for others to decide."""
+    return llm_use.ask(server.app, me, project, body.model, body.reason)
