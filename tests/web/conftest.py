@@ -106,8 +106,8 @@ def own_site(tmp_path: Path) -> Iterator[Site]:
         yield found
 
 
-@pytest.fixture
-def listen() -> Iterator[Callable[..., str]]:
+@contextmanager
+def listening() -> Iterator[Callable[..., str]]:
     """Serves on a free port of the loopback, by the same server that ``headrace up`` uses."""
     import uvicorn
 
@@ -134,6 +134,13 @@ def listen() -> Iterator[Callable[..., str]]:
     for runner, thread in running:
         runner.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., str]]:
+    """The same for one test."""
+    with listening() as start:
+        yield start
 
 
 @pytest.fixture

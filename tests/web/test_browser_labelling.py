@@ -50,7 +50,7 @@ def test_an_answer_is_judged_by_keyboard_alone(browser: Browser, desk: Desk) -> 
     page.keyboard.type("Within fourteen days.")
     page.get_by_role("button", name="Save").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("region", name="Judged answers")).to_contain_text("wrong")
+    expect(page.get_by_role("region", name="Table: Judged")).to_contain_text("wrong")
     (label,) = labelling.labels(desk.app, me, PROJECT)
     assert (label.by, label.verdict, label.categories) == (me.name, "bad", ("wrong",))
     assert label.correction == "Within fourteen days."

@@ -17,6 +17,8 @@ _SELDOM = {
     "headrace_downtime_seconds",
     "headrace_error_budget_left",
     "headrace_explanations_total",
+    "headrace_guard_hits_total",
+    "headrace_guarded_requests_total",
     "headrace_kpi",
     "headrace_prediction_exceptions_total",
     "headrace_spans_total",

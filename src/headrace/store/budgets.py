@@ -82,6 +82,9 @@ class BudgetStore(Protocol):
     def standing(self, accounts: Sequence[Account]) -> list[Standing]:
         """How these stand; one that nobody has spent of has zeros."""
 
+    def find(self, begins: str, ends: str, at_us: int) -> list[Account]:
+        """Accounts of the period that ``at_us`` is in, by how their key begins and ends; by key."""
+
     def lose(self, owner: str) -> int:
         """A process has ended: what it held stays spent. Returns how many accounts it held of."""
 

@@ -74,7 +74,7 @@ def exposition(parts: Parts, me: Principal) -> str:
 def counted(parts: Parts, visible: set[str]) -> str:
     """What this process has counted since it started, about these projects."""
     families = [*_server(parts, visible), *_answers(parts, visible), *_shadows(parts, visible)]
-    families += _explanations(parts, visible)
+    families += [*_explanations(parts, visible), *_guards(parts, visible)]
     lines = [line for family in families for line in _lines(family)]
     lines += process_lines()
     lines += _histograms(parts, visible)
@@ -214,6 +214,16 @@ def _explanations(parts: Parts, visible: set[str]) -> Iterator[_Family]:
         if one.project in visible
     ]
     yield _Family("headrace_explanations_total", "counter", "Explanations by what became of them.", samples)
+
+
+def _guards(parts: Parts, visible: set[str]) -> Iterator[_Family]:
+    counts = parts.gateway.endings.guards
+    requests = [_Sample(one._asdict(), n) for one, n in counts.requests().items() if one.project in visible]
+    yield _Family(
+        "headrace_guarded_requests_total", "counter", "Requests to LLMs by what guards decided.", requests
+    )
+    hits = [_Sample(one._asdict(), n) for one, n in counts.hits().items() if one.project in visible]
+    yield _Family("headrace_guard_hits_total", "counter", "Requests in which a guard found something.", hits)
 
 
 def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:

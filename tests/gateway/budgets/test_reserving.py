@@ -404,3 +404,14 @@ def test_accounts_of_long_ago_are_forgotten(store: Store, budgets: Budgets, cloc
     assert store.budgets.clean(account.ends_us) == 0 or _spent(budgets, limit) == 1
     assert store.budgets.clean(account.ends_us + 1) >= 1
     assert store.budgets.standing([Account(*account)])[0].spent == 0
+
+
+def test_accounts_are_found_by_their_key_and_period(store: Store) -> None:
+    keys = ("principal:a_c/ann/tokens/day", "principal:a_c/bob/tokens/day", "principal:abc/eve/tokens/day")
+    other = ("principal:a_c/ann/tokens/hour", "principal:a_c/old/tokens/day")
+    store.budgets.owe(Account(other[1], 0, 10), 1)
+    for key in (*keys, other[0]):
+        store.budgets.owe(Account(key, 10, 20), 5)
+    found = store.budgets.find("principal:a_c/", "/tokens/day", 10)
+    assert found == [Account(key, 10, 20) for key in keys[:2]]
+    assert store.budgets.find("principal:a_c/", "/tokens/day", 20) == []

@@ -202,7 +202,7 @@ class Budgets:
     def standing(self, limits: Sequence[Limit]) -> list[Standing]:
         """How each stands in its present period, over all processes."""
         now = self._clock.now()
-        return self._store.standing([_account(limit.key, *window(limit.period, now)) for limit in limits])
+        return self._store.standing([account_of(limit, now) for limit in limits])
 
     def _try(self, limits: Sequence[Limit], estimate: Amount) -> Reservation | None:
         """Out of what this process holds; None where that is not enough."""
@@ -293,6 +293,11 @@ class Budgets:
     def _abandon(self, filling: asyncio.Future[Reservation]) -> None:
         if not filling.cancelled() and filling.exception() is None:
             self.release(filling.result())
+
+
+def account_of(limit: Limit, now: datetime) -> Account:
+    """What counts for a limit in the period that ``now`` is in."""
+    return _account(limit.key, *window(limit.period, now))
 
 
 def _account(key: str, starts_at: datetime, ends_at: datetime) -> Account:

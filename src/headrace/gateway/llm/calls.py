@@ -18,6 +18,7 @@ from headrace.gateway.guardrails.personal import PersonalData
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.chat import Answered, Filled
 from headrace.gateway.llm.endpoints import Target
+from headrace.gateway.llm.guard_counts import GuardCounts
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded
 from headrace.gateway.llm.spending import NOT_PAID, Charge, Settled, Spending
@@ -116,6 +117,9 @@ class Endings:
 
     Args:
         question_of: under which name a project records what was asked.
+
+    Attributes:
+        guards: what guards found in calls that have ended.
     """
 
     def __init__(
@@ -129,6 +133,7 @@ class Endings:
         self._records = records
         self._clock = clock
         self._question_of = question_of
+        self.guards = GuardCounts()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def answered(self, call: Call, answered: Answered, first_s: float | None = None) -> None:
@@ -186,6 +191,8 @@ class Endings:
     async def _answered(
         self, call: Call, answered: Answered, cost: float | None, first_s: float | None
     ) -> None:
+        blocked = answered.finish == BLOCKED
+        self.guards.add(call.asked.model, call.guarded.hits, blocked=blocked)
         took_ms = round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
         outputs: dict[str, list[Any]] = {
             "predict": [_written(call.rules, answered.text)],

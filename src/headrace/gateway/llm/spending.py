@@ -64,7 +64,7 @@ class Spending:
         micro = 0
         if "money" in counted:
             micro = self._most(targets, used, at, refuse=spec.unpriced == "refuse")
-        limits = [_limit(one, principal, project) for one in spec.budgets]
+        limits = [limit_of(one, project.name, principal.workspace, principal.name) for one in spec.budgets]
         amount = Amount(micro=micro, tokens=used.input + used.output)
         return Charge(await self._budgets.reserve(limits, amount), at, amount)
 
@@ -105,12 +105,8 @@ class Spending:
         return most
 
 
-def _limit(one: Budget, principal: Principal, project: Project) -> Limit:
+def limit_of(one: Budget, project: str, workspace: str, principal: str) -> Limit:
     """A declared budget as it is counted: a caller's own in each project."""
-    names = {
-        "principal": f"{project.name}/{principal.name}",
-        "workspace": principal.workspace,
-        "project": project.name,
-    }
+    names = {"principal": f"{project}/{principal}", "workspace": workspace, "project": project}
     most = one.most * _MICRO if one.of == "money" else one.most
     return Limit(scope=Scope(one.per, names[one.per]), measure=one.of, most=int(most), period=one.period)

@@ -45,6 +45,14 @@ class SqlBudgets:
         with self._database.read() as connection:
             return [_standing(connection, account) for account in accounts]
 
+    def find(self, begins: str, ends: str, at_us: int) -> list[Account]:
+        key = budgets.c.key
+        like = key.startswith(begins, autoescape=True) & key.endswith(ends, autoescape=True)
+        within = (budgets.c.start_us <= at_us) & (budgets.c.ends_us > at_us)
+        asked = select(key, budgets.c.start_us, budgets.c.ends_us).where(like, within).order_by(key)
+        with self._database.read() as connection:
+            return [Account(*row) for row in connection.execute(asked)]
+
     def lose(self, owner: str) -> int:
         with self._database.write("budgets") as connection:
             return _lose(connection, owner)
