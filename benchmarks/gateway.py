@@ -159,6 +159,7 @@ def _prepare(home: Path, model_port: int) -> str:
         (home / FILE).write_text(json.dumps({"providers": {"local": provider}}))
         project = replace(
             make_project(name=PROJECT, task="text_generation"),
+            llm={"oversight": {"faces": "staff"}},
             data=DataSpec(source="q.csv", target="expected", columns=(Column(name="question", role="text"),)),
         )
         first = app.me()

@@ -83,6 +83,7 @@ def project(shell: Shell, model: ScriptedLLM) -> Shell:
     written = charter.read_text()
     for before, after in (
         ("steps: [10, 50]", "steps: [50]"),
+        ("faces: customers", "faces: staff"),
         ("min_requests: 200", "min_requests: 150"),
         ("interval_s: 5.0", "interval_s: 0.2"),
     ):

@@ -35,6 +35,8 @@ def test_it_is_read_as_written_and_else_as_by_default() -> None:
         ({"feedback": {"implicit": 0}}, "expected 1 to 4"),
         ({"feedback": {"categories": ["Wrong"]}}, "names in lower case"),
         ({"feedback": {"categories": ["wrong", "wrong"]}}, "each once"),
+        ({"oversight": {"decides": "lives"}}, "names or roles"),
+        ({"oversight": {"faces": "aliens"}}, "aliens"),
         ({"budget": []}, "unknown key"),
     ],
 )

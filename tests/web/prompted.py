@@ -29,6 +29,8 @@ from tests.web.memory_client import in_memory
 
 PROJECT, USER, STRANGER = "support", "uma", "vic"
 HELLO: list[Any] = [{"role": "user", "content": "May I return it?"}]
+STAFF = {"oversight": {"faces": "staff"}}
+"""Answers that need nobody to look at them first."""
 PROMPT = Prompt(template="Be {{ tone }}.", models=("local/small",), variables={"tone": "kind"})
 
 
@@ -53,14 +55,14 @@ class Desk:
         declared = replace(
             make_project(name=project, task="text_generation"),
             data=DataSpec(source="q.csv", target="expected", columns=(Column(name="question", role="text"),)),
-            llm=llm or {},
+            llm=STAFF | (llm or {}),
             privacy=PrivacySpec(**({"basis": "not_personal"} | privacy)),
         )
         app.store.projects.save(declared, "")
         version = len(app.store.releases.list(project)) + 1
         package = app.store.artifacts.put(prompt.to_bytes(), MEDIA_TYPE)
         subject = Subject(ref=f"prompt:{project}@{version}", package=package)
-        manifest = make_manifest(project=project, subject=subject, terms=terms_of(declared))
+        manifest = make_manifest(project=project, subject=subject, terms=terms_of(declared), charter=declared)
         made = make_release(manifest=manifest)
         added = app.store.releases.add(replace(made, signature=app.access.signatures.sign(made)))
         before = app.store.rollouts.route(project)

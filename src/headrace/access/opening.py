@@ -156,6 +156,7 @@ def _resources(store: Store, clock: Clock) -> Resources:
         policies=store.policies,
         incidents=store.incidents,
         waivers=store.waivers,
+        drafts=store.drafts,
         epoch=store.epoch,
         clock=clock,
     )

@@ -26,6 +26,7 @@ ACTIONS = (
     "label.write",
     "monitor.run",
     "alert.answer",
+    "draft.decide",
     "data.read",
     "data.erase",
     "trace.read",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headrace.access.memory import Memory
 from headrace.core.errors import NotFound
 from headrace.core.identity import MAIN, Grant, Incident, PolicyText, Principal, Resource
@@ -9,9 +11,21 @@ from headrace.core.ids import derived_id
 from headrace.core.ports import Clock, Epoch, PrincipalStore, ProjectStore, RecordStore, ReleaseStore
 from headrace.core.project import Project
 from headrace.core.release import Waiver
+from headrace.store.drafts import Draft
 
 PLACED = frozenset(
-    {"project", "release", "principal", "agent", "grant", "incident", "policy", "waiver", "workspace"}
+    {
+        "project",
+        "release",
+        "principal",
+        "agent",
+        "grant",
+        "incident",
+        "policy",
+        "waiver",
+        "draft",
+        "workspace",
+    }
 )
 """Kinds that belong to a workspace, whoever asks."""
 
@@ -38,6 +52,7 @@ class Resources:
         policies: RecordStore[PolicyText],
         incidents: RecordStore[Incident],
         waivers: RecordStore[Waiver],
+        drafts: RecordStore[Draft],
         epoch: Epoch,
         clock: Clock,
     ) -> None:
@@ -48,6 +63,7 @@ class Resources:
         self._policies = policies
         self._incidents = incidents
         self._waivers = waivers
+        self._drafts = drafts
         self._known = Memory(self._find, epoch, clock)
         # Apart, because requests are about them, of a hundred in turn perhaps.
         self._known_projects = Memory(self._find_project, epoch, clock, edition=projects.edition)
@@ -99,6 +115,8 @@ class Resources:
                     return Resource(
                         kind=kind, name=name, workspace=waiver.workspace, authors=self.makers(waiver.asked_by)
                     )
+                case "draft":
+                    return self._draft(name)
                 case "policy":
                     return self._policy(name)
                 case "workspace":
@@ -120,6 +138,18 @@ class Resources:
         text = self._policies.find(policy_id(subject, version))
         authors = () if text is None else self.makers(text.author)
         return Resource(kind="policy", name=name, workspace=workspace, authors=authors)
+
+    def _draft(self, draft_id: str) -> Resource:
+        """Whoever asked for it is its author; where duties are separate, so is who is behind it."""
+        draft = self._drafts.get(draft_id)
+        authors: tuple[str, ...] = (draft.principal,)
+        if draft.separate:
+            authors = (
+                *self.makers(draft.principal),
+                *self.makers(self._releases.get(draft.release_id).author),
+            )
+        project = self._find_project(draft.subject)
+        return replace(project, kind="draft", name=draft_id, authors=authors)
 
     def _release(self, release_id: str) -> Resource:
         release = self._releases.get(release_id)

@@ -15,6 +15,7 @@ from functools import partial
 
 from headrace.app.composition import App
 from headrace.app.credentials import revoke_unneeded
+from headrace.app.drafts import tell_decisions
 from headrace.app.inventory import tidy
 from headrace.app.later import delete_old_answers
 from headrace.app.outbox import deliver, escalate
@@ -130,6 +131,7 @@ class Chores:
         attempt("expiring", app.store.expiring.clean)
         attempt("sightings", app.access.activity.forget)
         attempt("inventory", lambda: tidy(app))
+        attempt("decisions", lambda: tell_decisions(app))
         attempt("old answers", lambda: delete_old_answers(app))
 
     def seal(self) -> None:

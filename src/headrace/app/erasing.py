@@ -15,6 +15,7 @@ import numpy as np
 from headrace.access.privacy.fields import KEY, key_text
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
+from headrace.app.drafts import forget_drafts
 from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.app.later import erase_requests
 from headrace.core.data import Snapshot
@@ -121,6 +122,7 @@ class Subject:
     """
 
     def __init__(self, app: App, project: Project, key: str) -> None:
+        self._app = app
         self._store = app.store
         self._clock = app.clock
         self._marks = ErasureMarks(app.settings.home / MARKS)
@@ -156,6 +158,7 @@ class Subject:
         self._marks.mark(name, self._clock.now())
         n_rows = 0
         events = erase_requests(self._store.jobs, name, self._names)
+        events += forget_drafts(self._app, name, lambda one: one.user in self._names)
         for _ in range(_PASSES):
             self._ingest()
             rows = self._rows()

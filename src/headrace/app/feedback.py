@@ -77,6 +77,12 @@ def record_judgement(app: App, me: Principal, project: str, events: Sequence[Eve
     return _store(app, me, project, named, app.clock.now(), judged=True)
 
 
+def record_review(app: App, me: Principal, project: str, events: Sequence[Event]) -> list[str]:
+    """As :func:`record_feedback`, of whom it is known already that they may decide on the answer."""
+    named = [("The decision", event) for event in events]
+    return _store(app, me, project, named, app.clock.now())
+
+
 def import_feedback(app: App, me: Principal, project: str, path: Path) -> int:
     """Store the feedback of a file that has one JSON object a line, each an :class:`Event`; returns how many.
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headrace.access.memory import Memory
 from headrace.access.privacy.fields import FieldRules
+from headrace.app.compliance import waiver_for
 from headrace.app.composition import App
 from headrace.app.llm_use import permits_of
 from headrace.app.prompting import Ask, question_of
@@ -18,6 +20,7 @@ from headrace.gateway.budgets import Budgets
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.calls import Endings, Records
 from headrace.gateway.llm.chat import Answered, ChatRequest, fill_in, read_answer
+from headrace.gateway.llm.drafting import Drafting
 from headrace.gateway.llm.endpoints import Providers, Target
 from headrace.gateway.llm.guarding import Guarded, guards_of
 from headrace.gateway.llm.handler import LlmHandler
@@ -29,6 +32,7 @@ from headrace.gateway.llm.provider_keys import ProviderKeys
 from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.upstream import Upstreams
 from headrace.gateway.prompts import Prompt
+from headrace.releases.waivers import DRAFTS
 from headrace.serving.routes import RouteTable
 
 _AT_ONCE = 8
@@ -81,7 +85,16 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
             tuple(Target.parse(model) for model in models) for models in (prompt.models, prompt.embeddings)
         )
         version = Ref.parse(release.manifest.subject.ref).version
-        return Loaded(release_id, version, prompt, pipeline, targets, embedders)
+        return Loaded(
+            release_id=release_id,
+            version=version,
+            prompt=prompt,
+            pipeline=pipeline,
+            targets=targets,
+            embedders=embedders,
+            charter=release.manifest.charter,
+            author=release.author,
+        )
 
     permits = permits_of(app)
     declared = permits.declared
@@ -97,6 +110,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         permits=permits,
         spending=spending,
         endings=endings,
+        drafting=drafting_of(app),
         clock=app.clock,
         gatekeeper=app.gatekeeper,
         rules_of=app.access.privacy.rules,
@@ -110,6 +124,16 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         handler=handler,
         permits=permits,
     )
+
+
+def drafting_of(app: App) -> Drafting:
+    """What keeps answers as drafts; leave to answer without is a waiver that holds for the release."""
+
+    def left(asked: tuple[str, str]) -> bool:
+        return waiver_for(app, asked[0], DRAFTS, asked[1]) is not None
+
+    kept = Memory(left, app.store.epoch, app.clock)
+    return Drafting(app.store.drafts, app.payloads, left=kept.get, workspace_of=app.store.projects.workspace)
 
 
 def _upstreams(app: App, providers: Providers) -> Upstreams:

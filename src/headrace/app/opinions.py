@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import msgspec
 from headrace.access.answer_tokens import TTL_S, AnswerToken, AnswerTokens
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
-from headrace.app.feedback import MAX_SUBJECT, MAX_TEXT, Event, record_feedback
+from headrace.app.feedback import MAX_SUBJECT, MAX_TEXT, Event, record_feedback, record_review
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Expiring, Principal
 from headrace.core.ids import derived_id
@@ -154,6 +154,12 @@ def say_with_token(app: App, body: bytes) -> Kept:
     return _keep(app, sender, token.project, answered, said, WIDGET)
 
 
+def say_of_draft(app: App, me: Principal, project: str, answered: Answered, said: Said) -> Kept:
+    """Store what a decision on a draft says of the answer; who may decide needs no other permission."""
+    _check(said)
+    return _keep(app, me, project, answered, said, None, record_review)
+
+
 def find_answer(app: App, project: str, answer: str) -> Answered:
     """The row that was answered: the first one of an answer, unless ``ID:ROW`` names another.
 
@@ -175,7 +181,15 @@ def find_answer(app: App, project: str, answer: str) -> Answered:
     )
 
 
-def _keep(app: App, me: Principal, project: str, answered: Answered, said: Said, source: str | None) -> Kept:
+def _keep(
+    app: App,
+    me: Principal,
+    project: str,
+    answered: Answered,
+    said: Said,
+    source: str | None,
+    record: Callable[[App, Principal, str, Sequence[Event]], list[str]] = record_feedback,
+) -> Kept:
     now = app.clock.now()
     events = [
         replace(
@@ -186,7 +200,7 @@ def _keep(app: App, me: Principal, project: str, answered: Answered, said: Said,
         )
         for event in _events(said, answered.subject, now)
     ]
-    ids = record_feedback(app, me, project, events)
+    ids = record(app, me, project, events)
     return Kept(subject=answered.subject, release_id=answered.release_id, ids=ids)
 
 

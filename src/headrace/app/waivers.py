@@ -11,9 +11,11 @@ from headrace.app.finding import find_one
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
+from headrace.core.project import Project
 from headrace.core.release import Waiver
+from headrace.projects.llm import never_alone
 from headrace.projects.rules import is_answered
-from headrace.releases.waivers import Decide, End, Size, check_request, missing, transition
+from headrace.releases.waivers import DRAFTS, Decide, End, Size, check_request, missing, transition
 
 _MAX_REASON = 2000
 
@@ -38,6 +40,11 @@ def ask(
     permitted = app.gatekeeper.require(principal, "waiver.ask", f"project:{project}")
     declared = app.store.projects.get(project)
     check_request(rule, size, days, declared.risk)
+    if rule == DRAFTS and any(never_alone(one) for one in _charters(app, declared)):
+        raise InvalidInput(
+            f"Answers of {project!r} are never without a person: llm.oversight says that something hangs on "
+            "each of them, or that all are drafts. No leave can be given."
+        )
     if not is_answered(reason) or len(reason) > _MAX_REASON:
         raise InvalidInput(f"A waiver needs a reason of 1 to {_MAX_REASON} characters. Give --reason TEXT.")
     now = app.clock.now()
@@ -56,6 +63,13 @@ def ask(
     with app.store.transaction():
         app.store.audit.append(principal.name, "waiver.ask", f"project:{project}", detail | permitted.basis)
         return app.store.waivers.add(wanted)
+
+
+def _charters(app: App, declared: Project) -> list[Project]:
+    """What is declared, and what is released."""
+    route = app.store.rollouts.route(declared.name)
+    released = app.store.releases.some(list(route.releases)) if route is not None else []
+    return [declared, *(one.manifest.charter for one in released if one.manifest.charter is not None)]
 
 
 def decide(

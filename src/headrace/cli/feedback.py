@@ -14,6 +14,7 @@ import typer
 from headrace.app.feedback import import_feedback
 from headrace.app.kpis import around_answer, kpi_differences, kpis
 from headrace.app.opinions import Said, Thumbs, offer, say_of
+from headrace.cli.drafts import decide, list_drafts, show_draft
 from headrace.cli.feedback_impact import show_impact
 from headrace.cli.labelling import label, list_agreement, list_labels, list_queue
 from headrace.cli.learning_data import draw, export, list_sets, sign
@@ -24,6 +25,9 @@ app.command("queue")(list_queue)
 app.command("label")(label)
 app.command("labels")(list_labels)
 app.command("agreement")(list_agreement)
+app.command("drafts")(list_drafts)
+app.command("draft")(show_draft)
+app.command("decide")(decide)
 app.command("impact")(show_impact)
 app.command("draw")(draw)
 app.command("sign")(sign)

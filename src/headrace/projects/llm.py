@@ -100,6 +100,27 @@ class FeedbackRules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Oversight:
+    """Whether people stand between an answer and those who rely on it.
+
+    Attributes:
+        faces: who gets the answers; unless it is said, customers.
+        decides: what hangs on an answer: ``business``: a decision that the business stands or falls with;
+            ``lives``: one that affects people's lives, such as a denied claim. Neither is ever without a
+            person.
+        drafts: every answer is a draft, whatever else holds.
+        reviewers: names or roles, one of which decides; empty: whoever may decide on drafts.
+        separate: nobody decides who answers for the caller, or made the release.
+    """
+
+    faces: Literal["customers", "staff"] | None = None
+    decides: Literal["nothing", "business", "lives"] = "nothing"
+    drafts: bool = False
+    reviewers: tuple[str, ...] = ()
+    separate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Llm:
     """How calls of a project are bounded.
 
@@ -114,6 +135,7 @@ class Llm:
         feedback: which answers people should judge.
         labelled_rows: of so many test rows people have to have signed the label; unset, of 20 where the risk
             is high, and of none elsewhere.
+        oversight: which answers wait for a person.
     """
 
     purpose: str = ""
@@ -124,6 +146,7 @@ class Llm:
     answer_tokens: int = 1024
     feedback: FeedbackRules = FeedbackRules()
     labelled_rows: int | None = None
+    oversight: Oversight = Oversight()
 
 
 def llm_of(project: Project) -> Llm:
@@ -134,6 +157,34 @@ def llm_of(project: Project) -> Llm:
     'refuse'
     """
     return typed_part(project.llm, Llm, "llm")[1] or Llm()
+
+
+def starts_with_drafts(project: Project) -> bool:
+    """Whether its answers begin as drafts that wait for a person: they reach customers, the data is
+    sensitive, the risk high, something hangs on them, or the charter says so. What nobody has answered counts
+    as the gravest.
+
+    >>> from dataclasses import replace
+    >>> from headrace.testing.factories import make_project
+    >>> asked = make_project(task="text_generation", risk="low")
+    >>> starts_with_drafts(asked), starts_with_drafts(replace(asked, llm={"oversight": {"faces": "staff"}}))
+    (True, False)
+    """
+    spec = llm_of(project).oversight
+    sensitive = project.governance.personal_data in ("sensitive", None)
+    return never_alone(project) or spec.faces != "staff" or sensitive or project.risk == "high"
+
+
+def never_alone(project: Project) -> bool:
+    """Whether no leave can be given to answer without a person.
+
+    >>> from dataclasses import replace
+    >>> from headrace.testing.factories import make_project
+    >>> never_alone(replace(make_project(), llm={"oversight": {"decides": "lives", "reviewers": ["ann"]}}))
+    True
+    """
+    spec = llm_of(project).oversight
+    return spec.drafts or spec.decides != "nothing"
 
 
 def labelled_rows(project: Project) -> int:
@@ -175,6 +226,9 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
         text = f"labelled_rows is {spec.labelled_rows}: expected 0 to 100,000"
         yield BrokenRule(loc=("llm", "labelled_rows"), text=text)
     yield from _feedback_mistakes(spec.feedback)
+    if spec.oversight.decides == "lives" and not spec.oversight.reviewers:
+        text = "decides is lives: expected the names or roles of those who review every answer"
+        yield BrokenRule(loc=("llm", "oversight", "reviewers"), text=text)
 
 
 def _feedback_mistakes(rules: FeedbackRules) -> Iterator[BrokenRule]:

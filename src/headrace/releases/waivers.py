@@ -15,6 +15,8 @@ from headrace.projects.controls import CONTROLS
 
 Size = Literal["small", "medium", "large"]
 SIZES: tuple[Size, ...] = ("small", "medium", "large")
+DRAFTS = "mode:drafts"
+"""Answers of a language model wait for a person (``llm.oversight``)."""
 LEAST: dict[str, Size] = {
     "gate:flight_check": "small",
     "gate:champion": "medium",
@@ -24,6 +26,7 @@ LEAST: dict[str, Size] = {
     "gate:training": "medium",
     "gate:ingredients": "medium",
     "gate:baseline": "large",
+    DRAFTS: "medium",
     "control:documentation": "small",
     "control:watched": "small",
     "control:commit": "small",

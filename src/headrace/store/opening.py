@@ -67,6 +67,7 @@ from headrace.store._sql.uses import SqlUses
 from headrace.store.artifacts import FolderArtifacts
 from headrace.store.budgets import BudgetStore
 from headrace.store.disk import locked, make_folder
+from headrace.store.drafts import Draft
 from headrace.store.epoch import EpochAfterwards, SharedEpoch
 from headrace.store.events import SegmentLog
 from headrace.store.processes import MachineProcesses
@@ -99,6 +100,7 @@ class Store:
     cases: RecordStore[Case]
     periods: RecordStore[Period]
     reviews: RecordStore[Review]
+    drafts: RecordStore[Draft]
     uses: UseStore
     expiring: ExpiringStore
     sightings: SightingStore
@@ -195,6 +197,7 @@ def open_store(
         cases=SqlRecords(database, sql.cases, Case, "case"),
         periods=SqlRecords(database, sql.periods, Period, "period"),
         reviews=SqlRecords(database, sql.reviews, Review, "review"),
+        drafts=SqlRecords(database, sql.drafts, Draft, "draft"),
         uses=SqlUses(database),
         expiring=SqlExpiring(database, clock),
         sightings=SqlSightings(database),

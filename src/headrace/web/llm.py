@@ -11,9 +11,10 @@ from headrace.core.errors import HeadraceError, InvalidInput, Unavailable
 from headrace.core.identity import Principal
 from headrace.gateway.budgets import OverBudget
 from headrace.gateway.llm.chat import ChatRequest
+from headrace.gateway.llm.drafting import DraftStream
 from headrace.gateway.llm.embeddings import EmbeddingsRequest
 from headrace.gateway.llm.guarding import Blocked
-from headrace.gateway.llm.handler import LlmHandler, LlmStream
+from headrace.gateway.llm.handler import LlmHandler, LlmStream, Replied
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import UpstreamRefused
 from headrace.serving.trace_context import PARENT
@@ -110,7 +111,7 @@ class LlmDoor:
         try:
             if isinstance(asked, ChatRequest) and asked.stream:
                 stream = await self._handler.stream(me, asked, parent)
-                return Pieces(_events(stream, said), _EVENTS, _named(stream.answer_id, stream.release_id))
+                return Pieces(_events(stream, said), _EVENTS, _about(stream))
             replied = await self._handler.answer(me, asked, parent)
         except Blocked as error:
             return Answer(400, self._surface.error(400, str(error), "blocked"))
@@ -123,7 +124,7 @@ class LlmDoor:
                 refused.reply.headers.get("retry-after"),
             )
             return Answer(status, self._surface.refused(status, body), JSON, _waiting(status, wait))
-        about = _named(replied.answer_id, replied.release_id)
+        about = _about(replied)
         if replied.status != 200:
             refusal = self._surface.refused(replied.status, replied.body)
             return Answer(
@@ -148,7 +149,7 @@ def identified(parts: Parts, scope: Scope, headers: Headers) -> Principal:
     return parts.app.gatekeeper.authenticate(shown, network_of(scope.get("client")))
 
 
-async def _events(stream: LlmStream, said: Said) -> AsyncGenerator[bytes, None]:
+async def _events(stream: LlmStream | DraftStream, said: Said) -> AsyncGenerator[bytes, None]:
     broken: Exception | None = None
     answer_id = stream.answer_id
     try:
@@ -169,9 +170,13 @@ async def _events(stream: LlmStream, said: Said) -> AsyncGenerator[bytes, None]:
         await stream.close(broken)
 
 
-def _named(answer_id: str, release_id: str) -> HeaderList:
-    """By which feedback finds the answer, and whose it is."""
-    return ((b"headrace-answer", answer_id.encode()), (b"headrace-release", release_id.encode()))
+def _about(answer: Replied | LlmStream | DraftStream) -> HeaderList:
+    """By which feedback finds the answer, whose it is, and whether it is none yet."""
+    named = (
+        (b"headrace-answer", answer.answer_id.encode()),
+        (b"headrace-release", answer.release_id.encode()),
+    )
+    return (*named, (b"headrace-draft", b"waiting")) if answer.is_draft else named
 
 
 def _waiting(status: int, retry_after: str | None) -> HeaderList:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import msgspec
 
+from headrace.app.drafts import given
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock
@@ -21,6 +23,8 @@ from headrace.web.parts import Parts
 
 PREFIX = "/v1"
 _MODELS = "/v1/models"
+_KEPT = "/v1/chat/completions/"
+"""Before the id of an answer that waits for a person, or has."""
 _TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
     404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error",
@@ -66,6 +70,10 @@ class OpenAiDoor:
         if path == _MODELS or path.startswith(f"{_MODELS}/"):
             only(scope, "GET")
             return self._models(me, path[len(_MODELS) + 1 :])
+        if path.startswith(_KEPT):
+            only(scope, "GET")
+            body = await asyncio.to_thread(given, self._parts.app, me, path[len(_KEPT) :])
+            return Answer(200, body)
         known = ", ".join(self._doors)
         raise Refused(404, f"There is nothing at {path[:100]!r}. Expected {known} or {_MODELS}.")
 

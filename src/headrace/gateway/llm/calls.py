@@ -94,6 +94,7 @@ class Call:
         parent: the caller's step in a trace, if it named one.
         targets: whom to ask, in order.
         filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers.
+        is_draft: its answer waits for a person.
     """
 
     id: str
@@ -110,6 +111,7 @@ class Call:
     filled: Filled = _NOTHING
     charge: Charge | None = None
     target: Target | None = None
+    is_draft: bool = False
 
 
 class Endings:

@@ -23,6 +23,7 @@ from headrace.core.release import Route
 from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Asked, Call, Endings
 from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered
 from headrace.gateway.llm.declared import Declared
+from headrace.gateway.llm.drafting import Drafting, DraftStream, whole
 from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts
 from headrace.gateway.llm.permits import Permits
@@ -67,13 +68,14 @@ class Routes(Protocol):
 
 class Replied(NamedTuple):
     """A whole answer, as the provider gave it; ``status`` other than 200 is the provider's own refusal, and
-    ``retry_after`` how long it wants its callers to wait."""
+    ``retry_after`` how long it wants its callers to wait. What ``is_draft`` waits for a person."""
 
     status: int
     body: bytes
     answer_id: str
     release_id: str
     retry_after: str | None = None
+    is_draft: bool = False
 
 
 class LlmHandler:
@@ -89,6 +91,7 @@ class LlmHandler:
         permits: Permits,
         spending: Spending,
         endings: Endings,
+        drafting: Drafting,
         clock: Clock,
         gatekeeper: Gatekeeper,
         rules_of: Callable[[str], FieldRules],
@@ -100,6 +103,7 @@ class LlmHandler:
         self._permits = permits
         self._spending = spending
         self._endings = endings
+        self._drafting = drafting
         self._clock = clock
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
@@ -116,7 +120,10 @@ class LlmHandler:
             OverBudget: it could cost more than is left.
             Unavailable: no model of the release answers, or the answer cannot be recorded.
         """
-        call = await self._begin(principal, asked, parent)
+        return await self._whole(await self._begin(principal, asked, parent))
+
+    async def _whole(self, call: Call) -> Replied:
+        asked = call.asked
         answered: Answered | None = None
         try:
             reply = await self._upstreams.call(call.targets, asked.path, call.filled.for_model)
@@ -140,17 +147,27 @@ class LlmHandler:
             await self._endings.failed(call, error, answered)
             raise
         await self._endings.answered(call, answered)
-        return Replied(reply.status, body, call.id, call.loaded.release_id)
+        if call.is_draft:
+            body = await self._drafting.keep(call, body)
+        return Replied(reply.status, body, call.id, call.loaded.release_id, is_draft=call.is_draft)
 
     async def stream(
         self, principal: Principal, asked: ChatRequest, parent: Parent | None = None
-    ) -> LlmStream:
+    ) -> LlmStream | DraftStream:
         """Begin to answer piece by piece; raises as :meth:`answer` where nothing has come yet.
 
         The last piece is given once the whole answer is on record. Close what is returned: a caller who goes
         away ends the provider's work, and what was said until then is recorded and paid.
         """
         call = await self._begin(principal, asked, parent)
+        if call.is_draft:
+            replied = await self._whole(call)
+            if replied.status != 200:
+                headers = {} if replied.retry_after is None else {"retry-after": replied.retry_after}
+                raise UpstreamRefused(
+                    Reply(replied.status, headers, replied.body, call.target or call.targets[0])
+                )
+            return DraftStream(replied.body, replied.answer_id, replied.release_id)
         stack = AsyncExitStack()
         try:
             source = await stack.enter_async_context(
@@ -197,13 +214,16 @@ class LlmHandler:
             at=now,
             started_s=self._clock.monotonic_s(),
         )
+        call.is_draft = self._drafting.holds(call)
+        if call.is_draft:
+            call.asked = whole(asked)
         project, wanted = call.rules.project, asked.targets(loaded)
         permitted = self._permits.find(principal, project, wanted)
         if permitted is None:
             permitted = await asyncio.to_thread(self._permits.require, principal, project, wanted)
         call.targets = self._declared.permitted(project, permitted)
         try:
-            call.filled = await _aside(partial(asked.filled, loaded.prompt), call.guarded, asked.n_bytes)
+            call.filled = await _aside(partial(call.asked.filled, loaded.prompt), call.guarded, asked.n_bytes)
         except Blocked:
             await self._endings.answered(call, NOTHING._replace(finish=BLOCKED))
             raise
@@ -230,6 +250,8 @@ def _refused(reply: Reply) -> Unavailable:
 
 class LlmStream:
     """An answer in pieces: go through its events once, and close it whatever happens."""
+
+    is_draft = False
 
     def __init__(
         self,

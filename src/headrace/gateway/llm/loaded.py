@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from headrace.core.project import Project
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.prompts import Prompt
@@ -13,7 +14,7 @@ from headrace.gateway.prompts import Prompt
 
 class Loaded(NamedTuple):
     """A prompt ready to be asked, with its guards and whom it is for; ``version`` is its number, and
-    ``embedders`` make vectors of its callers' texts."""
+    ``embedders`` make vectors of its callers' texts. ``charter`` and ``author`` are those of the release."""
 
     release_id: str
     version: str
@@ -21,6 +22,8 @@ class Loaded(NamedTuple):
     pipeline: Pipeline
     targets: tuple[Target, ...]
     embedders: tuple[Target, ...] = ()
+    charter: Project | None = None
+    author: str = ""
 
 
 class LoadedPrompts:

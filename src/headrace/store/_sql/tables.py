@@ -191,6 +191,7 @@ notices = _changing("hr_notices")
 cases = _changing("hr_cases")
 periods = _changing("hr_periods")
 reviews = _changing("hr_reviews")
+drafts = _changing("hr_drafts")
 
 uses = Table(
     "hr_uses",

@@ -16,10 +16,10 @@ MAY: dict[Role, frozenset[str]] = {
     | {"tracking.write", "agent.prompt", "waiver.ask", "policy.propose", "alert.answer"},
     "validator": EVERYBODY
     | {"release.approve", "release.reject", "data.read", "trace.read", "waiver.decide", "policy.decide"}
-    | {"alert.answer"},
+    | {"alert.answer", "draft.decide"},
     "operator": EVERYBODY
     | {"predict", "label.write", "monitor.run", "release.rollback", "trace.read", "agent.prompt"}
-    | {"incident.work", "grant.break_glass", "alert.answer"},
+    | {"incident.work", "grant.break_glass", "alert.answer", "draft.decide"},
     "auditor": EVERYBODY
     | {"audit.read", "access.read", "trace.read", "incident.work", "waiver.decide", "policy.decide"},
     "admin": EVERYBODY

@@ -19,6 +19,7 @@ from headrace.web.api import (
     alerts,
     answers,
     catalogue,
+    drafts,
     feedback,
     governance,
     history,
@@ -94,6 +95,7 @@ def api_application(parts: Parts) -> FastAPI:
         promised,
         catalogue,
         feedback,
+        drafts,
         traces,
     ):
         api.include_router(noun.router, prefix="/api/v1")

@@ -21,6 +21,7 @@ from headrace.app.lessons import offered_to
 from headrace.app.lifecycle import stages
 from headrace.app.operations import roll_back, watch_now
 from headrace.app.recommending import kept_recommendation
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import NAME_PATTERN
@@ -77,6 +78,7 @@ class Rights:
     may_explain: bool
     may_trace: bool
     may_label: bool
+    drafts: bool
     may_roll_back: bool
     may_fall_back: bool
     back_to: str | None
@@ -241,6 +243,7 @@ def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
         may_explain=app.gatekeeper.allows(me, "data.read", resource),
         may_trace=app.gatekeeper.allows(me, "trace.read", resource),
         may_label=app.gatekeeper.allows(me, "data.read", resource),
+        drafts=report.project.task in GENERATIVE and app.gatekeeper.allows(me, "draft.decide", resource),
         may_watch=report.live is not None and app.gatekeeper.allows(me, "monitor.run", resource),
         may_fall_back=app.gatekeeper.allows(me, "release.rollback", resource),
         may_roll_back=possible and app.gatekeeper.allows(me, "release.rollback", resource),

@@ -1,0 +1,244 @@
+"""People decide on the drafts of a language model: what waits, what they decide, and what its caller gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import Any
+
+import msgspec
+
+from headrace.app import reading
+from headrace.app.composition import App
+from headrace.app.feedback import MAX_TEXT
+from headrace.app.opinions import Answered, Said, say_of_draft
+from headrace.core.canonical import digest_bytes
+from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
+from headrace.core.identity import Principal
+from headrace.gateway.llm.chat import text_of
+from headrace.gateway.llm.drafting import shown
+from headrace.store.drafts import Decided, Draft
+
+DECISIONS: tuple[Decided, ...] = ("approved", "edited", "rejected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A draft with its texts, for whoever decides on it.
+
+    Attributes:
+        messages: of the request, each with its role and text.
+        text: what the model said; ``tools``: what it wants to call, by name and arguments.
+        final: what the caller gets; None unless it was decided so.
+    """
+
+    draft: Draft
+    messages: list[dict[str, str]]
+    text: str
+    tools: list[dict[str, str]]
+    final: str | None
+
+
+def waiting(app: App, me: Principal, project: str | None = None, *, decided: bool = False) -> list[Draft]:
+    """Drafts that wait, the oldest first, of one project or of all whose drafts ``me`` may decide on.
+
+    Args:
+        decided: those that were decided instead, the newest first.
+
+    Raises:
+        NotFound, Denied: there is no such project that ``me`` may see.
+    """
+    named = None if project is None else reading.project(app, me, project).name
+    found = app.store.drafts.list(workspace=me.workspace, subject=named, state=None if decided else "waiting")
+    mine = [one for one in found if (one.state != "waiting") == decided and may_read(app, me, one)]
+    return mine[::-1] if decided else mine
+
+
+def opened(app: App, me: Principal, draft_id: str) -> Opened:
+    """A draft with its texts.
+
+    Raises:
+        Denied: ``me`` may not decide on drafts of the project.
+        NotFound: there is no such draft.
+        Conflict: its texts are not kept any more.
+    """
+    draft = app.store.drafts.get(draft_id)
+    if not may_read(app, me, draft):
+        app.gatekeeper.require(me, "data.read", f"draft:{draft.id}")
+    completion = _completion(app, draft)
+    message = completion["choices"][0]["message"]
+    calls = [call.get("function") or {} for call in message.get("tool_calls") or ()]
+    text = text_of(message.get("content"))
+    messages = msgspec.json.decode(app.payloads.open(draft.subject, draft.place, draft.asked))
+    edited = None if draft.final is None else app.payloads.open(draft.subject, draft.place, draft.final)
+    return Opened(
+        draft=draft,
+        messages=[{"role": one["role"], "text": text_of(one.get("content"))} for one in messages],
+        text=text,
+        tools=[{"name": str(c.get("name")), "arguments": str(c.get("arguments", ""))} for c in calls],
+        final=text if draft.state == "approved" else edited,
+    )
+
+
+def decide(
+    app: App, me: Principal, draft_id: str, decision: Decided, *, text: str | None = None, reason: str = ""
+) -> Draft:
+    """Decide on a draft, once; it is durable when this returns. Doing it again as the same changes nothing.
+
+    What was made of the answer is feedback on it: an edited text is its correction.
+
+    Args:
+        text: of the answer, where it is ``edited``; ``reason``: why, where it is ``rejected``.
+
+    Raises:
+        Denied: ``me`` is no person, asked for it, or is not who reviews it.
+        NotFound: there is no such draft.
+        Conflict: it was decided otherwise, or is not kept any more.
+        InvalidInput: a text is missing or too long, or given where there is none.
+    """
+    permitted = app.gatekeeper.require(me, "draft.decide", f"draft:{draft_id}")
+    draft = app.store.drafts.get(draft_id)
+    if why := why_not(app, me, draft):
+        raise Denied(f"{me.name!r} cannot decide on draft {draft.id}: {why}.")
+    _check(decision, text, reason)
+    now = app.clock.now()
+    made = replace(
+        draft,
+        state=decision,
+        by=me.name,
+        decided_at=now,
+        reason=reason.strip(),
+        final=None if text is None else app.payloads.seal(draft.subject, draft.place, text),
+        revision=draft.revision + 1,
+    )
+    if draft.state != "waiting":
+        said = None if draft.final is None else app.payloads.open(draft.subject, draft.place, draft.final)
+        if (draft.state, draft.by, draft.reason, said) != (made.state, made.by, made.reason, text):
+            raise Conflict(f"Draft {draft.id} is {draft.state}, by {draft.by or 'nobody'}. It stays so.")
+        return _tell(app, draft)
+    completion = _completion(app, draft)
+    detail = {
+        "draft": draft.id,
+        "decision": decision,
+        "reason": made.reason,
+        "release": draft.release_id,
+        "trace": draft.trace_id,
+        "digest": digest_bytes(msgspec.json.encode(completion["choices"])),
+    }
+    if text is not None:
+        detail["final"] = digest_bytes(text.encode())
+    with app.store.transaction():
+        app.store.audit.append(me.name, "draft.decide", f"project:{draft.subject}", detail | permitted.basis)
+        kept = app.store.drafts.change(made)
+    return _tell(app, kept)
+
+
+def given(app: App, me: Principal, draft_id: str) -> bytes:
+    """What its caller gets of a draft now, as a chat completion: the answer once a person has decided so.
+
+    Raises:
+        NotFound: ``me`` has asked for no such answer, and may not read drafts either.
+        Conflict: its texts are not kept any more.
+    """
+    draft = app.store.drafts.find(draft_id)
+    mine = draft is not None and (
+        draft.principal == me.name and app.gatekeeper.allows(me, "predict", f"project:{draft.subject}")
+    )
+    if draft is None or not (mine or may_read(app, me, draft)):
+        raise NotFound(f"There is no draft {draft_id[:80]!r} of an answer that you have asked for.")
+    edited = None if draft.final is None else app.payloads.open(draft.subject, draft.place, draft.final)
+    return shown(draft, _completion(app, draft), by_person=edited)
+
+
+def may_read(app: App, me: Principal, draft: Draft) -> bool:
+    """Whether ``me`` may see its texts: whoever may decide on it or reads the record."""
+    keeper = app.gatekeeper
+    return keeper.allows(me, "draft.decide", f"draft:{draft.id}") or keeper.allows(
+        me, "data.read", f"draft:{draft.id}"
+    )
+
+
+def why_not(app: App, me: Principal, draft: Draft) -> str:
+    """Why ``me`` cannot decide on it; empty if they can."""
+    if not app.gatekeeper.allows(me, "draft.decide", f"draft:{draft.id}"):
+        return "their roles do not let them, or they asked for it"
+    described = app.access.resources.describe(f"draft:{draft.id}", me)
+    mine = {me.name, *me.roles, *app.access.grants.roles(me.name, described)}
+    if draft.reviewers and not mine & set(draft.reviewers):
+        return f"{' or '.join(draft.reviewers)} reviews it (llm.oversight.reviewers)"
+    return ""
+
+
+def forget_drafts(app: App, project: str, which: Callable[[Draft], bool]) -> int:
+    """Forget the texts of drafts, as privacy demands; returns of how many. Who decided what stays."""
+    n_forgotten = 0
+    for draft in app.store.drafts.list(subject=project):
+        if draft.said and which(draft):
+            state = "expired" if draft.state == "waiting" else draft.state
+            blank = replace(
+                draft, asked="", said="", final=None, user=None, state=state, revision=draft.revision + 1
+            )
+            app.store.drafts.change(blank)
+            n_forgotten += 1
+    return n_forgotten
+
+
+def tell_decisions(app: App) -> int:
+    """Store as feedback what was decided where a process was killed in between; returns how many."""
+    late = [
+        one
+        for state in DECISIONS
+        for one in app.store.drafts.list(state=state)
+        if not one.is_told and one.said
+    ]
+    for draft in late:
+        _tell(app, draft)
+    return len(late)
+
+
+def _tell(app: App, draft: Draft) -> Draft:
+    """Feedback has the ids that its words give it, so that saying it twice is saying it once."""
+    if draft.is_told or draft.by is None:
+        return draft
+    said = Said(edit_distance=0.0)
+    if draft.final is not None:
+        text = app.payloads.open(draft.subject, draft.place, draft.final)
+        before = text_of(_completion(app, draft)["choices"][0]["message"].get("content"))
+        said = Said(correction=text, edit_distance=_distance(before, text))
+    elif draft.state == "rejected":
+        said = Said(thumbs="down", comment=draft.reason, edit_distance=1.0)
+    answered = Answered(subject=f"{draft.id}:0", release_id=draft.release_id)
+    say_of_draft(app, app.identities.resolve(draft.by), draft.subject, answered, said)
+    return app.store.drafts.change(replace(draft, is_told=True, revision=draft.revision + 1))
+
+
+def _distance(before: str, after: str) -> float:
+    """Share of the words that were changed."""
+    return 1.0 - SequenceMatcher(None, before.split(), after.split(), autojunk=False).ratio()
+
+
+def _check(decision: str, text: str | None, reason: str) -> None:
+    if decision not in DECISIONS:
+        raise InvalidInput(f"The decision is {decision[:40]!r}. Expected one of {', '.join(DECISIONS)}.")
+    if (decision == "edited") != (text is not None):
+        what = "needs the text" if decision == "edited" else "takes no text"
+        raise InvalidInput(
+            f"A draft that is {decision} {what} of the answer. Only an edited one has its own."
+        )
+    if text is not None and not 0 < len(text.strip()) <= len(text) <= MAX_TEXT:
+        raise InvalidInput(f"The text has {len(text):,} characters. Expected 1 to {MAX_TEXT:,}.")
+    if decision == "rejected" and not reason.strip():
+        raise InvalidInput("Whoever rejects a draft says why: give a reason.")
+    if len(reason) > MAX_TEXT:
+        raise InvalidInput(f"The reason has {len(reason):,} characters. Expected at most {MAX_TEXT:,}.")
+
+
+def _completion(app: App, draft: Draft) -> dict[str, Any]:
+    if not draft.said:
+        raise Conflict(
+            f"The texts of draft {draft.id} are not kept any more: they were erased, or are older than "
+            "privacy.retention_days."
+        )
+    found: dict[str, Any] = msgspec.json.decode(app.payloads.open(draft.subject, draft.place, draft.said))
+    return found

@@ -1,0 +1,51 @@
+"""``/projects/{name}/drafts``: answers that wait for a person, one at a time."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from headrace.app import drafts
+from headrace.core.errors import InvalidInput
+from headrace.store.drafts import Decided
+from headrace.web.identity import principal_of
+from headrace.web.pages.forms import read_form, unix_lines
+from headrace.web.pages.project import project_name
+from headrace.web.pages.rendering import parts_of, renderer_of
+
+_SHOWN = 20
+_DECISIONS: dict[str, Decided] = {"approve": "approved", "edit": "edited", "reject": "rejected"}
+
+
+def show(request: Request) -> Response:
+    """The first draft that waits, or the one that is named, with the form to decide on it."""
+    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
+    waiting, decided = drafts.waiting(app, me, name), drafts.waiting(app, me, name, decided=True)
+    asked = request.query_params.get("draft", "")
+    readable = [*waiting, *(one for one in decided if one.said)]
+    chosen = next((one for one in readable if one.id == asked), waiting[0] if waiting else None)
+    return renderer_of(request).page(
+        request,
+        "drafts.html",
+        project=name,
+        opened=None if chosen is None else drafts.opened(app, me, chosen.id),
+        why_not="" if chosen is None else drafts.why_not(app, me, chosen),
+        waiting=waiting,
+        decided=decided[:_SHOWN],
+    )
+
+
+async def decide(request: Request) -> Response:
+    """Keep what was decided, and go on with the next one."""
+    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
+    form = await read_form(request)
+    chosen = _DECISIONS.get(form.get("decision", ""))
+    if chosen is None:
+        raise InvalidInput("Nothing was decided. Expected 'approve', 'edit' or 'reject'.")
+    text = unix_lines(form.get("text", "")) if chosen == "edited" else None
+    reason = unix_lines(form.get("reason", "")).strip()
+    await run_in_threadpool(drafts.decide, app, me, form.get("draft", ""), chosen, text=text, reason=reason)
+    return RedirectResponse(f"/projects/{quote(name)}/drafts", 303)
