@@ -41,8 +41,8 @@ def test_a_reviewer_edits_one_draft_and_rejects_the_next(browser: Browser, desk:
     page.get_by_role("button", name="Decide").click()
     answer: Any = client(desk).chat.completions.retrieve(first)
     assert answer.choices[0].message.content == "Within fourteen days."
-    page.get_by_label("reject it").check()
-    page.get_by_label("Why; needed if you reject it").fill("It is not ours to promise.")
+    page.get_by_role("radio", name="reject it").check()
+    page.get_by_role("textbox", name="Why").fill("It is not ours to promise.")
     page.get_by_role("button", name="Decide").click()
     expect(page.get_by_role("heading", name="Nothing waits")).to_be_visible()
     expect(page.get_by_role("region", name="Decided drafts")).to_contain_text("rejected")

@@ -157,7 +157,7 @@ def say_with_token(app: App, body: bytes) -> Kept:
 def say_of_draft(app: App, me: Principal, project: str, answered: Answered, said: Said) -> Kept:
     """Store what a decision on a draft says of the answer; who may decide needs no other permission."""
     _check(said)
-    return _keep(app, me, project, answered, said, None, record_review)
+    return _keep(app, me, project, answered, said, record=record_review)
 
 
 def find_answer(app: App, project: str, answer: str) -> Answered:
@@ -187,7 +187,8 @@ def _keep(
     project: str,
     answered: Answered,
     said: Said,
-    source: str | None,
+    source: str | None = None,
+    *,
     record: Callable[[App, Principal, str, Sequence[Event]], list[str]] = record_feedback,
 ) -> Kept:
     now = app.clock.now()

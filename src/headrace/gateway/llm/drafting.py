@@ -113,8 +113,8 @@ class DraftStream:
         self.answer_id = answer_id
         self.release_id = release_id
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """The data of each event, the last one ``[DONE]``."""
+    async def events(self) -> AsyncIterator[list[bytes]]:
+        """The data of all events together, the last one ``[DONE]``."""
         completion = msgspec.json.decode(self._body)
         choices = [
             {
@@ -125,8 +125,8 @@ class DraftStream:
             for choice in completion["choices"]
         ]
         about = {name: value for name, value in completion.items() if name not in ("usage", "choices")}
-        yield msgspec.json.encode({**about, "object": "chat.completion.chunk", "choices": choices})
-        yield b"[DONE]"
+        chunk = {**about, "object": "chat.completion.chunk", "choices": choices}
+        yield [msgspec.json.encode(chunk), b"[DONE]"]
 
     async def close(self, error: Exception | None = None) -> None:
         """Nothing is left to do: it is kept already."""
