@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from headrace.core.errors import Conflict
 from headrace.store._sql.engine import Database
 
-HEAD = "0014"
+HEAD = "0016"
 """Number of the newest step."""
 
 VERSION_TABLE = "hr_schema"
