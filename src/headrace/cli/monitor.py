@@ -27,7 +27,7 @@ from headrace.cli.feedback import import_events, list_feedback, list_kpis
 from headrace.cli.measured import list_answers, list_learning, list_segments, list_traffic, list_trends
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
-from headrace.cli.traces import list_traces, show_trace
+from headrace.cli.traces import list_traces, show_provenance, show_trace
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import Ref
 from headrace.core.release import Measurement
@@ -54,6 +54,7 @@ app.command("trends")(list_trends)
 app.command("learning")(list_learning)
 app.command("traces")(list_traces)
 app.command("trace")(show_trace)
+app.command("provenance")(show_provenance)
 app.add_typer(channel.app, name="channel")
 app.add_typer(alert.app, name="alert")
 app.add_typer(alert.events, name="event")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app import traces
+from headrace.app.provenance import facts, provenance
 from headrace.cli.moments import moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.monitoring.dialects import ARGUMENTS, QUERY, RESULT
@@ -97,6 +98,21 @@ def show_trace(
     )
     if found.n_spans > len(found.steps):
         say(f"These are the first {len(found.steps)} of {found.n_spans} steps.")
+
+
+def show_provenance(
+    project: Project,
+    answer: Annotated[str, typer.Argument(metavar="ANSWER_ID", help="As headrace-answer says it.")],
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Show where one answer comes from: what was asked and given, what answered, and who decided."""
+    with session(as_name) as s:
+        found = provenance(s.app, s.me, project, answer)
+    if as_json:
+        print_json(found)
+        return
+    print_table(("WHAT", "IS"), list(facts(found)), empty="")
 
 
 def _said(step: Step) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from headrace.app import traces
+from headrace.app.provenance import Provenance, provenance
 from headrace.monitoring.spans import Summary, Trace, Wanted
 from headrace.web.api.monitors import Moment
 from headrace.web.api.request import Me, Name, Server, Text
@@ -58,3 +59,14 @@ def show_trace(server: Server, me: Me, project: Name, trace_id: Id) -> Trace:
 def export_trace(server: Server, me: Me, project: Name, trace_id: Id) -> dict[str, Any]:
     """One trace as an exporter would send it, for other tools."""
     return traces.as_otlp(traces.trace(server.app, me, project, trace_id))
+
+
+@router.get("/projects/{project}/answers/{answer}/provenance")
+def show_provenance(
+    server: Server,
+    me: Me,
+    project: Name,
+    answer: Annotated[Text, Path(max_length=60, description="Its id, as headrace-answer says it.")],
+) -> Provenance:
+    """Where one answer comes from: what was asked and given, what answered, and who decided."""
+    return provenance(server.app, me, project, answer)

@@ -10,6 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headrace.app import traces
+from headrace.app.provenance import facts, provenance
+from headrace.core.errors import NotFound
+from headrace.gateway.llm.steps import ANSWER
 from headrace.monitoring.dialects import (
     AGENT,
     ARGUMENTS,
@@ -40,6 +43,7 @@ _TEXTS = {
     RESULT: "Result",
     DOCUMENTS: "Documents",
 }
+_MOST_CHAINS = 5
 _DEEPEST, _LEAST = 10, 0.4
 _LONGEST, _MOST_SHOWN = 4_000, 2_000_000
 """Characters of one text, and of all that a page holds: beyond, steps have only their names."""
@@ -107,8 +111,29 @@ async def show(request: Request) -> Response:
     """One trace: its steps as a tree beside their time."""
     name, found = await _found(request)
     return renderer_of(request).page(
-        request, "trace.html", project=name, trace=found, lines=lines(found), deepest=_DEEPEST
+        request,
+        "trace.html",
+        project=name,
+        trace=found,
+        lines=lines(found),
+        deepest=_DEEPEST,
+        chains=await run_in_threadpool(_chains, request, name, found),
     )
+
+
+def _chains(request: Request, name: str, found: Trace) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Where the answers in a trace come from, for who may read the record."""
+    app, me = parts_of(request).app, principal_of(request.scope)
+    if not app.gatekeeper.allows(me, "data.read", f"project:{name}"):
+        return []
+    asked = [str(step.span.attributes[ANSWER]) for step in found.steps if ANSWER in step.span.attributes]
+    chains = []
+    for answer in dict.fromkeys(asked[:_MOST_CHAINS]):
+        try:
+            chains.append((answer, list(facts(provenance(app, me, name, answer)))))
+        except NotFound:  # embeddings, and what is not kept any more
+            continue
+    return chains
 
 
 async def as_otlp(request: Request) -> Response:
