@@ -279,6 +279,7 @@ def facts(found: Provenance) -> Iterator[tuple[str, str]]:
         yield "decision", f"{found.draft['state']} by {found.draft['by'] or 'nobody yet'}"
     for told in (told for row in found.rows for told in row.feedback):
         said = told.text if told.text is not None else told.value
+        said = round(said, 3) if isinstance(said, float) else said
         yield f"feedback: {told.name}", f"{said} ({told.by or told.principal})"
 
 
