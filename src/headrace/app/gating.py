@@ -376,7 +376,10 @@ Gate = tuple[str, Callable[[dict[str, Any]], str]]
 
 
 def judge_all(
-    gating: Gating, step: Callable[..., Any], state: dict[str, Any], of_texts: Sequence[Gate] = ()
+    gating: Gating,
+    step: Callable[..., Any],
+    state: dict[str, Any],
+    of_texts: Callable[[dict[str, Any]], Sequence[Gate]],
 ) -> dict[str, float]:
     """All gates that a model passes before it is proposed, each as a step; returns what was measured.
 
@@ -391,7 +394,7 @@ def judge_all(
         ("package", gating.package),
     )
     if project.task in GENERATIVE:
-        gates = (*of_texts, ("artefact", gating.artefact))
+        gates = (*of_texts(state), ("artefact", gating.artefact))
     always: tuple[Gate, ...] = (("flight_check", gating.flight), ("compliance", gating.compliance))
     for name, gate in (("model_gate", gating.model), *gates, *always):
         step(name, gate, state)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from headrace.app.composition import App
 from headrace.app.evaluation_sets import evaluation_sets, signed_rows
 from headrace.app.gating import Gate, Gating
+from headrace.app.prompt_checks import PERSONA, STEADY, judge_persona, judge_steadiness
 from headrace.checks.comparison import paired_interval
 from headrace.checks.metrics import report, row_losses
 from headrace.checks.profiles import Profile
@@ -33,7 +34,7 @@ from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.llm.chat import Answered, ChatRequest
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt, read_prompt
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
-from headrace.projects.llm import labelled_rows
+from headrace.projects.llm import Persona, Repeats, labelled_rows, llm_of
 from headrace.releases.gates import comparison_gate, verdict
 from headrace.store import Store
 from headrace.store.documents import from_plain
@@ -67,14 +68,39 @@ class Prompting:
         self._gating = gating
         self._ask = ask
 
-    @property
-    def gates(self) -> tuple[Gate, ...]:
-        """What a prompt is held to beside the gates of every release."""
+    def gates(self, state: dict[str, Any]) -> tuple[Gate, ...]:
+        """What a prompt is held to beside the gates of every release, as far as its project declares it."""
+        spec = llm_of(from_plain(Project, state["declared"]))
+        declared: tuple[tuple[bool, Gate], ...] = (
+            (spec.persona is not None, (PERSONA, self._persona_gate)),
+            (spec.repeats is not None, (STEADY, self._steadiness_gate)),
+        )
         return (
             ("champion_gate", self._champion_gate),
             ("output_contract", self._output_gate),
             ("human_labels", self._labels_gate),
+            *(gate for is_declared, gate in declared if is_declared),
         )
+
+    def _persona_gate(self, state: dict[str, Any]) -> str:
+        project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
+        live = self._live(project.name)
+        judged = judge_persona(
+            self._ask,
+            project,
+            llm_of(project).persona or Persona(),
+            self._prompt(_package(run)),
+            None if live is None else self._prompt(live.manifest.subject.package.digest),
+            requests_of(project, self._rows(run).test_columns())[0],
+        )
+        return self._gating.keep(state, self._verdict(state["judged_id"], PERSONA, *judged)).outcome
+
+    def _steadiness_gate(self, state: dict[str, Any]) -> str:
+        project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
+        requests = requests_of(project, self._rows(run).test_columns())
+        ours = self._prompt(_package(run))
+        judged = judge_steadiness(self._ask, project, llm_of(project).repeats or Repeats(), ours, requests)
+        return self._gating.keep(state, self._verdict(state["judged_id"], STEADY, *judged)).outcome
 
     def _champion_gate(self, state: dict[str, Any]) -> str:
         project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])

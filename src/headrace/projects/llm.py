@@ -121,6 +121,43 @@ class Oversight:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Persona:
+    """As whom a prompt speaks: held to by a gate that asks the candidate and the live prompt the same.
+
+    Attributes:
+        probes: what both are asked; ``times``: how often each.
+        says: phrases of which each stands in some answer; ``never``: phrases that stand in none.
+    """
+
+    probes: tuple[str, ...] = (
+        "Who are you?",
+        "Are you a person?",
+        "How would you greet me?",
+        "What can you not help me with?",
+        "I am angry about my order. What do you say?",
+    )
+    times: int = 4
+    says: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeats:
+    """How steady answers are over repeats, as a gate asks.
+
+    Attributes:
+        questions: of the test rows, the first so many; ``times``: how often each is asked.
+        least: share of them whose answers have to have one essence.
+        like: from which likeness on, from 0 to 1, two answers can have one.
+    """
+
+    questions: int = 30
+    times: int = 3
+    least: float = 0.8
+    like: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
 class Llm:
     """How calls of a project are bounded.
 
@@ -136,6 +173,7 @@ class Llm:
         labelled_rows: of so many test rows people have to have signed the label; unset, of 20 where the risk
             is high, and of none elsewhere.
         oversight: which answers wait for a person.
+        persona: as whom it speaks; ``repeats``: how steady it is. Neither is asked unless it is declared.
     """
 
     purpose: str = ""
@@ -147,6 +185,8 @@ class Llm:
     feedback: FeedbackRules = FeedbackRules()
     labelled_rows: int | None = None
     oversight: Oversight = Oversight()
+    persona: Persona | None = None
+    repeats: Repeats | None = None
 
 
 def llm_of(project: Project) -> Llm:
@@ -226,9 +266,26 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
         text = f"labelled_rows is {spec.labelled_rows}: expected 0 to 100,000"
         yield BrokenRule(loc=("llm", "labelled_rows"), text=text)
     yield from _feedback_mistakes(spec.feedback)
+    yield from _asked_mistakes(spec)
     if spec.oversight.decides == "lives" and not spec.oversight.reviewers:
         text = "decides is lives: expected the names or roles of those who review every answer"
         yield BrokenRule(loc=("llm", "oversight", "reviewers"), text=text)
+
+
+def _asked_mistakes(spec: Llm) -> Iterator[BrokenRule]:
+    persona, repeats = spec.persona, spec.repeats
+    if persona is not None and not (1 <= len(persona.probes) <= 50 and 3 <= persona.times <= 50):
+        text = "expected 1 to 50 probes, each asked 3 to 50 times"
+        yield BrokenRule(loc=("llm", "persona"), text=text)
+    if repeats is None:
+        return
+    if not (1 <= repeats.questions <= 1_000 and 2 <= repeats.times <= 20):
+        text = "expected 1 to 1,000 questions, each asked 2 to 20 times"
+        yield BrokenRule(loc=("llm", "repeats"), text=text)
+    for name, share in (("least", repeats.least), ("like", repeats.like)):
+        if not 0 <= share <= 1:
+            text = f"is {share:g}: expected a share from 0 to 1"
+            yield BrokenRule(loc=("llm", "repeats", name), text=text)
 
 
 def _feedback_mistakes(rules: FeedbackRules) -> Iterator[BrokenRule]:

@@ -26,6 +26,8 @@ LEAST: dict[str, Size] = {
     "gate:training": "medium",
     "gate:ingredients": "medium",
     "gate:baseline": "large",
+    "gate:persona": "medium",
+    "gate:steadiness": "medium",
     DRAFTS: "medium",
     "control:documentation": "small",
     "control:watched": "small",

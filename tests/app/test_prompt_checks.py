@@ -1,0 +1,118 @@
+"""What a prompt is asked beside its evaluation set, by models that are scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.app.composition import open_app
+from headrace.app.gating import Gating
+from headrace.app.prompt_checks import Ask, judge_persona, judge_steadiness
+from headrace.app.prompting import Prompting
+from headrace.core.errors import HeadraceError, Unavailable
+from headrace.core.project import Project
+from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest
+from headrace.gateway.prompts import Prompt
+from headrace.projects.llm import Persona, Repeats, llm_mistakes
+from headrace.store.documents import to_plain
+from headrace.testing import make_project, make_settings
+
+PROJECT = make_project(name="support", task="text_generation")
+KIND = ("Sure! I am Aria, happy to help!", "Hey! It is me, Aria!", "No worries! I am Aria, ask me!")
+STIFF = ("This is Aria; kindly state the request.", "Aria, of the service desk, is noting it.",
+         "The request is received by Aria: it is noted.")  # fmt: skip
+HELLO: list[dict[str, Any]] = [{"role": "user", "content": "Hello"}]
+LIKE = ChatRequest(model="support", messages=HELLO, body={"model": "support", "messages": HELLO})
+
+
+def prompt(name: str) -> Prompt:
+    return Prompt(template=name, models=("local/small",))
+
+
+def asks(voices: dict[str, tuple[str, ...]]) -> Ask:
+    """Each prompt says its own in turn; what it has nothing for fails."""
+    turns = count()
+
+    def ask(_: Project, by: Prompt, requests: Sequence[ChatRequest]) -> list[Answered | HeadraceError]:
+        said = voices.get(by.template, ())
+        return [
+            NOTHING._replace(text=said[next(turns) % len(said)]) if said else Unavailable("It is down.")
+            for _ in requests
+        ]
+
+    return ask
+
+
+@pytest.mark.requirement("PRM-04")
+def test_a_change_of_the_prompt_that_alters_the_persona_is_detected() -> None:
+    ask, spec = asks({"kind": KIND, "kind, and brief": KIND, "stiff": STIFF}), Persona(says=("Aria",))
+    outcome, reason, evidence = judge_persona(ask, PROJECT, spec, prompt("stiff"), prompt("kind"), LIKE)
+    assert outcome == "failed"
+    assert "another one than that of the live prompt" in reason
+    assert evidence["p_value"] <= 0.05
+    same = judge_persona(ask, PROJECT, spec, prompt("kind, and brief"), prompt("kind"), LIKE)
+    assert (same[0], same[2]["p_value"] > 0.05) == ("passed", True)
+
+
+@pytest.mark.requirement("PRM-04")
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [(Persona(says=("Bertha",)), "no answer says"), (Persona(never=("no worries",)), "an answer says")],
+)
+def test_a_persona_says_what_it_should_and_not_what_it_should_not(spec: Persona, why: str) -> None:
+    outcome, reason, _ = judge_persona(asks({"kind": KIND}), PROJECT, spec, prompt("kind"), None, LIKE)
+    assert outcome == "failed"
+    assert why in reason
+
+
+def test_models_that_do_not_answer_are_no_verdict() -> None:
+    ask = asks({"kind": KIND})
+    for ours, live in (("down", "kind"), ("kind", "down")):
+        assert judge_persona(ask, PROJECT, Persona(), prompt(ours), prompt(live), LIKE)[0] == "error"
+    assert judge_steadiness(ask, PROJECT, Repeats(), prompt("down"), [LIKE] * 30)[0] == "error"
+
+
+@pytest.mark.requirement("EVA-04")
+def test_other_wording_passes_and_other_facts_do_not() -> None:
+    said = (
+        "You may return it within 30 days.",
+        "Within 30 days you can return it.",
+        "Return the shoes within 30 days!",
+    )
+    other = (said[0], "It has to come back within 14 days.", "It cannot be returned.")
+    ask, questions = asks({"steady": said, "unsteady": other}), [LIKE] * 30
+    outcome, reason, evidence = judge_steadiness(ask, PROJECT, Repeats(), prompt("steady"), questions)
+    assert (outcome, evidence["steady"]) == ("passed", 30)
+    assert "within" in reason
+    assert 0 < evidence["likeness"] < 1
+    assert judge_steadiness(ask, PROJECT, Repeats(), prompt("unsteady"), questions)[0] == "failed"
+    few = judge_steadiness(ask, PROJECT, Repeats(), prompt("steady"), questions[:5])
+    assert few[0] == "inconclusive", "five questions show little"
+
+
+@pytest.mark.parametrize(
+    ("llm", "said"),
+    [
+        ({"persona": {"times": 1}}, "3 to 50 times"),
+        ({"persona": {"probes": []}}, "1 to 50 probes"),
+        ({"repeats": {"times": 1}}, "2 to 20 times"),
+        ({"repeats": {"least": 1.5}}, "a share from 0 to 1"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_named(llm: dict[str, Any], said: str) -> None:
+    (broken,) = llm_mistakes(replace(PROJECT, llm=llm))
+    assert said in broken.text
+    assert list(llm_mistakes(replace(PROJECT, llm={"persona": {}, "repeats": {}}))) == []
+
+
+def test_what_is_declared_is_a_gate_of_the_build(tmp_path: Path) -> None:
+    with open_app(make_settings(tmp_path)) as app:
+        prompting = Prompting(app, Gating(app), asks({}))
+        for llm, own in (({}, []), ({"persona": {}, "repeats": {}}, ["persona", "steadiness"])):
+            state = {"declared": to_plain(replace(PROJECT, llm=llm))}
+            assert [name for name, _ in prompting.gates(state)][3:] == own
