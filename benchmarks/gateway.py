@@ -34,7 +34,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from _peers import environment, free_port
@@ -144,26 +144,26 @@ def scripted() -> Iterator[Gateway]:
 
 
 @contextmanager
-def ours(home: Path, model_port: int) -> Iterator[Gateway]:
-    """``headrace up`` with one prompt that is live."""
-    token = _prepare(home, model_port)
+def up(home: Path, token: str) -> Iterator[Gateway]:
+    """``headrace up`` for whoever has the token."""
     port = free_port()
     command = [sys.executable, "-m", "headrace", "up", "--port", str(port)]
     with _process("Headrace", command, port, "/readyz", HEADRACE_HOME=str(home)) as pid:
         yield Gateway("Headrace", port, pid, f"authorization: Bearer {token}\r\n", PROJECT)
 
 
-def _prepare(home: Path, model_port: int) -> str:
+def prepare(home: Path, model_port: int, **llm: Any) -> str:
+    """A home with one prompt that is live, under these rules of its project; a token."""
     with open_app(read_settings({}, home=home)) as app:
         provider = {"url": f"http://127.0.0.1:{model_port}/v1", "terms": {"self_hosted": True}}
         (home / FILE).write_text(json.dumps({"providers": {"local": provider}}))
         project = replace(
             make_project(name=PROJECT, task="text_generation"),
-            llm={"oversight": {"faces": "staff"}},
+            llm={"oversight": {"faces": "staff"}, **llm},
             data=DataSpec(source="q.csv", target="expected", columns=(Column(name="question", role="text"),)),
         )
         first = app.me()
-        principal = app.identities.add("bench", ["operator"], actor=first.name)
+        principal = app.identities.add("bench", ["operator", "developer"], actor=first.name)
         app.store.projects.save(project, "")
         prompt = Prompt(
             template="Be brief and kind.", models=(f"local/{MODEL}",), parameters={"temperature": 0.2}
@@ -233,7 +233,7 @@ def measure(rounds: int, seconds: float, *, alone: bool) -> dict[str, dict[str, 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-bench-")))
         model = stack.enter_context(scripted())
-        gateways = [model, stack.enter_context(ours(folder / "home", model.port))]
+        gateways = [model, stack.enter_context(up(folder / "home", prepare(folder / "home", model.port)))]
         if not alone:
             gateways.append(stack.enter_context(litellm(folder, model.port)))
         os.sched_setaffinity(0, {OTHER})
