@@ -18,6 +18,7 @@ _SELDOM = {
     "headrace_error_budget_left",
     "headrace_explanations_total",
     "headrace_guard_hits_total",
+    "headrace_llm_cache_total",
     "headrace_guarded_requests_total",
     "headrace_kpi",
     "headrace_prediction_exceptions_total",

@@ -10,6 +10,7 @@ from headrace.access.memory import Memory
 from headrace.access.privacy.fields import FieldRules
 from headrace.app.compliance import waiver_for
 from headrace.app.composition import App
+from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.app.llm_use import permits_of
 from headrace.app.prompting import Ask, question_of
 from headrace.app.serving import answers_by
@@ -18,6 +19,7 @@ from headrace.core.ids import Ref
 from headrace.core.project import Project
 from headrace.gateway.budgets import Budgets
 from headrace.gateway.guardrails.pipeline import Pipeline
+from headrace.gateway.llm.cached import AnswerCache
 from headrace.gateway.llm.calls import Endings, Records
 from headrace.gateway.llm.chat import Answered, ChatRequest, fill_in, read_answer
 from headrace.gateway.llm.drafting import Drafting
@@ -48,6 +50,7 @@ class Gateway:
     upstreams: Upstreams
     budgets: Budgets
     endings: Endings
+    cache: AnswerCache
     handler: LlmHandler
     permits: Permits
 
@@ -102,6 +105,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
     budgets = Budgets(app.store.budgets, app.clock, owner)
     spending = Spending(declared, budgets, read_prices(app.settings.home / PRICES))
     endings = Endings(spending, records, app.clock, _question)
+    cache = AnswerCache(app.clock, ErasureMarks(app.settings.home / MARKS).last_s)
     handler = LlmHandler(
         routes=routes,
         prompts=prompts,
@@ -111,6 +115,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         spending=spending,
         endings=endings,
         drafting=drafting_of(app),
+        cache=cache,
         clock=app.clock,
         gatekeeper=app.gatekeeper,
         rules_of=app.access.privacy.rules,
@@ -121,6 +126,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         upstreams=upstreams,
         budgets=budgets,
         endings=endings,
+        cache=cache,
         handler=handler,
         permits=permits,
     )

@@ -158,6 +158,19 @@ class Repeats:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cache:
+    """That an answer is given again to exactly the same request of the same caller.
+
+    Attributes:
+        entries: how many answers each server process keeps, 1 to 100,000.
+        ttl_s: for how long, in seconds, up to a day.
+    """
+
+    entries: int = 1_000
+    ttl_s: float = 3_600.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Llm:
     """How calls of a project are bounded.
 
@@ -170,6 +183,7 @@ class Llm:
         unpriced: what becomes of a call to a model whose price nobody knows, where money is counted.
         answer_tokens: the most that an answer may have where neither prompt nor caller says it.
         feedback: which answers people should judge.
+        cache: whether answers are given again; unset, none is.
         labelled_rows: of so many test rows people have to have signed the label; unset, of 20 where the risk
             is high, and of none elsewhere.
         oversight: which answers wait for a person.
@@ -187,6 +201,7 @@ class Llm:
     oversight: Oversight = Oversight()
     persona: Persona | None = None
     repeats: Repeats | None = None
+    cache: Cache | None = None
 
 
 def llm_of(project: Project) -> Llm:
@@ -265,6 +280,16 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     if spec.labelled_rows is not None and not 0 <= spec.labelled_rows <= 100_000:
         text = f"labelled_rows is {spec.labelled_rows}: expected 0 to 100,000"
         yield BrokenRule(loc=("llm", "labelled_rows"), text=text)
+    if spec.cache is not None:
+        entries, ttl_s = spec.cache.entries, spec.cache.ttl_s
+        if not 1 <= entries <= 100_000:
+            yield BrokenRule(
+                loc=("llm", "cache", "entries"), text=f"entries is {entries}: expected 1 to 100,000"
+            )
+        if not 0 < ttl_s <= 86_400:
+            yield BrokenRule(
+                loc=("llm", "cache", "ttl_s"), text=f"ttl_s is {ttl_s:g}: expected up to 86,400, above 0"
+            )
     yield from _feedback_mistakes(spec.feedback)
     yield from _asked_mistakes(spec)
     if spec.oversight.decides == "lives" and not spec.oversight.reviewers:

@@ -171,12 +171,16 @@ async def _events(stream: LlmStream | DraftStream, said: Said) -> AsyncGenerator
 
 
 def _about(answer: Replied | LlmStream | DraftStream) -> HeaderList:
-    """By which feedback finds the answer, whose it is, and whether it is none yet."""
+    """By which feedback finds the answer, whose it is, and whether it is none yet, or was given before."""
     named = (
         (b"headrace-answer", answer.answer_id.encode()),
         (b"headrace-release", answer.release_id.encode()),
     )
-    return (*named, (b"headrace-draft", b"waiting")) if answer.is_draft else named
+    if answer.is_draft:
+        return (*named, (b"headrace-draft", b"waiting"))
+    if isinstance(answer, Replied) and answer.cached is not None:
+        return (*named, (b"headrace-cache", b"hit" if answer.cached else b"miss"))
+    return named
 
 
 def _waiting(status: int, retry_after: str | None) -> HeaderList:

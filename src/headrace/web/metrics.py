@@ -224,6 +224,9 @@ def _guards(parts: Parts, visible: set[str]) -> Iterator[_Family]:
     )
     hits = [_Sample(one._asdict(), n) for one, n in counts.hits().items() if one.project in visible]
     yield _Family("headrace_guard_hits_total", "counter", "Requests in which a guard found something.", hits)
+    kept = parts.gateway.cache.counts()
+    cached = [_Sample(one._asdict(), n) for one, n in kept.items() if one.project in visible]
+    yield _Family("headrace_llm_cache_total", "counter", "Requests by whether an answer was kept.", cached)
 
 
 def _shadows(parts: Parts, visible: set[str]) -> Iterator[_Family]:

@@ -93,6 +93,7 @@ class Call:
         arm: the part in which its release was asked.
         parent: the caller's step in a trace, if it named one.
         targets: whom to ask, in order.
+        cached: whether an answer of before was given again; None where the project keeps none.
         filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers.
         is_draft: its answer waits for a person.
     """
@@ -112,6 +113,7 @@ class Call:
     charge: Charge | None = None
     target: Target | None = None
     is_draft: bool = False
+    cached: bool | None = None
 
 
 class Endings:
@@ -206,6 +208,8 @@ class Endings:
             "first_ms": [took_ms if first_s is None else round((first_s - call.started_s) * 1000, 3)],
             "guards": ["; ".join(call.guarded.said)],
         }
+        if call.cached is not None:
+            outputs["cached"] = [call.cached]
         prediction = Prediction(
             id=call.id,
             project=call.asked.model,

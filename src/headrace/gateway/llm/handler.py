@@ -20,8 +20,9 @@ from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
 from headrace.core.release import Route
+from headrace.gateway.llm.cached import AnswerCache, Place, place_of
 from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Asked, Call, Endings
-from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered
+from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered, Usage
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.drafting import Drafting, DraftStream, whole
 from headrace.gateway.llm.guarding import Blocked, Guarded
@@ -68,7 +69,8 @@ class Routes(Protocol):
 
 class Replied(NamedTuple):
     """A whole answer, as the provider gave it; ``status`` other than 200 is the provider's own refusal, and
-    ``retry_after`` how long it wants its callers to wait. What ``is_draft`` waits for a person."""
+    ``retry_after`` how long it wants its callers to wait. What ``is_draft`` waits for a person. ``cached``:
+    whether it was given before; None where the project keeps no answers."""
 
     status: int
     body: bytes
@@ -76,6 +78,7 @@ class Replied(NamedTuple):
     release_id: str
     retry_after: str | None = None
     is_draft: bool = False
+    cached: bool | None = None
 
 
 class LlmHandler:
@@ -92,6 +95,7 @@ class LlmHandler:
         spending: Spending,
         endings: Endings,
         drafting: Drafting,
+        cache: AnswerCache,
         clock: Clock,
         gatekeeper: Gatekeeper,
         rules_of: Callable[[str], FieldRules],
@@ -104,6 +108,7 @@ class LlmHandler:
         self._spending = spending
         self._endings = endings
         self._drafting = drafting
+        self._cache = cache
         self._clock = clock
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
@@ -120,13 +125,18 @@ class LlmHandler:
             OverBudget: it could cost more than is left.
             Unavailable: no model of the release answers, or the answer cannot be recorded.
         """
-        return await self._whole(await self._begin(principal, asked, parent))
+        call = await self._begin(principal, asked, parent)
+        return await self._whole(call, self._place(principal, call))
 
-    async def _whole(self, call: Call) -> Replied:
+    async def _whole(self, call: Call, place: Place | None = None) -> Replied:
         asked = call.asked
         answered: Answered | None = None
         try:
-            reply = await self._upstreams.call(call.targets, asked.path, call.filled.for_model)
+            reply = None if place is None else self._cache.find(place, call.targets)
+            if place is not None:
+                call.cached = reply is not None
+            if reply is None:
+                reply = await self._upstreams.call(call.targets, asked.path, call.filled.for_model)
             if reply.status in _OPERATORS:
                 raise _refused(reply)
             if reply.status != 200:
@@ -135,6 +145,8 @@ class LlmHandler:
                 return Replied(reply.status, reply.body, call.id, call.loaded.release_id, wait)
             call.target, answered = reply.target, UNREAD
             answered = asked.read(reply.body)
+            if call.cached:
+                answered = answered._replace(usage=Usage(), is_counted=True)  # nobody did anything for it
             body = await _aside(partial(asked.checked, call.guarded), reply.body, len(reply.body))
         except Blocked:
             await self._endings.answered(call, (answered or NOTHING)._replace(text="", finish=BLOCKED))
@@ -147,9 +159,18 @@ class LlmHandler:
             await self._endings.failed(call, error, answered)
             raise
         await self._endings.answered(call, answered)
+        if place is not None and not call.cached and not answered.tools:
+            self._cache.keep(place, reply, call.at.timestamp())
         if call.is_draft:
             body = await self._drafting.keep(call, body)
-        return Replied(reply.status, body, call.id, call.loaded.release_id, is_draft=call.is_draft)
+        return Replied(
+            reply.status,
+            body,
+            call.id,
+            call.loaded.release_id,
+            is_draft=call.is_draft,
+            cached=call.cached,
+        )
 
     async def stream(
         self, principal: Principal, asked: ChatRequest, parent: Parent | None = None
@@ -188,6 +209,11 @@ class LlmHandler:
         """What ``principal`` may ask now, by name."""
         listed = (route.project for route in self._routes.all())
         return [name for name in listed if self._gatekeeper.allows(principal, "predict", f"project:{name}")]
+
+    def _place(self, principal: Principal, call: Call) -> Place | None:
+        """Where the answer is kept, if the project keeps any; what waits for a person is asked anew."""
+        rules = self._declared.of(call.rules.project).cache
+        return None if rules is None or call.is_draft else place_of(call, principal, rules)
 
     async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
         if len(asked.model) > _MAX_NAME:
