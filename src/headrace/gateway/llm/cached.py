@@ -71,14 +71,15 @@ class AnswerCache:
         """The answer that is kept there, if one of ``targets`` gave it and it is neither too old nor from
         before an erasure; counted as a hit or a miss."""
         with self._lock:
-            found = self._kept.get(place.project, {}).get(place.key)
+            found = self._of(place.project).get(place.key)
         if found is not None and not self._holds(place, found, targets):
-            self._drop(place.project, place.key)
+            self._drop(place)
             found = None
         with self._lock:
+            kept = self._of(place.project)
             self._asked[Asking(place.project, "miss" if found is None else "hit")] += 1
-            if found is not None and place.key in self._kept.get(place.project, {}):
-                self._kept[place.project].move_to_end(place.key)
+            if found is not None and place.key in kept:
+                kept.move_to_end(place.key)
         return None if found is None else found.reply
 
     def keep(self, place: Place, reply: Reply, asked_s: float) -> None:
@@ -89,9 +90,9 @@ class AnswerCache:
         """
         if len(reply.body) > _MOST_OF_ONE:
             return
-        self._drop(place.project, place.key)
+        self._drop(place)
         with self._lock:
-            kept = self._kept.setdefault(place.project, OrderedDict())
+            kept = self._of(place.project)
             kept[place.key] = _Kept(reply, self._clock.monotonic_s(), asked_s)
             self._n_bytes += len(reply.body)
             while len(kept) > place.rules.entries:
@@ -108,11 +109,14 @@ class AnswerCache:
         young = self._clock.monotonic_s() - found.at_s < place.rules.ttl_s
         return young and found.reply.target in targets and found.asked_s > self._erased_s(place.project)
 
-    def _drop(self, project: str, key: bytes) -> None:
+    def _drop(self, place: Place) -> None:
         with self._lock:
-            found = self._kept.get(project, {}).pop(key, None)
+            found = self._of(place.project).pop(place.key, None)
             if found is not None:
                 self._n_bytes -= len(found.reply.body)
+
+    def _of(self, project: str) -> OrderedDict[bytes, _Kept]:
+        return self._kept.setdefault(project, OrderedDict())
 
     def _forget(self, kept: OrderedDict[bytes, _Kept]) -> None:
         _, oldest = kept.popitem(last=False)
