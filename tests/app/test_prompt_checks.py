@@ -113,6 +113,10 @@ def test_a_declaration_that_cannot_be_is_named(llm: dict[str, Any], said: str) -
 def test_what_is_declared_is_a_gate_of_the_build(tmp_path: Path) -> None:
     with open_app(make_settings(tmp_path)) as app:
         prompting = Prompting(app, Gating(app), asks({}))
-        for llm, own in (({}, []), ({"persona": {}, "repeats": {}}, ["persona", "steadiness"])):
+        declared: list[tuple[dict[str, Any], list[str]]] = [
+            ({}, []),
+            ({"persona": {}, "repeats": {}}, ["persona", "steadiness"]),
+        ]
+        for llm, own in declared:
             state = {"declared": to_plain(replace(PROJECT, llm=llm))}
             assert [name for name, _ in prompting.gates(state)][3:] == own

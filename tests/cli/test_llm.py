@@ -30,3 +30,32 @@ def test_the_list_of_allowed_uses_is_proposed_by_one_and_approved_by_another(cli
 def test_what_is_not_there_has_no_alternative(cli: Cli) -> None:
     for command in (("instead", "gone"), ("ask", "gone", "local/x", "--reason", "r")):
         assert "gone" in cli("llm", *command).error
+
+
+@pytest.mark.requirement("GRD-12")
+def test_calls_are_stopped_and_resumed_with_who_and_why(cli: Cli) -> None:
+    assert "Nothing was ever stopped" in cli("llm", "stops").out
+    assert "headrace llm resume --all" in cli("llm", "stop", "--all", "--reason", "a leak").out
+    (one,) = cli("llm", "stops", "--json").json
+    assert (one["state"], one["by"], one["reason"]) == ("on", cli.user, "a leak")
+    assert "one of the two" in cli("llm", "stop", "--reason", "r").error
+    assert "one of the two" in cli("llm", "stop", "cars", "--all", "--reason", "r").error
+    assert "made again" in cli("llm", "resume", "--all", "--reason", "mended").out
+    assert "not stopped" in cli("llm", "resume", "--all", "--reason", "mended").error
+
+
+@pytest.mark.requirement("GOV-07")
+def test_the_acceptable_use_policy_is_published_and_acknowledged(cli: Cli) -> None:
+    assert "Nobody has published" in cli("llm", "terms", "show").out
+    for name, role in (("dev", "developer"), ("val", "validator")):
+        assert cli("access", "user", "add", name, "--role", role).code == 0
+    Path("terms.md").write_text("Send no passwords.\n")
+    assert cli("llm", "terms", "propose", "terms.md", "--as", "dev").code == 0
+    assert "in force" in cli("llm", "terms", "approve", "1", "--as", "val").out
+    shown = cli("llm", "terms", "show")
+    assert shown.out == "Send no passwords.\n"
+    assert "llm terms acknowledge 1" in shown.error
+    assert "version 1 is in force" in cli("llm", "terms", "acknowledge", "2").error
+    assert "has acknowledged version 1" in cli("llm", "terms", "acknowledge", "1").out
+    assert [one["subject"] for one in cli("llm", "terms", "who", "--json").json] == [cli.user]
+    assert "access.read" in cli("llm", "terms", "who", "--as", "dev").error

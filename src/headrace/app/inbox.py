@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from headrace.app import grants, reading, reviews, waivers
+from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.composition import App
 from headrace.app.controls import RULES
 from headrace.app.llm_use import LLM_USE
@@ -15,7 +16,7 @@ from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Resource
 from headrace.core.release import Waiver
 
-Kind = Literal["release", "grant", "waiver", "policy", "rules", "llm use", "review"]
+Kind = Literal["release", "grant", "waiver", "policy", "rules", "llm use", "terms", "review"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,7 @@ def _texts(app: App, me: Principal) -> Iterator[Waiting]:
         ("policy", POLICY, "access policy"),
         ("rules", RULES, "rules for projects"),
         ("llm use", LLM_USE, "list of allowed uses of models"),
+        ("terms", ACCEPTABLE_USE, "acceptable-use policy"),
     ):
         for text in texts.versions(app, me):
             if text.state == "waiting":

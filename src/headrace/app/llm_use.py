@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headrace.access.reviewed_texts import newest_usable
+from headrace.app.acceptable_use import acknowledged, published
 from headrace.app.composition import App
 from headrace.app.reviewed_texts import Present, ReviewedTexts
 from headrace.app.serving import answers_by
@@ -71,7 +72,15 @@ def permits_of(app: App) -> Permits:
 
 def standing(app: App, team: str) -> Standing:
     """What has been decided about the calls of a team: by itself, and for everybody in ``main``."""
-    return Standing(lists=tuple(_in_force(app, where)[1] for where in dict.fromkeys((MAIN, team))))
+    both = dict.fromkeys((MAIN, team))
+    found = published(app, team)
+    policy = None if found is None else found[0]
+    return Standing(
+        stops=tuple(one for where in both for one in app.store.llm_stops.list(workspace=where, state="on")),
+        policy=policy,
+        acknowledged=frozenset() if policy is None else acknowledged(app, policy),
+        lists=tuple(_in_force(app, where)[1] for where in both),
+    )
 
 
 def answering(app: App, me: Principal) -> list[str]:

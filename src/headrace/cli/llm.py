@@ -6,17 +6,27 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import llm_use
+from headrace.app import acceptable_use, llm_stops, llm_use
+from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.llm_use import LLM_USE
-from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
-from headrace.cli.session import As, Json, print_json, say, session
+from headrace.cli.reviewed_texts import OneVersion, Version, add_changing, add_looking
+from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.core.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Which calls to language models are allowed.")
 use = typer.Typer(
     no_args_is_help=True, help="The list of which team may use which model for what: propose, review."
 )
+terms = typer.Typer(
+    no_args_is_help=True, help="The acceptable-use policy for AI: propose, review, acknowledge."
+)
 app.add_typer(use, name="use")
+app.add_typer(terms, name="terms")
 Project = Annotated[str, typer.Argument(help="Name of a project whose answers are texts.")]
+
+Which = Annotated[str | None, typer.Argument(help="Name of a project; or --all.")]
+All = Annotated[bool, typer.Option("--all", help="Of all projects of the workspace; in main, everybody's.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; whoever is refused reads it.")]
 
 
 @use.command("show")
@@ -32,6 +42,102 @@ def show(version: OneVersion = None, as_name: As = None, as_json: Json = False) 
 
 add_looking(use, LLM_USE, empty="The list that comes with Headrace is in force, and nothing was proposed.")
 add_changing(use, LLM_USE, kind="list of allowed uses")
+
+
+@terms.command("show")
+def show_terms(version: OneVersion = None, as_name: As = None, as_json: Json = False) -> None:
+    """Print the policy that holds for you, or one version of your workspace's."""
+    with session(as_name) as s:
+        held = acceptable_use.mine(s.app, s.me) if version is None else None
+        shown = held or ACCEPTABLE_USE.show(s.app, s.me, version)
+    if as_json:
+        print_json(shown)
+        return
+    typer.echo(shown.text, nl=False)
+    if held is not None and held.version and held.acknowledged_at is None:
+        say(f"\nYou have not acknowledged version {held.version} yet.", err=True)
+        say(f"Next: headrace llm terms acknowledge {held.version}", err=True)
+
+
+add_looking(terms, ACCEPTABLE_USE, empty="No acceptable-use policy is published.")
+add_changing(terms, ACCEPTABLE_USE, kind="acceptable-use policy")
+
+
+@terms.command("acknowledge")
+def acknowledge(version: Version, as_name: As = None, as_json: Json = False) -> None:
+    """Say that you have read the policy and keep it, for yourself and for what you own."""
+    with session(as_name) as s:
+        given = acceptable_use.acknowledge(s.app, s.me, version)
+    if as_json:
+        print_json(given)
+    else:
+        say(f"{given.subject} has acknowledged version {given.version} of the acceptable-use policy.")
+
+
+@terms.command("who")
+def list_acknowledgements(as_name: As = None, as_json: Json = False) -> None:
+    """List who has acknowledged which version, oldest first."""
+    with session(as_name) as s:
+        found = acceptable_use.acknowledgements(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("WHO", "VERSION", "WHEN"),
+        [(one.subject, one.version, f"{one.at:%Y-%m-%d %H:%M}") for one in found],
+        empty="Nobody has acknowledged it yet.",
+    )
+
+
+@app.command("stop")
+def stop(
+    reason: Why, project: Which = None, every: All = False, as_name: As = None, as_json: Json = False
+) -> None:
+    """The kill switch: make no call of a project, or none at all, in any process, until resumed."""
+    with session(as_name) as s:
+        made = llm_stops.stop(s.app, s.me, _one(project, every), reason)
+    if as_json:
+        print_json(made)
+        return
+    say(f"Calls of {made.subject} are stopped by {made.by}, in every process within a second.")
+    say(f"Undo it: headrace llm resume {project or '--all'} --reason TEXT")
+
+
+@app.command("resume")
+def resume(
+    reason: Why, project: Which = None, every: All = False, as_name: As = None, as_json: Json = False
+) -> None:
+    """Let calls be made again that were stopped."""
+    with session(as_name) as s:
+        ended = llm_stops.resume(s.app, s.me, _one(project, every), reason)
+    if as_json:
+        print_json(ended)
+    else:
+        say(f"Calls of {ended.subject} are made again.")
+
+
+@app.command("stops")
+def list_stops(as_name: As = None, as_json: Json = False) -> None:
+    """List what was stopped, by whom, why, and who let it go on."""
+    with session(as_name) as s:
+        found = llm_stops.stops(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("WHAT", "STATE", "BY", "SINCE", "WHY", "RESUMED BY"),
+        [
+            (one.subject, one.state, one.by, f"{one.at:%Y-%m-%d %H:%M}", one.reason, one.ended_by or "")
+            for one in found
+        ],
+        empty="Nothing was ever stopped.",
+    )
+
+
+def _one(project: str | None, every: bool) -> str | None:
+    if (project is None) is not every:
+        raise InvalidInput("Name one project, or say --all; one of the two.")
+    return project
 
 
 @app.command("instead")

@@ -280,21 +280,23 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     if spec.labelled_rows is not None and not 0 <= spec.labelled_rows <= 100_000:
         text = f"labelled_rows is {spec.labelled_rows}: expected 0 to 100,000"
         yield BrokenRule(loc=("llm", "labelled_rows"), text=text)
-    if spec.cache is not None:
-        entries, ttl_s = spec.cache.entries, spec.cache.ttl_s
-        if not 1 <= entries <= 100_000:
-            yield BrokenRule(
-                loc=("llm", "cache", "entries"), text=f"entries is {entries}: expected 1 to 100,000"
-            )
-        if not 0 < ttl_s <= 86_400:
-            yield BrokenRule(
-                loc=("llm", "cache", "ttl_s"), text=f"ttl_s is {ttl_s:g}: expected up to 86,400, above 0"
-            )
+    yield from _cache_mistakes(spec.cache)
     yield from _feedback_mistakes(spec.feedback)
     yield from _asked_mistakes(spec)
     if spec.oversight.decides == "lives" and not spec.oversight.reviewers:
         text = "decides is lives: expected the names or roles of those who review every answer"
         yield BrokenRule(loc=("llm", "oversight", "reviewers"), text=text)
+
+
+def _cache_mistakes(cache: Cache | None) -> Iterator[BrokenRule]:
+    if cache is None:
+        return
+    if not 1 <= cache.entries <= 100_000:
+        text = f"entries is {cache.entries}: expected 1 to 100,000"
+        yield BrokenRule(loc=("llm", "cache", "entries"), text=text)
+    if not 0 < cache.ttl_s <= 86_400:
+        text = f"ttl_s is {cache.ttl_s:g}: expected up to 86,400, above 0"
+        yield BrokenRule(loc=("llm", "cache", "ttl_s"), text=text)
 
 
 def _asked_mistakes(spec: Llm) -> Iterator[BrokenRule]:

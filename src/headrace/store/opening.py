@@ -70,6 +70,7 @@ from headrace.store.disk import locked, make_folder
 from headrace.store.drafts import Draft
 from headrace.store.epoch import EpochAfterwards, SharedEpoch
 from headrace.store.events import SegmentLog
+from headrace.store.llm_decisions import Acknowledgement, Stop
 from headrace.store.processes import MachineProcesses
 from headrace.store.tables import DeltaTables
 
@@ -101,6 +102,8 @@ class Store:
     periods: RecordStore[Period]
     reviews: RecordStore[Review]
     drafts: RecordStore[Draft]
+    llm_stops: RecordStore[Stop]
+    acknowledgements: RecordStore[Acknowledgement]
     uses: UseStore
     expiring: ExpiringStore
     sightings: SightingStore
@@ -198,6 +201,8 @@ def open_store(
         periods=SqlRecords(database, sql.periods, Period, "period"),
         reviews=SqlRecords(database, sql.reviews, Review, "review"),
         drafts=SqlRecords(database, sql.drafts, Draft, "draft"),
+        llm_stops=SqlRecords(database, sql.llm_stops, Stop, "stop"),
+        acknowledgements=SqlRecords(database, sql.acknowledgements, Acknowledgement, "acknowledgement"),
         uses=SqlUses(database),
         expiring=SqlExpiring(database, clock),
         sightings=SqlSightings(database),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ def _failed(*moments_s: float) -> Breaker:
     return breaker
 
 
+@pytest.mark.requirement("GRD-12")
 def test_it_opens_after_failures_in_a_row_only() -> None:
     assert not _failed(0, 0).is_open
     assert not _failed(0, 0).answered().failed(0, _RULE).failed(0, _RULE).is_open

@@ -126,9 +126,9 @@ class LlmHandler:
             Unavailable: no model of the release answers, or the answer cannot be recorded.
         """
         call = await self._begin(principal, asked, parent)
-        return await self._whole(call, self._place(principal, call))
+        return await self._whole(principal, call, self._place(principal, call))
 
-    async def _whole(self, call: Call, place: Place | None = None) -> Replied:
+    async def _whole(self, principal: Principal, call: Call, place: Place | None = None) -> Replied:
         asked = call.asked
         answered: Answered | None = None
         try:
@@ -137,6 +137,7 @@ class LlmHandler:
                 call.cached = reply is not None
             if reply is None:
                 reply = await self._upstreams.call(call.targets, asked.path, call.filled.for_model)
+                self._permits.keep_on(principal, asked.model)
             if reply.status in _OPERATORS:
                 raise _refused(reply)
             if reply.status != 200:
@@ -182,7 +183,7 @@ class LlmHandler:
         """
         call = await self._begin(principal, asked, parent)
         if call.is_draft:
-            replied = await self._whole(call)
+            replied = await self._whole(principal, call)
             if replied.status != 200:
                 headers = {} if replied.retry_after is None else {"retry-after": replied.retry_after}
                 raise UpstreamRefused(
@@ -203,7 +204,8 @@ class LlmHandler:
             await self._endings.failed(call, error)
             raise
         call.target = source.target
-        return LlmStream(call, source, stack, self._endings, self._clock, usage=asked.usage)
+        keep_on = partial(self._permits.keep_on, principal, asked.model)
+        return LlmStream(call, source, stack, self._endings, self._clock, keep_on, usage=asked.usage)
 
     def projects(self, principal: Principal) -> list[str]:
         """What ``principal`` may ask now, by name."""
@@ -286,6 +288,7 @@ class LlmStream:
         stack: AsyncExitStack,
         endings: Endings,
         clock: Clock,
+        keep_on: Callable[[], None],
         *,
         usage: bool,
     ) -> None:
@@ -296,6 +299,7 @@ class LlmStream:
         self._stack = stack
         self._endings = endings
         self._clock = clock
+        self._keep_on = keep_on
         self._usage = usage
         self._gathered = Gathered()
         self._first_s: float | None = None
@@ -307,8 +311,10 @@ class LlmStream:
         Raises:
             Blocked: what follows may not go on.
             Unavailable: the provider breaks off, or sends what is no answer.
+            Denied: the project's calls were stopped meanwhile.
         """
         async for arrived in self._source.batches():
+            self._keep_on()
             if self._first_s is None:
                 self._first_s = self._clock.monotonic_s()
             pieces: list[bytes] = []

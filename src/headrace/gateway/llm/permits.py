@@ -8,16 +8,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from headrace.core.errors import Denied
-from headrace.core.identity import Principal
+from headrace.core.identity import MAIN, Principal
 from headrace.core.ports import Clock, Epoch
 from headrace.core.project import Project
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.endpoints import Providers, Target
 from headrace.gateway.llm.uses import Need, Uses, named, need_of, unstated
+from headrace.store.llm_decisions import Stop
 
 _FRESH_S = 1.0
 _REPEATED_S = 60.0
 _REMEMBERED = 4_096
+
+
+class Published(NamedTuple):
+    """An acceptable-use policy that has to be acknowledged."""
+
+    workspace: str
+    version: int
+    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +34,15 @@ class Standing:
     """What people have decided about the calls of one team, as it is now.
 
     Attributes:
+        stops: that hold now.
+        policy: what has to be acknowledged; None: nothing.
+        acknowledged: the people who have.
         lists: of allowed uses; each has to allow a call.
     """
 
+    stops: tuple[Stop, ...] = ()
+    policy: Published | None = None
+    acknowledged: frozenset[str] = frozenset()
     lists: tuple[Uses, ...] = ()
 
 
@@ -47,6 +62,7 @@ class _Kept(NamedTuple):
     """What holds for a team, and what has been found of it."""
 
     standing: Standing
+    stops: dict[str, Stop]
     known: dict[tuple[Need, Target], bool]
 
 
@@ -97,8 +113,21 @@ class Permits:
         self, principal: Principal, project: Project, targets: Sequence[Target]
     ) -> tuple[Target, ...] | None:
         """Those of ``targets`` that may be called, in their order; None: ask :meth:`require`."""
+        kept, team = self._kept.get(principal.workspace), principal.workspace
+        if kept is None or _stop(kept, team, project.name) or not _has_acknowledged(kept, principal):
+            return None
+        return self._fit(kept, team, project, targets) or None
+
+    def keep_on(self, principal: Principal, project: str) -> None:
+        """Let an answer that is under way go on.
+
+        Raises:
+            Denied: the project's calls were stopped meanwhile.
+        """
         kept = self._kept.get(principal.workspace)
-        return None if kept is None else self._fit(kept, principal.workspace, project, targets) or None
+        stop = None if kept is None else _stop(kept, principal.workspace, project)
+        if stop is not None:
+            raise _stopped(stop)
 
     def require(
         self, principal: Principal, project: Project, targets: Sequence[Target]
@@ -110,6 +139,13 @@ class Permits:
         """
         team = principal.workspace
         kept = self._look(team)
+        stop = _stop(kept, team, project.name)
+        if stop is not None:
+            self._tell(principal.name, team, project, targets, "stopped")
+            raise _stopped(stop)
+        if not _has_acknowledged(kept, principal):
+            self._tell(principal.name, team, project, targets, "not acknowledged")
+            raise _unread(kept.standing.policy, principal)
         fit = self._fit(kept, team, project, targets)
         if fit or not targets:
             return fit
@@ -123,9 +159,14 @@ class Permits:
         """Those of ``targets`` that a team may call at all, whoever of it asks. Reads the store.
 
         Raises:
-            Denied: none of them, where ``refuse``.
+            Denied: none of them, where ``refuse``; or calls are stopped.
         """
         kept = self._look(team)
+        stop = _stop(kept, team, project.name)
+        if stop is not None:
+            if refuse:
+                raise _stopped(stop)
+            return ()
         fit = self._fit(kept, team, project, targets)
         if not fit and targets and refuse:
             raise self._refusal(kept.standing, team, project, targets, [])
@@ -160,7 +201,7 @@ class Permits:
         with self._lock:
             kept = self._kept.get(team)
             if kept is None or kept.standing != found:
-                kept = self._kept[team] = _Kept(found, {})
+                kept = self._kept[team] = _Kept(found, {one.subject: one for one in found.stops}, {})
             return kept
 
     def _fit(self, kept: _Kept, team: str, project: Project, targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -217,3 +258,45 @@ class Permits:
             f"headrace llm instead {project.name}. Or ask for it: headrace llm ask {project.name} "
             f"{targets[0]} --reason TEXT, or at /policy/llm."
         )
+
+
+def _stop(kept: _Kept, team: str, project: str) -> Stop | None:
+    """What stops a call; that of ``main`` stops everybody's."""
+    stops = kept.stops
+    if not stops:
+        return None
+    named = (f"project:{project}", f"workspace:{team}", f"workspace:{MAIN}")
+    return next((stops[name] for name in named if name in stops), None)
+
+
+def _stopped(stop: Stop) -> Denied:
+    kind, _, name = stop.subject.partition(":")
+    what = f"of {name!r}" if kind == "project" else "to language models"
+    which = name if kind == "project" else "--all"
+    return Denied(
+        f"All calls {what} were stopped by {stop.by} at {stop.at:%Y-%m-%d %H:%M} UTC: {stop.reason} "
+        f"An operator lets them be made again: headrace llm resume {which} --reason TEXT"
+    )
+
+
+def _has_acknowledged(kept: _Kept, principal: Principal) -> bool:
+    return kept.standing.policy is None or _responsible(principal) in kept.standing.acknowledged
+
+
+def _responsible(principal: Principal) -> str | None:
+    return principal.name if principal.kind == "person" else principal.owner
+
+
+def _unread(policy: Published | None, principal: Principal) -> Denied:
+    who = _responsible(principal)
+    if policy is None or who is None:
+        return Denied(
+            f"{principal.name!r} has no owner who could acknowledge the acceptable-use policy. Make an "
+            "identity that has one: headrace access user add NAME --owner PERSON"
+        )
+    whose = "" if who == principal.name else f", who answers for {principal.name!r},"
+    return Denied(
+        f"{who!r}{whose} has not acknowledged version {policy.version} of the acceptable-use policy of "
+        f"{policy.workspace!r}, which is in force. Read it: headrace llm terms show. Then: headrace llm "
+        f"terms acknowledge {policy.version}, or at /policy/acceptable-use"
+    )

@@ -192,6 +192,8 @@ cases = _changing("hr_cases")
 periods = _changing("hr_periods")
 reviews = _changing("hr_reviews")
 drafts = _changing("hr_drafts")
+llm_stops = _changing("hr_llm_stops")
+acknowledgements = _changing("hr_acknowledgements")
 
 uses = Table(
     "hr_uses",

@@ -7,11 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import llm_use
+from headrace.app import acceptable_use, llm_stops, llm_use
+from headrace.app.acceptable_use import ACCEPTABLE_USE, Mine
 from headrace.app.llm_use import LLM_USE, Instead
 from headrace.app.reviewed_texts import Decided, Shown
 from headrace.core.identity import PolicyText
 from headrace.gateway.llm.uses import LARGEST
+from headrace.store.llm_decisions import Acknowledgement, Stop
 from headrace.web.api.governance import Opinion
 from headrace.web.api.request import Me, Name, Server, Text
 
@@ -26,6 +28,21 @@ class ListOfUses(BaseModel):
 
     text: Text = Field(min_length=1, max_length=LARGEST, description="YAML.")
     comment: Text = Field("", max_length=2000)
+
+
+class Terms(ListOfUses):
+    """An acceptable-use policy, to be decided by somebody else."""
+
+    text: Text = Field(min_length=1, max_length=acceptable_use.LARGEST, description="In words.")
+
+
+class Stopping(BaseModel):
+    """What to stop, or let go on, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: Name | None = Field(None, description="None: all calls of your workspace; of main, everybody's.")
+    reason: Text = Field(min_length=1, max_length=2000)
 
 
 class Wanted(BaseModel):
@@ -71,3 +88,57 @@ def show_instead(project: Name, server: Server, me: Me) -> Instead:
 def ask_for_model(project: Name, server: Server, me: Me, body: Wanted) -> PolicyText:
     """Ask that a project may use a model: the list with one entry more, for others to decide."""
     return llm_use.ask(server.app, me, project, body.model, body.reason)
+
+
+@router.get("/terms")
+def show_my_terms(server: Server, me: Me) -> Mine:
+    """The acceptable-use policy that holds for you, and whether you have acknowledged it."""
+    return acceptable_use.mine(server.app, me)
+
+
+@router.get("/terms/versions")
+def list_terms(server: Server, me: Me) -> list[PolicyText]:
+    """All versions of your workspace's acceptable-use policy, oldest first."""
+    return ACCEPTABLE_USE.versions(server.app, me)
+
+
+@router.post("/terms", status_code=201)
+def propose_terms(server: Server, me: Me, body: Terms) -> PolicyText:
+    """Put an acceptable-use policy up for decision."""
+    return ACCEPTABLE_USE.propose(server.app, me, body.text, body.comment)
+
+
+@router.post("/terms/{version}/decision")
+def decide_terms(version: Version, server: Server, me: Me, body: Opinion) -> Decided:
+    """Publish a proposed policy, or refuse it; never one's own."""
+    return ACCEPTABLE_USE.decide(server.app, me, version, body.decision, body.comment)
+
+
+@router.post("/terms/{version}/acknowledgement", status_code=201)
+def acknowledge_terms(version: Version, server: Server, me: Me) -> Acknowledgement:
+    """Say that you have read the policy and keep it, for yourself and for what you own."""
+    return acceptable_use.acknowledge(server.app, me, version)
+
+
+@router.get("/terms/acknowledgements")
+def list_acknowledgements(server: Server, me: Me) -> list[Acknowledgement]:
+    """Who has acknowledged which version, oldest first."""
+    return acceptable_use.acknowledgements(server.app, me)
+
+
+@router.get("/stops")
+def list_stops(server: Server, me: Me) -> list[Stop]:
+    """What was stopped, by whom, why, and who let it go on; the newest first."""
+    return llm_stops.stops(server.app, me)
+
+
+@router.post("/stops", status_code=201)
+def stop_calls(server: Server, me: Me, body: Stopping) -> Stop:
+    """The kill switch: make no call of a project, or none at all, in any process, until resumed."""
+    return llm_stops.stop(server.app, me, body.project, body.reason)
+
+
+@router.post("/stops/end")
+def resume_calls(server: Server, me: Me, body: Stopping) -> Stop:
+    """Let calls be made again that were stopped."""
+    return llm_stops.resume(server.app, me, body.project, body.reason)

@@ -125,6 +125,8 @@ _ROUTES = [
             ("/{version:int}/decision", pages.settle, "POST"),
         )
     ),
+    Route("/policy/acceptable-use/acknowledge", texts.acknowledge, methods=["POST"]),
+    Route("/policy/llm/switch", texts.switch, methods=["POST"]),
     Route("/policy/waivers", waivers.show_all),
     Route("/policy/waivers", waivers.ask, methods=["POST"]),
     Route("/policy/waivers/{id}", waivers.show),

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from headrace.access.examples import Failed, examples_of
 from headrace.access.rules import LARGEST
-from headrace.app import controls, llm_providers, llm_use, policies
+from headrace.app import acceptable_use, controls, llm_providers, llm_stops, llm_use, policies
 from headrace.app.composition import App
 from headrace.app.inbox import why_not_decide
 from headrace.app.reviewed_texts import ReviewedTexts, Shown
@@ -190,11 +190,44 @@ def _rules_meaning(_app: App, _me: Principal, shown: Shown) -> dict[str, Any]:
 
 
 def _uses_meaning(app: App, me: Principal, shown: Shown) -> dict[str, Any]:
-    offered = llm_providers.offered(app, me)
+    everything = f"workspace:{me.workspace}"
+    beside = {
+        "offered": llm_providers.offered(app, me),
+        "stops": llm_stops.stops(app, me),
+        "may_stop": app.gatekeeper.allows(me, llm_stops.RIGHT, everything),
+        "stoppable": llm_use.answering(app, me),
+    }
     try:
-        return {"uses": uses.read_uses(shown.text), "unusable": "", "offered": offered}
+        return {"uses": uses.read_uses(shown.text), "unusable": ""} | beside
     except InvalidInput as error:
-        return {"uses": None, "unusable": str(error), "offered": offered}
+        return {"uses": None, "unusable": str(error)} | beside
+
+
+def _terms_meaning(app: App, me: Principal, _shown: Shown) -> dict[str, Any]:
+    may_list = app.gatekeeper.allows(me, "access.read", f"workspace:{me.workspace}")
+    return {
+        "mine": acceptable_use.mine(app, me),
+        "given": acceptable_use.acknowledgements(app, me) if may_list else None,
+        "is_person": me.kind == "person",
+    }
+
+
+async def acknowledge(request: Request) -> Response:
+    """The reader has read the policy, as the page's button says."""
+    app, me, form = parts_of(request).app, principal_of(request.scope), await read_form(request)
+    version = form.get("version", "")
+    if not version.isdecimal() or len(version) > 9:
+        raise InvalidInput(f"The version is {version[:20]!r}. Expected a number: open the page again.")
+    await run_in_threadpool(acceptable_use.acknowledge, app, me, int(version))
+    return RedirectResponse(TERMS_PAGES.address, 303)
+
+
+async def switch(request: Request) -> Response:
+    """The kill switch: stop calls, or let them be made again."""
+    app, me, form = parts_of(request).app, principal_of(request.scope), await read_form(request)
+    act = llm_stops.resume if form.get("do") == "resume" else llm_stops.stop
+    await run_in_threadpool(act, app, me, form.get("project") or None, form.get("reason", ""))
+    return RedirectResponse(LLM_USE_PAGES.address, 303)
 
 
 POLICY_PAGES = TextPages(
@@ -221,7 +254,15 @@ LLM_USE_PAGES = TextPages(
     largest=uses.LARGEST,
     meaning=Meaning("llm_uses.html", _uses_meaning),
 )
-ALL = (POLICY_PAGES, RULES_PAGES, LLM_USE_PAGES)
+TERMS_PAGES = TextPages(
+    acceptable_use.ACCEPTABLE_USE,
+    address="/policy/acceptable-use",
+    title="Acceptable use of AI",
+    lead="What everybody acknowledges before they, or what they own, call a language model.",
+    largest=acceptable_use.LARGEST,
+    meaning=Meaning("acknowledge.html", _terms_meaning),
+)
+ALL = (POLICY_PAGES, RULES_PAGES, LLM_USE_PAGES, TERMS_PAGES)
 LARGER_FORMS = {
     f"{pages.address}/{path}": 12 * (pages.largest + 2_000) for pages in ALL for path in ("propose", "check")
 }
