@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection
 from headrace.core.errors import Conflict
 from headrace.store._sql.engine import Database
 
-HEAD = "0016"
-"""Number of the newest step."""
+HEAD = "0015"
+"""Name of the newest step; 0015 comes after 0016, which was ready first."""
 
 VERSION_TABLE = "hr_schema"
 _schema = Table(VERSION_TABLE, MetaData(), Column("version_num", Text))
