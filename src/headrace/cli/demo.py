@@ -32,7 +32,10 @@ def demo(
     days: Annotated[int, typer.Option(min=14, max=245, help="Days of traffic from 1 May.")] = 123,
     as_json: Json = False,
 ) -> None:
-    """Flights of 2013: trained on January to April, then answered, watched and retrained from May on."""
+    """The whole loop on real flights of 2013, or for a prompt.
+
+    Without a command: flights, trained on January to April, then answered, watched and retrained from May on.
+    """
     if context.invoked_subcommand is not None:
         return
     with _bar() as bar, Demonstration(port=port, days=days, once=once, tell=_Teller(bar)) as demonstration:

@@ -13,7 +13,11 @@ from headrace.cli.reviewed_texts import OneVersion, Version, add_changing, add_l
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
 
-app = typer.Typer(no_args_is_help=True, help="Which calls to language models are allowed.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Which calls to language models are allowed, and what instead.",
+)
 use = typer.Typer(
     no_args_is_help=True, help="The list of which team may use which model for what: propose, review."
 )
