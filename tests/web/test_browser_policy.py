@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
+from headrace.access.policy import DEFAULT
 from headrace.app.controls import RULES
 from headrace.app.policies import POLICY
 from headrace.web.server import Server
@@ -16,6 +17,9 @@ from tests.web.browsing import CONTRAST, chrome, visit
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR, VALIDATOR
 from tests.web.seed import AUDITOR
+
+AFTER = DEFAULT.count("\n") + 2
+"""The line of what is written behind the policy that comes with Headrace."""
 
 pytestmark = pytest.mark.browser
 CHOSEN = "() => ((t) => t.value.slice(t.selectionStart, t.selectionEnd))(document.activeElement)"
@@ -41,9 +45,9 @@ def test_a_policy_is_written_with_its_mistakes_named_and_approved_by_somebody_el
     page.keyboard.type('\n@id("odd")\npermit (principal, action == Action::"fly", resource);')
     expect(problems).to_contain_text("names the action 'fly', which does not exist")
     assert text.get_attribute("aria-invalid") == "true"
-    problems.get_by_role("button", name="Line 153").click()
+    problems.get_by_role("button", name=f"Line {AFTER}").click()
     assert page.evaluate(CHOSEN) == '@id("odd")'
-    expect(page.locator("[data-gutter] .wrong")).to_have_text("153\n")
+    expect(page.locator("[data-gutter] .wrong")).to_have_text(f"{AFTER}\n")
     text.press("Control+End")
     for _ in range(len('\n@id("odd")\npermit (principal, action == Action::"fly", resource);')):
         page.keyboard.press("Backspace")
