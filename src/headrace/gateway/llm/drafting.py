@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,12 +25,22 @@ from headrace.store.payloads import Payloads
 
 HELD = "content_filter"
 """The reason for which a draft ends, as the API calls what is held back."""
+_REMEMBERED = 4_096
+"""Charters whose mode is remembered."""
 _GRAVITY = ("nothing", "business", "lives")
 _WORDS = {
     "waiting": "This answer is a draft and waits for a person. It is none before they approve it.",
     "rejected": "A person has rejected the answer, so there is none.",
     "expired": "Nobody decided on the answer for as long as it could be kept, so there is none.",
 }
+
+
+class _Mode(NamedTuple):
+    """What a charter says of drafts."""
+
+    charter: Project
+    never_alone: bool
+    starts: bool
 
 
 class Drafting:
@@ -53,17 +63,26 @@ class Drafting:
         self._payloads = payloads
         self._left = left
         self._workspace_of = workspace_of
+        self._modes: dict[int, _Mode] = {}
 
     def holds(self, call: Call) -> bool:
         """Whether the answer of ``call`` is a draft."""
         if not isinstance(call.asked, ChatRequest):
             return False
-        charters = _charters(call)
-        if any(map(never_alone, charters)):
+        modes = [self._mode(charter) for charter in _charters(call)]
+        if any(mode.never_alone for mode in modes):
             return True
-        return any(map(starts_with_drafts, charters)) and not self._left(
-            (call.asked.model, call.loaded.author)
-        )
+        return any(mode.starts for mode in modes) and not self._left((call.asked.model, call.loaded.author))
+
+    def _mode(self, charter: Project) -> _Mode:
+        """Read once for as long as the charter stands: to read one costs more than the rest of a call."""
+        known = self._modes.get(id(charter))
+        if known is None or known.charter is not charter:
+            if len(self._modes) >= _REMEMBERED:
+                self._modes.clear()
+            known = _Mode(charter, never_alone(charter), starts_with_drafts(charter))
+            self._modes[id(charter)] = known
+        return known
 
     async def keep(self, call: Call, body: bytes) -> bytes:
         """Keep a whole answer as a draft; returns what its caller gets, once that is durable.
