@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.llm_use import permits_of
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.gateway.llm.endpoints import Target
+from headrace.store.llm_decisions import Stop
 from headrace.testing.scripted_answers import Answer
 from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, USER, Desk, client, read, until
 from tests.web.test_llm_use import CALLS, post
@@ -60,6 +62,18 @@ def test_a_stop_holds_on_every_route_until_somebody_resumes(
         (USER, "llm.refused", None),
         (USER, "llm.resume", "mended"),
     ]
+
+
+@pytest.mark.requirement("GRD-12")
+def test_a_projects_stop_holds_for_callers_from_elsewhere_and_a_workspaces_for_its_own(desk: Desk) -> None:
+    app, project = desk.app, desk.app.store.projects.get(PROJECT)
+    permits, at = permits_of(app), app.clock.now()
+    there = Stop(id="1", workspace="there", subject="workspace:there", reason="loops", by=USER, at=at)
+    app.store.llm_stops.add(there)
+    assert permits.of_team("main", project, SMALL) == tuple(SMALL)
+    app.store.llm_stops.add(replace(there, id="2", subject=f"project:{PROJECT}"))
+    with pytest.raises(Denied, match="loops"):
+        permits.of_team("main", project, SMALL)
 
 
 @pytest.mark.requirement("GRD-12")

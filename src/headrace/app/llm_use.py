@@ -71,12 +71,13 @@ def permits_of(app: App) -> Permits:
 
 
 def standing(app: App, team: str) -> Standing:
-    """What has been decided about the calls of a team: by itself, and for everybody in ``main``."""
+    """What has been decided about the calls of a team: by itself, and for everybody in ``main``; and every
+    stop, because a project's holds for callers from elsewhere too."""
     both = dict.fromkeys((MAIN, team))
     found = published(app, team)
     policy = None if found is None else found[0]
     return Standing(
-        stops=tuple(one for where in both for one in app.store.llm_stops.list(workspace=where, state="on")),
+        stops=tuple(app.store.llm_stops.list(state="on")),
         policy=policy,
         acknowledged=frozenset() if policy is None else acknowledged(app, policy),
         lists=tuple(_in_force(app, where)[1] for where in both),
