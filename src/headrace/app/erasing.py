@@ -29,6 +29,7 @@ from headrace.monitoring.ingest import (
     explanations_table,
     feedback_table,
     ingest,
+    moderations_table,
     outcomes_table,
     predictions_table,
     record_tables,
@@ -135,7 +136,12 @@ class Subject:
         # Of the tables and of the streams that they are made of. Shadows first: a killed erasure finds the
         # rest through the answers.
         name = project.name
-        self._answers = (shadows_table(name), embeddings_table(name), predictions_table(name))
+        self._answers = (
+            shadows_table(name),
+            embeddings_table(name),
+            moderations_table(name),
+            predictions_table(name),
+        )
 
     def find(self) -> Found:
         """What is there now."""

@@ -84,8 +84,9 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         prompt = Prompt.from_bytes(app.store.artifacts.get(release.manifest.subject.package.digest))
         terms = release.manifest.terms
         pipeline = guards_of(prompt, personal=terms is None or terms.privacy.personal)
-        targets, embedders = (
-            tuple(Target.parse(model) for model in models) for models in (prompt.models, prompt.embeddings)
+        targets, embedders, moderators = (
+            tuple(Target.parse(model) for model in models)
+            for models in (prompt.models, prompt.embeddings, prompt.moderations)
         )
         version = Ref.parse(release.manifest.subject.ref).version
         return Loaded(
@@ -95,6 +96,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
             pipeline=pipeline,
             targets=targets,
             embedders=embedders,
+            moderators=moderators,
             charter=release.manifest.charter,
             author=release.author,
         )

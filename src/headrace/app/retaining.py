@@ -29,6 +29,7 @@ STREAMS: dict[str, Callable[[bytes], _Kept]] = {
     "predictions": decode_prediction,
     "shadows": decode_prediction,
     "embeddings": decode_prediction,
+    "moderations": decode_prediction,
     "outcomes": decode_outcome,
     "feedback": decode_feedback,
     "failures": decode_failure,

@@ -58,6 +58,7 @@ class Prompt:
         callers_instruct: whether callers may send instructions (``system``, ``developer``) of their own.
         guardrails: as :func:`headrace.gateway.guardrails.rules.guardrails_of` takes them.
         embeddings: the models that make vectors of callers' texts, as ``models``; none unless said.
+        moderations: those that judge whether a text is harmful, likewise.
     """
 
     template: str
@@ -70,6 +71,7 @@ class Prompt:
     callers_instruct: bool = False
     guardrails: dict[str, Any] = field(default_factory=dict)
     embeddings: tuple[str, ...] = field(default=(), metadata=ADDED)
+    moderations: tuple[str, ...] = field(default=(), metadata=ADDED)
     format: int = _FORMAT
 
     def instructions(self, values: Mapping[str, Any]) -> str:
@@ -124,6 +126,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     model: str | list[str]
     embeddings: str | list[str] = []
+    moderations: str | list[str] = []
     parameters: dict[str, Any] = {}
     tools: str | list[dict[str, Any]] = []
     contract: str | dict[str, Any] | None = None
@@ -189,7 +192,8 @@ def _read(files: _Folder, name: str) -> Prompt:
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise InvalidInput(f"its front matter is not as expected: {error}. Mend it.") from error
     models, embeddings = _listed(written.model), _listed(written.embeddings)
-    for model in (*models, *embeddings):
+    moderations = _listed(written.moderations)
+    for model in (*models, *embeddings, *moderations):
         endpoint, slash, rest = model.partition("/")
         if not (endpoint and slash and rest):
             raise InvalidInput(
@@ -226,6 +230,7 @@ def _read(files: _Folder, name: str) -> Prompt:
         callers_instruct=written.callers_instruct,
         guardrails=written.guardrails,
         embeddings=embeddings,
+        moderations=moderations,
     )
 
 

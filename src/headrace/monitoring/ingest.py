@@ -43,6 +43,11 @@ def embeddings_table(project: str) -> str:
     return f"{project}/embeddings"
 
 
+def moderations_table(project: str) -> str:
+    """Name of the table of texts that were judged, in the form of the answers."""
+    return f"{project}/moderations"
+
+
 def outcomes_table(project: str) -> str:
     """Name of the table of what turned out to be true."""
     return f"{project}/outcomes"
@@ -74,6 +79,7 @@ def record_tables(project: str) -> tuple[str, ...]:
         predictions_table(project),
         shadows_table(project),
         embeddings_table(project),
+        moderations_table(project),
         outcomes_table(project),
         feedback_table(project),
         explanations_table(project),

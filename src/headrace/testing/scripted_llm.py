@@ -31,10 +31,12 @@ from headrace.testing.scripted_answers import (
     message_body,
     message_events,
     models_body,
+    moderations_body,
     refusal_body,
 )
 
 CHAT, EMBEDDINGS, MODELS, MESSAGES = "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/messages"
+MODERATIONS = "/v1/moderations"
 _HELLO = Answer()
 _KEPT = 10_000
 _wanted = msgspec.json.Decoder(Wanted)
@@ -74,8 +76,9 @@ Script = Scripted | Sequence[Scripted] | Callable[[Asked], Scripted]
 class ScriptedLLM:
     """An HTTP server on 127.0.0.1 that speaks as OpenAI and Anthropic do and says what its script says.
 
-    It answers ``/v1/chat/completions``, ``/v1/embeddings``, ``/v1/models`` and ``/v1/messages``; there is no
-    model behind it. ``with`` runs it in a thread of its own, ``async with`` on the running event loop.
+    It answers ``/v1/chat/completions``, ``/v1/embeddings``, ``/v1/moderations``, ``/v1/models`` and
+    ``/v1/messages``; there is no model behind it. ``with`` runs it in a thread of its own, ``async with``
+    on the running event loop.
 
     Args:
         script: the answer to everything; answers in turn, the last one for good; or a function of what was
@@ -158,7 +161,7 @@ class ScriptedLLM:
             return Refusal(status=401, message="Incorrect API key provided.")
         if asked.path == MODELS:
             return Raw(body=models_body(self.models))
-        if asked.path not in (CHAT, EMBEDDINGS, MESSAGES):
+        if asked.path not in (CHAT, EMBEDDINGS, MODERATIONS, MESSAGES):
             return Refusal(status=404, message=f"Unknown address {asked.path}.")
         if callable(self.script):
             return self.script(asked)
@@ -171,6 +174,8 @@ class ScriptedLLM:
         """A whole answer with its head; encoded once for all requests that are alike."""
         if path == EMBEDDINGS:
             return _whole(embeddings_body(wanted))
+        if path == MODERATIONS:
+            return _whole(moderations_body(wanted))
         key = (answer, path, wanted)
         found = self._bodies.get(key)
         if found is None:
@@ -300,7 +305,7 @@ class _Connection(asyncio.Protocol):
 
     async def _say(self, asked: Asked, answer: Answer, wanted: Wanted) -> None:
         await asyncio.sleep(answer.delay_s)
-        if wanted.stream and asked.path != EMBEDDINGS:
+        if wanted.stream and asked.path not in (EMBEDDINGS, MODERATIONS):
             make = message_events if asked.path == MESSAGES else chat_events
             self._transport.write(_head(200, "text/event-stream", None))
             events: Iterator[bytes] = map(_chunk, make(answer, wanted))

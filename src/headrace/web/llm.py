@@ -10,9 +10,9 @@ from headrace.access.networks import network_of
 from headrace.core.errors import HeadraceError, InvalidInput, Unavailable
 from headrace.core.identity import Principal
 from headrace.gateway.budgets import OverBudget
+from headrace.gateway.llm.calls import Asked
 from headrace.gateway.llm.chat import ChatRequest
 from headrace.gateway.llm.drafting import DraftStream
-from headrace.gateway.llm.embeddings import EmbeddingsRequest
 from headrace.gateway.llm.guarding import Blocked
 from headrace.gateway.llm.handler import LlmHandler, LlmStream, Replied
 from headrace.gateway.llm.steps import Parent
@@ -61,7 +61,7 @@ class Said(Protocol):
 class Request(NamedTuple):
     """What a caller wants, and how they are answered."""
 
-    asked: ChatRequest | EmbeddingsRequest
+    asked: Asked
     said: Said
 
 
@@ -103,9 +103,7 @@ class LlmDoor:
         asked, said = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
         return await self._ask(me, asked, said)
 
-    async def _ask(
-        self, me: Principal, asked: ChatRequest | EmbeddingsRequest, said: Said
-    ) -> Answer | Pieces:
+    async def _ask(self, me: Principal, asked: Asked, said: Said) -> Answer | Pieces:
         named = PARENT.get()
         parent = None if named is None else Parent(named.trace_id, named.span_id)
         try:

@@ -14,6 +14,7 @@ from headrace.core.ports import Clock
 from headrace.gateway.llm.chat import chat_request, read_chat
 from headrace.gateway.llm.embeddings import read_embeddings
 from headrace.gateway.llm.handler import LlmHandler
+from headrace.gateway.llm.moderations import read_moderations
 from headrace.gateway.llm.responses.answered import Responding
 from headrace.gateway.llm.responses.asked import chat_of
 from headrace.serving.wire import Answer, Headers, Pieces, Receive, Refused, Scope, Send, only, serve
@@ -47,6 +48,7 @@ class OpenAiDoor:
         surfaces: dict[str, Surface] = {
             "/v1/chat/completions": Chat(),
             "/v1/embeddings": Embeddings(),
+            "/v1/moderations": Moderations(),
             "/v1/responses": Responses(parts.app.clock),
             "/v1/messages": Messages(),
         }
@@ -112,6 +114,14 @@ class Embeddings(Chat):
     def read(self, body: bytes) -> Request:
         """Read a request; raises as :func:`read_embeddings` does."""
         return Request(read_embeddings(body), _AS_IT_IS)
+
+
+class Moderations(Chat):
+    """``/v1/moderations``: likewise."""
+
+    def read(self, body: bytes) -> Request:
+        """Read a request; raises as :func:`read_moderations` does."""
+        return Request(read_moderations(body), _AS_IT_IS)
 
 
 class Responses(Chat):

@@ -33,7 +33,15 @@ from headrace.web.identity import principal_of
 from headrace.web.pages.project import project_name
 from headrace.web.pages.rendering import parts_of, renderer_of
 
-OPERATIONS = ("chat", "embeddings", "execute_tool", "invoke_agent", "invoke_workflow", "retrieval")
+OPERATIONS = (
+    "chat",
+    "embeddings",
+    "execute_tool",
+    "invoke_agent",
+    "invoke_workflow",
+    "moderations",
+    "retrieval",
+)
 _TEXTS = {
     INSTRUCTIONS: "Instructions",
     INPUT: "In",
