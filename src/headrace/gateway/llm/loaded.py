@@ -14,8 +14,8 @@ from headrace.gateway.prompts import Prompt
 
 class Loaded(NamedTuple):
     """A prompt ready to be asked, with its guards and whom it is for; ``version`` is its number, and
-    ``embedders`` make vectors of its callers' texts and ``moderators`` judge them. ``charter`` and ``author`` are
-    those of the release."""
+    ``embedders`` make vectors of its callers' texts and ``moderators`` judge them. ``charter`` and
+    ``author`` are those of the release."""
 
     release_id: str
     version: str
