@@ -12,13 +12,14 @@ import pytest
 
 from headrace.app.composition import open_app
 from headrace.app.gating import Gating
-from headrace.app.prompt_checks import Ask, judge_persona, judge_steadiness
+from headrace.app.prompt_checks import Ask, judge_conversations, judge_persona, judge_steadiness
 from headrace.app.prompting import Prompting
 from headrace.core.errors import HeadraceError, Unavailable
 from headrace.core.project import Project
+from headrace.gateway.conversations import Script, read_script
 from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest
 from headrace.gateway.prompts import Prompt
-from headrace.projects.llm import Persona, Repeats, llm_mistakes
+from headrace.projects.llm import Conversations, Persona, Repeats, llm_mistakes
 from headrace.store.documents import to_plain
 from headrace.testing import make_project, make_settings
 
@@ -70,8 +71,66 @@ def test_a_persona_says_what_it_should_and_not_what_it_should_not(spec: Persona,
     assert why in reason
 
 
-def test_models_that_do_not_answer_are_no_verdict() -> None:
+SCRIPT = """
+conversations:
+  - {name: greet, times: 2, turns: [{user: Hello, expect: {contains: [Aria]}},
+                                    {user: Again, expect: {lacks: [kindly]}}]}
+  - {name: note, turns: [{user: Hello, expect: {lacks: [Bertha]}}]}
+"""
+
+
+def scripted(folder: Path) -> Script:
+    (folder / "conversations.yaml").write_text(SCRIPT)
+    return read_script(folder, "conversations.yaml")
+
+
+@pytest.mark.requirement("EVA-13")
+def test_a_candidate_holds_the_conversations_or_it_is_said_which_it_breaks(tmp_path: Path) -> None:
+    ask, script, spec = (
+        asks({"kind": ("I am Aria.",), "stiff": ("Kindly, Aria.",)}),
+        scripted(tmp_path),
+        Conversations(),
+    )
+    outcome, reason, evidence = judge_conversations(
+        ask, PROJECT, spec, script, prompt("stiff"), prompt("kind")
+    )
+    assert outcome == "failed"
+    assert reason == (
+        "1 of 2 conversations hold; the live prompt holds 2. 'greet', turn 2: it contains 'kindly'"
+    )
+    assert evidence["broken since"] == ["greet"]
+    assert evidence["conversations"][0] == {
+        "conversation": "greet", "times": 2, "held": 0.0, "held by the live prompt": 1.0,
+    }  # fmt: skip
+    assert [(one["turn"], one["played"], one["as expected"]) for one in evidence["turns"]] == [
+        (1, 2, 2), (2, 2, 0), (1, 1, 1),
+    ]  # fmt: skip
+    assert evidence["turns"][1]["answer"] == "Kindly, Aria."
+    same = judge_conversations(ask, PROJECT, spec, script, prompt("kind"), prompt("stiff"))
+    assert (same[0], same[2]["held"], same[2]["held by the live prompt"]) == ("passed", 2, 1)
+    first = judge_conversations(ask, PROJECT, spec, script, prompt("kind"), None)
+    assert (first[0], first[2]["held by the live prompt"]) == ("passed", None)
+
+
+@pytest.mark.requirement("EVA-13")
+def test_a_share_of_the_times_may_be_enough(tmp_path: Path) -> None:
+    texts = ("I am Aria.", "I am Aria.", "I am Aria.", "I am Aria.", "Kindly, Aria.")
+    for least, outcome in ((0.5, "passed"), (1.0, "failed")):
+        judged = judge_conversations(
+            asks({"kind": texts}),
+            PROJECT,
+            Conversations(least=least),
+            scripted(tmp_path),
+            prompt("kind"),
+            None,
+        )
+        assert (judged[0], judged[2]["conversations"][0]["held"]) == (outcome, 0.5)
+
+
+def test_models_that_do_not_answer_are_no_verdict(tmp_path: Path) -> None:
     ask = asks({"kind": KIND})
+    talk = judge_conversations(ask, PROJECT, Conversations(), scripted(tmp_path), prompt("down"), None)
+    assert (talk[0], "It is down." in talk[1]) == ("error", True)
     for ours, live in (("down", "kind"), ("kind", "down")):
         assert judge_persona(ask, PROJECT, Persona(), prompt(ours), prompt(live), LIKE)[0] == "error"
     assert judge_steadiness(ask, PROJECT, Repeats(), prompt("down"), [LIKE] * 30)[0] == "error"
@@ -101,6 +160,9 @@ def test_other_wording_passes_and_other_facts_do_not() -> None:
         ({"persona": {"times": 1}}, "3 to 50 times"),
         ({"persona": {"probes": []}}, "1 to 50 probes"),
         ({"repeats": {"times": 1}}, "2 to 20 times"),
+        ({"conversations": {"file": "talk.yaml"}}, "below tests/ or prompts/"),
+        ({"conversations": {"times": 0}}, "expected 1 to 20"),
+        ({"conversations": {"least": 0}}, "a share up to 1"),
         ({"repeats": {"least": 1.5}}, "a share from 0 to 1"),
     ],
 )
@@ -115,7 +177,10 @@ def test_what_is_declared_is_a_gate_of_the_build(tmp_path: Path) -> None:
         prompting = Prompting(app, Gating(app), asks({}))
         declared: list[tuple[dict[str, Any], list[str]]] = [
             ({}, []),
-            ({"persona": {}, "repeats": {}}, ["persona", "steadiness"]),
+            (
+                {"persona": {}, "repeats": {}, "conversations": {}},
+                ["persona", "steadiness", "conversations"],
+            ),
         ]
         for llm, own in declared:
             state = {"declared": to_plain(replace(PROJECT, llm=llm))}

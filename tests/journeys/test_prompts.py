@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import httpx
@@ -41,6 +42,7 @@ CONTRACT = {
     "properties": {"answer": {"type": "string", "minLength": 1}},
     "additionalProperties": False,
 }
+MOODS = count(1_000)
 FRONT = """---
 model: local/small
 contract: prompts/answer.json
@@ -49,9 +51,11 @@ contract: prompts/answer.json
 
 
 def say(asked: Asked) -> Answer:
-    """As told: about nothing, in prose or as JSON; curt where it is to be brief."""
-    instructions, question = (message["content"] for message in asked.json["messages"])
+    """As told: about nothing, in prose or as JSON; curt where it is to be brief, never the same if moody."""
+    instructions, question = (asked.json["messages"][place]["content"] for place in (0, -1))
     known = QUESTIONS.get(question, "nothing about that")
+    if "moody" in instructions and question in QUESTIONS:
+        known += f", and {next(MOODS)} more"
     if "background" not in instructions:
         return Answer(text=json.dumps({"answer": "I do not know."}))
     text = known if "brief" in instructions else f"It is {known}, as far as we know."
@@ -179,6 +183,59 @@ def test_no_prompt_is_released_that_was_not_tested_on_what_people_have_labelled(
     (verdict,) = (v for v in ready.json["verdicts"] if v["gate"] == "human_labels")
     assert verdict["outcome"] == "passed"
     assert verdict["evidence"]["versions"][0]["digest"] == signed.json["digest"]
+
+
+ASKED = """
+  persona: {says: [nothing about that], never: [Bob]}
+  repeats: {questions: 12, least: 0.5}
+  conversations: {times: 2}
+  budgets:"""
+SCRIPT = """
+conversations:
+  - name: boots, then hats
+    turns:
+      - user: How long may I return boots?
+        expect: {contains: ["12 days"], contract: prompts/answer.json}
+      - user: How long may I return hats?
+        expect: {contains: ["13 days", as far as we know]}
+"""
+
+
+def outcomes(ran: Ended) -> dict[str, str]:
+    named = ("persona", "steadiness", "conversations")
+    return {v["gate"]: v["outcome"] for v in ran.json["verdicts"] if v["gate"] in named}
+
+
+@pytest.mark.requirement("EVA-13")
+@pytest.mark.requirement("PRM-04")
+@pytest.mark.requirement("EVA-04")
+def test_persona_steadiness_and_conversations_are_gates_of_a_build(project: Shell) -> None:
+    charter = project.folder / "headrace.yaml"
+    charter.write_text(charter.read_text().replace("\n  budgets:", ASKED))
+    missing = project("check")
+    assert missing.code != 0
+    assert "tests/conversations.yaml" in missing.out + missing.err
+    (project.folder / "tests/conversations.yaml").write_text(SCRIPT)
+    assert project("check").code == 0
+    first = build(project, "the first prompt")
+    assert first.code == 4, first.out + first.err
+    assert outcomes(first) == {"persona": "passed", "steadiness": "passed", "conversations": "passed"}
+    approve(project, first)
+
+    write(project, "Answer as JSON, from the background. Be brief.")
+    brief = build(project, "say less")
+    assert brief.code == 3, brief.out + brief.err
+    assert outcomes(brief) == {"persona": "failed", "steadiness": "passed", "conversations": "failed"}
+    verdicts = {v["gate"]: v for v in brief.json["verdicts"]}
+    assert "another one than that of the live prompt" in verdicts["persona"]["reason"]
+    evidence = verdicts["conversations"]["evidence"]
+    assert evidence["broken since"] == ["boots, then hats"]
+    assert [(one["turn"], one["as expected"]) for one in evidence["turns"]] == [(1, 2), (2, 0)]
+    assert json.loads(evidence["turns"][1]["answer"]) == {"answer": "13 days"}
+
+    write(project, "Answer as JSON, from the background. Be moody.")
+    moody = outcomes(build(project, "more life"))
+    assert moody == {"persona": "passed", "steadiness": "failed", "conversations": "passed"}
 
 
 @pytest.mark.requirement("PRM-02")

@@ -1,5 +1,5 @@
-"""What a prompt is asked beside its evaluation set: whether its voice is still the live one's, and whether
-it says the same when it is asked again."""
+"""What a prompt is asked beside its evaluation set: whether its voice is still the live one's, whether it
+says the same when it is asked again, and whether it holds the conversations that are scripted for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from headrace.checks.essence import compare_voices, steadiness
 from headrace.core.errors import HeadraceError
 from headrace.core.project import Project
 from headrace.core.release import Outcome4
+from headrace.gateway.conversations import Played, Script, play
 from headrace.gateway.llm.chat import Answered, ChatRequest
 from headrace.gateway.prompts import Prompt
-from headrace.projects.llm import Persona, Repeats
+from headrace.projects.llm import Conversations, Persona, Repeats
 
-PERSONA, STEADY = "persona", "steadiness"
+PERSONA, STEADY, SCRIPTED = "persona", "steadiness", "conversations"
+_SHOWN = 300
 _LEVEL = 0.05
 Ask = Callable[[Project, Prompt, Sequence[ChatRequest]], "list[Answered | HeadraceError]"]
 Judged = tuple[Outcome4, str, dict[str, Any]]
@@ -88,6 +90,77 @@ def judge_steadiness(
     )
     passed, failed = found.lower >= spec.least, found.upper < spec.least
     return "passed" if passed else "failed" if failed else "inconclusive", reason, evidence
+
+
+def judge_conversations(
+    ask: Ask, project: Project, spec: Conversations, script: Script, ours: Prompt, live: Prompt | None
+) -> Judged:
+    """Whether the candidate holds every scripted conversation; the live prompt plays the same ones.
+
+    A conversation holds if every turn is as expected in ``spec.least`` of the times that it is played. What
+    the live prompt does decides nothing: it tells what the candidate breaks from what was broken before.
+    """
+    played = play(lambda asked: ask(project, ours, asked), script, project.name, spec.times)
+    failures = [one.failure for one in played if one.failure]
+    if failures:
+        return "error", f"{len(failures)} of {len(played)} conversations broke off: {failures[0]}", {}
+    before = {}
+    if live is not None:
+        others = play(lambda asked: ask(project, live, asked), script, project.name, spec.times)
+        if not any(one.failure for one in others):
+            before = _shares(others)
+    shares = _shares(played)
+    broken = [name for name, share in shares.items() if share < spec.least]
+    newly = [name for name in broken if before.get(name, 0.0) >= spec.least]
+    turns = _turns(played)
+    n_live = sum(share >= spec.least for share in before.values())
+    compared = f"the live prompt holds {n_live}" if before else "there is no live prompt that plays them"
+    evidence: dict[str, Any] = {
+        "script": script.digest, "least": spec.least, "held": len(shares) - len(broken),
+        "held by the live prompt": n_live if before else None, "broken since": newly,
+        "conversations": [
+            {"conversation": name, "times": sum(one.conversation.name == name for one in played),
+             "held": share, "held by the live prompt": before.get(name)}
+            for name, share in shares.items()
+        ],
+        "turns": turns,
+    }  # fmt: skip
+    reason = f"{len(shares) - len(broken)} of {len(shares)} conversations hold; {compared}"
+    if not broken:
+        return "passed", reason, evidence
+    first = next(one for one in turns if one["conversation"] == broken[0] and one["wrong"])
+    reason += f". {broken[0]!r}, turn {first['turn']}: {first['wrong'][0]}"
+    return "failed", reason, evidence
+
+
+def _shares(played: Sequence[Played]) -> dict[str, float]:
+    """Of each conversation, in which share of the times that it was played it held."""
+    held: dict[str, list[bool]] = {}
+    for one in played:
+        held.setdefault(one.conversation.name, []).append(one.held)
+    return {name: sum(times) / len(times) for name, times in held.items()}
+
+
+def _turns(played: Sequence[Played]) -> list[dict[str, Any]]:
+    """Of each turn how often it was played and as expected, and the first answer that was not."""
+    found: list[dict[str, Any]] = []
+    for script in {one.conversation.name: one.conversation for one in played}.values():
+        times = [one for one in played if one.conversation is script]
+        for place in range(len(script.turns)):
+            got = [(one.wrong[place], one.said[place]) for one in times if place < len(one.wrong)]
+            wrong, answer = next((one for one in got if one[0]), ([], got[0][1] if got else ""))
+            what = wrong or ([] if got else ["it was not played: the conversation was over before"])
+            found.append(
+                {
+                    "conversation": script.name,
+                    "turn": place + 1,
+                    "played": len(got),
+                    "as expected": sum(not wrong for wrong, _ in got),
+                    "wrong": what,
+                    "answer": answer[:_SHOWN],
+                }
+            )
+    return found
 
 
 def _answers(

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,14 @@ from numpy.typing import NDArray
 from headrace.app.composition import App
 from headrace.app.evaluation_sets import evaluation_sets, signed_rows
 from headrace.app.gating import Gate, Gating
-from headrace.app.prompt_checks import PERSONA, STEADY, judge_persona, judge_steadiness
+from headrace.app.prompt_checks import (
+    PERSONA,
+    SCRIPTED,
+    STEADY,
+    judge_conversations,
+    judge_persona,
+    judge_steadiness,
+)
 from headrace.checks.comparison import paired_interval
 from headrace.checks.metrics import report, row_losses
 from headrace.checks.profiles import Profile
@@ -29,12 +37,13 @@ from headrace.core.ports import Columns
 from headrace.core.project import Project
 from headrace.core.release import Outcome4, Release, Verdict
 from headrace.data.frames import is_null, n_rows
+from headrace.gateway.conversations import read_script
 from headrace.gateway.guardrails.guards import Context
 from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.llm.chat import Answered, ChatRequest
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt, read_prompt
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
-from headrace.projects.llm import Persona, Repeats, labelled_rows, llm_of
+from headrace.projects.llm import Conversations, Persona, Repeats, labelled_rows, llm_of
 from headrace.releases.gates import comparison_gate, verdict
 from headrace.store import Store
 from headrace.store.documents import from_plain
@@ -74,6 +83,7 @@ class Prompting:
         declared: tuple[tuple[bool, Gate], ...] = (
             (spec.persona is not None, (PERSONA, self._persona_gate)),
             (spec.repeats is not None, (STEADY, self._steadiness_gate)),
+            (spec.conversations is not None, (SCRIPTED, self._conversations_gate)),
         )
         return (
             ("champion_gate", self._champion_gate),
@@ -101,6 +111,22 @@ class Prompting:
         ours = self._prompt(_package(run))
         judged = judge_steadiness(self._ask, project, llm_of(project).repeats or Repeats(), ours, requests)
         return self._gating.keep(state, self._verdict(state["judged_id"], STEADY, *judged)).outcome
+
+    def _conversations_gate(self, state: dict[str, Any]) -> str:
+        project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
+        spec, live = llm_of(project).conversations or Conversations(), self._live(project.name)
+        with TemporaryDirectory() as folder:
+            unpack_code(self._store.artifacts.get(run.code.digest), Path(folder))
+            script = read_script(Path(folder), spec.file)
+        judged = judge_conversations(
+            self._ask,
+            project,
+            spec,
+            script,
+            self._prompt(_package(run)),
+            None if live is None else self._prompt(live.manifest.subject.package.digest),
+        )
+        return self._gating.keep(state, self._verdict(state["judged_id"], SCRIPTED, *judged)).outcome
 
     def _champion_gate(self, state: dict[str, Any]) -> str:
         project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
@@ -299,7 +325,7 @@ def question_of(project: Project) -> str:
 
 
 def check_prompts(project: Project, folder: Path) -> None:
-    """Whether each variant's prompt can be read; no model is asked.
+    """Whether each variant's prompt and the scripted conversations can be read; no model is asked.
 
     Raises:
         InvalidInput: one cannot, or the project asks nothing.
@@ -307,6 +333,9 @@ def check_prompts(project: Project, folder: Path) -> None:
     question_of(project)
     for variant in project.variants:
         read_prompt(folder, variant.trainer)
+    scripted = llm_of(project).conversations
+    if scripted is not None:
+        read_script(folder, scripted.file)
 
 
 def _plain(values: NDArray[Any], index: int) -> Any:

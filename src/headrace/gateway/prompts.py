@@ -137,8 +137,8 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class _Folder:
-    """Files that a prompt may name: those below the project's folder."""
+class Folder:
+    """Files that a prompt may name: those below the project's folder. What cannot be read is InvalidInput."""
 
     root: Path
 
@@ -147,6 +147,7 @@ class _Folder:
         return self.root.resolve()
 
     def text(self, name: str) -> str:
+        """What a file says, at most 256 KiB."""
         path = (self._top / name).resolve()
         if not path.is_relative_to(self._top):
             raise InvalidInput(f"{name!r} is outside of the project. Name a file below its folder.")
@@ -162,6 +163,7 @@ class _Folder:
             raise InvalidInput(f"{name!r} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
 
     def document(self, name: str) -> Any:
+        """A file of JSON or YAML, read."""
         try:
             return yaml.safe_load(self.text(name))  # JSON is YAML
         except yaml.YAMLError as error:
@@ -178,14 +180,14 @@ def read_prompt(folder: Path, name: str) -> Prompt:
 
         read_prompt(Path("support-answers"), "prompts/answer.md").models
     """
-    files = _Folder(folder)
+    files = Folder(folder)
     try:
         return _read(files, name)
     except InvalidInput as error:
         raise InvalidInput(f"{name}: {error}") from error
 
 
-def _read(files: _Folder, name: str) -> Prompt:
+def _read(files: Folder, name: str) -> Prompt:
     head, template = _parts(files.text(name))
     try:
         written = msgspec.convert(yaml.safe_load(head), _Written)

@@ -18,6 +18,8 @@ Measure = Literal["money", "tokens", "requests"]
 Period = Literal["minute", "hour", "day", "month", "total"]
 DataClass = Literal["public", "internal", "confidential", "personal", "health"]
 _LABELLED = 20
+MOST_PLAYED = 20
+"""How often a scripted conversation may be played."""
 _CATEGORY = re.compile("[a-z][a-z_]{0,30}")
 _PURPOSE = re.compile("[a-z][a-z0-9-]{0,62}")
 
@@ -158,6 +160,21 @@ class Repeats:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Conversations:
+    """Scripted conversations that a candidate has to hold, as a gate plays them.
+
+    Attributes:
+        file: below ``tests/`` or ``prompts/``, so that it is part of the code that is released.
+        times: how often each is played, where it does not say so itself.
+        least: share of these of which every turn has to be as expected.
+    """
+
+    file: str = "tests/conversations.yaml"
+    times: int = 1
+    least: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cache:
     """That an answer is given again to exactly the same request of the same caller.
 
@@ -187,7 +204,8 @@ class Llm:
         labelled_rows: of so many test rows people have to have signed the label; unset, of 20 where the risk
             is high, and of none elsewhere.
         oversight: which answers wait for a person.
-        persona: as whom it speaks; ``repeats``: how steady it is. Neither is asked unless it is declared.
+        persona: as whom it speaks; ``repeats``: how steady it is; ``conversations``: what is said over
+            several turns. None is asked unless it is declared.
     """
 
     purpose: str = ""
@@ -201,6 +219,7 @@ class Llm:
     oversight: Oversight = Oversight()
     persona: Persona | None = None
     repeats: Repeats | None = None
+    conversations: Conversations | None = None
     cache: Cache | None = None
 
 
@@ -300,6 +319,7 @@ def _cache_mistakes(cache: Cache | None) -> Iterator[BrokenRule]:
 
 
 def _asked_mistakes(spec: Llm) -> Iterator[BrokenRule]:
+    yield from _conversation_mistakes(spec.conversations)
     persona, repeats = spec.persona, spec.repeats
     if persona is not None and not (1 <= len(persona.probes) <= 50 and 3 <= persona.times <= 50):
         text = "expected 1 to 50 probes, each asked 3 to 50 times"
@@ -313,6 +333,22 @@ def _asked_mistakes(spec: Llm) -> Iterator[BrokenRule]:
         if not 0 <= share <= 1:
             text = f"is {share:g}: expected a share from 0 to 1"
             yield BrokenRule(loc=("llm", "repeats", name), text=text)
+
+
+def _conversation_mistakes(spec: Conversations | None) -> Iterator[BrokenRule]:
+    if spec is None:
+        return
+    at = ("llm", "conversations")
+    if not spec.file.startswith(("tests/", "prompts/")):
+        text = (
+            f"file is {spec.file[:80]!r}: expected one below tests/ or prompts/, which are released as code"
+        )
+        yield BrokenRule(loc=(*at, "file"), text=text)
+    if not 1 <= spec.times <= MOST_PLAYED:
+        yield BrokenRule(loc=(*at, "times"), text=f"times is {spec.times}: expected 1 to {MOST_PLAYED}")
+    if not 0 < spec.least <= 1:
+        text = f"least is {spec.least:g}: expected a share up to 1, above 0"
+        yield BrokenRule(loc=(*at, "least"), text=text)
 
 
 def _feedback_mistakes(rules: FeedbackRules) -> Iterator[BrokenRule]:

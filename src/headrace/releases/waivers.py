@@ -28,6 +28,7 @@ LEAST: dict[str, Size] = {
     "gate:baseline": "large",
     "gate:persona": "medium",
     "gate:steadiness": "medium",
+    "gate:conversations": "medium",
     DRAFTS: "medium",
     "control:documentation": "small",
     "control:watched": "small",

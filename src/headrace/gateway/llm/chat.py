@@ -46,6 +46,7 @@ _TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
     (_OURS, (dict, type(None)), "an object"),
 )
 MAX_USER = 512
+_FILTERED = "content_filter"
 _BYTES_PER_TOKEN = 2
 _MEDIA_TOKENS = 3_000
 _LIMITS = ("max_completion_tokens", "max_tokens")
@@ -292,7 +293,7 @@ def fill_in(prompt: Prompt, asked: ChatRequest, messages: list[dict[str, Any]] |
 
 class Answered(NamedTuple):
     """What an answer says, as far as it is recorded and paid for; ``is_counted``: the provider has said what
-    it took."""
+    it took; ``is_refused``: it says itself that it is no answer; ``calls``: of ``tools``, as they came."""
 
     text: str
     usage: Usage
@@ -300,6 +301,8 @@ class Answered(NamedTuple):
     finish: str
     tools: tuple[str, ...] = ()
     is_counted: bool = True
+    is_refused: bool = False
+    calls: tuple[dict[str, Any], ...] = ()
 
 
 NOTHING = Answered("", Usage(), "", "")
@@ -319,12 +322,19 @@ def read_answer(body: bytes) -> Answered:
         choices = raw["choices"]
         message = choices[0]["message"]
         texts = [text_of(choice["message"].get("content")) for choice in choices]
-        calls = message.get("tool_calls") or ()
-        names = tuple(str(call["function"]["name"]) for call in calls if "function" in call)
+        calls = tuple(call for call in message.get("tool_calls") or () if "function" in call)
+        names = tuple(str(call["function"]["name"]) for call in calls)
         said, model = raw.get("usage"), str(raw.get("model", ""))
-        counted = isinstance(said, dict)
+        finish = _finish(choices[0])
         return Answered(
-            "\n".join(texts), usage_of(said), model, _finish(choices[0]), names, is_counted=counted
+            "\n".join(texts),
+            usage_of(said),
+            model,
+            finish,
+            names,
+            is_counted=isinstance(said, dict),
+            is_refused=bool(message.get("refusal")) or finish == _FILTERED,
+            calls=calls,
         )
     except (msgspec.DecodeError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InvalidInput(
