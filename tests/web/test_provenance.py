@@ -23,6 +23,7 @@ PROMPT = Prompt(
     template="Be kind. {{ company }}",
     models=("local/small",),
     context={"company": "We sell shoes."},
+    guardrails={"injection": {"actions": {"override": "flag"}}},
 )
 
 

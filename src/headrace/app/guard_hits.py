@@ -11,6 +11,8 @@ from headrace.app import reading
 from headrace.app.composition import App
 from headrace.core.identity import Principal
 from headrace.gateway.llm.calls import BLOCKED
+from headrace.gateway.llm.guarding import loosened
+from headrace.gateway.prompts import MEDIA_TYPE, Prompt
 from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.windows import as_utc
 
@@ -69,3 +71,20 @@ def guard_hits(app: App, me: Principal, project: str, *, days: int = 30) -> list
         for hit in filter(None, guards.split("; ")):
             one.hits[Found(*hit.split(" "))] += int(n)
     return list(found.values())
+
+
+def guards_loosened(app: App, me: Principal, project: str) -> list[str]:
+    """What the releases that answer now let through although guards would stop it, as their signed prompts
+    declare it; nothing where none answers.
+
+    Raises:
+        NotFound, Denied: there is no such project, or it is not for ``me`` to see.
+    """
+    route = reading.route(app, me, project)
+    found: dict[str, None] = {}
+    for release_id in () if route is None else filter(None, (route.live, route.canary)):
+        package = app.store.releases.get(release_id).manifest.subject.package
+        if package.media_type == MEDIA_TYPE:
+            prompt = Prompt.from_bytes(app.store.artifacts.get(package.digest))
+            found |= dict.fromkeys(loosened(prompt))
+    return list(found)

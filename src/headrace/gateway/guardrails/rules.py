@@ -31,11 +31,15 @@ class HygieneRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class InjectionRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """From which score on the classifier flags, and blocks; without ``block_at`` it blocks nothing."""
+    """From which score on the classifier flags, and blocks; without ``block_at`` it blocks nothing.
+
+    ``orders`` is what is done where a rule is certain, and ``actions`` the same by rule where it differs.
+    """
 
     flag_at: _Score = 0.99
     block_at: _Score | None = None
-    orders: Action = "flag"
+    orders: Action = "block"
+    actions: dict[str, Action] = {}
     forged: Action = "mask"
     layers: tuple[Layer, ...] = ("input", "context", "tool_arguments", "tool_result")
 

@@ -20,9 +20,10 @@ from headrace.gateway.guardrails.messages import (
     check_texts,
     reason_of,
 )
+from headrace.gateway.guardrails.orders import ORDERS
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
-from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
+from headrace.gateway.guardrails.rules import InjectionRules, guardrails_of, pipeline_of
 from headrace.gateway.prompts import Prompt
 
 _SECRETS = {
@@ -30,6 +31,7 @@ _SECRETS = {
     "actions": {"SECRET": "mask"},
     "layers": ["input", "context", "tool_arguments", "tool_result"],
 }
+_USUAL: dict[str, Any] = {"personal": {}, "injection": {}}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,7 +41,8 @@ class Blocked(UserError):
 
 def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
     """The guards of a release: those of its prompt, and unless it says otherwise secrets are masked, of data
-    about people everything that is recognised, and what looks like an order to the model is flagged.
+    about people everything that is recognised, a text that orders the model to give away data or to act
+    without leave is blocked, and what only looks like an order is flagged.
 
     Args:
         personal: whether the project's data is about people.
@@ -47,8 +50,32 @@ def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
     >>> [guard.name for guard in guards_of(Prompt(template="", models=("a/b",)), personal=True).guards]
     ['personal', 'injection']
     """
-    usual = {"personal": {} if personal else _SECRETS, "injection": {}}
+    usual = _USUAL | ({} if personal else {"personal": _SECRETS})
     return pipeline_of(guardrails_of(usual | prompt.guardrails))
+
+
+def loosened(prompt: Prompt) -> list[str]:
+    """What a prompt's guardrails let through that would be blocked, or masked, had they said nothing.
+
+    >>> rules = {"injection": {"actions": {"override": "flag"}}, "personal": None}
+    >>> loosened(Prompt(template="", models=("a/b",), guardrails=rules))
+    ['personal: off', 'injection.override: flag']
+    """
+    found, said = guardrails_of(_USUAL | prompt.guardrails), []
+    if found.personal is None:
+        said.append("personal: off")
+    else:
+        actions = {"personal": found.personal.action}
+        actions |= {f"personal.{name.lower()}": one for name, one in found.personal.actions.items()}
+        milder = {name: one for name, one in actions.items() if one in ("pass", "flag")}
+        said += [f"{name}: {one}" for name, one in milder.items() if "personal" in prompt.guardrails]
+    if found.injection is None:
+        return [*said, "injection: off"]
+    injection = found.injection
+    by_rule = dict.fromkeys(ORDERS, injection.orders) | injection.actions
+    said += [f"injection.{rule}: {action}" for rule, action in by_rule.items() if action != "block"]
+    missing = [layer for layer in InjectionRules().layers if layer not in injection.layers]
+    return said + [f"injection: not at {layer}" for layer in missing]
 
 
 class Guarded:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.app.budget_standings import budget_standings
-from headrace.app.guard_hits import Found, GuardedDay, guard_hits
+from headrace.app.guard_hits import Found, GuardedDay, guard_hits, guards_loosened
 from headrace.app.prompt_versions import PromptVersion, prompt_texts, prompt_versions, the_version
 from headrace.web.identity import principal_of
 from headrace.web.pages.differences import changes
@@ -56,6 +56,7 @@ async def show_guards(request: Request) -> Response:
     """What guards found."""
     parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
     found = await run_in_threadpool(guard_hits, parts.app, me, name, days=_DAYS)
+    loosened = await run_in_threadpool(guards_loosened, parts.app, me, name)
     kinds = _kinds(found)
     return renderer_of(request).page(
         request,
@@ -64,6 +65,7 @@ async def show_guards(request: Request) -> Response:
         days=found[::-1],
         n_days=_DAYS,
         kinds=kinds,
+        loosened=loosened,
         most=max(kinds.values(), default=1),
         requests=sum(day.requests for day in found),
         blocked=sum(day.blocked for day in found),
