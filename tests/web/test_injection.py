@@ -79,8 +79,7 @@ def test_the_block_rate_is_measured_and_the_rule_stands_in_nobody_elses_record(d
     desk.release(PROMPT, OTHER)
     ask = client(desk).chat.completions
     for text in (*SEEKS.values(), *HARMLESS, *HARMLESS, *HARMLESS):
-        refused = pytest.raises(openai.BadRequestError) if text in SEEKS.values() else nullcontext()
-        with refused:
+        with pytest.raises(openai.BadRequestError) if text in SEEKS.values() else nullcontext():
             ask.create(model=PROJECT, messages=_asked(text))
     ask.create(model=OTHER, messages=HELLO)
     for name in (PROJECT, OTHER):
@@ -123,7 +122,11 @@ def test_a_release_loosens_it_only_in_its_signed_prompt_and_is_seen_to(desk: Des
     assert "injection.override: flag" in page
     package = desk.app.store.releases.get(release_id).manifest.subject.package
     assert Prompt.from_bytes(desk.app.store.artifacts.get(package.digest)).guardrails == rules
-    for sent in ({"guardrails": {}}, {"headrace": {"guardrails": {"injection": None}}}):
+    tried: tuple[dict[str, Any], ...] = (
+        {"guardrails": {}},
+        {"headrace": {"guardrails": {"injection": None}}},
+    )
+    for sent in tried:
         with pytest.raises(openai.BadRequestError):
             ask.create(model=PROJECT, messages=_asked(SEEKS["data"]), extra_body=sent)
     until(lambda: len(desk.model.asked) == 1)
