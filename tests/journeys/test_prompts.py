@@ -220,11 +220,25 @@ def test_persona_steadiness_and_conversations_are_gates_of_a_build(project: Shel
     first = build(project, "the first prompt")
     assert first.code == 4, first.out + first.err
     assert outcomes(first) == {"persona": "passed", "steadiness": "passed", "conversations": "passed"}
-    approve(project, first)
+    live = approve(project, first)
+    pins = first.json["release"]["manifest"]["params"]
+    assert pins["pin answered by"] == "small"
+    assert pins["pin provider local"].startswith("openai http://127.0.0.1:")
+    assert project("release", "show", live, "--json").json["moved"] == []
+    providers = project.home / FILE
+    written = providers.read_text()
+    providers.write_text(written.replace('"self_hosted": true', '"self_hosted": true, "region": "eu"'))
+    (terms,) = project("release", "show", live, "--json").json["moved"]
+    assert terms["part"] == "terms local"
+    assert "was approved" in project("release", "show", live).out
+    providers.write_text(written)
 
     write(project, "Answer as JSON, from the background. Be brief.")
     brief = build(project, "say less")
     assert brief.code == 3, brief.out + brief.err
+    changed = project("release", "diff", brief.json["release"]["id"]).out
+    assert "pin instructions" in changed
+    assert "pin context" not in changed
     assert outcomes(brief) == {"persona": "failed", "steadiness": "passed", "conversations": "failed"}
     verdicts = {v["gate"]: v for v in brief.json["verdicts"]}
     assert "another one than that of the live prompt" in verdicts["persona"]["reason"]

@@ -48,7 +48,12 @@ class Desk:
         return self.app.tokens.issue(self.app.identities.resolve(name))
 
     def release(
-        self, prompt: Prompt, project: str = PROJECT, llm: dict[str, Any] | None = None, **privacy: Any
+        self,
+        prompt: Prompt,
+        project: str = PROJECT,
+        llm: dict[str, Any] | None = None,
+        params: dict[str, Any] | None = None,
+        **privacy: Any,
     ) -> str:
         """Make ``prompt`` live; returns its release's id."""
         app = self.app
@@ -63,6 +68,7 @@ class Desk:
         package = app.store.artifacts.put(prompt.to_bytes(), MEDIA_TYPE)
         subject = Subject(ref=f"prompt:{project}@{version}", package=package)
         manifest = make_manifest(project=project, subject=subject, terms=terms_of(declared), charter=declared)
+        manifest = replace(manifest, params=manifest.params | (params or {}))
         made = make_release(manifest=manifest)
         added = app.store.releases.add(replace(made, signature=app.access.signatures.sign(made)))
         before = app.store.rollouts.route(project)

@@ -14,6 +14,9 @@ from headrace.core.errors import Conflict
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.release import Release
+from headrace.gateway.llm.pins import guard_pins, is_pinned
+from headrace.gateway.prompts import MEDIA_TYPE as PROMPT
+from headrace.gateway.prompts import Prompt
 from headrace.releases.manifest import amend
 from headrace.store.documents import from_plain, to_plain
 from headrace.training import lock
@@ -62,9 +65,10 @@ class Amending:
 
     def release(self, state: dict[str, Any]) -> dict[str, Any]:
         """Propose it."""
+        live, project = self._store.releases.get(state["live"]), from_plain(Project, state["declared"])
         release = amend(
-            self._store.releases.get(state["live"]),
-            from_plain(Project, state["declared"]),
+            live,
+            project,
             from_plain(Artifact, state["code"]),
             commit=state["commit"],
             build_id=state["build_id"],
@@ -73,8 +77,17 @@ class Amending:
             at=self._app.clock.now(),
             contracts=from_plain(Artifact, state["contracts"]) if state.get("contracts") else None,
             measured=state["measured"],
+            pins=self._pins(live, project),
         )
         return {"release_id": put_up(self._app, release).id}
+
+    def _pins(self, live: Release, project: Project) -> dict[str, str]:
+        """Settings say whether data is about people, and so which guards a prompt has by default."""
+        package = live.manifest.subject.package
+        if package.media_type != PROMPT or not is_pinned(live.manifest.params):
+            return {}
+        prompt = Prompt.from_bytes(self._store.artifacts.get(package.digest))
+        return guard_pins(prompt, personal=project.privacy.personal)
 
 
 def put_up(app: App, release: Release) -> Release:

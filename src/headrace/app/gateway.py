@@ -28,6 +28,7 @@ from headrace.gateway.llm.guarding import Guarded, guards_of
 from headrace.gateway.llm.handler import LlmHandler
 from headrace.gateway.llm.loaded import Loaded, LoadedPrompts
 from headrace.gateway.llm.permits import Permits
+from headrace.gateway.llm.pins import answering_models, moved, pins_of
 from headrace.gateway.llm.prices import FILE as PRICES
 from headrace.gateway.llm.prices import read_prices
 from headrace.gateway.llm.provider_keys import ProviderKeys
@@ -88,6 +89,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
             tuple(Target.parse(model) for model in models)
             for models in (prompt.models, prompt.embeddings, prompt.moderations)
         )
+        pins = pins_of(prompt, permits.providers, personal=terms is None or terms.privacy.personal)
         version = Ref.parse(release.manifest.subject.ref).version
         return Loaded(
             release_id=release_id,
@@ -99,6 +101,8 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
             moderators=moderators,
             charter=release.manifest.charter,
             author=release.author,
+            moved=moved(release.manifest.params, pins),
+            answering=answering_models(release.manifest.params),
         )
 
     permits = permits_of(app)

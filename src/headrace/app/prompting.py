@@ -41,6 +41,9 @@ from headrace.gateway.conversations import read_script
 from headrace.gateway.guardrails.guards import Context
 from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.llm.chat import Answered, ChatRequest
+from headrace.gateway.llm.endpoints import FILE as PROVIDERS
+from headrace.gateway.llm.endpoints import read_providers
+from headrace.gateway.llm.pins import EVALUATION, answered_pins, pins_of
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt, read_prompt
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
 from headrace.projects.llm import Conversations, Persona, Repeats, labelled_rows, llm_of
@@ -49,7 +52,7 @@ from headrace.store import Store
 from headrace.store.documents import from_plain
 from headrace.training.evaluation import losses_of
 from headrace.training.lock import unpack_code
-from headrace.training.pipeline import ANSWERS, recipe_of
+from headrace.training.pipeline import ANSWERS, Recipe, recipe_of
 from headrace.training.training_set import Rows, input_columns, load_rows, load_training_set
 
 OUTPUT, LABELS = "output_contract", "human_labels"
@@ -61,11 +64,12 @@ Ask = Callable[[Project, Prompt, Sequence[ChatRequest]], "list[Answered | Headra
 
 
 class _Asked(NamedTuple):
-    """What a prompt answered to test rows: None where the provider failed."""
+    """What a prompt answered to test rows: None where the provider failed. ``by``: model and fingerprint."""
 
     texts: list[str | None]
     tokens: int
     failures: list[str]
+    by: list[tuple[str, str]]
 
 
 class Prompting:
@@ -169,10 +173,19 @@ class Prompting:
             run,
             package=store.artifacts.put(prompt.to_bytes(), MEDIA_TYPE),
             metrics=metrics | {"tokens_per_answer": asked.tokens / max(len(asked.texts), 1)},
-            params=run.params | {"models": ", ".join(prompt.models)},
+            params=run.params | self._pins(recipe, prompt, asked),
             outputs=run.outputs
             | {ANSWERS: store.artifacts.put(canonical_json(asked.texts), "application/json")},
         )
+
+    def _pins(self, recipe: Recipe, prompt: Prompt, asked: _Asked) -> dict[str, str]:
+        providers = read_providers(self._app.settings.home / PROVIDERS)
+        return {
+            "models": ", ".join(prompt.models),
+            **pins_of(prompt, providers, personal=recipe.project.privacy.personal),
+            **answered_pins(asked.by),
+            EVALUATION: recipe.training_set.digest[:32],
+        }
 
     def champion(self, project: Project, run: Run, subject: str, live: Release | None) -> Verdict:
         """Not worse than the live prompt, which answers the same questions now."""
@@ -269,8 +282,10 @@ class Prompting:
     def _answers(self, project: Project, prompt: Prompt, columns: Columns) -> _Asked:
         answered = self._ask(project, prompt, requests_of(project, columns))
         texts = [None if isinstance(one, HeadraceError) else one.text for one in answered]
-        tokens = sum(one.usage.input + one.usage.output for one in answered if isinstance(one, Answered))
-        return _Asked(texts, tokens, [str(one) for one in answered if isinstance(one, HeadraceError)])
+        given = [one for one in answered if isinstance(one, Answered)]
+        tokens = sum(one.usage.input + one.usage.output for one in given)
+        failures = [str(one) for one in answered if isinstance(one, HeadraceError)]
+        return _Asked(texts, tokens, failures, [(one.model, one.fingerprint) for one in given])
 
     def _rows(self, run: Run) -> Rows:
         recipe = recipe_of(self._store, run)

@@ -15,6 +15,7 @@ from headrace.app.composition import App
 from headrace.app.flight import ToTick, to_tick
 from headrace.app.glance import Glance, present
 from headrace.app.glances import glances
+from headrace.app.pinned import moved_parts
 from headrace.app.unreleased import as_written, unreleased
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
@@ -23,6 +24,7 @@ from headrace.core.ids import Ref
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
+from headrace.gateway.llm.pins import Moved
 from headrace.monitoring.answers import DAYS as ANSWERED_BY_DAY
 from headrace.monitoring.answers import HOURS as ANSWERED
 from headrace.monitoring.calls import NAME as CALLS
@@ -59,6 +61,7 @@ class ReleaseReport:
         loosens: rules of privacy and durability that hold until it answers, and are looser in it.
         plan: what its canary will be able to tell, while it is on its way.
         flight: what people tick before it is deployed.
+        moved: parts of an LLM app that are no longer as they were when it was made.
     """
 
     release: Release
@@ -70,6 +73,7 @@ class ReleaseReport:
     loosens: list[Waiting] = field(default_factory=list)
     plan: CanaryPlan | None = None
     flight: list[ToTick] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,7 @@ def release_report(app: App, me: Principal, release_id: str) -> ReleaseReport:
         loosens=app.access.charters.loosened_by(release) if is_on_its_way else [],
         plan=plan_of(verdicts, _own(app, release)) if is_on_its_way else None,
         flight=to_tick(app, release),
+        moved=moved_parts(app, release),
     )
 
 

@@ -206,6 +206,8 @@ class Llm:
         oversight: which answers wait for a person.
         persona: as whom it speaks; ``repeats``: how steady it is; ``conversations``: what is said over
             several turns. None is asked unless it is declared.
+        pins: what becomes of a call whose release has a part that is no longer as it was approved, such as
+            the address of its provider.
     """
 
     purpose: str = ""
@@ -221,6 +223,7 @@ class Llm:
     repeats: Repeats | None = None
     conversations: Conversations | None = None
     cache: Cache | None = None
+    pins: Literal["flag", "refuse"] = "flag"
 
 
 def llm_of(project: Project) -> Llm:

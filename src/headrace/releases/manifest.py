@@ -114,6 +114,7 @@ def amend(
     at: datetime,
     contracts: Artifact | None = None,
     measured: Mapping[str, float] | None = None,
+    pins: Mapping[str, str] | None = None,
 ) -> Release:
     """The release of the model that is live, under the settings of ``project``: nothing is trained.
 
@@ -121,9 +122,11 @@ def amend(
         code: that of the live release, with the charter that says so.
         commit: which of git it is of.
         measured: values of the metrics that the project declares, on the test rows of the model.
+        pins: what else it consists of, where settings decide about that.
     """
     manifest = replace(
         live.manifest,
+        params=live.manifest.params | dict(pins or {}),
         code=code,
         commit=commit,
         evaluation=live.manifest.evaluation | dict(measured or {}),

@@ -21,6 +21,7 @@ from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guard_counts import GuardCounts
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded
+from headrace.gateway.llm.pins import hit_of
 from headrace.gateway.llm.spending import NOT_PAID, Charge, Settled, Spending
 from headrace.gateway.llm.steps import Parent, step_of
 from headrace.gateway.prompts import Prompt
@@ -196,6 +197,9 @@ class Endings:
         self, call: Call, answered: Answered, cost: float | None, first_s: float | None
     ) -> None:
         blocked = answered.finish == BLOCKED
+        known = call.loaded.answering if call.asked.records == "predictions" else frozenset()
+        if known and answered.model and answered.model not in known:
+            call.guarded.hits.append(hit_of("model"))
         self.guards.add(call.asked.model, call.guarded.hits, blocked=blocked)
         took_ms = round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
         outputs: dict[str, list[Any]] = {

@@ -293,7 +293,8 @@ def fill_in(prompt: Prompt, asked: ChatRequest, messages: list[dict[str, Any]] |
 
 class Answered(NamedTuple):
     """What an answer says, as far as it is recorded and paid for; ``is_counted``: the provider has said what
-    it took; ``is_refused``: it says itself that it is no answer; ``calls``: of ``tools``, as they came."""
+    it took; ``is_refused``: it says itself that it is no answer; ``calls``: of ``tools``, as they came;
+    ``fingerprint``: of what the provider ran."""
 
     text: str
     usage: Usage
@@ -303,6 +304,7 @@ class Answered(NamedTuple):
     is_counted: bool = True
     is_refused: bool = False
     calls: tuple[dict[str, Any], ...] = ()
+    fingerprint: str = ""
 
 
 NOTHING = Answered("", Usage(), "", "")
@@ -335,6 +337,7 @@ def read_answer(body: bytes) -> Answered:
             is_counted=isinstance(said, dict),
             is_refused=bool(message.get("refusal")) or finish == _FILTERED,
             calls=calls,
+            fingerprint=str(raw.get("system_fingerprint") or ""),
         )
     except (msgspec.DecodeError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InvalidInput(

@@ -23,7 +23,7 @@ from headrace.gateway.guardrails.messages import (
 from headrace.gateway.guardrails.orders import ORDERS
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
-from headrace.gateway.guardrails.rules import InjectionRules, guardrails_of, pipeline_of
+from headrace.gateway.guardrails.rules import Guardrails, InjectionRules, guardrails_of, pipeline_of
 from headrace.gateway.prompts import Prompt
 
 _SECRETS = {
@@ -39,19 +39,28 @@ class Blocked(UserError):
     """A guard lets nothing through; the message names the rules, and nothing of the text."""
 
 
-def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
-    """The guards of a release: those of its prompt, and unless it says otherwise secrets are masked, of data
-    about people everything that is recognised, a text that orders the model to give away data or to act
-    without leave is blocked, and what only looks like an order is flagged.
+def guardrails_in_force(prompt: Prompt, *, personal: bool) -> Guardrails:
+    """The settings of all guards of a release: those of its prompt, and unless it says otherwise secrets are
+    masked, of data about people everything that is recognised, a text that orders the model to give away data
+    or to act without leave is blocked, and what only looks like an order is flagged.
 
     Args:
         personal: whether the project's data is about people.
 
+    >>> guardrails_in_force(Prompt(template="", models=("a/b",)), personal=True).injection.flag_at
+    0.99
+    """
+    usual = _USUAL | ({} if personal else {"personal": _SECRETS})
+    return guardrails_of(usual | prompt.guardrails)
+
+
+def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
+    """The guards of a release, by :func:`guardrails_in_force`.
+
     >>> [guard.name for guard in guards_of(Prompt(template="", models=("a/b",)), personal=True).guards]
     ['personal', 'injection']
     """
-    usual = _USUAL | ({} if personal else {"personal": _SECRETS})
-    return pipeline_of(guardrails_of(usual | prompt.guardrails))
+    return pipeline_of(guardrails_in_force(prompt, personal=personal))
 
 
 def loosened(prompt: Prompt) -> list[str]:

@@ -26,8 +26,9 @@ from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Ga
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.drafting import Drafting, DraftStream, whole
 from headrace.gateway.llm.guarding import Blocked, Guarded
-from headrace.gateway.llm.loaded import LoadedPrompts
+from headrace.gateway.llm.loaded import LoadedPrompts, require_pinned
 from headrace.gateway.llm.permits import Permits
+from headrace.gateway.llm.pins import hit_of
 from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import Reply, Stream, UpstreamRefused, Upstreams
@@ -242,6 +243,9 @@ class LlmHandler:
             at=now,
             started_s=self._clock.monotonic_s(),
         )
+        if loaded.moved:
+            require_pinned(loaded, self._declared.of(call.rules.project))
+            call.guarded.hits += [hit_of(one.part) for one in loaded.moved]
         call.is_draft = self._drafting.holds(call)
         if call.is_draft:
             call.asked = whole(asked)

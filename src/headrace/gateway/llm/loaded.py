@@ -6,16 +6,20 @@ import threading
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from headrace.core.errors import Denied
 from headrace.core.project import Project
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.endpoints import Target
+from headrace.gateway.llm.pins import Moved
 from headrace.gateway.prompts import Prompt
+from headrace.projects.llm import Llm
 
 
 class Loaded(NamedTuple):
     """A prompt ready to be asked, with its guards and whom it is for; ``version`` is its number, and
     ``embedders`` make vectors of its callers' texts and ``moderators`` judge them. ``charter`` and
-    ``author`` are those of the release."""
+    ``author`` are those of the release; ``moved``: its parts that are no longer as they were approved;
+    ``answering``: the models that answered its evaluation, by their own names."""
 
     release_id: str
     version: str
@@ -26,6 +30,22 @@ class Loaded(NamedTuple):
     moderators: tuple[Target, ...] = ()
     charter: Project | None = None
     author: str = ""
+    moved: tuple[Moved, ...] = ()
+    answering: frozenset[str] = frozenset()
+
+
+def require_pinned(loaded: Loaded, spec: Llm) -> None:
+    """Let a call pass unless a part of its release has moved and the project wants such calls refused.
+
+    Raises:
+        Denied: it does; the message names the first part, and what to do.
+    """
+    if loaded.moved and spec.pins == "refuse":
+        part, pinned, now = loaded.moved[0]
+        raise Denied(
+            f"Version {loaded.version} was approved with another {part}: {pinned[:200]!r} is pinned, and now "
+            f"it is {now[:200]!r}. Restore it, or prove what is there now: headrace run. (llm.pins: refuse)"
+        )
 
 
 class LoadedPrompts:
