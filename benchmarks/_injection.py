@@ -24,7 +24,7 @@ from _injection_texts import own_texts
 from scipy.optimize import minimize
 
 from headrace.gateway.guardrails.classifier import HEADS, SHARPNESS, InjectionClassifier, overlapping
-from headrace.gateway.guardrails.ngrams import N_FEATURES, features_of, sentences
+from headrace.gateway.guardrails.ngrams import N_FEATURES, features_of, sentences, words_of
 from headrace.gateway.guardrails.unfolding import normalise
 
 DECAY = 1.0
@@ -134,10 +134,11 @@ def _heads(texts: list[str], labels: np.ndarray, kinds: list[str]) -> np.ndarray
 def _windows(texts: list[str], *, contrast: bool) -> tuple[sp.csr_matrix, np.ndarray]:
     indices, values, ends, owners = [], [], [0], []
     for owner, text in enumerate(texts):
-        features = features_of(text)
+        words_found = words_of(text)
+        features = features_of(words_found)
         order = np.argsort(features.word, kind="stable")
         words, index = features.word[order], features.hashed[order]
-        windows = sentences(text) if contrast else overlapping(features.n_words)
+        windows = sentences(words_found) if contrast else overlapping(features.n_words)
         for begin, end in zip(*np.searchsorted(words, [windows.first, windows.last]), strict=True):
             found = index[begin:end]
             indices.append(found)

@@ -12,7 +12,7 @@ import io
 import math
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -30,6 +30,7 @@ CHUNK = 400
 """Words that are looked at together: about as long as the texts that were learnt from."""
 SHARPNESS = 2.0
 _WEIGHTS = "injection.npz"
+_ROWS = np.arange(len(HEADS) + 1)[:, None]
 _Floats = NDArray[np.float64]
 
 
@@ -45,13 +46,13 @@ def overlapping(n_words: int) -> Windows:
     return Windows(np.concatenate(begins), np.concatenate(ends))
 
 
-def pooled(scores: _Floats, *, contrast: bool) -> _Floats:
-    """One score for all windows of a row: a soft maximum, less what chance gives many; or less their mean."""
-    if scores.shape[-1] == 1:
-        return scores[..., 0] - (scores[..., 0] if contrast else 0.0)
-    top = scores.max(axis=-1, keepdims=True)
-    soft: _Floats = top[..., 0] + np.log(np.exp(SHARPNESS * (scores - top)).sum(axis=-1)) / SHARPNESS
-    return soft - (scores.mean(axis=-1) if contrast else math.log(scores.shape[-1]) / SHARPNESS)
+def pooled(scores: Sequence[float], *, contrast: bool) -> float:
+    """One score for all windows: a soft maximum, less what chance gives many; or less their mean."""
+    if len(scores) == 1:
+        return 0.0 if contrast else scores[0]
+    top = max(scores)
+    soft = top + math.log(math.fsum(math.exp(SHARPNESS * (one - top)) for one in scores)) / SHARPNESS
+    return soft - (math.fsum(scores) / len(scores) if contrast else math.log(len(scores)) / SHARPNESS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,30 +84,31 @@ class InjectionClassifier:
 
     def margin(self, text: str) -> float:
         """The highest log-odds that any head gives any chunk of any reading: as bad as its worst part."""
-        return float(self.raw(text).max())
+        return max(map(max, self.raw(text)))
 
-    def raw(self, text: str) -> _Floats:
-        """The log-odds of the three heads, shape ``(n, 3)``, for each chunk of each reading of the text."""
-        return np.vstack([self._view(view) for view in views(text)])
+    def raw(self, text: str) -> list[list[float]]:
+        """The log-odds of the three heads for each chunk of each reading of the text."""
+        return [chunk for view in views(text) for chunk in self._view(view)]
 
-    def _view(self, text: str) -> _Floats:
+    def _view(self, text: str) -> list[list[float]]:
         words = words_of(text)
         features = features_of(words)
-        if not features.n_words:
-            return np.full((1, len(HEADS)), -np.inf)
-        sums = self._running(features)
-        bounds = sentences(words)
-        steps = range(0, max(1, features.n_words - CHUNK // 2), CHUNK // 2)
-        return np.array([self._chunk(sums, bounds, at, features.n_words) for at in steps])
+        n_words = features.n_words
+        if not n_words:
+            return [[-math.inf] * len(HEADS)]
+        sums, bounds = self._running(features), sentences(words)
+        steps = range(0, max(1, n_words - CHUNK // 2), CHUNK // 2)
+        return [self._chunk(sums, bounds, at, min(n_words, at + CHUNK)) for at in steps]
 
     def _running(self, features: Features) -> _Floats:
         """Sums over the words before each, shape ``(4, n_words + 1)``: of each head's weights, and of the
         number of features."""
         n, rows = features.n_words, len(HEADS) + 1
-        values = self._by_feature[features.hashed].T.ravel()
-        places = (features.word + np.arange(0, rows * n, n)[:, None]).ravel()
+        places = features.word + _ROWS * n
+        values = self._by_feature[features.hashed].T
         sums = np.zeros((rows, n + 1))
-        np.bincount(places, values, minlength=rows * n).reshape(rows, n).cumsum(axis=1, out=sums[:, 1:])
+        counted = np.bincount(places.ravel(), values.ravel(), rows * n)
+        counted.reshape(rows, n).cumsum(axis=1, out=sums[:, 1:])
         return sums
 
     @cached_property
@@ -114,21 +116,19 @@ class InjectionClassifier:
         """Shape ``(2**18, 4)``: the weights of each feature side by side, and a one to count it."""
         return np.vstack([self.weights, np.ones(N_FEATURES, np.float32)]).T.copy()
 
-    def _chunk(self, sums: _Floats, bounds: Windows, at: int, n_words: int) -> _Floats:
-        end = min(n_words, at + CHUNK)
+    def _chunk(self, sums: _Floats, bounds: Windows, at: int, end: int) -> list[float]:
+        """What each head says of the words from ``at`` to before ``end``."""
         first, last = bisect_left(bounds.first, at), bisect_right(bounds.last, end)
         through = overlapping(end - at)
         begins = np.concatenate([through.first + at, bounds.first[first:last]])
         ends = np.concatenate([through.last + at, bounds.last[first:last]])
         inside = sums[:, ends] - sums[:, begins]
         # The mean weight of each window by the root of how many features it has.
-        scores = inside[:-1] / np.sqrt(np.maximum(1.0, inside[-1]))
-        found = np.full(len(HEADS), -np.inf)
-        n_through = len(through.first)
-        found[:2] = pooled(scores[:2, :n_through], contrast=False)
-        if last > first:
-            found[2] = pooled(scores[2, n_through:], contrast=True)
-        return found + self.bias
+        orders, planted, contrast = (inside[:-1] / np.sqrt(np.maximum(1.0, inside[-1]))).tolist()
+        n = len(through.first)
+        found = [pooled(orders[:n], contrast=False), pooled(planted[:n], contrast=False)]
+        found.append(pooled(contrast[n:], contrast=True) if last > first else -math.inf)
+        return [one + bias for one, bias in zip(found, self.bias.tolist(), strict=True)]
 
 
 def tail_share(levels: _Floats, shares: _Floats, score: float) -> float:

@@ -7,7 +7,8 @@ every window is a difference of two sums. So a long text costs what its length s
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +29,8 @@ _SHORT = 400
 _LONGEST_KEPT, _MOST_KEPT = 16, 50_000
 """Characters of a word, and words, whose hashes are kept."""
 _PRIME, _ALL, _MIX = 0x100000001B3, 0xFFFFFFFFFFFFFFFF, np.uint64(0x9E3779B97F4A7C15)
-_THOUSAND = np.uint64(1000)
-_GAPS = (0, 0, 1, 1, 2, 2)
-"""Words between the first and the last of what a feature is made of: word, stem, pairs, apart, triple."""
+_NONE = np.zeros(1, np.uint64)
+_TRIPLE = 3
 _SALTS = tuple(np.uint64(salt * 0xD6E8FEB86659FD93 % 2**64) for salt in range(1, 11))
 """Of the six kinds of features that words make, and of the four that their classes make."""
 _SPACE, _LETTER, _DIGIT, _MARK = range(4)
@@ -53,7 +53,7 @@ class Words(NamedTuple):
 
     hashes: _U64
     stems: _U64
-    classes: _U64
+    classes: Sequence[int]
     ends: list[int]
 
 
@@ -71,35 +71,53 @@ def features_of(words: Words) -> Features:
     >>> features_of(words_of("ignore this")).n_words
     2
     """
-    hashes, stems = words.hashes, words.stems
-    n = len(hashes)
+    n = len(words.hashes)
     if n == 0:
         return Features(np.empty(0, np.int64), np.empty(0, np.int64), 0)
-    mixed = stems * _MIX
-    pairs = mixed[:-1] + stems[1:]
-    found = [hashes, stems, hashes[:-1] * _MIX + hashes[1:], pairs, mixed[:-2] + stems[2:]]
-    found.append(pairs[:-1] * _MIX + stems[2:])
-    places, salts = _layout(n)
-    class_places, class_hashes, class_salts = _classes(words.classes)
-    # All are mixed at once: of a short text the calls cost more than the numbers.
-    raw = np.concatenate([*found, *class_hashes])
+    layout = _layout(n)
+    # Few calls for many numbers: of a short text the calls cost more than the numbers.
+    one, other, last = np.concatenate([words.hashes, words.stems, _NONE])[layout.parts]
+    hashed = _salted((one * _MIX + other) * _MIX + last, layout.salts)
+    places, classed = _classes(words.classes)
+    if not places:
+        return Features(layout.word, hashed, n)
     return Features(
-        np.concatenate([places, *class_places]), _salted(raw, np.concatenate([salts, *class_salts])), n
+        np.concatenate([layout.word, np.array(places)]), np.concatenate([hashed, np.array(classed)]), n
     )
 
 
-def _placed(n: int) -> tuple[NDArray[np.int64], _U64]:
-    """Where the features of ``n`` words stand, and the salt of each: words, stems, pairs, gaps, triples."""
-    at = np.arange(n)
-    starts = [at[gap:] for gap in _GAPS]
-    salts = [np.full(len(one), salt) for one, salt in zip(starts, _SALTS, strict=False)]
-    return np.concatenate(starts), np.concatenate(salts)
+class _Layout(NamedTuple):
+    """Of each feature that words make: the last of its words, its salt, and its parts, shape ``(3, n)``:
+    places in all hashes, then all stems, then a zero for none."""
+
+    word: NDArray[np.int64]
+    salts: _U64
+    parts: NDArray[np.int64]
+
+
+def _placed(n: int) -> _Layout:
+    """Of ``n`` words: words, stems, pairs of words and of stems, stems with one between, triples."""
+    word, stem, none = np.arange(n), np.arange(n, 2 * n), np.full(n, 2 * n)
+    kinds = (
+        (none, none, word),
+        (none, none, stem),
+        (none[1:], word[:-1], word[1:]),
+        (none[1:], stem[:-1], stem[1:]),
+        (none[2:], stem[:-2], stem[2:]),
+        (stem[:-2], stem[1:-1], stem[2:]),
+    )
+    n_each = [len(last) for _, _, last in kinds]
+    return _Layout(
+        np.concatenate([word[n - many :] for many in n_each]),
+        np.repeat(np.array(_SALTS[: len(kinds)]), n_each),
+        np.array([np.concatenate(parts) for parts in zip(*kinds, strict=True)]),
+    )
 
 
 _remembered = lru_cache(maxsize=256)(_placed)
 
 
-def _layout(n: int) -> tuple[NDArray[np.int64], _U64]:
+def _layout(n: int) -> _Layout:
     return _remembered(n) if n <= _SHORT else _placed(n)
 
 
@@ -122,9 +140,11 @@ def sentences(words: Words) -> Windows:
 def words_of(text: str) -> Words:
     """Its words, numbers and marks; a mark counts once however often it is repeated."""
     runs = [match[0] for match in _pattern().finditer(text)]
-    hashes, stems, classes = np.array([_known[run] for run in runs], np.uint64).reshape(-1, 3).T.copy()
+    if not runs:
+        return Words(_NONE[:0], _NONE[:0], (), [])
+    hashes, stems, classes = zip(*[_known[run] for run in runs], strict=True)
     ends = [place for place, run in enumerate(runs, 1) if run[0] in _ENDS]
-    return Words(hashes, stems, classes, ends)
+    return Words(np.array(hashes, np.uint64), np.array(stems, np.uint64), classes, ends)
 
 
 class _Known(dict[str, tuple[int, int, int]]):
@@ -192,17 +212,24 @@ def _lexicon() -> dict[int, int]:
     return known
 
 
-def _classes(classed: _U64) -> tuple[list[NDArray[np.int64]], list[_U64], list[_U64]]:
-    """Classes of words, alone and with those that follow nearby: where, what, and their salts."""
-    at = classed.nonzero()[0]
-    if not len(at):
-        return [], [], []
-    kinds = classed[at]
-    places, found = [at], [kinds]
-    pairs = [kinds[:-step] * _THOUSAND + kinds[step:] for step in (1, 2)]
-    pairs.append(pairs[0][:-1] * _THOUSAND + kinds[2:])
-    for step, reach, pair in zip((1, 2, 2), (_NEAR, _NEAR, 2 * _NEAR), pairs, strict=True):
-        near = at[step:] - at[:-step] <= reach
-        places.append(at[step:][near])
-        found.append(pair[near])
-    return places, found, [np.full(len(one), salt) for one, salt in zip(found, _SALTS[6:], strict=True)]
+def _classes(classes: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Classes of words, alone and with those that follow nearby: where, and the features that they are."""
+    at = [place for place, kind in enumerate(classes) if kind]
+    kinds = [classes[place] for place in at]
+    places, found = list(at), [_class_feature(0, kind) for kind in kinds]
+    for which, (step, reach) in enumerate(((1, _NEAR), (2, _NEAR), (2, 2 * _NEAR)), 1):
+        for first, last in enumerate(range(step, len(at))):
+            if at[last] - at[first] <= reach:
+                between = kinds[first + 1] if which == _TRIPLE else 0
+                places.append(at[last])
+                found.append(_class_feature(which, kinds[first], between, kinds[last]))
+    return places, found
+
+
+@cache  # a few thousand at most: as many as classes have triples
+def _class_feature(which: int, *kinds: int) -> int:
+    """What classes make alone, as pairs, as pairs with one between, or as triples."""
+    made = 0
+    for kind in kinds:
+        made = made * 1000 + kind if kind else made
+    return int(_salted(np.array([made], np.uint64), np.array([_SALTS[6 + which]]))[0])

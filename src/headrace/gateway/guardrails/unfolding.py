@@ -101,7 +101,10 @@ _ESCAPED = re.compile(r"\\\\?(?:u\{?([0-9a-f]{4,6})\}?|x([0-9a-f]{2}))")
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2}.{0,3}){3}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:(?:0x|\\\\x)?[0-9a-fA-F]{2}[ ,:]?){10,}")
+_HEX_HINT = re.compile(r"[0-9a-fA-F]{2}[ ,:]?(?:0x|\\\\x)?[0-9a-fA-F]{2}[ ,:]?(?:0x|\\\\x)?[0-9a-fA-F]{2}")
+"""Three of the ten: found in a fifth of the time, because it begins with a character."""
 _BITS = re.compile(r"(?:[01]{8} ?){6,}")
+_BITS_HINT = re.compile(r"[01]{8}")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]{1,2}){4,}\w(?!\w)")
 _LEET = str.maketrans("013457@$!|", "oieastasil")
 _LEET_SIGN = re.compile(r"[a-z][0134578@$!|][a-z]")
@@ -169,11 +172,15 @@ def _from_base64(raw: str) -> list[str]:
 
 
 def _from_hex(raw: str) -> list[str]:
+    if not _HEX_HINT.search(raw):
+        return []
     runs = (re.sub(r"0x|\\x|[^0-9a-fA-F]", "", run) for run in _runs(_HEX, raw))
     return _readable([bytes.fromhex(run[: len(run) // 2 * 2]) for run in runs])
 
 
 def _from_bits(raw: str) -> list[str]:
+    if not _BITS_HINT.search(raw):
+        return []
     runs = (run.replace(" ", "") for run in _runs(_BITS, raw))
     return _readable([int(run, 2).to_bytes(len(run) // 8, "big") for run in runs])
 
