@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -231,6 +232,20 @@ def environment(name: str, packages: tuple[str, ...]) -> Path:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, *packages], check=True)
+        (folder / "complete").touch()
+    return folder
+
+
+def node_package(name: str, package: str) -> Path | None:
+    """A folder with an npm ``package`` in it, made on first use; None where there is no Node."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        return None
+    folder = Path(os.environ.get("HEADRACE_BENCH", "~/.cache/headrace-bench")).expanduser() / name
+    if not (folder / "complete").exists():
+        print(f"installing {package} into {folder} (a minute, once)", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), package]
+        subprocess.run(npm, check=True)
         (folder / "complete").touch()
     return folder
 

@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import _gateways as gateway
 import aiohttp
 
-import gateway
 from headrace.core.clock import SystemClock
 from headrace.core.settings import read_settings
 from headrace.gateway.budgets import Budgets, Limit, Scope
