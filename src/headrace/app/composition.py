@@ -35,6 +35,7 @@ from headrace.plugins.rabbitmq import RabbitQueue
 from headrace.releases.signed import SignedReleases
 from headrace.serving.callbacks import Callbacks
 from headrace.store import Store, open_store
+from headrace.store.line_files import LineFiles
 from headrace.store.payloads import Payloads
 from headrace.store.seal_file import SealFile
 from headrace.training.features import FeatureStore
@@ -64,6 +65,7 @@ class App:
     seals: Seals
     queue: Queue
     payloads: Payloads
+    line_files: LineFiles
     callbacks: Callbacks
     channels: Mapping[str, Channel] = field(default_factory=dict)
     provider: Provider | None = None
@@ -205,6 +207,7 @@ def open_app(settings: Settings, clock: Clock | None = None) -> App:
         ),
         queue=_queue(settings, store, clock),
         payloads=Payloads(access.data_keys),
+        line_files=LineFiles(store.storage / "llm_files", access.data_keys),
         callbacks=Callbacks(ring, clock, hosts=settings.callback_hosts, private=settings.callback_private),
         channels=open_channels(settings, ring, clock),
         provider=None if settings.provider is None else Provider(settings.provider, clock),

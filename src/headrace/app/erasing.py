@@ -18,6 +18,7 @@ from headrace.app.deliver import numeric_inputs
 from headrace.app.drafts import forget_drafts
 from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.app.later import erase_requests
+from headrace.app.llm_files import erase_files
 from headrace.core.data import Snapshot
 from headrace.core.errors import Conflict, HeadraceError
 from headrace.core.project import Project
@@ -165,6 +166,7 @@ class Subject:
         n_rows = 0
         events = erase_requests(self._store.jobs, name, self._names)
         events += forget_drafts(self._app, name, lambda one: one.user in self._names)
+        events += erase_files(self._app, name, self._names)
         for _ in range(_PASSES):
             self._ingest()
             rows = self._rows()

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -125,6 +125,16 @@ class Kept:
     payloads: Payloads
 
 
+class OtherWork(Protocol):
+    """What else waits in the queue, item by item."""
+
+    async def turn(self, taken: Taken) -> None:
+        """Work on an item for a while, and give it back."""
+
+    def leave(self) -> None:
+        """The process ends: turns end as soon as they can."""
+
+
 class Later:
     """Answers what waits in the queue.
 
@@ -150,12 +160,17 @@ class Later:
         claim_s: float = CLAIM_S,
     ) -> None:
         self._kept = kept
+        self._others: dict[str, OtherWork] = {}
         self._claims = Claims(kept.jobs, clock, lasts_s=claim_s)
         self._handler = handler
         self._callbacks = callbacks
         self._clock = clock
         self._resolve = resolve
         self._rules_of = rules_of
+
+    def also(self, kind: str, work: OtherWork) -> None:
+        """Let ``work`` have the items that begin with ``kind`` and a colon; call it before :meth:`run`."""
+        self._others[kind] = work
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Go on until ``stopping``; what is under way then is finished first.
@@ -179,6 +194,8 @@ class Later:
             elif not taken:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), _IDLE_S)
+        for other in self._others.values():
+            other.leave()
         await asyncio.gather(*under_way)
 
     async def round(self) -> int:
@@ -198,6 +215,10 @@ class Later:
             _log.exception("An item of the queue could not be worked on")
 
     async def _turn(self, taken: Taken) -> None:
+        other = self._others.get(taken.item.partition(":")[0])
+        if other is not None:
+            await other.turn(taken)
+            return
         try:
             job = await asyncio.to_thread(self._kept.jobs.get, taken.item.removesuffix(_CALLBACK))
         except NotFound:

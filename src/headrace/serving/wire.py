@@ -64,6 +64,11 @@ class _Gone(Exception):
     """The client closed the connection; nobody is left to answer."""
 
 
+def gone() -> Exception:
+    """What ends a request whose client has gone: nothing is answered."""
+    return _Gone()
+
+
 class Answer(NamedTuple):
     """What is sent back."""
 

@@ -70,6 +70,7 @@ from headrace.store.disk import locked, make_folder
 from headrace.store.drafts import Draft
 from headrace.store.epoch import EpochAfterwards, SharedEpoch
 from headrace.store.events import SegmentLog
+from headrace.store.llm_batches import LlmBatch, LlmFile
 from headrace.store.llm_decisions import Acknowledgement, Stop
 from headrace.store.processes import MachineProcesses
 from headrace.store.tables import DeltaTables
@@ -104,6 +105,8 @@ class Store:
     drafts: RecordStore[Draft]
     llm_stops: RecordStore[Stop]
     acknowledgements: RecordStore[Acknowledgement]
+    llm_files: RecordStore[LlmFile]
+    llm_batches: RecordStore[LlmBatch]
     uses: UseStore
     expiring: ExpiringStore
     sightings: SightingStore
@@ -168,8 +171,7 @@ def open_store(
         _prepare(settings.storage_path, "HEADRACE_STORAGE_URL")
     database = _opened(settings.database_url)
     storage = settings.storage_path
-    epoch = SharedEpoch(settings.home / "access.epoch")
-    projects = SqlProjects(database)
+    epoch, projects = SharedEpoch(settings.home / "access.epoch"), SqlProjects(database)
     releases, rollouts = SqlReleases(database), SqlRollouts(database)
     executors = SqlExecutors(database, clock, MachineProcesses())
     data_keys = None if keys is None else keys(projects, releases, rollouts, epoch)
@@ -203,6 +205,8 @@ def open_store(
         drafts=SqlRecords(database, sql.drafts, Draft, "draft"),
         llm_stops=SqlRecords(database, sql.llm_stops, Stop, "stop"),
         acknowledgements=SqlRecords(database, sql.acknowledgements, Acknowledgement, "acknowledgement"),
+        llm_files=SqlRecords(database, sql.llm_files, LlmFile, "file"),
+        llm_batches=SqlRecords(database, sql.llm_batches, LlmBatch, "batch"),
         uses=SqlUses(database),
         expiring=SqlExpiring(database, clock),
         sightings=SqlSightings(database),

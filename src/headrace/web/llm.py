@@ -98,7 +98,25 @@ class LlmDoor:
         """Answer one request; whatever it raises is answered by :meth:`error`."""
         me = identified(self._parts, scope, headers)
         only(scope, "POST")
-        body = await read_body(headers, receive, MAX_BODY_BYTES)
+        return await self._answered(me, await read_body(headers, receive, MAX_BODY_BYTES))
+
+    async def one(self, me: Principal, body: bytes) -> Answer:
+        """Answer a request that came in another way than over HTTP; its refusals are answers too.
+
+        Raises:
+            InvalidInput: it asks for a stream.
+        """
+        try:
+            answer = await self._answered(me, body)
+        except HeadraceError as error:
+            status = status_of(type(error))
+            return Answer(status, self.error(status, str(error)))
+        if isinstance(answer, Pieces):
+            await answer.source.aclose()
+            raise InvalidInput("The request asks for a stream. Leave 'stream' out.")
+        return answer
+
+    async def _answered(self, me: Principal, body: bytes) -> Answer | Pieces:
         read = self._surface.read
         asked, said = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
         return await self._ask(me, asked, said)

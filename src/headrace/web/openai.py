@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
 from headrace.app.drafts import given
-from headrace.core.errors import InvalidInput
+from headrace.app.llm_batch_run import LineAnswer
+from headrace.core.errors import HeadraceError, InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock
 from headrace.gateway.llm.chat import chat_request, read_chat
@@ -17,9 +18,24 @@ from headrace.gateway.llm.handler import LlmHandler
 from headrace.gateway.llm.moderations import read_moderations
 from headrace.gateway.llm.responses.answered import Responding
 from headrace.gateway.llm.responses.asked import chat_of
-from headrace.serving.wire import Answer, Headers, Pieces, Receive, Refused, Scope, Send, only, serve
+from headrace.serving.wire import (
+    Answer,
+    Headers,
+    Pieces,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    only,
+    serve,
+    status_of,
+)
+from headrace.web import llm_batches as batches
+from headrace.web import llm_files as files
 from headrace.web.anthropic import Messages
 from headrace.web.llm import LlmDoor, Request, Surface, identified
+from headrace.web.llm_batches import answer_batches
+from headrace.web.llm_files import answer_files
 from headrace.web.parts import Parts
 
 PREFIX = "/v1"
@@ -52,6 +68,10 @@ class OpenAiDoor:
             "/v1/responses": Responses(parts.app.clock),
             "/v1/messages": Messages(),
         }
+        self._files: dict[str, Callable[..., Awaitable[Answer | Pieces]]] = {
+            files.PREFIX: answer_files,
+            batches.PREFIX: answer_batches,
+        }
         self._doors = {path: LlmDoor(parts, handler, surface) for path, surface in surfaces.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +85,7 @@ class OpenAiDoor:
         """As the API says errors."""
         return _error(status, message)
 
-    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | Pieces:  # noqa: ARG002
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | Pieces:
         """Answer what is no call; whatever it raises is answered by :meth:`error`."""
         path = scope["path"]
         me = identified(self._parts, scope, headers)
@@ -76,8 +96,23 @@ class OpenAiDoor:
             only(scope, "GET")
             body = await asyncio.to_thread(given, self._parts.app, me, path[len(_KEPT) :])
             return Answer(200, body)
-        known = ", ".join(self._doors)
+        for prefix, kept in self._files.items():
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return await kept(self._parts.app, me, scope, headers, receive)
+        known = ", ".join((*self._doors, *self._files))
         raise Refused(404, f"There is nothing at {path[:100]!r}. Expected {known} or {_MODELS}.")
+
+    async def ask(self, name: str, path: str, body: bytes) -> LineAnswer:
+        """What a request of somebody to an address is answered; their rights are those of now."""
+        door = self._doors[path]
+        try:
+            me = await asyncio.to_thread(self._parts.app.identities.resolve, name)
+        except HeadraceError as error:
+            status = status_of(type(error))
+            return LineAnswer(status, door.error(status, str(error)), "")
+        answer = await door.one(me, body)
+        named = (value.decode() for key, value in answer.headers if key == b"headrace-answer")
+        return LineAnswer(answer.status, answer.body, next(named, ""))
 
     def _models(self, me: Principal, name: str) -> Answer:
         """What ``me`` may ask; of one that is not there, or not theirs, alike."""

@@ -17,6 +17,8 @@ from starlette.concurrency import run_in_threadpool
 from headrace.app.adopting import registered
 from headrace.app.composition import App, open_app
 from headrace.app.later import StoredSubmissions
+from headrace.app.llm_batch_run import BatchWork
+from headrace.app.llm_batches import KIND as BATCHES
 from headrace.app.tracking import mlflow_server
 from headrace.app.workflows import Workflows, launch
 from headrace.core.errors import NotFound
@@ -110,6 +112,7 @@ class Server:
         self._mcp = SecureHeaders(Identified(self._tools, app, parts.sessions, cookie_writes=False))
         self._otlp = OtlpDoor(parts)
         self._openai = OpenAiDoor(parts, parts.gateway.handler)
+        parts.later.also(BATCHES, BatchWork(app, self._openai.ask))
         self._upstream = mlflow or Upstream(mlflow_server(app))
         door = MlflowDoor(app, self._upstream, partial(registered, app, parts.work))
         refuse = refuse_mlflow(door, refuse_page(renderer))

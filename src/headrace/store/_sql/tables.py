@@ -194,6 +194,8 @@ reviews = _changing("hr_reviews")
 drafts = _changing("hr_drafts")
 llm_stops = _changing("hr_llm_stops")
 acknowledgements = _changing("hr_acknowledgements")
+llm_files = _changing("hr_llm_files")
+llm_batches = _changing("hr_llm_batches")
 
 uses = Table(
     "hr_uses",
