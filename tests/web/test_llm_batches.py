@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from openai.types import Batch
 
 from headrace.app.llm_files import KEPT_DAYS, delete_old_files, erase_files
+from headrace.core.errors import Conflict
 from headrace.store.llm_batches import LlmBatch
 from headrace.testing.scripted_answers import Answer, Refusal
 from headrace.testing.scripted_llm import Asked
