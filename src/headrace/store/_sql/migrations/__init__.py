@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from headrace.core.errors import Conflict
 from headrace.store._sql.engine import Database
 
-HEAD = "0015"
+HEAD = "0019"
 """Name of the newest step; 0015 comes after 0016, which was ready first."""
 
 VERSION_TABLE = "hr_schema"
