@@ -206,6 +206,8 @@ class Llm:
         oversight: which answers wait for a person.
         persona: as whom it speaks; ``repeats``: how steady it is; ``conversations``: what is said over
             several turns. None is asked unless it is declared.
+        hedge_after_ms: a second provider of the release is asked as well when the first has not begun to
+            answer after so long; the first piece to come counts. Both may bill. Unset, none is.
         pins: what becomes of a call whose release has a part that is no longer as it was approved, such as
             the address of its provider.
     """
@@ -223,6 +225,7 @@ class Llm:
     repeats: Repeats | None = None
     conversations: Conversations | None = None
     cache: Cache | None = None
+    hedge_after_ms: float | None = None
     pins: Literal["flag", "refuse"] = "flag"
 
 
@@ -302,6 +305,9 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     if spec.labelled_rows is not None and not 0 <= spec.labelled_rows <= 100_000:
         text = f"labelled_rows is {spec.labelled_rows}: expected 0 to 100,000"
         yield BrokenRule(loc=("llm", "labelled_rows"), text=text)
+    if spec.hedge_after_ms is not None and not 1 <= spec.hedge_after_ms <= 600_000:
+        text = f"hedge_after_ms is {spec.hedge_after_ms:g}: expected 1 to 600,000 milliseconds"
+        yield BrokenRule(loc=("llm", "hedge_after_ms"), text=text)
     yield from _cache_mistakes(spec.cache)
     yield from _feedback_mistakes(spec.feedback)
     yield from _asked_mistakes(spec)

@@ -24,6 +24,8 @@ class Used(NamedTuple):
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
+    written_1h: int = 0
 
 
 def _price(**changes: object) -> Price:
@@ -54,6 +56,39 @@ def test_more_never_costs_less_and_a_part_never_more(a: Used, b: Used) -> None:
     costs = [prices.cost(_T, used, _NOW) for used in (a, b, both)]
     first, second, whole = (cost.micro for cost in costs if cost is not None)
     assert max(first, second) <= whole <= first + second <= whole + 1
+
+
+@given(st.tuples(_counts, _counts, _counts), st.tuples(_units, _units, _units))
+def test_what_is_written_into_a_cache_has_its_own_price(
+    counts: tuple[int, int, int], units: tuple[Decimal, Decimal, Decimal]
+) -> None:
+    plain, minutes, hour = units
+    n_plain, n_minutes, n_hour = counts
+    used = Used(sum(counts), 0, 0, n_minutes + n_hour, n_hour)
+    cost = _prices(_price(input=plain, cache_write=minutes, cache_write_1h=hour)).cost(_T, used, _NOW)
+    exact = sum(Fraction(n) * Fraction(unit) for n, unit in zip(counts, units, strict=True))
+    assert cost is not None
+    assert exact <= cost.micro < exact + 1
+    assert n_plain + n_minutes + n_hour == used.input
+
+
+def test_a_write_costs_as_other_input_unless_the_table_says_otherwise() -> None:
+    used = Used(100, 0, 20, 30, 10)
+    assert _prices(_price()).cost(_T, used, _NOW) == _prices(_price()).cost(_T, Used(100), _NOW)
+    dear = _prices(_price(cached=Decimal(1), cache_write=Decimal(4))).cost(_T, used, _NOW)
+    assert dear == (50 * 2 + 20 * 1 + 30 * 4, "USD")
+
+
+def test_anthropic_bills_what_it_writes_as_its_price_list_says() -> None:
+    found = [
+        price
+        for name in ("claude-haiku-4-5", "claude-opus-4-5", "claude-opus-5")
+        if (price := read_prices().find(Target("anthropic", name), date(2026, 11, 29))) is not None
+    ]
+    assert len(found) == 3
+    for price in found:
+        assert price.cache_write == price.input * Decimal("1.25")
+        assert price.cache_write_1h == price.input * 2
 
 
 def test_what_has_no_price_has_none() -> None:

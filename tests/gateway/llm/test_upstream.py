@@ -418,3 +418,74 @@ def test_a_second_question_that_fails_leaves_the_first() -> None:
         assert (reply.status, reply.target) == (200, w.targets[0])
 
     _in(World([Answer(delay_s=0.2), Refusal(status=500)], retrying=Retrying(most=0)), work)
+
+
+def test_who_was_asked_as_well_is_stopped_and_named() -> None:
+    async def work(w: World) -> None:
+        reply = await w.call(hedge_after_s=0.05)
+        assert (reply.target, reply.lost) == (w.targets[1], (w.targets[0],))
+        assert await _ended(w.models[0].asked[0]) == "gone"
+
+    _in(World([Answer(delay_s=30), Answer()]), work)
+
+
+def test_a_first_answer_that_comes_first_wins_and_the_second_is_stopped() -> None:
+    async def work(w: World) -> None:
+        reply = await w.call(hedge_after_s=0.05)
+        assert (reply.target, reply.lost) == (w.targets[0], (w.targets[1],))
+        assert await _ended(w.models[1].asked[0]) == "gone"
+
+    _in(World([Answer(delay_s=0.5), Answer(delay_s=30)]), work)
+
+
+def test_who_has_refused_has_lost_nothing() -> None:
+    async def work(w: World) -> None:
+        assert (await w.call(hedge_after_s=0.01)).lost == ()
+
+    _in(World([Answer(delay_s=0.3), Refusal(status=500)], retrying=Retrying(most=0)), work)
+
+
+def test_only_another_provider_is_asked_as_well() -> None:
+    async def work(w: World) -> None:
+        again = Target(w.targets[0].endpoint, "another")
+        reply = await w.call(w.targets[0], again, hedge_after_s=0.01)
+        assert (reply.target, reply.lost, w.n_asked()) == (w.targets[0], (), [1])
+
+    _in(World([Answer(delay_s=0.2)]), work)
+
+
+def test_the_first_piece_of_a_stream_counts() -> None:
+    async def work(w: World) -> None:
+        async with w.up.stream(w.targets, PATH, _stream_body, hedge_after_s=0.05) as stream:
+            assert (stream.target, stream.lost) == (w.targets[1], (w.targets[0],))
+            assert [data async for data in stream][-1] == b"[DONE]"
+        assert await _ended(w.models[0].asked[0]) == "gone"
+        w.models[0].script = Answer()
+        async with w.up.stream(w.targets, PATH, _stream_body, hedge_after_s=5) as stream:
+            assert (stream.target, stream.lost) == (w.targets[0], ())
+        assert w.n_asked() == [2, 1]
+
+    _in(World([Answer(delay_s=30), Answer()]), work)
+
+
+def test_who_goes_while_two_are_asked_stops_both() -> None:
+    async def work(w: World) -> None:
+        call = asyncio.ensure_future(w.call(hedge_after_s=0.01))
+        for _ in range(1_000):
+            if w.n_asked() != [1, 1]:
+                await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert [await _ended(model.asked[0]) for model in w.models] == ["gone", "gone"]
+
+    _in(World([Answer(delay_s=30), Answer(delay_s=30)]), work)
+
+
+def test_where_both_fail_what_the_first_has_met_counts() -> None:
+    async def work(w: World) -> None:
+        reply = await w.call(hedge_after_s=0.01)
+        assert (reply.status, reply.target, reply.lost) == (500, w.targets[1], ())
+
+    scripts = [Refusal(status=429, delay_s=0.2), Refusal(status=500)]  # where the first goes on to
+    _in(World(scripts, retrying=Retrying(most=0)), work)

@@ -95,7 +95,8 @@ class Call:
         parent: the caller's step in a trace, if it named one.
         targets: whom to ask, in order.
         cached: whether an answer of before was given again; None where the project keeps none.
-        filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers.
+        filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers;
+            ``lost``: who was asked as well, and stopped.
         is_draft: its answer waits for a person.
     """
 
@@ -113,6 +114,7 @@ class Call:
     filled: Filled = _NOTHING
     charge: Charge | None = None
     target: Target | None = None
+    lost: tuple[Target, ...] = ()
     is_draft: bool = False
     cached: bool | None = None
 
@@ -172,7 +174,7 @@ class Endings:
     def _settle(self, call: Call, answered: Answered | None) -> Settled:
         """Pay, once."""
         charge, call.charge = call.charge, None
-        return NOT_PAID if charge is None else self._spending.settle(charge, call.target, answered)
+        return NOT_PAID if charge is None else self._spending.settle(charge, call.target, answered, call.lost)
 
     async def _ended(self, settled: Settled, record: Coroutine[Any, Any, None]) -> None:
         """Whoever asked may go: a record is with its writer before anything is waited for."""
@@ -214,6 +216,8 @@ class Endings:
         }
         if call.cached is not None:
             outputs["cached"] = [call.cached]
+        if call.lost:
+            outputs["lost"] = ["; ".join(map(str, call.lost))]
         prediction = Prediction(
             id=call.id,
             project=call.asked.model,

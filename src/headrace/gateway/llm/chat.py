@@ -55,11 +55,18 @@ _encoder = msgspec.json.Encoder()
 
 
 class Usage(NamedTuple):
-    """Tokens of one call, as the provider counts them; ``cached`` ones are among the input."""
+    """Tokens of one call, as the provider counts them.
+
+    Attributes:
+        cached: of the input, those read from the provider's cache.
+        written: of the input, those written into it; ``written_1h``: of these, those to stay for an hour.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
+    written_1h: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,8 +357,12 @@ def usage_of(raw: Any) -> Usage:
     if not isinstance(raw, dict):
         return Usage()
     details = raw.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return Usage(_count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens")), _count(cached))
+    cached, written, hour = (
+        _count(details.get(name)) if isinstance(details, dict) else 0
+        for name in ("cached_tokens", "cache_creation_tokens", "cache_creation_1h_tokens")
+    )
+    said, made = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
+    return Usage(said, made, cached, written, min(hour, written))
 
 
 def _count(value: Any) -> int:

@@ -33,12 +33,14 @@ class UpstreamSlow(UpstreamDown):
 
 
 class Reply(NamedTuple):
-    """A whole answer, as it came; header names are in lower case."""
+    """A whole answer, as it came; header names are in lower case. ``lost``: who was asked as well, and had
+    begun to work when it was told to stop."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     target: Target
+    lost: tuple[Target, ...] = ()
 
 
 class UpstreamRefused(Unavailable):
@@ -61,6 +63,7 @@ class Stream:
 
     def __init__(self, answer: aiohttp.ClientResponse, target: Target, endpoint: Endpoint) -> None:
         self.target = target
+        self.lost: tuple[Target, ...] = ()
         self.is_done = False
         self._answer = answer
         self._idle_s = endpoint.idle_timeout_s

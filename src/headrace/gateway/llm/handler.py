@@ -137,7 +137,10 @@ class LlmHandler:
             if place is not None:
                 call.cached = reply is not None
             if reply is None:
-                reply = await self._upstreams.call(call.targets, asked.path, call.filled.for_model)
+                reply = await self._upstreams.call(
+                    call.targets, asked.path, call.filled.for_model, hedge_after_s=self._hedge_s(call)
+                )
+                call.lost = reply.lost
                 self._permits.keep_on(principal, asked.model)
             if reply.status in _OPERATORS:
                 raise _refused(reply)
@@ -162,7 +165,7 @@ class LlmHandler:
             raise
         await self._endings.answered(call, answered)
         if place is not None and not call.cached and not answered.tools:
-            self._cache.keep(place, reply, call.at.timestamp())
+            self._cache.keep(place, reply._replace(lost=()), call.at.timestamp())
         if call.is_draft:
             body = await self._drafting.keep(call, body)
         return Replied(
@@ -194,9 +197,12 @@ class LlmHandler:
         stack = AsyncExitStack()
         try:
             source = await stack.enter_async_context(
-                self._upstreams.stream(call.targets, asked.path, call.filled.for_model)
+                self._upstreams.stream(
+                    call.targets, asked.path, call.filled.for_model, hedge_after_s=self._hedge_s(call)
+                )
             )
         except UpstreamRefused as error:
+            call.lost = error.reply.lost
             await self._endings.failed(call, error)
             if error.reply.status in _OPERATORS:
                 raise _refused(error.reply) from error
@@ -204,7 +210,7 @@ class LlmHandler:
         except BaseException as error:
             await self._endings.failed(call, error)
             raise
-        call.target = source.target
+        call.target, call.lost = source.target, source.lost
         keep_on = partial(self._permits.keep_on, principal, asked.model)
         return LlmStream(call, source, stack, self._endings, self._clock, keep_on, usage=asked.usage)
 
@@ -217,6 +223,11 @@ class LlmHandler:
         """Where the answer is kept, if the project keeps any; what waits for a person is asked anew."""
         rules = self._declared.of(call.rules.project).cache
         return None if rules is None or call.is_draft else place_of(call, principal, rules)
+
+    def _hedge_s(self, call: Call) -> float | None:
+        """After how long a second provider is asked as well, in seconds; None: none is."""
+        after_ms = self._declared.of(call.rules.project).hedge_after_ms
+        return None if after_ms is None else after_ms / 1000
 
     async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
         if len(asked.model) > _MAX_NAME:

@@ -41,6 +41,14 @@ class Tokens(Protocol):
     def cached(self) -> int:
         """Of the input, what was read from the provider's cache."""
 
+    @property
+    def written(self) -> int:
+        """Of the input, what was written into it."""
+
+    @property
+    def written_1h(self) -> int:
+        """Of what was written, what stays for an hour."""
+
 
 class Cost(NamedTuple):
     """Money, in millionths of a currency's unit."""
@@ -57,6 +65,8 @@ class Price:
         model: as its provider calls it; ``aliases`` are further names, with ``*`` for any text.
         provider: name of the provider; any unless said.
         cached: of input read from the provider's cache; that of other input unless said.
+        cache_write: of input written into it, likewise; ``cache_write_1h``: to stay for an hour, that of
+            other writes unless said.
         currency: that of the table unless said.
         source: where it stands.
     """
@@ -65,6 +75,8 @@ class Price:
     input: Decimal
     output: Decimal = Decimal(0)
     cached: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
     provider: str = ""
     aliases: tuple[str, ...] = ()
     currency: str = ""
@@ -101,6 +113,8 @@ class _Rate(NamedTuple):
 
     input: int
     cached: int
+    written: int
+    written_1h: int
     output: int
 
 
@@ -142,7 +156,10 @@ class Prices:
         if rate is None:
             return None
         n_cached = min(used.cached, used.input)
-        total = (used.input - n_cached) * rate.input + n_cached * rate.cached + used.output * rate.output
+        n_written = min(used.written, used.input - n_cached)
+        n_hour = min(used.written_1h, n_written)
+        total = (used.input - n_cached - n_written) * rate.input + n_cached * rate.cached
+        total += (n_written - n_hour) * rate.written + n_hour * rate.written_1h + used.output * rate.output
         return Cost(-(-total // _MILLION), self.currency)
 
     def _rate(self, target: Target, day: date) -> _Rate | None:
@@ -154,7 +171,9 @@ class Prices:
         if unit is None:
             return None
         cached = price.input if price.cached is None else price.cached
-        return _Rate(*(_micro(part * unit) for part in (price.input, cached, price.output)))
+        written = price.input if price.cache_write is None else price.cache_write
+        hour = written if price.cache_write_1h is None else price.cache_write_1h
+        return _Rate(*(_micro(part * unit) for part in (price.input, cached, written, hour, price.output)))
 
 
 def _micro(units: Decimal) -> int:
@@ -192,7 +211,7 @@ def _parsed(text: str, name: str) -> Table:
 
 def _broken(table: Table) -> Iterator[BrokenRule]:
     for index, price in enumerate(table.prices):
-        for key in ("input", "output", "cached"):
+        for key in ("input", "output", "cached", "cache_write", "cache_write_1h"):
             amount: Decimal | None = getattr(price, key)
             if amount is not None and not 0 <= amount <= _MOST:
                 text = f"it is {amount}: expected 0 to {_MOST} for a million tokens"

@@ -21,11 +21,13 @@ _MICRO = 1_000_000
 
 
 class Charge(NamedTuple):
-    """What is held back for one call, and so the most that it may cost."""
+    """What is held back for one call: ``most`` is the most that one answer may cost, and ``used`` the tokens
+    of it; a second provider that may be asked as well has its own share of the reservation."""
 
     reservation: Reservation
     at: datetime
     most: Amount
+    used: Usage
 
 
 class Settled(NamedTuple):
@@ -61,36 +63,63 @@ class Spending:
         used = Usage()
         if counted - {"requests"}:
             used = Usage(input=filled.most_input, output=filled.most_output(spec.answer_tokens))
-        micro = 0
-        if "money" in counted:
-            micro = self._most(targets, used, at, refuse=spec.unpriced == "refuse")
+        refuse = spec.unpriced == "refuse"
         limits = [limit_of(one, project.name, principal.workspace, principal.name) for one in spec.budgets]
-        amount = Amount(micro=micro, tokens=used.input + used.output)
-        return Charge(await self._budgets.reserve(limits, amount), at, amount)
+        amount = held = self._amount(targets, used, at, money="money" in counted, refuse=refuse)
+        others = [one for one in targets if one.endpoint != targets[0].endpoint]
+        if spec.hedge_after_ms is not None and others:
+            held = _sum(amount, self._amount(others, used, at, money="money" in counted, refuse=refuse))
+        return Charge(await self._budgets.reserve(limits, held), at, amount, used)
 
-    def settle(self, charge: Charge, target: Target | None, answered: Answered | None) -> Settled:
+    def settle(
+        self,
+        charge: Charge,
+        target: Target | None,
+        answered: Answered | None,
+        lost: Sequence[Target] = (),
+    ) -> Settled:
         """Take what a call has cost.
 
         What a provider has done and not counted costs all that was held back for it.
 
         Args:
             target: who answered; None: nobody did, so that everything is given back.
+            lost: who was asked as well, and stopped: nobody knows how far they had come.
         """
-        if target is None or answered is None:
+        nothing = target is None or answered is None
+        if nothing and not lost:
             self._budgets.release(charge.reservation)
             return NOT_PAID
+        extra = self._lost(charge, lost)
+        if target is None or answered is None:
+            self._budgets.settle(charge.reservation, extra)
+            return Settled(extra.micro / _MICRO)
         if not answered.is_counted:
-            self._budgets.settle(charge.reservation, charge.most)
-            return Settled(charge.most.micro / _MICRO)
+            whole = _sum(charge.most, extra)
+            self._budgets.settle(charge.reservation, whole)
+            return Settled(whole.micro / _MICRO)
         used = answered.usage
         cost = self._prices.cost(target, used, charge.at)
-        actual = Amount(micro=0 if cost is None else cost.micro, tokens=used.input + used.output)
+        micro = 0 if cost is None else cost.micro
+        actual = _sum(Amount(micro=micro, tokens=used.input + used.output), extra)
         settle = partial(self._budgets.settle, charge.reservation, actual)
-        paid = Settled(None if cost is None else cost.micro / _MICRO)
+        paid = Settled(None if cost is None else actual.micro / _MICRO)
         if not charge.reservation.covers(actual):
             return paid._replace(waits=settle)
         settle()
         return paid
+
+    def _amount(
+        self, targets: Sequence[Target], used: Usage, at: datetime, *, money: bool, refuse: bool
+    ) -> Amount:
+        micro = self._most(targets, used, at, refuse=refuse) if money else 0
+        return Amount(micro=micro, tokens=used.input + used.output)
+
+    def _lost(self, charge: Charge, lost: Sequence[Target]) -> Amount:
+        """What those cost who were stopped: the most that each could."""
+        micro = sum(self._most([one], charge.used, charge.at, refuse=False) for one in lost)
+        tokens = len(lost) * (charge.used.input + charge.used.output)
+        return Amount(micro=micro, tokens=tokens, requests=0)
 
     def _most(self, targets: Sequence[Target], used: Usage, at: datetime, *, refuse: bool) -> int:
         most = 0
@@ -103,6 +132,11 @@ class Spending:
                 )
             most = max(most, 0 if cost is None else cost.micro)
         return most
+
+
+def _sum(one: Amount, other: Amount) -> Amount:
+    """Both; a second question is no second request."""
+    return Amount(micro=one.micro + other.micro, tokens=one.tokens + other.tokens)
 
 
 def limit_of(one: Budget, project: str, workspace: str, principal: str) -> Limit:

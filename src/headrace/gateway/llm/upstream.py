@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from headrace.core.errors import NotFound
@@ -49,12 +49,13 @@ _Got = TypeVar("_Got", bound=Stream | Reply)
 
 @dataclass(frozen=True)
 class _Asking(Generic[_Got]):
-    """What is asked, of whom: ``once`` asks one endpoint one time."""
+    """What is asked, of whom: ``once`` asks one endpoint one time. ``under_way``: who is asked now."""
 
     targets: Sequence[Target]
     path: str
     body_for: BodyFor
     once: Callable[[Endpoint, Target, str, bytes], Awaitable[_Got]]
+    under_way: list[Target] = field(default_factory=list)
 
 
 class Upstreams:
@@ -123,30 +124,41 @@ class Upstreams:
         Args:
             targets: whom to ask, in order.
             path: below the endpoint's address, such as ``/chat/completions``.
-            hedge_after_s: ask a second time, of the next target if there is one, when no answer has come
-                after this long; the first answer counts and the other is cancelled. Both may be billed.
+            hedge_after_s: ask another endpoint as well, if a target has one, when no answer has come after
+                this long; the first answer counts, and the other is cancelled. Both may be billed.
 
         Raises:
             NotFound: an endpoint was not declared.
             UpstreamDown, UpstreamBroken: none has answered; the last failure.
         """
         asking = _Asking(targets, path, body_for, self._connections.whole)
-        if hedge_after_s is None:
-            return await self._ask(asking)
-        return await self._hedged(asking, hedge_after_s)
+        got, lost = await self._hedged(asking, hedge_after_s)
+        return got._replace(lost=lost) if lost else got
 
     @asynccontextmanager
-    async def stream(self, targets: Sequence[Target], path: str, body_for: BodyFor) -> AsyncIterator[Stream]:
+    async def stream(
+        self,
+        targets: Sequence[Target],
+        path: str,
+        body_for: BodyFor,
+        *,
+        hedge_after_s: float | None = None,
+    ) -> AsyncIterator[Stream]:
         """An answer in pieces; its first has come already. To leave it stops the provider's work.
+
+        Args:
+            hedge_after_s: as for :meth:`call`; the first piece counts.
 
         Raises:
             NotFound: an endpoint was not declared.
             UpstreamRefused: all refuse; it has the last refusal.
             UpstreamDown, UpstreamBroken: none has begun to answer; the last failure.
         """
-        found = await self._ask(_Asking(targets, path, body_for, self._connections.stream))
+        asking: _Asking[Stream | Reply] = _Asking(targets, path, body_for, self._connections.stream)
+        found, lost = await self._hedged(asking, hedge_after_s)
         if isinstance(found, Reply):
-            raise UpstreamRefused(found)
+            raise UpstreamRefused(found._replace(lost=lost))
+        found.lost = lost
         try:
             yield found
         except UpstreamBroken as error:
@@ -184,10 +196,12 @@ class Upstreams:
         n_failed = 0
         while True:
             got: _Got | _Failure
+            asking.under_way[:] = (target,)
             try:
                 got = await asking.once(endpoint, target, asking.path, body)
             except (UpstreamDown, UpstreamBroken) as error:
                 got = error
+            asking.under_way.clear()  # not where it was cancelled: there it may have begun to work
             self._note(endpoint, got)
             told: float | None = None
             if isinstance(got, Reply):
@@ -228,21 +242,52 @@ class Upstreams:
         if status in _KEY_REFUSED:
             self._connections.forget_key(endpoint)
 
-    async def _hedged(self, asking: _Asking[Reply], after_s: float) -> Reply:
-        first = asyncio.ensure_future(self._ask(asking))
-        tasks = waiting = {first}
+    async def _hedged(self, asking: _Asking[_Got], after_s: float | None) -> tuple[_Got, tuple[Target, ...]]:
+        """Ask, and another endpoint as well where it takes long; with who had begun to work for nothing."""
+        others = [one for one in asking.targets if one.endpoint != asking.targets[0].endpoint]
+        if after_s is None or not others:
+            return await self._ask(asking), ()
+        askings = [asking]
+        tasks = [asyncio.ensure_future(self._ask(asking))]
+        won: asyncio.Task[_Got] | None = None
         try:
-            done, waiting = await asyncio.wait(tasks, timeout=after_s)
+            done, _ = await asyncio.wait(tasks, timeout=after_s)
             if not done:
-                others = replace(asking, targets=[*asking.targets[1:], asking.targets[0]])
-                tasks = waiting = {first, asyncio.ensure_future(self._ask(others))}
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    if task.exception() is None and task.result().status not in ELSEWHERE:
-                        return task.result()
-            return await first
+                askings.append(replace(asking, targets=others, under_way=[]))
+                tasks.append(asyncio.ensure_future(self._ask(askings[1])))
+            waiting = set(tasks)
+            while waiting and won is None:
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                won = next((task for task in tasks if task.done() and _has_answered(task)), None)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            lost = await _ended(tasks, askings, won)
+        return (won or tasks[0]).result(), lost
+
+
+def _has_answered(task: asyncio.Task[_Got]) -> bool:
+    """Whether it came to an answer, or to a refusal of what was asked."""
+    if task.cancelled() or task.exception() is not None:
+        return False
+    got = task.result()
+    return not (isinstance(got, Reply) and got.status in ELSEWHERE)
+
+
+async def _ended(
+    tasks: Sequence[asyncio.Task[_Got]], askings: Sequence[_Asking[_Got]], won: asyncio.Task[_Got] | None
+) -> tuple[Target, ...]:
+    """Stop all but the one that has won; whose work was for nothing."""
+    lost: list[Target] = []
+    for task in tasks:
+        task.cancel()  # what is done already stays as it is
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task, asking in zip(tasks, askings, strict=True):
+        if task is won:
+            continue
+        if task.cancelled():
+            lost += asking.under_way
+        elif _has_answered(task):
+            got = task.result()
+            lost.append(got.target)
+            if isinstance(got, Stream):
+                await got.close()
+    return tuple(lost)

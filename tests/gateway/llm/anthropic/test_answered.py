@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.errors import InvalidInput
-from headrace.gateway.llm.anthropic.answered import completion_of, error_body, error_text, message_of
+from headrace.gateway.llm.anthropic.answered import (
+    chat_usage_of,
+    completion_of,
+    error_body,
+    error_text,
+    message_of,
+    used_of,
+)
+from headrace.gateway.llm.chat import usage_of
 
 USED = {"input_tokens": 7, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 3, "output_tokens": 5}
 NAMES = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
@@ -44,7 +52,11 @@ def test_a_message_is_a_completion_with_all_that_was_used() -> None:
         "prompt_tokens": 12,
         "completion_tokens": 5,
         "total_tokens": 17,
-        "prompt_tokens_details": {"cached_tokens": 3},
+        "prompt_tokens_details": {
+            "cached_tokens": 3,
+            "cache_creation_tokens": 2,
+            "cache_creation_1h_tokens": 0,
+        },
     }
     assert (made["id"], made["model"], made["object"]) == ("msg_1", "c", "chat.completion")
 
@@ -117,3 +129,19 @@ def test_what_a_provider_says_stands_in_the_error(body: bytes, text: str) -> Non
         "type": "error",
         "error": {"type": "rate_limit_error", "message": text},
     }
+
+
+@given(st.tuples(*[st.integers(0, 10_000)] * 5))
+def test_what_was_written_into_a_cache_is_the_same_in_both_apis(counts: tuple[int, ...]) -> None:
+    plain, read, minutes, hour, made = counts
+    used = {
+        "input_tokens": plain,
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": minutes + hour,
+        "cache_creation": {"ephemeral_5m_input_tokens": minutes, "ephemeral_1h_input_tokens": hour},
+        "output_tokens": made,
+    }
+    chat = chat_usage_of(used)
+    assert usage_of(chat) == (plain + read + minutes + hour, made, read, minutes + hour, hour)
+    back = used_of(chat)
+    assert {name: used[name] for name in back} == back

@@ -69,15 +69,21 @@ def stop_sequence_of(choice: Mapping[str, Any]) -> str | None:
 
 
 def used_of(usage: Any) -> dict[str, Any]:
-    """Tokens as the Messages API counts them: those from the cache are not among the input."""
+    """Tokens as the Messages API counts them: those from the cache, and into it, are not among the input."""
     used = usage_of(usage)
     cached = min(used.cached, used.input)
-    return {
-        "input_tokens": used.input - cached,
-        "cache_creation_input_tokens": 0,
+    written = min(used.written, used.input - cached)
+    said = {
+        "input_tokens": used.input - cached - written,
+        "cache_creation_input_tokens": written,
         "cache_read_input_tokens": cached,
         "output_tokens": used.output,
     }
+    if not written:
+        return said
+    hour = min(used.written_1h, written)
+    by_time = {"ephemeral_5m_input_tokens": written - hour, "ephemeral_1h_input_tokens": hour}
+    return said | {"cache_creation": by_time}
 
 
 def completion_of(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,13 +145,18 @@ def finish_of(stopped: Mapping[str, Any]) -> dict[str, Any]:
 def chat_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens as a chat completion counts them."""
     cached = usage.get("cache_read_input_tokens") or 0
-    told = usage["input_tokens"] + cached + (usage.get("cache_creation_input_tokens") or 0)
+    written = usage.get("cache_creation_input_tokens") or 0
+    hour = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
+    told = usage["input_tokens"] + cached + written
     said = usage["output_tokens"]
+    details = {"cached_tokens": cached}
+    if written:
+        details |= {"cache_creation_tokens": written, "cache_creation_1h_tokens": hour}
     return {
         "prompt_tokens": told,
         "completion_tokens": said,
         "total_tokens": told + said,
-        "prompt_tokens_details": {"cached_tokens": cached},
+        "prompt_tokens_details": details,
     }
 
 

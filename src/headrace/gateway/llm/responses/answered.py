@@ -196,7 +196,7 @@ def _used(usage: Any) -> dict[str, Any] | None:
     thought = details.get("reasoning_tokens") if isinstance(details, Mapping) else 0
     return {
         "input_tokens": used.input,
-        "input_tokens_details": {"cached_tokens": used.cached, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": used.cached, "cache_write_tokens": used.written},
         "output_tokens": used.output,
         "output_tokens_details": {"reasoning_tokens": thought if isinstance(thought, int) else 0},
         "total_tokens": used.input + used.output,
