@@ -18,7 +18,9 @@ ENDED_WITH_TIME = ("secret", "refresh", "external")
 """Credentials that a round ends when they or their owner are over; others end where they are kept."""
 _DECIDING = frozenset({"admin", "validator"})
 _FACTORS = frozenset({"totp", "passkey"})
-_MIGHTIEST_FIRST: tuple[Role, ...] = ("admin", "validator", "operator", "developer", "auditor", "viewer")
+_MIGHTIEST_FIRST: tuple[Role, ...] = (
+    "admin", "validator", "operator", "developer", "auditor", "viewer", "caller",
+)  # fmt: skip
 
 ConcernKind = Literal[
     "orphaned", "expired", "review_overdue", "unused", "old_secret", "endless_secret", "shared_secret",

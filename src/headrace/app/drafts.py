@@ -63,9 +63,10 @@ def opened(app: App, me: Principal, draft_id: str) -> Opened:
         NotFound: there is no such draft.
         Conflict: its texts are not kept any more.
     """
+    if not _may_read(app, me, draft_id):
+        # Before it is looked for: who may not read it does not learn whether it is there.
+        app.gatekeeper.require(me, "data.read", f"draft:{draft_id}")
     draft = app.store.drafts.get(draft_id)
-    if not may_read(app, me, draft):
-        app.gatekeeper.require(me, "data.read", f"draft:{draft.id}")
     completion = _completion(app, draft)
     message = completion["choices"][0]["message"]
     calls = [call.get("function") or {} for call in message.get("tool_calls") or ()]
@@ -153,10 +154,12 @@ def given(app: App, me: Principal, draft_id: str) -> bytes:
 
 def may_read(app: App, me: Principal, draft: Draft) -> bool:
     """Whether ``me`` may see its texts: whoever may decide on it or reads the record."""
-    keeper = app.gatekeeper
-    return keeper.allows(me, "draft.decide", f"draft:{draft.id}") or keeper.allows(
-        me, "data.read", f"draft:{draft.id}"
-    )
+    return _may_read(app, me, draft.id)
+
+
+def _may_read(app: App, me: Principal, draft_id: str) -> bool:
+    keeper, resource = app.gatekeeper, f"draft:{draft_id}"
+    return keeper.allows(me, "draft.decide", resource) or keeper.allows(me, "data.read", resource)
 
 
 def why_not(app: App, me: Principal, draft: Draft) -> str:

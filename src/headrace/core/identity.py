@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-Role = Literal["viewer", "developer", "validator", "operator", "auditor", "admin"]
-ROLES: tuple[Role, ...] = ("viewer", "developer", "validator", "operator", "auditor", "admin")
+Role = Literal["caller", "viewer", "developer", "validator", "operator", "auditor", "admin"]
+ROLES: tuple[Role, ...] = ("caller", "viewer", "developer", "validator", "operator", "auditor", "admin")
 Kind = Literal["person", "service", "agent"]
 Proof = Literal["code", "passkey"]
 """Kinds of second factor. A code can be talked out of somebody; a passkey works on its own site only."""

@@ -15,6 +15,7 @@ from headrace.gateway.llm.chat import ChatRequest
 from headrace.gateway.llm.drafting import DraftStream
 from headrace.gateway.llm.guarding import Blocked
 from headrace.gateway.llm.handler import LlmHandler, LlmStream, Replied
+from headrace.gateway.llm.retrying import AGAIN
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import UpstreamRefused
 from headrace.serving.trace_context import PARENT
@@ -139,10 +140,10 @@ class LlmDoor:
                 refused.reply.body,
                 refused.reply.headers.get("retry-after"),
             )
-            return Answer(status, self._surface.refused(status, body), JSON, _waiting(status, wait))
+            return Answer(status, self._refusal(status, body), JSON, _waiting(status, wait))
         about = _about(replied)
         if replied.status != 200:
-            refusal = self._surface.refused(replied.status, replied.body)
+            refusal = self._refusal(replied.status, replied.body)
             return Answer(
                 replied.status, refusal, JSON, (*about, *_waiting(replied.status, replied.retry_after))
             )
@@ -150,6 +151,15 @@ class LlmDoor:
             return Answer(200, said.whole(replied.body, replied.answer_id), JSON, about)
         except InvalidInput as error:
             raise Unavailable(f"The model's answer cannot be given in this form. {error}") from error
+
+    def _refusal(self, status: int, body: bytes) -> bytes:
+        """A provider's own words, unless they may be about other calls than this one."""
+        if status not in AGAIN:
+            return self._surface.refused(status, body)
+        # Such as "limit 30000, used 29831": of all callers together.
+        return self._surface.error(
+            status, f"The model's provider takes no more calls now (status {status}). Ask again later."
+        )
 
 
 def identified(parts: Parts, scope: Scope, headers: Headers) -> Principal:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.gateway.budgets import Amount, Limit, OverBudget, Period, Scope
-from headrace.gateway.budgets.limits import EVER, window
+from headrace.gateway.budgets.limits import EVER, Kind, window
 from headrace.testing import START
 
 _ZONES = st.sampled_from([UTC, timezone(timedelta(hours=-7))])
@@ -31,16 +31,24 @@ def test_a_limit_counts_its_own_measure() -> None:
     assert [amount.of(measure) for measure in ("money", "tokens", "requests")] == [3, 2, 1]
 
 
-def _over(most: int, needed: int, period: Period = "day", resets_at: datetime = EVER) -> str:
-    limit = Limit(scope=Scope("project", "cars"), measure="money", most=most, period=period)
+def _over(
+    most: int, needed: int, period: Period = "day", resets_at: datetime = EVER, kind: Kind = "principal"
+) -> str:
+    limit = Limit(scope=Scope(kind, "cars"), measure="money", most=most, period=period)
     return str(OverBudget(limit, spent=most - 1, needed=needed, resets_at=resets_at))
 
 
 def test_a_refusal_says_what_holds_and_what_to_do() -> None:
     said = _over(5_000_000, 1_300, resets_at=datetime(2026, 1, 2, tzinfo=UTC))
     assert said == (
-        "This call may take 0.0013. The budget of project 'cars' is 5.00 a day, of which 4.999999 are spent "
-        "or held for calls under way. It begins anew at 2026-01-02 00:00 UTC; wait, or have the limit raised."
+        "This call may take 0.0013. The budget of principal 'cars' is 5.00 a day, of which 4.999999 are "
+        "spent or held for calls under way. It begins anew at 2026-01-02 00:00 UTC; wait, or have the limit "
+        "raised."
+    )
+    shared = _over(5_000_000, 1_300, resets_at=datetime(2026, 1, 2, tzinfo=UTC), kind="project")
+    assert shared == (
+        "This call may take 0.0013. The budget of project 'cars' a day has not so much left. "
+        "It begins anew at 2026-01-02 00:00 UTC; wait, or have the limit raised."
     )
     assert "in all" in _over(5, 2, "total")
     assert "have the limit raised" in _over(5, 2, "total")

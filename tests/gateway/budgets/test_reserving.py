@@ -49,8 +49,8 @@ def budgets(store: Store, clock: FakeClock) -> Budgets:
 
 
 def _limit(most: int, *, measure: Any = "requests", period: Any = "day", of: str = "") -> Limit:
-    name = of or f"project-{next(_numbers)}"
-    return Limit(scope=Scope("project", name), measure=measure, most=most, period=period)
+    name = of or f"principal-{next(_numbers)}"
+    return Limit(scope=Scope("principal", name), measure=measure, most=most, period=period)
 
 
 def _spent(budgets: Budgets, limit: Limit) -> int:

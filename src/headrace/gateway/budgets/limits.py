@@ -73,6 +73,8 @@ class Limit:
 class OverBudget(UserError):
     """A call could cost more than is left: nothing was asked of anybody.
 
+    The message is for the caller: what is spent it says only of a budget that is theirs alone.
+
     Attributes:
         limit: which one holds.
         spent: what is spent of it, with what is held for calls under way.
@@ -88,10 +90,15 @@ class OverBudget(UserError):
             step = "It does not begin anew: have the limit raised."
         else:
             step = f"It begins anew at {resets_at:%Y-%m-%d %H:%M} UTC; wait, or have the limit raised."
-        super().__init__(
-            f"This call may take {limit.shown(needed)}. The budget of {whose} is {limit.shown(limit.most)} "
-            f"{per}, of which {limit.shown(spent)} are spent or held for calls under way. {step}"
-        )
+        if limit.scope.kind == "principal":
+            left = (
+                f"is {limit.shown(limit.most)} {per}, of which {limit.shown(spent)} are spent or held for "
+                "calls under way."
+            )
+        else:
+            # Others share it, and what they have spent is nothing to tell this caller.
+            left = f"{per} has not so much left."
+        super().__init__(f"This call may take {limit.shown(needed)}. The budget of {whose} {left} {step}")
         self.limit = limit
         self.spent = spent
         self.resets_at = resets_at

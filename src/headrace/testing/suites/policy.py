@@ -10,6 +10,7 @@ from headrace.testing.factories import make_principal
 
 EVERYBODY = frozenset({"project.read", "policy.read", "grant.ask", "incident.raise"})
 MAY: dict[Role, frozenset[str]] = {
+    "caller": frozenset({"predict"}),
     "viewer": EVERYBODY,
     "developer": EVERYBODY
     | {"project.run", "predict", "label.write", "monitor.run", "data.read", "trace.read"}
