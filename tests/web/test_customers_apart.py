@@ -204,6 +204,7 @@ def test_conversations_that_are_kept_elsewhere_cannot_be_taken_up(shared: Shared
         assert field in answer.text
     for path in (f"/v1/responses/{shared.answer}", f"/v1/conversations/{shared.answer}"):
         assert shared.ask("GET", path, by=ACME).status_code == 404
+    shared.desk.model.script = Answer()
     shared.say(ACME, MINE, "Hello", store=True, user="customer-9")
     told = shared.desk.model.asked[-1].json
     assert not {"store", "user", "metadata", "prompt_cache_key", "safety_identifier"} & set(told)
