@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headrace.app import acceptable_use, llm_stops, llm_use
+from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
 from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.llm_use import LLM_USE
 from headrace.cli.reviewed_texts import OneVersion, Version, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
+from headrace.gateway.llm.uses import named
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -135,6 +137,50 @@ def list_stops(as_name: As = None, as_json: Json = False) -> None:
             for one in found
         ],
         empty="Nothing was ever stopped.",
+    )
+
+
+@app.command("shadow")
+def shadow(
+    proxy_log: Annotated[
+        Path | None, typer.Option(help="Read this access log of a proxy first: Squid, W3C, CSV, JSON Lines.")
+    ] = None,
+    ours: Annotated[
+        list[str] | None, typer.Option(help="A user or address in it that is the gateway's own; repeatable.")
+    ] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
+    """Shadow AI: models, keys and hosts in use that nobody has approved, and what to use instead."""
+    with session(as_name) as s:
+        if proxy_log is None and ours:
+            raise InvalidInput("--ours is about a log. Give it too: --proxy-log FILE")
+        if proxy_log is not None:
+            read = shadow_use.import_log(s.app, s.me, proxy_log, ours=ours or ())
+            say(
+                f"{read.n:,} lines, {read.n_known:,} of them to known hosts, {read.n_bad:,} unread.", err=True
+            )
+            if read.n_bad:
+                say(f"Unread: {read.note}", err=True)
+        found = shadow_use.report(s.app, s.me)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("KIND", "WHAT", "WHO", "TIMES", "FIRST", "LAST", "INSTEAD"),
+        [
+            (
+                one.seen.subject,
+                one.seen.what,
+                one.seen.who or one.provider,
+                one.seen.n,
+                f"{one.seen.first_at:%Y-%m-%d}",
+                f"{one.seen.last_at:%Y-%m-%d}",
+                named([*one.projects, *one.models]) or "nothing yet: headrace llm ask",
+            )
+            for one in found.found
+        ],
+        empty="Nothing is in use that nobody has approved, as far as was seen.",
     )
 
 

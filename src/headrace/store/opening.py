@@ -73,6 +73,7 @@ from headrace.store.events import SegmentLog
 from headrace.store.llm_batches import LlmBatch, LlmFile
 from headrace.store.llm_decisions import Acknowledgement, Stop
 from headrace.store.processes import MachineProcesses
+from headrace.store.shadow import ShadowUse
 from headrace.store.tables import DeltaTables
 
 
@@ -107,6 +108,7 @@ class Store:
     acknowledgements: RecordStore[Acknowledgement]
     llm_files: RecordStore[LlmFile]
     llm_batches: RecordStore[LlmBatch]
+    shadow: RecordStore[ShadowUse]
     uses: UseStore
     expiring: ExpiringStore
     sightings: SightingStore
@@ -207,6 +209,7 @@ def open_store(
         acknowledgements=SqlRecords(database, sql.acknowledgements, Acknowledgement, "acknowledgement"),
         llm_files=SqlRecords(database, sql.llm_files, LlmFile, "file"),
         llm_batches=SqlRecords(database, sql.llm_batches, LlmBatch, "batch"),
+        shadow=SqlRecords(database, sql.shadow_uses, ShadowUse, "shadow use"),
         uses=SqlUses(database),
         expiring=SqlExpiring(database, clock),
         sightings=SqlSightings(database),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.app.chores import WATCH_S, Chores
 from headrace.app.incidents import notice
 from headrace.app.repeating import Repeating, Turn, attempt
+from headrace.app.shadow_use import write_down
 from headrace.serving.refusals import EVERY_S as REFUSALS_S
 from headrace.web.metrics import counted
 from headrace.web.parts import Parts
@@ -14,6 +15,7 @@ NOTICE_S = 1.0
 BUDGETS_S = 1.0
 FLUSH_S = 30.0
 COUNT_S = 2.0
+SHADOW_S = 5.0
 
 
 class Background:
@@ -27,6 +29,7 @@ class Background:
             Turn("notice", NOTICE_S, self.notice),
             Turn("budgets", BUDGETS_S, parts.gateway.budgets.give_back),
             Turn("uses", FLUSH_S, self.flush),
+            Turn("shadow", SHADOW_S, self.write_shadow),
             Turn("refusals", REFUSALS_S, self.write_refusals),
             *self.chores.turns(),
         ]
@@ -50,6 +53,7 @@ class Background:
         if self._parts.siblings:
             attempt("last counts", self.count)
         attempt("last refusals", self.write_refusals)
+        attempt("last shadow", self.write_shadow)
         attempt("last seal", self._parts.app.seals.seal)
         self.chores.leave()
 
@@ -73,6 +77,10 @@ class Background:
     def write_refusals(self) -> None:
         """Write how many requests were refused alike; the next one may never come."""
         self._parts.handler.refusals.flush()
+
+    def write_shadow(self) -> None:
+        """Write which models, keys and names were wanted that nobody has approved."""
+        write_down(self._parts.app, self._parts.gateway.permits.shadow)
 
     def count(self) -> None:
         """Let the processes that share the port read what this one has counted."""

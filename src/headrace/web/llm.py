@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import NamedTuple, Protocol
 
 from headrace.access.networks import network_of
-from headrace.core.errors import HeadraceError, InvalidInput, Unavailable
+from headrace.core.errors import HeadraceError, InvalidInput, Unauthenticated, Unavailable
 from headrace.core.identity import Principal
 from headrace.gateway.budgets import OverBudget
 from headrace.gateway.llm.calls import Asked
@@ -172,7 +172,11 @@ def identified(parts: Parts, scope: Scope, headers: Headers) -> Principal:
     if shown is None:
         keys = (value for name, value in scope["headers"] if name == b"x-api-key")
         shown = next((f"Bearer {key.decode('latin-1')}" for key in keys), None)
-    return parts.app.gatekeeper.authenticate(shown, network_of(scope.get("client")))
+    try:
+        return parts.app.gatekeeper.authenticate(shown, network_of(scope.get("client")))
+    except Unauthenticated:
+        parts.gateway.permits.shadow.key((shown or "").removeprefix("Bearer ").strip())
+        raise
 
 
 async def _events(stream: LlmStream | DraftStream, said: Said) -> AsyncGenerator[bytes, None]:

@@ -231,14 +231,21 @@ class LlmHandler:
 
     async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
         if len(asked.model) > _MAX_NAME:
+            self._permits.shadow.model(asked.model, principal.name, principal.workspace)
             raise NotFound(f"There is no project {asked.model[:_MAX_NAME]!r}...; 'model' names a project.")
         resource = f"project:{asked.model}"
         if not self._gatekeeper.allows(principal, "predict", resource):
+            self._permits.shadow.model(asked.model, principal.name, principal.workspace)
             await asyncio.to_thread(self._gatekeeper.require, principal, "predict", resource)
         self._gatekeeper.used(principal, "predict", resource)
         now = self._clock.now()
         call_id = new_id(now)
-        chosen = self._routes.choose(self._routes.get(asked.model), asked.user or call_id)
+        try:
+            route = self._routes.get(asked.model)
+        except NotFound:
+            self._permits.shadow.model(asked.model, principal.name, principal.workspace)
+            raise
+        chosen = self._routes.choose(route, asked.user or call_id)
         loaded = self._prompts.find(chosen.release_id)
         if loaded is None:
             loaded = await asyncio.to_thread(self._prompts.get, chosen.release_id)

@@ -13,6 +13,7 @@ from headrace.core.ports import Clock, Epoch
 from headrace.core.project import Project
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.endpoints import Providers, Target
+from headrace.gateway.llm.shadow import ShadowCounts, Wanted
 from headrace.gateway.llm.uses import Need, Uses, named, need_of, unstated
 from headrace.store.llm_decisions import Stop
 
@@ -73,6 +74,9 @@ class Permits:
         read: what has been decided about a team's calls; reads the store.
         refused: is told of a refusal, once a minute of those that are alike.
         instead: the projects that somebody may ask now, whose own calls are permitted.
+
+    Attributes:
+        shadow: counts what was wanted and is not approved.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Permits:
         self._told: dict[Refusal, float] = {}
         self._until_s = float("-inf")
         self._lock = threading.Lock()
+        self.shadow = ShadowCounts(clock)
 
     def refresh(self) -> None:
         """Read again what has been decided about every team that has asked: at once where this machine knows
@@ -150,6 +155,8 @@ class Permits:
         if fit or not targets:
             return fit
         self._tell(principal.name, team, project, targets, "use")
+        for target in targets:
+            self.shadow.note(Wanted("use", str(target), principal.name, team, project.name))
         others = [name for name in self.instead(principal) if name != project.name]
         raise self._refusal(kept.standing, team, project, targets, others)
 
@@ -188,6 +195,16 @@ class Permits:
             one
             for one in self._fit(kept, team, project, [t for t in listed if self._is_known(t)])
             if self.declared.fits(project, one)
+        ]
+
+    def allowed_at_all(self, team: str) -> list[Target]:
+        """Models that a team may use for something, whatever it is. Reads the store."""
+        lists = self._look(team).standing.lists
+        return [
+            one
+            for one in self.providers.targets()
+            if not unstated(lists, self.providers, one)
+            and all(any(use.names(one) and use.is_for(team) for use in uses.allow) for uses in lists)
         ]
 
     def _is_known(self, target: Target) -> bool:

@@ -64,6 +64,10 @@ class Use:
             and _among(need.data_class, self.data)
         )
 
+    def is_for(self, team: str) -> bool:
+        """Whether it is an entry of this team, whatever for."""
+        return _among(team, self.teams)
+
     def names(self, target: Target) -> bool:
         """Whether the model is one of these."""
         return any(fnmatchcase(str(target), pattern) for pattern in self.models)

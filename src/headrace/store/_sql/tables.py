@@ -196,6 +196,7 @@ llm_stops = _changing("hr_llm_stops")
 acknowledgements = _changing("hr_acknowledgements")
 llm_files = _changing("hr_llm_files")
 llm_batches = _changing("hr_llm_batches")
+shadow_uses = _changing("hr_shadow_uses")
 
 uses = Table(
     "hr_uses",

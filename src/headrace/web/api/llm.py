@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import acceptable_use, llm_stops, llm_use
+from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
 from headrace.app.acceptable_use import ACCEPTABLE_USE, Mine
 from headrace.app.llm_use import LLM_USE, Instead
 from headrace.app.reviewed_texts import Decided, Shown
+from headrace.app.shadow_use import Report
 from headrace.core.identity import PolicyText
 from headrace.gateway.llm.uses import LARGEST
 from headrace.store.llm_decisions import Acknowledgement, Stop
@@ -124,6 +125,12 @@ def acknowledge_terms(version: Version, server: Server, me: Me) -> Acknowledgeme
 def list_acknowledgements(server: Server, me: Me) -> list[Acknowledgement]:
     """Who has acknowledged which version, oldest first."""
     return acceptable_use.acknowledgements(server.app, me)
+
+
+@router.get("/shadow")
+def show_shadow_use(server: Server, me: Me) -> Report:
+    """Models, keys and hosts in use that nobody has approved, and what to use instead."""
+    return shadow_use.report(server.app, me)
 
 
 @router.get("/stops")

@@ -1,0 +1,38 @@
+"""Language models in use that nobody has approved: what was seen of them, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+ShadowKind = Literal["use", "model", "key", "host", "import"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowUse:
+    """One thing that was seen, however often.
+
+    Attributes:
+        subject: which kind: ``use``: a call of a project for which its model is not allowed; ``model``: a
+            name asked for at the gateway that stands for nothing there; ``key``: an unknown one, by a short
+            hash; ``host``: of a proxy's log; ``import``: such a log itself, by its digest.
+        what: the model, hash, host or digest; ``who``: whoever asked, as the gateway or the log names them.
+        project: of a ``use``; ``note``: whose key it looks like, or which lines of a log could not be read.
+        n: how often; of a log how many lines, with ``n_bad`` of them unread and ``n_known`` to such hosts.
+    """
+
+    id: str
+    workspace: str
+    subject: ShadowKind
+    what: str
+    who: str
+    first_at: datetime
+    last_at: datetime
+    n: int
+    project: str = ""
+    note: str = ""
+    n_bad: int = 0
+    n_known: int = 0
+    state: Literal["seen"] = "seen"
+    revision: int = 0
