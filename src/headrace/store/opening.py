@@ -171,8 +171,7 @@ def open_store(
     _prepare(settings.home, "HEADRACE_HOME")
     if settings.storage_path != settings.home:
         _prepare(settings.storage_path, "HEADRACE_STORAGE_URL")
-    database = _opened(settings.database_url)
-    storage = settings.storage_path
+    database, storage = _opened(settings.database_url), settings.storage_path
     epoch, projects = SharedEpoch(settings.home / "access.epoch"), SqlProjects(database)
     releases, rollouts = SqlReleases(database), SqlRollouts(database)
     executors = SqlExecutors(database, clock, MachineProcesses())
