@@ -45,7 +45,7 @@ def test_a_reviewer_edits_one_draft_and_rejects_the_next(browser: Browser, desk:
     page.get_by_role("textbox", name="Why").fill("It is not ours to promise.")
     page.get_by_role("button", name="Decide").click()
     expect(page.get_by_role("heading", name="Nothing waits")).to_be_visible()
-    expect(page.get_by_role("region", name="Decided drafts")).to_contain_text("rejected")
+    expect(page.get_by_role("region", name="Table: Decided")).to_contain_text("rejected")
     assert desk.app.store.drafts.get(second).state == "rejected"
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []
 

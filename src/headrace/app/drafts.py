@@ -165,7 +165,7 @@ def _may_read(app: App, me: Principal, draft_id: str) -> bool:
 def why_not(app: App, me: Principal, draft: Draft) -> str:
     """Why ``me`` cannot decide on it; empty if they can."""
     if not app.gatekeeper.allows(me, "draft.decide", f"draft:{draft.id}"):
-        return "their roles do not let them, or they asked for it"
+        return "who asked for it never decides, and others need a role that may"
     described = app.access.resources.describe(f"draft:{draft.id}", me)
     mine = {me.name, *me.roles, *app.access.grants.roles(me.name, described)}
     if draft.reviewers and not mine & set(draft.reviewers):
