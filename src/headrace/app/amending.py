@@ -17,6 +17,7 @@ from headrace.core.release import Release
 from headrace.gateway.llm.pins import guard_pins, is_pinned
 from headrace.gateway.prompts import MEDIA_TYPE as PROMPT
 from headrace.gateway.prompts import Prompt
+from headrace.projects.llm import guards_personal
 from headrace.releases.manifest import amend
 from headrace.store.documents import from_plain, to_plain
 from headrace.training import lock
@@ -87,7 +88,7 @@ class Amending:
         if package.media_type != PROMPT or not is_pinned(live.manifest.params):
             return {}
         prompt = Prompt.from_bytes(self._store.artifacts.get(package.digest))
-        return guard_pins(prompt, personal=project.privacy.personal)
+        return guard_pins(prompt, personal=guards_personal(project))
 
 
 def put_up(app: App, release: Release) -> Release:

@@ -35,6 +35,7 @@ from headrace.gateway.llm.provider_keys import ProviderKeys
 from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.upstream import Upstreams
 from headrace.gateway.prompts import Prompt
+from headrace.projects.llm import guards_personal, released_guards_personal
 from headrace.releases.waivers import DRAFTS
 from headrace.serving.routes import RouteTable
 
@@ -83,13 +84,13 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
         release = app.store.releases.get(release_id)
         app.signed.package(release)
         prompt = Prompt.from_bytes(app.store.artifacts.get(release.manifest.subject.package.digest))
-        terms = release.manifest.terms
-        pipeline = guards_of(prompt, personal=terms is None or terms.privacy.personal)
+        personal = released_guards_personal(release.manifest)
+        pipeline = guards_of(prompt, personal=personal)
         targets, embedders, moderators = (
             tuple(Target.parse(model) for model in models)
             for models in (prompt.models, prompt.embeddings, prompt.moderations)
         )
-        pins = pins_of(prompt, permits.providers, personal=terms is None or terms.privacy.personal)
+        pins = pins_of(prompt, permits.providers, personal=personal)
         version = Ref.parse(release.manifest.subject.ref).version
         return Loaded(
             release_id=release_id,
@@ -162,7 +163,7 @@ def ask_models(app: App) -> Ask:
         permits, wanted = permits_of(app), [Target.parse(model) for model in prompt.models]
         allowed = permits.of_team(app.store.projects.workspace(project.name), project, wanted)
         targets = permits.declared.permitted(project, allowed)
-        pipeline = guards_of(prompt, personal=project.privacy.personal)
+        pipeline = guards_of(prompt, personal=guards_personal(project))
         return asyncio.run(_ask_all(_upstreams(app, permits.providers), prompt, targets, pipeline, requests))
 
     return ask

@@ -8,6 +8,7 @@ from headrace.core.release import Release
 from headrace.gateway.llm.endpoints import FILE, read_providers
 from headrace.gateway.llm.pins import Moved, is_pinned, moved, pins_of
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt
+from headrace.projects.llm import released_guards_personal
 
 _ENDED = ("refused", "rejected", "aborted", "rolled_back", "superseded")
 
@@ -23,5 +24,5 @@ def moved_parts(app: App, release: Release) -> list[Moved]:
         providers = read_providers(app.settings.home / FILE)
     except HeadraceError as error:
         return [Moved("what it is compared with", "readable", str(error))]
-    personal = manifest.terms is None or manifest.terms.privacy.personal
+    personal = released_guards_personal(manifest)
     return list(moved(manifest.params, pins_of(prompt, providers, personal=personal)))

@@ -46,7 +46,7 @@ from headrace.gateway.llm.endpoints import read_providers
 from headrace.gateway.llm.pins import EVALUATION, answered_pins, pins_of
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt, read_prompt
 from headrace.monitoring.baseline import Baseline, make_baseline, text_profiles
-from headrace.projects.llm import Conversations, Persona, Repeats, labelled_rows, llm_of
+from headrace.projects.llm import Conversations, Persona, Repeats, guards_personal, labelled_rows, llm_of
 from headrace.releases.gates import comparison_gate, verdict
 from headrace.store import Store
 from headrace.store.documents import from_plain
@@ -182,7 +182,7 @@ class Prompting:
         providers = read_providers(self._app.settings.home / PROVIDERS)
         return {
             "models": ", ".join(prompt.models),
-            **pins_of(prompt, providers, personal=recipe.project.privacy.personal),
+            **pins_of(prompt, providers, personal=guards_personal(recipe.project)),
             **answered_pins(asked.by),
             EVALUATION: recipe.training_set.digest[:32],
         }

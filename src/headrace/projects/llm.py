@@ -10,6 +10,7 @@ from typing import Literal
 
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.project import Project, Risk
+from headrace.core.release import Manifest
 from headrace.projects.rules import BrokenRule
 from headrace.projects.texts import typed_part
 
@@ -210,6 +211,8 @@ class Llm:
             answer after so long; the first piece to come counts. Both may bill. Unset, none is.
         pins: what becomes of a call whose release has a part that is no longer as it was approved, such as
             the address of its provider.
+        guard_personal: whether data about people is masked in every call, whatever the project's own data is;
+            unset, where that is about people.
     """
 
     purpose: str = ""
@@ -227,6 +230,7 @@ class Llm:
     cache: Cache | None = None
     hedge_after_ms: float | None = None
     pins: Literal["flag", "refuse"] = "flag"
+    guard_personal: bool | None = None
 
 
 def llm_of(project: Project) -> Llm:
@@ -237,6 +241,27 @@ def llm_of(project: Project) -> Llm:
     'refuse'
     """
     return typed_part(project.llm, Llm, "llm")[1] or Llm()
+
+
+def guards_personal(project: Project) -> bool:
+    """Whether data about people is masked in calls; it is until somebody has declared that none is there.
+
+    >>> from dataclasses import replace
+    >>> from headrace.core.project import PrivacySpec
+    >>> from headrace.testing.factories import make_project
+    >>> asked = replace(make_project(), privacy=PrivacySpec(basis="not_personal"))
+    >>> guards_personal(asked), guards_personal(replace(asked, llm={"guard_personal": True}))
+    (False, True)
+    """
+    return project.privacy.personal or llm_of(project).guard_personal is True
+
+
+def released_guards_personal(manifest: Manifest) -> bool:
+    """The same of a release, as it was signed; what says nothing is guarded."""
+    terms, charter = manifest.terms, manifest.charter
+    if terms is None or terms.privacy.personal:
+        return True
+    return charter is not None and guards_personal(charter)
 
 
 def starts_with_drafts(project: Project) -> bool:
