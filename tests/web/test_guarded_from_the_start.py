@@ -1,4 +1,4 @@
-"""Private-data guardrails and monitoring are there from a project's first call, before anybody said a word."""
+"""Private-data guardrails and monitoring are there from a project's first call, before a word is said."""
 
 from __future__ import annotations
 
