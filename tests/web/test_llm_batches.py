@@ -317,6 +317,17 @@ def test_files_end_with_their_time_and_with_the_person_in_them(desk: Desk) -> No
     assert not app.line_files.names(PROJECT, "")
 
 
+def test_nothing_is_made_of_a_file_whose_person_is_erased_meanwhile(desk: Desk) -> None:
+    llm, app = client(desk), desk.app
+    desk.model.script = Answer(delay_s=0.5)
+    batch = begin(llm, line(0, user="ada"), *map(line, range(1, 12)))
+    until(lambda: desk.model.asked)
+    assert erase_files(app, PROJECT, {"ada"}) == 1
+    done = ended(llm, batch)
+    assert (done.status, done.output_file_id) == ("failed", None)
+    assert app.line_files.names(PROJECT, "") == []
+
+
 def test_a_batch_whose_day_is_over_is_not_asked(desk: Desk) -> None:
     app, llm = desk.app, client(desk)
     desk.model.script = Answer(delay_s=60.0)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from headrace.app.batch_files import Parts, Results, validate
 from headrace.app.composition import App
 from headrace.app.llm_batches import KIND
+from headrace.app.llm_files import forget_outputs
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.ids import new_id
 from headrace.core.jobs import Claim
@@ -260,6 +261,8 @@ class _Run:
     async def _finish(self) -> None:
         """Make the files of what was answered, then say so."""
         await self._save()
+        if await asyncio.to_thread(self._is_gone):
+            raise NotFound(f"File {self._batch.input_file} was deleted, and with it all that was made of it.")
         final, why = _ENDS.get(self._batch.state, ("completed", ""))
         if not self._batch.n_total:
             why = ""  # it was cancelled before anybody had looked through its lines
@@ -272,11 +275,18 @@ class _Run:
             n_failed=made.n_refused,
         )
         await asyncio.to_thread(self._parts.remove)
+        if await asyncio.to_thread(self._is_gone):  # meanwhile, by who could not see the files yet
+            await asyncio.to_thread(forget_outputs, self._app, self._batch)
         detail = {"batch": self._batch.id, "state": final, "answered": made.n_answered, "of": made.n_total}
         project = f"project:{self._batch.subject}"
         await asyncio.to_thread(
             self._app.store.audit.append, self._batch.owner, "llm.batch.end", project, detail
         )
+
+    def _is_gone(self) -> bool:
+        """Whether its requests were deleted, or a person in them erased."""
+        file = self._app.store.llm_files.find(self._batch.input_file)
+        return file is None or file.state != "kept"
 
     async def _save(self, *, release: bool = False, **changes: Any) -> None:
         """Write down how far it is and that it is ours; a wish to cancel it stays.

@@ -19,6 +19,7 @@ KIND = "batch"
 MAX_UNFINISHED = 100
 """Of one caller at a time."""
 WINDOW = "24h"
+_UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
 _WINDOW_S = 86_400.0
 _MOST_METADATA, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512
 
@@ -51,7 +52,10 @@ def create_batch(
     permitted = app.gatekeeper.require(me, "predict", f"project:{file.subject}")
     if app.store.rollouts.route(file.subject) is None:
         raise NotFound(f"Nothing of {file.subject!r} is live. Make a release live first: headrace run.")
-    under_way = sum(not one.is_over for one in list_batches(app, me))
+    begun = (
+        one for state in _UNDER_WAY for one in app.store.llm_batches.list(workspace=me.workspace, state=state)
+    )
+    under_way = sum(one.owner == me.name for one in begun)
     if under_way >= MAX_UNFINISHED:
         raise Unavailable(
             f"{under_way} batches of yours are under way. Wait until one is over, or cancel one."

@@ -20,7 +20,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.gateway.llm.batches import MAX_LINE_BYTES, project_of
 from headrace.store.line_files import Writer, lines_of
-from headrace.store.llm_batches import LlmFile
+from headrace.store.llm_batches import LlmBatch, LlmFile
 
 MAX_FILE_BYTES = 100 << 20
 MAX_KEPT_BYTES = 1 << 30
@@ -249,16 +249,26 @@ def erase_files(app: App, project: str, names: Collection[str]) -> int:
         names: what the subject is called, by its key and in other ways.
     """
     files = app.store.llm_files.list(subject=project, state="kept")
-    gone = {one.id for one in files if one.purpose == "batch" and _names(app, one) & set(names)}
-    for batch in app.store.llm_batches.list(subject=project):
-        if batch.input_file in gone:
-            gone |= {one for one in (batch.output_file, batch.error_file) if one is not None}
-            for part in app.line_files.names(project, f"{batch.id}."):
-                app.line_files.remove(project, part)
-    for one in files:
-        if one.id in gone:
-            forget_file(app, one)
-    return len(gone)
+    asked = {one.id: one for one in files if one.purpose == "batch" and _names(app, one) & set(names)}
+    for one in asked.values():
+        forget_file(app, one)
+    # Only now: a batch that ends meanwhile either is seen here with its files, or sees that this one is gone.
+    n_gone = len(asked)
+    for batch in app.store.llm_batches.list(subject=project) if asked else ():
+        if batch.input_file in asked:
+            n_gone += forget_outputs(app, batch)
+    return n_gone
+
+
+def forget_outputs(app: App, batch: LlmBatch) -> int:
+    """Delete what was made of a batch's requests; returns how many files that were."""
+    for part in app.line_files.names(batch.subject, f"{batch.id}."):
+        app.line_files.remove(batch.subject, part)
+    made = [app.store.llm_files.find(one) for one in (batch.output_file, batch.error_file) if one is not None]
+    kept = [one for one in made if one is not None and one.state == "kept"]
+    for one in kept:
+        forget_file(app, one)
+    return len(kept)
 
 
 def _made_at(name: str) -> datetime | None:
