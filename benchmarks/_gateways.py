@@ -21,7 +21,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,13 +56,13 @@ class Gateway(NamedTuple):
     model: str
     streams: bool = True
 
-    def request(self, number: int, *, stream: bool) -> bytes:
+    def request(self, number: int, *, stream: bool, headers: str = "") -> bytes:
         """One call as its bytes; each asks something else, so that nothing is remembered from the last."""
         body = {"model": self.model, "messages": [{"role": "user", "content": f"{QUESTION} Order {number}."}]}
         sent = json.dumps(body | ({"stream": True} if stream else {})).encode()
         return (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-            f"{self.headers}content-length: {len(sent)}\r\n\r\n"
+            f"{headers or self.headers}content-length: {len(sent)}\r\n\r\n"
         ).encode() + sent
 
     def cpu_s(self) -> float:
@@ -80,14 +80,18 @@ class Load(NamedTuple):
     cpu_s: float
 
 
-async def drive(gateway: Gateway, connections: int, seconds: float, *, stream: bool) -> Load:
+async def drive(
+    gateway: Gateway, connections: int, seconds: float, *, stream: bool, headers: Iterator[str] | None = None
+) -> Load:
+    """Ask as fast as the answers come. Args: headers: of each call; the gateway's own unless given."""
+    own = repeat("") if headers is None else headers
     numbers, calls, first = count(time.time_ns() // 1000 % 10**9), [], []
     until_s = time.perf_counter() + seconds
 
     async def client() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         while time.perf_counter() < until_s:
-            sent = gateway.request(next(numbers), stream=stream)
+            sent = gateway.request(next(numbers), stream=stream, headers=next(own))
             began_s = time.perf_counter()
             writer.write(sent)
             head = await reader.readuntil(b"\r\n\r\n")

@@ -124,6 +124,9 @@ class Behind:
     def change(self, record: Credential) -> Credential:
         return self._kept.change(record)
 
+    def edition(self) -> object:
+        return self._kept.edition()
+
 
 def test_two_codes_at_the_same_moment_tell_nothing(phone: Phone) -> None:
     phone.codes._credentials = Behind(phone)

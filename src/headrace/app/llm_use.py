@@ -58,8 +58,10 @@ def permits_of(app: App) -> Permits:
         detail = {key: value for key, value in refusal._asdict().items() if key not in _NAMED_BESIDE}
         app.store.audit.append(refusal.principal, "llm.refused", f"project:{refusal.project}", detail)
 
+    decided = (app.store.policies, app.store.llm_stops, app.store.acknowledgements)
     permits = Permits(
         read=lambda team: standing(app, team),
+        edition=lambda: [store.edition() for store in decided],
         providers=providers,
         declared=declared,
         refused=refused,

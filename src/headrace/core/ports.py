@@ -479,6 +479,9 @@ class RecordStore(Protocol[_Record]):
         """Replace revision ``n - 1`` by ``n``; the stored revision again is no error. Raises Conflict
         when somebody else has changed it meanwhile, NotFound when it is not there."""
 
+    def edition(self) -> object:
+        """Equal as long as no record was added or changed; costs less than reading them."""
+
 
 class UseStore(Protocol):
     """Which rights were used."""

@@ -267,6 +267,10 @@ class MemoryRecords(Generic[_Record]):
             self._kept[record.id] = record
         return record
 
+    def edition(self) -> object:
+        with self._lock:
+            return len(self._kept), sum(record.revision for record in self._kept.values())
+
 
 class MemoryExpiring:
     """Implements ``ExpiringStore``."""

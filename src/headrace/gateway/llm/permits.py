@@ -72,6 +72,7 @@ class Permits:
 
     Args:
         read: what has been decided about a team's calls; reads the store.
+        edition: equal as long as nothing has been decided about any team.
         refused: is told of a refusal, once a minute of those that are alike.
         instead: the projects that somebody may ask now, whose own calls are permitted.
 
@@ -83,6 +84,7 @@ class Permits:
         self,
         *,
         read: Callable[[str], Standing],
+        edition: Callable[[], object],
         providers: Providers,
         declared: Declared,
         refused: Callable[[Refusal], None],
@@ -91,6 +93,7 @@ class Permits:
         clock: Clock,
     ) -> None:
         self._read = read
+        self._edition = edition
         self.providers = providers
         self.declared = declared
         self._refused = refused
@@ -98,6 +101,7 @@ class Permits:
         self._epoch = epoch
         self._clock = clock
         self._seen = -1
+        self._of: object = None
         self._kept: dict[str, _Kept] = {}
         self._told: dict[Refusal, float] = {}
         self._until_s = float("-inf")
@@ -105,14 +109,20 @@ class Permits:
         self.shadow = ShadowCounts(clock)
 
     def refresh(self) -> None:
-        """Read again what has been decided about every team that has asked: at once where this machine knows
-        of a change, and once a second."""
+        """Follow what is decided: at once where this machine knows of a change, and once a second.
+
+        Nothing is read again while nothing was decided, however many teams ask.
+        """
         seen, now_s = self._epoch.read(), self._clock.monotonic_s()
         if seen == self._seen and now_s < self._until_s:
             return
         self._seen, self._until_s = seen, now_s + _FRESH_S
+        edition = self._edition()
+        if edition == self._of:
+            return
         for team in tuple(self._kept):
             self._look(team)
+        self._of = edition  # only now: a team that could not be read is read again
 
     def find(
         self, principal: Principal, project: Project, targets: Sequence[Target]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from sqlalchemy import Table, insert, update
+from sqlalchemy import Table, func, insert, select, update
 
 from headrace.core.errors import Conflict, NotFound
 from headrace.core.identity import Changing
@@ -71,6 +71,12 @@ class SqlRecords(Generic[_Record]):
                 )
             connection.execute(update(self._table).where(named).values(values(kept) | _moving(kept)))
         return kept
+
+    def edition(self) -> object:
+        # Both only grow: nothing is removed, and each change is one revision more.
+        counted = select(func.count(), func.sum(self._table.c.revision)).select_from(self._table)
+        with self._database.read() as connection:
+            return tuple(connection.execute(counted).one())
 
     def _missing(self, record_id: str) -> NotFound:
         return NotFound(f"There is no {self._what} {record_id!r} here.")

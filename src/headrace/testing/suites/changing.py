@@ -42,6 +42,19 @@ class RecordStoreSuite:
         assert records.list(workspace="main", subject="ann", state=kept[0].state) == kept[:1]
         assert records.list(state="no such state") == []
 
+    def test_the_edition_tells_whether_anything_has_changed(
+        self, records: RecordStore[Any], make_record: Callable[..., Any]
+    ) -> None:
+        empty = records.edition()
+        assert records.edition() == empty
+        record = records.add(make_record(id="r1"))
+        added = records.edition()
+        assert added != empty
+        assert records.add(record) == record
+        assert records.edition() == added
+        records.change(replace(record, revision=1))
+        assert records.edition() not in (added, empty)
+
     def test_a_change_names_the_revision_that_it_saw(
         self, records: RecordStore[Any], make_record: Callable[..., Any]
     ) -> None:
