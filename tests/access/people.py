@@ -21,6 +21,7 @@ class MemoryPrincipals:
 
     def __init__(self) -> None:
         self._known: dict[str, Principal] = {}
+        self._changes = 0
         self.looked_up = 0
 
     def save(
@@ -31,9 +32,13 @@ class MemoryPrincipals:
         if guard is not None:
             guard(self._known.get(principal.name), self.list())
         self._known[principal.name] = principal
+        self._changes += 1
 
     def get(self, name: str) -> Principal:
         return self._known[name]
+
+    def edition(self) -> object:
+        return self._changes
 
     def find(self, name: str) -> Principal | None:
         self.looked_up += 1
@@ -44,6 +49,7 @@ class MemoryPrincipals:
 
     def forget(self, name: str) -> None:
         del self._known[name]
+        self._changes += 1
 
 
 class MemoryAudit:

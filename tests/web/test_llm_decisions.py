@@ -105,8 +105,8 @@ def test_another_servers_copy_follows_when_it_looks(desk: Desk) -> None:
 @pytest.mark.requirement("GRD-12")
 def test_a_rate_that_is_declared_for_each_caller_and_the_project_holds(desk: Desk) -> None:
     rates = [
-        {"per": "principal", "of": "requests", "most": 3, "period": "minute"},
-        {"per": "project", "of": "requests", "most": 4, "period": "minute"},
+        {"per": "principal", "of": "requests", "most": 3, "period": "day"},
+        {"per": "project", "of": "requests", "most": 4, "period": "day"},
     ]
     desk.release(PROMPT, llm={"budgets": rates})
     desk.app.identities.add("otto", ["operator"], actor=USER)

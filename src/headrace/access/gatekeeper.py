@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -63,6 +63,9 @@ class _Decided(NamedTuple):
 class Gatekeeper:
     """Turns a credential into an identity, and an identity's wish into a yes or a refusal.
 
+    Args:
+        edition: equal as long as nothing has changed that a decision about a project rests on.
+
     Example::
 
         principal = gatekeeper.authenticate(request.headers.get("authorization"))
@@ -83,6 +86,7 @@ class Gatekeeper:
         audit: AuditLog,
         epoch: Epoch,
         clock: Clock,
+        edition: Callable[[], object],
     ) -> None:
         self._identities = identities
         self._tokens = tokens
@@ -96,6 +100,9 @@ class Gatekeeper:
         self._clock = clock
         self._sessions: dict[tuple[str, str], tuple[Principal, Principal]] = {}
         self._decided: Fresh[tuple[int, str, str], _Decided] = Fresh(epoch, clock)
+        # Apart, because every call of every user asks about a project, and only of those is it known cheaply
+        # whether anything has changed.
+        self._decided_projects: Fresh[tuple[int, str, str], _Decided] = Fresh(epoch, clock, edition=edition)
 
     def authenticate(self, authorization_header: str | None, network: str = "") -> Principal:
         """The identity behind the value of an ``Authorization`` header, with the session that it speaks in.
@@ -177,7 +184,7 @@ class Gatekeeper:
         return self._remembered(principal, action, resource).until
 
     def _remembered(self, principal: Principal, action: str, resource: str) -> _Decided:
-        decided = self._decided.now()
+        decided = (self._decided_projects if resource.startswith("project:") else self._decided).now()
         # By the object, which is the same for all requests of a session: hashing all it says takes longer.
         asked = (id(principal), action, resource)
         known = decided.get(asked)

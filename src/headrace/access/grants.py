@@ -93,7 +93,7 @@ class Grants:
     def __init__(self, store: RecordStore[Grant], epoch: Epoch, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._active = Memory(self._find, epoch, clock)
+        self._active = Memory(self._find, epoch, clock, edition=store.edition)
 
     def roles(self, principal: str, resource: Resource) -> tuple[Role, ...]:
         """The roles that ``principal`` holds on ``resource`` by a grant, at this moment."""

@@ -39,7 +39,7 @@ class Identities:
         self._audit = audit
         self._epoch = epoch
         self._clock = clock
-        self._known = Memory(principals.find, epoch, clock)
+        self._known = Memory(principals.find, epoch, clock, edition=principals.edition)
 
     def add(
         self,

@@ -104,6 +104,8 @@ def open_access(
     charters = Charters(store.projects, store.releases, store.rollouts)
     hashes = WorkspaceKeys(keys)
     privacy = Privacy(store.projects, charters, hashes, store.epoch, clock, recognisers, measure=measure)
+    # All that a decision about a project rests on beside the clock.
+    rights = (store.principals, store.grants, store.credentials, store.policies, store.projects)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -116,6 +118,7 @@ def open_access(
         audit=store.audit,
         epoch=store.epoch,
         clock=clock,
+        edition=lambda: [one.edition() for one in rights],
     )
     return Access(
         identities=identities,

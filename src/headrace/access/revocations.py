@@ -46,7 +46,7 @@ class Revocations:
         self._credentials = credentials
         self._epoch = epoch
         self._clock = clock
-        self._known = Memory(self._find, epoch, clock)
+        self._known = Memory(self._find, epoch, clock, edition=credentials.edition)
 
     def end(self, principal: Principal, what: What, name: str) -> None:
         """End one token (by its id), or all of a family or a run. Ending again is no error."""
@@ -83,6 +83,10 @@ class Revocations:
             self._credentials.change(replace(standing, used_at=now, revision=standing.revision + 1))
         self._epoch.advance()
         return now
+
+    def edition(self) -> object:
+        """Equal as long as nothing was ended."""
+        return self._credentials.edition()
 
     def generation(self, name: str) -> int:
         """How often all tokens of ``name`` have been ended; what is issued now says it, to be told apart."""

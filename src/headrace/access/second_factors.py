@@ -46,7 +46,7 @@ class SecondFactors:
         self.keys = Pending(expiring, vault, clock, kind="app-key", value=str)
         self.challenges = Pending(expiring, vault, clock, kind="challenge", value=bytes, ttl_s=300.0)
         self._credentials = credentials
-        self._enrolled = Memory(self._find_enrolled, epoch, clock)
+        self._enrolled = Memory(self._find_enrolled, epoch, clock, edition=credentials.edition)
 
     def enrolled(self, name: str) -> tuple[Proof, ...]:
         """The kinds of second factor that ``name`` has."""

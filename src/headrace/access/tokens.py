@@ -126,7 +126,13 @@ class Tokens:
         self._lock = threading.Lock()
         self._signed: dict[str, _Claims] = {}
         self._verifying: tuple[KeySet, dict[str, IsSigned]] | None = None
-        self._standing = Memory(self._stands, epoch, clock, max_kept=max_cached)
+        self._standing = Memory(
+            self._stands,
+            epoch,
+            clock,
+            max_kept=max_cached,
+            edition=lambda: (revocations.edition(), *keys.now().public),
+        )
 
     def issue(self, principal: Principal, **bound: Unpack[Bound]) -> str:
         """A token that says who ``principal`` is; roles are looked up when it is used.
@@ -189,6 +195,10 @@ class Tokens:
         if self._clock.now().timestamp() >= verified.expires_s:
             raise Unauthenticated(f"The token has expired; tokens live {MAX_TTL_S} s at most. {_AGAIN}")
         return verified
+
+    def _edition(self) -> object:
+        """Equal as long as no token was ended, and no key that signs has come or gone."""
+        return self._revocations.edition(), *self._keys.now().public
 
     def _stands(self, token: str) -> Verified:
         """Everything but expiry, which :meth:`verify` checks for known and new tokens alike."""

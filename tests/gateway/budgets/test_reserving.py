@@ -155,13 +155,30 @@ def test_what_is_not_needed_goes_back_to_others(store: Store, clock: FakeClock) 
     first, second = (Budgets(store.budgets, clock, f"p-{next(_numbers)}") for _ in range(2))
     for _ in range(20):
         first.settle(first.reserve_now([limit], _one()), _one())
-    assert _spent(first, limit) == 31  # 1, then 2, 4, 8 and 16: the more the sooner it comes back
+    assert _spent(first, limit) == 35  # 1 and 4 ahead, 1 and 9, 1 and 19: the more the sooner it comes back
     first.give_back()
-    assert _spent(first, limit) == 31
+    assert _spent(first, limit) == 35
     clock.advance(1)
     first.give_back()
     assert _spent(first, limit) == 20
     assert sum(_until_refused(second, limit)) == 980
+
+
+def test_a_few_calls_stay_with_whoever_asks_seldom_and_not_for_long(store: Store, clock: FakeClock) -> None:
+    limit, budgets = _limit(1000), Budgets(store.budgets, clock, f"p-{next(_numbers)}")
+    for _ in range(5):
+        budgets.settle(budgets.reserve_now([limit], _one()), _one())
+        clock.advance(20)
+        budgets.give_back()
+        assert _spent(budgets, limit) == 5
+    budgets.settle(budgets.reserve_now([limit], _one()), _one())
+    assert _spent(budgets, limit) == 10
+    clock.advance(59)
+    budgets.give_back()
+    assert _spent(budgets, limit) == 10
+    clock.advance(1)
+    budgets.give_back()
+    assert _spent(budgets, limit) == 6
 
 
 def _until_refused(budgets: Budgets, limit: Limit) -> Iterator[int]:
@@ -182,7 +199,7 @@ def test_a_dead_process_hides_nothing_that_it_spent(store: Store, clock: FakeClo
         alive.settle(alive.reserve_now([limit], _one()), _one())
     assert store.budgets.lose_dead() >= 1
     (standing,) = alive.standing([limit])
-    assert (standing.spent, standing.lost) == (6, 3)
+    assert (standing.spent, standing.lost) == (10, 5)
     dead.give_back(0)  # it was only silent for long: what it gives back is not given twice
     assert alive.standing([limit])[0].spent == standing.spent
     store.budgets.lose(alive._owner)

@@ -2,8 +2,8 @@
 
 What a process holds is counted as spent by all others. So the sum over all processes never exceeds a limit,
 and a process that is killed takes with it only what was counted already. What it held without having spent it
-is lost until the period ends: about what it spends in a second, and a fiftieth of a limit at most, beside its
-calls under way.
+is lost until the period ends: about what it spends in a second, or a few calls of somebody who asks seldom,
+and a fiftieth of a limit at most, beside its calls under way.
 
 A call that takes more than was reserved for it is counted in full, whatever the limit says.
 """
@@ -24,7 +24,10 @@ from headrace.gateway.budgets.limits import NOTHING, Amount, Limit, Measure, Ove
 from headrace.store.budgets import Account, Back, BudgetStore, Granted, Standing, Want
 
 IDLE_S = 1.0
-"""What nobody has needed for so long is given back."""
+"""What nobody has needed for so long is given back, if it is more than a few calls."""
+FEW, FEW_IDLE_S = 4, 60.0
+"""Calls that somebody who asks seldom may have ahead, and for how long: else with many callers almost every
+call would ask the accounts, and give back what it got."""
 _REFUSED_S = 0.2
 """For so long a refusal stands without the accounts being looked at again."""
 _TRIES = 100
@@ -45,6 +48,7 @@ class _Held:
     used: int = 0
     owed: int = 0
     touched_s: float = 0.0
+    need: int = 0
     ahead: int = 0
     asked_s: float = -inf
     spent: int = 0
@@ -55,9 +59,15 @@ class _Held:
         """Ask for more each time that the last time was just now: a busy process comes once a second, and one
         that is killed takes little with it."""
         recently = now_s - self.asked_s < IDLE_S
-        self.ahead = min(2 * self.ahead + need, most) if recently else self.ahead // 2
+        self.ahead = min(2 * self.ahead + need, most) if recently else max(self.ahead // 2, FEW * need)
+        self.need = need
         self.asked_s = now_s
         return Want(self.account, need, self.ahead, most)
+
+    def is_idle(self, now_s: float, idle_s: float) -> bool:
+        """Whether nobody has needed it for so long; a few calls are kept longer."""
+        kept_s = max(idle_s, FEW_IDLE_S) if idle_s and self.room <= FEW * self.need else idle_s
+        return now_s - self.touched_s >= kept_s
 
     @property
     def is_empty(self) -> bool:
@@ -176,7 +186,7 @@ class Budgets:
         with self._lock:
             everything = [*self._past, *self._current.values()]
             for held in everything:
-                idle = now >= held.ends_at or now_s - held.touched_s >= idle_s
+                idle = now >= held.ends_at or held.is_idle(now_s, idle_s)
                 back = Back(held.account, held.room if idle else 0, held.used)
                 if back.unused or back.used:
                     held.room -= back.unused

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select, update
 
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
@@ -32,7 +32,7 @@ class SqlPrincipals:
                 guard(standing, many(connection, Principal, documents(principals)))
             if standing is None:
                 kept = replace(principal, session=None)
-                connection.execute(insert(principals).values(values(kept, name=principal.name)))
+                connection.execute(insert(principals).values(values(kept, name=principal.name, changes=0)))
             else:
                 changed = replace(
                     principal,
@@ -41,7 +41,8 @@ class SqlPrincipals:
                     created_at=standing.created_at,
                     session=None,
                 )
-                connection.execute(update(principals).where(named).values(values(changed)))
+                once_more = values(changed) | {"changes": principals.c.changes + 1}
+                connection.execute(update(principals).where(named).values(once_more))
 
     def get(self, name: str) -> Principal:
         found = self.find(name)
@@ -59,3 +60,9 @@ class SqlPrincipals:
     def list(self) -> list[Principal]:
         with self._database.read() as connection:
             return many(connection, Principal, documents(principals).order_by(principals.c.position))
+
+    def edition(self) -> object:
+        # Both only grow: nobody is removed, and each change counts.
+        counted = select(func.count(), func.sum(principals.c.changes)).select_from(principals)
+        with self._database.read() as connection:
+            return tuple(connection.execute(counted).one())

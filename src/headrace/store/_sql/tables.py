@@ -165,7 +165,7 @@ alerts = _documents(
     Index(None, "state"),
 )
 
-principals = _documents("hr_principals", _text("name", unique=True))
+principals = _documents("hr_principals", _text("name", unique=True), _whole("changes"))
 
 
 def _changing(name: str) -> Table:

@@ -36,6 +36,14 @@ class PrincipalStoreSuite:
         principals.save(make_principal(name="zoe", roles=()))
         assert [principal.name for principal in principals.list()] == ["zoe", "ada", "mia"]
 
+    def test_the_edition_tells_whether_anybody_has_changed(self, principals: PrincipalStore) -> None:
+        empty, ada = principals.edition(), make_principal(name="ada", roles=("developer",))
+        principals.save(ada)
+        added = principals.edition()
+        assert principals.edition() == added != empty
+        principals.save(replace(ada, roles=("viewer",)))
+        assert principals.edition() not in (added, empty)
+
     def test_an_absent_identity_is_not_found(self, principals: PrincipalStore) -> None:
         assert principals.find("absent") is None
         with pytest.raises(NotFound, match="absent"):
