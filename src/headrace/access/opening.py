@@ -102,10 +102,9 @@ def open_access(
     vault = Vault(keys)
     factors = SecondFactors(store.credentials, incidents, store.expiring, store.epoch, vault, clock)
     charters = Charters(store.projects, store.releases, store.rollouts)
-    hashes = WorkspaceKeys(keys)
-    privacy = Privacy(store.projects, charters, hashes, store.epoch, clock, recognisers, measure=measure)
-    # All that a decision about a project rests on beside the clock.
-    rights = (store.principals, store.grants, store.credentials, store.policies, store.projects)
+    privacy = Privacy(
+        store.projects, charters, WorkspaceKeys(keys), store.epoch, clock, recognisers, measure=measure
+    )
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -118,7 +117,7 @@ def open_access(
         audit=store.audit,
         epoch=store.epoch,
         clock=clock,
-        edition=lambda: [one.edition() for one in rights],
+        edition=_edition_of_rights(store),
     )
     return Access(
         identities=identities,
@@ -143,6 +142,12 @@ def open_access(
         charters=charters,
         privacy=privacy,
     )
+
+
+def _edition_of_rights(store: Store) -> Callable[[], object]:
+    """All that a decision about a project rests on beside the clock."""
+    kept = (store.principals, store.grants, store.credentials, store.policies, store.projects)
+    return lambda: [one.edition() for one in kept]
 
 
 def _data_keys(keys: Path, store: Store, charters: Charters, clock: Clock) -> ProjectKeys:
