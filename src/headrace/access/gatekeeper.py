@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -63,9 +63,6 @@ class _Decided(NamedTuple):
 class Gatekeeper:
     """Turns a credential into an identity, and an identity's wish into a yes or a refusal.
 
-    Args:
-        edition: equal as long as nothing has changed that a decision about a project rests on.
-
     Example::
 
         principal = gatekeeper.authenticate(request.headers.get("authorization"))
@@ -86,7 +83,6 @@ class Gatekeeper:
         audit: AuditLog,
         epoch: Epoch,
         clock: Clock,
-        edition: Callable[[], object],
     ) -> None:
         self._identities = identities
         self._tokens = tokens
@@ -102,7 +98,9 @@ class Gatekeeper:
         self._decided: Fresh[tuple[int, str, str], _Decided] = Fresh(epoch, clock)
         # Apart, because every call of every user asks about a project, and only of those is it known cheaply
         # whether anything has changed.
-        self._decided_projects: Fresh[tuple[int, str, str], _Decided] = Fresh(epoch, clock, edition=edition)
+        self._decided_projects: Fresh[tuple[int, str, str], _Decided] = Fresh(
+            epoch, clock, edition=lambda: (resources.edition(), factors.edition())
+        )
 
     def authenticate(self, authorization_header: str | None, network: str = "") -> Principal:
         """The identity behind the value of an ``Authorization`` header, with the session that it speaks in.

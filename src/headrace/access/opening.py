@@ -102,9 +102,8 @@ def open_access(
     vault = Vault(keys)
     factors = SecondFactors(store.credentials, incidents, store.expiring, store.epoch, vault, clock)
     charters = Charters(store.projects, store.releases, store.rollouts)
-    privacy = Privacy(
-        store.projects, charters, WorkspaceKeys(keys), store.epoch, clock, recognisers, measure=measure
-    )
+    hashes = WorkspaceKeys(keys)
+    privacy = Privacy(store.projects, charters, hashes, store.epoch, clock, recognisers, measure=measure)
     gatekeeper = Gatekeeper(
         identities=identities,
         tokens=tokens,
@@ -117,7 +116,6 @@ def open_access(
         audit=store.audit,
         epoch=store.epoch,
         clock=clock,
-        edition=_edition_of_rights(store),
     )
     return Access(
         identities=identities,
@@ -142,12 +140,6 @@ def open_access(
         charters=charters,
         privacy=privacy,
     )
-
-
-def _edition_of_rights(store: Store) -> Callable[[], object]:
-    """All that a decision about a project rests on beside the clock."""
-    kept = (store.principals, store.grants, store.credentials, store.policies, store.projects)
-    return lambda: [one.edition() for one in kept]
 
 
 def _data_keys(keys: Path, store: Store, charters: Charters, clock: Clock) -> ProjectKeys:

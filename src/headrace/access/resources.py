@@ -75,6 +75,10 @@ class Resources:
             self._known_projects.get(name) if kind == "project" else self._known.get((text, asker.workspace))
         )
 
+    def edition(self) -> object:
+        """Equal as long as no project, identity, grant or rule was added or changed."""
+        return [one.edition() for one in (self._projects, self._principals, self._grants, self._policies)]
+
     def makers(self, author: str) -> tuple[str, ...]:
         """``author``, who answers for it and who ever did: the work of a service is its owner's work."""
         found = self._principals.find(author)
