@@ -21,6 +21,7 @@ from headrace.app.later import delete_old_answers
 from headrace.app.outbox import deliver, escalate
 from headrace.app.repeating import Turn, attempt
 from headrace.app.retaining import delete_old
+from headrace.app.shadow_use import forget_old
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Conflict
 from headrace.core.ids import derived_id
@@ -152,6 +153,7 @@ class Chores:
         attempt("erasures", self._work.erasures.resume)
         for project in self._app.store.projects.list():
             attempt(f"retention of {project.name}", partial(delete_old, self._app, project.name))
+        attempt("old shadow uses", lambda: forget_old(self._app))
 
     def leave(self) -> None:
         """Let another process do them."""

@@ -19,6 +19,7 @@ from headrace.app.drafts import forget_drafts
 from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.app.later import erase_requests
 from headrace.app.llm_files import erase_files
+from headrace.app.shadow_use import forget_uses
 from headrace.core.data import Snapshot
 from headrace.core.errors import Conflict, HeadraceError
 from headrace.core.project import Project
@@ -167,6 +168,11 @@ class Subject:
         events = erase_requests(self._store.jobs, name, self._names)
         events += forget_drafts(self._app, name, lambda one: one.user in self._names)
         events += erase_files(self._app, name, self._names)
+        events += forget_uses(
+            self._app,
+            lambda one: one.subject != "import" and one.who in self._names,
+            workspace=self._store.projects.workspace(name),
+        )
         for _ in range(_PASSES):
             self._ingest()
             rows = self._rows()

@@ -10,6 +10,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.drafts import forget_drafts
 from headrace.app.llm_files import delete_old_files
+from headrace.app.shadow_use import forget_uses
 from headrace.core.identity import Principal
 from headrace.core.record import Explained, Failure, Feedback, Outcome, Prediction, Refusal
 from headrace.monitoring.ingest import ingest, record_tables
@@ -69,6 +70,7 @@ def delete_old(app: App, name: str, actor: str = SYSTEM) -> Retention:
     before = app.clock.now() - timedelta(days=project.privacy.retention_days)
     forget_drafts(app, name, lambda one: one.at < before)
     delete_old_files(app, name)
+    forget_uses(app, lambda one: one.project == name and one.last_at < before)
     ingest(name, store.events, store.tables, numeric=numeric_inputs(store, project))
     old = {stream: _n_old(app, f"{name}/{stream}", decode, before) for stream, decode in STREAMS.items()}
     tables = record_tables(name)

@@ -2,19 +2,21 @@
 
 Calls are counted by the gateway while it refuses them; hosts come from a proxy's log that somebody imports.
 Of a log host, user and counts are kept: no address of a page, and nothing of hosts that are not known for
-language models.
+language models. What was not seen for a year, or for as long as its project keeps answers, is removed.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-from collections import Counter
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from headrace.app.composition import App
 from headrace.app.llm_use import permits_of
@@ -32,6 +34,8 @@ RIGHT = "audit.read"
 _MOST_ROWS = 5_000
 """Of one kind in a workspace; what else comes is counted together."""
 _TRIES = 20
+_KEPT = timedelta(days=365)
+_PART_BYTES = 1 << 20
 _NAMED_LINES = 5
 
 
@@ -62,6 +66,14 @@ class Report:
 class _Use(NamedTuple):
     host: str
     user: str
+
+
+class _Known(NamedTuple):
+    """Of a log, not compressed: how long it is, its digest, and how much of it was read before."""
+
+    size_bytes: int
+    digest: str
+    read_bytes: int
 
 
 def report(app: App, me: Principal) -> Report:
@@ -109,13 +121,15 @@ def write_down(app: App, counts: ShadowCounts) -> None:
 
 
 def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = ()) -> ShadowUse:
-    """Read a proxy's log, which may be a ``.gz``; a log that was read already changes nothing.
+    """Read a proxy's log, which may be a ``.gz``: of one that has grown since it was read, what is new.
+
+    A log that was read already changes nothing, under whatever name and whether it is compressed by now.
 
     Args:
         ours: users and addresses that are no shadow: those of the gateway itself.
 
     Returns:
-        How many lines there were, how many of them could not be read, and how many went to such hosts.
+        How many new lines there were, how many of them could not be read, and how many went to such hosts.
 
     Raises:
         Denied: ``me`` may not read the audit log.
@@ -123,19 +137,19 @@ def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = (
         InvalidInput: it is no log in a form that is known.
     """
     permitted = app.gatekeeper.require(me, RIGHT, "audit:log")
-    digest = _digest(path)
-    log_id = derived_id("shadow-log", me.workspace, digest)
+    log = _known(app, me.workspace, path)
+    log_id = _log_id(me.workspace, log.digest)
     standing = app.store.shadow.find(log_id)
     if standing is not None:
         return standing
-    uses, lines, bad, n_bad = _read(path, frozenset(ours))
+    uses, lines, bad, n_bad = _read(path, log, frozenset(ours))
     note = "; ".join(f"line {one.number}: {one.why}" for one in bad)
     now = app.clock.now()
     kept = ShadowUse(
         id=log_id,
         workspace=me.workspace,
         subject="import",
-        what=digest[:12],
+        what=log.digest[:12],
         who=me.name,
         first_at=now,
         last_at=now,
@@ -143,13 +157,16 @@ def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = (
         n_bad=n_bad,
         n_known=sum(one.n for one in uses.values()),
         note=note,
+        size_bytes=log.size_bytes,
     )
     with app.store.transaction():
+        made = app.store.shadow.add(kept)
+        if made != kept:
+            return made  # somebody else has read it at the same time
         for (host, user), counted in uses.items():
             known = at_host(host)
             provider = "" if known is None else f"{known.provider} ({known.kind})"
             _add(app, Wanted("host", host, user, me.workspace, note=provider), counted)
-        made = app.store.shadow.add(kept)
         detail = {"log": made.what, "lines": lines, "unread": n_bad, "known": made.n_known}
         app.store.audit.append(
             me.name, "llm.shadow_log", f"workspace:{me.workspace}", detail | permitted.basis
@@ -157,25 +174,70 @@ def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = (
     return made
 
 
-def _read(path: Path, ours: frozenset[str]) -> tuple[dict[_Use, Counted], int, list[Unread], int]:
-    """Uses, lines, the first lines that cannot be read, and how many those are in all."""
+def forget_uses(app: App, which: Callable[[ShadowUse], bool], *, workspace: str | None = None) -> int:
+    """Remove rows for good; returns how many. One that is counted again meanwhile is looked at again.
+
+    Example::
+
+        forget_uses(app, lambda one: one.who == "ann", workspace="main")
+    """
+    n_removed = 0
+    for _ in range(_TRIES):
+        found = [one for one in app.store.shadow.list(workspace=workspace) if which(one)]
+        n_removed += sum(app.store.shadow.remove(one) for one in found)
+        if not found:
+            break
+    return n_removed
+
+
+def forget_old(app: App) -> int:
+    """Remove what was not seen for a year; returns how many rows. Projects remove theirs when they say so."""
+    before = app.clock.now() - _KEPT
+    return forget_uses(app, lambda one: one.last_at < before)
+
+
+def _read(
+    path: Path, log: _Known, ours: frozenset[str]
+) -> tuple[dict[_Use, Counted], int, list[Unread], int]:
+    """Uses, lines, the first lines that cannot be read, and how many those are in all, of what is new."""
     uses: dict[_Use, Counted] = {}
     bad: list[Unread] = []
     seen: Counter[str] = Counter()
-    with _opened(path) as lines:
-        try:
-            for one in read_log(lines):
-                seen["lines"] += 1
-                if isinstance(one, Unread):
-                    seen["bad"] += 1
-                    bad += [one] if len(bad) < _NAMED_LINES else []
-                elif one.user not in ours and at_host(one.host) is not None:
-                    _count(uses, one)
-        except (OSError, EOFError) as error:
-            raise InvalidInput(
-                f"{path} cannot be read to its end ({error}). Nothing of it is kept."
-            ) from error
+    with _whole(path), _opened(path) as data:
+        lines = _Lines(data, log.size_bytes)
+        for one in read_log(lines):
+            if lines.start < log.read_bytes:  # also a line that was not finished then: it was counted
+                continue
+            seen["lines"] += 1
+            if isinstance(one, Unread):
+                seen["bad"] += 1
+                bad += [one] if len(bad) < _NAMED_LINES else []
+            elif one.user not in ours and at_host(one.host) is not None:
+                _count(uses, one)
     return uses, seen["lines"], bad, seen["bad"]
+
+
+class _Lines:
+    """Lines of the first ``size_bytes``; ``start`` says at which byte the one begins that came last."""
+
+    def __init__(self, data: IO[bytes], size_bytes: int) -> None:
+        self._data = data
+        self._left = size_bytes
+        self._next = self.start = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while self._left and (line := self._data.readline(self._left)):
+            self._left -= len(line)
+            self.start, self._next = self._next, self._next + len(line)
+            yield line.decode("utf-8", "replace")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidInput(f"{path} cannot be read to its end ({error}). Nothing of it is kept.") from error
 
 
 def _count(uses: dict[_Use, Counted], asked: Asked) -> None:
@@ -189,25 +251,30 @@ def _count(uses: dict[_Use, Counted], asked: Asked) -> None:
         uses[use] = Counted(before.n + 1, min(before.first_at, asked.at), max(before.last_at, asked.at))
 
 
-def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
-    return path.open(encoding="utf-8", errors="replace", newline="\n")
+def _opened(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
-def _digest(path: Path) -> str:
+def _known(app: App, workspace: str, path: Path) -> _Known:
+    """Which log it is, and the longest one read before with which it begins: found by the digest of as many
+    bytes as that one had."""
     if not path.is_file():
         raise NotFound(f"There is no file {str(path)!r}. Give a proxy's log.")
-    made = hashlib.sha256()
-    with path.open("rb") as data:
-        for part in _parts(data):
+    read: defaultdict[int, set[str]] = defaultdict(set)
+    for one in app.store.shadow.list(workspace=workspace, subject="import"):
+        read[one.size_bytes].add(one.id)
+    ends, made, at, before = sorted(read), hashlib.sha256(), 0, 0
+    with _whole(path), _opened(path) as data:
+        while part := data.read(min([_PART_BYTES, *(end - at for end in ends if end > at)])):
             made.update(part)
-    return made.hexdigest()
+            at += len(part)
+            if _log_id(workspace, made.hexdigest()) in read.get(at, ()):
+                before = at
+    return _Known(at, made.hexdigest(), before)
 
 
-def _parts(data: IO[bytes]) -> Iterator[bytes]:
-    while part := data.read(1 << 20):
-        yield part
+def _log_id(workspace: str, digest: str) -> str:
+    return derived_id("shadow-log", workspace, digest)
 
 
 def _add(app: App, wanted: Wanted, counted: Counted) -> None:
@@ -215,7 +282,7 @@ def _add(app: App, wanted: Wanted, counted: Counted) -> None:
     for left in range(_TRIES, 0, -1):
         try:
             return _add_once(app, wanted, counted)
-        except Conflict:
+        except (Conflict, NotFound):  # NotFound: it was removed meanwhile
             if left == 1:
                 raise
     return None

@@ -62,6 +62,7 @@ from headrace.store._sql.releases import SqlReleases
 from headrace.store._sql.rollouts import SqlRollouts
 from headrace.store._sql.runs import SqlRuns
 from headrace.store._sql.seals import SqlSeals
+from headrace.store._sql.shadow import SqlShadowUses
 from headrace.store._sql.snapshots import SqlSnapshots
 from headrace.store._sql.uses import SqlUses
 from headrace.store.artifacts import FolderArtifacts
@@ -73,7 +74,7 @@ from headrace.store.events import SegmentLog
 from headrace.store.llm_batches import LlmBatch, LlmFile
 from headrace.store.llm_decisions import Acknowledgement, Stop
 from headrace.store.processes import MachineProcesses
-from headrace.store.shadow import ShadowUse
+from headrace.store.shadow import ShadowStore
 from headrace.store.tables import DeltaTables
 
 
@@ -108,7 +109,7 @@ class Store:
     acknowledgements: RecordStore[Acknowledgement]
     llm_files: RecordStore[LlmFile]
     llm_batches: RecordStore[LlmBatch]
-    shadow: RecordStore[ShadowUse]
+    shadow: ShadowStore
     uses: UseStore
     expiring: ExpiringStore
     sightings: SightingStore
@@ -208,7 +209,7 @@ def open_store(
         acknowledgements=SqlRecords(database, sql.acknowledgements, Acknowledgement, "acknowledgement"),
         llm_files=SqlRecords(database, sql.llm_files, LlmFile, "file"),
         llm_batches=SqlRecords(database, sql.llm_batches, LlmBatch, "batch"),
-        shadow=SqlRecords(database, sql.shadow_uses, ShadowUse, "shadow use"),
+        shadow=SqlShadowUses(database),
         uses=SqlUses(database),
         expiring=SqlExpiring(database, clock),
         sightings=SqlSightings(database),
