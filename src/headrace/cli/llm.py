@@ -10,6 +10,7 @@ import typer
 from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
 from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.llm_use import LLM_USE
+from headrace.cli.llm_costs import costs
 from headrace.cli.reviewed_texts import OneVersion, Version, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
@@ -28,6 +29,7 @@ terms = typer.Typer(
 )
 app.add_typer(use, name="use")
 app.add_typer(terms, name="terms")
+app.command("costs")(costs)
 Project = Annotated[str, typer.Argument(help="Name of a project whose answers are texts.")]
 
 Which = Annotated[str | None, typer.Argument(help="Name of a project; or --all.")]
