@@ -49,6 +49,8 @@ def erasures_of(app: App, durable: Directly | None = None) -> Erasures:
     return erasures
 
 
-def erase(app: App, me: Principal, key: str, *, reason: str = REASON, raw: bool = False) -> Erasure:
+def erase(
+    app: App, me: Principal, key: str, *, reason: str = REASON, raw: bool = False, project: str = "people"
+) -> Erasure:
     erasures = erasures_of(app)
-    return erasures.result(erasures.order(me, "people", key, reason=reason, raw=raw))
+    return erasures.result(erasures.order(me, project, key, reason=reason, raw=raw))
