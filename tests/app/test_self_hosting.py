@@ -180,9 +180,10 @@ def test_what_cannot_be_compared_is_refused(app: App) -> None:
     me = app.me()
     with pytest.raises(InvalidInput, match="let it answer for some days"):
         compare_costs(app, me, "support", MACHINE)
-    for changes, option in (({"per_hour": 0.0}, "--per-hour"), ({"tokens_per_s": float("nan")}, "--tokens")):
+    free, endless = replace(MACHINE, per_hour=0.0), replace(MACHINE, tokens_per_s=float("nan"))
+    for machine, option in ((free, "--per-hour"), (endless, "--tokens-per-s")):
         with pytest.raises(InvalidInput, match=option):
-            compare_costs(app, me, "support", replace(MACHINE, **changes))
+            compare_costs(app, me, "support", machine)
     with pytest.raises(InvalidInput, match="--days is 0"):
         compare_costs(app, me, "support", MACHINE, days=0)
     with pytest.raises(NotFound):

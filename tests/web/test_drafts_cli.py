@@ -8,8 +8,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from headrace.app import drafts
 from headrace.cli.main import app as command_line

@@ -255,9 +255,15 @@ def _hours(app: App, project: str, first: datetime) -> list[Hour]:
         {"t": (table, None)},
         [first.replace(tzinfo=None)],
     )
-    names = ("n", "n_unpriced", "tokens_in", "tokens_out")
     return [
-        Hour(as_utc(found["hour"][i]), *(int(found[name][i]) for name in names), float(found["cost"][i]))
+        Hour(
+            as_utc(found["hour"][i]),
+            int(found["n"][i]),
+            int(found["n_unpriced"][i]),
+            int(found["tokens_in"][i]),
+            int(found["tokens_out"][i]),
+            float(found["cost"][i]),
+        )
         for i in range(len(found["hour"]))
     ]
 
