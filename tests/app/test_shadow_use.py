@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,11 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headrace.app import shadow_use
 from headrace.app.composition import App, open_app
 from headrace.app.retaining import delete_old
-from headrace.app.shadow_use import forget_old, forget_uses, import_log, write_down
+from headrace.app.shadow_use import forget_old, forget_uses, import_log, report, write_down
+from headrace.core.errors import Unavailable
 from headrace.core.project import PrivacySpec
-from headrace.gateway.llm.shadow import ShadowCounts, Wanted
+from headrace.gateway.llm.shadow import OTHERS, ShadowCounts, Wanted
 from headrace.store.shadow import ShadowUse
 from headrace.testing import START, FakeClock, make_project, make_settings
 from tests.app.erased import erase
@@ -37,7 +41,7 @@ class Seen:
         return {(one.what, one.who): one.n for one in rows if one.subject != "import"}
 
     def read(self, path: Path | None = None) -> ShadowUse:
-        return import_log(self.app, self.app.me(), path or self.log)
+        return import_log(self.app, self.app.me(), path or self.log).log
 
     def note(self, who: str, project: str = "", kind: Any = "model") -> None:
         counts = ShadowCounts(self.clock)
@@ -185,3 +189,91 @@ def test_what_is_counted_while_it_is_removed_is_not_lost(seen: Seen) -> None:
     assert not seen.app.store.shadow.remove(replace(now))
     seen.note("ann")
     assert seen.counts() == {("gpt-4o", "ann"): 1}
+
+
+@pytest.mark.requirement("GOV-08")
+def test_two_processes_that_see_a_thing_first_both_count(seen: Seen) -> None:
+    with open_app(seen.app.settings, seen.clock) as other:
+        first = threading.Barrier(2)
+
+        def process(app: App) -> None:
+            counts = ShadowCounts(seen.clock)
+            for number in range(30):
+                for _ in range(10):
+                    counts.note(Wanted("key", f"k{number}", "", "main"))
+            first.wait()
+            write_down(app, counts)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(process, (seen.app, other)))
+    assert seen.counts() == {(f"k{number}", ""): 20 for number in range(30)}
+
+
+@pytest.mark.requirement("GOV-08")
+def test_where_there_is_no_room_the_rest_counts_together_and_rows_are_looked_at_once(
+    seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow_use, "_MOST_ROWS", 5)
+    looked: list[str] = []
+    store = seen.app.store.shadow
+    for name in ("ids", "list", "find", "count"):
+        real = getattr(store, name)
+        monkeypatch.setattr(
+            store, name, lambda *a, _name=name, _real=real, **k: (looked.append(_name), _real(*a, **k))[1]
+        )
+
+    def show(keys: range) -> list[str]:
+        counts = ShadowCounts(seen.clock)
+        for number in keys:
+            counts.note(Wanted("key", f"k{number}", "", "main"))
+        looked.clear()
+        write_down(seen.app, counts)
+        return list(looked)
+
+    assert show(range(4)).count("ids") == 1
+    asked = show(range(100))
+    assert (asked.count("ids"), asked.count("list"), asked.count("count")) == (1, 0, 6)
+    assert show(range(100, 200)).count("count") == 1
+    twice = {(f"k{number}", ""): 2 for number in range(4)}
+    assert seen.counts() == twice | {("k4", ""): 1, (OTHERS, OTHERS): 195}
+    seen.log.write_text("".join(line(f"user{number}") for number in range(9)))
+    seen.read()
+    hosts = {(one.what, one.who): one.n for one in store.list(subject="host")}
+    assert (len(hosts), hosts[OTHERS, OTHERS], sum(hosts.values())) == (6, 4, 9)
+
+
+@pytest.mark.requirement("GOV-08")
+def test_what_was_not_written_is_counted_on(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ShadowCounts(seen.clock)
+    for who in ("ann", "bob", "eve"):
+        counts.note(Wanted("model", "gpt-4o", who, "main"))
+    real, left = seen.app.store.shadow.count, [1]
+
+    def count(record: ShadowUse) -> ShadowUse:
+        if not left:
+            raise Unavailable("The database is away.")
+        left.pop()
+        return real(record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(seen.app.store.shadow, "count", count)
+        with pytest.raises(Unavailable):
+            write_down(seen.app, counts)
+    assert len(seen.counts()) == 1
+    write_down(seen.app, counts)
+    assert seen.counts() == {("gpt-4o", who): 1 for who in ("ann", "bob", "eve")}
+
+
+@pytest.mark.requirement("GOV-08")
+def test_what_is_ours_is_left_out_also_of_a_log_that_was_read_without_saying_so(seen: Seen) -> None:
+    seen.log.write_text(line("gateway") + line("ann"))
+    seen.note("gateway")
+    me = seen.app.me()
+    assert import_log(seen.app, me, seen.log).is_new
+    again = import_log(seen.app, me, seen.log, ours=["gateway"])
+    assert not again.is_new
+    assert again.log.n == 2
+    everybody = [("api.openai.com", "ann"), ("api.openai.com", "gateway"), ("gpt-4o", "gateway")]
+    for ours, shown in (((), everybody), (["gateway"], [everybody[0], everybody[2]])):
+        found = report(seen.app, me, ours=ours).found
+        assert sorted((one.seen.what, one.seen.who) for one in found) == shown

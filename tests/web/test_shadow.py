@@ -103,7 +103,7 @@ def test_a_log_of_a_proxy_names_hosts_users_and_counts_and_nothing_else(
     path = tmp_path / "access.log.gz"
     with gzip.open(path, "wt") as log:
         log.write("\n".join(LOG))
-    read = import_log(desk.app, auditor, path, ours=["gateway"])
+    read = import_log(desk.app, auditor, path, ours=["gateway"]).log
     assert (read.n, read.n_bad, read.n_known) == (6, 1, 3)
     assert read.note == "line 6: it has 3 words, expected 10"
     hosts = {(one.what, one.who): (one.n, one.note) for one in _seen(desk, "host")}
@@ -111,7 +111,9 @@ def test_a_log_of_a_proxy_names_hosts_users_and_counts_and_nothing_else(
         ("api.openai.com", "ann"): (2, "OpenAI (API)"),
         ("claude.ai", "bob"): (1, "Claude (assistant)"),
     }
-    assert import_log(desk.app, auditor, path, ours=["gateway"]) == read, "read again, nothing changes"
+    assert import_log(desk.app, auditor, path, ours=["gateway"]) == (read, False), (
+        "read again, nothing changes"
+    )
     assert {(one.what, one.who): (one.n, one.note) for one in _seen(desk, "host")} == hosts
     home = desk.app.settings.home
     written = b"".join(one.read_bytes() for one in home.rglob("*") if one.is_file())
@@ -155,6 +157,35 @@ def test_the_report_is_the_same_by_every_route_and_for_auditors(desk: Desk, tmp_
         report(desk.app, user)
     with pytest.raises(Denied):
         import_log(desk.app, user, path)
+
+
+@pytest.mark.requirement("GOV-08")
+def test_a_log_that_was_read_without_saying_what_is_ours_is_shown_without_it(
+    desk: Desk, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.log"
+    path.write_text("\n".join(LOG))
+    environment = {"HEADRACE_HOME": str(desk.app.settings.home), "HEADRACE_USER": USER}
+    asked = ["llm", "shadow", "--proxy-log", str(path), "--as", STRANGER, "--json"]
+    first = CliRunner().invoke(command_line, asked, env=environment)
+    again = CliRunner().invoke(command_line, [*asked, "--ours", "gateway"], env=environment)
+    assert "6 lines" in first.stderr
+    assert "was read already" in again.stderr
+    assert "6 lines" not in again.stderr
+    alone = CliRunner().invoke(command_line, [*asked[:2], *asked[4:], "--ours", "gateway"], env=environment)
+    assert [
+        [one["seen"]["who"] for one in json.loads(ran.stdout)["found"]] for ran in (first, again, alone)
+    ] == [
+        ["ann", "gateway", "bob"],
+        ["ann", "bob"],
+        ["ann", "bob"],
+    ]
+    headers = {"authorization": f"Bearer {desk.token(STRANGER)}"}
+    for ours, seen in (("", True), ("?ours=x&ours=gateway", False)):
+        sent = httpx.get(f"{desk.url}/api/v1/llm/shadow{ours}", headers=headers, trust_env=False)
+        assert ("gateway" in [one["seen"]["who"] for one in sent.json()["found"]]) is seen
+        page = httpx.get(f"{desk.url}/policy/shadow{ours}", headers=headers, trust_env=False)
+        assert ('<td class="wrap">gateway</td>' in page.text) is seen
 
 
 @pytest.mark.requirement("GOV-08")

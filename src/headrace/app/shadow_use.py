@@ -11,16 +11,16 @@ import gzip
 import hashlib
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from headrace.app.composition import App
 from headrace.app.llm_use import permits_of
-from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound
+from headrace.core.errors import HeadraceError, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
@@ -28,7 +28,7 @@ from headrace.gateway.llm.hosts import at_host
 from headrace.gateway.llm.permits import Permits
 from headrace.gateway.llm.proxy_logs import Asked, Unread, read_log
 from headrace.gateway.llm.shadow import OTHERS, Counted, ShadowCounts, Wanted
-from headrace.store.shadow import ShadowUse
+from headrace.store.shadow import ShadowKind, ShadowUse
 
 RIGHT = "audit.read"
 _MOST_ROWS = 5_000
@@ -63,6 +63,13 @@ class Report:
     logs: list[ShadowUse]
 
 
+class Reading(NamedTuple):
+    """Of a log what stands of it; not ``is_new``: it was read before, and nothing was counted now."""
+
+    log: ShadowUse
+    is_new: bool
+
+
 class _Use(NamedTuple):
     host: str
     user: str
@@ -76,8 +83,11 @@ class _Known(NamedTuple):
     read_bytes: int
 
 
-def report(app: App, me: Principal) -> Report:
+def report(app: App, me: Principal, *, ours: Collection[str] = ()) -> Report:
     """What is in use in the workspace of ``me`` and nobody has approved; keys that nobody knows are main's.
+
+    Args:
+        ours: users and addresses of logs to leave out, also where those were read without saying so.
 
     Raises:
         Denied: ``me`` may not read the audit log.
@@ -87,7 +97,11 @@ def report(app: App, me: Principal) -> Report:
         [(one.seen.what, one.models) for one in report(app, me).found]
     """
     app.gatekeeper.require(me, RIGHT, "audit:log")
-    rows = app.store.shadow.list(workspace=me.workspace)
+    rows = [
+        one
+        for one in app.store.shadow.list(workspace=me.workspace)
+        if one.subject != "host" or one.who not in ours
+    ]
     permits = permits_of(app)
     askable = {name: _askable(app, permits, me.workspace, name) for name in {one.who for one in rows}}
     anything = tuple(map(str, permits.allowed_at_all(me.workspace)))
@@ -113,6 +127,7 @@ def write_down(app: App, counts: ShadowCounts) -> None:
     """
     taken = counts.take()
     try:
+        taken = _with_room(app, taken)
         for wanted in list(taken):
             _add(app, wanted, taken[wanted])
             del taken[wanted]
@@ -120,13 +135,13 @@ def write_down(app: App, counts: ShadowCounts) -> None:
         counts.put_back(taken)
 
 
-def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = ()) -> ShadowUse:
+def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = ()) -> Reading:
     """Read a proxy's log, which may be a ``.gz``: of one that has grown since it was read, what is new.
 
     A log that was read already changes nothing, under whatever name and whether it is compressed by now.
 
     Args:
-        ours: users and addresses that are no shadow: those of the gateway itself.
+        ours: users and addresses that are no shadow: those of the gateway itself. Nothing of them is counted.
 
     Returns:
         How many new lines there were, how many of them could not be read, and how many went to such hosts.
@@ -141,7 +156,7 @@ def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = (
     log_id = _log_id(me.workspace, log.digest)
     standing = app.store.shadow.find(log_id)
     if standing is not None:
-        return standing
+        return Reading(standing, is_new=False)
     uses, lines, bad, n_bad = _read(path, log, frozenset(ours))
     note = "; ".join(f"line {one.number}: {one.why}" for one in bad)
     now = app.clock.now()
@@ -162,16 +177,15 @@ def import_log(app: App, me: Principal, path: Path, *, ours: Collection[str] = (
     with app.store.transaction():
         made = app.store.shadow.add(kept)
         if made != kept:
-            return made  # somebody else has read it at the same time
-        for (host, user), counted in uses.items():
-            known = at_host(host)
-            provider = "" if known is None else f"{known.provider} ({known.kind})"
-            _add(app, Wanted("host", host, user, me.workspace, note=provider), counted)
+            return Reading(made, is_new=False)  # somebody else has read it at the same time
+        found = {_wanted(use, me.workspace): counted for use, counted in uses.items()}
+        for wanted, counted in sorted(_with_room(app, found).items()):  # so that no two wait for each other
+            _add(app, wanted, counted)
         detail = {"log": made.what, "lines": lines, "unread": n_bad, "known": made.n_known}
         app.store.audit.append(
             me.name, "llm.shadow_log", f"workspace:{me.workspace}", detail | permitted.basis
         )
-    return made
+    return Reading(made, is_new=True)
 
 
 def forget_uses(app: App, which: Callable[[ShadowUse], bool], *, workspace: str | None = None) -> int:
@@ -244,11 +258,14 @@ def _count(uses: dict[_Use, Counted], asked: Asked) -> None:
     use = _Use(asked.host, asked.user)
     if use not in uses and len(uses) >= _MOST_ROWS:
         use = _Use(asked.host, OTHERS)
-    before = uses.get(use)
-    if before is None:
-        uses[use] = Counted(1, asked.at, asked.at)
-    else:
-        uses[use] = Counted(before.n + 1, min(before.first_at, asked.at), max(before.last_at, asked.at))
+    counted = Counted(1, asked.at, asked.at)
+    uses[use] = uses[use].plus(counted) if use in uses else counted
+
+
+def _wanted(use: _Use, workspace: str) -> Wanted:
+    known = at_host(use.host)
+    provider = "" if known is None else f"{known.provider} ({known.kind})"
+    return Wanted("host", use.host, use.user, workspace, note=provider)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -277,50 +294,35 @@ def _log_id(workspace: str, digest: str) -> str:
     return derived_id("shadow-log", workspace, digest)
 
 
+def _with_room(app: App, found: Mapping[Wanted, Counted]) -> dict[Wanted, Counted]:
+    """The same, with what there is no row for any more counted together."""
+    rows: dict[tuple[str, ShadowKind], set[str]] = {}
+    kept: dict[Wanted, Counted] = {}
+    for wanted, counted in found.items():
+        room = (wanted.team, wanted.kind)
+        if room not in rows:
+            rows[room] = app.store.shadow.ids(*room)
+        fits = _row_id(wanted) in rows[room] or len(rows[room]) < _MOST_ROWS
+        one = wanted if fits else wanted.folded()
+        rows[room].add(_row_id(one))
+        kept[one] = kept[one].plus(counted) if one in kept else counted
+    return kept
+
+
 def _add(app: App, wanted: Wanted, counted: Counted) -> None:
-    """Add to what is kept, whoever else does so at the same time."""
-    for left in range(_TRIES, 0, -1):
-        try:
-            return _add_once(app, wanted, counted)
-        except (Conflict, NotFound):  # NotFound: it was removed meanwhile
-            if left == 1:
-                raise
-    return None
-
-
-def _add_once(app: App, wanted: Wanted, counted: Counted) -> None:
-    row_id = _row_id(wanted)
-    before = app.store.shadow.find(row_id)
-    if (
-        before is None
-        and len(app.store.shadow.list(workspace=wanted.team, subject=wanted.kind)) >= _MOST_ROWS
-    ):
-        wanted = wanted._replace(what=OTHERS, who=OTHERS, project="", note="")
-        row_id = _row_id(wanted)
-        before = app.store.shadow.find(row_id)
-    if before is None:
-        app.store.shadow.add(
-            ShadowUse(
-                id=row_id,
-                workspace=wanted.team,
-                subject=wanted.kind,
-                what=wanted.what,
-                who=wanted.who,
-                project=wanted.project,
-                note=wanted.note,
-                first_at=counted.first_at,
-                last_at=counted.last_at,
-                n=counted.n,
-            )
-        )
-        return
-    app.store.shadow.change(
-        replace(
-            before,
-            n=before.n + counted.n,
-            first_at=min(before.first_at, counted.first_at),
-            last_at=max(before.last_at, counted.last_at),
-            revision=before.revision + 1,
+    """Add to what is kept."""
+    app.store.shadow.count(
+        ShadowUse(
+            id=_row_id(wanted),
+            workspace=wanted.team,
+            subject=wanted.kind,
+            what=wanted.what,
+            who=wanted.who,
+            project=wanted.project,
+            note=wanted.note,
+            first_at=counted.first_at,
+            last_at=counted.last_at,
+            n=counted.n,
         )
     )
 

@@ -148,23 +148,17 @@ def shadow(
         Path | None, typer.Option(help="Read this access log of a proxy first: Squid, W3C, CSV, JSON Lines.")
     ] = None,
     ours: Annotated[
-        list[str] | None, typer.Option(help="A user or address in it that is the gateway's own; repeatable.")
+        list[str] | None,
+        typer.Option(help="A user or address of logs that is the gateway's own: left out; repeatable."),
     ] = None,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """Shadow AI: models, keys and hosts in use that nobody has approved, and what to use instead."""
     with session(as_name) as s:
-        if proxy_log is None and ours:
-            raise InvalidInput("--ours is about a log. Give it too: --proxy-log FILE")
         if proxy_log is not None:
-            read = shadow_use.import_log(s.app, s.me, proxy_log, ours=ours or ())
-            say(
-                f"{read.n:,} lines, {read.n_known:,} of them to known hosts, {read.n_bad:,} unread.", err=True
-            )
-            if read.n_bad:
-                say(f"Unread: {read.note}", err=True)
-        found = shadow_use.report(s.app, s.me)
+            _say_read(shadow_use.import_log(s.app, s.me, proxy_log, ours=ours or ()))
+        found = shadow_use.report(s.app, s.me, ours=ours or ())
     if as_json:
         print_json(found)
         return
@@ -184,6 +178,17 @@ def shadow(
         ],
         empty="Nothing is in use that nobody has approved, as far as was seen.",
     )
+
+
+def _say_read(read: shadow_use.Reading) -> None:
+    log = read.log
+    if not read.is_new:
+        when = f"{log.first_at:%Y-%m-%d %H:%M} UTC by {log.who!r}"
+        say(f"This log was read already, at {when}. Nothing of it was counted now.", err=True)
+        return
+    say(f"{log.n:,} lines, {log.n_known:,} of them to known hosts, {log.n_bad:,} unread.", err=True)
+    if log.n_bad:
+        say(f"Unread: {log.note}", err=True)
 
 
 def _one(project: str | None, every: bool) -> str | None:

@@ -47,6 +47,13 @@ class ShadowStore(Protocol):
     def add(self, record: ShadowUse) -> ShadowUse:
         """Insert at revision 0; returns the one that stands under this id."""
 
+    def count(self, record: ShadowUse) -> ShadowUse:
+        """Insert, or add ``n`` and the times to the one that stands under this id, whoever else does so at
+        the same time; returns what stands now."""
+
+    def ids(self, workspace: str, subject: ShadowKind) -> set[str]:
+        """Of all of one kind in a workspace."""
+
     def find(self, record_id: str) -> ShadowUse | None: ...
 
     def list(

@@ -31,6 +31,10 @@ def _both(*lines: str) -> list[Asked | Unread]:
             "#Software: SGOS", "#Fields: date time c-ip cs-username cs-host cs-uri-path",
             "2026-03-04 05:06:07 10.0.0.7 ann api.openai.com /v1/chat",
         ],
+        [
+            "#Fields: date time c-ip cs-username cs(User-Agent) sc-filter-result x-virus-id cs-host",
+            '2026-03-04 05:06:07 10.0.0.7 "ann" "Mozilla/5.0 (X11; ""Linux"")" OBSERVED "" api.openai.com',
+        ],
         ["Time,Login,URL,Action", '2026-03-04 05:06:07,ann,"api.openai.com/v1/chat,x",Allowed'],
         ["datetime\tuser\thost", "Wed Mar 04 05:06:07 2026\tann\tapi.openai.com"],
         ["time;user;host", "2026-03-04T06:06:07+01:00;ann;api.openai.com"],
@@ -75,6 +79,25 @@ def test_another_form_is_refused_with_those_that_are_known(line: str) -> None:
         _both(line)
     with pytest.raises(InvalidInput, match="names no host among its columns"):
         _both("#Fields: date time cs-username", "2026-03-04 05:06:07 ann")
+
+
+@pytest.mark.requirement("GOV-08")
+def test_a_quote_that_does_not_end_is_a_line_that_cannot_be_read() -> None:
+    fields = "#Fields: time cs-username cs(User-Agent) cs-host"
+    line = '1772600767 ann "Mozilla (X11) api.openai.com'
+    assert _both(fields, line) == [Unread(2, "it has 5 columns, expected 4")]
+    assert _both(fields, '1772600767 ann 6" api.openai.com') == [Asked(HOST, "ann", AT)]
+
+
+@pytest.mark.parametrize("first", ["x," * 100_000, "host," + "x" * 200_000, "{" + " " * 200_000 + "}"])
+def test_a_first_line_that_is_too_long_is_refused(first: str) -> None:
+    with pytest.raises(InvalidInput, match=r"first line .* 200,\d{3} characters, expected at most"):
+        _both(first, SQUID.format(user="ann"))
+
+
+def test_a_first_line_that_is_no_csv_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="in no form that is known"):
+        _both("time,us\rer,host", "1772600767,ann,api.openai.com")
 
 
 _PRINTED = st.text(

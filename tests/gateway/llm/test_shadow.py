@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.gateway.llm.shadow import MOST, OTHERS, ShadowCounts, Wanted, short
+import pytest
+
+from headrace.gateway.llm.shadow import MOST, MOST_KEYS, OTHERS, Counted, ShadowCounts, Wanted, short
 from headrace.testing import START, FakeClock
 
 
@@ -39,3 +41,32 @@ def test_of_a_key_a_short_hash_is_kept() -> None:
     assert (found.what, found.note) == (short("sk-ant-very-secret"), "Anthropic")
     assert len(found.what) == 12
     assert "secret" not in repr(found)
+
+
+@pytest.mark.requirement("GOV-08")
+def test_an_outage_fills_no_memory_and_loses_no_count() -> None:
+    clock = FakeClock()
+    counts = ShadowCounts(clock)
+    before: dict[Wanted, Counted] = {}
+    for turn in range(4):
+        for number in range(MOST):
+            counts.model(f"turn {turn} of {number}", "ann", "main")
+        clock.advance(5)
+        counts.put_back(before)
+        before = counts.take()
+        assert len(before) == MOST + (turn > 0)
+    assert sum(one.n for one in before.values()) == 4 * MOST
+    others = before[Wanted("model", OTHERS, OTHERS, "main")]
+    assert (others.n, (others.last_at - others.first_at).total_seconds()) == (3 * MOST, 10)
+
+
+@pytest.mark.requirement("GOV-08")
+def test_keys_that_anybody_may_show_are_few_and_take_no_room_of_the_rest() -> None:
+    counts = ShadowCounts(FakeClock())
+    for number in range(MOST * 2):
+        counts.key(f"sk-{number}")
+    counts.model("gpt-4o", "ann", "main")
+    taken = counts.take()
+    assert len(taken) == MOST_KEYS + 2
+    assert taken[Wanted("key", OTHERS, OTHERS, "main")].n == MOST * 2 - MOST_KEYS
+    assert taken[Wanted("model", "gpt-4o", "ann", "main")].n == 1

@@ -35,6 +35,8 @@ _NAMES = {
 }  # fmt: skip
 """What columns are called, in lower case; the first that is there counts."""
 _FORMATS = ("%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S %z", "%d/%b/%Y:%H:%M:%S", "%Y/%m/%d %H:%M:%S")
+_CELL = re.compile(r'"(?:[^"]|"")*"(?=\s|$)|\S+')
+"""Of a W3C extended log: between blanks, or in quotes, where a quote is written twice."""
 _HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@\s]*@)?(\[[0-9a-f:]+\]|[^/:?#\s@]+)", re.IGNORECASE)
 _NONE = ("", "-", "(null)", "none", "unknown")
 _LATEST_S = 253_402_300_799.0
@@ -75,7 +77,7 @@ def read_log(lines: Iterable[str]) -> Iterator[Asked | Unread]:
     for number, line in numbered:
         if line.startswith("#"):
             if line.lower().startswith("#fields:"):
-                read = _columns(line[8:].split(), str.split)
+                read = _columns(line[8:].split(), _quoted)
             continue
         if not line.strip():
             continue
@@ -93,13 +95,21 @@ def read_log(lines: Iterable[str]) -> Iterator[Asked | Unread]:
 
 def _form(line: str) -> tuple[Callable[[str], Asked], bool]:
     """How the lines of a log are read by its first, and whether that one is a header."""
+    if len(line) > LONGEST:
+        raise InvalidInput(
+            f"The first line of the log has {len(line):,} characters, expected at most {LONGEST:,}: its form "
+            "cannot be told. Take that line out, or check that the file has a line for each request."
+        )
     if line.lstrip().startswith("{"):
         return _json, False
     words = line.split()
     if len(words) >= 7 and re.fullmatch(r"\d{9,11}\.\d+", words[0]):
         return _squid, False
     delimiter = max(",;\t", key=line.count)
-    names = next(csv.reader([line], delimiter=delimiter), [])
+    try:
+        names = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        names = []
     if _place([name.strip().lower() for name in names], "host", "url") is not None:
         return _columns(names, lambda text: _cells(text, delimiter)), True
     raise InvalidInput(
@@ -107,6 +117,13 @@ def _form(line: str) -> tuple[Callable[[str], Asked], bool]:
         "#Fields:, CSV with a header that names a host (host, cs-host, url, ...), or JSON Lines with such "
         "names."
     )
+
+
+def _quoted(text: str) -> list[str]:
+    return [
+        cell[1:-1].replace('""', '"') if cell[:1] == cell[-1:] == '"' and len(cell) > 1 else cell
+        for cell in _CELL.findall(text)
+    ]
 
 
 def _cells(text: str, delimiter: str) -> list[str]:

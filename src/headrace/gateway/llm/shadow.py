@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from headrace.gateway.llm.hosts import of_key
 from headrace.store.shadow import ShadowKind
 
 MOST = 2_000
-"""Kinds of one turn; what else comes is counted together, so that nobody fills the memory with names."""
+"""Of one kind in one turn; what else comes counts together, so that nobody fills the memory with names."""
+MOST_KEYS = 200
+"""Fewer of them: unknown keys are shown by whoever likes to, and each is a row to be written."""
 OTHERS = "others"
 _NAMED = 80
 
@@ -27,6 +30,10 @@ class Wanted(NamedTuple):
     project: str = ""
     note: str = ""
 
+    def folded(self) -> Wanted:
+        """What it is counted as where there is no room for it by itself."""
+        return self._replace(what=OTHERS, who=OTHERS, project="", note="")
+
 
 class Counted(NamedTuple):
     """How often, and from when until when."""
@@ -34,6 +41,15 @@ class Counted(NamedTuple):
     n: int
     first_at: datetime
     last_at: datetime
+
+    def plus(self, other: Counted) -> Counted:
+        """Both together.
+
+        >>> morning, noon = datetime(2026, 3, 4, 9), datetime(2026, 3, 4, 12)
+        >>> Counted(1, noon, noon).plus(Counted(2, morning, morning)) == Counted(3, morning, noon)
+        True
+        """
+        return Counted(self.n + other.n, min(self.first_at, other.first_at), max(self.last_at, other.last_at))
 
 
 class ShadowCounts:
@@ -49,17 +65,13 @@ class ShadowCounts:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: dict[Wanted, Counted] = {}
+        self._kinds: Counter[ShadowKind] = Counter()
 
     def note(self, wanted: Wanted) -> None:
         """Count one."""
         now = self._clock.now()
         with self._lock:
-            if wanted not in self._counts and len(self._counts) >= MOST:
-                wanted = wanted._replace(what=OTHERS, who=OTHERS, project="", note="")
-            before = self._counts.get(wanted)
-            self._counts[wanted] = Counted(
-                1 if before is None else before.n + 1, now if before is None else before.first_at, now
-            )
+            self._add(wanted, Counted(1, now, now))
 
     def key(self, shown: str) -> None:
         """Count a key that nobody knows. Of it a short hash is kept, and whose it looks like."""
@@ -75,16 +87,23 @@ class ShadowCounts:
         """All that was counted since it was last taken."""
         with self._lock:
             found, self._counts = self._counts, {}
+            self._kinds.clear()
         return found
 
     def put_back(self, found: dict[Wanted, Counted]) -> None:
-        """What could not be written down, to be taken again."""
+        """What could not be written down, to be taken again; in no more memory than what is counted anew."""
         with self._lock:
             for wanted, counted in found.items():
-                now = self._counts.get(wanted)
-                self._counts[wanted] = (
-                    counted if now is None else Counted(now.n + counted.n, counted.first_at, now.last_at)
-                )
+                self._add(wanted, counted)
+
+    def _add(self, wanted: Wanted, counted: Counted) -> None:
+        most = MOST_KEYS if wanted.kind == "key" else MOST
+        if wanted not in self._counts and self._kinds[wanted.kind] >= most:
+            wanted = wanted.folded()
+        before = self._counts.get(wanted)
+        if before is None:
+            self._kinds[wanted.kind] += 1
+        self._counts[wanted] = counted if before is None else before.plus(counted)
 
 
 def short(key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
@@ -20,6 +20,7 @@ from headrace.web.api.request import Me, Name, Server, Text
 
 router = APIRouter(prefix="/llm", tags=["llm"])
 Version = Annotated[int, Path(ge=1, le=2**31)]
+Ours = Annotated[tuple[Text, ...], Query(max_length=100)]
 
 
 class ListOfUses(BaseModel):
@@ -128,9 +129,10 @@ def list_acknowledgements(server: Server, me: Me) -> list[Acknowledgement]:
 
 
 @router.get("/shadow")
-def show_shadow_use(server: Server, me: Me) -> Report:
-    """Models, keys and hosts in use that nobody has approved, and what to use instead."""
-    return shadow_use.report(server.app, me)
+def show_shadow_use(server: Server, me: Me, ours: Ours = ()) -> Report:
+    """Models, keys and hosts in use that nobody has approved, and what to use instead. Of proxies' logs users
+    and addresses that are ``ours``, such as the gateway's, are left out."""
+    return shadow_use.report(server.app, me, ours=ours)
 
 
 @router.get("/stops")

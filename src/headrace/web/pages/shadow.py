@@ -13,9 +13,9 @@ _SHOWN = 200
 
 
 def show(request: Request) -> Response:
-    """What was seen, the most frequent first, and the logs that were read for it."""
+    """What was seen, the most frequent first, and the logs that were read for it; without ``?ours=``."""
     app, me = parts_of(request).app, principal_of(request.scope)
-    found = report(app, me)
+    found = report(app, me, ours=request.query_params.getlist("ours"))
     return renderer_of(request).page(
         request,
         "shadow.html",
