@@ -7,10 +7,8 @@ weights are learnt by ``benchmarks/injection.py --write``; nothing of what they 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
-import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.gateway.guardrails.ngrams import N_FEATURES, Features, Windows, features_of, sentences, words_of
+from headrace.gateway.guardrails.remembered import Remembered
 from headrace.gateway.guardrails.unfolding import views
 
 HEADS = ("orders", "planted", "contrast")
@@ -141,41 +140,10 @@ def tail_share(levels: _Floats, shares: _Floats, score: float) -> float:
     return max(share, math.exp(-20.0))
 
 
-class Remembered:
-    """Scores of texts that were scored lately, by their hashes: each call of a conversation repeats what was
-    said before. Safe to use from several threads.
-
-    Args:
-        most: how many; the oldest goes first.
-
-    Example::
-
-        Remembered(shipped()).score("What is the capital of France?")
-    """
-
-    def __init__(self, classifier: InjectionClassifier, most: int = 8192) -> None:
-        self._classifier = classifier
-        self._most = most
-        self._scores: dict[bytes, float] = {}
-        self._lock = threading.Lock()
-
-    def score(self, text: str) -> float:
-        """As :meth:`InjectionClassifier.score`."""
-        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        score = self._scores.get(key)
-        if score is None:
-            score = self._classifier.score(text)
-            with self._lock:
-                if len(self._scores) >= self._most:
-                    del self._scores[next(iter(self._scores))]
-                self._scores[key] = score
-        return score
-
-
 @lru_cache(maxsize=1)
-def remembered() -> Remembered:
-    """The classifier that comes with Headrace, with what it has scored lately in this process."""
-    return Remembered(shipped())
+def remembered() -> Remembered[float]:
+    """How the classifier that comes with Headrace scores texts, with what it has scored lately here."""
+    return Remembered(shipped().score)
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from headrace.core.errors import InvalidInput
 from headrace.gateway.guardrails.classifier import remembered
 from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer
 from headrace.gateway.guardrails.orders import ORDERS, orders_in
+from headrace.gateway.guardrails.remembered import Remembered
 
 _FORGED = re.compile(
     r"<\|(?:im_start|im_end|endoftext|system|user|assistant|eot_id|start_header_id|end_header_id)\|>"
@@ -24,6 +25,7 @@ _DETAILS = {
     "data": "an order to give away secrets, or somebody else's data",
     "action": "an order to act without leave, or unseen",
 }
+_orders_in = Remembered(orders_in)
 _READ: tuple[Layer, ...] = ("input", "context", "tool_arguments", "tool_result")
 
 
@@ -101,10 +103,10 @@ class Injection:
         if self.forged != "pass":
             hits = [self._hit("forged", self.forged, context, m.span()) for m in _FORGED.finditer(text)]
         whole = (0, len(text))
-        for rule in orders_in(text):
+        for rule in _orders_in(text):
             if self.orders[rule] != "pass":
                 hits.append(self._hit(rule, self.orders[rule], context, whole))
-        score = (self.scorer or remembered()).score(text)
+        score = remembered()(text) if self.scorer is None else self.scorer.score(text)
         action: Action = "block" if self.block_at is not None and score >= self.block_at else "flag"
         if action == "block" or score >= self.flag_at:
             hits.append(self._hit("likely", action, context, whole, score))

@@ -11,6 +11,7 @@ import codecs
 import html
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import unquote
 
 from headrace.gateway.guardrails.hygiene import hidden_tags
@@ -122,7 +123,8 @@ _FREQUENT = frozenset(
 _FEW = 0.1
 
 
-def views(text: str) -> list[str]:
+@lru_cache(maxsize=4)  # rules and the classifier ask for those of the same text, one after the other
+def views(text: str) -> tuple[str, ...]:
     """The normalised text first, then whatever it holds in an encoding or in another spelling.
 
     At most 12 views, three encodings deep, and 100,000 characters of each that was encoded.
@@ -137,7 +139,7 @@ def views(text: str) -> list[str]:
                 found.append(plain)
                 if depth + 1 < DEEPEST:
                     waiting.append((made, depth + 1))
-    return found
+    return tuple(found)
 
 
 def _decoded(raw: str) -> list[str]:
