@@ -1,4 +1,4 @@
-"""What was found in texts lately, by their hashes: each call of a conversation repeats what was said before."""
+"""What was found in texts lately, by their hashes: a call of a conversation repeats what was said before."""
 
 from __future__ import annotations
 
