@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -163,6 +164,27 @@ def test_another_machine_notices_within_a_second(door: Door) -> None:
     door.clock.advance(1.0)
     with pytest.raises(Unauthenticated, match="revoked"):
         door.tokens.verify(token)
+
+
+def test_another_machine_is_not_believed_for_longer_whenever_it_is_asked(door: Door) -> None:
+    ann = _ann(door)
+    token = door.tokens.issue(ann)
+    door.tokens.verify(token)
+    door.clock.advance(5)
+    door.tokens.verify(token)
+    door.clock.advance(0.3)
+    another = door.tokens.issue(ann)  # has the count of what was ended remembered
+    door.tokens.verify(another)
+    door.clock.advance(0.1)
+    Revocations(door.store.credentials, MemoryEpoch(), door.clock).end_all(ann)
+    for _ in range(7):  # looks in between, each of which may rest on what is half a second old
+        door.clock.advance(0.2)
+        for one in (token, another):
+            with suppress(Unauthenticated):
+                door.tokens.verify(one)
+    for one in (token, another):
+        with pytest.raises(Unauthenticated, match="revoked"):
+            door.tokens.verify(one)
 
 
 def test_what_is_over_is_set_aside_and_nothing_comes_back(door: Door) -> None:

@@ -99,7 +99,7 @@ class Gatekeeper:
         # Apart, because every call of every user asks about a project, and only of those is it known cheaply
         # whether anything has changed.
         self._decided_projects: Fresh[tuple[int, str, str], _Decided] = Fresh(
-            epoch, clock, edition=lambda: (resources.edition(), factors.edition())
+            epoch, clock, edition=lambda: (resources.edition(), factors.edition()), levels=1
         )
 
     def authenticate(self, authorization_header: str | None, network: str = "") -> Principal:

@@ -22,6 +22,8 @@ class Fresh(Generic[_Key, _Value]):
         max_kept: how many answers are remembered.
         edition: equal as long as no answer can have changed. It is asked every ``fresh_s``, and while it
             stays, the answers do, for ``_LONGEST_S`` at most. Without it each is looked up again.
+        levels: of memories below, one on another, that an answer rests on. Each may notice a change
+            ``fresh_s`` later, so what is looked up within that time of one is looked up again.
 
     Example::
 
@@ -37,15 +39,18 @@ class Fresh(Generic[_Key, _Value]):
         fresh_s: float = 0.5,
         max_kept: int = 10_000,
         edition: Callable[[], object] = object,
+        levels: int = 0,
     ) -> None:
         self._epoch = epoch
         self._clock = clock
         self._fresh_s = fresh_s
         self._max_kept = max_kept
         self._edition = edition
+        self._levels = levels
         self._kept: dict[_Key, _Value] = {}
         self._of: tuple[int, object] = (-1, None)
         self._began_s = self._until_s = 0.0
+        self._settled_s: float | None = None
 
     def now(self) -> dict[_Key, _Value]:
         """What may be trusted at this moment. Take it before looking something up to put into it: a look-up
@@ -54,9 +59,13 @@ class Fresh(Generic[_Key, _Value]):
         if epoch != self._of[0] or now_s >= self._until_s or len(self._kept) >= self._max_kept:
             # Read before anything is looked up: an answer may be newer than the edition, and never older.
             of = (epoch, self._edition())
-            stay = of == self._of and len(self._kept) < self._max_kept
+            if of != self._of:
+                self._settled_s = now_s + self._levels * self._fresh_s
+            stay = self._settled_s is None and len(self._kept) < self._max_kept
             if not stay or now_s - self._began_s >= _LONGEST_S:
                 self._kept, self._of, self._began_s = {}, of, now_s
+            if self._settled_s is not None and now_s >= self._settled_s:
+                self._settled_s = None  # what is looked up from now on rests on nothing older
             self._until_s = now_s + self._fresh_s
         return self._kept
 
@@ -68,7 +77,7 @@ class Memory(Generic[_Key, _Value]):
         look_up: finds what is not remembered; its errors are passed on and not remembered.
         fresh_s: how long a change made on another machine may go unnoticed, in seconds.
         max_kept: how many answers are remembered.
-        edition: equal as long as no answer can have changed, as :class:`Fresh` says.
+        edition: equal as long as no answer can have changed, as :class:`Fresh` says; and so ``levels``.
     """
 
     def __init__(
@@ -80,10 +89,11 @@ class Memory(Generic[_Key, _Value]):
         fresh_s: float = 0.5,
         max_kept: int = 10_000,
         edition: Callable[[], object] = object,
+        levels: int = 0,
     ) -> None:
         self._look_up = look_up
         self._fresh: Fresh[_Key, _Value] = Fresh(
-            epoch, clock, fresh_s=fresh_s, max_kept=max_kept, edition=edition
+            epoch, clock, fresh_s=fresh_s, max_kept=max_kept, edition=edition, levels=levels
         )
 
     def get(self, key: _Key) -> _Value:

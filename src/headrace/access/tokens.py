@@ -127,11 +127,7 @@ class Tokens:
         self._signed: dict[str, _Claims] = {}
         self._verifying: tuple[KeySet, dict[str, IsSigned]] | None = None
         self._standing = Memory(
-            self._stands,
-            epoch,
-            clock,
-            max_kept=max_cached,
-            edition=lambda: (revocations.edition(), *keys.now().public),
+            self._stands, epoch, clock, max_kept=max_cached, edition=self._edition, levels=1
         )
 
     def issue(self, principal: Principal, **bound: Unpack[Bound]) -> str:
