@@ -157,6 +157,7 @@ def _resources(store: Store, clock: Clock) -> Resources:
         incidents=store.incidents,
         waivers=store.waivers,
         drafts=store.drafts,
+        handoffs=store.handoffs,
         epoch=store.epoch,
         clock=clock,
     )

@@ -12,6 +12,7 @@ from headrace.core.ports import Clock, Epoch, PrincipalStore, ProjectStore, Reco
 from headrace.core.project import Project
 from headrace.core.release import Waiver
 from headrace.store.drafts import Draft
+from headrace.store.handoffs import Handoff
 
 PLACED = frozenset(
     {
@@ -24,6 +25,7 @@ PLACED = frozenset(
         "policy",
         "waiver",
         "draft",
+        "handoff",
         "workspace",
     }
 )
@@ -53,6 +55,7 @@ class Resources:
         incidents: RecordStore[Incident],
         waivers: RecordStore[Waiver],
         drafts: RecordStore[Draft],
+        handoffs: RecordStore[Handoff],
         epoch: Epoch,
         clock: Clock,
     ) -> None:
@@ -64,6 +67,7 @@ class Resources:
         self._incidents = incidents
         self._waivers = waivers
         self._drafts = drafts
+        self._handoffs = handoffs
         self._known = Memory(self._find, epoch, clock)
         # Apart, because requests are about them, of a hundred in turn perhaps.
         self._known_projects = Memory(self._find_project, epoch, clock, edition=projects.edition)
@@ -121,6 +125,10 @@ class Resources:
                     )
                 case "draft":
                     return self._draft(name)
+                case "handoff":
+                    handoff = self._handoffs.get(name)
+                    found_project = self._find_project(handoff.subject)
+                    return replace(found_project, kind=kind, name=name, authors=(handoff.asked_by,))
                 case "policy":
                     return self._policy(name)
                 case "workspace":

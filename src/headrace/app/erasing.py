@@ -17,6 +17,7 @@ from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.drafts import forget_drafts
 from headrace.app.erasure_marks import MARKS, ErasureMarks
+from headrace.app.handoffs import forget_handoffs
 from headrace.app.later import erase_requests
 from headrace.app.llm_files import erase_files
 from headrace.app.shadow_use import forget_uses
@@ -167,6 +168,7 @@ class Subject:
         n_rows = 0
         events = erase_requests(self._store.jobs, name, self._names)
         events += forget_drafts(self._app, name, lambda one: one.user in self._names)
+        events += forget_handoffs(self._app, name, lambda one: one.user in self._names)
         events += erase_files(self._app, name, self._names)
         events += forget_uses(
             self._app,

@@ -181,6 +181,20 @@ def find_answer(app: App, project: str, answer: str) -> Answered:
     )
 
 
+def recorded_row(app: App, project: str, answer: str) -> dict[str, Any]:
+    """The first row as it is on record, where somebody has looked the answer up before: whoever finds one, as
+    :func:`around_answer` does, brings the table up to date."""
+    table = predictions_table(project)
+    sql = "select * from p where prediction_id = ? and arm <> 'shadow' order by subject limit 1"
+    found = app.store.tables.query(sql, {"p": (table, None)}, [answer])
+    return {name: _plain(values[0]) for name, values in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if hasattr(value, "item") else value
+    return None if plain != plain else plain  # noqa: PLR0124  a number that is none
+
+
 def _keep(
     app: App,
     me: Principal,

@@ -10,6 +10,7 @@ from typing import Any
 from headrace.app import traces
 from headrace.app.composition import App
 from headrace.app.kpis import AnsweredRow, around_answer
+from headrace.app.opinions import recorded_row
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
@@ -28,7 +29,6 @@ from headrace.monitoring.dialects import (
     RESULT,
     TOOL,
 )
-from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.spans import Step, Wanted
 from headrace.releases.waivers import DRAFTS
 from headrace.store.drafts import Draft
@@ -128,7 +128,7 @@ def provenance(app: App, me: Principal, project: str, answer: str) -> Provenance
     app.gatekeeper.require(me, "trace.read", f"project:{project}")
     answer = answer.partition(":")[0]
     rows = around_answer(app, me, project, answer)
-    row = _row(app, project, answer)
+    row = recorded_row(app, project, answer)
     steps = _steps(app, me, project, answer)
     own = next((one.span for one in steps if one.span.attributes.get(ANSWER) == answer), None)
     draft = app.store.drafts.find(answer)
@@ -154,14 +154,6 @@ def provenance(app: App, me: Principal, project: str, answer: str) -> Provenance
         decided_by=None if draft is None else _basis(app, draft),
         rows=rows,
     )
-
-
-def _row(app: App, project: str, answer: str) -> dict[str, Any]:
-    """The first row as it is on record; :func:`around_answer` has brought the table up to date."""
-    table = predictions_table(project)
-    sql = "select * from p where prediction_id = ? and arm <> 'shadow' order by subject limit 1"
-    found = app.store.tables.query(sql, {"p": (table, None)}, [answer])
-    return {name: _plain(values[0]) for name, values in found.items()}
 
 
 def _steps(app: App, me: Principal, project: str, answer: str) -> Sequence[Step]:
@@ -254,11 +246,6 @@ def _target(own: Span) -> str | None:
 def _listed(own: Span | None) -> list[str]:
     said = [] if own is None else own.attributes.get(GUARDS, [])
     return [str(one) for one in said] if isinstance(said, list | tuple) else [str(said)]
-
-
-def _plain(value: Any) -> Any:
-    plain = value.item() if hasattr(value, "item") else value
-    return None if plain != plain else plain  # noqa: PLR0124  a number that is none
 
 
 def facts(found: Provenance) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.app.drafts import forget_drafts
+from headrace.app.handoffs import forget_handoffs
 from headrace.app.llm_files import delete_old_files
 from headrace.app.shadow_use import forget_uses
 from headrace.core.identity import Principal
@@ -69,6 +70,7 @@ def delete_old(app: App, name: str, actor: str = SYSTEM) -> Retention:
     project = app.access.charters.in_force(name)
     before = app.clock.now() - timedelta(days=project.privacy.retention_days)
     forget_drafts(app, name, lambda one: one.at < before)
+    forget_handoffs(app, name, lambda one: one.at < before)
     delete_old_files(app, name)
     forget_uses(app, lambda one: one.project == name and one.last_at < before)
     ingest(name, store.events, store.tables, numeric=numeric_inputs(store, project))

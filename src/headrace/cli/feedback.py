@@ -14,6 +14,7 @@ import typer
 from headrace.app.feedback import import_feedback
 from headrace.app.kpis import around_answer, kpi_differences, kpis
 from headrace.app.opinions import Said, Thumbs, offer, say_of
+from headrace.cli import handoffs
 from headrace.cli.drafts import decide, list_drafts, show_draft
 from headrace.cli.feedback_impact import show_impact
 from headrace.cli.labelling import label, list_agreement, list_labels, list_queue
@@ -28,6 +29,12 @@ app.command("agreement")(list_agreement)
 app.command("drafts")(list_drafts)
 app.command("draft")(show_draft)
 app.command("decide")(decide)
+app.command("hand-over")(handoffs.hand_over)
+app.command("handoffs")(handoffs.list_handoffs)
+app.command("handoff")(handoffs.show_handoff)
+app.command("take")(handoffs.take)
+app.command("put-back")(handoffs.put_back)
+app.command("reply")(handoffs.reply)
 app.command("impact")(show_impact)
 app.command("draw")(draw)
 app.command("sign")(sign)

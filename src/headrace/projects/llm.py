@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
@@ -114,6 +114,7 @@ class Oversight:
         drafts: every answer is a draft, whatever else holds.
         reviewers: names or roles, one of which decides; empty: whoever may decide on drafts.
         separate: nobody decides who answers for the caller, or made the release.
+        queues: names or roles by the name of a queue, to which conversations are handed over.
     """
 
     faces: Literal["customers", "staff"] | None = None
@@ -121,6 +122,7 @@ class Oversight:
     drafts: bool = False
     reviewers: tuple[str, ...] = ()
     separate: bool = False
+    queues: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,6 +338,12 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     yield from _cache_mistakes(spec.cache)
     yield from _feedback_mistakes(spec.feedback)
     yield from _asked_mistakes(spec)
+    for name, people in spec.oversight.queues.items():
+        if not (_PURPOSE.fullmatch(name) and people):
+            text = (
+                f"{name[:80]!r}: expected a name such as billing, and whom it stands for, such as [validator]"
+            )
+            yield BrokenRule(loc=("llm", "oversight", "queues"), text=text)
     if spec.oversight.decides == "lives" and not spec.oversight.reviewers:
         text = "decides is lives: expected the names or roles of those who review every answer"
         yield BrokenRule(loc=("llm", "oversight", "reviewers"), text=text)

@@ -71,6 +71,7 @@ from headrace.store.disk import locked, make_folder
 from headrace.store.drafts import Draft
 from headrace.store.epoch import EpochAfterwards, SharedEpoch
 from headrace.store.events import SegmentLog
+from headrace.store.handoffs import Handoff
 from headrace.store.llm_batches import LlmBatch, LlmFile
 from headrace.store.llm_decisions import Acknowledgement, Stop
 from headrace.store.processes import MachineProcesses
@@ -105,6 +106,7 @@ class Store:
     periods: RecordStore[Period]
     reviews: RecordStore[Review]
     drafts: RecordStore[Draft]
+    handoffs: RecordStore[Handoff]
     llm_stops: RecordStore[Stop]
     acknowledgements: RecordStore[Acknowledgement]
     llm_files: RecordStore[LlmFile]
@@ -205,6 +207,7 @@ def open_store(
         periods=SqlRecords(database, sql.periods, Period, "period"),
         reviews=SqlRecords(database, sql.reviews, Review, "review"),
         drafts=SqlRecords(database, sql.drafts, Draft, "draft"),
+        handoffs=SqlRecords(database, sql.handoffs, Handoff, "hand-off"),
         llm_stops=SqlRecords(database, sql.llm_stops, Stop, "stop"),
         acknowledgements=SqlRecords(database, sql.acknowledgements, Acknowledgement, "acknowledgement"),
         llm_files=SqlRecords(database, sql.llm_files, LlmFile, "file"),

@@ -205,7 +205,7 @@ class Endings:
         self.guards.add(call.asked.model, call.guarded.hits, blocked=blocked)
         took_ms = round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
         outputs: dict[str, list[Any]] = {
-            "predict": [_written(call.rules, answered.text)],
+            "predict": [as_written(call.rules, answered.text)],
             "model": [answered.model],
             "finish": [answered.finish],
             "input_tokens": [answered.usage.input],
@@ -279,9 +279,9 @@ def _kept(rules: FieldRules, user: str) -> str | None:
         return None
 
 
-def _written(rules: FieldRules, answer: str) -> str:
-    """An answer as it may be written down."""
-    return rules.remark(_without_secrets(answer))
+def as_written(rules: FieldRules, text: str) -> str:
+    """What somebody says as it may be written down: without secrets, and what else privacy takes out."""
+    return rules.remark(_without_secrets(text))
 
 
 def _without_secrets(text: str) -> str:

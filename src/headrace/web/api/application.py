@@ -22,6 +22,7 @@ from headrace.web.api import (
     drafts,
     feedback,
     governance,
+    handoffs,
     history,
     identities,
     incidents,
@@ -96,6 +97,7 @@ def api_application(parts: Parts) -> FastAPI:
         catalogue,
         feedback,
         drafts,
+        handoffs,
         traces,
     ):
         api.include_router(noun.router, prefix="/api/v1")
