@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection
 from headrace.core.errors import Conflict
 from headrace.store._sql.engine import Database
 
-HEAD = "0020"
-"""Name of the newest step; 0015 comes after 0016, and 0017 after 0019, which were ready first."""
+HEAD = "0018"
+"""Name of the newest step; 0015 comes after 0016, 0017 after 0019, and 0018 after 0020, which were ready first."""
 
 VERSION_TABLE = "hr_schema"
 _schema = Table(VERSION_TABLE, MetaData(), Column("version_num", Text))

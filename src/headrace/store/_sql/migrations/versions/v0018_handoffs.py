@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op  # noqa: TID253  only alembic loads this file
 
 revision = "0018"
-down_revision = "0019"
+down_revision = "0020"
 
 
 def upgrade() -> None:
