@@ -54,6 +54,8 @@ def say(asked: Asked) -> Answer:
     """As told: about nothing, in prose or as JSON; curt where it is to be brief, never the same if moody."""
     instructions, question = (asked.json["messages"][place]["content"] for place in (0, -1))
     known = QUESTIONS.get(question, "nothing about that")
+    if "sleepy" in instructions and asked.json["model"] == "small" and "charge" in question:
+        known = "not known"
     if "moody" in instructions and question in QUESTIONS:
         known += f", and {next(MOODS)} more"
     if "background" not in instructions:
@@ -250,6 +252,44 @@ def test_persona_steadiness_and_conversations_are_gates_of_a_build(project: Shel
     write(project, "Answer as JSON, from the background. Be moody.")
     moody = outcomes(build(project, "more life"))
     assert moody == {"persona": "passed", "steadiness": "failed", "conversations": "passed"}
+
+
+TRIED = """
+  playbook:
+    - {name: newer, kind: model, model: local/large}
+    - {name: cooler, kind: parameters, parameters: {temperature: 0}}
+    - {name: empty, kind: context, context: {background: prompts/empty.md}}
+    - {name: abroad, kind: model, model: nowhere/large}
+  budgets:"""
+
+
+@pytest.mark.requirement("RET-10")
+def test_what_could_replace_a_live_prompt_is_tried_on_its_own_evaluation_set(project: Shell) -> None:
+    charter = project.folder / "headrace.yaml"
+    assert "Nothing is declared to be tried" in project("llm", "playbook").err
+    loose = charter.read_text().replace("max_loss: 0.2 ", "max_loss: 0.5 ")
+    charter.write_text(loose.replace("\n  budgets:", TRIED))
+    (project.folder / "prompts/empty.md").write_text("Nothing yet.")
+    front = FRONT.replace("contract:", "context: {background: prompts/background.md}\ncontract:")
+    write(project, "Answer as JSON, from the background. Be sleepy. {{ background }}", front)
+    assert "No prompt of 'support' is live" in project("llm", "playbook").err
+    live = approve(project, build(project, "the first prompt"))
+    ran = project("llm", "playbook", "--json", "--report", "playbook.md")
+    assert ran.code == 0, ran.err
+    found = ran.json
+    assert found["release_id"] == live
+    assert found["live"]["loss"] > 0.2
+    standing = {one["name"]: one["compared"]["standing"] for one in found["tried"]}
+    assert standing == {"newer": "better", "cooler": "as good", "empty": "as good", "abroad": "not measured"}
+    assert found["advice"]["name"] == "newer"
+    newer, abroad = found["tried"][0], found["tried"][3]
+    assert newer["loss"] == 0.0
+    assert newer["compared"]["difference"]["high"] < 0
+    assert newer["p50_ms"] > 0
+    assert "nowhere" in abroad["failures"][0]
+    assert set(found["left"]) == {"fine_tune", "retrieval"}
+    assert "**Release newer**" in (project.folder / "playbook.md").read_text()
+    assert "not tried: fine-tune" in project("llm", "playbook").out
 
 
 @pytest.mark.requirement("PRM-02")

@@ -16,6 +16,7 @@ from headrace.app.prompting import Ask, question_of
 from headrace.app.serving import answers_by
 from headrace.core.errors import HeadraceError, InternalError, InvalidInput
 from headrace.core.ids import Ref
+from headrace.core.ports import Clock
 from headrace.core.project import Project
 from headrace.gateway.budgets import Budgets
 from headrace.gateway.guardrails.pipeline import Pipeline
@@ -164,7 +165,8 @@ def ask_models(app: App) -> Ask:
         allowed = permits.of_team(app.store.projects.workspace(project.name), project, wanted)
         targets = permits.declared.permitted(project, allowed)
         pipeline = guards_of(prompt, personal=guards_personal(project))
-        return asyncio.run(_ask_all(_upstreams(app, permits.providers), prompt, targets, pipeline, requests))
+        upstreams = _upstreams(app, permits.providers)
+        return asyncio.run(_ask_all(upstreams, prompt, targets, pipeline, requests, app.clock))
 
     return ask
 
@@ -175,6 +177,7 @@ async def _ask_all(
     targets: Sequence[Target],
     pipeline: Pipeline,
     requests: Sequence[ChatRequest],
+    clock: Clock,
 ) -> list[Answered | HeadraceError]:
     turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -183,11 +186,13 @@ async def _ask_all(
         async with turn:
             try:
                 filled = fill_in(prompt, asked, guarded.request(asked.messages))
+                started_s = clock.monotonic_s()
                 reply = await upstreams.call(targets, asked.path, filled.for_model)
+                took_ms = (clock.monotonic_s() - started_s) * 1000
                 if reply.status != 200:
                     return InvalidInput(f"{reply.target} answered {reply.status}: {reply.body[:300]!r}")
                 guarded.sources = filled.texts
-                return read_answer(guarded.answer(reply.body))
+                return read_answer(guarded.answer(reply.body))._replace(took_ms=took_ms)
             except InternalError:
                 raise
             except HeadraceError as error:

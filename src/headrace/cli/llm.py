@@ -11,6 +11,7 @@ from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
 from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.llm_use import LLM_USE
 from headrace.cli.llm_costs import costs
+from headrace.cli.playbook import playbook
 from headrace.cli.reviewed_texts import OneVersion, Version, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
@@ -19,7 +20,7 @@ from headrace.gateway.llm.uses import named
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Which calls to language models are allowed, and what instead.",
+    help="Which language models may be called, what instead, and what to try when answers drift.",
 )
 use = typer.Typer(
     no_args_is_help=True, help="The list of which team may use which model for what: propose, review."
@@ -30,6 +31,7 @@ terms = typer.Typer(
 app.add_typer(use, name="use")
 app.add_typer(terms, name="terms")
 app.command("costs")(costs)
+app.command("playbook")(playbook)
 Project = Annotated[str, typer.Argument(help="Name of a project whose answers are texts.")]
 
 Which = Annotated[str | None, typer.Argument(help="Name of a project; or --all.")]

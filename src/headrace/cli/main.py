@@ -49,7 +49,10 @@ COMMANDS = {
         "Watch, findings, traffic, performance, estimates, traces, explanations, channels, replay.",
     ),
     "feedback": Entry("headrace.cli.feedback", "What people say of answers."),
-    "llm": Entry("headrace.cli.llm", "Which calls to language models are allowed, and what instead."),
+    "llm": Entry(
+        "headrace.cli.llm",
+        "Which calls to language models are allowed, what instead, and what to try when answers drift.",
+    ),
     "access": Entry("headrace.cli.access", "Identities, tokens, policy and grants."),
     "audit": Entry("headrace.cli.audit", "The chained and sealed log of what happened."),
     "project": Entry("headrace.cli.project", "Projects known here, waivers, rules, the charter's schema."),

@@ -36,6 +36,7 @@ from headrace.training.archives import pack_files, unpack_files
 
 MEDIA_TYPE = "application/vnd.headrace.prompt+zip"
 MAX_FILE = 256 << 10
+_MAX_DATA = 64 << 20
 _FENCE = "---"
 _FORMAT = 1
 _FIXED = frozenset("model messages stream stream_options tools user metadata".split())
@@ -146,8 +147,19 @@ class Folder:
     def _top(self) -> Path:
         return self.root.resolve()
 
+    def data(self, name: str) -> bytes:
+        """What a file holds, at most 64 MiB."""
+        return self._read(name, _MAX_DATA)
+
     def text(self, name: str) -> str:
         """What a file says, at most 256 KiB."""
+        data = self._read(name, MAX_FILE)
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{name!r} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+
+    def _read(self, name: str, most: int) -> bytes:
         path = (self._top / name).resolve()
         if not path.is_relative_to(self._top):
             raise InvalidInput(f"{name!r} is outside of the project. Name a file below its folder.")
@@ -155,12 +167,9 @@ class Folder:
             data = path.read_bytes()
         except OSError as error:
             raise InvalidInput(f"{name!r} cannot be read ({error.strerror}).") from error
-        if len(data) > MAX_FILE:
-            raise InvalidInput(f"{name!r} has {len(data):,} bytes. Expected at most {MAX_FILE:,}.")
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{name!r} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+        if len(data) > most:
+            raise InvalidInput(f"{name!r} has {len(data):,} bytes. Expected at most {most:,}.")
+        return data
 
     def document(self, name: str) -> Any:
         """A file of JSON or YAML, read."""

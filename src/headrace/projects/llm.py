@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Literal
+from typing import Any, Literal
 
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.project import Project, Risk
@@ -18,6 +18,9 @@ Per = Literal["principal", "workspace", "project"]
 Measure = Literal["money", "tokens", "requests"]
 Period = Literal["minute", "hour", "day", "month", "total"]
 DataClass = Literal["public", "internal", "confidential", "personal", "health"]
+Move = Literal["model", "fine_tune", "parameters", "retrieval", "context"]
+MOVES: tuple[Move, ...] = ("model", "fine_tune", "parameters", "retrieval", "context")
+_CALLERS = frozenset("model messages stream stream_options tools user metadata".split())
 _LABELLED = 20
 MOST_PLAYED = 20
 """How often a scripted conversation may be played."""
@@ -178,6 +181,25 @@ class Conversations:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """What could replace the live prompt, which it is but for what it changes.
+
+    Attributes:
+        kind: the move that it is.
+        model: asked first instead; ``parameters`` beside those of the prompt; ``context``: other files for
+            background that the prompt has.
+        data: the file that the model was tuned on, by which it is known.
+    """
+
+    name: str
+    kind: Move
+    model: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, str] = field(default_factory=dict)
+    data: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cache:
     """That an answer is given again to exactly the same request of the same caller.
 
@@ -215,6 +237,7 @@ class Llm:
             the address of its provider.
         guard_personal: whether data about people is masked in every call, whatever the project's own data is;
             unset, where that is about people.
+        playbook: what is tried where answers drift.
     """
 
     purpose: str = ""
@@ -233,6 +256,7 @@ class Llm:
     hedge_after_ms: float | None = None
     pins: Literal["flag", "refuse"] = "flag"
     guard_personal: bool | None = None
+    playbook: tuple[Alternative, ...] = ()
 
 
 def llm_of(project: Project) -> Llm:
@@ -338,6 +362,7 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     yield from _cache_mistakes(spec.cache)
     yield from _feedback_mistakes(spec.feedback)
     yield from _asked_mistakes(spec)
+    yield from _playbook_mistakes(spec.playbook)
     for name, people in spec.oversight.queues.items():
         if not (_PURPOSE.fullmatch(name) and people):
             text = (
@@ -375,6 +400,29 @@ def _asked_mistakes(spec: Llm) -> Iterator[BrokenRule]:
         if not 0 <= share <= 1:
             text = f"is {share:g}: expected a share from 0 to 1"
             yield BrokenRule(loc=("llm", "repeats", name), text=text)
+
+
+def _playbook_mistakes(found: tuple[Alternative, ...]) -> Iterator[BrokenRule]:
+    names = [one.name for one in found]
+    for place, one in enumerate(found):
+        taken = sorted(_CALLERS & one.parameters.keys())
+        needs_model, needs_context = one.kind in ("model", "fine_tune"), one.kind in ("context", "retrieval")
+        wrong = (
+            (one.name == "live", "'live' is the live prompt: give it another name"),
+            (one.name in names[:place], f"two have the name {one.name!r}: give each its own"),
+            (
+                not _PURPOSE.fullmatch(one.name),
+                f"name is {one.name[:80]!r}: expected such as newer-model",
+            ),
+            (needs_model and not one.model, "it names no model: say which is asked instead"),
+            (bool(one.model) and not all(one.model.partition("/")), "model: expected PROVIDER/MODEL"),
+            (one.kind == "parameters" and not one.parameters, "it names no parameters: say which differ"),
+            (needs_context and not one.context, "it names no context: say which file stands for which"),
+            (bool(taken), f"parameters has {taken[:1]}, which is not its own: take it out"),
+        )
+        for is_wrong, text in wrong:
+            if is_wrong:
+                yield BrokenRule(loc=("llm", "playbook", place), text=text)
 
 
 def _conversation_mistakes(spec: Conversations | None) -> Iterator[BrokenRule]:

@@ -301,7 +301,7 @@ def fill_in(prompt: Prompt, asked: ChatRequest, messages: list[dict[str, Any]] |
 class Answered(NamedTuple):
     """What an answer says, as far as it is recorded and paid for; ``is_counted``: the provider has said what
     it took; ``is_refused``: it says itself that it is no answer; ``calls``: of ``tools``, as they came;
-    ``fingerprint``: of what the provider ran."""
+    ``fingerprint``: of what the provider ran; ``took_ms``: how long it took, where that was measured."""
 
     text: str
     usage: Usage
@@ -312,6 +312,7 @@ class Answered(NamedTuple):
     is_refused: bool = False
     calls: tuple[dict[str, Any], ...] = ()
     fingerprint: str = ""
+    took_ms: float = 0.0
 
 
 NOTHING = Answered("", Usage(), "", "")
