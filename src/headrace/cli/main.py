@@ -51,7 +51,7 @@ COMMANDS = {
     "feedback": Entry("headrace.cli.feedback", "What people say of answers."),
     "llm": Entry(
         "headrace.cli.llm",
-        "Which calls to language models are allowed, what instead, and what to try when answers drift.",
+        "Which language models may be called, what instead, and what to try when answers drift.",
     ),
     "access": Entry("headrace.cli.access", "Identities, tokens, policy and grants."),
     "audit": Entry("headrace.cli.audit", "The chained and sealed log of what happened."),
