@@ -363,13 +363,17 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     yield from _feedback_mistakes(spec.feedback)
     yield from _asked_mistakes(spec)
     yield from _playbook_mistakes(spec.playbook)
-    for name, people in spec.oversight.queues.items():
+    yield from _oversight_mistakes(spec.oversight)
+
+
+def _oversight_mistakes(spec: Oversight) -> Iterator[BrokenRule]:
+    for name, people in spec.queues.items():
         if not (_PURPOSE.fullmatch(name) and people):
             text = (
                 f"{name[:80]!r}: expected a name such as billing, and whom it stands for, such as [validator]"
             )
             yield BrokenRule(loc=("llm", "oversight", "queues"), text=text)
-    if spec.oversight.decides == "lives" and not spec.oversight.reviewers:
+    if spec.decides == "lives" and not spec.reviewers:
         text = "decides is lives: expected the names or roles of those who review every answer"
         yield BrokenRule(loc=("llm", "oversight", "reviewers"), text=text)
 

@@ -171,9 +171,7 @@ def open_store(
         InvalidInput: the home is a file or cannot be written to, or the database does not answer.
         Conflict: a newer Headrace has written the database, or another process is changing it.
     """
-    _prepare(settings.home, "HEADRACE_HOME")
-    if settings.storage_path != settings.home:
-        _prepare(settings.storage_path, "HEADRACE_STORAGE_URL")
+    _prepare_folders(settings)
     database, storage = _opened(settings.database_url), settings.storage_path
     epoch, projects = SharedEpoch(settings.home / "access.epoch"), SqlProjects(database)
     releases, rollouts = SqlReleases(database), SqlRollouts(database)
@@ -263,6 +261,12 @@ def _opened(url: str) -> Database:
         database.close()
         raise
     return database
+
+
+def _prepare_folders(settings: Settings) -> None:
+    _prepare(settings.home, "HEADRACE_HOME")
+    if settings.storage_path != settings.home:
+        _prepare(settings.storage_path, "HEADRACE_STORAGE_URL")
 
 
 def _prepare(folder: Path, setting: str) -> None:
