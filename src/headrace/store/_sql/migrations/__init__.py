@@ -15,7 +15,7 @@ from headrace.core.errors import Conflict
 from headrace.store._sql.engine import Database
 
 HEAD = "0018"
-"""Name of the newest step; 0015 comes after 0016, 0017 after 0019, and 0018 after 0020, which were ready first."""
+"""Name of the newest step; 0015 follows 0016, 0017 follows 0019, 0018 follows 0020: ready in this order."""
 
 VERSION_TABLE = "hr_schema"
 _schema = Table(VERSION_TABLE, MetaData(), Column("version_num", Text))
