@@ -143,8 +143,8 @@ def print_release(report: Any) -> None:
     for item in report.flight:
         said = f"by {item.by}: {item.note}" if item.ticked else item.asks
         say(f"  {'ticked' if item.ticked else 'to tick':<12} {item.name:<14} {said}")
-    for part, pinned, now in report.moved:
-        say(f"  {'moved':<12} {part:<14} it is {now}; {pinned} was approved")
+    for one in report.moved:
+        say(f"  {'moved':<12} {one.part:<14} it is {one.now}; {one.pinned} was approved")
     for one in report.loosens:
         say(f"  {'loosens':<12} {one}")
     if report.plan is not None:

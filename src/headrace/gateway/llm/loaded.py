@@ -41,7 +41,8 @@ def require_pinned(loaded: Loaded, spec: Llm) -> None:
         Denied: it does; the message names the first part, and what to do.
     """
     if loaded.moved and spec.pins == "refuse":
-        part, pinned, now = loaded.moved[0]
+        first = loaded.moved[0]
+        part, pinned, now = first.part, first.pinned, first.now
         raise Denied(
             f"Version {loaded.version} was approved with another {part}: {pinned[:200]!r} is pinned, and now "
             f"it is {now[:200]!r}. Restore it, or prove what is there now: headrace run. (llm.pins: refuse)"

@@ -8,9 +8,10 @@ name, other terms, guards that an upgrade has changed, another model behind an a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -31,7 +32,8 @@ _UNSAID: tuple[Any, ...] = (None, "", [])
 _NOT_DECLARED = "not declared"
 
 
-class Moved(NamedTuple):
+@dataclass(frozen=True)
+class Moved:
     """A part that is no longer as it was approved."""
 
     part: str
