@@ -141,6 +141,15 @@ def test_a_provider_that_refuses_is_read() -> None:
     assert [refuses(read_answer(one)) for one in (body, filtered, plain)] == [True, True, False]
 
 
+@pytest.mark.parametrize("apostrophe", ["'", "\u2019"])
+def test_a_refusal_of_the_scripts_own_is_known_whatever_its_apostrophe(
+    tmp_path: Path, apostrophe: str
+) -> None:
+    own = script(tmp_path, WRITTEN + f'\nrefusals: ["That{apostrophe}s Not For Me"]\n')
+    for said in ("That's not for me.", "That\u2019s not for me."):
+        assert refuses(NOTHING._replace(text=said), own.refusals)
+
+
 def test_a_schema_in_the_script_itself_is_held_to(tmp_path: Path) -> None:
     text = WRITTEN.replace("contract: tests/answer.json", "contract: {type: array}")
     played = play(answers({}, []), script(tmp_path, text), "support", 1)

@@ -15,6 +15,7 @@ from headrace.gateway.llm.guarding import loosened
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt
 from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.windows import as_utc
+from headrace.projects.llm import released_guards_personal
 
 _ASKED = """
     select date_trunc('day', "at") as day, coalesce(out_guards, '') as guards,
@@ -83,8 +84,9 @@ def guards_loosened(app: App, me: Principal, project: str) -> list[str]:
     route = reading.route(app, me, project)
     found: dict[str, None] = {}
     for release_id in () if route is None else filter(None, (route.live, route.canary)):
-        package = app.store.releases.get(release_id).manifest.subject.package
+        manifest = app.store.releases.get(release_id).manifest
+        package = manifest.subject.package
         if package.media_type == MEDIA_TYPE:
             prompt = Prompt.from_bytes(app.store.artifacts.get(package.digest))
-            found |= dict.fromkeys(loosened(prompt))
+            found |= dict.fromkeys(loosened(prompt, personal=released_guards_personal(manifest)))
     return list(found)

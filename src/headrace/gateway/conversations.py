@@ -145,7 +145,7 @@ def read_script(folder: Path, name: str) -> Script:
         raise InvalidInput(f"{name}: {error}") from error
     return Script(
         conversations=tuple(written.conversations),
-        refusals=tuple(phrase.casefold() for phrase in written.refusals),
+        refusals=tuple(_plain(phrase) for phrase in written.refusals),
         contracts=contracts,
         digest=digest_bytes(files.text(name).encode()),
     )
@@ -262,7 +262,8 @@ def _take(one: Played, place: int, answer: Answered | HeadraceError, script: Scr
 
 
 def refuses(said: Answered, phrases: Sequence[str] = REFUSALS) -> bool:
-    """Whether an answer refuses: its provider says so, or it has one of ``phrases``, which are in lower case.
+    """Whether an answer refuses: its provider says so, or it has one of ``phrases``, which are in lower case
+    and with plain apostrophes.
 
     >>> refuses(NOTHING._replace(text="I cannot tell you that."))
     True

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from headrace.core.errors import Unavailable
 from headrace.gateway.guardrails.personal import PersonalData
 from headrace.gateway.guardrails.pipeline import Pipeline
+from headrace.gateway.guardrails.rules import HygieneRules, InjectionRules, PersonalRules
 from headrace.gateway.guardrails.schemas import Schema
-from headrace.gateway.llm.guarding import Blocked, Guarded, guards_of
+from headrace.gateway.llm.guarding import Blocked, Guarded, guards_of, loosened
 from headrace.gateway.prompts import Prompt
 
 MASKS = Pipeline([PersonalData()])
@@ -176,3 +177,58 @@ def test_what_else_a_caller_sends_is_masked_and_comes_back() -> None:
     assert body["choices"][0]["message"]["content"] == "ada@example.org and bob@example.org"
     with pytest.raises(Blocked, match=r"personal\.email"):
         Guarded(BLOCKS).texts(values)
+
+
+LOOSER: dict[str, dict[str, tuple[Any, list[str]]]] = {
+    "hygiene": {
+        "max_chars": (2_000_000, ["hygiene.max_chars: 2000000"]),
+        "hidden": ("flag", ["hygiene.hidden: flag"]),
+    },
+    "personal": {
+        "action": ("flag", ["personal: flag"]),
+        "actions": ({"EMAIL": "pass"}, ["personal.email: pass"]),
+        "layers": (
+            ["output"],
+            [f"personal: not at {layer}" for layer in ("input", "context", "tool_arguments", "tool_result")],
+        ),
+    },
+    "injection": {
+        "flag_at": (1.0, ["injection.flag_at: 1.0"]),
+        "block_at": (1.0, []),
+        "orders": ("mask", [f"injection.{rule}: mask" for rule in ("override", "leak", "data", "action")]),
+        "actions": ({"data": "flag"}, ["injection.data: flag"]),
+        "forged": ("pass", ["injection.forged: pass"]),
+        "layers": (["input", "context", "tool_arguments"], ["injection: not at tool_result"]),
+    },
+}
+
+
+def _loosened(guardrails: dict[str, Any], *, personal: bool = True) -> list[str]:
+    return loosened(Prompt(template="", models=("a/b",), guardrails=guardrails), personal=personal)
+
+
+@pytest.mark.requirement("GRD-01")
+@pytest.mark.parametrize(("guard", "field"), [(guard, field) for guard in LOOSER for field in LOOSER[guard]])
+def test_every_setting_that_lets_more_through_is_named(guard: str, field: str) -> None:
+    value, said = LOOSER[guard][field]
+    assert _loosened({guard: {field: value}}) == said
+
+
+def test_no_setting_of_the_usual_guards_is_left_out_and_the_usual_is_not_named() -> None:
+    usual = {"hygiene": HygieneRules, "personal": PersonalRules, "injection": InjectionRules}
+    for guard, rules in usual.items():
+        assert set(LOOSER[guard]) == set(rules.__struct_fields__)
+        assert _loosened({guard: {}}) == _loosened({guard: {}}, personal=False) == []
+
+
+def test_what_is_stricter_or_makes_up_for_it_is_not_named() -> None:
+    assert _loosened({"injection": {"flag_at": 1.0, "block_at": 0.9, "forged": "block"}}) == []
+    assert _loosened({"personal": {"action": "block", "actions": {"EMAIL": "mask"}}}) == []
+    assert _loosened({"personal": None, "injection": None}) == ["personal: off", "injection: off"]
+
+
+def test_where_no_data_is_about_people_only_secrets_count() -> None:
+    layers = ["input", "context", "tool_arguments", "tool_result"]
+    secrets = {"action": "pass", "actions": {"SECRET": "mask"}, "layers": layers}
+    assert _loosened({"personal": secrets}, personal=False) == []
+    assert _loosened({"personal": secrets | {"actions": {}}}, personal=False) == ["personal.secret: pass"]

@@ -170,3 +170,23 @@ def test_callers_cannot_fill_the_memory_with_names() -> None:
     for i in range(10_000):
         prices.cost(Target("p", f"x{i}"), Used(1), _NOW)
     assert len(prices._known) <= 5_000
+
+
+@given(
+    units=st.tuples(_units, _units, _units, _units),
+    used=st.builds(Used, _counts, _counts, _counts, _counts, _counts),
+)
+def test_the_most_that_a_call_can_cost_is_never_exceeded(units: tuple[Decimal, ...], used: Used) -> None:
+    plain, cached, minutes, hour = units
+    prices = _prices(_price(input=plain, cached=cached, cache_write=minutes, cache_write_1h=hour))
+    cost, most = prices.cost(_T, used, _NOW), prices.most(_T, Used(used.input, used.output), _NOW)
+    assert cost is not None
+    assert most is not None
+    assert cost.micro <= most.micro
+    whole = Used(used.input, used.output, written=used.input, written_1h=used.input)
+    if hour == max(units):
+        assert prices.cost(_T, whole, _NOW) == most
+
+
+def test_nobody_knows_the_most_where_there_is_no_price() -> None:
+    assert _prices().most(_T, Used(1), _NOW) is None

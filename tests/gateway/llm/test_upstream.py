@@ -454,6 +454,18 @@ def test_only_another_provider_is_asked_as_well() -> None:
     _in(World([Answer(delay_s=0.2)]), work)
 
 
+def test_who_is_asked_in_place_of_one_left_alone_is_not_asked_twice() -> None:
+    async def left_alone(w: World) -> None:
+        down = Target("down", "x")
+        while not w.up.breaker("down").is_open:
+            with pytest.raises(UpstreamDown):
+                await w.call(down)
+        reply = await w.call(down, w.targets[0], hedge_after_s=0.01)
+        assert (reply.target, reply.lost, w.n_asked()) == (w.targets[0], (), [1])
+
+    _in(World([Answer(delay_s=0.3)], retrying=Retrying(most=0)), left_alone)
+
+
 def test_the_first_piece_of_a_stream_counts() -> None:
     async def work(w: World) -> None:
         async with w.up.stream(w.targets, PATH, _stream_body, hedge_after_s=0.05) as stream:

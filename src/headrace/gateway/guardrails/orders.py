@@ -30,6 +30,15 @@ _DATA = (
     r"passwords?|cards?|card numbers?|phone numbers?|balances?|conversations?|chats?|messages|names|history|"
     r"files?|documents?|contracts?|prices?)"
 )
+_SOMEBODY = (
+    r"(?:customer|client|user|patient|tenant|member|employee|person|people|caller|guest|company|"
+    r"account holder)"
+)
+_OTHERS = (
+    rf"(?:(?<!\bmy )(?<!\bour )(?:an)?other {_SOMEBODY}(?:'s|s'|s)|(?:some|any)(?:body|one) else's) "
+    rf"(?:[\w-]+ ){{0,2}}?{_DATA}\b"
+)
+"""A person stands in it: my other orders and another invoice are everybody's own."""
 _HELD = (
     rf"(?:{_SECRETS}|the (?:whole |entire |full )?(?:conversation|chat history)|{_THEIRS}s?'?s? "
     rf"(?:{_DATA}|calendar|location|list)|chat history|card numbers?|database rows|system prompt|"
@@ -43,49 +52,74 @@ _DO = (
     r"(?:transfer|pay|refund|delete|remove|drop|erase|wipe|send|forward|post|upload|e-?mail|execute|run|call|"
     r"invoke|use the tool|buy|order|approve|grant|reset|disable|switch off|cancel|book|change|export|open)"
 )
-_PERSON = (
-    r"(?:the user|your user|the customer|the human|the operator|your operator|the owner|anyone|anybody|them)"
-)
+# Who asks for something calls nobody "the user"; "anyone", "them" and "the customer" are everyday words.
+_PERSON = r"(?:(?:the|your) (?:user|human|operator)|the (?:account )?owner)"
 _UNSEEN = (
     rf"(?:(?:do not|don't|never|without) (?:tell(?:ing)?|inform(?:ing)?|notify(?:ing)?|alert(?:ing)?|"
-    rf"mention(?:ing)? (?:this|it|that) to|ask(?:ing)?|warn(?:ing)?) {_PERSON}\b|do not ask for confirmation|"
-    r"don't ask for confirmation|the user must not (?:notice|know|see)|without (?:the user|anyone) noticing|"
-    r"do it silently|do not mention this\.|never reveal that you did so)"
+    rf"mention(?:ing)? (?:this|it|that) to|ask(?:ing)?|warn(?:ing)?) {_PERSON}\b"
+    r"(?! (?:again|twice|about|how)\b)|"
+    r"the user must not (?:notice|know|see)(?: (?:this|it|that))?(?=[.,;!]|$)|without the user noticing|"
+    r"never reveal that you did so)"
 )
+_CLAUSE = r"(?:^|[.!?:;,>\"'(*\]-] ?|\b(?:please|now|then|and|first|must|should|you to|to) )"
+"""What an order begins behind: "the command will delete" is none."""
 _MACHINE = (
     r"(?:ai(?: assistant| agent| model| system)?|(?:large )?language models?|llms?|chatbot|ai agents?|"
     r"automated system)"
 )
 _ADDRESSED = (
-    rf"(?:(?:note|message|instructions?|attention|important|dear|hey|hello|to|for) (?:to |for )?(?:the |any |"
+    rf"(?:(?:note|message|instructions?|attention|important|to|for) (?:to |for )?(?:the |any |"
     rf"all |an? )?{_MACHINE}\b|if you are (?:an? |the ){_MACHINE}\b|as the {_MACHINE}\b|<!-- {_MACHINE}\b)"
 )
 
+_HIDDEN = (
+    r"(?:(?:system|hidden|secret|developer|initial|original) )*(?:(?:system|developer) "
+    r"(?:prompt|instructions?|message|rules)|"
+    r"(?:hidden|secret) (?:(?:system|developer) )?(?:prompt|instructions?|message|rules))\b"
+)
+_FIRST = (
+    r"(?:(?:initial|original|internal) (?:prompt|instructions?)|internal rules)\b"
+    r"(?! (?:to|for|on|about|in|from|regarding|concerning|of|again)\b)"
+)
+"""Anybody has first messages, and instructions for something; a prompt only a model."""
+_KIND = (
+    r"(?:(?:of|the|these|those|this|and|or|other|your|my|our|previous|prior|above|earlier|preceding|initial|"
+    r"original|former|current|existing|given|system|safety|security|content|ethical|moral|hidden|secret|"
+    r"internal|developer|core|such|programmed|default|built-in|instructions?|prompts?|rules|guidelines|"
+    r"restrictions|policies|constraints),? ){0,4}?"
+)
+"""What stands before the instructions of a model, and not of a parcel, a recipe or a linter."""
+_OWN = (
+    r"(?!,? (?:(?:that|which) )?(?:i|we|he|she|my \w+|our \w+|the \w+) (?:have |had |has )?(?:sent|gave|"
+    r"given|wrote|written|mailed|left|made|placed|typed|entered|put|mentioned)\b| (?:in|from|on|for|of) "
+    r"(?:thumb|my|our|his|her|their)\b| (?:about|on|for|regarding|concerning) (?:the |my |our |this )?"
+    r"(?:deliver|order|invoice|parcel|shipping|shipment|packag|return|payment|appointment|meeting))"
+)
+"""Nor those that somebody has sent themselves."""
+
 OVERRIDE = re.compile(
     r"\b(?:ignore|disregard|forget|override|bypass|discard|neglect|set aside|stop following|do not follow|"
-    rf"don't follow|pay no attention to) {_SOME}(?:previous|prior|above|earlier|preceding|initial|original|"
-    rf"former|system|your|all|any) {_SOME}(?:instructions?|prompts?|rules|guidelines|directives|directions|"
-    r"commands|programming)\b"
+    rf"don't follow|pay no attention to) {_SOME}(?<!\bmy )(?<!\bour )(?:previous|prior|above|earlier|"
+    rf"preceding|initial|original|former|system|your|(?P<any>all|any)) {_KIND}"
+    rf"(?:instructions?|prompts?|rules|guidelines|programming|(?(any)(?!)|(?:directives|directions|commands)))\b{_OWN}"
     r"|\byou(?:'re| are) (?:now )?in (?:developer|debug|god|unrestricted|jailbreak|no-filter|dan) mode\b"
     rf"|\byou (?:no longer|do not|don't) (?:have|need) to (?:follow|obey) {_SOME}(?:your|previous|prior|"
     r"original|system|safety) (?:[\w']+ ){0,2}?(?:instructions?|rules|guidelines|policies|prompts?)\b"
     r"|\b(?:ignorier\w*|vergiss|vergessen sie) (?:\w+ ){0,3}(?:anweisungen|regeln|instruktionen)\b"
-    r"|\b(?:ignorez?|oublie[zs]?) (?:\w+ ){0,3}(?:instructions|regles|consignes)\b"
+    r"|\b(?:ignorez?|oublie[zs]?) (?:toute?s? )?(?:les|tes|vos|ces) (?:\w+ ){0,2}"
+    r"(?:instructions|regles|consignes)\b"
     r"|\b(?:ignor[ae]|olvid[ae]) (?:\w+ ){0,3}(?:instrucciones|reglas|instrucoes|regras)\b"
     r"|\b(?:ignora(?:te)?|dimentica(?:te)?) (?:\w+ ){0,3}(?:istruzioni|regole)\b"
     r"|\bnegeer (?:\w+ ){0,3}(?:instructies|regels)\b"
 )
 LEAK = re.compile(
-    rf"\b{_TELL} {_SOME}your (?:own )?(?:(?:system|hidden|initial|original|secret|internal|developer) )+"
-    r"(?:prompt|instructions?|message|rules)\b"
+    rf"\b{_TELL} {_SOME}your (?:own )?(?:{_HIDDEN}|{_FIRST})"
     rf"|\b{_DISCLOSE} {_SOME}the (?:(?:system|hidden|secret|developer) )+(?:prompt|instructions?)\b"
-    r"|\b(?:what (?:is|are|was|were)|what's) your (?:(?:system|hidden|initial|original|secret|developer) )+"
-    r"(?:prompt|instructions?|message)\b"
+    rf"|\b(?:what (?:is|are|was|were)|what's) your (?:{_HIDDEN}|{_FIRST})"
 )
 DATA = re.compile(
     rf"\b{_TELL} {_SOME}(?:your|the server's|the system's) (?:own )?(?:[\w-]+ )?{_SECRETS}\b"
-    rf"|\b{_TELL} {_SOME}(?:(?:an)?other|somebody else's|someone else's|all other|every other) "
-    rf"(?:{_THEIRS}s?'?s? )?(?:[\w-]+ )?{_DATA}\b(?<!\bother data)(?<!\bother details)(?<!\bother files)"
+    rf"|\b{_TELL} {_SOME}{_OTHERS}"
     r"|\b(?:tell me|reveal|leak|disclose|dump|print|output) the (?:admin|root|master|database) passwords?\b"
     rf"|\b{_SEND} {_MORE}{_HELD}{_MORE}(?:to|at|via|into) {_PLACE}"
     rf"|\b(?:read|take|find|collect) {_MORE}{_HELD}{_MORE}(?:and|then) {_SOME}{_SEND}\b"
@@ -98,9 +132,9 @@ DATA = re.compile(
 ACTION = re.compile(
     rf"(?:\b|(?=<)){_ADDRESSED}[^.!?,:]{{0,40}}[:,!-] ?"
     rf"(?:you (?:must|should|have to|are required to) |please |now |first ){{0,2}}{_DO}\b"
-    rf"|(?<!\bwill )(?<!\bcan )(?<!\bmay )\b{_DO} {_MORE}(?:[.!;,]? )(?:and )?{_UNSEEN}"
+    rf"|{_CLAUSE}{_DO} {_MORE}(?:[.!;,]? )(?:and )?{_UNSEEN}"
     rf"|\b{_UNSEEN}(?:,|;| and| but|\.)? {_SOME}{_DO} (?:the|all|every|this|that|it|\d)\b"
-    rf"|\bas the (?:administrator|admin|owner|developer) i (?:allow|authori[sz]e|permit) you to {_DO}\b"
+    rf"|\bas the (?:administrator|admin|developer) i (?:allow|authori[sz]e|permit) you to {_DO}\b"
     r"|\b(?:authori[sz]ation|approval|permission) (?:was|is|has been) (?:already )?(?:given|granted)"
     rf"(?: already)?[,;.] (?:so |now |then )?{_DO}\b"
 )

@@ -15,7 +15,7 @@ from headrace.core.text import printable
 from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, Usage, n_tokens
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
-from headrace.gateway.llm.loaded import Loaded
+from headrace.gateway.llm.loaded import Loaded, require_named
 from headrace.gateway.prompts import Prompt
 
 MAX_TEXTS = 2_048
@@ -77,11 +77,8 @@ class EmbeddingsRequest:
         Raises:
             InvalidInput: nobody.
         """
-        if not loaded.embedders:
-            raise InvalidInput(
-                f"The release of {self.model!r} names no model that makes vectors. Name one under "
-                "'embeddings' in its prompt, such as openai/text-embedding-3-small, and release it."
-            )
+        such_as = "openai/text-embedding-3-small"
+        require_named(loaded.embedders, self.model, does="makes vectors", key="embeddings", such_as=such_as)
         return loaded.embedders
 
     def filled(self, prompt: Prompt, guarded: Guarded) -> Filled:  # noqa: ARG002  nothing is written around

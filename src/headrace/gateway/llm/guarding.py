@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.core.errors import InvalidInput, Unavailable, UserError
 from headrace.gateway.guardrails.deltas import CheckedDeltas
-from headrace.gateway.guardrails.guards import Context, Hit, severest
+from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer, severest
 from headrace.gateway.guardrails.messages import (
     check_answer,
     check_document,
@@ -23,7 +23,13 @@ from headrace.gateway.guardrails.messages import (
 from headrace.gateway.guardrails.orders import ORDERS
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
-from headrace.gateway.guardrails.rules import Guardrails, InjectionRules, guardrails_of, pipeline_of
+from headrace.gateway.guardrails.rules import (
+    Guardrails,
+    InjectionRules,
+    PersonalRules,
+    guardrails_of,
+    pipeline_of,
+)
 from headrace.gateway.prompts import Prompt
 
 _SECRETS = {
@@ -31,7 +37,7 @@ _SECRETS = {
     "actions": {"SECRET": "mask"},
     "layers": ["input", "context", "tool_arguments", "tool_result"],
 }
-_USUAL: dict[str, Any] = {"personal": {}, "injection": {}}
+_STRICTER: tuple[Action, ...] = ("pass", "flag", "mask", "block")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,8 +56,11 @@ def guardrails_in_force(prompt: Prompt, *, personal: bool) -> Guardrails:
     >>> guardrails_in_force(Prompt(template="", models=("a/b",)), personal=True).injection.flag_at
     0.99
     """
-    usual = _USUAL | ({} if personal else {"personal": _SECRETS})
-    return guardrails_of(usual | prompt.guardrails)
+    return guardrails_of(_usual(personal=personal) | prompt.guardrails)
+
+
+def _usual(*, personal: bool) -> dict[str, Any]:
+    return {"personal": {} if personal else _SECRETS, "injection": {}}
 
 
 def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
@@ -63,28 +72,54 @@ def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
     return pipeline_of(guardrails_in_force(prompt, personal=personal))
 
 
-def loosened(prompt: Prompt) -> list[str]:
-    """What a prompt's guardrails let through that would be blocked, or masked, had they said nothing.
+def loosened(prompt: Prompt, *, personal: bool) -> list[str]:
+    """What a prompt's guardrails let through that would be stopped or flagged, had they said nothing.
+
+    Args:
+        personal: whether the project's data is about people.
 
     >>> rules = {"injection": {"actions": {"override": "flag"}}, "personal": None}
-    >>> loosened(Prompt(template="", models=("a/b",), guardrails=rules))
+    >>> loosened(Prompt(template="", models=("a/b",), guardrails=rules), personal=True)
     ['personal: off', 'injection.override: flag']
     """
-    found, said = guardrails_of(_USUAL | prompt.guardrails), []
-    if found.personal is None:
+    usual = guardrails_of(_usual(personal=personal))
+    found = guardrails_in_force(prompt, personal=personal)
+    said = list(_milder("hygiene", {"hidden": usual.hygiene.hidden}, {"hidden": found.hygiene.hidden}))
+    if found.hygiene.max_chars > usual.hygiene.max_chars:
+        said.append(f"hygiene.max_chars: {found.hygiene.max_chars}")
+    if usual.personal is not None and found.personal is None:
         said.append("personal: off")
-    else:
-        actions = {"personal": found.personal.action}
-        actions |= {f"personal.{name.lower()}": one for name, one in found.personal.actions.items()}
-        milder = {name: one for name, one in actions.items() if one in ("pass", "flag")}
-        said += [f"{name}: {one}" for name, one in milder.items() if "personal" in prompt.guardrails]
-    if found.injection is None:
-        return [*said, "injection: off"]
-    injection = found.injection
-    by_rule = dict.fromkeys(ORDERS, injection.orders) | injection.actions
-    said += [f"injection.{rule}: {action}" for rule, action in by_rule.items() if action != "block"]
-    missing = [layer for layer in InjectionRules().layers if layer not in injection.layers]
-    return said + [f"injection: not at {layer}" for layer in missing]
+    elif usual.personal is not None and found.personal is not None:
+        said += _milder("personal", _by_label(usual.personal), _by_label(found.personal))
+        said += _unseen("personal", usual.personal.layers, found.personal.layers)
+    if usual.injection is not None and found.injection is None:
+        said.append("injection: off")
+    elif usual.injection is not None and found.injection is not None:
+        said += _milder("injection", _by_rule(usual.injection), _by_rule(found.injection))
+        if min(found.injection.flag_at, found.injection.block_at or 1) > usual.injection.flag_at:
+            said.append(f"injection.flag_at: {found.injection.flag_at}")
+        said += _unseen("injection", usual.injection.layers, found.injection.layers)
+    return said
+
+
+def _by_label(rules: PersonalRules) -> dict[str, Action]:
+    return {"": rules.action} | {label.lower(): action for label, action in rules.actions.items()}
+
+
+def _by_rule(rules: InjectionRules) -> dict[str, Action]:
+    return dict.fromkeys(ORDERS, rules.orders) | rules.actions | {"forged": rules.forged}
+
+
+def _milder(guard: str, usual: Mapping[str, Action], found: Mapping[str, Action]) -> Iterator[str]:
+    """The rules of a guard that do less than usual; the one without a name is for all that have none."""
+    for rule in dict.fromkeys((*usual, *found)):
+        before, now = (actions.get(rule, actions.get("", "pass")) for actions in (usual, found))
+        if _STRICTER.index(now) < _STRICTER.index(before):
+            yield f"{guard}.{rule}: {now}" if rule else f"{guard}: {now}"
+
+
+def _unseen(guard: str, usual: Sequence[Layer], found: Sequence[Layer]) -> Iterator[str]:
+    return (f"{guard}: not at {layer}" for layer in usual if layer not in found)
 
 
 class Guarded:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from headrace.core.errors import Denied
+from headrace.core.errors import Denied, InvalidInput
 from headrace.core.project import Project
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.llm.endpoints import Target
@@ -41,11 +41,28 @@ def require_pinned(loaded: Loaded, spec: Llm) -> None:
         Denied: it does; the message names the first part, and what to do.
     """
     if loaded.moved and spec.pins == "refuse":
-        first = loaded.moved[0]
-        part, pinned, now = first.part, first.pinned, first.now
+        # What is pinned may be an address inside of the house: only the part's name is a caller's to know.
         raise Denied(
-            f"Version {loaded.version} was approved with another {part}: {pinned[:200]!r} is pinned, and now "
-            f"it is {now[:200]!r}. Restore it, or prove what is there now: headrace run. (llm.pins: refuse)"
+            f"Version {loaded.version} was approved with another {loaded.moved[0].part} than there is now. "
+            "Restore it, or prove what is there now: headrace run. (llm.pins: refuse)"
+        )
+
+
+def require_named(models: tuple[Target, ...], project: str, *, does: str, key: str, such_as: str) -> None:
+    """Let a call pass where the release names a model for it.
+
+    Args:
+        does: what the model would do; ``key``: where a prompt names it; ``such_as``: a model that can.
+
+    Raises:
+        InvalidInput: it names none; the message says how to name one.
+
+    >>> require_named((Target("a", "b"),), "support", does="moderates", key="moderations", such_as="c/d")
+    """
+    if not models:
+        raise InvalidInput(
+            f"The release of {project!r} names no model that {does}. Name one under {key!r} in its prompt, "
+            f"such as {such_as}, and release it."
         )
 
 

@@ -16,7 +16,7 @@ from headrace.core.text import printable
 from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, Usage, n_tokens
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
-from headrace.gateway.llm.loaded import Loaded
+from headrace.gateway.llm.loaded import Loaded, require_named
 from headrace.gateway.prompts import Prompt
 
 MAX_INPUTS = 2_048
@@ -76,11 +76,8 @@ class ModerationsRequest:
         Raises:
             InvalidInput: nobody.
         """
-        if not loaded.moderators:
-            raise InvalidInput(
-                f"The release of {self.model!r} names no model that moderates. Name one under 'moderations' "
-                "in its prompt, such as openai/omni-moderation-latest, and release it."
-            )
+        such_as = "openai/omni-moderation-latest"
+        require_named(loaded.moderators, self.model, does="moderates", key="moderations", such_as=such_as)
         return loaded.moderators
 
     def filled(self, prompt: Prompt, guarded: Guarded) -> Filled:  # noqa: ARG002  nothing is written around

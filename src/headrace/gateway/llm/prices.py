@@ -146,13 +146,7 @@ class Prices:
 
     def cost(self, target: Target, used: Tokens, at: datetime) -> Cost | None:
         """What a call has cost; None where there is no price, or none in a currency that can be converted."""
-        key = (target, at.date())
-        try:
-            rate = self._known[key]
-        except KeyError:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            rate = self._known[key] = self._rate(*key)
+        rate = self._known_rate(target, at)
         if rate is None:
             return None
         n_cached = min(used.cached, used.input)
@@ -161,6 +155,25 @@ class Prices:
         total = (used.input - n_cached - n_written) * rate.input + n_cached * rate.cached
         total += (n_written - n_hour) * rate.written + n_hour * rate.written_1h + used.output * rate.output
         return Cost(-(-total // _MILLION), self.currency)
+
+    def most(self, target: Target, used: Tokens, at: datetime) -> Cost | None:
+        """What a call may cost at most, whatever of its input is written into a cache; None as for
+        :meth:`cost`."""
+        rate = self._known_rate(target, at)
+        if rate is None:
+            return None
+        dearest = max(rate.input, rate.cached, rate.written, rate.written_1h)
+        return Cost(-(-(used.input * dearest + used.output * rate.output) // _MILLION), self.currency)
+
+    def _known_rate(self, target: Target, at: datetime) -> _Rate | None:
+        key = (target, at.date())
+        try:
+            return self._known[key]
+        except KeyError:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            rate = self._known[key] = self._rate(*key)
+            return rate
 
     def _rate(self, target: Target, day: date) -> _Rate | None:
         price = self.find(target, day)

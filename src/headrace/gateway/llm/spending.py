@@ -124,7 +124,7 @@ class Spending:
     def _most(self, targets: Sequence[Target], used: Usage, at: datetime, *, refuse: bool) -> int:
         most = 0
         for target in targets:
-            cost = self._prices.cost(target, used, at)
+            cost = self._prices.most(target, used, at)
             if cost is None and refuse:
                 raise InvalidInput(
                     f"Nobody knows what {target} costs, and a budget counts money. Add its price to the "

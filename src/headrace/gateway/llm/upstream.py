@@ -49,13 +49,20 @@ _Got = TypeVar("_Got", bound=Stream | Reply)
 
 @dataclass(frozen=True)
 class _Asking(Generic[_Got]):
-    """What is asked, of whom: ``once`` asks one endpoint one time. ``under_way``: who is asked now."""
+    """What is asked, of whom: ``once`` asks one endpoint one time. ``under_way``: who is asked now;
+    ``come_to``: whose turn it is or has been."""
 
     targets: Sequence[Target]
     path: str
     body_for: BodyFor
     once: Callable[[Endpoint, Target, str, bytes], Awaitable[_Got]]
     under_way: list[Target] = field(default_factory=list)
+    come_to: list[Target] = field(default_factory=list)
+
+    def others(self) -> list[Target]:
+        """Those of another endpoint than whose turn it is or has been."""
+        known = {one.endpoint for one in self.come_to or self.targets[:1]}
+        return [one for one in self.targets if one.endpoint not in known]
 
 
 class Upstreams:
@@ -177,6 +184,7 @@ class Upstreams:
         refused: _Got | None = None
         failure: _Failure = UpstreamDown("No model was named that could be asked.")
         for target, endpoint in endpoints:
+            asking.come_to.append(target)
             got = await self._one(asking, target, endpoint)
             if isinstance(got, UpstreamDown | UpstreamBroken):
                 failure = got
@@ -244,16 +252,15 @@ class Upstreams:
 
     async def _hedged(self, asking: _Asking[_Got], after_s: float | None) -> tuple[_Got, tuple[Target, ...]]:
         """Ask, and another endpoint as well where it takes long; with who had begun to work for nothing."""
-        others = [one for one in asking.targets if one.endpoint != asking.targets[0].endpoint]
-        if after_s is None or not others:
+        if after_s is None or not asking.others():
             return await self._ask(asking), ()
         askings = [asking]
         tasks = [asyncio.ensure_future(self._ask(asking))]
         won: asyncio.Task[_Got] | None = None
         try:
             done, _ = await asyncio.wait(tasks, timeout=after_s)
-            if not done:
-                askings.append(replace(asking, targets=others, under_way=[]))
+            if not done and (others := asking.others()):
+                askings.append(replace(asking, targets=others, under_way=[], come_to=[]))
                 tasks.append(asyncio.ensure_future(self._ask(askings[1])))
             waiting = set(tasks)
             while waiting and won is None:
