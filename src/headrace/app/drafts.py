@@ -10,16 +10,22 @@ from typing import Any
 import msgspec
 
 from headrace.app import reading
+from headrace.app.compliance import waiver_for
 from headrace.app.composition import App
 from headrace.app.feedback import MAX_TEXT
 from headrace.app.opinions import Answered, Said, say_of_draft
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.identity import Principal
+from headrace.core.project import Project
 from headrace.gateway.llm.chat import text_of
 from headrace.gateway.llm.drafting import shown
+from headrace.projects.llm import never_alone, starts_with_drafts
+from headrace.releases.waivers import DRAFTS
 from headrace.store.drafts import Decided, Draft
 
+NOTICE = "Answers begin as drafts that wait for a person (llm.oversight.faces); see headrace.yaml."
 DECISIONS: tuple[Decided, ...] = ("approved", "edited", "rejected")
 
 
@@ -38,6 +44,20 @@ class Opened:
     text: str
     tools: list[dict[str, str]]
     final: str | None
+
+
+def begins_as_draft(app: App, project: Project, author: str) -> str:
+    """That answers wait for a person, in a sentence; empty where they do not, or leave is given.
+
+    Args:
+        project: as it is declared, or as the release was made.
+        author: of the release, or who would be.
+    """
+    if project.task not in GENERATIVE or not starts_with_drafts(project):
+        return ""
+    if not never_alone(project) and waiver_for(app, project.name, DRAFTS, author) is not None:
+        return ""
+    return NOTICE
 
 
 def waiting(app: App, me: Principal, project: str | None = None, *, decided: bool = False) -> list[Draft]:

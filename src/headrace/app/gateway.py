@@ -42,6 +42,10 @@ from headrace.serving.routes import RouteTable
 
 _AT_ONCE = 8
 """Questions of an evaluation set that wait for their answers at the same time."""
+_NO_LLM = (
+    "is no language model: it answers rows. Ask it at /v2/models/NAME/infer, or at /api/v1/predict/NAME, with "
+    "its name in place of NAME."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ def gateway_of(app: App, records: Records, *, owner: str) -> Gateway:
     Args:
         owner: id of this process among the living ones.
     """
-    routes = RouteTable(app.store.rollouts, app.clock, takes=answers_by(app, "prompt"))
+    routes = RouteTable(app.store.rollouts, app.clock, takes=answers_by(app, "prompt"), others=_NO_LLM)
 
     def load(release_id: str) -> Loaded:
         release = app.store.releases.get(release_id)

@@ -26,6 +26,7 @@ from headrace.store.disk import hold
 
 SERVER = "server"
 LOCK = "server.lock"
+_NO_MODEL = "asks a language model: ask it at /v1/chat/completions, with its name as 'model'."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,9 @@ def serving_of(
         record_headers: sent with answers to records.
         spans: takes explanations as spans.
     """
-    routes = RouteTable(source or app.store.rollouts, app.clock, takes=answers_by(app, "model"))
+    routes = RouteTable(
+        source or app.store.rollouts, app.clock, takes=answers_by(app, "model"), others=_NO_MODEL
+    )
 
     def version_of(release_id: str) -> str:
         return Ref.parse(app.store.releases.get(release_id).manifest.subject.ref).version

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headrace.access.identities import required_text
+from headrace.app.compliance import approvals_needed
 from headrace.app.composition import App
 from headrace.app.deliver import send_ticked
 from headrace.app.flight import (
@@ -15,7 +16,7 @@ from headrace.app.flight import (
     ticked_by,
     to_tick,
 )
-from headrace.app.operations import DECIDING, find_release, settle
+from headrace.app.operations import DECIDING, decide, find_release, settle
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Conflict, Denied, NotFound
 from headrace.core.identity import Principal
@@ -47,9 +48,7 @@ def tick(
     release = find_release(app, me, release_id)
     if not may_tick(app, me, release):
         app.gatekeeper.require(me, "project.run", f"project:{release.project}")
-    if me.kind != "person":
-        raise Denied(f"{me.name!r} is a {me.kind}: only a person can say what they looked at.")
-    said = required_text(note, "Whoever ticks an item says what they looked at")
+    said = _note_of(me, note)
     _require_waiting(release)
     left = settle_flight(app, release)
     items = {one.name: one for one in to_tick(app, release)}
@@ -62,9 +61,42 @@ def tick(
     open_now = open_items(app, release)
     if not open_now:
         send_ticked(work.durable, release)
-    if app.store.evidence.approvals(release.id) and not open_now:
+    given = len(app.store.evidence.approvals(release.id))
+    if given and given >= approvals_needed(app, release) and not open_now:
         return settle(app, work, release.id, leaving=DECIDING)
     return app.store.releases.get(release.id)
+
+
+def approve_looked(
+    app: App, work: Workflows, me: Principal, release_id: str, comment: str, note: str
+) -> Release:
+    """Approve a release, and tick what is open of its flight check. Returns it as it stands then.
+
+    The decision comes first: whose approval is refused has ticked nothing.
+
+    Args:
+        comment: kept with the decision; ``note``: what was looked at, kept with each tick.
+
+    Raises:
+        Denied: ``me`` is the author or no person, or has no role that may decide.
+        Conflict: it does not wait, was decided otherwise, or is not what was signed.
+        InvalidInput: there is no note.
+
+    Example::
+
+        approve_looked(app, work, me, release.id, "fine", "read twenty of the largest errors")
+    """
+    said = _note_of(me, note)
+    release = decide(app, work, me, release_id, "approved", comment)
+    if release.state != "waiting" or not open_items(app, release):
+        return release
+    return tick(app, work, me, release.id, (), said)
+
+
+def _note_of(me: Principal, note: str) -> str:
+    if me.kind != "person":
+        raise Denied(f"{me.name!r} is a {me.kind}: only a person can say what they looked at.")
+    return required_text(note, "Whoever ticks an item says what they looked at")
 
 
 def _require_waiting(release: Release) -> None:

@@ -9,7 +9,9 @@ import typer
 
 from headrace.app.compliance import check_project
 from headrace.app.deployed import plan_differences
+from headrace.app.drafts import begins_as_draft
 from headrace.app.operations import missing_in
+from headrace.app.prompt_readiness import prompt_gaps
 from headrace.app.unreleased import unreleased
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session
@@ -32,6 +34,8 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         waiting = s.app.access.charters.waiting(project)
         differs = plan_differences(s.app, [project]).get(project.name, [])
         kept_back = unreleased(s.app, [project]).get(project.name, [])
+        gaps = prompt_gaps(s.app.settings.home, project, folder)
+        drafts = begins_as_draft(s.app, project, s.me.name)
     named = {one.control for one in compliance.violations}
     # A missing basis is also a control of every tier, and once is enough.
     items = [
@@ -49,6 +53,9 @@ def check(as_name: As = None, as_json: Json = False) -> None:
                 "waiting": waiting,
                 "differs": differs,
                 "unreleased": kept_back,
+                "undeclared_models": gaps.undeclared,
+                "placeholders": gaps.placeholders,
+                "drafts": drafts,
             }
         )
     else:
@@ -62,9 +69,14 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         for difference in differs:
             say(f"  deployed otherwise: {difference}")
         print_unreleased(project.name, kept_back)
+        for placeholder in gaps.placeholders:
+            say(f"  warning: {placeholder}")
+        if drafts:
+            say(drafts)
     problems = [item.name for item in items if not item.ticked]
     if missing_trainers:
         problems.append(f"trainers missing in project.py: {', '.join(sorted(missing_trainers))}")
+    problems += gaps.undeclared
     problems += [f"{one.control}: {one.detail}" for one in compliance.violations]
     if problems:
         end_with(GateFailed(f"The flight check is not complete: {'; '.join(problems)}."), as_json=as_json)

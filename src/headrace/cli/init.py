@@ -9,12 +9,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from headrace.app.drafts import NOTICE
 from headrace.app.starting import Made, start_project, start_starter
+from headrace.checks.tasks import GENERATIVE
 from headrace.cli.session import Json, print_json, say
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Risk
 from headrace.core.settings import read_settings
+from headrace.projects.charter import load_project
 from headrace.projects.guidance import GUIDED
+from headrace.projects.llm import starts_with_drafts
 from headrace.projects.questions import NEEDED, WORTH
 from headrace.projects.rules import STATEMENTS
 
@@ -189,6 +193,8 @@ def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> Non
         say(f"  {note}")
     for choice in made.choices if guided else ():
         say(f"  {choice.about}: {choice.chosen}. Because {choice.why} ({choice.key}).")
+    if made.task in GENERATIVE and starts_with_drafts(load_project(made.folder)):
+        say(NOTICE)
     say(f"Next: cd {made.folder.name} && headrace check && headrace run")
 
 

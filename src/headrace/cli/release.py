@@ -12,6 +12,7 @@ from headrace.app.artefacts import verify_release
 from headrace.app.asking import ask
 from headrace.app.cards import card
 from headrace.app.comparing import difference
+from headrace.app.drafts import begins_as_draft
 from headrace.app.examples import examples
 from headrace.app.falling_back import fall_back
 from headrace.app.flight import open_items, to_tick
@@ -19,7 +20,7 @@ from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
 from headrace.app.reading import looks, quorum, release_report, releases
 from headrace.app.recommending import recommendation
-from headrace.app.ticking import tick
+from headrace.app.ticking import approve_looked, tick
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.many import is_one, print_many, selected
@@ -221,10 +222,7 @@ def approve(
     names = selected(releases_, everything=everything)
     with session(as_name, code) as s:
         if is_one(names) and not dry_run:
-            if looked and open_items(s.app, find_release(s.app, s.me, names[0])):
-                with launch(s.app) as work:
-                    tick(s.app, work, s.me, names[0], (), looked)
-            _decide(s, names[0], "approved", comment, as_json)
+            _decide(s, names[0], "approved", comment, as_json, looked=looked)
             return
         if looked:
             raise InvalidInput("A flight check is ticked release by release. Name one, or leave out --tick.")
@@ -366,9 +364,14 @@ app.command("import")(bring)
 app.add_typer(keys, name="keys")
 
 
-def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: bool) -> None:
+def _decide(
+    s: Session, release_id: str, decision: str, comment: str, as_json: bool, *, looked: str = ""
+) -> None:
     with launch(s.app) as work:
-        release = decide(s.app, work, s.me, release_id, decision, comment)
+        if looked:
+            release = approve_looked(s.app, work, s.me, release_id, comment, looked)
+        else:
+            release = decide(s.app, work, s.me, release_id, decision, comment)
         votes = quorum(s.app, s.me, release)
     if as_json:
         print_json({"id": release.id, "state": release.state, "digest": release.digest, "approvals": votes})
@@ -383,6 +386,9 @@ def _decide(s: Session, release_id: str, decision: str, comment: str, as_json: b
     if as_json:
         return
     say(f"{release.manifest.subject.ref} is {release.state.replace('_', ' ')} (release {release.id}).")
+    charter = release.manifest.charter
+    if charter is not None and (drafts := begins_as_draft(s.app, charter, release.author)):
+        say(drafts)
     if release.state == "rolling_out":
         typer.echo("It is a canary now and needs traffic: headrace up")
     elif release.state == "live":

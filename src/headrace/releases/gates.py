@@ -17,6 +17,7 @@ from headrace.core.project import FairnessSpec, ModelGate, Project
 from headrace.core.release import Outcome4, Verdict, Waiver
 from headrace.projects.compliance import Compliance
 from headrace.projects.flight import flight_check
+from headrace.projects.proofs import proofs_of
 
 COMPLIANCE = "compliance"
 """The gate that asks whether the rules are kept, and not whether the model works."""
@@ -43,7 +44,10 @@ def flight_gate(subject_id: str, project: Project, at: datetime) -> Verdict:
     """Nothing goes live without owner, monitoring, baseline, lineage and a declared value."""
     items = flight_check(project)
     missing = [item for item in items if not item.ticked]
+    by_people = sorted(proofs_of(project).flight)
     reason = "every item is ticked"
+    if by_people:
+        reason = f"every item that needs nobody is ticked; people tick {', '.join(by_people)}"
     if missing:
         reason = "; ".join(f"{item.name}: {item.next_step}" for item in missing)
     evidence = {"items": {item.name: {"ticked": item.ticked, "detail": item.detail} for item in items}}

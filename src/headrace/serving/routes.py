@@ -36,6 +36,7 @@ class RouteTable:
 
     Args:
         takes: which routes are followed here.
+        others: what the projects are whose routes are not, and where they are asked; a sentence's end.
 
     Example::
 
@@ -44,17 +45,26 @@ class RouteTable:
     """
 
     def __init__(
-        self, source: Routes, clock: Clock, *, takes: Callable[[Route], bool] = lambda _route: True
+        self,
+        source: Routes,
+        clock: Clock,
+        *,
+        takes: Callable[[Route], bool] = lambda _route: True,
+        others: str = "",
     ) -> None:
         self._source = source
         self._takes = takes
+        self._others = others
+        self._elsewhere: frozenset[str] = frozenset()
         self._clock = clock
         self._routes: dict[str, Route] = {}
         self._refreshed_s: float | None = None
 
     def refresh(self) -> None:
         """Read all routes; the table keeps the ones it has if the store cannot be read."""
-        found = {route.project: route for route in self._source.routes() if self._takes(route)}
+        routes = list(self._source.routes())
+        found = {route.project: route for route in routes if self._takes(route)}
+        self._elsewhere = frozenset(route.project for route in routes if route.project not in found)
         if found != self._routes:
             self._routes = found
         self._refreshed_s = self._clock.monotonic_s()
@@ -75,6 +85,8 @@ class RouteTable:
             NotFound: no release of it is live.
         """
         route = self._routes.get(project)
+        if route is None and self.is_elsewhere(project):
+            raise NotFound(f"{project!r} is live and {self._others}")
         if route is None:
             # Which others are live is not said: they may be another workspace's.
             raise NotFound(
@@ -82,6 +94,10 @@ class RouteTable:
                 "'headrace release approve ID' as somebody else."
             )
         return route
+
+    def is_elsewhere(self, project: str) -> bool:
+        """Whether it is live, and answers at another address than this table is for."""
+        return project in self._elsewhere
 
     def all(self) -> list[Route]:
         """Every route, by project."""

@@ -7,7 +7,7 @@ environment; any other is a key that was put into the vault.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -181,8 +181,7 @@ class Providers:
         """
         found = self.providers.get(name)
         if found is None:
-            known = ", ".join(sorted(self.providers)) or "none"
-            raise NotFound(f"There is no provider {name[:64]!r} (has: {known}). Declare it in {FILE}.")
+            raise NotFound(undeclared(name, self.providers))
         return found
 
     def endpoints(self) -> dict[str, Endpoint]:
@@ -205,6 +204,19 @@ class Providers:
         """
         declared = self.get(target.endpoint).models
         return next((m for m in declared if m.name == target.model), ProviderModel(name=target.model))
+
+
+def undeclared(name: str, declared: Iterable[str]) -> str:
+    """That a provider is not declared, and what to do.
+
+    >>> undeclared("local", [])[:68]
+    "There is no provider 'local' (has: none). Declare it in providers.ya"
+    """
+    known = ", ".join(sorted(declared)) or "none"
+    return (
+        f"There is no provider {name[:64]!r} (has: {known}). Declare it in {FILE}. A server reads that file "
+        "when it starts: restart 'headrace up' after a change."
+    )
 
 
 def read_providers(path: Path) -> Providers:

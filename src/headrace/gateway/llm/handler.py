@@ -61,6 +61,9 @@ class Routes(Protocol):
     def get(self, project: str) -> Route:
         """Raises NotFound: none does."""
 
+    def is_elsewhere(self, project: str) -> bool:
+        """Whether it is live, and no language model."""
+
     def all(self) -> list[Route]:
         """Of every project."""
 
@@ -243,7 +246,8 @@ class LlmHandler:
         try:
             route = self._routes.get(asked.model)
         except NotFound:
-            self._permits.shadow.model(asked.model, principal.name, principal.workspace)
+            if not self._routes.is_elsewhere(asked.model):
+                self._permits.shadow.model(asked.model, principal.name, principal.workspace)
             raise
         chosen = self._routes.choose(route, asked.user or call_id)
         loaded = self._prompts.find(chosen.release_id)

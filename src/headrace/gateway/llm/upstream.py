@@ -25,7 +25,7 @@ from headrace.gateway.llm.connections import (
     UpstreamRefused,
     UpstreamSlow,
 )
-from headrace.gateway.llm.endpoints import FILE, Endpoint, Target
+from headrace.gateway.llm.endpoints import Endpoint, Target, undeclared
 from headrace.gateway.llm.retrying import AGAIN, ELSEWHERE, USUAL, Retrying, told_s
 from headrace.gateway.llm.sse import UpstreamBroken
 
@@ -109,8 +109,7 @@ class Upstreams:
         """
         found = self._endpoints.get(target.endpoint)
         if found is None:
-            known = ", ".join(sorted(self._endpoints)) or "none"
-            raise NotFound(f"There is no provider {target.endpoint!r} (has: {known}). Declare it in {FILE}.")
+            raise NotFound(undeclared(target.endpoint, self._endpoints))
         found.check(target.model)
         return found
 
