@@ -8,7 +8,7 @@ from headrace.app import waivers
 from headrace.app.flight import open_items, to_tick
 from headrace.app.operations import decide
 from headrace.app.reading import release_report
-from headrace.app.ticking import tick
+from headrace.app.ticking import approve_looked, tick
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.release import Release
 from headrace.projects.flight import TO_TICK
@@ -128,3 +128,18 @@ def test_each_template_brings_its_own_list() -> None:
     lists = [frozenset(items) for items in TO_TICK.values()]
     assert set(TO_TICK) == {"supervised", "forecasting", "unsupervised", "llm"}
     assert len(set(lists)) == len(lists)
+
+
+@pytest.mark.requirement("GAT-08")
+def test_a_refused_approval_ticks_nothing_and_an_allowed_one_ticks_all(shared: Site) -> None:
+    project, grace = shared.project("together", LIST, MANUAL), shared.app.identities.resolve(VALIDATOR)
+    release = project.work_until_waiting(project.released())
+    with pytest.raises(Denied):
+        approve_looked(shared.app, shared.work, project.me, release.id, "mine", "looked")
+    with pytest.raises(InvalidInput, match="says what they looked at"):
+        approve_looked(shared.app, shared.work, grace, release.id, "fine", "  ")
+    assert open_items(shared.app, release) == ["errors", "told"]
+    assert not shared.app.store.evidence.approvals(release.id)
+    approve_looked(shared.app, shared.work, grace, release.id, "fine", "read twenty rows")
+    assert {(one.by, one.note) for one in to_tick(shared.app, release)} == {(VALIDATOR, "read twenty rows")}
+    assert project.delivered(release.id).state == "live"

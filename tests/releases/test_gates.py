@@ -162,6 +162,8 @@ def test_nothing_may_go_live_with_an_item_missing(missing: str, project: Project
 def test_a_complete_project_may_fly() -> None:
     judged = flight_gate("r", ready(), START)
     assert (judged.outcome, judged.reason) == ("passed", "every item is ticked")
+    waits = flight_gate("r", replace(ready(), proofs={"flight": {"told": "the dealers"}}), START)
+    assert waits.reason == "every item that needs nobody is ticked; people tick told"
     assert {"owner", "contact", "monitoring", "value", "kpi", "rollout"} <= set(judged.evidence["items"])
 
 

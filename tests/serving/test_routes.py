@@ -147,3 +147,16 @@ def test_arms_of_a_split_never_move_between_versions_of_headrace() -> None:
 def test_answers_of_the_fallback_say_so(key: str, weight: float) -> None:
     choice = _table().choose(replace(_route(weight), stands_in=True), key)
     assert choice.arm == ("canary" if choice.release_id == "new" else "fallback")
+
+
+def test_what_is_live_elsewhere_says_where_it_is_asked() -> None:
+    rollouts = MemoryRollouts(Route(project="cars", live="r1"), Route(project="support", live="r2"))
+    table = RouteTable(
+        rollouts, FakeClock(), takes=lambda route: route.project == "support", others="is asked at /v2."
+    )
+    table.refresh()
+    with pytest.raises(NotFound, match="'cars' is live and is asked at /v2"):
+        table.get("cars")
+    with pytest.raises(NotFound, match="No release of 'boats' is live"):
+        table.get("boats")
+    assert (table.is_elsewhere("cars"), table.is_elsewhere("boats")) == (True, False)

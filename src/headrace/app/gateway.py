@@ -43,8 +43,8 @@ from headrace.serving.routes import RouteTable
 _AT_ONCE = 8
 """Questions of an evaluation set that wait for their answers at the same time."""
 _NO_LLM = (
-    "is no language model: it answers rows. Ask it at /v2/models/NAME/infer, or at /api/v1/predict/NAME, with "
-    "its name in place of NAME."
+    "is no language model: it answers rows. Ask it at /v2/models/NAME/infer, or at /api/v1/predict/NAME, "
+    "with its name in place of NAME."
 )
 
 

@@ -211,9 +211,7 @@ def instead(project: Project, as_name: As = None, as_json: Json = False) -> None
     say(f"Its live release may call: {', '.join(found.permitted) or 'no model'}.")
     say(f"Models allowed for this: {', '.join(found.models) or 'none yet'}.")
     say(f"Projects you may ask now: {', '.join(found.projects) or 'none'}.")
-    say(
-        f"To use another model, name it as 'model' in the prompt, then in the folder of {project}: headrace run"
-    )
+    say("To use another model, name it as 'model' in the prompt, then in the project's folder: headrace run")
     say(f"To ask for one that is not allowed: headrace llm ask {project} PROVIDER/MODEL --reason TEXT")
 
 

@@ -1,0 +1,36 @@
+"""What a run would stumble over in prompts is said before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from headrace.app.prompt_readiness import PromptGaps, prompt_gaps
+from headrace.core.project import Variant
+from headrace.gateway.llm.endpoints import FILE
+from headrace.testing.factories import make_project
+
+LOCAL = "providers: {local: {url: 'http://127.0.0.1:8000/v1', terms: {self_hosted: true}}}"
+
+
+def test_models_without_a_provider_and_background_without_words_are_named(tmp_path: Path) -> None:
+    project = replace(
+        make_project(task="text_generation"),
+        variants=(Variant(name="answer", trainer="answer.md", params={}),),
+    )
+    (tmp_path / "about.md").write_text("To be filled: what one has to know.", encoding="utf-8")
+    (tmp_path / "answer.md").write_text(
+        "---\nmodel: local/small\ncontext: {about: about.md}\n---\nRest on {{ about }}\n", encoding="utf-8"
+    )
+    gaps = prompt_gaps(tmp_path, project, tmp_path)
+    (undeclared,) = gaps.undeclared
+    assert "answer.md asks local/small, and there is no provider 'local' (has: none)" in undeclared
+    assert gaps.placeholders == ("answer.md: its background 'about' is not written yet",)
+
+    (tmp_path / FILE).write_text(LOCAL, encoding="utf-8")
+    (tmp_path / "about.md").write_text("Thirty days.", encoding="utf-8")
+    assert prompt_gaps(tmp_path, project, tmp_path) == PromptGaps()
+
+
+def test_what_has_no_prompts_lacks_nothing(tmp_path: Path) -> None:
+    assert prompt_gaps(tmp_path, make_project(), tmp_path) == PromptGaps()
