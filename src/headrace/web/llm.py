@@ -167,7 +167,10 @@ def identified(parts: Parts, scope: Scope, headers: Headers) -> Principal:
 
     Raises:
         Unauthenticated: nobody who is known.
+        InvalidInput: two headers say who it is.
     """
+    if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
+        raise InvalidInput("There are two Authorization headers. Expected one: nobody can say which holds.")
     shown = headers.authorization
     if shown is None:
         keys = (value for name, value in scope["headers"] if name == b"x-api-key")

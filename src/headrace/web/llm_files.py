@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from headrace.app.composition import App
@@ -145,8 +145,8 @@ async def _upload(app: App, me: Principal, headers: Headers, receive: Receive) -
     if headers.length.isdecimal() and int(headers.length) > most:
         raise too_long(most)
     incoming = Incoming(app, me)
-    form = _Form(options[b"boundary"], incoming)
     try:
+        form = _Form(options[b"boundary"], incoming)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -173,19 +173,22 @@ class _Form:
         self._left = _FORM_BYTES
         self._is_whole = False
         self._begin()
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_part_data": self._data,
-                "on_part_end": self._end_part,
-                "on_header_field": self._header_name,
-                "on_header_value": self._header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._end_headers,
-                "on_end": self._end,
-            },
-        )
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_part_data": self._data,
+                    "on_part_end": self._end_part,
+                    "on_header_field": self._header_name,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise InvalidInput(f"The form's boundary is none: {error}. Expected at most 70 bytes.") from error
 
     def feed(self, data: bytes) -> None:
         """Take the next piece.

@@ -220,5 +220,5 @@ def _model(project: str) -> dict[str, object]:
 
 
 def _error(status: int, message: str, code: str | None = None) -> bytes:
-    kind = _TYPES.get(status, "server_error")
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,6 +13,13 @@ from headrace.core.errors import InvalidInput
 _LONG_NUMBER = 10**8
 """A number with nine digits or more may be a card's or a person's."""
 _DEEPEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Stands in a document for what stays as it is, because it has been looked at or is no text."""
+
+    value: Any
 
 
 def document_of(text: str) -> Any:
@@ -53,7 +61,7 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, str):
         yield value
     elif _long(value):
-        yield str(value)
+        yield _digits(value)
 
 
 def _rebuilt(value: Any, following: Callable[[], str]) -> Any:
@@ -65,12 +73,18 @@ def _rebuilt(value: Any, following: Callable[[], str]) -> Any:
         return following()
     if _long(value):
         text = following()
-        return value if text == str(value) else text
-    return value
+        return value if text == _digits(value) else text
+    return value.value if isinstance(value, Kept) else value
 
 
 def _long(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) >= _LONG_NUMBER
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _LONG_NUMBER
+
+
+def _digits(value: float) -> str:
+    return str(int(value))
 
 
 def _deeper(value: Any, levels: int) -> bool:

@@ -14,13 +14,13 @@ from headrace.gateway.guardrails.documents import document_of, require_shallow, 
 from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer, severest
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
+from headrace.gateway.guardrails.surroundings import UNREAD, asides_of, has_asides
 from headrace.gateway.guardrails.tool_calls import Asked, restored, with_arguments
 
 Message = Mapping[str, Any]
-"""``role``, ``content`` (text, parts, or None), ``name``, ``tool_calls``; the rest stays."""
+"""``role``, ``content`` (text, parts, or None), ``name``, ``tool_calls``, and whatever a caller adds."""
 ASIDES = ("refusal", "reasoning_content", "reasoning", "reasoning_details")
 """Texts of a model beside its answer, as the providers call them."""
-_UNREAD = ("image_url", "input_image", "input_audio", "file", "input_file")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,6 +202,9 @@ def _message(
         return text
 
     checked |= with_arguments(message, asked_as_allowed)
+    if context.layer != "output" and has_asides(checked):
+        checked, found = check_texts(pipeline, asides_of(checked), context, placeholders)
+        hits += found
     return checked, hits
 
 
@@ -226,7 +229,7 @@ def _text_of(part: Any) -> Any:
         return part
     if isinstance(part.get("text"), str):
         return part["text"]
-    return None if part.get("type") in _UNREAD else part
+    return None if part.get("type") in UNREAD else part
 
 
 def _written(content: Any, texts: list[str]) -> Any:

@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.core.errors import InvalidInput
 from headrace.core.text import printable
+from headrace.gateway.llm.reading import UNREADABLE, unreadable
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/responses")
 MAX_LINES = 50_000
@@ -136,7 +137,7 @@ def is_answer(result: bytes) -> bool | None:
     """Whether a line made by :func:`answered` is an answer; False: a refusal; None: it is torn."""
     try:
         read = _answered.decode(result)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
     return read.error is None and read.response is not None and read.response["status_code"] == 200
 
@@ -155,7 +156,7 @@ def _raw(body: bytes) -> Any:
     """The body on one line; JSON stays as it is but for the spaces between its parts."""
     try:
         return msgspec.json.decode(body) if b"\n" in body else _any.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         return body.decode("utf-8", "replace")
 
 
@@ -163,11 +164,12 @@ def _read(line: bytes) -> _Envelope:
     if len(line) > MAX_LINE_BYTES:
         raise BadLine("line_too_long", f"The line is longer than {MAX_LINE_BYTES:,} bytes. Send less in it.")
     try:
+        line.decode()  # what is not read here, whoever is asked would fail at
         return _envelope.decode(line)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadLine(
             "invalid_json_line",
-            f"The line is no request: {printable(str(error))}. Expected {{'custom_id': ..., "
+            f"The line is no request: {unreadable(error)}. Expected {{'custom_id': ..., "
             "'method': 'POST', 'url': ..., 'body': {...}}.",
         ) from error
 
@@ -175,8 +177,8 @@ def _read(line: bytes) -> _Envelope:
 def _model(read: _Envelope) -> str:
     try:
         body = _body.decode(read.body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadLine("invalid_request", f"'body' is no request: {printable(str(error))}.") from error
+    except UNREADABLE as error:
+        raise BadLine("invalid_request", f"'body' is no request: {unreadable(error)}.") from error
     if not body.model:
         raise BadLine("model_not_found", "'body' has no 'model'. Expected the name of a project.")
     if body.stream:

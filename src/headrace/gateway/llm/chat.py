@@ -16,6 +16,7 @@ from headrace.core.text import printable
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded
+from headrace.gateway.llm.reading import UNREADABLE, unreadable
 from headrace.gateway.prompts import Prompt
 
 MAX_MESSAGES = 2_000
@@ -30,26 +31,34 @@ _KNOWN = frozenset(
 )
 _KEPT_HERE = frozenset(("metadata", "prompt_cache_key", "safety_identifier", "store", "user", _OURS))
 """Says who asks and why, which is nobody's business but ours."""
-_TOLD = ("tools", "functions", "prediction", "stop")
-"""Where callers say something beside the messages."""
+_UNTOLD = _KEPT_HERE | {"model", "messages", "stream", "stream_options", "logit_bias"}
+"""What is looked at elsewhere, or can hold no text; callers may say something in all other fields."""
+_TEXTS = ("user", "safety_identifier", "reasoning_effort", "verbosity")
+_LISTS = ("tools", "functions", "modalities")
+_OBJECTS = ("stream_options", "response_format", "prediction", "audio", "logit_bias", _OURS)
+_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
     ("model", (str,), "the name of a project"),
     ("messages", (list,), "a list of messages"),
     ("stream", (bool, type(None)), "true or false"),
-    ("stream_options", (dict, type(None)), "an object"),
-    ("n", (int, type(None)), "a whole number"),
-    ("max_tokens", (int, type(None)), "a whole number"),
-    ("max_completion_tokens", (int, type(None)), "a whole number"),
-    ("user", (str, type(None)), "a text"),
-    ("safety_identifier", (str, type(None)), "a text"),
-    ("tools", (list, type(None)), "a list"),
-    (_OURS, (dict, type(None)), "an object"),
+    *((name, (str, type(None)), "a text") for name in _TEXTS),
+    *((name, (list, type(None)), "a list") for name in _LISTS),
+    *((name, (dict, type(None)), "an object") for name in _OBJECTS),
+    *((name, (int, float, type(None)), "a number") for name in _NUMBERS),
+    *((name, (int, type(None)), "a whole number") for name in ("seed", "top_k", "top_logprobs")),
+    *((name, (bool, type(None)), "true or false") for name in ("logprobs", "parallel_tool_calls")),
+    *((name, (str, dict, type(None)), "a text or an object") for name in ("tool_choice", "function_call")),
+    ("stop", (str, list, type(None)), "a text or a list of texts"),
 )
+_STREAM_OPTIONS = frozenset(("include_usage", "include_obfuscation"))
 MAX_USER = 512
 _FILTERED = "content_filter"
 _BYTES_PER_TOKEN = 2
 _MEDIA_TOKENS = 3_000
 _LIMITS = ("max_completion_tokens", "max_tokens")
+_MOST = 10**8
+"""Less than this is asked for, of tokens or of answers; more might be a card's number."""
+_MOST_BIAS, _TOKEN_DIGITS = 100, 7
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
 
@@ -118,7 +127,11 @@ class ChatRequest:
 
     def _looked_at(self, guarded: Guarded) -> ChatRequest:
         """With what the caller says beside the messages as it may leave."""
-        told = {name: self.body[name] for name in _TOLD if self.body.get(name)}
+        told = {
+            name: value
+            for name, value in self.body.items()
+            if name not in _UNTOLD and value and not isinstance(value, bool)
+        }
         if not (told or self.variables):
             return self
         looked = guarded.texts({"variables": dict(self.variables), **told})
@@ -144,8 +157,8 @@ def read_chat(body: bytes) -> ChatRequest:
     """
     try:
         raw = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidInput(f"The body is no JSON object: {error}.") from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"The body is no JSON object: {unreadable(error)}.") from error
     return chat_request(raw, len(body))
 
 
@@ -166,6 +179,9 @@ def chat_request(raw: dict[str, Any], n_bytes: int) -> ChatRequest:
         value = raw.get(name)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise InvalidInput(f"'{name}' is {type(value).__name__}. Expected {expected}.")
+    for name in ("n", *_LIMITS):
+        require_some(name, raw.get(name))
+    _check_numbers_alone(raw)
     _check_messages(raw["messages"])
     options = raw.get("stream_options") or {}
     return ChatRequest(
@@ -178,6 +194,34 @@ def chat_request(raw: dict[str, Any], n_bytes: int) -> ChatRequest:
         n_bytes=n_bytes,
         variables=_variables(raw.get(_OURS) or {}),
     )
+
+
+def require_some(name: str, n: Any) -> None:
+    """Raises InvalidInput where a caller wants less than one of something that budgets count, or a count that
+    is none.
+
+    >>> require_some("max_tokens", 300)
+    """
+    is_whole = isinstance(n, int) and not isinstance(n, bool)
+    if n is not None and not (is_whole and 1 <= n < _MOST):
+        got = n if is_whole and abs(n) < _MOST else type(n).__name__
+        raise InvalidInput(f"'{name}' is {got}. Expected a whole number from 1 to {_MOST - 1:,}.")
+
+
+def _check_numbers_alone(raw: Mapping[str, Any]) -> None:
+    """No guard looks at these fields, so nothing but switches and numbers may be in them."""
+    for name, on in (raw.get("stream_options") or {}).items():
+        if name not in _STREAM_OPTIONS or not isinstance(on, bool | None):
+            expected = ", ".join(sorted(_STREAM_OPTIONS))
+            raise InvalidInput(f"'stream_options' has another entry. Expected {expected}: true or false.")
+    for token, bias in (raw.get("logit_bias") or {}).items():
+        is_token = token.isascii() and token.isdigit() and len(token) <= _TOKEN_DIGITS
+        is_bias = isinstance(bias, int | float) and not isinstance(bias, bool) and abs(bias) <= _MOST_BIAS
+        if not (is_token and is_bias):
+            raise InvalidInput(
+                "'logit_bias' has an entry of another kind. Expected ids of tokens, each with a number from "
+                f"-{_MOST_BIAS} to {_MOST_BIAS}."
+            )
 
 
 def _user(raw: Mapping[str, Any]) -> str | None:
@@ -253,7 +297,7 @@ class Filled:
             self.fields["max_completion_tokens"] = otherwise
         n = self.fields.get("n")
         n_answers = n if isinstance(n, int) and n > 0 else 1
-        return max(said or [otherwise]) * n_answers
+        return max(1, *(said or [otherwise])) * n_answers
 
     def for_model(self, model: str) -> bytes:
         """The body for one provider's model."""
@@ -347,7 +391,7 @@ def read_answer(body: bytes) -> Answered:
             calls=calls,
             fingerprint=str(raw.get("system_fingerprint") or ""),
         )
-    except (msgspec.DecodeError, RecursionError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"The provider's answer is no chat completion ({type(error).__name__})."
         ) from error
@@ -402,7 +446,7 @@ class Gathered:
                 for call in delta.get("tool_calls") or ():
                     if name := (call.get("function") or {}).get("name"):
                         self._tools.append(str(name))
-        except (msgspec.DecodeError, RecursionError, TypeError, AttributeError) as error:
+        except (*UNREADABLE, TypeError, AttributeError) as error:
             what = f"is no chunk of a chat completion ({type(error).__name__})"
             raise InvalidInput(f"An event of the provider's stream {what}.") from error
         self.n_chunks += 1

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from headrace.core.errors import InvalidInput
-from headrace.core.text import printable
-from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, Usage, n_tokens
+from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, Usage, n_tokens, require_some
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded, require_named
+from headrace.gateway.llm.reading import UNREADABLE, unreadable
 from headrace.gateway.prompts import Prompt
 
 MAX_TEXTS = 2_048
@@ -100,7 +100,7 @@ class EmbeddingsRequest:
         """
         try:
             said = _said.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise InvalidInput(f"The provider's answer is no list of vectors: {error}.") from error
         if len(said.data) != len(self.texts):
             raise InvalidInput(f"The provider gave {len(said.data)} vectors for {len(self.texts)} texts.")
@@ -142,8 +142,8 @@ def read_embeddings(body: bytes) -> EmbeddingsRequest:
     """
     try:
         raw = _body.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(f"The body is no request for embeddings: {printable(str(error))}.") from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"The body is no request for embeddings: {unreadable(error)}.") from error
     texts = raw.input if isinstance(raw.input, list) else [raw.input]
     if not 1 <= len(texts) <= MAX_TEXTS:
         raise InvalidInput(f"'input' has {len(texts):,} texts. Expected 1 to {MAX_TEXTS:,}.")
@@ -156,6 +156,7 @@ def read_embeddings(body: bytes) -> EmbeddingsRequest:
             )
     if raw.user is not None and len(raw.user) > MAX_USER:
         raise InvalidInput(f"'user' has {len(raw.user)} characters. Expected at most {MAX_USER}.")
+    require_some("dimensions", raw.dimensions)
     said = {"dimensions": raw.dimensions, "encoding_format": raw.encoding_format}
     fields = {"input": raw.input, **{name: value for name, value in said.items() if value is not None}}
     return EmbeddingsRequest(model=raw.model, texts=texts, fields=fields, user=raw.user, n_bytes=len(body))

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from headrace.core.errors import InvalidInput
-from headrace.core.text import printable
+from headrace.gateway.guardrails.surroundings import is_data
 from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, Usage, n_tokens
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded, require_named
+from headrace.gateway.llm.reading import UNREADABLE, unreadable
 from headrace.gateway.prompts import Prompt
 
 MAX_INPUTS = 2_048
@@ -86,13 +87,16 @@ class ModerationsRequest:
         Raises:
             Blocked: it may not leave.
         """
-        looked = iter(guarded.documents(list(_texts(self.input))))
+        looked = iter(guarded.documents([*_texts(self.input), *_addresses(self.input)]))
         if isinstance(self.input, str):
             return FilledModerations(fields={"input": next(looked)})
-        one_by_one = [
+        one_by_one: list[Any] = [
             next(looked) if isinstance(one, str) else one | {"text": next(looked)} if "text" in one else one
             for one in self.input
         ]
+        for at, one in enumerate(one_by_one):
+            if _is_address(one):
+                one_by_one[at] = one | {"image_url": {"url": next(looked)}}
         return FilledModerations(fields={"input": one_by_one})
 
     def read(self, body: bytes) -> Answered:
@@ -103,7 +107,7 @@ class ModerationsRequest:
         """
         try:
             said = _said.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise InvalidInput(f"The provider's answer is no moderation: {error}.") from error
         several = isinstance(self.input, list) and isinstance(self.input[0], str)
         n_inputs = len(self.input) if several else 1
@@ -149,8 +153,8 @@ def read_moderations(body: bytes) -> ModerationsRequest:
     """
     try:
         raw = _body.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(f"The body is no request for moderation: {printable(str(error))}.") from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"The body is no request for moderation: {unreadable(error)}.") from error
     if not raw.model:
         raise InvalidInput("'model' is missing. Expected the name of a project, whose release moderates.")
     if raw.user is not None and len(raw.user) > MAX_USER:
@@ -190,3 +194,14 @@ def _texts(said: str | list[Any]) -> Iterator[str]:
             yield one
         elif "text" in one:
             yield one["text"]
+
+
+def _addresses(said: str | list[Any]) -> Iterator[str]:
+    for one in [] if isinstance(said, str) else said:
+        if _is_address(one):
+            yield one["image_url"]["url"]
+
+
+def _is_address(one: Any) -> bool:
+    """Whether it is where a picture lies, and not the picture itself."""
+    return isinstance(one, dict) and "image_url" in one and not is_data(one["image_url"]["url"])

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import msgspec
 
 from headrace.core.errors import InvalidInput
-from headrace.core.text import printable
 from headrace.gateway.llm.anthropic.blocks import (
     Block,
     Document,
@@ -27,7 +26,8 @@ from headrace.gateway.llm.anthropic.blocks import (
     tool_call,
     tool_use,
 )
-from headrace.gateway.llm.chat import text_of
+from headrace.gateway.llm.chat import require_some, text_of
+from headrace.gateway.llm.reading import UNREADABLE, unreadable
 
 ANSWER_TOKENS = 4_096
 """The most that an answer may have where nobody says it: Anthropic wants a number."""
@@ -126,10 +126,9 @@ def chat_of(body: bytes) -> dict[str, Any]:
     """
     try:
         raw = _request.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(
-            f"The body is no request that can be answered: {printable(str(error))}."
-        ) from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"The body is no request that can be answered: {unreadable(error)}.") from error
+    require_some("max_tokens", raw.max_tokens)
     messages = [] if raw.system is None else [{"role": "system", "content": _joined(raw.system)}]
     for message in raw.messages:
         messages += _chat_messages(message)

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 from headrace.core.errors import InvalidInput
-from headrace.core.text import printable
+from headrace.gateway.llm.chat import require_some
+from headrace.gateway.llm.reading import UNREADABLE, unreadable
 
 _STATELESS = "Nothing of a response is kept to go on from: send the whole conversation as 'input'."
 _WHOLE = "All of the input goes to the model."
@@ -171,13 +172,12 @@ def chat_of(body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         raw = _decode(body)
         asked = msgspec.convert(_typed(raw), _Request)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(
-            f"The body is no request that can be answered: {printable(str(error))}."
-        ) from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"The body is no request that can be answered: {unreadable(error)}.") from error
     for name, usual, instead in _REFUSED:
         if getattr(asked, name) not in usual:
             raise InvalidInput(f"'{name}' is not there. {instead}")
+    require_some("max_output_tokens", asked.max_output_tokens)
     messages = [] if asked.instructions is None else [{"role": "system", "content": asked.instructions}]
     text = asked.text or _Text()
     chat = {
