@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
+
 from headrace.app.composition import App
-from headrace.app.llm_files import find_file
+from headrace.app.llm_files import find_file, seal
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
@@ -61,8 +63,11 @@ def create_batch(
             f"{under_way} batches of yours are under way. Wait until one is over, or cancel one."
         )
     now = app.clock.now()
+    batch_id = f"batch_{new_id(now)}"
+    told = None if metadata is None else msgspec.json.encode(metadata).decode()
+    sealed = "" if told is None else seal(app, file.subject, batch_id, told)
     batch = LlmBatch(
-        id=f"batch_{new_id(now)}",
+        id=batch_id,
         workspace=me.workspace,
         subject=file.subject,
         owner=me.name,
@@ -70,7 +75,8 @@ def create_batch(
         input_file=file.id,
         at=now,
         expires_at=now + timedelta(seconds=_WINDOW_S),
-        metadata=metadata,
+        metadata=None if sealed else metadata,
+        sealed=sealed,
     )
     detail = {"batch": batch.id, "file": file.id, "endpoint": endpoint}
     with app.store.transaction():
@@ -78,6 +84,13 @@ def create_batch(
         made = app.store.llm_batches.add(batch)
         app.queue.put(me.workspace, f"{KIND}:{batch.id}")
     return made
+
+
+def metadata_of(app: App, batch: LlmBatch) -> Mapping[str, str] | None:
+    """What its owner said of a batch; raises Unavailable: its project's key cannot be read."""
+    if not batch.sealed:
+        return batch.metadata
+    return msgspec.json.decode(app.payloads.open(batch.subject, batch.id, batch.sealed), type=dict[str, str])
 
 
 def list_batches(app: App, me: Principal) -> list[LlmBatch]:

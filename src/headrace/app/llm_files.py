@@ -114,6 +114,8 @@ class Incoming:
             raise InvalidInput("The file is empty. Expected one request to a line.")
         self._flush()
         days = min(KEPT_DAYS, self._app.store.projects.get(self._project).privacy.retention_days)
+        name = filename[:MAX_NAME] or "requests.jsonl"
+        sealed = seal(self._app, self._project, self._id, name)
         kept = self._app.store.llm_files.add(
             LlmFile(
                 id=self._id,
@@ -121,7 +123,8 @@ class Incoming:
                 subject=self._project,
                 owner=self._me.name,
                 purpose="batch",
-                filename=filename[:MAX_NAME] or "requests.jsonl",
+                filename="" if sealed else name,
+                sealed=sealed,
                 size_bytes=self._size_bytes,
                 at=self._now,
                 expires_at=self._now + timedelta(days=days),
@@ -175,6 +178,21 @@ def list_files(app: App, me: Principal, purpose: str | None = None) -> list[LlmF
         if one.owner == me.name and one.expires_at > now and purpose in (None, one.purpose)
     ]
     return mine[::-1]
+
+
+def name_of(app: App, file: LlmFile) -> str:
+    """What its owner calls a file; raises Unavailable: its project's key cannot be read."""
+    return app.payloads.open(file.subject, file.id, file.sealed) if file.sealed else file.filename
+
+
+def seal(app: App, project: str, place: str, text: str) -> str:
+    """What a caller says beside a file's lines, sealed as these are; empty where they lie in clear.
+
+    Raises:
+        Unavailable: the project's key cannot be read.
+    """
+    made = app.payloads.seal(project, place, text)
+    return made if made.startswith("sealed:") else ""
 
 
 def find_file(app: App, me: Principal, file_id: str) -> LlmFile:

@@ -23,6 +23,7 @@ class LlmFile:
         subject: the project whose calls are in it, and under whose key it lies.
         owner: who uploaded it, or whose batch has made it; nobody else ever sees it.
         expires_at: when it is deleted.
+        filename: as it was uploaded; empty where it is ``sealed`` under the project's key.
         state: ``deleted``: by its owner, an erasure, or because its time was over.
     """
 
@@ -36,6 +37,7 @@ class LlmFile:
     at: datetime
     expires_at: datetime
     state: Literal["kept", "deleted"] = "kept"
+    sealed: str = ""
     revision: int = 0
 
 
@@ -57,7 +59,7 @@ class LlmBatch:
         endpoint: where each line would have been asked, such as ``/v1/chat/completions``.
         input_file: id of the file with one request to a line; ``output_file`` has the answers and
             ``error_file`` the refusals, once it is over.
-        metadata: the caller's own.
+        metadata: the caller's own; None where it is ``sealed`` under the project's key.
         errors: why it failed before a line was asked.
         n_total, n_completed, n_failed: its lines, those answered, and those that could not be.
         since: when it came into each state.
@@ -82,6 +84,7 @@ class LlmBatch:
     n_failed: int = 0
     since: Mapping[str, datetime] = field(default_factory=dict)
     claim: Claim | None = None
+    sealed: str = ""
     revision: int = 0
 
     @property

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from headrace.app.composition import App
-from headrace.app.llm_batches import WINDOW, cancel_batch, create_batch, find_batch, list_batches
+from headrace.app.llm_batches import WINDOW, cancel_batch, create_batch, find_batch, list_batches, metadata_of
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.core.text import printable
+from headrace.gateway.llm.reading import UNREADABLE, unreadable
 from headrace.serving.wire import Answer, Headers, Receive, Scope, read_body
 from headrace.store.llm_batches import BatchState, LlmBatch
 from headrace.web.llm_files import not_here, page_of, said
@@ -45,22 +45,22 @@ async def answer_batches(app: App, me: Principal, scope: Scope, headers: Headers
     match scope["method"], bool(batch_id), what:
         case "POST", False, "":
             asked = _read(await read_body(headers, receive, _MAX_BODY_BYTES))
-            return said(_form(await asyncio.to_thread(_create, app, me, asked)))
+            return said(_form(app, await asyncio.to_thread(_create, app, me, asked)))
         case "GET", False, "":
             found = await asyncio.to_thread(list_batches, app, me)
-            return page_of(scope, [_form(one) for one in found], most=_MOST_LISTED, usual=_USUAL)
+            return page_of(scope, [_form(app, one) for one in found], most=_MOST_LISTED, usual=_USUAL)
         case "GET", True, "":
-            return said(_form(await asyncio.to_thread(find_batch, app, me, batch_id)))
+            return said(_form(app, await asyncio.to_thread(find_batch, app, me, batch_id)))
         case "POST", True, "cancel":
-            return said(_form(await asyncio.to_thread(cancel_batch, app, me, batch_id)))
+            return said(_form(app, await asyncio.to_thread(cancel_batch, app, me, batch_id)))
     raise not_here(scope, "POST, GET")
 
 
 def _read(body: bytes) -> _Body:
     try:
         return _body.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(f"The body is no request for a batch: {printable(str(error))}.") from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"The body is no request for a batch: {unreadable(error)}.") from error
 
 
 def _create(app: App, me: Principal, asked: _Body) -> LlmBatch:
@@ -74,7 +74,7 @@ def _create(app: App, me: Principal, asked: _Body) -> LlmBatch:
     )
 
 
-def _form(batch: LlmBatch) -> dict[str, Any]:
+def _form(app: App, batch: LlmBatch) -> dict[str, Any]:
     """A batch as the API has it."""
     errors = [
         {"code": one.code, "message": one.message, "line": one.line, "param": None} for one in batch.errors
@@ -96,5 +96,5 @@ def _form(batch: LlmBatch) -> dict[str, Any]:
         "request_counts": {
             "total": batch.n_total, "completed": batch.n_completed, "failed": batch.n_failed,
         },
-        "metadata": batch.metadata,
+        "metadata": metadata_of(app, batch),
     }  # fmt: skip

@@ -19,6 +19,7 @@ from headrace.app.llm_files import (
     delete_file,
     find_file,
     list_files,
+    name_of,
 )
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
@@ -45,11 +46,11 @@ async def answer_files(
     method, file_id, what = scope["method"], *_below(scope["path"], PREFIX)
     match method, bool(file_id), what:
         case "POST", False, "":
-            return said(_form(await _upload(app, me, headers, receive)))
+            return said(_form(app, await _upload(app, me, headers, receive)))
         case "GET", False, "":
             return await asyncio.to_thread(_listed, app, me, scope)
         case "GET", True, "":
-            return said(_form(await asyncio.to_thread(find_file, app, me, file_id)))
+            return said(_form(app, await asyncio.to_thread(find_file, app, me, file_id)))
         case "DELETE", True, "":
             gone_file = await asyncio.to_thread(delete_file, app, me, file_id)
             return said({"id": gone_file.id, "object": "file", "deleted": True})
@@ -110,11 +111,11 @@ def _below(path: str, prefix: str) -> tuple[str, str]:
 def _listed(app: App, me: Principal, scope: Scope) -> Answer:
     query = parse_qs(scope["query_string"].decode("latin-1"))
     purpose = query.get("purpose", [None])[-1]
-    found = [_form(one) for one in list_files(app, me, purpose)]
+    found = [_form(app, one) for one in list_files(app, me, purpose)]
     return page_of(scope, found, most=_MOST_LISTED, usual=_MOST_LISTED)
 
 
-def _form(file: LlmFile) -> dict[str, Any]:
+def _form(app: App, file: LlmFile) -> dict[str, Any]:
     """A file as the API has it."""
     return {
         "id": file.id,
@@ -122,7 +123,7 @@ def _form(file: LlmFile) -> dict[str, Any]:
         "bytes": file.size_bytes,
         "created_at": int(file.at.timestamp()),
         "expires_at": int(file.expires_at.timestamp()),
-        "filename": file.filename,
+        "filename": name_of(app, file),
         "purpose": file.purpose,
         "status": "processed",
         "status_details": None,

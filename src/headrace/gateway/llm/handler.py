@@ -29,6 +29,7 @@ from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts, require_pinned
 from headrace.gateway.llm.permits import Permits
 from headrace.gateway.llm.pins import hit_of
+from headrace.gateway.llm.shadow import require_a_name, told
 from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import Reply, Stream, UpstreamRefused, Upstreams
@@ -235,10 +236,13 @@ class LlmHandler:
     async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
         if len(asked.model) > _MAX_NAME:
             self._permits.shadow.model(asked.model, principal.name, principal.workspace)
-            raise NotFound(f"There is no project {asked.model[:_MAX_NAME]!r}...; 'model' names a project.")
+            raise NotFound(
+                f"There is no project {told(asked.model)[:_MAX_NAME]!r}...; 'model' names a project."
+            )
         resource = f"project:{asked.model}"
         if not self._gatekeeper.allows(principal, "predict", resource):
             self._permits.shadow.model(asked.model, principal.name, principal.workspace)
+            require_a_name(asked.model)
             await asyncio.to_thread(self._gatekeeper.require, principal, "predict", resource)
         self._gatekeeper.used(principal, "predict", resource)
         now = self._clock.now()
@@ -248,6 +252,7 @@ class LlmHandler:
         except NotFound:
             if not self._routes.is_elsewhere(asked.model):
                 self._permits.shadow.model(asked.model, principal.name, principal.workspace)
+            require_a_name(asked.model)
             raise
         chosen = self._routes.choose(route, asked.user or call_id)
         loaded = self._prompts.find(chosen.release_id)

@@ -8,7 +8,10 @@ from collections import Counter
 from datetime import datetime
 from typing import NamedTuple
 
+from headrace.access.privacy.redacting import builtin, redactor, secrets
+from headrace.core.errors import NotFound
 from headrace.core.ports import Clock
+from headrace.core.text import printable
 from headrace.gateway.llm.hosts import of_key
 from headrace.store.shadow import ShadowKind
 
@@ -17,7 +20,8 @@ MOST = 2_000
 MOST_KEYS = 200
 """Fewer of them: unknown keys are shown by whoever likes to, and each is a row to be written."""
 OTHERS = "others"
-_NAMED = 80
+_NAMED, _READ = 80, 2_000
+_redact = redactor([builtin, secrets])
 
 
 class Wanted(NamedTuple):
@@ -80,7 +84,7 @@ class ShadowCounts:
 
     def model(self, name: str, who: str, team: str) -> None:
         """Count a name that was asked for and stands for nothing that the caller may ask."""
-        shown = "".join(c if c.isprintable() else "?" for c in name[:_NAMED])
+        shown = "".join(c if c.isprintable() else "?" for c in told(name)[:_NAMED])
         self.note(Wanted("model", shown, who, team))
 
     def take(self) -> dict[Wanted, Counted]:
@@ -104,6 +108,21 @@ class ShadowCounts:
         if before is None:
             self._kinds[wanted.kind] += 1
         self._counts[wanted] = counted if before is None else before.plus(counted)
+
+
+def told(name: str) -> str:
+    """A name that stands for nothing, as it may be said and kept: callers send keys and addresses as one.
+
+    >>> told("gpt-4o"), told("ada@example.org")
+    ('gpt-4o', '<EMAIL>')
+    """
+    return _redact(name[:_READ])
+
+
+def require_a_name(name: str) -> None:
+    """Raises NotFound where what should name a project is a secret, or about a person: it is never repeated."""
+    if (shown := told(name)) != name:
+        raise NotFound(f"There is no project {printable(shown[:_NAMED])!r}; 'model' names a project.")
 
 
 def short(key: str) -> str:
