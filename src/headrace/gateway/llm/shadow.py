@@ -120,7 +120,7 @@ def told(name: str) -> str:
 
 
 def require_a_name(name: str) -> None:
-    """Raises NotFound where what should name a project is a secret, or about a person: it is never repeated."""
+    """Raises NotFound where what should name a project is a secret or about a person: never repeat it."""
     if (shown := told(name)) != name:
         raise NotFound(f"There is no project {printable(shown[:_NAMED])!r}; 'model' names a project.")
 
