@@ -16,7 +16,7 @@ import pytest
 from headrace.app.composition import App, open_app
 from headrace.app.llm_batch_run import BatchWork, LineAnswer, Pace
 from headrace.app.llm_batches import create_batch, find_batch
-from headrace.app.llm_files import Incoming, content
+from headrace.app.llm_files import Incoming, content, delete_file
 from headrace.core.ports import Taken
 from headrace.gateway.llm.endpoints import FILE
 from headrace.store.llm_batches import LlmBatch
@@ -154,6 +154,41 @@ def test_a_batch_that_another_works_on_is_left_to_it(app: App) -> None:
 
     asyncio.run(both())
     assert {first.n, second.n} == {0, N_LINES}
+    assert len(output(app, batch.id)) == N_LINES
+
+
+def test_a_batch_whose_file_is_gone_fails(app: App) -> None:
+    batch, asked = begin(app), Asked()
+    delete_file(app, app.identities.resolve(USER), batch.input_file)
+    assert turns(app, BatchWork(app, asked)) == 1
+    done = app.store.llm_batches.get(batch.id)
+    assert (done.state, [one.code for one in done.errors]) == ("failed", ["file_not_found"])
+    assert not asked.n
+
+
+def test_what_was_answered_is_kept_before_a_defect_ends_the_turn(app: App) -> None:
+    @dataclass
+    class Breaking(Asked):
+        begun: int = 0
+
+        async def __call__(self, name: str, path: str, body: bytes) -> LineAnswer:
+            self.begun += 1
+            breaks = self.begun == 2
+            answer = await super().__call__(name, path, body)
+            if breaks:
+                raise ZeroDivisionError
+            return answer
+
+    batch, asked = begin(app), Breaking()
+    with pytest.raises(ZeroDivisionError):
+        turns(app, BatchWork(app, asked, pace=Pace(at_once=N_LINES)))
+    again = Asked()
+
+    async def one_turn() -> None:
+        await BatchWork(app, again).turn(Taken("main", f"batch:{batch.id}", 2, "r"))
+
+    asyncio.run(one_turn())
+    assert again.n == 1, "only the line that has none is asked again"
     assert len(output(app, batch.id)) == N_LINES
 
 

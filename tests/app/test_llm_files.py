@@ -6,13 +6,15 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from time import process_time
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from headrace.app import llm_files
 from headrace.app.composition import App, open_app
-from headrace.app.llm_files import Incoming, content, delete_old_files, find_file, list_files
+from headrace.app.llm_files import Incoming, content, delete_old_files, erase_files, find_file, list_files
 from headrace.core.clock import SystemClock
 from headrace.core.errors import Denied, InvalidInput, Unavailable
 from headrace.core.ids import new_id
@@ -71,14 +73,42 @@ def test_bounds_hold_while_it_comes(app: App, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(llm_files, "MAX_LINE_BYTES", 100)
     endless = Incoming(app, me)
     endless.add(b"x" * 200)
-    with pytest.raises(InvalidInput, match="first line is longer"):
+    with pytest.raises(InvalidInput, match="no whole line with a request"):
         endless.write()
+    blank = Incoming(app, me)
+    blank.add(b"\n" * 101)
+    with pytest.raises(InvalidInput, match="no whole line with a request"):
+        blank.write()
     monkeypatch.setattr(llm_files, "MAX_KEPT_BYTES", 100)
     full = Incoming(app, me)
     full.add(_LINE)
     with pytest.raises(Unavailable, match="Delete files"):
         full.write()
     assert not app.line_files.names(PROJECT, "")
+
+
+def test_what_comes_before_the_first_request_is_looked_at_once(app: App) -> None:
+    incoming, sent = Incoming(app, app.identities.resolve(USER)), b" \n" * (1 << 21) + _LINE
+    began_s = process_time()
+    for start in range(0, len(sent), 2_048):
+        incoming.add(sent[start : start + 2_048])
+        if incoming.is_due:
+            incoming.write()
+    file = incoming.finish("batch", "a.jsonl")
+    incoming.drop()
+    assert process_time() - began_s < 2.0, "looking at all of it each time takes minutes"
+    assert b"".join(content(app, app.identities.resolve(USER), file.id)) == sent, "as it came"
+
+
+@pytest.mark.parametrize("body", [{"user": 7, "safety_identifier": "ada"}, {"user": "ada"}])
+def test_a_person_is_found_beside_what_is_no_name(app: App, body: dict[str, Any]) -> None:
+    incoming = Incoming(app, app.identities.resolve(USER))
+    asked = json.loads(_LINE)
+    incoming.add(_LINE + json.dumps(asked | {"body": asked["body"] | body}).encode())
+    incoming.finish("batch", "a.jsonl")
+    incoming.drop()
+    assert erase_files(app, PROJECT, {"bob"}) == 0
+    assert erase_files(app, PROJECT, {"ada"}) == 1
 
 
 def test_who_may_not_ask_the_project_keeps_nothing(app: App) -> None:

@@ -13,12 +13,14 @@ import openai
 import pytest
 from openai.types import Batch
 
+from headrace.app import llm_batch_run
+from headrace.app.erasing import hash_of
 from headrace.app.llm_files import KEPT_DAYS, delete_old_files, erase_files
 from headrace.core.errors import Conflict
 from headrace.store.llm_batches import LlmBatch
 from headrace.testing.scripted_answers import Answer, Refusal
 from headrace.testing.scripted_llm import Asked
-from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client, until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, USER, Desk, client, until
 
 CHAT: Any = "/v1/chat/completions"
 
@@ -268,20 +270,35 @@ def test_a_cancelled_batch_gives_what_was_answered(desk: Desk) -> None:
     until(lambda: not desk.app.queue.waiting())
 
 
-def test_a_batch_whose_file_is_gone_fails(desk: Desk) -> None:
-    llm, work = client(desk), desk.server.parts.later._others["batch"]
-    work.leave()  # nobody takes it before the file is gone
-    batch = begin(llm, *map(line, range(30)))
-    llm.files.delete(batch.input_file_id)
+def test_no_batch_begins_from_a_file_that_is_gone(desk: Desk) -> None:
+    llm = client(desk)
+    file = upload(llm, line(1))
+    llm.files.delete(file)
     with pytest.raises(openai.NotFoundError):
-        llm.batches.create(input_file_id=batch.input_file_id, endpoint=CHAT, completion_window="24h")
-    assert llm.batches.retrieve(batch.id).status == "validating"
-    work._stopping = False  # type: ignore[attr-defined]  # as if another process took it
-    done = ended(llm, batch)
-    assert done.status == "failed"
-    assert done.errors is not None
-    assert [one.code for one in done.errors.data or ()] == ["file_not_found"]
-    assert not desk.model.asked
+        llm.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
+
+
+def test_a_line_that_breaks_has_an_error_of_its_own(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    handler = desk.server.parts.gateway.handler
+    answer = handler.answer
+
+    async def breaking(me: Any, asked: Any, parent: Any) -> Any:
+        if asked.messages[-1]["content"] == "question 2":
+            raise ZeroDivisionError
+        return await answer(me, asked, parent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handler, "answer", breaking)
+        patch.setattr(llm_batch_run, "_FIRST_PAUSE_S", 0.001)
+        llm = client(desk)
+        done = ended(llm, begin(llm, *map(line, range(5))))
+    assert done.status == "completed"
+    assert results(llm, done.output_file_id).keys() == {"q-0", "q-1", "q-3", "q-4"}
+    (refused,) = results(llm, done.error_file_id).values()
+    assert (refused["custom_id"], refused["response"]["status_code"]) == ("q-2", 500)
+    assert "its log says why" in refused["response"]["body"]["error"]["message"]
+    assert "ZeroDivisionError" in caplog.text
+    assert len(desk.model.asked) == 4, "nobody pays for the others again"
 
 
 def test_data_lies_encrypted_where_the_project_wants_it(desk: Desk) -> None:
@@ -315,6 +332,40 @@ def test_files_end_with_their_time_and_with_the_person_in_them(desk: Desk) -> No
     assert not list(llm.files.list())
     assert delete_old_files(app, PROJECT) == 1
     assert not app.line_files.names(PROJECT, "")
+
+
+def test_a_person_is_found_in_answers_whose_requests_were_deleted_before(desk: Desk) -> None:
+    llm, app = client(desk), desk.app
+    desk.model.script = lambda asked: (
+        Refusal(status=400, message="too long")
+        if asked.json["messages"][-1]["content"] == "question 2"
+        else Answer()
+    )
+    done = ended(llm, begin(llm, line(1, user="ada"), line(2, safety_identifier="bob")))
+    other = ended(llm, begin(llm, line(1, user="bob")))
+    for batch in (done, other):
+        llm.files.delete(batch.input_file_id)
+    for path in (app.store.storage / "llm_files").rglob("*.people"):
+        assert b"ada" not in path.read_bytes(), "only its hash is kept"
+    ada = frozenset({"ada", hash_of(app, PROJECT, "ada")})
+    assert erase_files(app, PROJECT, ada) == 2, "the answers and the refusals"
+    for gone in (done.output_file_id, done.error_file_id):
+        with pytest.raises(openai.NotFoundError):
+            llm.files.content(gone or "")
+    assert [one.id for one in llm.files.list()] == [other.output_file_id]
+    llm.files.delete(other.output_file_id or "")
+    assert not app.line_files.names(PROJECT, "")
+
+
+def test_a_token_that_is_bound_begins_no_batch(desk: Desk) -> None:
+    file = upload(client(desk), line(1))
+    me = desk.app.identities.resolve(USER)
+    for bound in ({"run": "r-1"}, {"tools": ("search",)}):
+        key = desk.app.tokens.issue(me, **bound)
+        llm = openai.OpenAI(base_url=f"{desk.url}/v1", api_key=key, max_retries=0)
+        with pytest.raises(openai.PermissionDeniedError, match="bound to a run or to tools"):
+            llm.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
+    assert not list(client(desk).batches.list())
 
 
 def test_nothing_is_made_of_a_file_whose_person_is_erased_meanwhile(desk: Desk) -> None:

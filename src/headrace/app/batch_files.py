@@ -9,13 +9,13 @@ from functools import partial
 from typing import NamedTuple
 
 from headrace.app.composition import App
-from headrace.app.llm_files import KEPT_DAYS
+from headrace.app.llm_files import KEPT_DAYS, PEOPLE, names_in
 from headrace.gateway.llm.batches import (
     MAX_LINES,
     BadLine,
     custom_id_of,
     is_answer,
-    not_asked,
+    not_answered,
     numbered,
     read_line,
 )
@@ -126,15 +126,19 @@ class Parts:
 
         Args:
             why: lines without a result are refused for it; empty: there are none.
+
+        Raises:
+            NotFound: the file of the requests was deleted.
         """
         self.close()
         made = []
+        people = self._people(app)
         results = Results()
         for wanted, kind in ((True, "output"), (False, "error")):
             results = Results()
             chosen = (line for line in self._lines() if results.add(line) and is_answer(line) is wanted)
             rest = partial(self._rest, results, why) if why and not wanted else None
-            made.append(self._make(app, kind, chosen, rest))
+            made.append(self._make(app, kind, chosen, rest, people))
         return Made(made[0], made[1], results.n_answered, results.n_refused)
 
     def close(self) -> None:
@@ -156,16 +160,28 @@ class Parts:
         for name in self._names():
             yield from lines_of(self._files.blocks(self._batch.subject, name))
 
+    def _people(self, app: App) -> bytes:
+        """Whom the requests are for, by hashes and one to a line: their own file may be deleted first."""
+        batch = self._batch
+        rules = app.access.privacy.rules(batch.subject)
+        names = names_in(lines_of(self._files.blocks(batch.subject, batch.input_file)))
+        return "".join(f"{one}\n" for one in sorted(map(rules.hashed, names))).encode()
+
     def _rest(self, results: Results, why: str) -> Iterator[bytes]:
         batch = self._batch
         for number, line in numbered(lines_of(self._files.blocks(batch.subject, batch.input_file))):
             custom_id = read_line(line, batch.endpoint, batch.subject).custom_id
-            result = not_asked(batch.id, number, custom_id, why)
+            result = not_answered(batch.id, number, custom_id, why)
             if results.add(result):
                 yield result
 
     def _make(
-        self, app: App, kind: str, lines: Iterator[bytes], rest: Callable[[], Iterator[bytes]] | None
+        self,
+        app: App,
+        kind: str,
+        lines: Iterator[bytes],
+        rest: Callable[[], Iterator[bytes]] | None,
+        people: bytes,
     ) -> str | None:
         """One file; its id follows from the batch's, so that a killed process's is replaced."""
         batch = self._batch
@@ -179,6 +195,9 @@ class Parts:
         if not writer.size_bytes:
             self._files.remove(batch.subject, file_id)
             return None
+        self._files.remove(batch.subject, file_id + PEOPLE)
+        with self._files.create(batch.subject, file_id + PEOPLE) as writer_of_people:
+            writer_of_people.write(people)
         now = app.clock.now()
         days = min(KEPT_DAYS, app.store.projects.get(batch.subject).privacy.retention_days)
         made = LlmFile(

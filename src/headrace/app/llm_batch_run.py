@@ -32,7 +32,7 @@ _ENDS: dict[BatchState, tuple[BatchState, str]] = {
     "cancelling": ("cancelled", CANCELLED),
     "in_progress": ("expired", EXPIRED),
 }
-"""How a batch ends that is not through, and why lines of it were not asked."""
+"""How a batch ends that is not through, and why lines of it were not answered."""
 CLAIM_S = 30.0
 AT_ONCE = 8
 """Lines of one batch that wait for their answers at the same time."""
@@ -218,22 +218,28 @@ class _Run:
         """Ask what is left; whether that was all."""
         left = self._left(results)
         under_way: set[asyncio.Task[bytes]] = set()
+        broken: list[BaseException] = []
         is_through = False
         try:
             while True:
-                is_over = is_enough() or self._is_late or not self._goes_on()
+                is_over = bool(broken) or is_enough() or self._is_late or not self._goes_on()
                 while not (is_over or is_through) and len(under_way) < self._pace.at_once:
                     found = await asyncio.to_thread(next, left, None)
                     if found is None:
                         is_through = True
                         break
                     under_way.add(asyncio.ensure_future(self._one(self._batch, *found)))
+                if broken and not under_way:
+                    raise broken[0]
                 if not under_way or self._batch.state == "cancelling" or self._is_late:
                     return is_through and not under_way
                 done, under_way = await asyncio.wait(
                     under_way, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED
                 )
-                await self._keep([task.result() for task in done], results)
+                said = [(task, task.exception()) for task in done]
+                # Its siblings are paid for: they are kept before a defect ends the turn.
+                await self._keep([task.result() for task, error in said if error is None], results)
+                broken += [error for _, error in said if error is not None]
         finally:
             for task in under_way:
                 task.cancel()

@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.app.composition import App
 from headrace.app.llm_files import find_file, seal
-from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.gateway.llm.batches import ENDPOINTS
@@ -39,7 +39,7 @@ def create_batch(
 
     Raises:
         NotFound: ``me`` has no such file.
-        Denied: ``me`` may not ask its project.
+        Denied: ``me`` may not ask its project, or shows a token that is bound to a run or to tools.
         InvalidInput: the endpoint or window is another than can be, or the metadata is too large.
         Unavailable: too many batches of ``me`` are under way.
     """
@@ -48,6 +48,12 @@ def create_batch(
     if window != WINDOW:
         raise InvalidInput(f"'completion_window' is {window[:60]!r}. Expected {WINDOW!r}.")
     _check_metadata(metadata)
+    session = me.session
+    if session is not None and (session.run is not None or session.tools is not None):
+        raise Denied(
+            "This token is bound to a run or to tools, and a batch goes on with all rights of "
+            f"{me.name!r} after its end. Ask line by line, or use a token that is not bound."
+        )
     file = find_file(app, me, input_file)
     if file.purpose != "batch":
         raise InvalidInput(f"File {file.id} is the output of a batch. Expected one uploaded for a batch.")

@@ -6,10 +6,12 @@ only. It is deleted when its owner says so, when its time is over, and when a pe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import contextlib
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -27,13 +29,16 @@ MAX_KEPT_BYTES = 1 << 30
 """All that one caller may keep at a time."""
 KEPT_DAYS = 30
 MAX_NAME = 255
+PEOPLE = ".people"
+"""Ends the name of the file that says whom a batch's output is about, by the hashes of their names."""
 _WRITE_BYTES = 1 << 20
+_CONTENT = re.compile(rb"\S")
 Order = Literal["asc", "desc"]
 
 
 class _Who(msgspec.Struct):
-    user: str | None = None
-    safety_identifier: str | None = None
+    user: Any = None
+    safety_identifier: Any = None
 
 
 class _Line(msgspec.Struct):
@@ -64,6 +69,8 @@ class Incoming:
         self._now = app.clock.now()
         self._id = f"file-{new_id(self._now)}"
         self._buffer = bytearray()
+        self._begins: int | None = None
+        self._n_seen = 0
         self._project = ""
         self._writer: Writer | None = None
         self._size_bytes = 0
@@ -143,11 +150,8 @@ class Incoming:
 
     def _begin(self, *, is_all: bool) -> bool:
         """Find out whose it is; False: no line has come yet."""
-        data = bytes(self._buffer)
-        first = next((line for line in lines_of([data]) if line.strip()), b"")
-        if not first or not (is_all or first.endswith(b"\n")):
-            if len(first) > MAX_LINE_BYTES:
-                raise InvalidInput(f"The first line is longer than {MAX_LINE_BYTES:,} bytes. Expected less.")
+        first = self._first(is_all=is_all)
+        if first is None:
             return False
         project = project_of(first)
         self._app.gatekeeper.require(self._me, "predict", f"project:{project}")
@@ -160,6 +164,24 @@ class Incoming:
             )
         self._writer = self._app.line_files.create(self._project, self._id)
         return True
+
+    def _first(self, *, is_all: bool) -> bytes | None:
+        """The first request, once it is there; no byte is looked at twice, however small the pieces are."""
+        if self._begins is None:
+            found = _CONTENT.search(self._buffer, self._n_seen)
+            self._n_seen = len(self._buffer) if found is None else found.start()
+            self._begins = None if found is None else found.start()
+        if self._begins is not None:
+            end = self._buffer.find(b"\n", self._n_seen)
+            if end >= 0 or is_all:
+                return bytes(self._buffer[self._begins : end if end >= 0 else None])
+            self._n_seen = len(self._buffer)
+        if len(self._buffer) > MAX_LINE_BYTES:
+            raise InvalidInput(
+                f"The file's first {MAX_LINE_BYTES:,} bytes have no whole line with a request. Expected one "
+                "to a line, the first one at the file's beginning."
+            )
+        return None
 
     def _flush(self) -> None:
         if self._writer is not None:
@@ -232,6 +254,7 @@ def delete_file(app: App, me: Principal, file_id: str) -> LlmFile:
 def forget_file(app: App, file: LlmFile) -> LlmFile:
     """Delete it; the record that it was there stays. Killed in between, doing it again does the rest."""
     app.line_files.remove(file.subject, file.id)
+    app.line_files.remove(file.subject, file.id + PEOPLE)
     while file.state == "kept":
         try:
             return app.store.llm_files.change(replace(file, state="deleted", revision=file.revision + 1))
@@ -253,7 +276,7 @@ def delete_old_files(app: App, project: str) -> int:
             app.line_files.remove(project, name)
     begun = now - timedelta(days=1)
     for name in app.line_files.names(project, "file-"):
-        standing = app.store.llm_files.find(name)
+        standing = app.store.llm_files.find(name.removesuffix(PEOPLE))
         left = standing is None and (at := _made_at(name)) is not None and at < begun
         if left or (standing is not None and standing.state == "deleted"):
             app.line_files.remove(project, name)
@@ -264,10 +287,10 @@ def erase_files(app: App, project: str, names: Collection[str]) -> int:
     """Delete files with a request for a subject, and what batches have made of them; returns how many.
 
     Args:
-        names: what the subject is called, by its key and in other ways.
+        names: what the subject is called: by its key, and by the hash of that.
     """
     files = app.store.llm_files.list(subject=project, state="kept")
-    asked = {one.id: one for one in files if one.purpose == "batch" and _names(app, one) & set(names)}
+    asked = {one.id: one for one in files if _people(app, one) & set(names)}
     for one in asked.values():
         forget_file(app, one)
     # Only now: a batch that ends meanwhile either is seen here with its files, or sees that this one is gone.
@@ -297,16 +320,24 @@ def _made_at(name: str) -> datetime | None:
         return None
 
 
-def _names(app: App, file: LlmFile) -> set[str]:
-    """Whom the requests of a file are for."""
+def names_in(lines: Iterable[bytes]) -> set[str]:
+    """Whom requests are for.
+
+    >>> sorted(names_in([b'{"body": {"user": "ada"}}', b'{"body": {"user": 7, "safety_identifier": "bob"}}']))
+    ['ada', 'bob']
+    """
     found: set[str] = set()
-    try:
-        for line in lines_of(app.line_files.blocks(file.subject, file.id)):
-            try:
-                who = _line.decode(line).body
-            except msgspec.MsgspecError:
-                continue
-            found |= {name for name in (who.user, who.safety_identifier) if name}
-    except NotFound:
-        pass
+    for line in lines:
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
+            who = _line.decode(line).body
+            found |= {name for name in (who.user, who.safety_identifier) if name and isinstance(name, str)}
     return found
+
+
+def _people(app: App, file: LlmFile) -> set[str]:
+    """Whom a file is about: of what was made of requests, by hashes only, for those may be gone."""
+    is_made = file.purpose == "batch_output"
+    lines = lines_of(app.line_files.blocks(file.subject, file.id + PEOPLE * is_made))
+    with contextlib.suppress(NotFound):
+        return {line.decode().strip() for line in lines} if is_made else names_in(lines)
+    return set()

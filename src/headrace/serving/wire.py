@@ -107,6 +107,12 @@ class Adapter(Protocol):
         """The protocol's own form of an error."""
 
 
+def broke(what: str) -> str:
+    """Log the exception that is being handled, and return what may be said of it."""
+    _log.exception("%s failed", what)
+    return "Headrace failed to answer; its log says why. Please report it."
+
+
 async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one ASGI request by ``adapter``; every error has its form."""
     if scope["type"] != "http":
@@ -123,9 +129,7 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
         answer = Answer(status, adapter.error(status, str(error)))
     except Exception:  # noqa: BLE001
         # Boundary: whatever broke is ours, and its details are for our log only.
-        _log.exception("%s %s failed", scope["method"], printable(scope["path"]))
-        message = "Headrace failed to answer; its log says why. Please report it."
-        answer = Answer(500, adapter.error(500, message))
+        answer = Answer(500, adapter.error(500, broke(f"{scope['method']} {printable(scope['path'])}")))
     if isinstance(answer, Pieces):
         await _send_pieces(answer, receive, send)
         return

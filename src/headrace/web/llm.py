@@ -29,6 +29,7 @@ from headrace.serving.wire import (
     Receive,
     Scope,
     Send,
+    broke,
     only,
     read_body,
     serve,
@@ -102,19 +103,18 @@ class LlmDoor:
         return await self._answered(me, await read_body(headers, receive, MAX_BODY_BYTES))
 
     async def one(self, me: Principal, body: bytes) -> Answer:
-        """Answer a request that came in another way than over HTTP; its refusals are answers too.
-
-        Raises:
-            InvalidInput: it asks for a stream.
-        """
+        """Answer a request that came in another way than over HTTP; whatever goes wrong is an answer too."""
         try:
             answer = await self._answered(me, body)
+            if isinstance(answer, Pieces):
+                await answer.source.aclose()
+                raise InvalidInput("The request asks for a stream. Leave 'stream' out.")
         except HeadraceError as error:
             status = status_of(type(error))
             return Answer(status, self.error(status, str(error)))
-        if isinstance(answer, Pieces):
-            await answer.source.aclose()
-            raise InvalidInput("The request asks for a stream. Leave 'stream' out.")
+        except Exception:  # noqa: BLE001
+            # Boundary, as for what comes over HTTP: one line of many must not stop the others.
+            return Answer(500, self.error(500, broke("A line of a batch")))
         return answer
 
     async def _answered(self, me: Principal, body: bytes) -> Answer | Pieces:

@@ -18,7 +18,7 @@ from headrace.gateway.llm.batches import (
     custom_id_of,
     is_answer,
     is_transient,
-    not_asked,
+    not_answered,
     numbered,
     project_of,
     read_line,
@@ -83,10 +83,11 @@ def test_an_answer_keeps_its_form() -> None:
     assert b'"body":{"n": 1.50}' in answered("batch_1", 1, Line("a", b""), 200, b'{"n": 1.50}', "")
 
 
-def test_what_was_not_asked_says_why() -> None:
-    read = json.loads(not_asked("batch_1", 2, "a", EXPIRED))
+def test_what_was_not_answered_says_why_and_does_not_claim_that_nobody_asked() -> None:
+    read = json.loads(not_answered("batch_1", 2, "a", EXPIRED))
     assert (read["response"], read["error"]["code"]) == (None, "batch_expired")
-    assert is_answer(not_asked("batch_1", 2, "a", EXPIRED)) is False
+    assert "not answered before the batch's time was over; it may have been asked" in read["error"]["message"]
+    assert is_answer(not_answered("batch_1", 2, "a", EXPIRED)) is False
 
 
 def test_a_budget_is_not_there_again_in_a_second() -> None:

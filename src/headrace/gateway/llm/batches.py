@@ -19,7 +19,7 @@ MAX_LINES = 50_000
 MAX_LINE_BYTES = 8 << 20
 MAX_ID = 512
 EXPIRED, CANCELLED = "batch_expired", "batch_cancelled"
-"""Why a line was not asked."""
+"""Why a line was not answered."""
 _TRANSIENT = frozenset((408, 409, 425, 500, 502, 503, 504, 529))
 _OVER_BUDGET = b"insufficient_quota"
 
@@ -127,10 +127,11 @@ def answered(batch_id: str, number: int, line: Line, status: int, body: bytes, r
     return _result(batch_id, number, line.custom_id, response=response)
 
 
-def not_asked(batch_id: str, number: int, custom_id: str, code: str) -> bytes:
-    """The line of an error file of what was never asked."""
+def not_answered(batch_id: str, number: int, custom_id: str, code: str) -> bytes:
+    """The line of an error file of what has no answer: it was under way when the batch ended, or before."""
     why = "before the batch's time was over" if code == EXPIRED else "before the batch was cancelled"
-    return _result(batch_id, number, custom_id, error={"code": code, "message": f"It was not asked {why}."})
+    message = f"It was not answered {why}; it may have been asked, and its provider may bill it."
+    return _result(batch_id, number, custom_id, error={"code": code, "message": message})
 
 
 def is_answer(result: bytes) -> bool | None:
