@@ -21,6 +21,7 @@ from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.gateway.llm.batches import MAX_LINE_BYTES, project_of
+from headrace.gateway.llm.reading import UNREADABLE
 from headrace.store.line_files import Writer, lines_of
 from headrace.store.llm_batches import LlmBatch, LlmFile
 
@@ -321,15 +322,17 @@ def _made_at(name: str) -> datetime | None:
 
 
 def names_in(lines: Iterable[bytes]) -> set[str]:
-    """Whom requests are for.
+    r"""Whom requests are for; of a line that is not all UTF-8, what else it says counts.
 
     >>> sorted(names_in([b'{"body": {"user": "ada"}}', b'{"body": {"user": 7, "safety_identifier": "bob"}}']))
     ['ada', 'bob']
+    >>> names_in([b'{"body": {"user": "cy", "input": "\xff"}}', b"{"])
+    {'cy'}
     """
     found: set[str] = set()
     for line in lines:
-        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
-            who = _line.decode(line).body
+        with contextlib.suppress(*UNREADABLE):
+            who = _line.decode(line.decode("utf-8", "replace")).body
             found |= {name for name in (who.user, who.safety_identifier) if name and isinstance(name, str)}
     return found
 
