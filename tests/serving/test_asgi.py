@@ -179,7 +179,7 @@ def test_health_needs_no_identity(server: Server) -> None:
 def test_roles_without_the_right_may_look_and_not_ask(server: Server, role: str) -> None:
     with server.client(role) as reader:
         message = _refused(reader.post("/v2/models/cars/infer", json=_request()), 403)
-        assert "Roles that may: developer, operator, admin" in message
+        assert "Roles that may: caller, developer, operator, admin" in message
         assert reader.get("/v2/models/cars").status_code == 200
 
 

@@ -266,7 +266,7 @@ def test_what_cannot_be_stored_is_not_answered(scene: Scene) -> None:
 @pytest.mark.parametrize("role", ["viewer", "validator", "auditor"])
 def test_who_may_not_predict_gets_no_answer(scene: Scene, role: str) -> None:
     somebody = scene.person("somebody", role)
-    with pytest.raises(Denied, match="Roles that may: developer, operator, admin"):
+    with pytest.raises(Denied, match="Roles that may: caller, developer, operator, admin"):
         _predict(scene, principal=somebody)
     assert scene.predictions() == []
     assert scene.door.audit.entries[-1].action == "access.denied"

@@ -62,7 +62,7 @@ def test_a_version_that_is_not_there_is_not_found(site: Site) -> None:
 def test_everybody_asks_why_about_themselves_and_few_about_others(site: Site) -> None:
     why = {"principal": VIEWER, "action": "predict", "resource": "project:cars"}
     found = site.get("/api/v1/access/explain", by=VIEWER, params=why).json()
-    assert (found["allowed"], found["would_suffice"]) == (False, ["developer", "operator", "admin"])
+    assert (found["allowed"], found["would_suffice"]) == (False, ["caller", "developer", "operator", "admin"])
     assert (
         site.get("/api/v1/access/explain", by=VIEWER, params=why | {"principal": AUTHOR}).status_code == 403
     )
