@@ -23,7 +23,13 @@ import scipy.sparse as sp
 from _injection_texts import own_texts
 from scipy.optimize import minimize
 
-from headrace.gateway.guardrails.classifier import HEADS, SHARPNESS, InjectionClassifier, overlapping
+from headrace.gateway.guardrails.classifier import (
+    HEADS,
+    SHARPNESS,
+    InjectionClassifier,
+    overlapping,
+    table_of,
+)
 from headrace.gateway.guardrails.ngrams import N_FEATURES, features_of, sentences, words_of
 from headrace.gateway.guardrails.unfolding import normalise
 
@@ -135,11 +141,12 @@ def _windows(texts: list[str], *, contrast: bool) -> tuple[sp.csr_matrix, np.nda
     indices, values, ends, owners = [], [], [0], []
     for owner, text in enumerate(texts):
         words_found = words_of(text)
-        features = features_of(words_found)
+        features = features_of([words_found])
         order = np.argsort(features.word, kind="stable")
         words, index = features.word[order], features.hashed[order]
-        windows = sentences(words_found) if contrast else overlapping(features.n_words)
-        for begin, end in zip(*np.searchsorted(words, [windows.first, windows.last]), strict=True):
+        bounds = sentences(words_found)
+        windows = (bounds[:-1], bounds[1:]) if contrast else overlapping(features.n_words)
+        for begin, end in zip(*np.searchsorted(words, windows), strict=True):
             found = index[begin:end]
             indices.append(found)
             values.append(np.full(len(found), 1 / np.sqrt(max(1, len(found))), np.float32))
@@ -201,7 +208,7 @@ def heads_without(corpus: Corpus, without: set[str]) -> InjectionClassifier:
         weights.append(learnt[0])
         bias.append(learnt[1])
     return InjectionClassifier(
-        weights=np.array(weights, np.float32),
+        table=table_of(weights),
         bias=np.array(bias),
         levels=np.linspace(0, 1, len(SHARES)),
         shares=SHARES,
@@ -243,9 +250,10 @@ def _levels(scores: np.ndarray) -> np.ndarray:
 
 def packed(classifier: InjectionClassifier) -> bytes:
     """The file of the weights: a byte each, and always the same bytes for the same weights."""
-    scale = np.abs(classifier.weights).max(axis=1)
+    weights = classifier.table[:, : len(HEADS)].T
+    scale = np.abs(weights).max(axis=1)
     # By their roots, so that small weights, which are most, keep a difference.
-    roots = np.sign(classifier.weights) * np.sqrt(np.abs(classifier.weights) / scale[:, None])
+    roots = np.sign(weights) * np.sqrt(np.abs(weights) / scale[:, None])
     file = io.BytesIO()
     np.savez_compressed(
         file,

@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 from headrace.core.clock import SystemClock
-from headrace.gateway.llm.upstream import Endpoint, Target, Upstreams
+from headrace.gateway.llm.upstream import Endpoint, Question, Target, Upstreams
 from headrace.testing import ScriptedLLM
 from headrace.testing.scripted_answers import Answer
 
@@ -67,11 +67,12 @@ async def calls(port: int, n_calls: int, at_once: int) -> dict[str, Any]:
     upstreams = _upstreams(port)
 
     async def whole() -> None:
-        assert (await upstreams.call(TARGETS, PATH, lambda _: BODY)).status == 200
+        assert (await upstreams.call(Question(TARGETS, PATH, lambda _: BODY))).status == 200
 
     async def stream() -> None:
-        async with upstreams.stream(TARGETS, PATH, lambda _: STREAM) as answer:
-            assert len([data async for data in answer]) == N_CHUNKS + 3
+        answer = await upstreams.begin(Question(TARGETS, PATH, lambda _: STREAM))
+        assert len([data async for data in answer]) == N_CHUNKS + 3
+        await upstreams.end(answer)
 
     found = {
         "whole": await _cpu_us(whole, n_calls, at_once),
@@ -86,10 +87,11 @@ async def open_streams(port: int, n_streams: int) -> float:
     upstreams, stop, opened = _upstreams(port), asyncio.Event(), asyncio.Semaphore(0)
 
     async def one() -> None:
-        async with upstreams.stream(TARGETS, PATH, lambda _: STREAM) as answer:
-            await anext(aiter(answer))
-            opened.release()
-            await stop.wait()
+        answer = await upstreams.begin(Question(TARGETS, PATH, lambda _: STREAM))
+        await anext(aiter(answer))
+        opened.release()
+        await stop.wait()
+        await upstreams.end(answer)
 
     tasks = [asyncio.create_task(one())]
     await opened.acquire()

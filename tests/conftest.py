@@ -15,12 +15,15 @@ import hypothesis
 import psycopg
 import pytest
 
-from tests.databases import postgres_database
+from tests.databases import postgres_database, steps_taken_once
+from tests.warm import cold as started_cold
+from tests.warm import warm
 
 ROOT = Path(__file__).resolve().parents[1]
 POSTGRES = ("127.0.0.1", 5432)
 
-hypothesis.settings.register_profile("local", deadline=None)
+# Other examples each time: ten runs try more of them than one run of the build server, which tries a hundred.
+hypothesis.settings.register_profile("local", deadline=None, max_examples=40)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
@@ -34,13 +37,19 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+        gc.set_threshold(20_000, 20, 20)  # a process of tests lives for minutes, and has memory to spare
 
 
 _MADE_ONCE = set(
-    "asked counted desk door drawn empty lines live opened sealed seeded server shared site team two "
+    "asked counted desk door drawn empty lines live opened own sealed seeded server shared site team two "
     "written".split()
 )
 """Fixtures of a module that take seconds to make."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A test that is given a long value is called by its name and length: reports have room for no more."""
+    return f"{argname}-of-{len(val)}" if isinstance(val, str | bytes) and len(val) > 500 else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,8 +59,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = set(getattr(item, "fixturenames", ()))
         if "trained" in used:
             item.add_marker(pytest.mark.xdist_group("trained"))
+        elif hasattr(getattr(item, "module", None), "python_files"):
+            item.add_marker(pytest.mark.xdist_group("source"))
         elif used & _MADE_ONCE or item.path.parent.name == "architecture":
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_tables() -> Iterator[None]:
+    """Thousands of tests open a home of their own."""
+    with steps_taken_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm() -> Iterator[None]:
+    """Hundreds of tests start our programs."""
+    with warm():
+        yield
+
+
+@pytest.fixture
+def cold() -> Iterator[None]:
+    """Our programs start as they do for users, from nothing."""
+    with started_cold():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import headrace.plugins.onnx_runtime  # noqa: F401  before anything loads it
+
 if TYPE_CHECKING:
     from headrace.app.local import load
     from headrace.app.workspace import workspace

@@ -17,14 +17,13 @@ from headrace.app.composition import open_app
 from headrace.app.llm_batch_run import BatchWork, Pace
 from headrace.app.llm_batches import KIND
 from headrace.app.workflows import launch
-from headrace.serving import later
 from headrace.store._sql.changing import SqlRecords
 from headrace.store.line_files import Writer
 from headrace.store.llm_batches import LlmBatch
 from headrace.testing.factories import make_settings
 from headrace.web.server import build_server
+from tests.pace import until
 from tests.web.memory_client import in_memory
-from tests.web.prompted import until
 
 HOME, BATCH, POINT, N = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 _count = itertools.count(1)
@@ -55,10 +54,9 @@ def _change_or_die(self: Any, record: Any) -> Any:
 if __name__ == "__main__":
     Writer.write = _write_or_die  # type: ignore[method-assign]  # the harness is the fault itself
     SqlRecords.change = _change_or_die  # type: ignore[method-assign]
-    later._LEASE_S = 1.0  # what a killed process was lent comes back while a test waits
     with open_app(make_settings(Path(HOME))) as app, launch(app, role="server") as work:
         server = build_server(app, work)
         ask = server._openai.ask
-        server.parts.later.also(KIND, BatchWork(app, ask, pace=Pace(claim_s=1.0, at_once=3)))
+        server.parts.later.also(KIND, BatchWork(app, ask, pace=Pace(at_once=3)))
         with in_memory(server):
             until(lambda: app.store.llm_batches.get(BATCH).is_over)

@@ -105,7 +105,7 @@ def logistic(data: headrace.TrainingData, strength: float = 1.0):
 """
 
 
-def _worth(n_rows: int, seed: int) -> dict[str, list[Any]]:
+def worth(n_rows: int, seed: int) -> dict[str, list[Any]]:
     rows = cars(n_rows, seed=seed)
     middle = sorted(rows["price"])[n_rows // 2]
     return {**rows, "price": ["dear" if price > middle else "cheap" for price in rows["price"]]}
@@ -120,10 +120,10 @@ def test_of_classes_it_is_said_how_many_moved_from_which_to_which(
         ("{metric: mae}", "{metric: log_loss}"),
         ("trainer: listed", "trainer: logistic, params: {strength: 1.0}"),
     ]
-    project = shared.project("worth", *changes, code=CODE + LOGISTIC, rows=_worth(200, 0))
+    project = shared.project("worth", *changes, code=CODE + LOGISTIC, rows=worth(200, 0))
     assert project.released().state == "live"
     blunt = ("trainer: listed", "trainer: logistic, params: {strength: 0.0005}")
-    project.write(*changes[:2], blunt, code=CODE + LOGISTIC, rows=_worth(200, 0)).build(cause="blunt")
+    project.write(*changes[:2], blunt, code=CODE + LOGISTIC, rows=worth(200, 0)).build(cause="blunt")
     app, name = project.app, project.name
     route = project.route()
     assert route is not None

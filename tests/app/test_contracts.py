@@ -105,6 +105,16 @@ def test_a_rehearsal_that_cannot_begin_is_an_error_and_refuses(
         pass
 
 
+def test_a_server_of_ours_takes_no_module_out_of_the_folder_where_it_starts(
+    shared: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no" / "module.py").write_text('print(\'{"url": "theirs"}\', flush=True); input()')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Unavailable, match="did not start"), server_process(shared.app.settings, "no.module"):
+        pass
+
+
 @pytest.mark.requirement("GAT-04")
 def test_a_contract_that_cannot_be_read_is_refused_before_anything_is_built(shared: Site) -> None:
     project = shared.project("misspelt")

@@ -14,9 +14,19 @@ from headrace.app.fleet import overview
 from headrace.core.alerts import Case
 from headrace.core.errors import InvalidInput
 from headrace.core.project import ServiceLevel, ServingSpec
+from headrace.store.records import encode_prediction
 from headrace.testing import START, FakeClock
-from headrace.testing.factories import make_finding, make_measurement, make_project, make_settings
-from tests.app.fleet import DAY, WEEK, add_alert, add_model, add_models, add_waiting
+from headrace.testing.factories import (
+    make_finding,
+    make_measurement,
+    make_prediction,
+    make_project,
+    make_release,
+    make_rollout,
+    make_route,
+    make_settings,
+)
+from tests.app.fleet import DAY, HOUR, WEEK, add_alert, add_model, add_models, add_waiting
 from tests.app.statements import counting
 
 N = 100
@@ -176,6 +186,19 @@ def test_many_findings_of_one_kind_hide_none_of_another(app: App) -> None:
     assert line.last_finding.kind == "data_drift"
     add_waiting(app, project, now + DAY)
     assert _only(app) == ("act", ["decision", "health"]), "another model has come this far since"
+
+
+def test_a_live_model_that_nobody_has_ever_asked_is_not_called_fine(app: App) -> None:
+    project, now = make_project(), app.clock.now()
+    app.store.projects.save(project, "/nowhere/cars")
+    release = app.store.releases.add(make_release(state="live", created_at=now - DAY))
+    rollout = make_rollout(release_id=release.id, step_started_at=now - HOUR)
+    app.store.rollouts.save(rollout, make_route(live=release.id, revision=0))
+    (one,) = overview(app, app.me()).projects
+    assert (one.state, one.health) == ("watch", "unmeasured")
+    assert [(reason.text, reason.at) for reason in one.reasons] == [("nobody has asked it yet", now - HOUR)]
+    app.store.events.append("cars/predictions", [encode_prediction(make_prediction(release_id=release.id))])
+    assert _only(app) == ("fine", [])
 
 
 def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> None:

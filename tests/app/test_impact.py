@@ -26,7 +26,8 @@ NAME = "support"
 def app(tmp_path: Path) -> Iterator[App]:
     with open_app(make_settings(tmp_path), FakeClock()) as app:
         app.me()
-        declared = make_project(name=NAME, privacy=PrivacySpec(basis="not_personal"))
+        categories = {"feedback": {"categories": ["wrong", "incomplete"]}}
+        declared = make_project(name=NAME, privacy=PrivacySpec(basis="not_personal"), llm=categories)
         app.store.projects.save(declared, str(app.settings.home))
         app.store.epoch.advance()
         yield app

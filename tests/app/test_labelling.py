@@ -13,7 +13,7 @@ import pytest
 
 from headrace.app.composition import App, open_app
 from headrace.app.feedback import Event, record_feedback
-from headrace.app.labelling import Judgement, agreement, judge, labels, queue
+from headrace.app.labelling import Judgement, agreement, categories_of, judge, labels, queue
 from headrace.app.opinions import Said, say_of
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.identity import Principal
@@ -23,7 +23,8 @@ from headrace.store.records import encode_prediction
 from headrace.testing import START, FakeClock, make_prediction, make_project, make_settings
 
 NAME = "support"
-QUIET = {"feedback": {"sample": {"low": 0.0, "medium": 0.0, "high": 0.0}, "twice": 0.0}}
+QUIET_SHARES = {"low": 0.0, "medium": 0.0, "high": 0.0}
+QUIET = {"feedback": {"sample": QUIET_SHARES, "twice": 0.0}}
 
 
 @pytest.fixture
@@ -61,6 +62,26 @@ def answered(app: App, n: int = 1) -> list[str]:
     ]
     app.store.events.append(f"{NAME}/predictions", [encode_prediction(one) for one in made])
     return [one.id for one in made]
+
+
+def test_answers_of_a_table_are_good_or_bad_and_read_as_people_write_numbers(app: App) -> None:
+    declared = replace(
+        make_project(name=NAME), llm={"feedback": {"sample": dict.fromkeys(QUIET_SHARES, 1.0)}}
+    )
+    app.store.projects.save(declared, str(app.settings.home))
+    asked: dict[str, Any] = {"mileage": [15735.0], "model": ["a4"]}
+    made = make_prediction(
+        id=new_id(START), project=NAME, n_rows=1, columns=asked, outputs={"predict": [32.98709487915039]}
+    )
+    app.store.events.append(f"{NAME}/predictions", [encode_prediction(made)])
+    (one,) = queue(app, app.me(), NAME)
+    assert (one.question, one.answer) == ("mileage: 15735, model: a4", "32.98709")
+    assert categories_of(declared) == ()
+    assert categories_of(replace(declared, llm={"feedback": {"categories": ["odd"]}})) == ("odd",)
+    with pytest.raises(InvalidInput, match="no category 'wrong': the project has none. Leave it out"):
+        judge(app, app.me(), NAME, made.id, Judgement(verdict="bad", categories=("wrong",)))
+    judge(app, app.me(), NAME, made.id, Judgement(verdict="bad", correction="31"))
+    assert [one.correction for one in labels(app, app.me(), NAME)] == ["31"]
 
 
 def people(app: App) -> tuple[Principal, Principal]:
@@ -101,6 +122,29 @@ def test_poor_answers_wait_by_what_is_said_and_done_and_others_do_not(app: App) 
     assert "question 0" not in why(app), "it was taken back"
     declare(app, {"feedback": {**QUIET["feedback"], "rating_at_most": 3, "implicit": 1, "edited_from": 0.95}})
     assert {"question 2", "question 5", "question 6"} < set(why(app))
+
+
+def test_of_a_row_of_a_table_every_input_that_is_known_is_shown_with_its_name(app: App) -> None:
+    declared = replace(
+        make_project(name=NAME, task="classification"),
+        data=DataSpec(
+            source="q.csv",
+            target="left?",
+            columns=(Column(name="price €", role="numeric"), Column(name="class of '24", role="categorical")),
+        ),
+        privacy=PrivacySpec(basis="not_personal"),
+        llm={"feedback": {"sample": {"low": 1.0, "medium": 1.0, "high": 1.0}, "twice": 0.0}},
+    )
+    app.store.projects.save(declared, str(app.settings.home))
+    made = make_prediction(
+        project=NAME,
+        n_rows=2,
+        columns={"class of '24": ["gold", None], "price €": [9.5, 12.0]},
+        outputs={"predict": ["yes", "no"]},
+    )
+    app.store.events.append(f"{NAME}/predictions", [encode_prediction(made)])
+    asked = {one.subject: one.question for one in queue(app, app.me(), NAME)}
+    assert asked == {f"{made.id}:0": "price €: 9.5, class of '24: gold", f"{made.id}:1": "price €: 12"}
 
 
 @pytest.mark.requirement("EVA-03")

@@ -7,7 +7,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from headrace.app.composition import App, open_app
 from headrace.app.llm_batch_run import BatchWork, LineAnswer, Pace
 from headrace.app.llm_batches import create_batch, find_batch
 from headrace.app.llm_files import Incoming, content, delete_file
+from headrace.core.jobs import Claim
 from headrace.core.ports import Taken
 from headrace.gateway.llm.endpoints import FILE
 from headrace.store.llm_batches import LlmBatch
+from headrace.store.processes import MachineProcesses, mark_of
 from headrace.testing import ScriptedLLM
 from headrace.testing.factories import make_settings
 from headrace.testing.scripted_answers import Answer
@@ -154,6 +157,24 @@ def test_a_batch_that_another_works_on_is_left_to_it(app: App) -> None:
 
     asyncio.run(both())
     assert {first.n, second.n} == {0, N_LINES}
+    assert len(output(app, batch.id)) == N_LINES
+
+
+def test_a_batch_is_taken_over_at_once_where_its_process_is_gone(app: App) -> None:
+    batch, asked = begin(app), Asked()
+    machine, ended = MachineProcesses(), subprocess.Popen([sys.executable, "-S", "-c", ""])
+    ended.wait()
+    until = app.clock.now() + timedelta(seconds=20)
+    for by, n_asked in [
+        ("another@elsewhere#1#7", 0),
+        (f"one-here@{mark_of(machine)}", 0),
+        (f"one-that-ended@{machine.host}#{ended.pid}#7", N_LINES),
+    ]:
+        standing = app.store.llm_batches.get(batch.id)
+        claim = Claim(by=by, until=until)
+        app.store.llm_batches.change(replace(standing, claim=claim, revision=standing.revision + 1))
+        asyncio.run(BatchWork(app, asked).turn(Taken("main", f"batch:{batch.id}", 1, "r")))
+        assert asked.n == n_asked
     assert len(output(app, batch.id)) == N_LINES
 
 

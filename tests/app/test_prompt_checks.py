@@ -12,14 +12,20 @@ import pytest
 
 from headrace.app.composition import open_app
 from headrace.app.gating import Gating
-from headrace.app.prompt_checks import Ask, judge_conversations, judge_persona, judge_steadiness
+from headrace.app.prompt_checks import (
+    Ask,
+    judge_agent_files,
+    judge_conversations,
+    judge_persona,
+    judge_steadiness,
+)
 from headrace.app.prompting import Prompting
 from headrace.core.errors import HeadraceError, Unavailable
 from headrace.core.project import Project
 from headrace.gateway.conversations import Script, read_script
 from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest
 from headrace.gateway.prompts import Prompt
-from headrace.projects.llm import Conversations, Persona, Repeats, llm_mistakes
+from headrace.projects.llm import AgentFileLimits, Conversations, Persona, Repeats, llm_mistakes
 from headrace.store.documents import to_plain
 from headrace.testing import make_project, make_settings
 
@@ -80,8 +86,9 @@ conversations:
 
 
 def scripted(folder: Path) -> Script:
-    (folder / "conversations.yaml").write_text(SCRIPT)
-    return read_script(folder, "conversations.yaml")
+    (folder / "tests").mkdir(exist_ok=True)
+    (folder / "tests/conversations.yaml").write_text(SCRIPT)
+    return read_script(folder, "tests/conversations.yaml")
 
 
 @pytest.mark.requirement("EVA-13")
@@ -184,4 +191,36 @@ def test_what_is_declared_is_a_gate_of_the_build(tmp_path: Path) -> None:
         ]
         for llm, own in declared:
             state = {"declared": to_plain(replace(PROJECT, llm=llm))}
-            assert [name for name, _ in prompting.gates(state)][3:] == own
+            assert [name for name, _ in prompting.gates(state)][3:] == [*own, "agent_files"]
+
+
+@pytest.mark.requirement("PRM-06")
+def test_files_for_agents_that_are_too_long_fail_and_are_named() -> None:
+    skill = "---\nname: refunds\ndescription: How money is given back.\n---\n" + "Ask for the order. " * 20
+    ours = replace(
+        prompt("kind"),
+        agent_files={
+            "AGENTS.md": "Be kind. " * 10,
+            "CLAUDE.md": "See AGENTS.md.",
+            "skills/refunds/SKILL.md": skill,
+            "skills/refunds/rates.md": "9.50 EUR. " * 500,
+        },
+    )
+    outcome, reason, evidence = judge_agent_files(AgentFileLimits(), ours)
+    assert (outcome, reason) == ("passed", "135 characters at start, of at most 32,000")
+    outcome, reason, evidence = judge_agent_files(AgentFileLimits(at_start=134, skill=400), ours)
+    assert outcome == "failed"
+    assert reason == (
+        "an agent reads 135 characters before its first call: at most 134 (llm.agent_files.at_start); the "
+        f"most, 90, of AGENTS.md; skills/refunds/SKILL.md has {len(skill)} characters: at most 400 "
+        "(llm.agent_files.skill)"
+    )
+    assert [(one["file"], one["read"], one["over"]) for one in evidence["files"]] == [
+        ("AGENTS.md", "at start", None),
+        ("CLAUDE.md", "at start", None),
+        ("skills/refunds/SKILL.md", "when used", len(skill) - 400),
+        ("skills/refunds/rates.md", "when named", None),
+    ]
+    assert sum(one["at start"] for one in evidence["files"]) == evidence["characters at start"] == 135
+    _, _, evidence = judge_agent_files(AgentFileLimits(at_start=30), ours)
+    assert [one["over"] for one in evidence["files"]] == [60, None, None, None], "as the list of files has it"

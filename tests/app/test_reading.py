@@ -14,6 +14,7 @@ from headrace.app.composition import App, open_app
 from headrace.app.fleet import overview
 from headrace.core.errors import Denied, NotFound
 from headrace.core.identity import Principal
+from headrace.core.ids import derived_id
 from headrace.testing.clock import START
 from headrace.testing.factories import (
     make_alert,
@@ -22,6 +23,7 @@ from headrace.testing.factories import (
     make_project,
     make_route,
     make_settings,
+    make_verdict,
 )
 from tests.web.making import VALIDATOR
 from tests.web.seed import AUDITOR, VIEWER, Seeded, seed
@@ -171,6 +173,26 @@ def test_alerts_about_releases_that_no_longer_answer_ask_for_nothing(app: App, s
         app.store.findings.add(finding)
         app.store.findings.save_alert(make_alert(project=name, finding_id=finding.id))
     assert reading.project_report(app, me, name).glance.open_alerts == 1
+
+
+def test_a_retraining_that_made_no_release_says_which_gates_it_failed(app: App) -> None:
+    name = "refused"
+    app.store.projects.save(make_project(name=name), "/nowhere")
+    for build, state in (("failed", "closed"), ("passed", "closed"), ("under-way", "acting")):
+        finding = make_finding(project=name)
+        app.store.findings.add(finding)
+        app.store.findings.save_alert(
+            make_alert(project=name, finding_id=finding.id, build_id=build, state=state)
+        )
+        for gate, outcome in (
+            ("data_drift", "passed"),
+            ("data", "passed" if build == "passed" else "failed"),
+        ):
+            judged = derived_id("release", build)
+            app.store.evidence.add_verdict(
+                make_verdict(subject_id=judged, gate=gate, outcome=outcome, reason="3 good rows")
+            )
+    assert reading.refused_builds(app, _me(app), name) == {"failed": "data: 3 good rows"}
 
 
 def test_a_report_names_the_release_that_is_on_its_way(app: App, seeded: Seeded) -> None:

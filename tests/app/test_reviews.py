@@ -18,11 +18,14 @@ from headrace.app.inbox import inbox
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound, ProofNeeded
 from headrace.core.identity import Principal, Role
 from headrace.core.project import ReviewSpec
+from headrace.monitoring.ingest import predictions_table
+from headrace.store.records import encode_prediction
 from headrace.testing import START, FakeClock
 from headrace.testing.factories import (
     make_finding,
     make_manifest,
     make_measurement,
+    make_prediction,
     make_project,
     make_release,
     make_rollout,
@@ -59,7 +62,7 @@ def _join(app: App, name: str, *roles: Role) -> Principal:
 
 
 def _live(app: App, project: object = EVERY, version: int = 1) -> str:
-    """A release of ada's that went live just now; returns its id."""
+    """A release of ada's that went live just now and was asked once; returns its id."""
     assert isinstance(project, type(EVERY))
     store, now, revision = app.store, app.clock.now(), version - 1
     store.projects.save(project, "/nowhere")
@@ -69,6 +72,8 @@ def _live(app: App, project: object = EVERY, version: int = 1) -> str:
     release = store.releases.add(make_release(manifest=manifest, state="live", created_at=now))
     rollout = make_rollout(release_id=release.id, project=project.name, step_started_at=now, state="promoted")
     store.rollouts.save(rollout, make_route(project=project.name, live=release.id, revision=revision))
+    asked = make_prediction(project=project.name, release_id=release.id, at=now, event_time=now)
+    store.events.append(predictions_table(project.name), [encode_prediction(asked)])
     return release.id
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,8 +20,9 @@ from headrace.app import shadow_use
 from headrace.app.composition import App, open_app
 from headrace.app.retaining import delete_old
 from headrace.app.shadow_use import forget_old, forget_uses, import_log, report, write_down
-from headrace.core.errors import Unavailable
+from headrace.core.errors import InvalidInput, Unavailable
 from headrace.core.project import PrivacySpec
+from headrace.gateway.llm.proxy_logs import LONGEST
 from headrace.gateway.llm.shadow import OTHERS, ShadowCounts, Wanted
 from headrace.store.shadow import ShadowUse
 from headrace.testing import START, FakeClock, make_project, make_settings
@@ -131,6 +133,27 @@ def test_a_line_that_was_not_finished_counts_once(seen: Seen) -> None:
 
 
 @pytest.mark.requirement("GOV-08", "PRV-02")
+@pytest.mark.requirement("GOV-08")
+@pytest.mark.parametrize("n_bytes", [4 * LONGEST, 4 * LONGEST + 1, 40 << 20])
+def test_a_line_without_an_end_is_counted_as_unread_and_never_held(seen: Seen, n_bytes: int) -> None:
+    endless = b"\xff" * n_bytes + b"\n"
+    packed = seen.log.with_name("access.log.gz")
+    packed.write_bytes(gzip.compress(line("ann").encode() + endless + line("bob").encode(), 1))
+    tracemalloc.start()
+    first = seen.read(packed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (first.n, first.n_bad, seen.counts()) == (3, 1, {ANN: 1, BOB: 1})
+    assert first.note == "line 2: it has more than 65,536 characters"
+    assert peak < 20 << 20
+    packed.write_bytes(gzip.compress((line("ann").encode() + endless + line("bob").encode() * 2), 1))
+    assert seen.read(packed).n == 1
+    assert seen.counts() == {ANN: 1, BOB: 2}
+    packed.write_bytes(gzip.compress(b"{" + endless))
+    with pytest.raises(InvalidInput, match="longer than 65,536 characters"):
+        seen.read(packed)
+
+
 def test_what_was_not_seen_for_a_year_is_removed_and_what_goes_on_stays(seen: Seen) -> None:
     seen.log.write_text(line("ann"))
     seen.read()

@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -27,6 +26,7 @@ from headrace.store import Store, open_store
 from headrace.store.records import encode_prediction
 from headrace.testing import START, make_prediction, make_settings
 from tests.app.small import AUTHOR, INPUTS, cars, site
+from tests.pace import until
 from tests.store.children import Child
 
 PROJECTS = tuple(f"cars-{number}" for number in range(5))
@@ -102,13 +102,6 @@ class Plane:
             process.communicate()
         self._database.dispose()
         self.store.close()
-
-
-def until(holds: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
 
 
 def replica(sender: Any, settings: Settings, releases: dict[str, str], weeks: range) -> None:

@@ -196,6 +196,18 @@ def test_a_label_that_says_nothing_is_not_learnt_from(bench: Bench) -> None:
     assert bench.gather(with_production=True)["car"].tolist() == [1.0, 2.0, 10.0, 12.0]
 
 
+def test_a_label_that_is_alone_in_its_class_does_not_end_every_retraining(bench: Bench) -> None:
+    """The data gate refuses a class of one row, and nobody can take a mistyped label back."""
+    bench.live(BASE)
+    bench.answered([CAR] * 4, ["good", "maybe", "poor", "poor"])
+    data = replace(bench.project.data, target="note", columns=COLUMNS[:3])
+    project = make_project(data=data, task="classification")
+    sourced = replace(bench, project=project).sourced(with_production=True)
+    assert bench.read(sourced)["note"].tolist() == ["good", None, "good", "poor", "poor"]
+    assert "3 labelled answers" in sourced.source
+    assert "left out, each the only row of its class: maybe" in sourced.source
+
+
 def test_without_labels_the_rows_are_those_of_the_live_release(bench: Bench) -> None:
     bench.live(BASE)
     sourced = bench.sourced(with_production=True)

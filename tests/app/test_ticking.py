@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 from headrace.app import waivers
 from headrace.app.flight import open_items, to_tick
 from headrace.app.operations import decide
 from headrace.app.reading import release_report
-from headrace.app.ticking import approve_looked, tick
+from headrace.app.ticking import approve_looked, tick, why_not_kept
+from headrace.cli.main import app as command_line
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.release import Release
 from headrace.projects.flight import TO_TICK
@@ -37,7 +39,9 @@ def _retrained(project: Small, build_id: str) -> Release:
 
 
 @pytest.mark.requirement("GAT-08")
-def test_nothing_is_deployed_before_every_item_is_ticked_by_name_and_with_a_note(shared: Site) -> None:
+def test_nothing_is_deployed_before_every_item_is_ticked_by_name_and_with_a_note(
+    shared: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = shared.project("ticked", LIST)
     release = shared.app.store.releases.get(project.build()["release_id"])
     release = project.work_until_waiting(release)
@@ -52,6 +56,10 @@ def test_nothing_is_deployed_before_every_item_is_ticked_by_name_and_with_a_note
     (first, second) = release_report(shared.app, project.me, release.id).flight
     assert (first.by, first.note, first.asks) == (AUTHOR, "looked at twenty rows", "the largest")
     assert (second.by, second.note) == (AUTHOR, "wrote to the dealers on Monday")
+    monkeypatch.setenv("HEADRACE_HOME", str(shared.app.settings.home))
+    monkeypatch.setenv("HEADRACE_USER", AUTHOR)
+    printed = CliRunner().invoke(command_line, ["release", "show", release.id]).stdout
+    assert (printed.count("looked at twenty rows"), printed.count("wrote to the dealers")) == (1, 1)
     entries = [e for e in shared.app.store.audit.list(limit=100_000) if e.action == "release.tick"]
     assert [(e.actor, e.detail["item"], e.detail["digest"]) for e in entries if release.id in e.resource] == [
         (AUTHOR, "errors", release.digest), (AUTHOR, "told", release.digest),
@@ -141,5 +149,13 @@ def test_a_refused_approval_ticks_nothing_and_an_allowed_one_ticks_all(shared: S
     assert open_items(shared.app, release) == ["errors", "told"]
     assert not shared.app.store.evidence.approvals(release.id)
     approve_looked(shared.app, shared.work, grace, release.id, "fine", "read twenty rows")
+    assert why_not_kept(shared.app, grace, release, " read twenty rows ") == ""
     assert {(one.by, one.note) for one in to_tick(shared.app, release)} == {(VALIDATOR, "read twenty rows")}
     assert project.delivered(release.id).state == "live"
+    approve_looked(shared.app, shared.work, grace, release.id, "fine", "read two hundred")
+    lost = why_not_kept(shared.app, grace, release, "read two hundred")
+    assert lost.startswith("Your note is not kept: nothing of the flight check")
+    assert f"it was ticked by {VALIDATOR} already, and a tick stays as it was given" in lost
+    assert {one.note for one in to_tick(shared.app, release)} == {"read twenty rows"}
+    empty = shared.project("no-list").released()
+    assert "it has no item that a person ticks" in why_not_kept(shared.app, grace, empty, "read it")

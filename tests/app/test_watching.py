@@ -177,6 +177,23 @@ def test_a_retraining_for_review_waits_for_a_person(shared: Site) -> None:
     assert later["build"] is None, "one is in flight"
 
 
+def test_an_alert_is_closed_with_what_its_retraining_was_refused_for(shared: Site) -> None:
+    project = shared.project("unlicensed")
+    before = project.released()
+    for day in DRIFTS:
+        project.answered(cars(40, seed=10 + day, newer_by=6), day=day, release=before.id)
+    code = project.folder / "project.py"
+    code.write_text(code.read_text().replace("    return ", "    raise ValueError('no licence')  # "))
+    built = shared.work.durable.result(watched(project)["build"])
+    assert built["release_id"] is None
+    why = [
+        str(entry.detail["why"])
+        for entry in project.app.store.audit.list()
+        if entry.action == "alert.close" and entry.resource == f"project:{project.name}"
+    ]
+    assert any(one.startswith("its build made no release: ") and "no licence" in one for one in why), why
+
+
 def test_a_quiet_round_does_nothing_and_a_build_that_broke_down_blocks_no_other(shared: Site) -> None:
     project = shared.project("quiet")
     release = project.released()

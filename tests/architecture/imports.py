@@ -20,7 +20,7 @@ def late_imports(source: Source) -> list[str]:
     return sorted(
         f"{source.name}:{line} imports {name} inside a function. Import it at the top of the file; if "
         "that makes a cycle, meet in a record of the store or a port of headrace.core."
-        for function in functions(source.tree)
+        for function in functions(source.nodes)
         for line, name in _imported(function)
         if name.partition(".")[0] == "headrace"
     )

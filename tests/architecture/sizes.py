@@ -27,7 +27,7 @@ def file_size(source: Source) -> list[str]:
 def function_size(source: Source) -> list[str]:
     """Functions are read at one glance."""
     problems = []
-    for node in functions(source.tree):
+    for node in functions(source.nodes):
         n_lines = len(source.code_lines.intersection(span(node)))
         if n_lines > FUNCTION_LINES:
             problems.append(
@@ -40,7 +40,7 @@ def function_size(source: Source) -> list[str]:
 def class_size(source: Source) -> list[str]:
     """Classes promise little."""
     problems = []
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.ClassDef):
             continue
         public = [

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
-from collections.abc import Iterator
+import gc
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "src/headrace"
-_SILENT = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-    tokenize.ENCODING,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +21,30 @@ class Source:
 
     Attributes:
         name: path from the repository's root, with forward slashes.
-        code_lines: numbers of the lines that hold code: no blanks, comments or docstrings.
     """
 
     name: str
+    text: str
     tree: ast.Module
-    code_lines: frozenset[int]
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of the tree, as ``ast.walk`` goes through it."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def code_lines(self) -> frozenset[int]:
+        """Numbers of the lines that hold code: no blanks, comments or docstrings."""
+        said = ((number, line.strip()) for number, line in enumerate(self.text.splitlines(), 1))
+        lines = {number for number, line in said if line and not line.startswith("#")}
+        docstrings: set[int] = set()
+        for node in self.nodes:
+            match node:
+                case ast.Expr(value=ast.Constant(value=str())):  # of whatever it stands behind
+                    docstrings.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+                case ast.Constant() | ast.JoinedStr():  # a blank line of a text is part of it
+                    lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        return frozenset(lines - docstrings)
 
     @property
     def room(self) -> str:
@@ -48,16 +56,22 @@ def read(path: Path, root: Path = ROOT) -> Source:
     """Parse one file."""
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text, filename=str(path))
-    return Source(name=path.relative_to(root).as_posix(), tree=tree, code_lines=_code_lines(text, tree))
+    return Source(name=path.relative_to(root).as_posix(), text=text, tree=tree)
 
 
 def python_files(*folders: str, root: Path = ROOT) -> list[Source]:
     """Every Python file below these folders of the repository, in order of name."""
     paths = [path for folder in folders for path in (root / folder).rglob("*.py")]
-    return [_read_once(path, root) for path in sorted(paths)]
+    gc.disable()  # trees are no garbage: looking for some as they grow takes four fifths of the time
+    try:
+        return [_read_once(path, root) for path in sorted(paths)]
+    finally:
+        gc.enable()
 
 
 _read_once = cache(read)
+forget = _read_once.cache_clear
+"""Let go of what was read: half a gigabyte."""
 
 
 def expect_none(problems: list[str]) -> None:
@@ -66,9 +80,9 @@ def expect_none(problems: list[str]) -> None:
         pytest.fail("\n".join(problems), pytrace=False)
 
 
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function and method, nested ones too."""
-    for node in ast.walk(tree):
+def functions(nodes: Iterable[ast.AST]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function and method of these."""
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -77,15 +91,3 @@ def span(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> range:
     """The line numbers of a definition, its decorators included."""
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     return range(first, (node.end_lineno or node.lineno) + 1)
-
-
-def _code_lines(text: str, tree: ast.Module) -> frozenset[int]:
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in _SILENT:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(tree):
-        match node:
-            case ast.Expr(value=ast.Constant(value=str())):  # a docstring, of whatever it stands behind
-                lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return frozenset(lines)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.bans import BANS, Ban, banned
+from tests.architecture.bans import BANS, Ban, banned, late_types
 from tests.architecture.source import Source, expect_none, python_files, read
 
 SLEEP = (Ban(("time.sleep",), (), "Wait for the event, or use FakeClock: unit tests do not sleep"),)
@@ -50,6 +50,7 @@ def test_unit_tests_do_not_sleep() -> None:
         "from mlflow.tracking import MlflowClient\n",
         "import dbos\n",
         "import typer\n",
+        "import msgspec\nmsgspec.convert({}, Row)\n",
         "from starlette.requests import Request\n",
     ],
 )
@@ -78,3 +79,13 @@ def test_the_message_names_file_line_name_and_home(tmp_path: Path) -> None:
     (problem,) = banned(_snippet(tmp_path, "import os\n\nos.environ.get('A')\n"))
     assert problem.startswith("src/headrace/data/rows.py:3 uses os.environ")
     assert problem.endswith("Its home is core/settings.py, plugins/*.")
+
+
+def test_how_a_type_is_read_is_worked_out_before_there_are_threads() -> None:
+    expect_none([problem for source in python_files("src") for problem in late_types(source)])
+
+
+@pytest.mark.parametrize(("kind", "n_found"), [("Row", 1), ("list[rows.Row]", 1), ("dict[str, Any]", 0)])
+def test_a_decoding_to_a_type_of_ours_is_found(tmp_path: Path, kind: str, n_found: int) -> None:
+    text = f"def read(data):\n    return msgspec.json.decode(data, type={kind})\n"
+    assert len(late_types(_snippet(tmp_path, text))) == n_found

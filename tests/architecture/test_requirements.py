@@ -26,8 +26,8 @@ STARTED = frozenset(
     "MON-14 MON-15 MON-16 MON-17 MON-18 MON-19 MON-20 MON-21 MON-22 MON-23 MON-24 MON-25 MON-26 "
     "MON-28 MON-29 MON-30 MON-31 MON-32 MON-33 MON-34 MON-35 MON-36 MON-37 MON-38 MON-39 MON-40 "
     "ORG-01 ORG-02 ORG-03 ORG-04 ORG-05 ORG-06 ORG-07 ORG-08 ORG-09 ORG-10 ORG-11 ORG-12 ORG-13 "
-    "ORG-14 ORG-15 ORG-16 ORG-18 ORG-20 PRM-01 PRM-02 PRM-03 PRM-04 PRM-05 PRV-01 PRV-02 PRV-05 "
-    "PRV-06 PRV-07 PRV-08 REG-01 REG-02 REG-03 REG-04 REG-05 REG-06 REG-08 REG-10 RET-01 RET-02 "
+    "ORG-14 ORG-15 ORG-16 ORG-18 ORG-20 PRM-01 PRM-02 PRM-03 PRM-04 PRM-05 PRM-06 PRV-01 PRV-02 "
+    "PRV-05 PRV-06 PRV-07 PRV-08 REG-01 REG-02 REG-03 REG-04 REG-05 REG-06 REG-08 REG-10 RET-01 RET-02 "
     "RET-03 RET-04 RET-06 RET-09 RET-10 SRV-01 SRV-02 SRV-03 SRV-04 SRV-05 SRV-06 SRV-08 SRV-09 "
     "SRV-10 TPL-01 TPL-02 TPL-03 TPL-04 TPL-05 TPL-06 TPL-07 TPL-08 TPL-09 TPL-11 TPL-12 TRC-01 "
     "TRC-02 TRC-03 TRC-04 TRC-06 TRC-07 TRC-09 TRC-10 TRC-11 TRC-12 TRN-02 TRN-03 TRN-09 TRN-10 "
@@ -40,8 +40,9 @@ def marked(source: Source) -> list[tuple[int, str]]:
     """Line and id of every ``pytest.mark.requirement(id)``."""
     return [
         (node.lineno, argument.value)
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.requirement")
+        for node in source.nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr == "requirement" and ast.unparse(node.func).endswith("mark.requirement")
         for argument in node.args
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
     ]

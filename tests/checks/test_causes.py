@@ -93,7 +93,12 @@ def test_words_tell_what_to_look_for() -> None:
     said = [cause_of(shift).words for shift in shifts(reference, now)]
     assert said[0].endswith("times what it was in training: another unit?")
     assert said[1] == "is empty in 20% of the rows (training: 0%)"
-    assert said[2] == "has values in 20% of the rows that training never saw: 'hydrogen'"
+    rows = cars(random, 1000)
+    (moved,) = shifts(reference, rows | {"age": rows["age"] + 273.15})[1:2]
+    assert cause_of(moved).words.startswith("is 273")
+    assert cause_of(moved).words.endswith(
+        "higher than in training, low and high values alike: counted from another zero?"
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -74,7 +74,10 @@ def test_a_new_project_is_ready(made: Cli, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir("cars")
     ended = made("check")
     assert (ended.code, ended.out.splitlines()[-1]) == (0, "Ready. Next: headrace run")
+    marks = {line[6:20].strip(): line[2:4] for line in ended.out.splitlines() if line[5:6] == " "}
+    assert (marks["owner"], marks["contracts"]) == ("ok", "  "), "what is not there is no success"
     said = made("check", "--json").json
+    assert {item["name"] for item in said["items"] if not item["there"]} >= {"contracts", "business metric"}
     assert said["missing_trainers"] == []
     assert all(item["ticked"] for item in said["items"])
 

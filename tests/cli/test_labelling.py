@@ -14,10 +14,11 @@ from tests.cli.conftest import Cli
 @pytest.mark.requirement("EVA-03")
 def test_answers_wait_are_judged_and_listed(cli: Cli) -> None:
     answer = new_id(START)
+    llm = {"feedback": {"categories": ["wrong", "late"]}}
     with open_app(make_settings(cli.home, user=cli.user)) as app:
         app.me()
         app.identities.add("bea", ["developer"], actor=cli.user)
-        app.store.projects.save(make_project(name="cars"), str(cli.home))
+        app.store.projects.save(make_project(name="cars", llm=llm), str(cli.home))
         made = make_prediction(id=answer, release_id="r-1", at=START, event_time=START)
         app.store.events.append("cars/predictions", [encode_prediction(made)])
     assert "Nobody has judged" in cli("feedback", "labels", "cars").out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jwt
 import pytest
 
+from headrace.access.tickets import Tickets
 from headrace.app.composition import open_app
 from headrace.testing import make_settings
 from tests.cli.conftest import Cli
@@ -87,3 +88,26 @@ def test_a_refresh_token_comes_as_oauth_libraries_take_it(staffed: Cli) -> None:
     said = staffed("access", "token", "--as", "grace", "--refresh").json
     assert set(said) == {"access_token", "token_type", "expires_at", "refresh_token"}
     assert staffed("access", "token", "--as", "billing", "--refresh").code == 2
+
+
+def test_a_link_signs_a_person_in_at_the_server_that_is_up(staffed: Cli) -> None:
+    ended = staffed("access", "sign-in")
+    assert f"No server is up in {staffed.home}" in ended.error
+    assert "demo" not in ended.error
+    (staffed.home / "demo/20260101-000000").mkdir(parents=True)
+    (staffed.home / "demo/20260102-000000").mkdir()
+    newest = f"HEADRACE_HOME={staffed.home}/demo/20260102-000000 headrace access sign-in --as demo-author"
+    assert newest in staffed("access", "sign-in").error
+    with open_app(make_settings(staffed.home)) as app:
+        app.store.executors.register("e1", "server", "http://127.0.0.1:8123")
+        said = staffed("access", "sign-in", "--as", "grace", "--json").json
+        assert said["sign_in"].startswith("http://127.0.0.1:8123/signin?ticket=")
+        tickets = Tickets(app.store.expiring, app.clock)
+        assert tickets.redeem(said["sign_in"].partition("=")[2]) == "grace"
+        assert staffed("access", "sign-in").out.startswith("http://127.0.0.1:8123/signin?ticket=")
+        assert (
+            "'billing' is a service. Only people sign in"
+            in staffed("access", "sign-in", "--as", "billing").error
+        )
+        issued = [one for one in app.store.audit.list() if one.action == "session.issue"]
+        assert [one.actor for one in issued] == ["grace", "ada"]

@@ -159,6 +159,27 @@ def test_it_survives_json(table: Table, categorical: bool) -> None:
     assert again.encode(table).tobytes() == encoding.encode(table).tobytes()
 
 
+def test_empty_text_is_a_gap_unless_training_knew_it_as_a_category() -> None:
+    fuel = [Column(name="fuel", role="categorical")]
+    of_csv = Encoding.fit({"fuel": words("Petrol", None)}, fuel)
+    asked = {"fuel": words("", "  ", "Petrol", "Steam")}
+    assert of_csv.check(asked)["fuel"].tolist() == [None, None, "Petrol", "Steam"]
+    assert asked["fuel"].tolist()[0] == ""
+    assert of_csv.without_empty([" "]) == [None]
+    of_parquet = Encoding.fit({"fuel": words("Petrol", "", None)}, fuel)
+    assert of_parquet.check(asked)["fuel"].tolist() == asked["fuel"].tolist()
+    assert of_parquet.encode(asked)[:, 0].tolist() == [0, 0, 1, -1]
+
+
+def test_an_encoding_of_before_keeps_its_bytes_and_what_it_takes_empty_text_for() -> None:
+    column = {"name": "fuel", "role": "categorical", "kind": "text", "categories": ["Petrol"]}
+    written = {"format": 1, "columns": [column]}
+    encoding = Encoding.from_dict(written)
+    assert canonical_json(encoding.to_dict()) == canonical_json(written)
+    assert encoding.check({"fuel": words("")})["fuel"].tolist() == [""]
+    assert encoding.without_empty([""]) == [""]
+
+
 def test_a_later_format_is_refused() -> None:
     with pytest.raises(InvalidInput, match="format 2"):
         Encoding.from_dict({**ENCODING.to_dict(), "format": 2})

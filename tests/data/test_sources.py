@@ -6,6 +6,7 @@ from typing import Any
 
 import arro3.core as arrow
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,6 +31,27 @@ def test_the_bytes_say_what_a_file_is(tmp_path: Path) -> None:
     assert read_file(other)["a"].tolist() == [1.0]
     (tmp_path / "a.dat").write_text("a\n1\n")
     assert media_type_of(tmp_path / "a.dat") == CSV
+
+
+@pytest.mark.parametrize("name", ["cars[1]", "cars*", "cars?"])
+def test_a_file_is_read_and_never_another_that_its_name_could_mean(tmp_path: Path, name: str) -> None:
+    (tmp_path / "cars1.csv").write_text("n\n1\n")
+    (tmp_path / f"{name}.csv").write_text("n\n2\n")
+    assert read_file(tmp_path / f"{name}.csv")["n"].tolist() == [2.0]
+    write_parquet({"n": np.array([1.0])}, tmp_path / "cars1.parquet")
+    write_parquet({"n": np.array([2.0])}, tmp_path / f"{name}.parquet")
+    assert read_file(tmp_path / f"{name}.parquet")["n"].tolist() == [2.0]
+
+
+def test_a_folder_s_name_is_no_column_and_replaces_none(tmp_path: Path) -> None:
+    folder = tmp_path / "year=2020" / "kind=van"
+    folder.mkdir(parents=True)
+    write_parquet({"year": np.array([1999.0])}, folder / "cars.parquet")
+    (folder / "cars.csv").write_text("year\n1999\n")
+    for name in ("cars.parquet", "cars.csv"):
+        table = read_file(folder / name)
+        assert list(table) == ["year"]
+        assert table["year"].tolist() == [1999.0]
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:

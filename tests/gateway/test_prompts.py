@@ -66,6 +66,9 @@ def test_variables_are_those_that_are_declared(folder: Path) -> None:
         ("prompts/company.md", "prompts/absent.md", "cannot be read"),
         ("prompts/company.md", "../company.md", "outside of the project"),
         ("prompts/company.md", "/etc/hostname", "outside of the project"),
+        ("prompts/company.md", "company.md", "'company.md' is not part of what is released"),
+        ("variables:", "agent_files: [notes.md]\nvariables:", "'notes.md' is not part of what is released"),
+        ("variables:", "agent_files: [skills]\nvariables:", "'skills' cannot be read"),
         ("{customer: null, tone: kind}", "{customer: null}", "'tone' is neither"),
         (
             "{customer: null, tone: kind}",
@@ -79,6 +82,8 @@ def test_variables_are_those_that_are_declared(folder: Path) -> None:
 )
 def test_what_is_wrong_is_said(folder: Path, old: str, new: str, said: str) -> None:
     (folder / "prompts/answer.md").write_text(WRITTEN.replace(old, new))
+    for name in ("company.md", "notes.md"):
+        (folder / name).write_text("Beside the prompts.")
     with pytest.raises(InvalidInput, match=f"prompts/answer.md: .*{said}"):
         read_prompt(folder, "prompts/answer.md")
 
@@ -96,3 +101,35 @@ def test_a_file_that_is_too_long_or_no_text_is_refused(folder: Path) -> None:
     (folder / "prompts/company.md").write_bytes(b"x" * 300_000)
     with pytest.raises(InvalidInput, match="at most"):
         read_prompt(folder, "prompts/answer.md")
+
+
+@pytest.mark.requirement("PRM-06")
+def test_files_that_instruct_agents_are_part_of_it_and_seen_in_its_text(folder: Path) -> None:
+    skill = folder / "skills/refunds"
+    (skill / ".cache").mkdir(parents=True)
+    (skill / "SKILL.md").write_text("---\nname: refunds\ndescription: Money back.\n---\nAsk first.\n")
+    (skill / "rates.md").write_text("9.50\r\n")
+    (skill / ".cache/x.md").write_text("not for agents")
+    (folder / "AGENTS.md").write_text("Be kind.")
+    without = read_prompt(folder, "prompts/answer.md")
+    written = WRITTEN.replace("variables:", "agent_files: [AGENTS.md, skills]\nvariables:")
+    (folder / "prompts/answer.md").write_text(written)
+    prompt = read_prompt(folder, "prompts/answer.md")
+    assert list(prompt.agent_files) == ["AGENTS.md", "skills/refunds/SKILL.md", "skills/refunds/rates.md"]
+    assert prompt.agent_files["skills/refunds/rates.md"] == "9.50\r\n"
+    assert Prompt.from_bytes(prompt.to_bytes()) == prompt
+    assert prompt.to_bytes() != without.to_bytes()
+    assert prompt.text.startswith(without.text)
+    assert "[AGENTS.md]\nBe kind." in prompt.text
+    assert prompt.instructions({"customer": "Ada"}) == without.instructions({"customer": "Ada"})
+    (skill / "SKILL.md").write_text("Ask first.")
+    with pytest.raises(InvalidInput, match=r"prompts/answer.md: 'skills/refunds/SKILL.md' has no name"):
+        read_prompt(folder, "prompts/answer.md")
+    for number in range(200):
+        (skill / f"{number}.md").write_text("x")
+    with pytest.raises(InvalidInput, match="more than 200 files"):
+        read_prompt(folder, "prompts/answer.md")
+
+
+def test_a_prompt_without_them_has_the_artefact_that_it_had_before_there_were_any(folder: Path) -> None:
+    assert b"agent_files" not in read_prompt(folder, "prompts/answer.md").to_bytes()

@@ -11,7 +11,7 @@ import pytest
 from tests.journeys.conftest import Ended, Shell
 from tests.journeys.server import client_of, serving
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("cold")]
 TRAINERS = {
     "sklearn": """
     from sklearn.ensemble import RandomForestRegressor

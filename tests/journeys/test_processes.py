@@ -18,7 +18,7 @@ import pytest
 from tests.journeys.conftest import Shell, recorded_ids
 from tests.journeys.server import client_of, served
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("cold")]
 ROW = {"record": {"year": 2015.0, "mileage": 50_000.0, "fuel": "Petrol"}}
 N_CLIENTS = 8
 MOST_ANSWERS = 50_000

@@ -88,9 +88,9 @@ def project(shell: Shell, model: ScriptedLLM) -> Shell:
     charter = shell.folder / "headrace.yaml"
     written = charter.read_text()
     for before, after in (
-        ("steps: [10, 50]", "steps: [50]"),
+        ("steps: [20, 50]", "steps: [50]"),
         ("faces: customers", "faces: staff"),
-        ("min_requests: 200", "min_requests: 150"),
+        ("min_requests: 100", "min_requests: 150"),
         ("interval_s: 5.0", "interval_s: 0.2"),
     ):
         assert before in written
@@ -185,6 +185,43 @@ def test_no_prompt_is_released_that_was_not_tested_on_what_people_have_labelled(
     (verdict,) = (v for v in ready.json["verdicts"] if v["gate"] == "human_labels")
     assert verdict["outcome"] == "passed"
     assert verdict["evidence"]["versions"][0]["digest"] == signed.json["digest"]
+
+
+SKILL = """---
+name: refunds
+description: How money is given back.
+---
+"""
+
+
+@pytest.mark.requirement("PRM-06")
+def test_what_instructs_an_agent_is_released_with_its_prompt_and_may_not_be_too_long(project: Shell) -> None:
+    skill = project.folder / "skills/refunds"
+    skill.mkdir(parents=True)
+    (skill / "rates.md").write_text("9.50\n")
+    (skill / "SKILL.md").write_text(SKILL + "Ask for the order. " * 2_000)
+    (project.folder / "AGENTS.md").write_text("Never guess.\n")
+    write(
+        project,
+        "Answer from the background.",
+        "---\nmodel: local/small\nagent_files: [AGENTS.md, skills]\n---\n",
+    )
+    checked = project("check")
+    assert (checked.code, "skills/refunds/SKILL.md has 38," in checked.err) == (3, True), checked.err
+    refused = build(project, "too long")
+    assert refused.code == 3, refused.out + refused.err
+    (verdict,) = (v for v in refused.json["verdicts"] if v["gate"] == "agent_files")
+    assert (verdict["outcome"], "at most 20,000" in verdict["reason"]) == ("failed", True)
+    (skill / "SKILL.md").write_text(SKILL + "Ask for the order.")
+    release_id = approve(project, build(project, "the first prompt"))
+    assert state_of(project, release_id) == "live"
+    params = project("release", "show", release_id, "--json").json["release"]["manifest"]["params"]
+    assert {f"pin agent file {name}" for name in ("AGENTS.md", "skills/refunds/rates.md")} < set(params)
+    agent = project.folder.parent / "agent"
+    (project.folder / "AGENTS.md").write_text("Guess.\n")
+    assert "of at most 32,000" in project("llm", "files", "support", "--to", str(agent)).out
+    assert (agent / "AGENTS.md").read_text() == "Never guess.\n"
+    assert (agent / "skills/refunds/SKILL.md").read_text() == SKILL + "Ask for the order."
 
 
 ASKED = """

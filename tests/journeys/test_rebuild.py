@@ -10,7 +10,7 @@ import pytest
 
 from tests.journeys.conftest import Shell
 
-pytestmark = [pytest.mark.journey, pytest.mark.slow]
+pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.usefixtures("cold")]
 
 
 def _index_answers() -> bool:

@@ -14,6 +14,7 @@ from headrace.checks.profiles import Profile
 from headrace.core.project import DataGate, Gates, ModelGate, Project, Trigger
 from headrace.monitoring.baseline import make_baseline
 from headrace.monitoring.bias import NAME, watch_bias
+from headrace.monitoring.performance import watch_performance
 from headrace.monitoring.triggers import Standing, next_retraining, raise_alerts
 from headrace.monitoring.watch import Round
 from headrace.testing import START
@@ -61,6 +62,17 @@ def look(scene: Scene) -> Round:
     found = watch_bias(scene.looking())
     scene.store.evidence.measure(found.measurements)
     return found
+
+
+def test_a_loss_that_a_class_nobody_taught_has_raised_says_so(watched: Make) -> None:
+    scene = made(watched)
+    week(scene, 0, scene.random.beta(2, 5, 200), scene.random.random(200) < 0.3)
+    scene.told(label(f"w0:{row}", "maybe", at=day(3)) for row in range(80))
+    found = watch_performance(scene.looking())
+    (measured,) = named(found, "log_loss")
+    assert (measured.n_rows, measured.detail["n_unknown"]) == (200, 80)
+    (finding,) = found.findings
+    assert finding.title.endswith("; 80 of 200 labels are of a class that it does not know")
 
 
 @pytest.mark.requirement("MON-10")

@@ -101,7 +101,7 @@ def test_as_a_year_before(watched: Make) -> None:
     found, _ = shifted(scene, [*range(57), *now], season, n_rows=40)
     assert found[0].evidence["course"] == "abrupt", "nobody has seen it before"
     assert found[-1].evidence["course"] == "recurring"
-    assert found[-1].title.endswith(", as a year before")
+    assert found[-1].title.endswith("? (as a year before)"), "a question stays one"
 
 
 def test_windows_of_an_hour_are_not_told_apart_in_time(watched: Make) -> None:

@@ -97,7 +97,7 @@ def test_concept_drift_says_what_was_expected_and_refuses_what_comes_after(watch
     assert finding.size == pytest.approx(finding.evidence["observed"] / finding.evidence["expected"])
     assert finding.size == pytest.approx(1.5, rel=0.15)
     assert finding.evidence["p_value"] <= finding.evidence["level"]
-    assert "what the inputs explain" in finding.title
+    assert "what such inputs let expect" in finding.title
     asked(scene, range(8, 16))
     (later,) = named(scene.watch(), "estimated_loss")
     assert later.value is None

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from headrace.core.alerts import Notice
+from headrace.core.record import FINDING_KINDS
 from headrace.monitoring.notices import Raised
-from headrace.monitoring.wording import worded
+from headrace.monitoring.wording import MEANS, worded
 from headrace.testing import START, make_alert, make_finding
 
 URL = "https://headrace.example"
@@ -33,6 +34,10 @@ def test_the_gravest_comes_first_and_all_are_there() -> None:
 def test_an_escalation_says_so() -> None:
     message = worded(notice(why="escalated"), [raised(1)], URL)
     assert message.title == "Not acknowledged yet: cars: x has shifted"
+
+
+def test_every_kind_of_finding_is_said_in_words() -> None:
+    assert set(MEANS) == set(FINDING_KINDS)
 
 
 def test_many_are_counted() -> None:

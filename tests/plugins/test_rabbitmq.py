@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -63,6 +64,93 @@ def prefix(broker: None) -> Iterator[str]:
     asyncio.run(_delete(name))
 
 
+class _Cut:
+    """Stands between a client and the broker, and cuts every connection when it is told to."""
+
+    def __init__(self, broker: str) -> None:
+        parts = urlsplit(broker)
+        self._broker = (parts.hostname or "127.0.0.1", parts.port or 5672)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        here = f"{parts.username}:{parts.password}@127.0.0.1:{self._listening.getsockname()[1]}"
+        self.url = parts._replace(netloc=here).geturl()
+        self._ends: list[socket.socket] = []
+        self._changing = threading.Lock()
+        self._passing, self._held = threading.Event(), threading.Event()
+        self._passing.set()
+        self.n_cut = 0
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def hold(self) -> None:
+        """Let nothing pass until the next cut."""
+        self._held.clear()
+        self._passing.clear()
+
+    def cut(self, *, once_held: bool = False) -> None:
+        """Cut every connection; ``once_held``: as soon as something waits to pass."""
+        if once_held:
+            self._held.wait()
+        with self._changing:
+            ends, self._ends = self._ends, []
+        self.n_cut += bool(ends)
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._passing.set()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._accepting.join()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            try:
+                broker = socket.create_connection(self._broker)
+            except OSError:
+                client.close()
+                continue
+            with self._changing:
+                self._ends += [client, broker]
+            thread = threading.Thread(target=self._join, args=(client, broker), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _join(self, client: socket.socket, broker: socket.socket) -> None:
+        with client, broker:
+            back = threading.Thread(target=self._carry, args=(broker, client), daemon=True)
+            back.start()
+            self._carry(client, broker)
+            back.join()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := one.recv(1 << 16):
+                if not self._passing.is_set():
+                    self._held.set()
+                    self._passing.wait()
+                other.sendall(part)
+        for end in (one, other):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def between() -> Iterator[_Cut]:
+    made = _Cut(URL)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def open_queue(prefix: str) -> Iterator[Callable[[], RabbitQueue]]:
     opened: list[RabbitQueue] = []
@@ -74,6 +162,14 @@ def open_queue(prefix: str) -> Iterator[Callable[[], RabbitQueue]]:
     yield make
     for queue in opened:
         queue.close()
+
+
+@pytest.fixture
+def frail_queue(prefix: str, between: _Cut) -> Iterator[RabbitQueue]:
+    """A queue whose connection is cut ``between`` it and the broker."""
+    queue = RabbitQueue(between.url, lambda: LANES, prefix=prefix)
+    yield queue
+    queue.close()
 
 
 @pytest.mark.requirement("SRV-03")
@@ -98,17 +194,54 @@ class TestRabbitQueue(QueueSuite):
 
 @pytest.mark.requirement("SRV-03")
 @pytest.mark.xdist_group("rabbitmq")
-def test_a_connection_that_breaks_loses_nothing(open_queue: Callable[[], RabbitQueue]) -> None:
-    queue = open_queue()
-    queue.put("main", "a")
-    queue.put("main", "b")
-    (taken,) = queue.take(1, 60.0)
-    queue.reconnect()
-    queue.done(taken)
+def test_a_connection_that_breaks_loses_nothing(frail_queue: RabbitQueue, between: _Cut) -> None:
+    frail_queue.put("main", "a")
+    frail_queue.put("main", "b")
+    (taken,) = frail_queue.take(1, 60.0)
+    between.cut()
+    with contextlib.suppress(Unavailable):
+        frail_queue.done(taken)
     found: list[tuple[str, int]] = []
     while len(found) < 2:
-        found += [(one.item, one.attempt) for one in queue.take(2, 60.0)]
+        with contextlib.suppress(Unavailable):
+            found += [(one.item, one.attempt) for one in frail_queue.take(2, 60.0)]
     assert sorted(found) == [("a", 2), ("b", 1)]
+
+
+@pytest.mark.requirement("SRV-03")
+@pytest.mark.xdist_group("rabbitmq")
+def test_what_waits_is_counted_though_the_connection_breaks_meanwhile(
+    frail_queue: RabbitQueue, between: _Cut
+) -> None:
+    frail_queue.put("main", "a")
+    with ThreadPoolExecutor(1) as thread:
+        for count, expected in ((frail_queue.waiting, {"main": 1}), (frail_queue.buried, {})):
+            between.hold()
+            counted = thread.submit(count)
+            between.cut(once_held=True)
+            assert counted.result() == expected
+    assert between.n_cut == 2
+
+
+@pytest.mark.requirement("SRV-03")
+@pytest.mark.xdist_group("rabbitmq")
+def test_a_call_ends_with_its_connection_though_the_client_library_waits_on(
+    frail_queue: RabbitQueue, between: _Cut
+) -> None:
+    begun = threading.Event()
+
+    async def as_aiormq_waits_where_an_answer_is_lost(_: object) -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+
+    with ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(frail_queue._call, as_aiormq_waits_where_an_answer_is_lost)
+        begun.wait()
+        between.cut()
+        with pytest.raises(Unavailable) as told:
+            waits.result()
+    assert isinstance(told.value.__cause__, ConnectionResetError), "and not that its time was over"
 
 
 @pytest.mark.requirement("SRV-03", "ORG-16")
@@ -136,72 +269,6 @@ def test_requests_that_wait_in_the_broker_are_answered_after_a_restart(
         serving.recorder.close()
 
 
-class _Cut:
-    """Stands between a client and the broker, and cuts every connection when it is told to."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._broker = (host, port)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._ends: list[socket.socket] = []
-        self.n_cut = 0
-        self._threads: list[threading.Thread] = []
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
-
-    def cut(self) -> None:
-        ends, self._ends = self._ends, []
-        self.n_cut += bool(ends)
-        for end in ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self._accepting.join()
-        self.cut()
-        for thread in self._threads:
-            thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            broker = socket.create_connection(self._broker)
-            self._ends += [client, broker]
-            thread = threading.Thread(target=self._join, args=(client, broker), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _join(self, client: socket.socket, broker: socket.socket) -> None:
-        with client, broker:
-            back = threading.Thread(target=self._carry, args=(broker, client), daemon=True)
-            back.start()
-            self._carry(client, broker)
-            back.join()
-
-    @staticmethod
-    def _carry(one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while part := one.recv(1 << 16):
-                other.sendall(part)
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def between() -> Iterator[_Cut]:
-    parts = urlsplit(URL)
-    made = _Cut(parts.hostname or "127.0.0.1", parts.port or 5672)
-    yield made
-    made.close()
-
-
 class _Slowly:
     """A handler that takes its time; counts how often each request was asked."""
 
@@ -219,7 +286,11 @@ class _Slowly:
 
 
 def _until_empty(queue: Queue) -> None:
-    while queue.waiting():
+    """As a caller does: again where the broker does not answer, as it is cut off meanwhile."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            if not queue.waiting():
+                return
         SystemClock().sleep(0.1)
 
 
@@ -228,12 +299,10 @@ def _until_empty(queue: Queue) -> None:
 def test_a_connection_that_breaks_while_answers_are_under_way_loses_none_and_doubles_none(
     broker: None, prefix: str, between: _Cut, tmp_path: Path
 ) -> None:
-    parts = urlsplit(URL)
-    cuttable = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{between.port}").geturl()
     with open_app(make_settings(tmp_path / "home", user=AUTHOR)) as opened:
         with launch(opened, role="server"):
             seed(opened)
-        app = replace(opened, queue=RabbitQueue(cuttable, lambda: LANES, prefix=prefix))
+        app = replace(opened, queue=RabbitQueue(between.url, lambda: LANES, prefix=prefix))
         serving = serving_of(app)
         serving.routes.refresh()
         slow = _Slowly(serving.handler)

@@ -28,6 +28,8 @@ def test_it_is_read_as_written_and_else_as_by_default() -> None:
         ({"budgets": [BUDGET | {"per": "planet"}]}, "planet"),
         ({"budgets": [{"of": "money"}]}, "most"),
         ({"answer_tokens": 0}, "expected 1 to"),
+        ({"agent_files": {"at_start": 0}}, "at_start is 0: expected 1 to"),
+        ({"agent_files": {"skill": 10_000_001}}, "skill is 10000001: expected 1 to"),
         ({"labelled_rows": -1}, "expected 0 to 100,000"),
         ({"feedback": {"twice": 1.5}}, "a share from 0 to 1"),
         ({"feedback": {"sample": {"high": -0.1}}}, "a share from 0 to 1"),

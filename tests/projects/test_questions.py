@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.core.errors import InvalidInput
-from headrace.projects.questions import answered
+from headrace.projects.questions import answered, promised
 from headrace.projects.rules import CHOICES, STATEMENTS, broken_rules
 from headrace.testing import make_project
 
@@ -47,3 +47,12 @@ def test_an_answer_that_cannot_be_used_is_refused(answers: dict[str, str], messa
 def test_what_is_assumed_reads_back_as_a_charter() -> None:
     project = make_project(governance=answered({}, target="price", risk="medium", contact_given=False))
     assert list(broken_rules(project)) == []
+
+
+def test_what_is_assumed_of_a_prompt_speaks_of_answers_and_of_the_prompt_it_has_to_beat() -> None:
+    promise = promised({}, target="expected", metric="wrong_answer", risk="medium", is_prompt=True)
+    governance = answered({}, target="expected", risk="medium", is_prompt=True)
+    said = [promise.hypothesis, promise.kpi, promise.need.why, governance.affected, governance.harms]
+    assert all(one.startswith("Assumed: ") and "answer" in one for one in said), said
+    assert not [one for one in said if "expected" in one or "predict" in one]
+    assert "'plain'" in promise.need.alternatives[-1].reached

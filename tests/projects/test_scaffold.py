@@ -16,9 +16,13 @@ from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.project import Column, DataSpec, SplitSpec, Task, Value
 from headrace.projects.charter import load_project
 from headrace.projects.flight import flight_check
+from headrace.projects.guidance import Answers
 from headrace.projects.intake import Alternative, Need, ValueCase, intake_of
+from headrace.projects.llm import llm_of
 from headrace.projects.questions import Promise, promised
 from headrace.projects.scaffold import Outline, scaffold
+from headrace.releases.observing import FEWEST_IN_ARM
+from headrace.releases.pace import calls_needed
 from headrace.testing import make_governance
 from headrace.training.definition import load_definition
 
@@ -43,7 +47,7 @@ def outline(task: Task = "regression", **changes: Any) -> Outline:
         data = replace(data, columns=(), time="date", key=None, lags_days=(7, 14), horizon_days=7)
         split = SplitSpec(policy="sequential", test_fraction=0.2)
     made = Outline(
-        name="cars", task=task, data=data, split=split, metric=METRICS[task], owner="ann",
+        name="cars", task=task, data=data, split=split, metric=METRICS.get(task, ""), owner="ann",
         contact="ann@localhost", n_rows=120, digest="0" * 64,
         governance=make_governance(), promise=PROMISE,
     )  # fmt: skip
@@ -156,3 +160,27 @@ def test_the_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_small_tables_get_gates_that_they_can_pass(tmp_path: Path, table: Path) -> None:
     project = load_project(scaffold(tmp_path, outline(n_rows=24), table))
     assert project.gates.data.min_rows == 12
+
+
+@pytest.mark.parametrize("a_day", [None, 40.0, 200.0, 5_000.0, 1e6])
+def test_a_second_prompt_gets_through_within_budgets_and_time(
+    tmp_path: Path, table: Path, a_day: float | None
+) -> None:
+    columns = (Column(name="question", role="text"),)
+    data = DataSpec(source="data/q.csv", target="price", key="id", columns=columns, documentation="120 rows")
+    folder = scaffold(
+        tmp_path,
+        outline(
+            "text_generation", data=data, metric="wrong_answer", model="local/small",
+            answers=Answers(answers_a_day=a_day),
+        ),
+        table,
+    )  # fmt: skip
+    project = load_project(folder)
+    spec, calls = project.rollout, calls_needed(project.rollout)
+    (hourly,) = (one.most for one in llm_of(project).budgets if one.of == "requests")
+    assert calls <= max(hourly, (a_day or 0.0) / 24), "one caller's hour is enough for all of it"
+    assert hourly >= (a_day or 0.0) / 24, "and what is expected is not refused"
+    assert spec.min_requests >= FEWEST_IN_ARM, "with fewer, what users think is not compared"
+    slowest = spec.min_requests * 100 / spec.steps[0]
+    assert slowest / (a_day or 100.0) <= spec.timeout_s / 86_400, "in days"

@@ -7,6 +7,7 @@ soon as a body is neither read as it says nor refused.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from math import prod
 from typing import Any
@@ -19,6 +20,7 @@ with atheris.instrument_imports(include=["headrace.serving"]):
     from headrace.serving.inputs import Matrix
     from headrace.serving.tensors import FITS
 
+_MOST_BYTES = 2 << 30
 _DATATYPES = [*FITS, "FP16", "BF16", "TEXT"]
 
 
@@ -52,5 +54,8 @@ def _tensor(given: atheris.FuzzedDataProvider, name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, read)
+    # libFuzzer's own limit is on the greatest size so far, which Linux passes on from the process that starts
+    # this one: one of tests may have had more.
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
+    atheris.Setup([*sys.argv, "-rss_limit_mb=0"], read)
     atheris.Fuzz()

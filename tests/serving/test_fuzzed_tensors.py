@@ -11,6 +11,7 @@ pytest.importorskip("atheris", reason="needs atheris: pip install atheris")
 N_RUNS = 20_000
 
 
+@pytest.mark.usefixtures("cold")  # what is loaded already is not led
 def test_whatever_bytes_follow_the_json_they_are_read_or_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.serving.fuzzed_tensors", f"-runs={N_RUNS}", "-max_len=200"]
     ran = subprocess.run(

@@ -82,6 +82,13 @@ def test_unseen_categories_are_answered_and_flagged(scene: Scene) -> None:
     assert _predict(scene, ROWS).unseen == ["model"]
 
 
+def test_empty_text_is_recorded_as_the_gap_that_it_is(scene: Scene) -> None:
+    answer = _predict(scene, {**ROW, "model": [""]})
+    assert answer.unseen is None
+    assert answer.columns["model"] == [None]
+    assert _predict(scene, {**ROWS, "model": ["a3", "", None]}).unseen is None
+
+
 def test_two_classes_have_one_probability_and_more_have_a_table(stage: Stage) -> None:
     two = stage(live=Classifier("no", "yes"))
     assert _predict(two, {**ROW, "mileage": [80.0]}).outputs == {"predict": ["yes"], "probability": [0.8]}

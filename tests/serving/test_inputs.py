@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headrace.core.errors import InvalidInput
 from headrace.serving.inputs import count_rows, read_columns, read_row, read_time
 from headrace.serving.models import LoadedModel, LoadedModels
+from headrace.serving.one_row import OneRow
 from headrace.testing.clock import FakeClock
 from tests.serving.scene import ROW, ROWS, Forecaster, StubModel
 
@@ -37,6 +38,21 @@ def test_null_is_a_gap_of_any_kind() -> None:
     assert isnan(row.values[0])
     assert row.values[1:] == [None, None]
     assert row.columns == {"mileage": [None], "model": [None], "leased": [None]}
+
+
+def test_empty_text_is_a_gap_as_in_a_csv_file() -> None:
+    row = read_row(_loaded(), {**ROW, "model": [" "]})
+    assert row.values == [12.5, None, True]
+    assert row.columns == {**ROW, "model": [None]}
+    columns = read_columns(_loaded(), {**ROWS, "model": ["", None, "tt"]}, 3)
+    assert columns["model"].tolist() == [None, None, "tt"]
+
+
+def test_the_quick_way_leaves_empty_text_to_the_one_that_reads_it() -> None:
+    one = OneRow("cars", _loaded(), "live")
+    body = '{"record": {"mileage": 1.5, "model": %s, "leased": true}}'
+    assert one.read("record", (body % "null").encode()) == (1.5, None, True)
+    assert one.read("record", (body % '""').encode()) is None
 
 
 def test_rows_become_columns() -> None:

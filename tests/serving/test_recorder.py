@@ -276,3 +276,16 @@ def test_closing_twice_or_unused_is_fine() -> None:
     recorder = Recorder(MemoryEvents(), FakeClock())
     recorder.close()
     recorder.close()
+
+
+def test_what_goes_beside_a_record_is_kept_too_and_in_its_own_stream() -> None:
+    events = MemoryEvents()
+    recorder = Recorder(events, FakeClock())
+
+    async def record() -> None:
+        await recorder.record("cars", b"answer", beside=("spans", b"step"))
+
+    asyncio.run(record())
+    recorder.close()
+    assert _read(events, "cars/predictions") == [b"answer"]
+    assert _read(events, "cars/spans") == [b"step"]

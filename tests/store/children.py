@@ -22,7 +22,7 @@ from headrace.core.settings import Settings
 from headrace.store import open_store
 from headrace.store.events import SegmentLog
 from headrace.store.tables import DeltaTables
-from headrace.testing import make_model
+from headrace.testing import FakeClock, make_model
 
 _context = multiprocessing.get_context("forkserver")
 # By name of our own modules: the server of Python 3.11 does not know where the tests lie.
@@ -112,6 +112,12 @@ def append_audit(sender: Connection, settings: Settings, n_entries: int) -> None
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(n_entries)))
     store.close()
+
+
+def take_items(sender: Connection, settings: Settings, lease_s: float) -> None:
+    """Take what waits in the queue, send it, and keep it."""
+    sender.send([one.item for one in open_store(settings, FakeClock()).queue.take(10, lease_s)])
+    threading.Event().wait()
 
 
 def number_models(sender: Connection, settings: Settings, run_ids: list[str]) -> None:

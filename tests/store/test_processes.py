@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.store.processes import MachineProcesses
+from headrace.store.processes import MachineProcesses, is_gone, mark_of
 
 
 def test_this_process_lives_and_keeps_its_start_time() -> None:
@@ -49,3 +49,42 @@ def test_without_proc_a_living_process_has_no_known_start(tmp_path: Path) -> Non
 @pytest.mark.skipif(os.geteuid() == 0, reason="needs a user who is not root: process 1 must be another's")
 def test_a_process_of_another_user_lives(tmp_path: Path) -> None:
     assert MachineProcesses(tmp_path).started(1) == ""
+
+
+class Named(MachineProcesses):
+    """This machine, as another process sees it."""
+
+    def __init__(self, pid: int, host: str | None = None) -> None:
+        super().__init__()
+        self._pid, self._host = pid, host
+
+    @property
+    def host(self) -> str:
+        return self._host or super().host
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+
+def test_a_process_is_gone_once_it_has_ended_and_not_before() -> None:
+    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    machine = MachineProcesses()
+    mark, elsewhere = mark_of(Named(child.pid)), mark_of(Named(child.pid, "another"))
+    assert not is_gone(mark, machine)
+    child.kill()
+    child.communicate()
+    assert is_gone(mark, machine)
+    assert not is_gone(elsewhere, machine), "nobody can tell"
+
+
+def test_a_process_id_that_was_given_again_is_another_process() -> None:
+    machine = MachineProcesses()
+    host, pid, _ = mark_of(machine).split("#")
+    assert is_gone(f"{host}#{pid}#1", machine)
+    assert not is_gone(f"{host}#{pid}#", machine), "when it began cannot be seen everywhere"
+
+
+@pytest.mark.parametrize("mark", ["", "#", "##", "01970000-0000-7000-8000-000000000000"])
+def test_who_left_no_mark_is_not_known_to_be_gone(mark: str) -> None:
+    assert not is_gone(mark, MachineProcesses())

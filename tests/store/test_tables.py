@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from headrace.core.clock import SystemClock
-from headrace.core.errors import NotFound
+from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import TableStore, Transaction
 from headrace.store.tables import DeltaTables
 from headrace.testing import MemoryKeys, TableStoreSuite
@@ -46,6 +46,31 @@ def test_another_process_sees_each_version_as_it_is_committed(folder: Path) -> N
         version = writer.append("t", {"n": np.array([float(n)])})
         assert reader.version("t") == version
         assert len(_numbers(reader, "t")) == n + 1
+
+
+@pytest.mark.parametrize("name", ["my tables", "tablés", "a#b", "env=prod", "a?b", "100%"])
+def test_tables_are_kept_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    tables = DeltaTables(tmp_path / name)
+    tables.append("t", {"env": np.array(["test"], dtype=object), "n": np.array([1.0])})
+    tables.append("t", {"env": np.array(["test"], dtype=object), "n": np.array([2.0])})
+    assert tables.remove("t", "n = 1") == 1
+    found = tables.query("SELECT * FROM t", {"t": ("t", None)})
+    assert (list(found), found["env"].tolist(), found["n"].tolist()) == (["env", "n"], ["test"], [2.0])
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a^b", "a|b", "a\\b", "a%20b"])
+def test_a_folder_that_the_table_format_cannot_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="Choose another folder"):
+        DeltaTables(tmp_path / name)
+
+
+def test_a_query_leaves_nothing_to_the_next(folder: Path) -> None:
+    tables = DeltaTables(folder)
+    tables.append("t", {"n": np.array([1.0])})
+    for change in ("SET threads = 1", "SET GLOBAL TimeZone = 'Asia/Tokyo'", "PRAGMA disable_optimizer"):
+        with pytest.raises(InvalidInput, match="locked"):
+            tables.query(change, {})
+    assert _numbers(tables, "t") == [1.0]
 
 
 @pytest.mark.requirement("DAT-05")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,9 @@ from headrace.core.data import Run
 from headrace.core.project import Project, Task
 from headrace.store import Store
 from headrace.testing.clock import FakeClock
+from headrace.training.package import load_scorer
 from headrace.training.pipeline import Build, train_variant
+from headrace.training.probed import Probed, probe_run
 from tests.training.building import build_of, home
 from tests.training.examples import project, series, table
 
@@ -58,6 +62,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Trai
         for kind, build in builds.items()
     }
     store.close()
+
+
+@pytest.fixture(scope="session")
+def probed(
+    trained: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Probed]:
+    """What probing a variant of a kind finds; each is probed once, in a worker process."""
+
+    @cache
+    def of(kind: str, variant: str) -> Probed:
+        run = trained[kind].runs[variant]
+        assert run.package is not None, run.error
+        with closing(load_scorer(trained[kind].store.artifacts.path(run.package.digest))) as scorer:
+            folder = tmp_path_factory.mktemp("probe") / "probe"
+            return probe_run(trained[kind].store, run, scorer, folder, timeout_s=60.0, least_gain=0.5)
+
+    return of
 
 
 @pytest.fixture

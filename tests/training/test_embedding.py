@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,38 @@ def elsewhere(folder: Path, columns: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+SERVED = """
+import sys
+from pathlib import Path
+from headrace.training.package import load_scorer
+load_scorer(Path(sys.argv[1]).read_bytes())
+"""
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_the_makers_of_the_runtime_are_told_nothing_of_a_model(is_served: bool, tmp_path: Path) -> None:
+    home, path = tmp_path / "home", tmp_path / "model.package"
+    home.mkdir()
+    path.write_bytes(_package())
+    write_embedded(path, tmp_path / "model", name="cars", version="1")
+    command = ["-P", "-c", SERVED, str(path)] if is_served else ["-I", "-c", PROGRAM, str(tmp_path / "model")]
+    columns = {name: table(3, seed=3)[name].tolist() for name in ("size", "year", "fuel")}
+    quiet = ("CI", "ORT_", "XDG_")  # by which it keeps quiet anyway, or writes elsewhere
+    named = {name: value for name, value in os.environ.items() if not name.startswith(quiet)}
+    done = subprocess.run(
+        [sys.executable, *command],
+        input=json.dumps(columns),
+        env=named | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # Before it sends anything, it writes who it is there.
+    assert list(home.rglob("*")) == []
+
+
 @pytest.mark.requirement("DEP-08")
 @pytest.mark.parametrize("kind", ["raw", "numbers", "labels"])
 def test_an_exported_model_gives_the_answers_of_its_package_without_headrace(
@@ -70,7 +103,8 @@ def test_an_exported_model_gives_the_answers_of_its_package_without_headrace(
             0
         ].package
         columns = inputs(cars(40, seed=3))
-        columns["fuel"][:2] = ["steam", " gas"]
+        columns["fuel"][:2] = ["steam", ""]
+        columns["fuel"][2:4] = [" gas", None]
     else:
         package = _package("text" if kind == "labels" else "")
         columns = {name: table(40, seed=3)[name] for name in ("size", "year", "fuel")}

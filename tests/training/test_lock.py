@@ -18,6 +18,7 @@ from headrace.training.lock import (
     environment_differences,
     environment_lock,
     git_commit,
+    is_archived,
     unpack_code,
 )
 from tests.training.examples import write_project
@@ -36,7 +37,10 @@ def folder(tmp_path: Path) -> Path:
         "queries/rides.sql",
         "tests/test_cars.py",
         "tests/expected.json",
+        "AGENTS.md",
+        "skills/tow/SKILL.md",
         "data/cars.csv",
+        "data/.skills/x.md",
         "notes.txt",
         "__pycache__/project.cpython-311.pyc",
         ".venv/lib/x.py",
@@ -62,7 +66,11 @@ def test_code_and_tests_are_kept_but_no_data(
         "queries/rides.sql",
         "tests/test_cars.py",
         "tests/expected.json",
+        "AGENTS.md",
+        "skills/tow/SKILL.md",
     }
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.relative_to(folder).as_posix() for path in files if is_archived(folder, path)} == names
     unpack_code(artifacts.get(kept.digest), tmp_path / "again")
     assert (tmp_path / "again/project.py").read_bytes() == (folder / "project.py").read_bytes()
     assert code_digest(tmp_path / "again") == kept.digest == code_digest(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,20 @@ def _run(tmp_path: Path, trainer: str, task: Any = "regression", **params: Any) 
     return store, train_variant(store, FakeClock(), build, variant)
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Run]]:
+    """A run of the trainer of that name; tests read what it left."""
+    store, run = _run(tmp_path_factory.mktemp("own"), "own")
+    yield store, run
+    store.close()
+
+
+@pytest.fixture
+def files(own: tuple[Store, Run]) -> dict[str, bytes]:
+    """The files of its package."""
+    return unpack_files(_package(*own), "it")
+
+
 def _package(store: Store, run: Run) -> bytes:
     assert run.package is not None, run.error
     return store.artifacts.get(run.package.digest)
@@ -188,29 +203,23 @@ def test_a_framework_that_is_on_no_list_is_kept_and_named_with_its_version(tmp_p
 
 @pytest.mark.requirement("TPL-08")
 def test_its_code_has_no_network_and_none_of_our_secrets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CANARY", "secret")
     monkeypatch.setenv("HEADRACE_CANARY", "secret")
-    store, run = _run(tmp_path, "own")
-    files = unpack_files(_package(store, run), "it")
     scorer = load_scorer(pack_files(files | {"code/project.py": PRYING.encode()}))
     row = {"size": np.array([1.0]), "year": np.array([2015.0]), "fuel": np.array(["petrol"], object)}
     assert scorer.score(row)["predict"].tolist() == [0.0 if sys.platform == "linux" else 1.0]
     scorer.close()
-    store.close()
 
 
-def test_its_code_is_never_loaded_by_the_one_that_asks(tmp_path: Path) -> None:
-    store, run = _run(tmp_path, "own")
-    files = unpack_files(_package(store, run), "it")
+def test_its_code_is_never_loaded_by_the_one_that_asks(files: dict[str, bytes]) -> None:
     files["code/project.py"] = b"import os\nos._exit(3)\n"
     with pytest.raises((InvalidInput, ModelFailed), match="exit code 3"):
         load_scorer(pack_files(files))
     as_native = files["package.json"].replace(b'"own"', b'"native"')
     with pytest.raises(GateFailed, match="not trusted"):
         load_scorer(pack_files(files | {"package.json": as_native}))
-    store.close()
 
 
 def test_a_class_within_a_function_cannot_be_kept_and_says_where_to_put_it(tmp_path: Path) -> None:
@@ -232,31 +241,22 @@ class _Harm:
     "harm",
     [_Harm(eval, "1"), _Harm(__import__("os").system, "true"), _Harm(__import__("shutil").rmtree, "x")],
 )
-def test_what_reaches_for_the_system_stays_a_threat(tmp_path: Path, harm: Any) -> None:
-    store, run = _run(tmp_path, "own")
-    files = unpack_files(_package(store, run), "it")
+def test_what_reaches_for_the_system_stays_a_threat(files: dict[str, bytes], harm: Any) -> None:
     found = scan_package(pack_files(files | {"model.pkl": pickle.dumps(harm)}), "package.zip")
     assert "no estimator needs" in str(found.threats)
-    store.close()
 
 
 @pytest.mark.parametrize(
     "path", ["sklearn/linear_model/_base.py", "joblib/__init__.py", "os.py", "headrace.py"]
 )
-def test_a_module_that_would_stand_in_for_another_is_a_threat(tmp_path: Path, path: str) -> None:
-    store, run = _run(tmp_path, "own")
-    files = unpack_files(_package(store, run), "it")
+def test_a_module_that_would_stand_in_for_another_is_a_threat(files: dict[str, bytes], path: str) -> None:
     found = scan_package(pack_files(files | {f"code/{path}": b"1"}), "package.zip")
     assert "stands in for the module" in str(found.threats)
-    store.close()
 
 
-def test_a_pickle_that_names_nothing_of_it_does_not_hide_a_module(tmp_path: Path) -> None:
-    store, run = _run(tmp_path, "own")
-    files = unpack_files(_package(store, run), "it")
+def test_a_pickle_that_names_nothing_of_it_does_not_hide_a_module(files: dict[str, bytes]) -> None:
     found = scan_package(pack_files(files | {"model.pkl": pickle.dumps(1.0)}), "package.zip")
     assert [one.name for one in found.code] == ["project.py", "shrinking.py"], "a person sees them all"
-    store.close()
 
 
 @pytest.mark.parametrize(
@@ -267,9 +267,9 @@ def test_a_pickle_that_names_nothing_of_it_does_not_hide_a_module(tmp_path: Path
         ("os.write(int(sys.argv[2]), bytes([0, 0, 0, 1, 128]))", "no number for each"),
     ],
 )
-def test_what_it_writes_into_the_pipe_is_taken_for_no_answer(tmp_path: Path, body: str, said: str) -> None:
-    store, run = _run(tmp_path, "own")
-    files = unpack_files(_package(store, run), "it")
+def test_what_it_writes_into_the_pipe_is_taken_for_no_answer(
+    files: dict[str, bytes], body: str, said: str
+) -> None:
     lying = LYING.replace("LIE", body)
     scorer = load_scorer(pack_files(files | {"code/project.py": lying.encode()}))
     row = {"size": np.array([1.0]), "year": np.array([2015.0]), "fuel": np.array(["petrol"], object)}
@@ -277,16 +277,12 @@ def test_what_it_writes_into_the_pipe_is_taken_for_no_answer(tmp_path: Path, bod
         with pytest.raises(ModelFailed, match=said):
             scorer.score(row)
     scorer.close()
-    store.close()
 
 
-def test_only_modules_may_lie_beside_it(tmp_path: Path) -> None:
-    store, run = _run(tmp_path, "own")
-    files = unpack_files(_package(store, run), "it")
+def test_only_modules_may_lie_beside_it(files: dict[str, bytes]) -> None:
     for name, content in (("code/run.sh", b"#!/bin/sh\n"), ("other.py", b"1"), ("code/x.so", b"\x7fELF")):
         found = scan_package(pack_files(files | {name: content}), "package.zip")
         assert [one.kind for one in found.threats] == ["user_code"], name
-    store.close()
 
 
 def test_of_any_other_package_everything_is_a_threat_as_before() -> None:

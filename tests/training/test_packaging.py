@@ -18,7 +18,7 @@ from headrace.training.archives import pack_files, unpack_files
 from headrace.training.original import Original
 from headrace.training.package import PackageScorer, load_scorer
 from headrace.training.packaging import Packaged, asked_raw, asker, make_package
-from tests.training.pipelines import SPECS, cars, fitted, frame, inputs, material
+from tests.training.pipelines import SPECS, cars, fitted, frame, inputs, material, prepare
 
 QUICK = Budget(n_rows=3_000)
 
@@ -228,6 +228,33 @@ def test_what_was_not_kept_is_said_and_code_of_ones_own_is_refused() -> None:
 
     with pytest.raises(InvalidInput, match="cannot be kept as it is.*is not trusted"):
         packaged(fitted(Last()))
+
+
+@pytest.mark.parametrize("engine", ["onnx", "untouched"])
+def test_empty_text_is_a_gap_to_new_packages_and_what_it_was_to_those_of_before(engine: str) -> None:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PowerTransformer
+
+    unreadable = make_pipeline(prepare(), PowerTransformer(standardize=False))
+    model = fitted(linear("regression"), before=unreadable if engine == "untouched" else None)
+    new = material().encoding
+    old = replace(new, inputs=tuple(replace(column, empty_is_null=False) for column in new.inputs))
+    row = rows_of(cars(1))[0]
+
+    def asked(scorer: PackageScorer, fuel: str | None) -> tuple[float, float]:
+        given = [*row[:3], fuel, row[4]]
+        columns = {spec.name: np.array([value]) for spec, value in zip(SPECS, given, strict=True)}
+        columns["fuel"] = np.array([fuel], dtype=object)
+        return scorer.score_row(given)["predict"], scorer.score(columns)["predict"][0]
+
+    for encoding, meant in ((new, None), (old, "never seen")):
+        scorer = packaged(model, encoding=encoding)[1]
+        try:
+            assert scorer.info.engine == engine
+            assert asked(scorer, None) != asked(scorer, "never seen")
+            assert asked(scorer, "") == asked(scorer, meant)
+        finally:
+            scorer.close()
 
 
 def test_a_pipeline_over_encoded_features_is_compiled_too() -> None:

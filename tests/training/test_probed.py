@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from headrace.training.package import load_scorer
 from headrace.training.pipeline import train_variant
 from headrace.training.probed import Probed, probe_run
 from tests.training.building import build_of, home
-from tests.training.conftest import Trained
 from tests.training.examples import PROJECT, project, table
 
 FAULTY = (
@@ -125,14 +125,9 @@ def test_an_input_that_is_the_target_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["numbers", "two-labels", "three-numbers", "days"])
 @pytest.mark.parametrize("variant", ["linear", "lightgbm"])
 def test_a_sound_pipeline_is_left_alone(
-    trained: dict[str, Trained], tmp_path: Path, kind: str, variant: str
+    probed: Callable[[str, str], Probed], kind: str, variant: str
 ) -> None:
-    store, _, _, _, runs = trained[kind]
-    run = runs[variant]
-    assert run.package is not None
-    scorer = load_scorer(store.artifacts.path(run.package.digest))
-    found = probe_run(store, run, scorer, tmp_path / "probe", timeout_s=60.0, least_gain=0.5)
-    scorer.close()
+    found = probed(kind, variant)
     assert found.unmeasured == ()
     assert found.learnt is not None
     assert found.learnt.high < 0
@@ -142,14 +137,9 @@ def test_a_sound_pipeline_is_left_alone(
     assert _judged(found)[0] == "passed", _judged(found)
 
 
-def test_of_what_does_not_learn_nothing_else_is_asked(trained: dict[str, Trained], tmp_path: Path) -> None:
+def test_of_what_does_not_learn_nothing_else_is_asked(probed: Callable[[str, str], Probed]) -> None:
     for kind, said in (("numbers", "it is a constant"), ("days", "it answers with one of its inputs")):
-        store, _, _, _, runs = trained[kind]
-        run = runs["baseline"]
-        assert run.package is not None
-        scorer = load_scorer(store.artifacts.path(run.package.digest))
-        found = probe_run(store, run, scorer, tmp_path / "probe", timeout_s=60.0, least_gain=0.5)
-        scorer.close()
+        found = probed(kind, "baseline")
         assert (found.unmeasured, found.shuffled) == ((said,), None)
         assert _judged(found)[0] == "passed", _judged(found)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,15 @@ import pytest
 from headrace.core.project import Column, Variant
 from headrace.releases.explanations import explanations_gate
 from headrace.testing.clock import START, FakeClock
-from headrace.training.package import load_scorer
+from headrace.training.package import PackageScorer, load_scorer
 from headrace.training.pipeline import train_variant
-from headrace.training.probed import probe_run
+from headrace.training.probed import Probed, probe_run
 from headrace.training.reliance import Reliance, reliance_of
 from tests.training.building import build_of, home
 from tests.training.conftest import Trained
 from tests.training.examples import PROJECT, project, table
 
+Probe = Callable[[PackageScorer], Probed]
 RULE = (
     PROJECT
     + """
@@ -36,14 +39,10 @@ def rule(data: headrace.TrainingData):
 )
 
 
-def _relied(store: Any, run: Any, tmp_path: Path, explainer: str = "shapley") -> Reliance:
+def _relied(store: Any, run: Any, probe: Probe, explainer: str = "shapley") -> Reliance:
     assert run.package is not None, run.error
-    scorer = load_scorer(store.artifacts.path(run.package.digest))
-    try:
-        probed = probe_run(store, run, scorer, tmp_path / "probe", timeout_s=60.0, least_gain=0.5)
-        return reliance_of(store, run, scorer, probed, explainer=explainer)
-    finally:
-        scorer.close()
+    with closing(load_scorer(store.artifacts.path(run.package.digest))) as scorer:
+        return reliance_of(store, run, scorer, probe(scorer), explainer=explainer)
 
 
 def _built(tmp_path: Path, trainer: str, columns: dict[str, Any], **changes: Any) -> Reliance:
@@ -51,16 +50,23 @@ def _built(tmp_path: Path, trainer: str, columns: dict[str, Any], **changes: Any
     task = changes.pop("task", "regression")
     declared = project(task, variants=(Variant(name=trainer, trainer=trainer),), **changes)
     build = build_of(store, tmp_path, declared, columns, code=RULE)
-    found = _relied(store, train_variant(store, FakeClock(), build, declared.variants[0]), tmp_path)
+    run = train_variant(store, FakeClock(), build, declared.variants[0])
+
+    def probe(scorer: PackageScorer) -> Probed:
+        return probe_run(store, run, scorer, tmp_path / "probe", timeout_s=60.0, least_gain=0.5)
+
+    found = _relied(store, run, probe)
     store.close()
     return found
 
 
 @pytest.mark.parametrize("kind", ["numbers", "two-labels", "three-numbers", "days"])
 @pytest.mark.parametrize("variant", ["linear", "lightgbm"])
-def test_a_sound_model_passes(trained: dict[str, Trained], tmp_path: Path, kind: str, variant: str) -> None:
+def test_a_sound_model_passes(
+    trained: dict[str, Trained], probed: Callable[[str, str], Probed], kind: str, variant: str
+) -> None:
     store, _, _, _, runs = trained[kind]
-    found = _relied(store, runs[variant], tmp_path)
+    found = _relied(store, runs[variant], lambda _: probed(kind, variant))
     judged = explanations_gate("r", found, START)
     assert judged.outcome == "passed", judged.reason
     assert found.same is False
@@ -102,10 +108,10 @@ def test_a_rule_that_has_learnt_nothing_explains_nothing(tmp_path: Path) -> None
 
 
 def test_where_contributions_need_not_add_up_that_is_said(
-    trained: dict[str, Trained], tmp_path: Path
+    trained: dict[str, Trained], probed: Callable[[str, str], Probed]
 ) -> None:
     store, _, _, _, runs = trained["numbers"]
-    found = _relied(store, runs["linear"], tmp_path, explainer="lime")
+    found = _relied(store, runs["linear"], lambda _: probed("numbers", "linear"), explainer="lime")
     assert (found.n_explained, found.unexplained) == (0, "contributions need not add up by lime")
     judged = explanations_gate("r", replace(found, wrong="they add up to 3"), START)
     assert (judged.outcome, judged.reason) == (

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from socket import socket
 from typing import Any, TypeVar
@@ -58,11 +62,22 @@ class Site:
         return self.get(path, by=by, headers={"accept": "text/html"}, **more)
 
 
+@cache
+def _seeded() -> tuple[Path, Seeded]:
+    """A home of months of work, and what is in it; made once, because to copy it takes a hundredth."""
+    folder = tempfile.TemporaryDirectory(prefix="seeded-")
+    atexit.register(folder.cleanup)
+    home = Path(folder.name) / "home"
+    with open_app(make_settings(home)) as app:
+        return home, seed(app)
+
+
 @contextmanager
 def serving(home: Path) -> Iterator[Site]:
-    """Seed ``home`` and serve it."""
+    """Serve in ``home`` a copy of what was seeded."""
+    filled, seeded = _seeded()
+    shutil.copytree(filled, home)
     with open_app(make_settings(home)) as app, launch(app, role="server") as work:
-        seeded = seed(app)
         server = build_server(app, work)
         resume(work, seeded)
         try:

@@ -14,7 +14,6 @@ import openai
 from headrace.access.privacy.charters import terms_of
 from headrace.app.composition import App, open_app
 from headrace.app.workflows import launch
-from headrace.core.clock import SystemClock
 from headrace.core.project import Column, DataSpec, PrivacySpec
 from headrace.core.record import Failure, Prediction
 from headrace.core.release import Route, Subject
@@ -138,12 +137,3 @@ def read(answer: Any) -> str:
     if not isinstance(answer, openai.Stream):
         return str(answer.choices[0].message.content)
     return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Wait for what another thread does."""
-    clock = SystemClock()
-    end_s = clock.monotonic_s() + 20
-    while not holds():
-        assert clock.monotonic_s() < end_s
-        clock.sleep(0.02)

@@ -37,6 +37,15 @@ def test_alerts_are_listed_by_what_they_need_and_project(site: Site) -> None:
     assert site.page("/alerts?project=nowhere").status_code in (403, 404)
 
 
+def test_what_waits_is_listed_the_gravest_first(site: Site) -> None:
+    critical = alarm(site.app, kind="performance", title="mae is twice what it was")
+    informs = alarm(site.app, kind="schedule", title="trained long ago")
+    shift = alarm(site.app, title="mileage has shifted again")
+    page = site.page("/alerts", by=VIEWER).text
+    places = [page.index(f"/alerts/{one}") for one in (critical, shift, informs)]
+    assert places == sorted(places)
+
+
 def test_an_alert_is_answered_on_its_page(site: Site) -> None:
     alert = alarm(site.app, title="answered on its page")
     where = f"/alerts/{alert}"

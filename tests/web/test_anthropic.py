@@ -14,7 +14,8 @@ import pytest
 
 from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Raw, Refusal
 from headrace.testing.scripted_llm import CHAT, MESSAGES
-from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, USER, Desk, client, read, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, USER, Desk, client, read
 
 TOOL: Any = {"name": "find", "input_schema": {"type": "object", "properties": {"id": {"type": "string"}}}}
 FUNCTION: Any = {"type": "function", "function": {"name": "find", "parameters": TOOL["input_schema"]}}

@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from headrace.app.kpis import around_answer
 from headrace.app.opinions import offer
+from tests.pace import until
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome
-from tests.web.prompted import HELLO, PROJECT, USER, Desk, client, until
+from tests.web.prompted import HELLO, PROJECT, USER, Desk, client
 
 pytestmark = pytest.mark.browser
 TEXT = "You may return it within thirty days of the purchase."

@@ -25,8 +25,9 @@ from headrace.testing.factories import make_project
 from headrace.testing.scripted_answers import Answer, Refusal
 from headrace.testing.scripted_llm import Asked
 from headrace.web.server import Server
+from tests.pace import until
 from tests.web.conftest import aside, listening
-from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk, prompted, read, until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk, prompted, read
 
 THEIRS, MINE, MISSING = "globex-help", "acme-help", "nobody-help"
 SECRET = "zq-margin-417"

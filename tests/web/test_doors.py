@@ -45,6 +45,7 @@ BODY = {"inputs": [{"name": "mileage", "shape": [1], "datatype": "FP64", "data":
 ELSEWHERE = "north"
 
 
+@pytest.fixture(scope="module")
 def routes(site: Site) -> list[tuple[str, str]]:
     """Method and path, with names of the main workspace filled in, of everything that needs an identity."""
     openapi = api_application(site.server.parts).openapi()["paths"]
@@ -134,17 +135,19 @@ def strangers(site: Site) -> list[Principal]:
     return made
 
 
-def test_the_table_is_not_empty(site: Site) -> None:
-    paths = {path for _, path in routes(site)}
+def test_the_table_is_not_empty(routes: list[tuple[str, str]]) -> None:
+    paths = {path for _, path in routes}
     assert {"/", "/audit", "/api/v1/projects", "/v2/models/cars/infer", "/metrics"} <= paths
     assert {"/policy/rules/1/decision", "/policy/check", "/policy/waivers/some"} <= paths
 
 
 @pytest.mark.requirement("MCP-05")
-def test_no_route_opens_without_a_good_credential(site: Site, bad_credentials: dict[str, str | None]) -> None:
+def test_no_route_opens_without_a_good_credential(
+    site: Site, routes: list[tuple[str, str]], bad_credentials: dict[str, str | None]
+) -> None:
     opened = [
         (why, method, path, response.status_code)
-        for method, path in routes(site)
+        for method, path in routes
         for why, authorization in bad_credentials.items()
         if (response := _ask(site, method, path, authorization)).status_code != 401
     ]
@@ -152,7 +155,9 @@ def test_no_route_opens_without_a_good_credential(site: Site, bad_credentials: d
 
 
 @pytest.mark.requirement("MCP-06")
-def test_nobody_of_another_workspace_sees_or_changes_anything(site: Site, strangers: list[Principal]) -> None:
+def test_nobody_of_another_workspace_sees_or_changes_anything(
+    site: Site, routes: list[tuple[str, str]], strangers: list[Principal]
+) -> None:
     secrets = [
         "flight-delay",
         "tsa-passengers",
@@ -163,7 +168,7 @@ def test_nobody_of_another_workspace_sees_or_changes_anything(site: Site, strang
     leaks = []
     for stranger in strangers:
         authorization = f"Bearer {site.app.tokens.issue(stranger)}"
-        for method, path in routes(site):
+        for method, path in routes:
             response = _ask(site, method, path, authorization)
             shown = response.text
             for asked in (path, *path.split("/")):  # an error repeats what was asked for
@@ -179,7 +184,7 @@ def test_nobody_of_another_workspace_sees_or_changes_anything(site: Site, strang
 
 @pytest.mark.requirement("MCP-06")
 def test_a_release_of_another_workspace_is_answered_as_one_that_is_not_there(
-    site: Site, strangers: list[Principal]
+    site: Site, routes: list[tuple[str, str]], strangers: list[Principal]
 ) -> None:
     release = site.app.store.releases.get(site.seeded.cars_live)
     pairs = [
@@ -191,7 +196,7 @@ def test_a_release_of_another_workspace_is_answered_as_one_that_is_not_there(
     told = []
     for stranger in strangers:
         authorization = f"Bearer {site.app.tokens.issue(stranger)}"
-        for method, path in routes(site):
+        for method, path in routes:
             if site.seeded.cars_live not in path:
                 continue
             for real, absent in pairs:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 import anthropic
 import httpx
@@ -12,14 +14,20 @@ import openai
 import pytest
 
 from headrace.app import drafts, waivers
+from headrace.app.fleet import overview
+from headrace.app.gateway import gateway_of
 from headrace.app.kpis import around_answer
 from headrace.app.retaining import delete_old
 from headrace.core.errors import Conflict, Denied, InvalidInput
 from headrace.core.identity import Principal
+from headrace.gateway.llm.chat import ChatRequest
 from headrace.gateway.prompts import Prompt
+from headrace.store.drafts import Draft
+from headrace.store.paging import PagedStore
 from headrace.testing.scripted_answers import Answer
-from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client
+from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk, client
 
+HERE = f"/projects/{PROJECT}/drafts"
 FACING: dict[str, Any] = {"oversight": {"faces": "customers"}}
 LIVES: dict[str, Any] = {"oversight": {"faces": "staff", "decides": "lives", "reviewers": ["rita"]}}
 
@@ -66,6 +74,47 @@ def test_a_caller_gets_a_notice_beside_a_draft_and_the_answer_once_a_person_has_
     assert (about["final"], about["state"], about["by"]) == (True, "approved", "rita")
 
 
+class _Held:
+    """A record that takes its time until it is let go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def record(self, *said: object, **more: object) -> None:
+        self.begun.set()
+        await self.may_end.wait()
+
+
+@pytest.mark.requirement("FBK-07")
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_draft_is_kept_though_its_caller_goes_away_while_it_is_recorded(
+    desk: Desk, *, stream: bool
+) -> None:
+    desk.release(PROMPT, llm=FACING)
+    desk.model.script = Answer(text="Within thirty days.")
+
+    async def ask_and_go() -> None:
+        record = _Held()
+        gateway = gateway_of(desk.app, record, owner="somebody")
+        gateway.refresh()
+        request = ChatRequest(
+            model=PROJECT, messages=HELLO, stream=stream, body={"model": PROJECT, "messages": HELLO}
+        )
+        ask = gateway.handler.stream if stream else gateway.handler.answer
+        asking = asyncio.ensure_future(ask(desk.app.identities.resolve(USER), request))
+        await asyncio.wait_for(record.begun.wait(), 20)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert list(drafts.listed(desk.app, reviewer(desk), PROJECT)) == []
+        record.may_end.set()
+        await gateway.close()
+
+    asyncio.run(ask_and_go())
+    (kept,) = drafts.listed(desk.app, reviewer(desk), PROJECT)
+    assert drafts.opened(desk.app, reviewer(desk), kept.id).text == "Within thirty days."
+
+
 @pytest.mark.requirement("FBK-07")
 def test_no_call_of_a_tool_reaches_its_caller_before_a_person_has_approved_it(desk: Desk) -> None:
     desk.release(PROMPT, llm=FACING)
@@ -101,7 +150,7 @@ def test_other_apis_of_the_gateway_hold_it_back_as_well(desk: Desk) -> None:
     response = client(desk).responses.create(model=PROJECT, input="May I return it?")
     assert "thirty" not in response.model_dump_json()
     assert response.status == "incomplete"
-    assert len(drafts.waiting(desk.app, reviewer(desk), PROJECT)) == 3
+    assert len(list(drafts.listed(desk.app, reviewer(desk), PROJECT))) == 3
 
 
 @pytest.mark.requirement("GRD-06")
@@ -288,3 +337,90 @@ def test_embeddings_are_no_decisions(desk: Desk) -> None:
     desk.release(Prompt(template="", models=("local/small",), embeddings=("local/small",)), llm=FACING)
     vectors = client(desk).embeddings.create(model=PROJECT, input="returns")
     assert vectors.data[0].embedding
+
+
+def page(desk: Desk, path: str, by: str) -> httpx.Response:
+    headers = {"authorization": f"Bearer {desk.token(by)}", "accept": "text/html"}
+    return httpx.get(f"{desk.url}{path}", headers=headers, trust_env=False)
+
+
+def test_what_waits_is_on_the_overview_and_the_list_has_pages(desk: Desk) -> None:
+    me = reviewer(desk)
+    desk.release(PROMPT, llm=FACING)
+    ids = sorted(
+        str(client(desk).chat.completions.create(model=PROJECT, messages=HELLO).id) for _ in range(23)
+    )
+    (one,) = (found for found in overview(desk.app, me).projects if found.name == PROJECT)
+    assert (one.state, one.backlog) == ("act", {"draft": 23})
+    (reason,) = (found for found in one.reasons if found.why == "draft")
+    assert (reason.text, reason.page) == ("23 drafts wait for a person", HERE)
+    assert f'href="{HERE}"' in page(desk, "/", "rita").text
+    first, second = page(desk, HERE, "rita").text, page(desk, f"{HERE}?waiting=2", "rita").text
+    assert "22 more wait" in first
+    assert [one in first for one in ids] == [True] * 21 + [False] * 2
+    assert [one in second for one in ids] == [True] + [False] * 20 + [True] * 2
+    assert "Page 2 of 2" in second
+    drafts.decide(desk.app, me, ids[0], "approved")
+    assert "22 drafts wait" in page(desk, "/", "rita").text
+    desk.app.identities.add("eve", ["viewer"], actor=desk.app.me().name)
+    assert "22 drafts wait for others" in page(desk, HERE, "eve").text
+    assert "more wait" not in page(desk, HERE, "eve").text, "nor one of them is listed"
+
+
+class Counted:
+    """A store of drafts that counts those that are read by the part, and reads no list."""
+
+    def __init__(self, drafts: PagedStore[Draft]) -> None:
+        self.n_read = 0
+        self._drafts = drafts
+
+    def __getattr__(self, name: str) -> Any:
+        return None if name == "list" else getattr(self._drafts, name)
+
+    def part(self, *of: Any, **more: Any) -> list[Draft]:
+        found = self._drafts.part(*of, **more)
+        self.n_read += len(found)
+        return found
+
+
+def many(desk: Desk, n: int) -> list[str]:
+    """That many drafts beside one that was asked for, by id in their order."""
+    kept = desk.app.store.drafts.get(asked(desk).id)
+    more = [replace(kept, id=f"{kept.id}-{number:03}") for number in range(n)]
+    return [kept.id, *(desk.app.store.drafts.add(one).id for one in more)]
+
+
+def test_no_more_drafts_are_read_than_somebody_looks_at(desk: Desk) -> None:
+    ids, me = many(desk, 400), reviewer(desk)
+    counted = Counted(desk.app.store.drafts)
+    app = replace(desk.app, store=replace(desk.app.store, drafts=cast(PagedStore[Draft], counted)))
+    first = [one.id for one in islice(drafts.listed(app, me, PROJECT), 20)]
+    assert first == ids[:20]
+    assert counted.n_read <= 60
+    then = islice(drafts.listed(app, me, PROJECT, after=first[-1]), 20)
+    assert [one.id for one in then] == ids[20:40]
+    assert counted.n_read <= 120
+    assert [one.id for one in drafts.listed(app, me, PROJECT)] == ids
+    assert drafts.count(app, PROJECT) == 401
+
+
+def test_the_api_gives_drafts_by_the_part_and_skips_none_that_waits(desk: Desk) -> None:
+    ids, me = many(desk, 4), reviewer(desk)
+    bearer = {"authorization": f"Bearer {desk.token(me.name)}"}
+
+    def listed(**more: Any) -> list[str]:
+        found = httpx.get(f"{desk.url}/api/v1/projects/{PROJECT}/drafts", params=more, headers=bearer)
+        assert found.status_code == 200, found.text
+        return [one["id"] for one in found.json()]
+
+    assert listed() == ids
+    assert listed(limit=2) == ids[:2]
+    for one in ids[:2]:
+        drafts.decide(desk.app, me, one, "approved")
+    assert listed(limit=2, after=ids[1]) == ids[2:4]
+    assert listed(limit=2, after=ids[3]) == ids[4:]
+    assert listed(decided=True, limit=1) == [ids[1]]
+    assert listed(decided=True, limit=1, after=ids[1]) == [ids[0]]
+    unknown = httpx.get(f"{desk.url}/api/v1/projects/{PROJECT}/drafts?after=x", headers=bearer)
+    assert unknown.status_code == 404
+    assert "to go on after" in unknown.text

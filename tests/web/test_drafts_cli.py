@@ -15,7 +15,7 @@ from headrace.cli.main import app as command_line
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from tests.app.erased import erase
 from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk, client
-from tests.web.test_drafts import FACING, asked, reviewer
+from tests.web.test_drafts import FACING, asked, many, reviewer
 
 SAID = "Within thirty days."
 Run = Callable[..., Result]
@@ -56,6 +56,19 @@ def test_a_draft_is_found_read_and_approved(desk: Desk, run: Run) -> None:
     assert "No draft waits." in run("drafts", PROJECT).output
     (one,) = json.loads(run("drafts", PROJECT, "--decided", "--json").stdout)
     assert (one["state"], one["by"]) == ("approved", "rita")
+
+
+def test_drafts_are_listed_by_the_part(desk: Desk, run: Run) -> None:
+    ids = many(desk, 2)
+    first = run("drafts", PROJECT, "--limit", "2").output
+    assert [one in first for one in ids] == [True, True, False]
+    assert f"There are more: headrace feedback drafts {PROJECT} --after {ids[1]}" in first
+    then = run("drafts", PROJECT, "--limit", "2", "--after", ids[1]).output
+    assert f"Next: headrace feedback draft {ids[2]}" in then
+    assert "There are more" not in then
+    assert run("decide", ids[0], "approve").exit_code == run("decide", ids[1], "approve").exit_code == 0
+    decided = run("drafts", PROJECT, "--decided", "--limit", "1").output
+    assert f"There are more: headrace feedback drafts {PROJECT} --decided --after {ids[1]}" in decided
 
 
 @pytest.mark.requirement("FBK-07")

@@ -14,7 +14,8 @@ from headrace.app.retaining import STREAMS
 from headrace.core.record import Prediction
 from headrace.testing.scripted_answers import WRONG_JSON, Answer, Closes, Refusal
 from headrace.testing.scripted_llm import EMBEDDINGS
-from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client
 
 WITH_VECTORS = replace(PROMPT, embeddings=("local/vectors",))
 TEXTS = ["How long may I return it?", "What does a parcel cost?"]

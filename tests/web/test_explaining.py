@@ -140,11 +140,38 @@ def test_the_page_of_an_answer_draws_what_its_inputs_contributed(asked: Asked) -
     contributions = answer["explanation"]["rows"][1]["contributions"]
     largest = max(contributions, key=lambda name: abs(contributions[name]))
     first = shown.text.partition('class="bar"')
-    assert f'title="{largest}"' in first[0]
+    assert f'class="named">{largest}<' in first[0]
     assert 'width="50.0"' in first[2].partition("</svg>")[0]
     assert asked.page("open", id=answer["id"]).text.count('class="bar"') == 3 * len(INPUTS)
+    columns = {name: cars(12, seed=5)[name] for name in INPUTS}
+    many = asked.ask("POST", "/api/v1/predict/open", json={"columns": columns}).json()
+    page = asked.page("open", id=many["id"]).text
+    assert page.count('class="bar"') == 10 * len(INPUTS)
+    assert "The first 10 of 12 rows." in page
+    assert asked.page("open", id=f"{many['id']}:11").text.count('class="bar"') == len(INPUTS)
     unknown = asked.page("open", id=new_id(asked.app.clock.now()))
     assert (unknown.status_code, "There is no answer" in unknown.text) == (404, True)
+
+
+def test_the_page_of_an_answer_shows_what_was_asked(asked: Asked) -> None:
+    answer = asked.predict("open").json()
+    page = asked.page("open", id=f"{answer['id']}:1").text
+    shown = {"year": f"{ROWS['year'][1]:.0f}", "diesel": "yes" if ROWS["diesel"][1] else "no"}
+    shown |= {"listed": f"{ROWS['listed'][1]:.7g}"}
+    for name, value in shown.items():
+        assert f">{value}<" in page.partition(f'class="named">{name}<')[2].partition("</tr>")[0]
+    assert "not recorded" not in page
+
+
+def test_of_a_table_nothing_is_called_off_topic(asked: Asked) -> None:
+    answer = asked.predict("open").json()
+    said = {"thumbs": "down"}
+    kept = asked.ask("POST", f"/api/v1/projects/open/answers/{answer['id']}:0/feedback", json=said)
+    assert kept.status_code < 300, kept.text
+    page = asked.ask("GET", "/projects/open/labelling", params={"answer": f"{answer['id']}:0"}).text
+    assert f"year: {ROWS['year'][0]:.0f}, " in page
+    assert ("off topic" in page, "What is wrong with it" in page) == (False, False)
+    assert f"{answer['predictions'][0]['predict']:.7g}" in page
 
 
 def test_one_row_of_an_answer_is_explained_by_its_subject(asked: Asked) -> None:
@@ -169,6 +196,9 @@ def test_an_input_that_is_not_recorded_is_explained_with_the_answer_only(private
     refused = private.explained("open", answer["id"])
     assert refused.status_code == 409
     assert "'mileage' is not recorded as it came" in refused.json()["detail"]
+    page = private.page("open", id=f"{answer['id']}:0")
+    assert (page.status_code, "is not recorded as it came" in page.text) == (409, True)
+    assert f'<dt>year</dt><dd class="words">{ROWS["year"][0]:.0f}</dd>' in page.text
 
 
 def test_a_loosening_that_waits_for_approval_does_not_count(asked: Asked) -> None:

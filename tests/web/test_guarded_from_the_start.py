@@ -18,7 +18,8 @@ from headrace.projects.charter import load_project
 from headrace.projects.llm import guards_personal
 from headrace.testing.scripted_answers import Answer
 from headrace.testing.scripted_llm import Asked
-from tests.web.prompted import PROJECT, Desk, client, until
+from tests.pace import until
+from tests.web.prompted import PROJECT, Desk, client
 
 MAIL = "bob@example.org"
 PLAIN = Prompt(template="", models=("local/small",))

@@ -157,3 +157,44 @@ def test_texts_are_forgotten_when_they_are_too_old_and_who_did_what_stays(desk: 
     assert [one["step"] for one in gone.steps] == ["ask", "forget"]
     with pytest.raises(Conflict, match="not kept any more"):
         handoffs.opened(desk.app, uma, made.id)
+
+
+def test_a_conversation_that_waits_is_on_the_overview_until_somebody_has_taken_it(desk: Desk) -> None:
+    answer, rita = asked(desk), person(desk)
+    uma = desk.app.identities.resolve(USER)
+    made = handoffs.hand_over(desk.app, uma, PROJECT, answer, why="wants a refund", messages=TALK)
+    headers = {"authorization": f"Bearer {desk.token('rita')}", "accept": "text/html"}
+
+    def page(path: str) -> str:
+        return httpx.get(f"{desk.url}{path}", headers=headers, trust_env=False).text
+
+    assert "1 conversation waits for a person" in page("/")
+    assert f'href="/projects/{PROJECT}/handoffs"' in page("/")
+    assert "Hand-offs (1 waits)" in page(f"/projects/{PROJECT}")
+    assert made.id in page(f"/projects/{PROJECT}/handoffs")
+    handoffs.take(desk.app, rita, made.id)
+    assert "waits for a person" not in page("/")
+
+
+def test_hand_offs_are_listed_by_the_part_and_none_is_skipped(desk: Desk) -> None:
+    body, me = {"answer": asked(desk), "why": "a refund"}, person(desk)
+    first = desk.app.store.handoffs.get(post(desk, f"/projects/{PROJECT}/handoffs", body).json()["id"])
+    more = [replace(first, id=f"{first.id}-{number}") for number in range(4)]
+    ids = [first.id, *(desk.app.store.handoffs.add(one).id for one in more)]
+    bearer = {"authorization": f"Bearer {desk.token(me.name)}"}
+
+    def listed(**asked_for: Any) -> list[str]:
+        found = httpx.get(f"{desk.url}/api/v1/projects/{PROJECT}/handoffs", params=asked_for, headers=bearer)
+        assert found.status_code == 200, found.text
+        return [one["id"] for one in found.json()]
+
+    assert listed() == ids
+    assert listed(limit=2) == ids[:2]
+    for one in ids[:2]:
+        handoffs.withdraw(desk.app, desk.app.identities.resolve(USER), one)
+    assert listed(limit=2, after=ids[1]) == ids[2:4]
+    assert listed(over=True, limit=1) == [ids[1]]
+    assert listed(over=True, after=ids[1]) == [ids[0]]
+    unknown = httpx.get(f"{desk.url}/api/v1/projects/{PROJECT}/handoffs?after=x", headers=bearer)
+    assert unknown.status_code == 404
+    assert "no hand-off 'x' to go on after" in unknown.text

@@ -11,7 +11,8 @@ import pytest
 
 from headrace.testing.scripted_answers import Answer, Refusal
 from headrace.testing.scripted_llm import Asked
-from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client, read, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client, read
 
 TWO = replace(PROMPT, models=("local/slow", "claude/fast"), parameters={"max_tokens": 100})
 HEDGED = {"hedge_after_ms": 50}

@@ -18,7 +18,8 @@ from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.gateway.llm.endpoints import Target
 from headrace.store.llm_decisions import Stop
 from headrace.testing.scripted_answers import Answer
-from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, USER, Desk, client, read, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, USER, Desk, client, read
 from tests.web.test_llm_use import CALLS, post
 
 TERMS = "Send no passwords. Say where an answer came from.\n"

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.web.prompted import HELLO, PROMPT, Desk, client, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROMPT, Desk, client
 from tests.web.test_llm_batches import CHAT, line
 
 MAIL = "zora.quill@plantedmail.example"

@@ -19,8 +19,9 @@ from headrace.gateway.llm.steps import ANSWER, RELEASE
 from headrace.gateway.prompts import Prompt
 from headrace.testing.scripted_answers import Answer, Refusal
 from headrace.web.server import Server
+from tests.pace import until
 from tests.web.conftest import aside
-from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk, client, prompted, read, until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk, client, prompted, read
 
 
 @pytest.mark.requirement("GRD-03")

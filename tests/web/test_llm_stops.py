@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from headrace.core.clock import SystemClock
-from tests.web.prompted import HELLO, PROJECT, Desk, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROJECT, Desk
 
 WITHIN_S = 1.0
 ROUNDS = 5

@@ -14,7 +14,8 @@ from headrace.app.retaining import STREAMS
 from headrace.core.record import Prediction
 from headrace.testing.scripted_answers import WRONG_JSON, Answer, Refusal
 from headrace.testing.scripted_llm import MODERATIONS
-from tests.web.prompted import PROJECT, PROMPT, STRANGER, Desk, client, until
+from tests.pace import until
+from tests.web.prompted import PROJECT, PROMPT, STRANGER, Desk, client
 
 JUDGED = replace(PROMPT, moderations=("local/judge",))
 

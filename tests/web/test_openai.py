@@ -12,8 +12,10 @@ import openai
 import pytest
 
 from headrace.gateway.prompts import Prompt
+from headrace.store.records import decode_received
 from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Refusal
-from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client
 
 TOOL: Any = {
     "type": "function",
@@ -193,10 +195,21 @@ def test_what_a_provider_does_wrong_is_told_and_recorded(
     desk: Desk, said: Any, error: type[Exception], stream: bool
 ) -> None:
     desk.model.script = said
-    with pytest.raises(error):
+    with pytest.raises(error) as told:
         client(desk).chat.completions.create(model=PROJECT, messages=HELLO, stream=stream)
+    assert ("takes no more calls" in str(told.value)) == (error is openai.RateLimitError)
     until(lambda: len(desk.failures()) == 1)
     assert not desk.answers()
+    until(lambda: len(list(desk.records("spans"))) == 1)
+    (failure,), (record,) = desk.failures(), desk.records("spans")
+    step = decode_received(record).span
+    assert step.trace_id == failure.id.replace("-", "")
+    why = step.attributes["error.type"]
+    if isinstance(said, Refusal):
+        assert why == failure.error == f"the provider answered {said.status}"
+    else:
+        assert why in ("UpstreamDown", "UpstreamBroken", "InvalidInput")
+    assert "headrace.answer" not in step.attributes
 
 
 @pytest.mark.parametrize("said", [Answer(cut_after=2), Answer(without_done=True), MALFORMED_STREAM])

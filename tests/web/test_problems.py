@@ -92,6 +92,19 @@ def test_our_own_fault_is_told_by_an_id_only(caplog: pytest.LogCaptureFixture) -
     assert shown_message(NotFound("no such thing"), START) == "no such thing"
 
 
+def test_names_in_any_script_are_told_as_they_were_sent() -> None:
+    error = {
+        "type": "extra_forbidden",
+        "loc": ("body", "Größe"),
+        "msg": "Extra",
+        "input": {"Größe": "süß\ud800"},
+    }
+    told = json.loads(bytes(problem_of_shape([error], instance="/x").body))
+    assert told["what"] == "body.Größe"
+    assert told["got"] == "{'Größe': 'süß\\ud800'}"
+    assert "body.Größe: there is no such field, got" in told["detail"]
+
+
 def test_a_wrong_shape_names_the_place_and_survives_any_input() -> None:
     deep: list[object] = []
     for _ in range(500):
@@ -107,6 +120,46 @@ def test_a_wrong_shape_names_the_place_and_survives_any_input() -> None:
     assert "1 more" in first["detail"]
     second = json.loads(bytes(problem_of_shape(found[1:], instance="/").body))
     assert second["got"] == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("body", "at", "got"),
+    [('{"record": {"a": 1,}}', 19, "'}}'"), ("{", 1, "its end"), ("day,price\n1,2", 0, "'day,price")],
+)
+def test_a_body_that_is_no_json_is_told_where_and_what_stands_there(body: str, at: int, got: str) -> None:
+    error = {
+        "type": "json_invalid", "loc": ("body", at), "msg": "JSON decode error", "input": {},
+        "ctx": {"error": "Expecting value"},
+    }  # fmt: skip
+    told = json.loads(bytes(problem_of_shape([error], instance="/", body=body).body))
+    assert told["what"] == f"The body is no JSON: at character {at + 1}, expecting value."
+    assert told["got"].startswith(got)
+    assert "{}" not in told["detail"]
+    assert "Expected one JSON object" in told["detail"]
+
+
+def test_a_value_of_no_kind_that_could_stand_there_is_one_mistake() -> None:
+    value: dict[str, Any] = {}
+    kinds = ("boolean", "number", "string")
+    found = [
+        {
+            "type": "x",
+            "loc": ("body", "record", "a", kind),
+            "msg": f"Input should be a valid {kind}",
+            "input": value,
+        }
+        for kind in kinds
+    ]
+    told = json.loads(bytes(problem_of_shape(found, instance="/").body))
+    assert told["detail"] == (
+        "body.record.a: Input should be a valid boolean, or a valid number, or a valid string, got {}. "
+        "The form is in /api/openapi.json."
+    )
+    other = {"type": "x", "loc": ("body", "key"), "msg": "Input should be a valid string", "input": None}
+    told = json.loads(bytes(problem_of_shape([*found, other], instance="/").body))
+    assert "got {} (1 more of the kind)" in told["detail"]
+    told = json.loads(bytes(problem_of_shape([other], instance="/").body))
+    assert told["got"] == "null"
 
 
 def test_a_body_that_does_not_say_it_is_json_is_told_which_header_to_send() -> None:

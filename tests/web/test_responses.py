@@ -12,7 +12,8 @@ import openai
 import pytest
 
 from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Refusal
-from tests.web.prompted import PROJECT, PROMPT, STRANGER, Desk, client, until
+from tests.pace import until
+from tests.web.prompted import PROJECT, PROMPT, STRANGER, Desk, client
 
 HI = "May I return it?"
 TOOL: Any = {

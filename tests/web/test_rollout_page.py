@@ -61,6 +61,14 @@ def test_the_newest_look_says_what_else_is_compared(site: Site, canary: str) -> 
     assert f'href="/releases/{canary}/rollout"' in site.page(f"/releases/{canary}", by=VIEWER).text
 
 
+def test_it_says_what_the_step_waits_for_and_until_when(site: Site, canary: str) -> None:
+    page = site.page(f"/releases/{canary}/rollout", by=VIEWER).text
+    assert "What it waits for" in page
+    assert re.search(r"answers at \d+ % of the traffic</dt><dd>\d+ of 50</dd>", page)
+    assert "else taken back" in page
+    assert "awaited" not in site.page(f"/releases/{site.seeded.aborted}/rollout", by=VIEWER).text
+
+
 def test_a_rollout_without_looks_on_record_says_so(site: Site) -> None:
     page = site.page(f"/releases/{site.seeded.aborted}/rollout", by=VIEWER).text
     assert "No look at it is on record." in page

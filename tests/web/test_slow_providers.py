@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from headrace.testing.scripted_answers import Answer
-from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, until
+from tests.pace import until
+from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk
 
 CHAT: dict[str, Any] = {"messages": HELLO}
 MESSAGES: dict[str, Any] = {"messages": HELLO, "max_tokens": 9}

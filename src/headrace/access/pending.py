@@ -40,7 +40,7 @@ class Pending(Generic[_Value]):
         self._vault = vault
         self._clock = clock
         self._kind = kind
-        self._type = value
+        self._decoder = msgspec.json.Decoder(value)
         self._ttl_s = ttl_s
         self._max_kept = max_kept
 
@@ -65,7 +65,7 @@ class Pending(Generic[_Value]):
     def _opened(self, key: str, kept: Expiring | None) -> _Value | None:
         if kept is None:
             return None
-        return msgspec.json.decode(self._vault.open(kept.value, owner=key), type=self._type)
+        return self._decoder.decode(self._vault.open(kept.value, owner=key))
 
 
 def _digest(key: str) -> str:

@@ -83,10 +83,11 @@ class SignIns:
         sealed = cookie.translate(_FROM_COOKIE)
         try:
             opened = self._vault.open(sealed + "=" * (-len(sealed) % 4), owner=_OWNER)
-            return msgspec.json.decode(opened, type=Begun)
+            return _begun.decode(opened)
         except (InternalError, msgspec.DecodeError):
             return None
 
 
+_begun = msgspec.json.Decoder(Begun)
 _TO_COOKIE = str.maketrans("+/", "-_")
 _FROM_COOKIE = str.maketrans("-_", "+/")

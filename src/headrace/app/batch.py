@@ -38,13 +38,13 @@ from headrace.core.ids import Ref, new_id
 from headrace.core.ports import Columns, Segment
 from headrace.core.project import Project
 from headrace.data.engine import ROW as PLACE
-from headrace.data.engine import open_engine
 from headrace.data.row_copies import RowCopy, copy_chunks, copy_file
 from headrace.monitoring.ingest import predictions_table
 from headrace.plugins.ray import RayExecutor
-from headrace.store.columns import literal, quoted
+from headrace.store.columns import literal, parquet_rows, quoted
 from headrace.store.disk import locked, make_folder, sync_file, sync_folder, write_file
 from headrace.store.documents import SCHEMA_VERSION, dump, load
+from headrace.store.engines import open_engine, own_engine
 from headrace.store.records import decode_prediction
 
 FORMATS = {".parquet": "FORMAT parquet", ".csv": "FORMAT csv, HEADER"}
@@ -219,12 +219,12 @@ class _Run:
     def finish(self) -> BatchReport:
         """Put the parts together; the output is whole as soon as it is there."""
         out = self._request.out.absolute()
-        parts = [str(path) for path in sorted(self._folder.glob("[0-9]*.parquet"))]
+        parts = sorted(self._folder.glob("[0-9]*.parquet"))
         written = self._folder / f"whole{out.suffix}"
-        with open_engine() as engine:
+        with own_engine() as engine:
             engine.execute("SET memory_limit = '512MB'")
             engine.execute(f"SET temp_directory = {literal(str(self._folder / 'spill'))}")
-            table = f"read_parquet([{', '.join(map(literal, parts))}])"
+            table = parquet_rows(parts)
             found = engine.execute(f"SELECT count({quoted(REASON)}), count(*) FROM {table}").fetchone() or (
                 0,
                 0,
@@ -310,8 +310,7 @@ class _Run:
         if not done:
             return 0
         with open_engine() as engine:
-            files = ", ".join(literal(str(path)) for path in done)
-            found = engine.execute(f"SELECT count({quoted(REASON)}) FROM read_parquet([{files}])").fetchone()
+            found = engine.execute(f"SELECT count({quoted(REASON)}) FROM {parquet_rows(done)}").fetchone()
         return int(found[0]) if found else 0
 
     def _length(self, part: int) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from headrace.app import reading
 from headrace.app.composition import App
+from headrace.app.self_hosting import hours_of
 from headrace.core.identity import Principal
 from headrace.gateway.budgets import Limit, account_of, window
 from headrace.gateway.llm.prices import FILE as PRICES
@@ -61,6 +62,19 @@ def budget_standings(app: App, me: Principal, name: str) -> list[BudgetStanding]
     ]
     found.sort(key=lambda one: (-(one.spent + one.reserved) / one.most, one.per, one.subject))
     return found[:_MOST_SHOWN]
+
+
+def calls_without_price(app: App, me: Principal, name: str) -> int:
+    """How many calls of the last 30 days no budget of money has counted, as nobody knows what they cost; 0
+    where no budget counts money.
+
+    Raises:
+        NotFound, Denied: there is no such project, or it is not for ``me`` to see.
+    """
+    project = reading.project(app, me, name)
+    if not any(budget.of == "money" for budget in llm_of(project).budgets):
+        return 0
+    return sum(hour.n_unpriced for hour in hours_of(app, name, app.clock.now() - timedelta(days=30)))
 
 
 def _counted(

@@ -412,15 +412,15 @@ class Builds:
 
     def _close(self, state: dict[str, Any]) -> dict[str, Any]:
         """Say how it ended, and close the alert that asked for it."""
+        release_id, judged_id = state.get("release_id"), derived_id("release", state["build_id"])
+        verdicts: list[Verdict] = self._store.evidence.verdicts(judged_id)
+        why = "its build has ended" if release_id else f"its build made no release{_refusal(state, verdicts)}"
         for alert in self._store.findings.alerts(state["project"]):
             if alert.build_id == state["build_id"] and alert.state != "closed":
-                close_alert(self._store, alert, state["author"], "its build has ended")
+                close_alert(self._store, alert, state["author"], why)
         shutil.rmtree(self._scratch(state["build_id"]), ignore_errors=True)
-        release_id = state.get("release_id")
         if state.get("model_uri"):
             say_what_became(self._app, state, release_id)
-        judged_id = derived_id("release", state["build_id"])
-        verdicts: list[Verdict] = self._store.evidence.verdicts(judged_id)
         return {
             "build_id": state["build_id"],
             "release_id": release_id,
@@ -439,6 +439,13 @@ class Builds:
 def replace_approval(project: Project, approval: str | None) -> Project:
     """The project with a stricter approval where a trigger asks for one."""
     return project if approval is None else replace(project, approval="manual")
+
+
+def _refusal(state: dict[str, Any], verdicts: list[Verdict]) -> str:
+    """What stopped a build, as the end of a sentence."""
+    failed = [f"{one.gate}: {one.reason}" for one in verdicts if one.outcome in ("failed", "error")]
+    why = "; ".join(failed) or state.get("stopped") or ""
+    return f": {why}" if why else ""
 
 
 def _kind_of(error: HeadraceError) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
+from headrace.app.announcing import announce
 from headrace.app.composition import App
 from headrace.app.credentials import revoke_unneeded
 from headrace.app.drafts import tell_decisions
@@ -29,6 +30,7 @@ from headrace.store.disk import Held
 
 WATCH_S = 60.0
 TELL_S = 2.0
+ANNOUNCE_S = 10.0
 ESCALATE_S = 30.0
 TIDY_S = 3_600.0
 RETAIN_S = 3_600.0
@@ -74,6 +76,7 @@ class Chores:
         alone = (
             ("trust", TRUST_S, self.trust),
             ("tell", TELL_S, self.tell),
+            ("announce", ANNOUNCE_S, self.announce),
             ("escalate", ESCALATE_S, self.escalate),
             ("tidy", TIDY_S, self.tidy),
             ("retain", RETAIN_S, self.retain),
@@ -119,6 +122,10 @@ class Chores:
     def tell(self) -> None:
         """Tell people of alerts."""
         deliver(self._app)
+
+    def announce(self) -> None:
+        """Tell people of drafts and conversations that wait for them."""
+        announce(self._app)
 
     def escalate(self) -> None:
         """Tell others of alerts that nobody has acknowledged in time."""

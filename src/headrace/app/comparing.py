@@ -113,12 +113,12 @@ def _ingredients(app: App, manifest: Manifest) -> dict[str, Any]:
     rows = sum(snapshot.n_rows for snapshot in found if snapshot is not None)
     return {
         "rows of data": rows or None,
-        "data": ", ".join(one["digest"][:12] for one in manifest.snapshots),
+        "data": ", ".join(one["digest"] for one in manifest.snapshots),
         "features": ", ".join(manifest.features),
         "feature sets": ", ".join(one["features"] for one in manifest.snapshots if "features" in one) or None,
-        "code": manifest.code.digest[:12],
+        "code": manifest.code.digest,
         "commit": manifest.commit,
-        "environment": manifest.environment.digest[:12],
+        "environment": manifest.environment.digest,
         "seed": manifest.seed,
         "package size": f"{manifest.subject.package.size_bytes:,} bytes",
         "approval": manifest.approval,

@@ -15,9 +15,10 @@ from headrace.access.credentials import (
 )
 from headrace.access.incidents import SYSTEM
 from headrace.access.refresh import Refreshing
+from headrace.access.tickets import Tickets
 from headrace.access.tokens import Bound, Issued
 from headrace.app.composition import App
-from headrace.core.errors import InvalidInput
+from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.identity import MAIN, Credential, Principal
 
 
@@ -82,6 +83,25 @@ def hand_out(app: App, actor: str, principal: Principal, **bound: Unpack[Bound])
         detail | {name: value for name, value in more.items() if value is not None},
     )
     return issued
+
+
+def sign_in_link(app: App, me: Principal) -> str:
+    """A link to a server that is up, which signs ``me`` in once, within ten minutes; it is in the audit log.
+
+    Raises:
+        Denied: ``me`` is no person.
+        NotFound: no server of this home is up.
+    """
+    if me.kind != "person":
+        raise Denied(f"{me.name!r} is a {me.kind}. Only people sign in; programs send their token.")
+    url = next((address for _, address in app.store.executors.living("server") if address), None)
+    if url is None:
+        raise NotFound(
+            f"No server is up in {app.settings.home}. Start one with 'headrace up', or set HEADRACE_HOME to "
+            "the home of the one that is."
+        )
+    app.store.audit.append(me.name, "session.issue", f"principal:{me.name}", {})
+    return url + Tickets(app.store.expiring, app.clock).path(me.name)
 
 
 def issue_refresh_token(app: App, principal: Principal) -> tuple[Issued, Refreshing]:

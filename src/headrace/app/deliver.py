@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -168,13 +168,15 @@ class Deliveries:
         return release.state
 
     def _project(self, release_id: str) -> Project:
-        """It goes live by the rules that were approved with it, whatever is declared meanwhile."""
-        release = self._store.releases.get(release_id)
-        held = self._app.access.charters.in_force(release.project)
-        return settled(held, release.manifest.charter)
+        return rules_of(self._app, self._store.releases.get(release_id))
 
     def _note(self, action: str, release_id: str, detail: dict[str, Any]) -> None:
         self._store.audit.append(SYSTEM, action, f"release:{release_id}", detail)
+
+
+def rules_of(app: App, release: Release) -> Project:
+    """By which a release goes live: those that were approved with it, whatever is declared meanwhile."""
+    return settled(app.access.charters.in_force(release.project), release.manifest.charter)
 
 
 def send_decision(durable: Durable, approval: Approval) -> None:
@@ -207,10 +209,15 @@ def stop_rollout(app: App, release_id: str, by: str, at: datetime) -> None:
     delivery.finish(app.store, release_id, by=by)
 
 
+def latest_kinds(store: Store, project: str) -> Mapping[str, str]:
+    """Column name to kind, in the newest snapshot of a project's data."""
+    snapshots = snapshots_of(store.snapshots, project)
+    return snapshots[-1].columns if snapshots else {}
+
+
 def numeric_inputs(store: Store, project: Project) -> frozenset[str]:
     """Inputs that are recorded as numbers, also where a batch holds only nulls: booleans are, too."""
-    snapshots = snapshots_of(store.snapshots, project.name)
-    kinds = snapshots[-1].columns if snapshots else {}
+    kinds = latest_kinds(store, project.name)
     return frozenset(
         column.name
         for column in input_columns(project)

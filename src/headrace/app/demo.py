@@ -202,13 +202,8 @@ def _lines(summary: dict[str, Any], runs: list[Run], seconds: float) -> list[Lin
     """The closing table, in the order of the loop."""
     subjects = {release["id"]: release["subject"] for release in summary["releases"]}
     lines = [Line(step="train", what=_trained(run), evidence=f"run {run.id[:13]}") for run in reversed(runs)]
-    for release in summary["releases"]:
-        outcomes = Counter(verdict["outcome"] for verdict in release["verdicts"])
-        gates = ", ".join(f"{n} {outcome}" for outcome, n in sorted(outcomes.items()))
-        what = f"{release['subject']} is {release['state'].replace('_', ' ')}: {release['cause']}"
-        evidence = f"digest {release['digest'][:12]}, {gates}, approved by {release['approver']}"
-        lines.append(Line(step="release", what=what.partition(" (finding")[0], evidence=evidence))
-    lines += _watched(summary["findings"], subjects)
+    lines += lines_of_releases(summary["releases"])
+    lines += lines_of_findings(summary["findings"], subjects)
     for release_id, subject in subjects.items():
         windows = [m for m in summary["performance"] if m["release"] == release_id]
         n_labels = sum(m["labels"] for m in windows)
@@ -223,6 +218,20 @@ def _lines(summary: dict[str, Any], runs: list[Run], seconds: float) -> list[Lin
     return [*lines, Line(step="done", what=f"{live} is live", evidence=f"{seconds:.0f} s")]
 
 
+def lines_of_releases(releases: list[dict[str, Any]]) -> list[Line]:
+    """What became of each release, by which gates and whose word."""
+    lines = []
+    for release in releases:
+        outcomes = Counter(verdict["outcome"] for verdict in release["verdicts"])
+        gates = ", ".join(f"{n} {outcome}" for outcome, n in sorted(outcomes.items()))
+        what = f"{release['subject']} is {release['state'].replace('_', ' ')}: {release['cause']}"
+        evidence = f"digest {release['digest'][:12]}, {gates}"
+        if release["approver"] is not None:
+            evidence += f", approved by {release['approver']}"
+        lines.append(Line(step="release", what=what.partition(" (finding")[0], evidence=evidence))
+    return lines
+
+
 def _trained(run: Run) -> str:
     loss = run.metrics.get("log_loss")
     return (
@@ -230,7 +239,7 @@ def _trained(run: Run) -> str:
     )
 
 
-def _watched(findings: list[dict[str, Any]], subjects: dict[str, str]) -> list[Line]:
+def lines_of_findings(findings: list[dict[str, Any]], subjects: dict[str, str]) -> list[Line]:
     """One line per window, release and kind: what moved most stands first."""
     grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for finding in findings:
@@ -240,7 +249,9 @@ def _watched(findings: list[dict[str, Any]], subjects: dict[str, str]) -> list[L
     for (day, kind, release), found in grouped.items():
         found.sort(key=lambda f: -f["size"])
         what = found[0]["title"]
-        if len(found) > 1:
+        if len(found) > 1 and kind != "data_drift":
+            what = f"{what}; and {len(found) - 1} more"
+        elif len(found) > 1:
             shown = ", ".join(f"{f['feature']} {f['size']:.1f}" for f in found[:3])
             more = ", ..." if len(found) > 3 else ""
             what = f"{len(found)} inputs have shifted, by standard deviations: {shown}{more}"

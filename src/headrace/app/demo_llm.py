@@ -48,8 +48,8 @@ _CONTRACT = {
     "additionalProperties": False,
 }
 _QUICK = {
-    "steps: [10, 50]": "steps: [50]",
-    "min_requests: 200": "min_requests: 150",
+    "steps: [20, 50]": "steps: [50]",
+    "min_requests: 100": "min_requests: 150",
     "interval_s: 5.0": "interval_s: 0.2",
     "faces: customers": "faces: staff",
 }
@@ -262,7 +262,7 @@ class PromptDemonstration:
 
     def _headrace(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "headrace", *arguments],
+            [sys.executable, "-P", "-m", "headrace", *arguments],
             cwd=folder,
             env=dict(self._settings.environment),
             capture_output=True,
@@ -346,7 +346,7 @@ def _asked(number: int) -> tuple[str, Fact]:
 def _start_scripted(settings: Settings) -> tuple[subprocess.Popen[str], str]:
     """The scripted model as a process of its own, and its address; it ends with this one."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "headrace.app.support_desk"],
+        [sys.executable, "-P", "-m", "headrace.app.support_desk"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

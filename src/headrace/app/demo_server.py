@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from headrace.core.errors import Conflict
 from headrace.core.settings import Settings, read_settings
 
 AUTHOR = "demo-author"
+_FOLDER = "demo"
 _START_S = 60.0
 
 
@@ -40,7 +40,6 @@ class Server:
     """The demo's server process."""
 
     url: str
-    link: str
     process: subprocess.Popen[str]
 
     def wait(self) -> None:
@@ -73,16 +72,16 @@ def serve(settings: Settings, port: int, clock: SystemClock, tell: Tell) -> Serv
     log = settings.home / "server.log"
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "headrace", "up", "--json", "--port", str(port)],
+            [sys.executable, "-P", "-m", "headrace", "up", "--json", "--port", str(port)],
             stdout=subprocess.PIPE,
             stderr=out,
             text=True,
             env=dict(settings.environment),
         )
     url = f"http://127.0.0.1:{port}"
-    link = _wait_until_ready(process, url, clock, log)
+    _wait_until_ready(process, url, clock, log)
     tell("serve", url, 1.0)
-    return Server(url=url, link=link, process=process)
+    return Server(url=url, process=process)
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -96,14 +95,14 @@ def stop(process: subprocess.Popen[str]) -> None:
             process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[str], url: str, clock: SystemClock, log: Path) -> str:
-    """The sign-in link, once the server answers."""
+def _wait_until_ready(process: subprocess.Popen[str], url: str, clock: SystemClock, log: Path) -> None:
+    """Until the server answers."""
     said = process.stdout.readline() if process.stdout is not None else ""
     deadline_s = clock.monotonic_s() + _START_S
     while said and clock.monotonic_s() < deadline_s and process.poll() is None:
         try:
             if httpx.get(f"{url}/readyz", timeout=2.0, trust_env=False).status_code == 200:
-                return str(json.loads(said)["sign_in"])
+                return
         except httpx.HTTPError:
             clock.sleep(0.1)
     stop(process)
@@ -114,7 +113,16 @@ def _wait_until_ready(process: subprocess.Popen[str], url: str, clock: SystemClo
 def demo_settings() -> Settings:
     """A home of the demo's own inside the user's, emptied at each start: it is a demonstration."""
     given = read_settings()
-    home = given.home / "demo" / f"{SystemClock().now():%Y%m%d-%H%M%S}"
+    return settings_of(given, given.home / _FOLDER / f"{SystemClock().now():%Y%m%d-%H%M%S}")
+
+
+def newest_home(settings: Settings) -> Path | None:
+    """The home of the demonstration that was begun last, if any is kept."""
+    return max((settings.home / _FOLDER).glob("*/"), default=None)
+
+
+def settings_of(given: Settings, home: Path) -> Settings:
+    """Settings of a demonstration's home: nothing of it is anywhere else."""
     environment = dict(given.environment) | {"HEADRACE_HOME": str(home), "HEADRACE_USER": AUTHOR}
     for name in ("HEADRACE_DATABASE_URL", "HEADRACE_STORAGE_URL", "HEADRACE_MLFLOW_URL"):
         environment.pop(name, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
@@ -24,9 +24,11 @@ from headrace.gateway.llm.drafting import shown
 from headrace.projects.llm import never_alone, starts_with_drafts
 from headrace.releases.waivers import DRAFTS
 from headrace.store.drafts import Decided, Draft
+from headrace.store.paging import through
 
 NOTICE = "Answers begin as drafts that wait for a person (llm.oversight.faces); see headrace.yaml."
 DECISIONS: tuple[Decided, ...] = ("approved", "edited", "rejected")
+_WAITING, _OVER = ("waiting",), (*DECISIONS, "expired")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +62,32 @@ def begins_as_draft(app: App, project: Project, author: str) -> str:
     return NOTICE
 
 
-def waiting(app: App, me: Principal, project: str | None = None, *, decided: bool = False) -> list[Draft]:
-    """Drafts that wait, the oldest first, of one project or of all whose drafts ``me`` may decide on.
+def listed(
+    app: App, me: Principal, project: str, *, decided: bool = False, after: str = ""
+) -> Iterator[Draft]:
+    """Drafts of a project that wait and that ``me`` may read, the oldest first; they are read from the store
+    only as far as somebody goes.
 
     Args:
-        decided: those that were decided instead, the newest first.
+        decided: those that are over instead, the newest first.
+        after: the id of the draft that they follow.
 
     Raises:
-        NotFound, Denied: there is no such project that ``me`` may see.
+        NotFound, Denied: there is no such project that ``me`` may see, or no draft of it to go on after.
+
+    Example::
+
+        first = list(islice(listed(app, me, "support"), 100))
+        then = list(islice(listed(app, me, "support", after=first[-1].id), 100))
     """
-    named = None if project is None else reading.project(app, me, project).name
-    found = app.store.drafts.list(workspace=me.workspace, subject=named, state=None if decided else "waiting")
-    mine = [one for one in found if (one.state != "waiting") == decided and may_read(app, me, one)]
-    return mine[::-1] if decided else mine
+    name, states = reading.project(app, me, project).name, _OVER if decided else _WAITING
+    found = through(app.store.drafts, name, states, after=after, newest=decided, kind="draft")
+    return (one for one in found if may_read(app, me, one))
+
+
+def count(app: App, project: str, *, decided: bool = False) -> int:
+    """How many drafts of a project wait, or were decided; also those that a reader may not see."""
+    return app.store.drafts.count_of(project, _OVER if decided else _WAITING)
 
 
 def opened(app: App, me: Principal, draft_id: str) -> Opened:

@@ -22,6 +22,10 @@ T = TypeVar("T")
 Status = Literal["absent", "unfinished", "finished", "failed"]
 _HEARTBEAT_S = 2.0
 _POLL_S = 0.05
+_ASK_S = 1.0
+_LISTEN_S = 0.1
+"""How often SQLite is asked for messages, Postgres tells by itself: a decision waits no longer than this,
+and neither does a command that ends."""
 _VERSION = "1"
 """Version of the workflows' shape; raise it when a step is added or removed in the middle."""
 
@@ -43,6 +47,7 @@ class Durable:
         self._clock = clock
         self._role = role
         self._workflows: dict[str, Callable[..., Any]] = {}
+        self._running: dict[str, threading.Event] = {}
         self.on_step: Callable[[str], None] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,9 +71,12 @@ class Durable:
                 "log_level": "CRITICAL",
                 "console_log_level": "CRITICAL",
                 "enable_otlp": False,
+                "notification_listener_polling_interval_sec": _LISTEN_S,
             }
         )
-        self._workflows = {name: DBOS.workflow(name=name)(_function(run)) for name, run in workflows.items()}
+        self._workflows = {
+            name: DBOS.workflow(name=name)(self._function(run)) for name, run in workflows.items()
+        }
         DBOS.launch()
         self.take_over()
         self._thread = threading.Thread(target=self._beat, name="headrace-heartbeat", daemon=True)
@@ -79,6 +87,7 @@ class Durable:
         from dbos import DBOS, SetWorkflowID
 
         if self.status(workflow_id) == "absent":
+            self._running[workflow_id] = threading.Event()
             with SetWorkflowID(workflow_id):
                 DBOS.start_workflow(self._workflows[name], *arguments)
 
@@ -134,6 +143,10 @@ class Durable:
         """Wait for a workflow and return what it returned, or raise what it raised."""
         from dbos import DBOS
 
+        # What runs here says when it has ended; whether somebody else has ended it is asked now and then.
+        while ended := self._running.get(workflow_id):
+            if ended.wait(_ASK_S) or self.status(workflow_id) != "unfinished":
+                break
         return DBOS.retrieve_workflow(workflow_id).get_result(polling_interval_sec=_POLL_S)
 
     def cancel(self, workflow_id: str) -> None:
@@ -185,6 +198,20 @@ class Durable:
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=0)
         self._executors.release(self.executor_id)
 
+    def _function(self, method: Callable[..., T]) -> Callable[..., T]:
+        """DBOS notes things on what it registers, which a bound method does not allow."""
+        from dbos import DBOS
+
+        @wraps(method)
+        def run(*arguments: Any) -> T:
+            try:
+                return method(*arguments)
+            finally:
+                if ended := self._running.pop(DBOS.workflow_id or "", None):
+                    ended.set()
+
+        return run
+
     def _beat(self) -> None:
         while not self._stop.wait(_HEARTBEAT_S):
             try:
@@ -206,15 +233,5 @@ def _explained(name: str, function: Callable[..., T]) -> Callable[..., T]:
         except Exception:
             logging.getLogger("headrace.durable").exception("step %s failed", name)
             raise
-
-    return run
-
-
-def _function(method: Callable[..., T]) -> Callable[..., T]:
-    """DBOS notes things on what it registers, which a bound method does not allow."""
-
-    @wraps(method)
-    def run(*arguments: Any) -> T:
-        return method(*arguments)
 
     return run

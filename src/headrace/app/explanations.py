@@ -17,13 +17,13 @@ import msgspec
 import numpy as np
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.deliver import latest_kinds, numeric_inputs
 from headrace.app.recorded import recorded_inputs
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.record import Condition, Contributions, Explanation, Method
-from headrace.data.frames import nulls, take
+from headrace.data.frames import is_null, nulls, take
 from headrace.monitoring.ingest import explanations_table, ingest, predictions_table
 from headrace.training.explaining import BACKGROUND_ROWS, Explainer
 from headrace.training.lime import LimeExplainer
@@ -57,6 +57,19 @@ class Given:
     at: datetime
     release_id: str
     n_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRow:
+    """One row of an answer, as the record has it.
+
+    Attributes:
+        answer: what the model said.
+        values: input name to what it was asked about, None for a gap; without what is not recorded.
+    """
+
+    answer: Any
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +219,48 @@ def explain_answer(
         Conflict: an input was not recorded as it came: ask together with the answer instead.
         InvalidInput: it is no id, or the release cannot be explained.
     """
+    name, which, row, found = _find(app, me, answer, project)
+    kept = _kept(app, name, which, row)
+    return _of_record(app, explainers, name, found) if kept is None else kept
+
+
+def recorded_rows(app: App, me: Principal, answer: str, project: str | None = None) -> list[RecordedRow]:
+    """What a model was asked about and what it said, by the id of the answer; at most one row more than
+    :data:`MAX_ROWS`.
+
+    Args:
+        answer, project: as of :func:`explain_answer`.
+
+    Raises:
+        Denied, NotFound, InvalidInput: as :func:`explain_answer`.
+
+    Example::
+
+        recorded_rows(app, me, f"{answer_id}:0", "cars")[0].values  # {'mileage': 12500.0, 'model': 'a4'}
+    """
+    name, _, _, found = _find(app, me, answer, project)
+    kinds = latest_kinds(app.store, name)
+    columns = {
+        column[3:]: _plain(found[column], kinds.get(column[3:])) for column in found if column[:3] == "in_"
+    }
+    answers = _plain(found["out_predict"], None) if "out_predict" in found else [None] * len(found["row"])
+    return [
+        RecordedRow(answer=said, values={column: values[place] for column, values in columns.items()})
+        for place, said in enumerate(answers)
+    ]
+
+
+def _plain(values: Any, kind: str | None) -> list[Any]:
+    """As people write them: the tables keep true and false as numbers, and a gap among numbers as NaN."""
+    listed = [None if is_null(value) else value for value in np.asarray(values).tolist()]
+    return [None if one is None else bool(one) for one in listed] if kind == "boolean" else listed
+
+
+def _find(
+    app: App, me: Principal, answer: str, project: str | None
+) -> tuple[str, str, int | None, dict[str, Any]]:
+    """An answer of the record: its project, id, the row asked for, and its rows. Raises as
+    :func:`explain_answer`."""
     if project is None:
         names = [p.name for p in app.store.projects.list() if _may_read(app, me, p.name)]
     else:
@@ -217,12 +272,11 @@ def explain_answer(
             f"{answer[:80]!r} is no id of an answer. Expected the 'id' that came with it, or the 'subject' "
             "of a row."
         )
+    row = None if asked[2] is None else int(asked[2])
     for name in names:
-        row = None if asked[2] is None else int(asked[2])
         found = _recorded(app, name, asked[1], row)
         if len(found.get("release_id", ())):
-            kept = _kept(app, name, asked[1], row)
-            return _of_record(app, explainers, name, found) if kept is None else kept
+            return name, asked[1], row, found
     raise NotFound(f"There is no answer {answer} in the record that you may read.")
 
 
@@ -351,6 +405,12 @@ def _query(
 
 def _of_record(app: App, explainers: Explainers, name: str, found: Mapping[str, Any]) -> Explanation:
     release_id = str(found["release_id"][0])
+    ref = app.store.releases.get(release_id).manifest.subject.ref
+    if ref.startswith("prompt:"):
+        raise InvalidInput(
+            f"{ref} is a prompt: what each input contributed to a text is not told in numbers. "
+            f"Where an answer comes from: headrace monitor provenance {name} {found['prediction_id'][0]}"
+        )
     inputs = app.scorers.of_release(release_id).encoding.inputs
     columns = {column.removeprefix("in_"): values for column, values in found.items() if column[:3] == "in_"}
     return explainers.explain(release_id, recorded_inputs(app, name, inputs, columns))

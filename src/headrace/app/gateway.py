@@ -34,7 +34,7 @@ from headrace.gateway.llm.prices import FILE as PRICES
 from headrace.gateway.llm.prices import read_prices
 from headrace.gateway.llm.provider_keys import ProviderKeys
 from headrace.gateway.llm.spending import Spending
-from headrace.gateway.llm.upstream import Upstreams
+from headrace.gateway.llm.upstream import Question, Upstreams
 from headrace.gateway.prompts import Prompt
 from headrace.projects.llm import guards_personal, released_guards_personal
 from headrace.releases.waivers import DRAFTS
@@ -191,7 +191,7 @@ async def _ask_all(
             try:
                 filled = fill_in(prompt, asked, guarded.request(asked.messages))
                 started_s = clock.monotonic_s()
-                reply = await upstreams.call(targets, asked.path, filled.for_model)
+                reply = await upstreams.call(Question(targets, asked.path, filled.for_model))
                 took_ms = (clock.monotonic_s() - started_s) * 1000
                 if reply.status != 200:
                     return InvalidInput(f"{reply.target} answered {reply.status}: {reply.body[:300]!r}")

@@ -19,6 +19,8 @@ from headrace.monitoring.review import due_at, every_days
 from headrace.monitoring.service import NAME as AVAILABILITY
 from headrace.monitoring.service import Standing, standing
 from headrace.monitoring.shifts import NAME as SHIFT
+from headrace.monitoring.wording import in_words
+from headrace.store.backlog import Backlog, WaitingKind
 
 Health = Literal["idle", "unmeasured", "healthy", "drifting", "degraded"]
 State = Literal["act", "watch", "fine", "idle"]
@@ -30,6 +32,8 @@ Why = Literal[
     "alert",
     "review",
     "decision",
+    "handoff",
+    "draft",
     "answered",
     "warning",
     "health",
@@ -40,7 +44,7 @@ Why = Literal[
 ]
 _RANKS: tuple[Why, ...] = get_args(Why)
 """The most urgent first."""
-_ACT = frozenset({"overdue", "down", "alert", "review", "decision"})
+_ACT = frozenset({"overdue", "down", "alert", "review", "decision", "handoff", "draft"})
 """Why somebody is needed; for all else the model is watched."""
 WINDOWS = "window"
 """Name of the measurements that count the rows of each window."""
@@ -56,11 +60,12 @@ class Reason:
     Attributes:
         why: ``overdue``: a violation is open for too long; ``down``: a service level is declared, and no
             server is there; ``alert``: a critical one nobody has answered; ``review``: the periodic review of
-            the live release is overdue; ``decision``: a release waits for a person; ``answered``: somebody
-            looks into an alert, or a retraining answers it; ``warning``: an alert that is not critical;
-            ``health``: what was found before, and still holds; ``registration``: a model that was registered
-            elsewhere became no release, and no later one answers or waits; ``traffic``: nobody
-            calls any more; ``labels``: none have come for some windows; ``rollout``: one is under way.
+            the live release is overdue; ``decision``: a release waits for a person; ``handoff``, ``draft``:
+            conversations or answers of a language model do; ``answered``: somebody looks into an alert, or a
+            retraining answers it; ``warning``: an alert that is not critical; ``health``: what was found
+            before, and still holds; ``registration``: a model that was registered elsewhere became no
+            release, and no later one answers or waits; ``traffic``: nobody calls any more, or nobody ever
+            has; ``labels``: none have come for some windows; ``rollout``: one is under way.
         at: since when.
         page: where to look.
     """
@@ -116,6 +121,7 @@ class Glance:
         drift: None before a window of the live release was compared.
         losses: the loss of its newest windows, the oldest first.
         service: how it was there over 30 days, downtime counted, and what is left of its error budget.
+        backlog: how many drafts wait for a person, and how many conversations that were handed over.
     """
 
     name: str
@@ -138,6 +144,7 @@ class Glance:
     drift: Drift | None = None
     losses: list[float] = field(default_factory=list)
     service: Standing | None = None
+    backlog: dict[WaitingKind, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +159,9 @@ class Facts:
         cases: what people do about alerts that still wait for somebody.
         measured: calls by hour, availability of the last one, and loss, shifts and rows of the newest
             windows, in the order of windows.
+        asked: whether anybody has ever asked the model.
         last_review: of the live release.
+        backlog: drafts and hand-offs that wait for a person.
         last_heard: when the last server was heard of, if none is there now and any ever was.
     """
 
@@ -166,6 +175,8 @@ class Facts:
     alerts: Sequence[tuple[Alert, Finding]]
     cases: Sequence[Case]
     measured: Sequence[Measurement]
+    backlog: Sequence[Backlog]
+    asked: bool
     last_heard: datetime | None
     last_review: Review | None
     now: datetime
@@ -207,6 +218,7 @@ def glance(facts: Facts) -> Glance:
         drift=_drift(facts),
         losses=[m.value for m in losses if m.value is not None],
         service=next((standing(project, m) for m in facts.measured if m.name == AVAILABILITY), None),
+        backlog={one.kind: one.n for one in facts.backlog},
     )
 
 
@@ -302,6 +314,7 @@ def _reasons(
     for release in facts.waiting:
         text = f"{release.manifest.subject.ref.partition(':')[2]} waits for a decision"
         yield Reason(why="decision", text=text, at=release.created_at, page=f"/releases/{release.id}")
+    yield from _handed(facts)
     told = list(_alerted(facts))
     yield from told
     since = max((one.created_at for one in (*_answering(facts), *facts.waiting)), default=None)
@@ -321,7 +334,9 @@ def _reasons(
     if standing and not any(one.why in ("alert", "answered", "warning") for one in told):
         last = standing[-1]
         yield Reason(why="health", text=last.title, at=last.at, page=f"{page}#finding-{last.id}")
-    if calls is not None and not calls.last_day and calls.week_before:
+    if not facts.asked:
+        yield Reason(why="traffic", text="nobody has asked it yet", at=_since(facts), page=page)
+    elif calls is not None and not calls.last_day and calls.week_before:
         text = f"no call in 24 hours, {calls.week_before:,} in those of the week before"
         yield Reason(why="traffic", text=text, at=facts.now - _DAY, page=page)
     late = _late(facts, losses)
@@ -331,6 +346,13 @@ def _reasons(
         subject = (_subject(facts, facts.route.canary) or name).partition(":")[2]
         text = f"{subject} is a canary with {facts.route.canary_weight:.0%} of the calls"
         yield Reason(why="rollout", text=text, at=facts.rollout.started_at, page=page)
+
+
+def _handed(facts: Facts) -> Iterator[Reason]:
+    """What a language model has left to people."""
+    for one in facts.backlog:
+        page = f"/projects/{facts.project.name}/{one.kind}s"
+        yield Reason(why=one.kind, text=in_words(one), at=one.since or facts.now, page=page)
 
 
 def _alerted(facts: Facts) -> Iterator[Reason]:
@@ -366,13 +388,19 @@ def _review_due(facts: Facts) -> tuple[datetime, str] | None:
     release, last = facts.releases.get(facts.live or ""), facts.last_review
     if release is None:
         return None
-    since = release.created_at if facts.rollout is None else facts.rollout.step_started_at
-    due = due_at(every_days(facts.project, release), since, last)
+    due = due_at(every_days(facts.project, release), _since(facts), last)
     if due is None or due > facts.now:
         return None
     if last is not None and last.state == "unfit":
         return due, f"{last.by} found it unfit on {due:%Y-%m-%d}"
     return due, f"its review was due on {due:%Y-%m-%d}"
+
+
+def _since(facts: Facts) -> datetime:
+    """Since when the live release has all traffic."""
+    release = facts.releases.get(facts.live or "")
+    made = facts.now if release is None else release.created_at
+    return made if facts.rollout is None else facts.rollout.step_started_at
 
 
 def _late(facts: Facts, losses: Sequence[Measurement]) -> datetime | None:

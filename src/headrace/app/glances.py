@@ -11,10 +11,12 @@ from headrace.access.privacy.charters import settled
 from headrace.app.composition import App
 from headrace.app.glance import WINDOWS, Facts, Glance, glance
 from headrace.app.serving import SERVER
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.project import Project
-from headrace.core.release import Release, Route
+from headrace.core.release import Measurement, Release, Route
 from headrace.monitoring.calls import NAME as CALLS
 from headrace.monitoring.cases import PENDING
+from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.service import NAME as AVAILABILITY
 from headrace.monitoring.shifts import NAME as SHIFT
 
@@ -51,6 +53,8 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     )
     last_heard = _last_heard(app)
     reviews = {one.release_id: one for one in store.reviews.list(subject=only)}
+    generative = {project.name for project in held if project.task in GENERATIVE}
+    backlog = _grouped(store.backlog.waiting(generative), lambda one: one.subject)
     lines = []
     for project in held:
         route = routes.get(project.name)
@@ -66,6 +70,8 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
             alerts=alerts[project.name],
             cases=cases[project.name],
             measured=measured[project.name],
+            backlog=backlog[project.name],
+            asked=route is None or _is_asked(app, project.name, measured[project.name]),
             last_heard=last_heard,
             last_review=reviews.get(live_id),
             now=now,
@@ -82,6 +88,13 @@ def _held(app: App, project: Project, route: Route | None, releases: Mapping[str
         app.access.charters.live(project.name) if route.stands_in else releases[route.live].manifest.charter
     )
     return settled(project, live)
+
+
+def _is_asked(app: App, project: str, measured: Sequence[Measurement]) -> bool:
+    """Whether there ever was an answer; one that was measured needs no look into the log."""
+    if any(one.name != AVAILABILITY for one in measured):
+        return True
+    return any(segment.size_bytes for segment in app.store.events.segments(predictions_table(project)))
 
 
 def _last_heard(app: App) -> datetime | None:

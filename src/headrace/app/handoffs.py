@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from headrace.app import reading
+from headrace.app.announcing import tell_again
 from headrace.app.composition import App
 from headrace.app.feedback import MAX_TEXT
 from headrace.app.opinions import Said, find_answer, recorded_row, say_of_draft
@@ -20,9 +21,11 @@ from headrace.gateway.llm.calls import as_written
 from headrace.gateway.llm.chat import text_of
 from headrace.monitoring.handoffs import OPEN, Step, noted, transition
 from headrace.projects.llm import llm_of
-from headrace.store.handoffs import Handoff
+from headrace.store.handoffs import Handoff, HandoffState
+from headrace.store.paging import through
 
 MAX_MESSAGES = 200
+_OVER = tuple(state for state in get_args(HandoffState) if state not in OPEN)
 _LONGEST = 200_000
 _MAX_WHY = 2_000
 _ROLES = frozenset(("system", "developer", "user", "assistant", "tool"))
@@ -122,19 +125,34 @@ def hand_over(
         return app.store.handoffs.add(made)
 
 
-def listed(app: App, me: Principal, project: str, *, over: bool = False) -> list[Handoff]:
-    """Hand-offs of a project that ``me`` may see: those that are open, the oldest first.
+def listed(
+    app: App, me: Principal, project: str, *, over: bool = False, after: str = ""
+) -> Iterator[Handoff]:
+    """Hand-offs of a project that ``me`` may see: those that are open, the oldest first; they are read from
+    the store only as far as somebody goes.
 
     Args:
         over: those that are not, instead, the newest first.
+        after: the id of the one that they follow.
 
     Raises:
-        NotFound, Denied: there is no such project that ``me`` may see.
+        NotFound, Denied: there is no such project that ``me`` may see, or no hand-off of it to go on after.
     """
-    name = reading.project(app, me, project).name
-    found = [one for one in app.store.handoffs.list(subject=name) if (one.state in OPEN) != over]
-    mine = [one for one in found if _may_see(app, me, one)]
-    return mine[::-1] if over else mine
+    name, states = reading.project(app, me, project).name, _OVER if over else OPEN
+    found = through(app.store.handoffs, name, states, after=after, newest=over, kind="hand-off")
+    return (one for one in found if may_see(app, me, one))
+
+
+def count_over(app: App, project: str) -> int:
+    """How many hand-offs of a project are over; also those that a reader may not see."""
+    return app.store.handoffs.count_of(project, _OVER)
+
+
+def may_see(app: App, me: Principal, one: Handoff) -> bool:
+    """Whether ``me`` has asked for it, may decide on drafts of the project, or may read its data."""
+    allows, resource = app.gatekeeper.allows, f"handoff:{one.id}"
+    own = one.asked_by == me.name and allows(me, "predict", f"project:{one.subject}")
+    return own or allows(me, "draft.decide", resource) or allows(me, "data.read", resource)
 
 
 def opened(app: App, me: Principal, handoff_id: str) -> Opened:
@@ -186,7 +204,9 @@ def put_back(app: App, me: Principal, handoff_id: str, *, to: str | None = None,
         raise InvalidInput(f"The note has {len(note):,} characters. Expected at most {_MAX_WHY:,}.")
     masked = as_written(app.access.privacy.rules(found.subject), note.strip())
     step = Step(kind="put_back", by=me.name, at=app.clock.now(), to=to, people=people, note=masked)
-    return _moved(app, me, found, step)
+    with app.store.transaction():
+        tell_again(app, found.subject, "handoff")
+        return _moved(app, me, found, step)
 
 
 def answer(app: App, me: Principal, handoff_id: str, text: str, *, goes_on: bool = True) -> Handoff:
@@ -293,15 +313,9 @@ def _texts(messages: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     return texts
 
 
-def _may_see(app: App, me: Principal, one: Handoff) -> bool:
-    allows, resource = app.gatekeeper.allows, f"handoff:{one.id}"
-    own = one.asked_by == me.name and allows(me, "predict", f"project:{one.subject}")
-    return own or allows(me, "draft.decide", resource) or allows(me, "data.read", resource)
-
-
 def _mine(app: App, me: Principal, handoff_id: str) -> Handoff:
     found = app.store.handoffs.find(handoff_id)
-    if found is None or not _may_see(app, me, found):
+    if found is None or not may_see(app, me, found):
         raise NotFound(f"There is no hand-off {handoff_id[:80]!r} that you may see.")
     return found
 

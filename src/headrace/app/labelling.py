@@ -86,14 +86,14 @@ def judge(app: App, me: Principal, project: str, answer: str, judgement: Judgeme
     Raises:
         Denied: ``me`` is no person, or may not send labels or read the record.
         NotFound: there is no such answer.
-        InvalidInput: a category is none of the charter's, or a good answer has one; a text is too long.
+        InvalidInput: a category is none of the project's, or a good answer has one; a text is too long.
     """
     if me.kind != "person":
         raise Denied(f"{me.name!r} is no person. What counts as judged by people is said by people.")
     app.gatekeeper.require(me, "label.write", f"project:{project}")
     app.gatekeeper.require(me, "data.read", f"project:{project}")
     found = find_answer(app, project, answer)
-    _check(judgement, llm_of(app.store.projects.get(project)).feedback.categories)
+    _check(judgement, categories_of(app.store.projects.get(project)))
     now, subject = app.clock.now(), found.subject
     said = {
         JUDGED: (judgement.verdict, judgement.comment),
@@ -109,6 +109,13 @@ def judge(app: App, me: Principal, project: str, answer: str, judgement: Judgeme
     ]  # fmt: skip
     ids = record_judgement(app, me, project, events)
     return Kept(subject=subject, release_id=found.release_id, ids=ids)
+
+
+def categories_of(project: Project) -> tuple[str, ...]:
+    """What can be wrong with an answer of a project, as its charter names it. What there is by default is
+    said of texts, and not of a number or a class."""
+    declares = "categories" in project.llm.get("feedback", {})
+    return llm_of(project).feedback.categories if declares or project.task == "text_generation" else ()
 
 
 def labels(app: App, me: Principal, project: str) -> list[Label]:
@@ -167,6 +174,9 @@ def _check(judgement: Judgement, known: tuple[str, ...]) -> None:
             raise InvalidInput(
                 f"There is no category {name[:64]!r}. Expected some of {', '.join(known)}; "
                 "llm.feedback.categories in headrace.yaml names them."
+                if known
+                else f"There is no category {name[:64]!r}: the project has none. Leave it out, or name some "
+                "under llm.feedback.categories in headrace.yaml."
             )
     if judgement.verdict == "good" and judgement.categories:
         raise InvalidInput(f"A good answer has no fault, got {', '.join(judgement.categories)}. Call it bad.")

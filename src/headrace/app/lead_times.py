@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from headrace.app import reading
@@ -26,6 +25,7 @@ from headrace.monitoring.lead_times import (
     stalled,
     typical,
 )
+from headrace.store.ids import made_at
 
 _DAY_S = 86_400.0
 STALLED_DAYS = 7.0
@@ -134,25 +134,12 @@ def _known(app: App, releases: Sequence[Release]) -> _Known:
     )
 
 
-def _made_at(text: str) -> datetime | None:
-    """When :func:`headrace.core.ids.new_id` made this id, to the millisecond; None of any other text.
-
-    >>> _made_at("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")  # the example of RFC 9562, A.6
-    datetime.datetime(2022, 2, 22, 19, 22, 22, tzinfo=datetime.timezone.utc)
-    """
-    try:
-        known = uuid.UUID(text)
-    except ValueError:
-        return None
-    return datetime.fromtimestamp((known.int >> 80) / 1000, UTC) if known.version == 7 else None
-
-
 def _facts(release: Release, build_id: str | None, asked: dict[str, datetime], known: _Known) -> Facts:
     runs = [run for run in known.runs.values() if run.build_id == build_id]
     ended = [run.finished_at for run in runs if run.finished_at is not None]
     begun_at = None
     if build_id is not None:
-        begun_at = asked.get(build_id) or _made_at(build_id.rpartition(":")[2])
+        begun_at = asked.get(build_id) or made_at(build_id.rpartition(":")[2])
     return Facts(
         release=release,
         begun_at=begun_at,

@@ -27,6 +27,7 @@ from headrace.core.ports import Taken
 from headrace.gateway.llm.batches import CANCELLED, EXPIRED, Line, answered, is_transient, numbered, read_line
 from headrace.store.line_files import lines_of
 from headrace.store.llm_batches import BatchState, LineError, LlmBatch
+from headrace.store.processes import MachineProcesses, is_gone, mark_of
 
 _ENDS: dict[BatchState, tuple[BatchState, str]] = {
     "cancelling": ("cancelled", CANCELLED),
@@ -45,6 +46,7 @@ _FIRST_PAUSE_S = 1.0
 _LOOK_S = 1.0
 _BUSY_S = 2.0
 _UNKNOWN = 5
+_MACHINE = MachineProcesses()
 
 
 class LineAnswer(NamedTuple):
@@ -68,7 +70,8 @@ class Pace:
     """How fast batches are answered.
 
     Attributes:
-        claim_s: for how long a killed process's batch stays its own; the same for all that share a store.
+        claim_s: for how long a killed process's batch stays its own, unless it was on this machine; the same
+            for all that share a store.
     """
 
     claim_s: float = CLAIM_S
@@ -149,9 +152,11 @@ class BatchWork:
         return answered(batch.id, number, line, said.status, said.body, said.answer_id)
 
     def _is_claimed(self, batch: LlmBatch) -> bool:
-        """A claim from before the clock was put back is none."""
+        """A claim from before the clock was put back is none, nor is that of a process which is gone."""
         claim, now = batch.claim, self._app.clock.now()
-        return claim is not None and now < claim.until <= now + timedelta(seconds=self._pace.claim_s)
+        if claim is None or not now < claim.until <= now + timedelta(seconds=self._pace.claim_s):
+            return False
+        return not is_gone(claim.by.partition("@")[2], _MACHINE)
 
 
 class _Run:
@@ -166,7 +171,7 @@ class _Run:
     ) -> None:
         self._app = app
         self._batch = batch
-        self._me = new_id(app.clock.now())
+        self._me = f"{new_id(app.clock.now())}@{mark_of(_MACHINE)}"
         self._pace = pace
         self._one = one
         self._parts = Parts(app.line_files, batch)

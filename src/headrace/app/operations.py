@@ -5,7 +5,8 @@ Every function takes the principal first and asks the gatekeeper before anything
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from headrace.app.finding import find_one
 from headrace.app.flight import settle_flight
 from headrace.app.prompting import check_prompts
 from headrace.app.workflows import Workflows
-from headrace.checks.columns import LARGEST
+from headrace.checks.columns import LARGEST, readable
 from headrace.checks.tasks import GENERATIVE, answers_classes
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
@@ -33,6 +34,7 @@ from headrace.core.ids import derived_id, new_id
 from headrace.core.project import Project
 from headrace.core.record import Outcome
 from headrace.core.release import Approval, Release
+from headrace.monitoring.performance import of_no_class
 from headrace.projects.charter import load_project
 from headrace.projects.contracts import load_contracts
 from headrace.projects.intake import require_admission
@@ -48,6 +50,7 @@ from headrace.training.own_explainers import check_explainer
 _PATIENCE_S = 30.0
 DECIDING = ("waiting", "approved", "rolling_out")
 """States that a decision passes through without anybody's help."""
+_FEW, _LONGEST = 5, 60
 _TRUTHS = ("label", "correction")
 _TRUTH_NAMES = {"number": "a number", "class": "a number, true or false", "text": "text"}
 _TRUTH_TYPES: dict[str, tuple[type, ...]] = {
@@ -345,12 +348,49 @@ def outcomes_of(
     return [_outcome(rules, truth, principal.name, item, i, now) for i, item in enumerate(items)]
 
 
+def label_notes(app: App, project: str, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What whoever has sent labels should know of them: which are of a class that the live model does not
+    know. They are kept, since a class may be new.
+
+    Args:
+        items: as of :func:`record_outcomes`, which has taken them.
+
+    Example::
+
+        label_notes(app, "churn", [{"subject": "c-17", "value": "maybe"}])
+        # ["1 label is of a class that the live model does not know: 'maybe'. It knows 'no', 'yes'. ..."]
+    """
+    classes = _classes_of(app, app.store.projects.get(project))
+    truths = [item["value"] for item in items if item.get("kind", "label") in _TRUTHS]
+    unknown = Counter(of_no_class(truths, classes))
+    if not unknown:
+        return []
+    n = unknown.total()
+    note = (
+        f"{n:,} {'label is' if n == 1 else 'labels are'} of a class that the live model does not know: "
+        f"{_some(list(unknown))}. It knows {_some(list(map(readable, classes)))}. Such labels are kept, "
+        "and count as answered wrong. If the class is new, train again on data that has it; if it is a slip, "
+        "send the label again."
+    )
+    return [note]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(repr(name[:_LONGEST]) for name in names[:_FEW]) + more
+
+
+def _classes_of(app: App, project: Project) -> Sequence[Any]:
+    """The classes of the live model."""
+    route = app.store.rollouts.route(project.name)
+    return () if route is None else app.scorers.of_release(route.live).classes or ()
+
+
 def _truth_of(app: App, project: Project) -> str:
     """What labels of the project are: ``number``, ``class`` (number, true or false), ``text`` or ``any``."""
     if not answers_classes(project.task):
         return "number"
-    route = app.store.rollouts.route(project.name)
-    classes = None if route is None else app.scorers.of_release(route.live).classes
+    classes = _classes_of(app, project)
     if not classes:
         return "any"
     return "text" if isinstance(classes[0], str) else "class"

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 
 from headrace.app.alerts import SYSTEM, personal
 from headrace.app.composition import App
-from headrace.core.alerts import Notice
+from headrace.core.alerts import Message, Notice
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, Unavailable, UserError
 from headrace.core.ids import new_id
 from headrace.monitoring.notices import MOST_TRIES, Raised, notices, pause
-from headrace.monitoring.wording import worded
+from headrace.monitoring.wording import worded, worded_backlog
 
 _log = logging.getLogger(__name__)
 
@@ -36,15 +36,18 @@ def deliver(app: App) -> int:
         except Conflict:  # another server has it
             continue
         try:
-            _send(app, claimed)
+            is_told = _send(app, claimed)
         except UserError as error:
             _give_up(app, claimed, str(error))
         except HeadraceError as error:
             silent.add(claimed.channel)
             _later(app, claimed, str(error))
         else:
-            _taken(app, claimed)
-            sent += 1
+            if is_told:
+                _taken(app, claimed)
+                sent += 1
+            else:
+                app.store.notices.change(replace(claimed, state="lapsed", revision=claimed.revision + 1))
     return sent
 
 
@@ -87,7 +90,11 @@ def _begun(notice: Notice, now: datetime) -> Notice:
     return replace(notice, tries=tries, turn=turn, due_at=now + pause(tries), revision=revision)
 
 
-def _send(app: App, notice: Notice) -> None:
+def _send(app: App, notice: Notice) -> bool:
+    """Whether there was something to tell."""
+    message = _message(app, notice)
+    if message is None:
+        return False
     channel = app.channels.get(notice.channel)
     if channel is None:
         raise InvalidInput(
@@ -97,20 +104,29 @@ def _send(app: App, notice: Notice) -> None:
         raise InvalidInput(
             "Nobody of the project has an e-mail address: see owner and team in headrace.yaml."
         )
-    findings = {one.id: one for one in app.store.findings.list(notice.subject)}
-    raised = [
-        Raised(alert, findings[alert.finding_id])
-        for alert in app.store.findings.alerts(notice.subject)
-        if alert.id in notice.alerts
-    ]
     try:
-        channel.send(worded(notice, raised, app.settings.url))
+        channel.send(message)
     except HeadraceError:
         raise
     except Exception as error:
         # Boundary: a channel may come from anybody; what breaks in it keeps no other waiting.
         _log.exception("The channel %s broke down", notice.channel)
         raise Unavailable(f"The channel broke down ({type(error).__name__}).") from error
+    return True
+
+
+def _message(app: App, notice: Notice) -> Message | None:
+    """None: nothing waits any more, so nobody needs to be told."""
+    if notice.why in ("draft", "handoff"):
+        waiting = [one for one in app.store.backlog.waiting([notice.subject]) if one.kind == notice.why]
+        return worded_backlog(notice, waiting[0], app.settings.url) if waiting else None
+    findings = {one.id: one for one in app.store.findings.list(notice.subject)}
+    raised = [
+        Raised(alert, findings[alert.finding_id])
+        for alert in app.store.findings.alerts(notice.subject)
+        if alert.id in notice.alerts
+    ]
+    return worded(notice, raised, app.settings.url)
 
 
 def _taken(app: App, notice: Notice) -> None:

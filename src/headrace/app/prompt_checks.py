@@ -11,12 +11,13 @@ from headrace.checks.essence import compare_voices, steadiness
 from headrace.core.errors import HeadraceError
 from headrace.core.project import Project
 from headrace.core.release import Outcome4
+from headrace.gateway.agent_files import AgentFile, measured, over
 from headrace.gateway.conversations import Played, Script, play
 from headrace.gateway.llm.chat import Answered, ChatRequest
 from headrace.gateway.prompts import Prompt
-from headrace.projects.llm import Conversations, Persona, Repeats
+from headrace.projects.llm import AgentFileLimits, Conversations, Persona, Repeats
 
-PERSONA, STEADY, SCRIPTED = "persona", "steadiness", "conversations"
+PERSONA, STEADY, SCRIPTED, AGENT_FILES = "persona", "steadiness", "conversations", "agent_files"
 _SHOWN = 300
 _LEVEL = 0.05
 Ask = Callable[[Project, Prompt, Sequence[ChatRequest]], "list[Answered | HeadraceError]"]
@@ -131,6 +132,42 @@ def judge_conversations(
     first = next(one for one in turns if one["conversation"] == broken[0] and one["wrong"])
     reason += f". {broken[0]!r}, turn {first['turn']}: {first['wrong'][0]}"
     return "failed", reason, evidence
+
+
+def judge_agent_files(spec: AgentFileLimits, ours: Prompt) -> Judged:
+    """Whether the files that instruct an agent are short enough to be read with the rest of its work."""
+    files = measured(ours.agent_files)
+    at_start = sum(one.at_start for one in files)
+    found = [
+        f"{one.path} has {one.characters:,} characters: at most {spec.skill:,} (llm.agent_files.skill)"
+        for one in files
+        if one.read == "when used" and over(one, spec)
+    ]
+    if at_start > spec.at_start:
+        longest = max(files, key=lambda one: one.at_start)
+        found.insert(
+            0,
+            f"an agent reads {at_start:,} characters before its first call: at most {spec.at_start:,} "
+            f"(llm.agent_files.at_start); the most, {longest.at_start:,}, of {longest.path}",
+        )
+    evidence: dict[str, Any] = {
+        "characters at start": at_start, "at most": spec.at_start, "at most of a skill": spec.skill,
+        "files": [_sized(one, spec) for one in files],
+    }  # fmt: skip
+    if found:
+        return "failed", "; ".join(found), evidence
+    return "passed", f"{at_start:,} characters at start, of at most {spec.at_start:,}", evidence
+
+
+def _sized(one: AgentFile, spec: AgentFileLimits) -> dict[str, Any]:
+    return {
+        "file": one.path,
+        "read": one.read,
+        "characters": one.characters,
+        "at start": one.at_start,
+        "tokens, about": one.tokens,
+        "over": over(one, spec) or None,
+    }
 
 
 def _shares(played: Sequence[Played]) -> dict[str, float]:

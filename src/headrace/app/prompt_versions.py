@@ -31,11 +31,11 @@ class PromptVersion:
     answers: bool
 
 
-class Texts(NamedTuple):
+class Both(NamedTuple):
     """Two versions in full."""
 
-    before: str
-    after: str
+    before: Prompt
+    after: Prompt
 
 
 def prompt_versions(app: App, me: Principal, project: str) -> list[PromptVersion]:
@@ -63,10 +63,10 @@ def prompt_versions(app: App, me: Principal, project: str) -> list[PromptVersion
     return found
 
 
-def prompt_texts(app: App, before: PromptVersion, after: PromptVersion) -> Texts:
+def both_prompts(app: App, before: PromptVersion, after: PromptVersion) -> Both:
     """Two versions, to be compared; they come from :func:`prompt_versions`."""
     packages = (one.release.manifest.subject.package for one in (before, after))
-    return Texts(*(Prompt.from_bytes(app.store.artifacts.get(one.digest)).text for one in packages))
+    return Both(*(Prompt.from_bytes(app.store.artifacts.get(one.digest)) for one in packages))
 
 
 def the_version(found: list[PromptVersion], version: str) -> PromptVersion:

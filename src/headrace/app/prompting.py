@@ -20,9 +20,11 @@ from headrace.app.composition import App
 from headrace.app.evaluation_sets import evaluation_sets, signed_rows
 from headrace.app.gating import Gate, Gating
 from headrace.app.prompt_checks import (
+    AGENT_FILES,
     PERSONA,
     SCRIPTED,
     STEADY,
+    judge_agent_files,
     judge_conversations,
     judge_persona,
     judge_steadiness,
@@ -94,6 +96,7 @@ class Prompting:
             ("output_contract", self._output_gate),
             ("human_labels", self._labels_gate),
             *(gate for is_declared, gate in declared if is_declared),
+            (AGENT_FILES, self._agent_files_gate),
         )
 
     def _persona_gate(self, state: dict[str, Any]) -> str:
@@ -131,6 +134,14 @@ class Prompting:
             None if live is None else self._prompt(live.manifest.subject.package.digest),
         )
         return self._gating.keep(state, self._verdict(state["judged_id"], SCRIPTED, *judged)).outcome
+
+    def _agent_files_gate(self, state: dict[str, Any]) -> str:
+        project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
+        ours = self._prompt(_package(run))
+        if not ours.agent_files:
+            return "no file instructs an agent"
+        judged = judge_agent_files(llm_of(project).agent_files, ours)
+        return self._gating.keep(state, self._verdict(state["judged_id"], AGENT_FILES, *judged)).outcome
 
     def _champion_gate(self, state: dict[str, Any]) -> str:
         project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])

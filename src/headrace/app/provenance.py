@@ -256,18 +256,25 @@ def facts(found: Provenance) -> Iterator[tuple[str, str]]:
     for one in found.given:
         yield f"{one.what}: {one.name}", f"{one.asked} -> {one.brought}"
     yield from _made_facts(found.made)
-    yield "model", f"{found.model or 'not known'}, asked at {found.provider or 'a provider not on record'}"
+    yield "model", _model_fact(found)
     for guard in found.guards:
         yield "guard", guard
     if "predict" in found.outputs:
         yield "answered", str(found.outputs["predict"])
     yield "oversight", found.oversight
     if found.draft is not None:
-        yield "decision", f"{found.draft['state']} by {found.draft['by'] or 'nobody yet'}"
+        by = found.draft["by"]
+        yield "decision", f"{found.draft['state']} by {by}" if by else str(found.draft["state"])
     for told in (told for row in found.rows for told in row.feedback):
         said = told.text if told.text is not None else told.value
         said = round(said, 3) if isinstance(said, float) else said
         yield f"feedback: {told.name}", f"{said} ({told.by or told.principal})"
+
+
+def _model_fact(found: Provenance) -> str:
+    if not found.model and not found.provider and any(one.endswith(" block") for one in found.guards):
+        return "none was asked: a guard blocked the request"
+    return f"{found.model or 'not known'}, asked at {found.provider or 'a provider not on record'}"
 
 
 def _made_facts(made: Made) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from headrace.app.unreleased import as_written, unreleased
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
-from headrace.core.ids import Ref
+from headrace.core.ids import Ref, derived_id
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Approval, Measurement, Release, Rollout, Route, Verdict
@@ -176,6 +176,19 @@ def quorum(app: App, me: Principal, release: Release) -> Quorum:
     _require(app, me, release.project)
     approved = [a for a in app.store.evidence.approvals(release.id) if a.decision == "approved"]
     return Quorum(given=len(approved), needed=approvals_needed(app, release))
+
+
+def refused_builds(app: App, me: Principal, name: str) -> dict[str, str]:
+    """Why retrainings that alerts asked for have made no release, by the id of the build: the gates that
+    they failed, in words."""
+    builds = {one.build_id for one in alerts(app, me, name) if one.build_id and one.state != "acting"}
+    judged = {derived_id("release", build): build for build in builds}
+    made = {release.id for release in app.store.releases.list(name)}
+    found: dict[str, list[str]] = {}
+    for verdict in app.store.evidence.verdicts_of(sorted(set(judged) - made)):
+        if verdict.outcome in ("failed", "error"):
+            found.setdefault(judged[verdict.subject_id], []).append(f"{verdict.gate}: {verdict.reason}")
+    return {build: "; ".join(reasons) for build, reasons in found.items()}
 
 
 def model_versions(app: App, me: Principal, name: str) -> list[ModelVersion]:

@@ -128,7 +128,7 @@ def compare_costs(app: App, me: Principal, name: str, machine: Machine, *, days:
     first = (now - timedelta(days=days - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     numeric = numeric_inputs(app.store, app.store.projects.get(project.name))
     ingest(project.name, app.store.events, app.store.tables, numeric=numeric)
-    hours = _hours(app, project.name, first)
+    hours = hours_of(app, project.name, first)
     if not hours:
         raise InvalidInput(
             f"No call of {project.name!r} in {days} days has tokens on record. Expected an LLM project that "
@@ -238,7 +238,8 @@ def _sum(name: str, of: Sequence[Period]) -> Period:
     )
 
 
-def _hours(app: App, project: str, first: datetime) -> list[Hour]:
+def hours_of(app: App, project: str, first: datetime) -> list[Hour]:
+    """What a project's calls were and cost since ``first``, as far as the record is read in."""
     table = predictions_table(project)
     if app.store.tables.version(table) is None:
         return []

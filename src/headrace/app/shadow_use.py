@@ -26,7 +26,7 @@ from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.gateway.llm.hosts import at_host
 from headrace.gateway.llm.permits import Permits
-from headrace.gateway.llm.proxy_logs import Asked, Unread, read_log
+from headrace.gateway.llm.proxy_logs import LONGEST, Asked, Unread, read_log
 from headrace.gateway.llm.shadow import OTHERS, Counted, ShadowCounts, Wanted
 from headrace.store.shadow import ShadowKind, ShadowUse
 
@@ -37,6 +37,8 @@ _TRIES = 20
 _KEPT = timedelta(days=365)
 _PART_BYTES = 1 << 20
 _NAMED_LINES = 5
+_LINE_BYTES = 4 * LONGEST + 1
+"""More characters than a line may have, whatever they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +234,10 @@ def _read(
 
 
 class _Lines:
-    """Lines of the first ``size_bytes``; ``start`` says at which byte the one begins that came last."""
+    """Lines of the first ``size_bytes``; ``start`` says at which byte the one begins that came last.
+
+    Of a line that is longer than any that is read, only so much is kept as shows that.
+    """
 
     def __init__(self, data: IO[bytes], size_bytes: int) -> None:
         self._data = data
@@ -240,10 +245,18 @@ class _Lines:
         self._next = self.start = 0
 
     def __iter__(self) -> Iterator[str]:
-        while self._left and (line := self._data.readline(self._left)):
-            self._left -= len(line)
-            self.start, self._next = self._next, self._next + len(line)
+        while line := self._piece():
+            self.start = self._next
+            piece = line
+            while piece:
+                self._next += len(piece)
+                piece = b"" if piece.endswith(b"\n") else self._piece()
             yield line.decode("utf-8", "replace")
+
+    def _piece(self) -> bytes:
+        piece = self._data.readline(min(self._left, _LINE_BYTES))
+        self._left -= len(piece)
+        return piece
 
 
 @contextmanager

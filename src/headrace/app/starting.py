@@ -84,16 +84,14 @@ def start_project(
     _check_given(data, target=target, time=time, forecasting=forecasting, unsupervised=unsupervised)
     _check_contact(contact)
     subject = target or str(unsupervised).replace("_", " ")
-    governance = answered(answers or {}, target=subject, risk=risk, contact_given=contact is not None)
+    is_prompt = bool(model)
+    of: dict[str, Any] = {"target": subject, "risk": risk, "is_prompt": is_prompt}
+    governance = answered(answers or {}, contact_given=contact is not None, **of)
     columns = read_file(data)
-    kind: dict[str, Any] = {
-        "forecasting": forecasting,
-        "unsupervised": unsupervised,
-        "generating": bool(model),
-    }
-    found = infer(columns, target=target, time=time, key=key, **kind)
+    kind: dict[str, Any] = {"forecasting": forecasting, "unsupervised": unsupervised}
+    found = infer(columns, target=target, time=time, key=key, generating=is_prompt, **kind)
     metric = default_metric(found.task)
-    promise = promised(worth or {}, target=subject, metric=metric, risk=risk, labelled=unsupervised is None)
+    promise = promised(worth or {}, metric=metric, labelled=unsupervised is None, **of)
     governance = replace(governance, assumed=promise.assumed + governance.assumed)
     spec, digest = _kept(found.data, data, columns)
     personal = personal_columns(columns)

@@ -17,6 +17,7 @@ from headrace.app.arrivals import arrived
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
 from headrace.app.reused import reuse
+from headrace.checks.columns import label, label_counts
 from headrace.checks.renames import renamed
 from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.data import Artifact, Snapshot
@@ -201,7 +202,7 @@ def _with_production(app: App, project: Project) -> Sourced:
         raise NotFound(f"Nothing of {project.name!r} is live, so there are no answers to learn from.")
     own = _own_snapshot(app, route.live)
     columns = load_snapshot(own, app.store.tables)
-    added = _answered(app, project, columns)
+    added, alone = _learnable(project, columns, _answered(app, project, columns))
     n_added = len(added[project.data.target]) if added else 0
     versions = ", ".join(
         f"{table}@{app.store.tables.version(table)}"
@@ -210,8 +211,27 @@ def _with_production(app: App, project: Project) -> Sourced:
     raw = archive_columns(_joined(columns, added) if added else columns, app.store.artifacts)
     altered = altered_inputs(app.access.charters.bound(project))
     unkept = f"; not recorded as they come: {', '.join(altered)}" if altered else ""
-    source = f"snapshot {own.id} ({own.source}) and {n_added:,} labelled answers ({versions}{unkept})"
+    without = f"; left out, each the only row of its class: {', '.join(alone)}" if alone else ""
+    source = (
+        f"snapshot {own.id} ({own.source}) and {n_added:,} labelled answers ({versions}{unkept}{without})"
+    )
     return Sourced(raw=raw, source=source)
+
+
+def _learnable(project: Project, base: Columns, added: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The added rows without those that are alone in their class, and the names of those classes.
+
+    Nothing can be learnt from a class of one row, and the data gate refuses a table that has one. In a table
+    that people gave, they can mend it; one mistyped label among many must not end every retraining.
+    """
+    if not added or project.task != "classification":
+        return added, []
+    target = project.data.target
+    counts = label_counts(np.concatenate([np.asarray(base[target]), np.asarray(added[target])]))
+    names = [label(value) for value in np.asarray(added[target]).tolist()]
+    kept = [place for place, name in enumerate(names) if counts.get(name, 0) != 1]
+    alone = sorted({name for name in names if name is not None and counts.get(name, 0) == 1})
+    return take(added, np.asarray(kept, dtype=np.intp)) if alone else added, alone
 
 
 def _joined(base: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:

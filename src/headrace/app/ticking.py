@@ -93,6 +93,23 @@ def approve_looked(
     return tick(app, work, me, release.id, (), said)
 
 
+def why_not_kept(app: App, me: Principal, release: Release, note: str) -> str:
+    """Why the flight check does not hold what ``me`` has just said of it; empty where it does.
+
+    A tick stays as it was given: whoever approves again, or after everything is ticked, adds none.
+    """
+    items = to_tick(app, release)
+    if any(one.by == me.name and one.note == note.strip() for one in items):
+        return ""
+    by = sorted({one.by for one in items if one.ticked})
+    what = (
+        f"it was ticked by {', '.join(by)} already, and a tick stays as it was given"
+        if by
+        else ("it has no item that a person ticks")
+    )
+    return f"Your note is not kept: nothing of the flight check of {release.id} is open, for {what}."
+
+
 def _note_of(me: Principal, note: str) -> str:
     if me.kind != "person":
         raise Denied(f"{me.name!r} is a {me.kind}: only a person can say what they looked at.")

@@ -88,7 +88,7 @@ def server_process(settings: Settings, module: str, *arguments: str) -> Iterator
     with TemporaryFile("w+", encoding="utf-8") as words:
         # It ends when its standard input does, so it never outlives us, whatever happens to us.
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=words,

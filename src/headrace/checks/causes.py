@@ -192,7 +192,8 @@ def _offset(reference: Mapping[str, Any], current: Mapping[str, Any]) -> Cause |
     is_within = reference["min"] <= current["median"] <= reference["max"]
     if is_within or not _is_like(current, {name: reference[name] + by for name in _QUARTILES}):
         return None
-    return Cause("offset", f"is {by:+.4g} beside what it was in training, in every quartile: another zero?")
+    more = f"{abs(by):.4g} {'higher' if by > 0 else 'lower'} than in training"
+    return Cause("offset", f"is {more}, low and high values alike: counted from another zero?")
 
 
 def _piled(reference: Mapping[str, Any], current: Mapping[str, Any]) -> Cause | None:
@@ -319,6 +320,6 @@ def _exchanged(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[s
 def _moved(reference: Mapping[str, Any], current: Mapping[str, Any], shift: Shift) -> Cause:
     size = "" if shift.size is None else f" by {shift.size:.2f} standard deviations"
     if "mean" in reference and "mean" in current:
-        where = f": {current['mean']:.4g} in the mean, in training {reference['mean']:.4g}"
+        where = f", to {current['mean']:.4g} on average from {reference['mean']:.4g}"
         return Cause("moved", f"has shifted{size} from the training data{where}")
     return Cause("moved", f"has shifted{size} from the training data")

@@ -100,6 +100,24 @@ def label(value: object) -> str | None:
     return str(value).strip()
 
 
+def readable(value: object) -> str:
+    """A value for people: seven digits of a number with a fraction, all of a whole one, which may be a year
+    or a code; nothing is a dash.
+
+    >>> readable(2017.0), readable(32.98709487915039), readable(-12345678.9), readable(None)
+    ('2017', '32.98709', '-12345679', '–')
+    """
+    if is_missing(value):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        whole = number.is_integer() or abs(number) >= 1e7
+        return f"{number:.0f}" if whole and abs(number) < 1e15 else f"{number:.7g}"
+    return str(value)
+
+
 def label_counts(values: NDArray[Any]) -> dict[str | None, int]:
     """Category to count, the most frequent first; ``None`` counts nulls."""
     raw: dict[object, int] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from headrace.cli import explain, factor, grant, incident, inventory, policy, secret, tokens, user
+from headrace.cli import explain, factor, grant, incident, inventory, policy, secret, sign_in, tokens, user
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Identities, tokens, policy and grants.")
 app.add_typer(user.app, name="user")
@@ -23,4 +23,5 @@ app.command("test")(explain.try_examples)
 app.command("explain")(explain.explain_decision)
 app.command("may")(explain.list_reach)
 app.command("token")(tokens.token)
+app.command("sign-in")(sign_in.sign_in)
 app.command("revoke")(tokens.revoke)

@@ -55,12 +55,14 @@ def check(as_name: As = None, as_json: Json = False) -> None:
                 "unreleased": kept_back,
                 "undeclared_models": gaps.undeclared,
                 "placeholders": gaps.placeholders,
+                "agent_files": gaps.too_long,
                 "drafts": drafts,
             }
         )
     else:
         for item in items:
-            say(f"  {'ok ' if item.ticked else '-- '} {item.name:<14} {item.detail}")
+            mark = "--" if not item.ticked else "ok" if item.there else ""
+            say(f"  {mark:<3} {item.name:<14} {item.detail}")
             if item.next_step:
                 say(f"      next: {item.next_step}")
         print_compliance(compliance)
@@ -76,7 +78,7 @@ def check(as_name: As = None, as_json: Json = False) -> None:
     problems = [item.name for item in items if not item.ticked]
     if missing_trainers:
         problems.append(f"trainers missing in project.py: {', '.join(sorted(missing_trainers))}")
-    problems += gaps.undeclared
+    problems += [*gaps.undeclared, *gaps.too_long]
     problems += [f"{one.control}: {one.detail}" for one in compliance.violations]
     if problems:
         end_with(GateFailed(f"The flight check is not complete: {'; '.join(problems)}."), as_json=as_json)

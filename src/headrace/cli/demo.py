@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +11,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from headrace.app.composition import open_app
+from headrace.app.credentials import sign_in_link
 from headrace.app.demo import Demonstration
 from headrace.app.demo_llm import PromptDemonstration, Upstream
-from headrace.app.demo_server import DemoReport
+from headrace.app.demo_server import AUTHOR, DemoReport, settings_of
 from headrace.cli.session import Json, print_json, say
+from headrace.cli.sign_in import command_for
 from headrace.core.errors import InvalidInput
+from headrace.core.settings import read_settings
 
 app = typer.Typer(add_completion=False)
 _PIPED_COLUMNS = 160
@@ -38,7 +43,7 @@ def demo(
     """
     if context.invoked_subcommand is not None:
         return
-    with _bar() as bar, Demonstration(port=port, days=days, once=once, tell=_Teller(bar)) as demonstration:
+    with _bar() as bar, Demonstration(port=port, days=days, once=once, tell=Teller(bar)) as demonstration:
         report = demonstration.run()
     _show(report, as_json=as_json)
     if not once:
@@ -64,7 +69,7 @@ def llm(
     if (upstream is None) != (model is None):
         raise InvalidInput("A real endpoint needs both: --upstream URL and --model NAME.")
     asked = None if upstream is None or model is None else Upstream(upstream, model)
-    with PromptDemonstration(port=port, upstream=asked, tell=(teller := _Teller(_bar()))) as demonstration:
+    with PromptDemonstration(port=port, upstream=asked, tell=(teller := Teller(_bar()))) as demonstration:
         with teller.bar:
             report = demonstration.run()
         _show(report, as_json=as_json)
@@ -92,23 +97,40 @@ def _wait(report: DemoReport, *, as_json: bool) -> None:
     server = report.server
     if server is None:
         return
-    say(f"\nThe server is up at {server.url} - sign in: {server.link}", err=as_json, lines=True)
-    typer.echo("Ctrl-C ends it.", err=as_json)
+    # The link that the server printed when it began may be too old by now.
+    with open_app(settings_of(read_settings(), report.home)) as app:
+        link = sign_in_link(app, app.identities.resolve(AUTHOR))
+    say(f"\nThe server is up at {server.url} - sign in: {link}", err=as_json, lines=True)
+    say(f"It is good once, for ten minutes. A new one: {command_for(str(report.home), AUTHOR)}", err=as_json)
+    say("Ctrl-C ends it. To look at it again then:", err=as_json)
+    say(
+        f"HEADRACE_HOME={quote(str(report.home))} HEADRACE_USER={AUTHOR} headrace up", err=as_json, lines=True
+    )
     signal.signal(signal.SIGINT, signal.default_int_handler)
     server.wait()
 
 
-class _Teller:
-    """Shows what a demonstration says as progress bars; in a file, when a step begins and when it ends."""
+class Teller:
+    """Shows what a demonstration says as progress bars; in a file as lines: when a step begins, at each
+    further tenth of it, and when it ends.
+
+    Example::
+
+        tell = Teller(bar)
+        tell("replay", "7 May 2013", 0.3)
+    """
 
     def __init__(self, bar: Progress) -> None:
         self.bar = bar
         self._tasks: dict[str, Any] = {}
+        self._tenths: dict[str, int] = {}
 
     def __call__(self, step: str, note: str = "", share: float | None = None) -> None:
         """One line per step; ``share`` between 0 and 1 where it is known."""
-        if self.bar.disable and (step not in self._tasks or share == 1.0):
+        tenth = int((share or 0.0) * 10)
+        if self.bar.disable and (tenth > self._tenths.get(step, -1) or share == 1.0):
             say(f"{step}: {note}", err=True)
+            self._tenths[step] = tenth
         if step not in self._tasks:
             self._tasks[step] = self.bar.add_task(step, total=1.0, note=note)
         self.bar.update(self._tasks[step], completed=share or 0.0, note=note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,12 +20,18 @@ _STATES: dict[str, Decided] = {"approve": "approved", "edit": "edited", "reject"
 def list_drafts(
     project: Annotated[str, typer.Argument(help="Name of the project.")],
     decided: Annotated[bool, typer.Option("--decided", help="Those that were decided, instead.")] = False,
+    after: Annotated[
+        str, typer.Option(metavar="DRAFT_ID", help="Only those after the draft with this id.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """List the answers that are drafts and wait for a person."""
     with session(as_name) as s:
-        found = drafts.waiting(s.app, s.me, project, decided=decided)
+        listed = drafts.listed(s.app, s.me, project, decided=decided, after=after)
+        found = list(islice(listed, limit))
+        has_more = next(listed, None) is not None
         may = {one.id: drafts.why_not(s.app, s.me, one) for one in found}
     if as_json:
         texts = ("asked", "said", "final", "user")
@@ -46,6 +53,9 @@ def list_drafts(
         ],
         empty="No draft waits.",
     )
+    if has_more:
+        which = f"{project} --decided" if decided else project
+        say(f"There are more: headrace feedback drafts {which} --after {found[-1].id}")
     if found and not decided:
         say(f"Next: headrace feedback draft {found[0].id}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -32,12 +33,16 @@ def hand_over(
 def list_handoffs(
     project: Project,
     over: Annotated[bool, typer.Option("--over", help="Those that are over, instead.")] = False,
+    after: Annotated[str, typer.Option(help="Only those after the one with this id.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,
     as_name: As = None,
     as_json: Json = False,
 ) -> None:
     """List the conversations that were handed to a person and are open."""
     with session(as_name) as s:
-        found = handoffs.listed(s.app, s.me, project, over=over)
+        listed = handoffs.listed(s.app, s.me, project, over=over, after=after)
+        found = list(islice(listed, limit))
+        has_more = next(listed, None) is not None
         may = {one.id: handoffs.why_not(s.app, s.me, one) for one in found}
     if as_json:
         print_json([_about(one) for one in found])
@@ -58,6 +63,9 @@ def list_handoffs(
         ],
         empty="No hand-off is open." if not over else "No hand-off is over.",
     )
+    if has_more:
+        which = f"{project} --over" if over else project
+        say(f"There are more: headrace feedback handoffs {which} --after {found[-1].id}")
 
 
 def show_handoff(handoff_id: Id, as_name: As = None, as_json: Json = False) -> None:

@@ -10,6 +10,7 @@ import typer
 from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
 from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.llm_use import LLM_USE
+from headrace.cli.agent_files import files
 from headrace.cli.llm_costs import costs
 from headrace.cli.playbook import playbook
 from headrace.cli.reviewed_texts import OneVersion, Version, add_changing, add_looking
@@ -31,6 +32,7 @@ terms = typer.Typer(
 app.add_typer(use, name="use")
 app.add_typer(terms, name="terms")
 app.command("costs")(costs)
+app.command("files")(files)
 app.command("playbook")(playbook)
 Project = Annotated[str, typer.Argument(help="Name of a project whose answers are texts.")]
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -33,6 +33,8 @@ from headrace.core.ids import Ref
 from headrace.core.release import Measurement
 from headrace.monitoring.courses import came
 from headrace.monitoring.diagnosis import diagnose, of_newest
+from headrace.monitoring.performance import UNKNOWN
+from headrace.monitoring.wording import MEANS
 
 app = typer.Typer(
     add_completion=False,
@@ -111,15 +113,26 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
     print_table(
         ("WINDOW", "KIND", "WHAT"),
         [(f"{f.window[0]:%Y-%m-%d} to {f.window[1]:%Y-%m-%d}", f.kind, f.title) for f in found],
-        empty="Nothing stands out.",
+        empty="Nothing stands out: what is asked and answered looks as it did when the model was made.",
     )
-    for place, cause in enumerate(diagnose(of_newest(found))[:_MOST_CAUSES], start=1):
-        where = f" of {cause.feature!r}" if cause.feature else ""
-        say(f"{'Look first at' if place == 1 else '         then'}: {cause.name}{where}: {cause.what}")
     for finding in found:
         now = courses.get((finding.release_id, finding.kind, finding.feature))
         if now not in (None, finding.evidence.get("came")):
-            say(f"By the newest window {finding.feature!r} has come to be so {now}.")
+            say(f"Windows since then show how {finding.feature!r} has shifted: {now}.")
+    for place, cause in enumerate(diagnose(of_newest(found))[:_MOST_CAUSES], start=1):
+        where = f" of {cause.feature!r}" if cause.feature else ""
+        say(f"{'Look first at' if place == 1 else '         then'}: {cause.name}{where}: {cause.what}")
+    _explain_kinds(dict.fromkeys(f.kind for f in found))
+    if found:
+        say("What follows: headrace monitor alert ls")
+
+
+def _explain_kinds(kinds: Iterable[str]) -> None:
+    known = [kind for kind in kinds if kind in MEANS]
+    if known:
+        say("\nWhat that means:", lines=True)
+    for kind in known:
+        say(f"  {kind:<16} {MEANS[kind]}")
 
 
 @app.command("performance")
@@ -132,8 +145,16 @@ def list_performance(project: Project, as_name: As = None, as_json: Json = False
         return
     _print_measured(
         [(m, m.name, _number(m.value)) for m in found],
-        empty=f"No labels have come yet. Send them to /api/v1/projects/{project}/labels.",
+        empty="Nothing is measured yet: a round of watching joins the labels that have come to their answers "
+        f"(headrace monitor watch {project}). Labels go to /api/v1/projects/{project}/labels.",
     )
+    unknown = sum(m.detail.get(UNKNOWN, 0) for m in found)
+    if unknown:
+        say(
+            f"{unknown:,} {'label is' if unknown == 1 else 'labels are'} of a class that the model does not "
+            "know: answered wrong, as they count. If the class is new, train again on data that has it: "
+            "headrace run, in the project's folder."
+        )
 
 
 @app.command("estimates")

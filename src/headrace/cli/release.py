@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import unified_diff
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
 from headrace.app.reading import looks, quorum, release_report, releases
 from headrace.app.recommending import recommendation
-from headrace.app.ticking import approve_looked, tick
+from headrace.app.ticking import approve_looked, tick, why_not_kept
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.many import is_one, print_many, selected
@@ -39,6 +40,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The release's id, or its 
 Everything = Annotated[bool, typer.Option("--all", help="All that you may see.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Comment = Annotated[str, typer.Option(help="Why; kept with the decision.")]
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 @app.command("ls")
@@ -196,7 +198,9 @@ def show_card(
 
 
 def _told(value: object) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else _DIGEST.sub(r"\1…", str(value))
 
 
 @app.command("approve")
@@ -373,8 +377,12 @@ def _decide(
         else:
             release = decide(s.app, work, s.me, release_id, decision, comment)
         votes = quorum(s.app, s.me, release)
+        lost = why_not_kept(s.app, s.me, release, looked) if looked else ""
     if as_json:
-        print_json({"id": release.id, "state": release.state, "digest": release.digest, "approvals": votes})
+        about = {"id": release.id, "state": release.state, "digest": release.digest, "approvals": votes}
+        print_json(about | ({"note_kept": not lost} if looked else {}))
+    if lost:
+        say(lost, err=True)
     left = [] if release.state != "waiting" else open_items(s.app, release)
     if left and votes.given >= votes.needed:
         end_with(WaitsForPerson(waits_for_ticks(release, left)), as_json=as_json)

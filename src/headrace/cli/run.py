@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.status import Status
 
 from headrace.app.compliance import decides_itself
-from headrace.app.flight import ToTick, open_items
+from headrace.app.flight import GATE, ToTick, open_items
 from headrace.app.operations import DECIDING, settle, start_build
 from headrace.app.reading import release_report, runs
 from headrace.app.workflows import launch
@@ -138,7 +138,7 @@ def print_release(report: Any) -> None:
     served = [one["features"] for one in release.manifest.snapshots if "features" in one]
     if served:
         say(f"  baseline of feature sets {', '.join(served)}")
-    for verdict in report.verdicts:
+    for verdict in (one for one in report.verdicts if not one.gate.startswith(GATE)):  # ticks follow
         say(f"  {verdict.outcome:<12} {verdict.gate:<14} {verdict.reason}")
     for item in report.flight:
         said = f"by {item.by}: {item.note}" if item.ticked else item.asks

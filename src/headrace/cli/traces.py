@@ -63,6 +63,8 @@ def list_traces(
         ],
         empty="No trace. Applications send them to /otlp/v1/traces: see the page 'Trace an application'.",
     )
+    if found:
+        say(f"Next: headrace monitor trace {project} {found[0].trace_id}")
 
 
 def show_trace(

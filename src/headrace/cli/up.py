@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from headrace.access.tickets import Tickets
 from headrace.app.serving import reserve_home
 from headrace.cli.session import Json, say, session
 from headrace.core.errors import Conflict, InvalidInput
@@ -41,11 +42,9 @@ def up(
     at = f"[{host}]" if ":" in host else host
     url = f"http://{at}:{port}"
     grpc_address = None if grpc_port is None else f"{at}:{grpc_port}"
-    # By name, as uvicorn would load it: commands and pages do not import each other.
-    tickets = import_from_string("headrace.web.sessions:Tickets")
     with session() as s:
         reserve_home(s.app, url)
-        link = url + tickets(s.app.store.expiring, s.app.clock).path(s.me.name)
+        link = url + Tickets(s.app.store.expiring, s.app.clock).path(s.me.name)
     _check_port(host, port, "--port")
     if grpc_port is not None:
         _check_port(host, grpc_port, "--grpc-port")

@@ -41,14 +41,15 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """Something that somebody is to be told, until the other side has taken it, or it was given up.
+    """Something that somebody is to be told, until the other side has taken it, it was given up or it lapsed.
 
     Attributes:
         id: follows from what it is about and whom it is for; the message has it each time it is sent.
         subject: the project.
         to: the address of a person, for a channel that tells persons.
         alerts: ids of what it is about; alerts that one round has raised are told together.
-        why: ``raised``, or ``escalated``: nobody has answered in time.
+        why: ``raised``, or ``escalated``: nobody has answered in time; ``draft``, ``handoff``: no alert, but
+            such wait for a person.
         due_at: it is not tried before.
         tries: how often it was begun to be sent; ``turn`` is another id each time.
         error: why it was not taken the last time.
@@ -62,8 +63,8 @@ class Notice:
     at: datetime
     due_at: datetime
     to: str = ""
-    why: Literal["raised", "escalated"] = "raised"
-    state: Literal["waiting", "sent", "failed"] = "waiting"
+    why: Literal["raised", "escalated", "draft", "handoff"] = "raised"
+    state: Literal["waiting", "sent", "failed", "lapsed"] = "waiting"
     revision: int = 0
     tries: int = 0
     turn: str = ""

@@ -13,7 +13,7 @@ in an A/B test. What a shadow says is recorded and given to nobody."""
 FINDING_KINDS = tuple(
     "data_drift prediction_drift new_segment columns performance concept_drift estimate coverage bias metric "
     "deviation fairness answers traffic latency service_level labels schedule code registration compliance "
-    "review fallback learning".split()
+    "review fallback learning handoff draft".split()
 )
 """Kinds of findings."""
 

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.core.errors import InvalidInput
-from headrace.data.engine import check_names, first_line, open_engine
+from headrace.data.engine import check_names, first_line
 from headrace.data.frames import LARGEST_EXACT, Array, as_column
-from headrace.store.columns import literal
+from headrace.store.columns import literal, path_of
+from headrace.store.engines import open_engine
 
 if TYPE_CHECKING:
     import duckdb
@@ -74,13 +75,13 @@ def read_csv(path: Path) -> dict[str, Array]:
         InvalidInput: empty, no rows, not UTF-8, a duplicate column or a row of another length.
     """
     with open_engine() as engine:
-        forms = load_csv(engine, path)
+        forms = load_csv(engine, path, kind="TEMP TABLE")
         selected = ", ".join(f"{form} AS c{place}" for place, form in enumerate(forms.values()))
         fetched = engine.execute(f"SELECT {selected} FROM raw").fetchnumpy()
         return {name: as_column(fetched[f"c{place}"], name) for place, name in enumerate(forms)}
 
 
-def load_csv(engine: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+def load_csv(engine: duckdb.DuckDBPyConnection, path: Path, *, kind: str = "TABLE") -> dict[str, str]:
     """Load a CSV file as the engine's table ``raw``; by column name, SQL that gives the column its type.
 
     Raises:
@@ -96,11 +97,11 @@ def load_csv(engine: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
     options = (
         f"columns = {{{fields}}}, auto_detect = false, header = true, delim = {literal(mark)}, "
         f"quote = '\"', escape = '\"', nullstr = [{', '.join(map(literal, _NULLS))}], "
-        f"max_line_size = {_LONGEST_LINE_BYTES}"
+        f"max_line_size = {_LONGEST_LINE_BYTES}, hive_partitioning = false"
     )
     trimmed = ", ".join(f"trim(c{i}, ' \t') AS c{i}" for i in range(len(names)))
     try:
-        engine.execute(f"CREATE TABLE raw AS SELECT {trimmed} FROM read_csv({literal(str(path))}, {options})")
+        engine.execute(f"CREATE {kind} raw AS SELECT {trimmed} FROM read_csv({path_of(path)}, {options})")
     except duckdb.Error as error:
         raise InvalidInput(_csv_problem(path, error)) from error
     found = engine.execute("SELECT count(*) FROM raw").fetchone()

@@ -2,8 +2,9 @@
 
 Numbers stay numbers, null and infinity become NaN. A category becomes its position among the
 categories seen in training; null and a category never seen become -1. Spaces around a category do not
-count. Free text has no number: it is -1, and only a trainer that reads the columns themselves learns from
-it. What comes out is float32, so a number beyond its range counts as infinite.
+count, and text of nothing else is null, as in a CSV file, unless training knew it as a category. Free text
+has no number: it is -1, and only a trainer that reads the columns themselves learns from it. What comes out
+is float32, so a number beyond its range counts as infinite.
 """
 
 from __future__ import annotations
@@ -34,12 +35,18 @@ _FEW = 32
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedColumn:
-    """One input: its kind in training and, for a category, the categories in code order."""
+    """One input: its kind in training and, for a category, the categories in code order.
+
+    Attributes:
+        empty_is_null: whether empty text is a gap. Encodings of before took it for a category never seen, and
+            what was released with them answers as it did.
+    """
 
     name: str
     role: Literal["numeric", "categorical", "text", "image"]
     kind: Kind
     categories: tuple[Category, ...] = ()
+    empty_is_null: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,7 @@ class Encoding:
 
     inputs: tuple[EncodedColumn, ...]
     _codes: tuple[dict[Any, float] | None, ...] = field(init=False, repr=False, compare=False)
+    _gaps: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         codes = tuple(
@@ -61,6 +69,8 @@ class Encoding:
             for column in self.inputs
         )
         object.__setattr__(self, "_codes", codes)
+        gaps = tuple(place for place, column in enumerate(self.inputs) if column.empty_is_null)
+        object.__setattr__(self, "_gaps", gaps)
 
     @classmethod
     def fit(cls, columns: Columns, specs: Sequence[Column]) -> Encoding:
@@ -105,13 +115,19 @@ class Encoding:
         return out
 
     def check(self, columns: Columns) -> dict[str, NDArray[Any]]:
-        """The inputs as they came, in order, once each has the type that it had in training.
+        """The inputs in order, once each has the type that it had in training, and null for empty text that
+        is a gap; else as they came.
 
         Raises:
             InvalidInput: an input is missing or has another type than in training.
         """
         self.encode(columns)
-        return {column.name: _column(columns, column.name) for column in self.inputs}
+        return {column.name: _without_empty(_column(columns, column.name), column) for column in self.inputs}
+
+    def without_empty(self, values: Sequence[Any]) -> Sequence[Any]:
+        """One row, its values in the order of :attr:`columns`, with null where empty text is a gap."""
+        found = [place for place in self._gaps if is_empty(values[place])]
+        return [None if place in found else value for place, value in enumerate(values)] if found else values
 
     def encode_row(self, values: Sequence[object]) -> list[float]:
         """One row, its values in the order of :attr:`columns`; the same numbers as :meth:`encode`.
@@ -143,7 +159,13 @@ class Encoding:
         return {
             "format": _FORMAT,
             "columns": [
-                {"name": c.name, "role": c.role, "kind": c.kind, "categories": list(c.categories)}
+                {
+                    "name": c.name,
+                    "role": c.role,
+                    "kind": c.kind,
+                    "categories": list(c.categories),
+                    **({"empty_is_null": True} if c.empty_is_null else {}),
+                }
                 for c in self.inputs
             ],
         }
@@ -160,7 +182,11 @@ class Encoding:
         return cls(
             inputs=tuple(
                 EncodedColumn(
-                    name=c["name"], role=c["role"], kind=c["kind"], categories=tuple(c["categories"])
+                    name=c["name"],
+                    role=c["role"],
+                    kind=c["kind"],
+                    categories=tuple(c["categories"]),
+                    empty_is_null=c.get("empty_is_null", False),
                 )
                 for c in data["columns"]
             )
@@ -188,7 +214,14 @@ def _fit_column(values: NDArray[Any], spec: Column) -> EncodedColumn:
         if kind != "text" and not all(value is None for value in values.tolist()):
             raise InvalidInput(f"Column {spec.name!r} is {kind}, no text. Give it another role.")
         return EncodedColumn(name=spec.name, role=spec.role, kind="text")
-    return EncodedColumn(name=spec.name, role="categorical", kind=kind, categories=_categories(values, kind))
+    known = _categories(values, kind)
+    return EncodedColumn(
+        name=spec.name,
+        role="categorical",
+        kind=kind,
+        categories=known,
+        empty_is_null=kind == "text" and "" not in known,
+    )
 
 
 def _categories(values: NDArray[Any], kind: Kind) -> tuple[Category, ...]:
@@ -197,6 +230,19 @@ def _categories(values: NDArray[Any], kind: Kind) -> tuple[Category, ...]:
     if kind == "boolean":
         return tuple(bool(v) for v in np.unique(values))
     return tuple(float(v) + 0.0 for v in np.unique(values[np.isfinite(values)]))
+
+
+def is_empty(value: object) -> bool:
+    """Whether a value is text of nothing but spaces, as an empty field of a CSV file."""
+    return isinstance(value, str) and not value.strip()
+
+
+def _without_empty(values: NDArray[Any], column: EncodedColumn) -> NDArray[Any]:
+    if not column.empty_is_null or not any(map(is_empty, values.tolist())):
+        return values
+    filled = values.copy()
+    filled[[is_empty(value) for value in values.tolist()]] = None
+    return filled
 
 
 def _mismatch(column: EncodedColumn, got: str) -> InvalidInput:

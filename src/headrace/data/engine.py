@@ -1,32 +1,13 @@
-"""One in-memory engine per call, shut off from the network and from the caller's variables."""
+"""What names the engine can have in a table, and what it says of an error."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from headrace.core.errors import InvalidInput
 
-if TYPE_CHECKING:
-    import duckdb
-
 ROW = "_row"
 """Column of a snapshot's Delta table that keeps the order of the rows."""
-
-
-def open_engine() -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection; close it, or use it in a ``with``."""
-    import duckdb
-
-    engine = duckdb.connect(":memory:")
-    for setting in (
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "python_enable_replacements = false",
-        "TimeZone = 'UTC'",
-    ):
-        engine.execute(f"SET {setting}")
-    return engine
 
 
 def check_names(names: Sequence[str], what: str) -> None:

@@ -16,8 +16,8 @@ from headrace.core.canonical import digest_of
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 from headrace.core.project import Column, FeatureSpec, Owner, Project
-from headrace.data.engine import open_engine
 from headrace.data.frames import Array, kind_of, n_rows, nulls, nulls_of
+from headrace.store.engines import open_engine
 
 REUSED = "project:"
 """How the source of a set begins that another project has: ``project:flights/weather``."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.ports import Columns
 from headrace.data.csv_files import load_csv
-from headrace.data.engine import check_names, first_line, open_engine
+from headrace.data.engine import check_names, first_line
 from headrace.data.frames import Array, as_column
 from headrace.data.sources import PARQUET, load_parquet, media_type_of, typed_forms, write_parquet
-from headrace.store.columns import literal, quoted
+from headrace.store.columns import literal, parquet_rows, quoted
 from headrace.store.disk import sync_file, sync_folder
+from headrace.store.engines import own_engine
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,7 +104,7 @@ def copy_chunks(chunks: Iterable[Columns], path: Path, *, query: str | None = No
         for place, chunk in enumerate(chunks):
             write_parquet(chunk, chunk_path)
             verb = "INSERT INTO gathered" if place else "CREATE TABLE gathered AS"
-            engine.execute(f"{verb} SELECT * FROM read_parquet({literal(str(chunk_path))})")
+            engine.execute(f"{verb} SELECT * FROM {parquet_rows([chunk_path])}")
         chunk_path.unlink(missing_ok=True)
         _keep(engine, "SELECT * FROM gathered", query, "The table")
     _finish(part, path)
@@ -158,10 +159,9 @@ def _one_select(query: str) -> str:
 
 def _engine(part: Path) -> duckdb.DuckDBPyConnection:
     """An engine whose tables are in a file beside ``part``, with ``part`` itself as ``kept``."""
-    engine = open_engine()
+    engine = own_engine(n_threads=2)
     engine.execute(f"SET memory_limit = '{MEMORY_MB}MB'")
     engine.execute(f"SET temp_directory = {literal(str(part.with_suffix('.spill')))}")
-    engine.execute("SET threads = 2")
     engine.execute(f"ATTACH {literal(str(part.with_suffix('.work')))} AS work")
     engine.execute(f"ATTACH {literal(str(part))} AS kept")
     engine.execute("USE work")

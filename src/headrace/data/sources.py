@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.data.csv_files import read_csv
-from headrace.data.engine import check_names, first_line, open_engine
+from headrace.data.engine import check_names, first_line
 from headrace.data.frames import LARGEST_EXACT, Array, as_column, as_mapping, kind_of
-from headrace.store.columns import literal, quoted
+from headrace.store.columns import literal, parquet_rows, path_of, quoted
+from headrace.store.engines import open_engine
 
 if TYPE_CHECKING:
     import duckdb
@@ -100,8 +101,7 @@ def write_parquet(columns: Mapping[str, Any], path: Path) -> None:
         f"CAST(c{i} AS {_SQL_TYPES[kind_of(values)]}) AS {quoted(name)}"
         for i, (name, values) in enumerate(table.items())
     ]
-    with open_engine() as engine:
-        engine.execute("SET threads = 1")
+    with open_engine(n_threads=1) as engine:
         engine.register("incoming", {f"c{i}": values for i, values in enumerate(table.values())})
         engine.execute(
             f"COPY (SELECT {', '.join(terms)} FROM incoming) TO {literal(str(path))} (FORMAT parquet)"
@@ -135,8 +135,8 @@ def load_parquet(engine: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str
     import duckdb
 
     try:
-        source = f"read_parquet({literal(str(path))})"
-        fields = engine.execute(f"SELECT name, num_children FROM parquet_schema({literal(str(path))})")
+        source = parquet_rows([path])
+        fields = engine.execute(f"SELECT name, num_children FROM parquet_schema({path_of(path)})")
         check_names(_top_level(fields.fetchall()), path.name)
         return typed_forms(engine, source)
     except duckdb.Error as error:

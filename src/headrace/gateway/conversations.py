@@ -35,6 +35,7 @@ from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest
 from headrace.gateway.llm.guarding import Blocked
 from headrace.gateway.prompts import Folder
 from headrace.projects.llm import MOST_PLAYED
+from headrace.store.documents import convert
 
 MOST_CONVERSATIONS, MOST_TURNS = 200, 50
 REFUSALS = (
@@ -132,7 +133,7 @@ def read_script(folder: Path, name: str) -> Script:
     """
     files = Folder(folder)
     try:
-        written = msgspec.convert(files.document(name), _Written)
+        written = convert(files.document(name), _Written)
         contracts = {
             (one.name, place): _schema(files, turn.expect.contract)
             for one in written.conversations

@@ -7,9 +7,9 @@ share, becomes part of it, so that a release is whole::
     ---
     model: openai/gpt-4o-mini
     parameters: {temperature: 0.2, max_tokens: 300}
-    context: {company: context/company.md}
+    context: {company: prompts/company.md}
     variables: {customer: null}
-    contract: contracts/answer.json
+    contract: prompts/answer.json
     ---
     You answer {{ customer }} for us. {{ company }}
 """
@@ -17,7 +17,7 @@ share, becomes part of it, so that a release is whole::
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -28,15 +28,18 @@ import yaml
 
 from headrace.core.canonical import ADDED, canonical_json, plain
 from headrace.core.errors import InvalidInput
+from headrace.gateway.agent_files import measured
 from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
 from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.templates import compiled, names_in
-from headrace.store.documents import from_plain
+from headrace.store.documents import convert, from_plain
 from headrace.training.archives import pack_files, unpack_files
+from headrace.training.lock import is_archived, is_passed_over
 
 MEDIA_TYPE = "application/vnd.headrace.prompt+zip"
 MAX_FILE = 256 << 10
 _MAX_DATA = 64 << 20
+_MOST_FILES = 200
 _FENCE = "---"
 _FORMAT = 1
 _FIXED = frozenset("model messages stream stream_options tools user metadata".split())
@@ -60,6 +63,8 @@ class Prompt:
         guardrails: as :func:`headrace.gateway.guardrails.rules.guardrails_of` takes them.
         embeddings: the models that make vectors of callers' texts, as ``models``; none unless said.
         moderations: those that judge whether a text is harmful, likewise.
+        agent_files: what instructs an agent beside its calls, such as ``AGENTS.md`` and skills, by path
+            (:mod:`headrace.gateway.agent_files`).
     """
 
     template: str
@@ -73,6 +78,7 @@ class Prompt:
     guardrails: dict[str, Any] = field(default_factory=dict)
     embeddings: tuple[str, ...] = field(default=(), metadata=ADDED)
     moderations: tuple[str, ...] = field(default=(), metadata=ADDED)
+    agent_files: dict[str, str] = field(default_factory=dict, metadata=ADDED)
     format: int = _FORMAT
 
     def instructions(self, values: Mapping[str, Any]) -> str:
@@ -95,11 +101,13 @@ class Prompt:
     @property
     def text(self) -> str:
         """All of it as one text, in which two prompts can be compared line by line."""
-        names = [one.name for one in fields(self) if one.name not in ("template", "context", "format")]
+        apart = ("template", "context", "agent_files", "format")
+        names = [one.name for one in fields(self) if one.name not in apart]
         about = {name: value for name in names if (value := getattr(self, name)) not in ({}, (), None)}
         head = yaml.safe_dump(plain(about), sort_keys=True, allow_unicode=True, width=1_000)
-        background = "".join(f"\n[{name}]\n{text}\n" for name, text in sorted(self.context.items()))
-        return f"{_FENCE}\n{head}{_FENCE}\n{self.template}\n{background}"
+        files = [*sorted(self.context.items()), *sorted(self.agent_files.items())]
+        beside = "".join(f"\n[{name}]\n{text}\n" for name, text in files)
+        return f"{_FENCE}\n{head}{_FENCE}\n{self.template}\n{beside}"
 
     def to_bytes(self) -> bytes:
         """The artefact of a release: equal prompts give equal bytes."""
@@ -135,6 +143,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     variables: dict[str, str | int | float | bool | None] = {}
     callers_instruct: bool = False
     guardrails: dict[str, Any] = {}
+    agent_files: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -159,10 +168,35 @@ class Folder:
         except UnicodeDecodeError as error:
             raise InvalidInput(f"{name!r} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
 
-    def _read(self, name: str, most: int) -> bytes:
+    def released(self, name: str) -> str:
+        """What a file says that belongs to the code of a release, as all that a prompt names has to."""
+        path = self._path(name)
+        if path.exists() and not is_archived(self._top, path):
+            raise InvalidInput(
+                f"{name!r} is not part of what is released. Keep it below prompts/, or a skill below skills/."
+            )
+        return self.text(name)
+
+    def below(self, names: Iterable[str]) -> dict[str, str]:
+        """What files say, by path; a folder stands for all files in it, but for what is hidden."""
+        found: dict[str, str] = {}
+        for name in names:
+            path = self._path(name)
+            for one in _files(path) if path.is_dir() else (path,):
+                inner = one.relative_to(self._top).as_posix()
+                found[inner] = self.released(inner)
+                if len(found) > _MOST_FILES:
+                    raise InvalidInput(f"{name!r} makes more than {_MOST_FILES} files. Name fewer.")
+        return found
+
+    def _path(self, name: str) -> Path:
         path = (self._top / name).resolve()
         if not path.is_relative_to(self._top):
             raise InvalidInput(f"{name!r} is outside of the project. Name a file below its folder.")
+        return path
+
+    def _read(self, name: str, most: int) -> bytes:
+        path = self._path(name)
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -174,7 +208,7 @@ class Folder:
     def document(self, name: str) -> Any:
         """A file of JSON or YAML, read."""
         try:
-            return yaml.safe_load(self.text(name))  # JSON is YAML
+            return yaml.safe_load(self.released(name))  # JSON is YAML
         except yaml.YAMLError as error:
             raise InvalidInput(f"{name!r} is neither JSON nor YAML: {error}.") from error
 
@@ -199,7 +233,7 @@ def read_prompt(folder: Path, name: str) -> Prompt:
 def _read(files: Folder, name: str) -> Prompt:
     head, template = _parts(files.text(name))
     try:
-        written = msgspec.convert(yaml.safe_load(head), _Written)
+        written = convert(yaml.safe_load(head), _Written)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise InvalidInput(f"its front matter is not as expected: {error}. Mend it.") from error
     models, embeddings = _listed(written.model), _listed(written.embeddings)
@@ -214,7 +248,9 @@ def _read(files: Folder, name: str) -> Prompt:
     if not models or taken:
         what = f"'parameters' has {taken[0]!r}, which is not its own" if taken else "'model' names none"
         raise InvalidInput(f"{what}. Take it out, or name a model.")
-    context = {key: files.text(path).strip() for key, path in written.context.items()}
+    context = {key: files.released(path).strip() for key, path in written.context.items()}
+    agent_files = files.below(written.agent_files)
+    measured(agent_files)
     clash = sorted(context.keys() & written.variables.keys())
     unknown = sorted(names_in(template) - context.keys() - written.variables.keys())
     if clash or unknown:
@@ -242,7 +278,15 @@ def _read(files: Folder, name: str) -> Prompt:
         guardrails=written.guardrails,
         embeddings=embeddings,
         moderations=moderations,
+        agent_files=agent_files,
     )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or is_passed_over(path):
+            continue
+        yield from _files(path) if path.is_dir() else (path,)
 
 
 def _listed(models: str | list[str]) -> tuple[str, ...]:

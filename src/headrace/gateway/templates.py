@@ -89,6 +89,8 @@ def compiled(source: str) -> Render:
     tree = _parsed(source)
     for loop in tree.find_all(nodes.For):
         loop.iter = nodes.Filter(loop.iter, _ENTRIES, [], [], None, None, lineno=loop.lineno)
+    if (plain := _plain(tree)) is not None:
+        return lambda _values: plain
     code = _ENVIRONMENT.compile(tree)
     template = Template.from_code(_ENVIRONMENT, code, {})
 
@@ -101,6 +103,16 @@ def compiled(source: str) -> Render:
             ) from error
 
     return render
+
+
+def _plain(tree: nodes.Template) -> str | None:
+    """What a template says, where it says the same whatever it is filled with."""
+    parts = [node for child in tree.body for node in child.iter_child_nodes()]
+    if all(isinstance(child, nodes.Output) for child in tree.body) and all(
+        isinstance(part, nodes.TemplateData) for part in parts
+    ):
+        return _bounded(part.data for part in parts if isinstance(part, nodes.TemplateData))
+    return None
 
 
 def _bounded(parts: Iterable[str]) -> str:

@@ -92,5 +92,5 @@ def _finding(watch: Watch, part: Part, name: str, shares: Mapping[str, float], l
         "n_labels": len(part.rows),
     }
     predicted, observed = shares["predicted"], shares["observed"]
-    title = f"{name!r} was predicted for {predicted:.0%} of the rows and came true for {observed:.0%}"
+    title = f"class {name!r} was predicted for {predicted:.0%} of the rows and came true for {observed:.0%}"
     return watch.finding(part.window, "bias", title, evidence, abs(predicted - observed))

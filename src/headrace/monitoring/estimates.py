@@ -132,7 +132,7 @@ def _concept_drift(watch: Watch, window: Window, gap: _Gap) -> Finding:
         "n_labels": gap.n_labels,
     }
     metric = watch.project.gates.model.metric
-    title = f"{metric} is {ratio:.2f} times what the inputs explain: truth follows from them in another way"
+    title = f"{metric} is {ratio:.2f} times what such inputs let expect: they now lead to other outcomes"
     return watch.finding(window, "concept_drift", title, evidence, ratio)
 
 

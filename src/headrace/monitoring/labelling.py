@@ -6,11 +6,12 @@ Whether an answer is in the sample follows from its id alone, so that every repe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from headrace.checks.columns import is_missing, readable
 from headrace.core.ports import TableStore
 from headrace.core.project import Project
 from headrace.monitoring.feedback import linking
@@ -47,7 +48,7 @@ judged as (
   from told where name = '{judged}' and source = '{source}' group by subject
 ),
 answer as (
-  select p.subject, p.release_id, p."at", p.out_predict as answer, {question} as question,
+  select p.subject, p.release_id, p."at", p.out_predict as answer, {asked}
          s.* exclude (subject),
          coalesce(j.people, []::varchar[]) as people,
          substr(sha256('sample:' || p.subject), 1, {digits}) < ? as sampled,
@@ -106,14 +107,14 @@ def waiting(
     columns = tables.query("select * from p limit 0", {"p": (predictions, None)})
     if "out_predict" not in columns:
         return []
+    inputs = _inputs(project, columns)
     found = linking(project.name, tables)
-    question = next((quoted(name) for name in sorted(columns) if name.startswith("in_")), "null")
     which, asked = _which(by, everything=everything)
     sql = _WAITING.format(
         told=_NOTHING if found is None else found.sql,
         source=SOURCE,
         judged=JUDGED,
-        question=f"cast(p.{question} as varchar)" if question != "null" else "null",
+        asked="".join(f'p.{quoted(name)} as "asked {place}", ' for place, name in enumerate(inputs)),
         digits=_DIGITS,
         which=which,
     )
@@ -131,9 +132,23 @@ def waiting(
     among = {"predictions": (predictions, None), **({} if found is None else found.among)}
     rows = tables.query(sql, among, parameters)
     return [
-        _waiting({name: values[index] for name, values in rows.items()}, rules)
+        _waiting({name: values[index] for name, values in rows.items()}, inputs, rules)
         for index in range(len(rows["subject"]))
     ]
+
+
+def _inputs(project: Project, columns: Collection[str]) -> list[str]:
+    """The recorded inputs, those that are declared first."""
+    declared = [f"in_{column.name}" for column in project.data.columns]
+    recorded = sorted(name for name in columns if name.startswith("in_"))
+    return [name for name in declared if name in recorded] + [n for n in recorded if n not in declared]
+
+
+def _question(values: Mapping[str, Any]) -> str:
+    """What was asked: the only input as it is; of several, each that is known, with its name."""
+    if len(values) == 1:
+        return "".join(_text(value) for value in values.values())
+    return ", ".join(f"{name}: {text}" for name, value in values.items() if (text := _text(value)))
 
 
 def _which(by: str | None, *, everything: bool) -> tuple[str, list[Any]]:
@@ -151,12 +166,13 @@ def _threshold(share: float) -> str:
     return "g" if share >= 1.0 else f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
 
 
-def _waiting(row: dict[str, Any], rules: FeedbackRules) -> Waiting:
+def _waiting(row: dict[str, Any], inputs: Sequence[str], rules: FeedbackRules) -> Waiting:
+    asked = {name.removeprefix("in_"): row[f"asked {place}"] for place, name in enumerate(inputs)}
     return Waiting(
         subject=str(row["subject"]),
         release_id=str(row["release_id"]),
         answered_at=as_utc(row["at"]),
-        question=_text(row["question"]),
+        question=_question(asked),
         answer=_text(row["answer"]),
         reasons=tuple(_reasons(row, rules)),
         sampled=bool(row["sampled"]),
@@ -194,4 +210,4 @@ def _number(value: Any) -> float:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if is_missing(value) else readable(value)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.checks.columns import readable
 from headrace.checks.cusum import HORIZON, Alarm, Cusum
-from headrace.checks.metrics import mean_interval, row_losses
+from headrace.checks.metrics import labels_of, mean_interval, row_losses
 from headrace.core.record import Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.ingest import as_numbers
@@ -17,6 +18,10 @@ from headrace.monitoring.joining import Labelled, labelled_rows
 from headrace.monitoring.labelled import Looks, Part, by_release, changed_rows, labelled_windows
 from headrace.monitoring.watch import FEW, LEVEL, Round, Watch
 from headrace.monitoring.windows import Window, as_utc, window_of
+
+UNKNOWN = "n_unknown"
+"""In the detail of a loss and the evidence of a finding: labels of a class that the model does not know. How
+many, and not which: what is measured outlives the rows of whoever is erased."""
 
 
 def watch_performance(watch: Watch) -> Round:
@@ -61,19 +66,32 @@ def losses_of(metric: str, mine: Labelled, classes: Sequence[Any] | None) -> NDA
     return np.asarray(row_losses(metric, mine.truth, mine.outputs | own, classes=classes))
 
 
+def of_no_class(truth: Any, classes: Sequence[Any] | None) -> list[str]:
+    """The labels of a class that a model does not know; each counts as answered wrong.
+
+    >>> of_no_class(["yes", "maybe", None, " no "], ["no", "yes"])
+    ['maybe']
+    """
+    known = set(labels_of(list(classes or ())))
+    return [readable(one) for one in labels_of(truth) if classes and one is not None and one not in known]
+
+
 def _measure_windows(watch: Watch, release_id: str, mine: Labelled, looks: Looks, found: Round) -> None:
     metric, classes = watch.project.gates.model.metric, watch.baseline_of(release_id).classes
     for part in labelled_windows(watch, release_id, mine):
         losses = losses_of(metric, part.rows, classes)
-        measured = _loss(watch, part, losses)
+        n_unknown = len(of_no_class(part.rows.truth, classes))
+        measured = _loss(watch, part, losses, n_unknown)
         if measured.id not in looks.seen:
             found.measurements.append(measured)
             level = looks.level(part, watch.level(1))
-            finding = None if level is None else _degraded(watch, part.window, losses, level)
+            finding = None if level is None else _degraded(watch, part.window, losses, level, n_unknown)
             found.findings.extend([] if finding is None else [finding])
 
 
-def _degraded(watch: Watch, window: Window, losses: NDArray[np.float64], level: float) -> Finding | None:
+def _degraded(
+    watch: Watch, window: Window, losses: NDArray[np.float64], level: float, n_unknown: int
+) -> Finding | None:
     """Worse than the test rows by evidence (one-sided Welch test) and by size (ratio of means)."""
     baseline, monitors = watch.baseline_of(window.release_id), watch.project.monitors
     if losses.size < watch.fewest or baseline.loss <= 0:
@@ -88,6 +106,7 @@ def _degraded(watch: Watch, window: Window, losses: NDArray[np.float64], level: 
         "reference": baseline.loss,
         "observed": float(losses.mean()),
         "n_labels": int(losses.size),
+        **({UNKNOWN: n_unknown} if n_unknown else {}),
     }
     return _worse(watch, window, ratio, evidence)
 
@@ -142,10 +161,15 @@ def _sudden(watch: Watch, release_id: str, mine: Labelled, losses: NDArray[np.fl
 
 def _worse(watch: Watch, window: Window, ratio: float, evidence: Mapping[str, Any]) -> Finding:
     title = f"{watch.project.gates.model.metric} is {ratio:.2f} times what it was on the test rows"
+    if UNKNOWN in evidence:
+        title += (
+            f"; {evidence[UNKNOWN]:,} of {evidence['n_labels']:,} labels are of a class that it does not know"
+        )
     return watch.finding(window, "performance", title, evidence, ratio)
 
 
-def _loss(watch: Watch, part: Part, losses: NDArray[np.float64]) -> Measurement:
+def _loss(watch: Watch, part: Part, losses: NDArray[np.float64], n_unknown: int) -> Measurement:
+    detail = {"reference": watch.baseline_of(part.window.release_id).loss, "look": part.look}
     interval = mean_interval(losses, LEVEL) if losses.size > 1 else None
     return watch.measurement(
         part.window,
@@ -153,7 +177,7 @@ def _loss(watch: Watch, part: Part, losses: NDArray[np.float64]) -> Measurement:
         float(losses.mean()),
         key=part.labels,  # a corrected label is a new measurement
         interval=None if interval is None else (float(interval.low), float(interval.high)),
-        detail={"reference": watch.baseline_of(part.window.release_id).loss, "look": part.look},
+        detail=detail | ({UNKNOWN: n_unknown} if n_unknown else {}),
     )
 
 

@@ -333,7 +333,7 @@ def _worse(watch: Watch, window: Window, one: _Decay, level: float) -> Finding:
     }
     metric = watch.project.gates.model.metric
     title = (
-        f"{metric} where {one.column} is {one.name!r} is {ratio:.2f} times what it was before, "
+        f"where {one.column} is {one.name!r}, {metric} is {ratio:.2f} times what it was before; "
         f"elsewhere {one.elsewhere:.2f} times"
     )
     return watch.finding(window, "performance", title, evidence, ratio, feature=f"{one.column}: {one.name}")

@@ -119,18 +119,25 @@ def _shifted(
     if shift.test == "words":
         evidence |= {"more": shift.detail["current"]["more"], "less": shift.detail["current"]["less"]}
     what = "the prediction" if kind == "prediction_drift" else f"input {shift.feature!r}"
-    title, size = f"{what} {cause.words}{_where(shared)}", shift.size or 0.0
+    title, size = _followed(f"{what} {cause.words}", _where(shared)), shift.size or 0.0
     return watch.finding(window, kind, title, evidence | shared, size, feature=shift.feature)
 
 
+def _followed(words: str, more: str) -> str:
+    """``more`` behind what a shift looks like, which may be a question."""
+    if not more:
+        return words
+    return f"{words} ({more})" if words.endswith("?") else f"{words}, {more}"
+
+
 def _where(evidence: Mapping[str, Any]) -> str:
-    """The segment, the start and the course, where they are known, to follow on a finding's title."""
-    words = f", where {evidence['segment']}" if evidence["segment"] else ""
+    """The segment, the start and the course, where they are known."""
+    known = [f"mostly where {evidence['segment']}"] if evidence["segment"] else []
     if evidence["came"]:
-        return f"{words}, {evidence['came']}"
-    if evidence["began"] and not evidence["began_before"]:
-        words += f", since {datetime.fromisoformat(evidence['began']):%Y-%m-%d %H:%M}"
-    return words
+        known.append(evidence["came"])
+    elif evidence["began"] and not evidence["began_before"]:
+        known.append(f"since {datetime.fromisoformat(evidence['began']):%Y-%m-%d %H:%M}")
+    return ", ".join(known)
 
 
 def _courses(
@@ -239,7 +246,7 @@ def _as_evidence(causes: Sequence[Carried], courses: Mapping[str, Mapping[str, A
             "feature": one.feature,
             "cause": one.cause.name,
             "share": one.share,
-            "what": ", ".join(filter(None, (one.cause.words, courses[one.feature]["came"]))),
+            "what": _followed(one.cause.words, courses[one.feature]["came"]),
             "course": courses[one.feature]["course"],
         }
         for one in causes[:_MOST_CAUSES]

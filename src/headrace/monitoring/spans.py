@@ -302,6 +302,9 @@ def _summaries(found: dict[str, Any]) -> list[Summary]:
     ]
 
 
+_events = msgspec.json.Decoder(tuple[SpanEvent, ...])
+
+
 def _span(found: dict[str, Any], index: int) -> tuple[Span, str]:
     started_at = _moment(found["started_at"][index])
     duration = np.timedelta64(round(float(found["duration_ms"][index]) * 1000), "us")
@@ -314,7 +317,7 @@ def _span(found: dict[str, Any], index: int) -> tuple[Span, str]:
         started_at=started_at,
         ended_at=started_at + duration.item(),
         attributes=msgspec.json.decode(found["attributes"][index]),
-        events=msgspec.json.decode(events, type=tuple[SpanEvent, ...]) if events else (),
+        events=_events.decode(events) if events else (),
     )
     return span, found["principal"][index]
 

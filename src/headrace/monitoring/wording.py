@@ -1,19 +1,65 @@
-"""What a notice says: what was found, what follows by itself, and what can be done about it."""
+"""What a notice says: what was found or waits, what follows by itself, and what can be done about it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
 from headrace.core.alerts import Link, Message, Notice, Severity
 from headrace.core.record import Finding
 from headrace.core.text import printable
 from headrace.monitoring.notices import VIOLATIONS, Raised, severity_of
+from headrace.store.backlog import Backlog, WaitingKind
+
+MEANS: dict[str, str] = {
+    "data_drift": "an input no longer looks as it did in training; the model may still be right",
+    "prediction_drift": "the answers no longer look as they did on the test rows",
+    "new_segment": "the model is asked about a category that it never learnt from",
+    "columns": "requests are refused since a column is missing, new, or of another type",
+    "performance": "labels say that the answers are worse: a loss is an error, and less is better",
+    "concept_drift": "labels say that the same inputs now lead to other outcomes: train again",
+    "estimate": "the answers are probably worse; no label has said so yet",
+    "coverage": "labels are missing that used to be there by now",
+    "bias": "labels say that a class is predicted too often, or too seldom",
+    "metric": "a metric that headrace.yaml declares is beyond its limit",
+    "deviation": "of one source, what is predicted and what comes true grow apart",
+    "fairness": "groups of people are treated differently, by more than headrace.yaml allows",
+    "answers": "answers that cannot be right, or that are all the same",
+    "traffic": "many more or fewer calls than at this time of day and week",
+    "latency": "more answers are slow than the service level allows",
+    "service_level": "too much downtime for the availability that headrace.yaml declares",
+    "labels": "as many new labels as a trigger of headrace.yaml waits for",
+    "schedule": "as much time since training as a trigger of headrace.yaml waits for",
+    "code": "the project's code is not what was trained with",
+    "registration": "a model that was registered elsewhere became no release",
+    "compliance": "what is live does not keep the rules of its risk",
+    "review": "a person has to look at what is live again",
+    "fallback": "what is live cannot be trusted, and the fallback answers",
+    "learning": "what learns online waits for a person",
+    "handoff": "conversations wait for a person",
+    "draft": "drafts of answers wait for a person",
+}
+"""What a kind of finding says, in words for somebody who reads one for the first time."""
 
 _FOLLOWS = {
     "warn": "nothing follows by itself",
     "review": "a retraining is prepared and waits for a review",
     "automatic": "a retraining starts by itself, under the project's conditions",
+}
+
+
+class _Handed(NamedTuple):
+    """How people speak of what was handed to them."""
+
+    noun: str
+    act: str
+    until: str
+
+
+_HANDED: dict[WaitingKind, _Handed] = {
+    "draft": _Handed("draft", "decide", "Whoever asked gets no answer before a person has decided."),
+    "handoff": _Handed("conversation", "take one", "Nobody has taken it yet."),
 }
 _ORDER: tuple[Severity, ...] = ("critical", "warning", "info")
 _MOST = 20
@@ -42,6 +88,41 @@ def worded(notice: Notice, raised: Sequence[Raised], url: str) -> Message:
         to=notice.to,
         details=tuple(_detail(one, url) for one in ordered),
     )
+
+
+def worded_backlog(notice: Notice, waiting: Backlog, url: str) -> Message:
+    """The message of a notice that drafts or conversations wait for a person; nothing of what they say."""
+    project, kind, since = notice.subject, waiting.kind, waiting.since or notice.at
+    page = f"{url}/projects/{quote(project)}/{kind}s"
+    return Message(
+        id=notice.id,
+        at=notice.at,
+        project=project,
+        severity="warning",
+        title=printable(f"{project}: {in_words(waiting)}"),
+        text="\n".join(
+            [
+                f"The oldest since {since:%Y-%m-%d %H:%M} UTC. {_HANDED[kind].until}",
+                "",
+                "What you can do:",
+                f"  {_HANDED[kind].act}: {page}",
+                f"  list them: headrace feedback {kind}s {project}",
+            ]
+        ),
+        links=(Link(title=_HANDED[kind].act.capitalize(), url=page),),
+        to=notice.to,
+        details=({"kind": kind, "waiting": waiting.n, "since": since.isoformat(), "page": page},),
+    )
+
+
+def in_words(waiting: Backlog) -> str:
+    """How much waits, in a line.
+
+    >>> in_words(Backlog(kind="draft", subject="support", n=2, first=""))
+    '2 drafts wait for a person'
+    """
+    one, some = f"{_HANDED[waiting.kind].noun} waits", f"{_HANDED[waiting.kind].noun}s wait"
+    return f"{waiting.n:,} {one if waiting.n == 1 else some} for a person"
 
 
 def lasting(duration_s: float) -> str:

@@ -9,6 +9,7 @@ process held comes back as soon as its connection is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import threading
 from collections.abc import Callable, Collection, Coroutine, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _WAIT_S = 15.0
+_PARTING_S = 3.0
+"""How long a connection is asked to end in order; the broker notices by itself that one is gone."""
 _ATTEMPT, _DELIVERIES = "x-headrace-attempt", "x-delivery-count"
 _MANY = 1_000_000
 """Deliveries before the broker itself sets an item aside, or drops a dead letter: not its to decide."""
@@ -31,10 +34,12 @@ _MANY = 1_000_000
 
 @dataclass
 class _Open:
-    """A connection, its channel, the lanes declared there, and what was taken by it."""
+    """A connection, its channel, the lanes declared there, and what was taken by it; ``lost`` is done once it
+    has ended."""
 
     connection: AbstractConnection
     channel: AbstractChannel
+    lost: asyncio.Future[Any]
     lanes: dict[str, AbstractQueue] = field(default_factory=dict)
     held: dict[str, AbstractIncomingMessage] = field(default_factory=dict)
     n_taken: int = 0
@@ -121,22 +126,14 @@ class RabbitQueue:
                 found[lane] = held + sum([await self._length(opened, lane, kind) for kind in ("", "later")])
             return {lane: n for lane, n in found.items() if n}
 
-        return self._call(waiting)
+        return self._call(waiting, tries=2)
 
     def buried(self) -> dict[str, int]:
         async def buried(opened: _Open) -> dict[str, int]:
             found = {lane: await self._length(opened, lane, "dead") for lane in self._known()}
             return {lane: n for lane, n in found.items() if n}
 
-        return self._call(buried)
-
-    def reconnect(self) -> None:
-        """Give up the connection as it is; the next call makes another, and what was held comes back."""
-
-        async def give_up(opened: _Open) -> None:
-            await opened.connection.close()
-
-        self._call(give_up)
+        return self._call(buried, tries=2)
 
     def close(self) -> None:
         if self._loop is None or self._thread is None:
@@ -232,8 +229,12 @@ class RabbitQueue:
         for message in others:
             await message.reject(requeue=True)
 
-    def _call(self, act: Callable[[_Open], Coroutine[Any, Any, _T]]) -> _T:
+    def _call(self, act: Callable[[_Open], Coroutine[Any, Any, _T]], *, tries: int = 1) -> _T:
         """Run ``act`` on this queue's own event loop, one after the other.
+
+        Args:
+            tries: how often; more than once only what changes nothing, as a broken connection does not tell
+                whether it was done.
 
         Raises:
             Unavailable: the broker does not answer.
@@ -241,37 +242,50 @@ class RabbitQueue:
         from aio_pika.exceptions import AMQPError, DeliveryError
 
         try:
-            return asyncio.run_coroutine_threadsafe(self._acting(act), self._running()).result()
+            return asyncio.run_coroutine_threadsafe(self._acting(act, tries), self._running()).result()
         except (AMQPError, DeliveryError, OSError, TimeoutError, RuntimeError) as error:
             raise Unavailable(
                 f"The broker in HEADRACE_BROKER_URL does not answer ({type(error).__name__}). "
                 "Start it, or correct the address; nothing that was acknowledged is lost."
             ) from error
 
-    async def _acting(self, act: Callable[[_Open], Coroutine[Any, Any, _T]]) -> _T:
+    async def _acting(self, act: Callable[[_Open], Coroutine[Any, Any, _T]], tries: int) -> _T:
         if self._one_at_a_time is None:
             self._one_at_a_time = asyncio.Lock()
         async with self._one_at_a_time:
-            try:
-                return await asyncio.wait_for(act(await self._connected()), 2 * _WAIT_S)
-            except BaseException:
-                # What was held comes back by itself, from the broker.
-                await self._disconnect()
-                raise
+            while True:
+                tries -= 1
+                try:
+                    opened = await self._connected()
+                    return await _done(act(opened), 2 * _WAIT_S, opened.lost)
+                except BaseException as error:
+                    # What was held comes back by itself, from the broker.
+                    await self._disconnect()
+                    if not tries or isinstance(error, TimeoutError) or not isinstance(error, Exception):
+                        raise
 
     async def _connected(self) -> _Open:
         from aio_pika import connect
 
-        if self._open is None or self._open.connection.is_closed or self._open.channel.is_closed:
+        opened = self._open
+        if opened is None or opened.lost.done() or opened.channel.is_closed:
             await self._disconnect()
-            connection = await connect(self._url, timeout=_WAIT_S)
-            self._open = _Open(connection, await connection.channel(publisher_confirms=True))
-        return self._open
+            connection = await _done(connect(self._url, timeout=_WAIT_S), 2 * _WAIT_S)
+            if connection.transport is None:
+                raise ConnectionResetError("It was lost as soon as it was made.")
+            opened = self._open = _Open(
+                connection,
+                connection.channel(publisher_confirms=True),
+                connection.transport.connection.closing,
+            )
+            await _done(opened.channel.initialize(), _WAIT_S, opened.lost)
+        return opened
 
     async def _disconnect(self) -> None:
         opened, self._open = self._open, None
-        if opened is not None and not opened.connection.is_closed:
-            await opened.connection.close()
+        if opened is not None:
+            with contextlib.suppress(Exception):  # whatever it says of its end, it is used no more
+                await _done(opened.connection.close(), _PARTING_S)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._starting:
@@ -282,6 +296,29 @@ class RabbitQueue:
                 )
                 self._thread.start()
             return self._loop
+
+
+async def _done(doing: Coroutine[Any, Any, _T], wait_s: float, *lost: asyncio.Future[Any]) -> _T:
+    """What ``doing`` gives; it is waited for no longer than its connection lasts: aiormq may wait on for an
+    answer that cannot come, also when it is cancelled.
+
+    Raises:
+        TimeoutError: the time is over.
+        ConnectionResetError: the connection is lost.
+    """
+    task = asyncio.ensure_future(doing)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # also where nobody waits
+    try:
+        await asyncio.wait((task, *lost), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        failed = task.done() and (task.cancelled() or task.exception() is not None)
+        if any(one.done() for one in lost) and (failed or not task.done()):
+            # Of what was under way aiormq says many things, among them that it was cancelled.
+            raise ConnectionResetError("The connection was lost meanwhile.")
+        if not task.done():
+            raise TimeoutError(f"Nothing was heard for {wait_s:g} seconds.")
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _count(message: AbstractIncomingMessage, header: str) -> int:

@@ -55,12 +55,19 @@ def template_of(task: Task) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One line of the list; ``next_step`` says how to tick it."""
+    """One line of the list.
+
+    Attributes:
+        ticked: whether it stops nothing.
+        next_step: how to tick it.
+        there: whether there is anything to it; what need not be there is ticked without.
+    """
 
     name: str
     ticked: bool
     detail: str
     next_step: str = ""
+    there: bool = True
 
 
 def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
@@ -88,7 +95,7 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
             "fill data.documentation",
         ),
         _item("model gate", True, f"{project.gates.model.metric} against baseline and champion"),
-        _item("business metric", True, _business(project)),
+        _item("business metric", True, _business(project), there=bool(_business_metrics(project))),
         _item(
             "monitoring",
             monitors.window_s > 0 and monitors.min_rows > 0,
@@ -109,12 +116,16 @@ def flight_check(project: Project, folder: Path | None = None) -> list[Item]:
         ),
         *_of_template(project),
         _item("rollout", True, _steps(project.rollout.steps)),
-        _item("deployment", True, _deployment(project)),
+        _item("deployment", True, _deployment(project), there=project.deployment is not None),
     ]
     if folder is not None:
         has_tests = any((folder / "tests").glob("test_*.py"))
         items.append(_item("tests", has_tests, "the project's own tests", "add tests/test_*.py"))
-        items.append(_item("contracts", True, _contracts(folder)))
+        consumers = [one.consumer for one in load_contracts(folder)]
+        relied = (
+            f"relied on by {', '.join(consumers)}" if consumers else "no consumer has published a contract"
+        )
+        items.append(_item("contracts", True, relied, there=bool(consumers)))
         is_code = data.source.endswith(".py")
         found = (folder / data.source).exists()
         detail = f"source {data.source!r}"
@@ -138,8 +149,9 @@ def _of_template(project: Project) -> Iterator[Item]:
         yield _item(
             "quality", limited, said, "declare a metric with a limit, such as {name: stability, min: 0.2}"
         )
-    asked = ", ".join(proofs_of(project).flight) or "nothing"
-    yield _item("to tick", True, f"{asked}: by a person, for each release, before it is deployed")
+    asked = ", ".join(proofs_of(project).flight)
+    said = f"{asked or 'nothing'}: by a person, for each release, before it is deployed"
+    yield _item("to tick", True, said, there=bool(asked))
 
 
 def _promise(project: Project) -> list[Item]:
@@ -157,7 +169,8 @@ def _promise(project: Project) -> list[Item]:
         said = f"{detail}, assumed by headrace init" if key in assumed else detail
         items.append(_item(name, gap is None, said, "" if gap is None else gap.next_step))
     gap = gaps.pop("intake.value", None)
-    items.append(_item("expected value", gap is None, expected, "" if gap is None else gap.next_step))
+    next_step = "" if gap is None else gap.next_step
+    items.append(_item("expected value", gap is None, expected, next_step, there=case is not None))
     items.append(_need(project))
     return items + [_item(one.name, False, one.text, one.next_step) for one in gaps.values()]
 
@@ -171,25 +184,21 @@ def _need(project: Project) -> Item:
         said = f"no first build before it is answered: {said}" if project.risk == "medium" else said
     elif "need" in project.governance.assumed:
         said += ", assumed by headrace init"
-    return _item("need", True, said)
+    return _item("need", True, said, there=not gaps)
+
+
+def _business_metrics(project: Project) -> list[str]:
+    return [metric.name for metric in project.metrics if metric.business] + [kpi.name for kpi in project.kpis]
 
 
 def _business(project: Project) -> str:
-    named = [metric.name for metric in project.metrics if metric.business]
-    named += [kpi.name for kpi in project.kpis]
+    named = _business_metrics(project)
     if named:
         return f"every version is measured by {', '.join(named)}"
     return (
         "none: what an answer is worth is not measured; declare one under kpis, or under metrics with "
         "business: true"
     )
-
-
-def _contracts(folder: Path) -> str:
-    consumers = [one.consumer for one in load_contracts(folder)]
-    if not consumers:
-        return "no consumer has published a contract"
-    return f"relied on by {', '.join(consumers)}"
 
 
 def _privacy(project: Project) -> str:
@@ -220,5 +229,5 @@ def _deployment(project: Project) -> str:
     return f"{plan.target}, {servers} of {plan.processes} on {plan.database}"
 
 
-def _item(name: str, ticked: bool, detail: str, next_step: str = "") -> Item:
-    return Item(name=name, ticked=ticked, detail=detail, next_step="" if ticked else next_step)
+def _item(name: str, ticked: bool, detail: str, next_step: str = "", *, there: bool = True) -> Item:
+    return Item(name=name, ticked=ticked, detail=detail, next_step="" if ticked else next_step, there=there)

@@ -14,6 +14,7 @@ from headrace.projects.intake import intake_of
 
 Role = Literal["business", "data science", "development", "operations", "security"]
 Must = Literal["at most", "at least", "stated"]
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,14 @@ class Goal:
 
         >>> Goal(name="a", what="b", must="at most", limit=50, unit="ms", roles=()).said
         'at most 50 ms'
+        >>> Goal(name="a", what="b", must="at most", limit=172_800, unit="s", roles=()).said
+        'at most 2 days'
         """
         if self.limit is None:
             return "stated"
+        if self.unit == "s" and self.limit >= _DAY_S and self.limit % _DAY_S == 0:
+            days = self.limit / _DAY_S
+            return f"{self.must} {days:,.10g} {'day' if days == 1 else 'days'}"
         return f"{self.must} {self.limit:,.10g} {self.unit}".strip()
 
 
@@ -92,11 +98,13 @@ def _value(project: Project) -> Iterator[Goal]:
 def _quality(project: Project) -> Iterator[Goal]:
     gate = project.gates.model
     if gate.max_loss is not None:
-        yield _most("gates.model.max_loss", f"{gate.metric} on test rows", gate.max_loss, "", "data science")
-    what = f"how much worse in {gate.metric} than what is live"
+        yield _most(
+            "gates.model.max_loss", f"{_metric(gate.metric)} on test rows", gate.max_loss, "", "data science"
+        )
+    what = f"how much worse in {_metric(gate.metric)} than what is live"
     yield _most("gates.model.margin", what, gate.margin, "of its loss", "data science", "operations")
     for metric in project.metrics:
-        name, what = f"metrics.{metric.name}", f"{metric.name} of every version"
+        name, what = f"metrics.{metric.name}", f"{_metric(metric.name)} of every version"
         if metric.min is None and metric.max is None:
             yield _stated(name, what, "data science")
         if metric.min is not None:
@@ -111,6 +119,11 @@ def _quality(project: Project) -> Iterator[Goal]:
         what = f"difference between groups of {', '.join(project.fairness.groups)}"
         limit = project.fairness.max_difference
         yield _most("fairness.max_difference", what, limit, "", "data science", "security")
+
+
+def _metric(name: str) -> str:
+    """A metric as people write it: ``log loss``, and abbreviations such as ``ECE`` in capitals."""
+    return name.upper() if len(name) < 5 and "_" not in name else name.replace("_", " ")
 
 
 def _data(project: Project) -> Iterator[Goal]:

@@ -12,6 +12,7 @@ import msgspec
 from headrace.core.canonical import plain
 from headrace.core.errors import InvalidInput
 from headrace.projects.charter import CHARTER
+from headrace.store.documents import convert
 
 LESSONS = "lessons.yaml"
 """Beside ``copier.yml`` in a template: its lessons, oldest first."""
@@ -88,7 +89,7 @@ def lessons_of(template: Path) -> list[Lesson]:
         return []
     try:
         listed = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-        return msgspec.convert(listed, list[Lesson])
+        return convert(listed, list[Lesson])
     except (yaml.YAMLError, msgspec.ValidationError, OSError, ValueError) as error:
         raise InvalidInput(f"{path} holds no lessons that can be read ({error}). Mend it.") from error
 

@@ -181,6 +181,19 @@ class Conversations:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AgentFileLimits:
+    """How long the files that instruct an agent may be, in characters; about four are a token.
+
+    Attributes:
+        at_start: what it reads before its first call: files in whole, of each skill name and description.
+        skill: a ``SKILL.md``, which it reads when it uses the skill.
+    """
+
+    at_start: int = 32_000
+    skill: int = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alternative:
     """What could replace the live prompt, which it is but for what it changes.
 
@@ -238,6 +251,7 @@ class Llm:
         guard_personal: whether data about people is masked in every call, whatever the project's own data is;
             unset, where that is about people.
         playbook: what is tried where answers drift.
+        agent_files: how long those may be that a prompt names.
     """
 
     purpose: str = ""
@@ -257,6 +271,7 @@ class Llm:
     pins: Literal["flag", "refuse"] = "flag"
     guard_personal: bool | None = None
     playbook: tuple[Alternative, ...] = ()
+    agent_files: AgentFileLimits = AgentFileLimits()
 
 
 def llm_of(project: Project) -> Llm:
@@ -356,6 +371,10 @@ def llm_mistakes(project: Project) -> Iterator[BrokenRule]:
     if spec.labelled_rows is not None and not 0 <= spec.labelled_rows <= 100_000:
         text = f"labelled_rows is {spec.labelled_rows}: expected 0 to 100,000"
         yield BrokenRule(loc=("llm", "labelled_rows"), text=text)
+    for name, most in (("at_start", spec.agent_files.at_start), ("skill", spec.agent_files.skill)):
+        if not 1 <= most <= 10_000_000:
+            text = f"{name} is {most}: expected 1 to 10,000,000 characters"
+            yield BrokenRule(loc=("llm", "agent_files", name), text=text)
     if spec.hedge_after_ms is not None and not 1 <= spec.hedge_after_ms <= 600_000:
         text = f"hedge_after_ms is {spec.hedge_after_ms:g}: expected 1 to 600,000 milliseconds"
         yield BrokenRule(loc=("llm", "hedge_after_ms"), text=text)

@@ -30,6 +30,11 @@ _BASELINE = Alternative(
     kind="statistics",
     reached="measured in every build as the variant 'baseline', which the model has to beat",
 )
+_PLAIN = Alternative(
+    name="the simplest prompt",
+    kind=_BASELINE.kind,
+    reached="measured in every build as the variant 'plain', which the prompt has to beat",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +49,20 @@ class Promise:
 
 
 def promised(
-    said: Mapping[str, str], *, target: str, metric: str, risk: Risk, labelled: bool = True
+    said: Mapping[str, str],
+    *,
+    target: str,
+    metric: str,
+    risk: Risk,
+    labelled: bool = True,
+    is_prompt: bool = False,
 ) -> Promise:
     """Value hypothesis and need as they were said; what was not said is assumed, and noted as assumed.
 
     Args:
         said: answers to :data:`WORTH` and :data:`NEEDED`, by name.
         target: what is predicted; where nothing is, and so ``labelled`` is False, what is done instead.
+        is_prompt: a language model answers questions, and ``target`` says what a good answer is.
 
     Raises:
         InvalidInput: ``expected`` has another form than a number, a unit and a time; or a high risk has no
@@ -67,11 +79,15 @@ def promised(
     )
     if not labelled:
         worth, seen = f"what {target} finds is worth acting on", "what is done because of an answer"
+    subject = target if labelled else f"the answers of {target}"
+    if is_prompt:
+        worth, seen = "good answers to these questions are worth having", "share of wrong answers"
+        subject = "the answers"
     return Promise(
         hypothesis=given.get("value", f"{ASSUMED}{worth}."),
         kpi=given.get("kpi", f"{ASSUMED}{seen}."),
         expected=read_expected(given["expected"]) if "expected" in given else None,
-        need=_need(given, target if labelled else f"the answers of {target}"),
+        need=_need(given, subject, _PLAIN if is_prompt else _BASELINE),
         assumed=tuple(
             charter
             for charter, name in (("hypothesis", "value"), ("kpi", "kpi"), ("need", "why"))
@@ -80,18 +96,23 @@ def promised(
     )
 
 
-def _need(given: Mapping[str, str], subject: str) -> Need:
+def _need(given: Mapping[str, str], subject: str, simplest: Alternative) -> Need:
     """The need as it was said. The simplest model is always considered: a gate holds each model to it."""
     complexity = given.get("complexity", "low")
     if complexity not in _COMPLEXITIES:
         raise InvalidInput(f"The complexity is {complexity!r}. Expected one of {', '.join(_COMPLEXITIES)}.")
     simpler = (read_alternative(given["simpler"]),) if "simpler" in given else ()
     why = given.get("why", f"{ASSUMED}nobody can write {subject} down as a rule that holds for a year.")
-    return Need(why=why, complexity=cast(Any, complexity), alternatives=(*simpler, _BASELINE))
+    return Need(why=why, complexity=cast(Any, complexity), alternatives=(*simpler, simplest))
 
 
 def answered(
-    answers: Mapping[str, str], *, target: str, risk: Risk, contact_given: bool = True
+    answers: Mapping[str, str],
+    *,
+    target: str,
+    risk: Risk,
+    contact_given: bool = True,
+    is_prompt: bool = False,
 ) -> Governance:
     """The answers given, and for the rest what is usual, noted as assumed.
 
@@ -115,14 +136,17 @@ def answered(
         wanted = " ".join(f"--{name} TEXT" for name in open_questions)
         raise InvalidInput(f"A high risk takes no assumptions about people. Answer them: {wanted}.")
     assumed = [name for name in _ANSWERS if name not in given] + ([] if contact_given else ["contact"])
-    return replace(Governance(**(asdict(_usual(target)) | given)), assumed=tuple(assumed))
+    return replace(Governance(**(asdict(_usual(target, is_prompt)) | given)), assumed=tuple(assumed))
 
 
-def _usual(target: str) -> Governance:
+def _usual(target: str, is_prompt: bool) -> Governance:
     """What holds for many first models; somebody still has to say that it holds for this one."""
+    acts, wrong = f"acts on a prediction of {target}", f"prediction of {target}"
+    if is_prompt:
+        acts, wrong = "acts on an answer", "answer"
     return Governance(
-        affected=f"Assumed: whoever acts on a prediction of {target}, and whoever it is about.",
-        harms=f"Assumed: a wrong prediction of {target} costs time or money and can be put right.",
+        affected=f"Assumed: whoever {acts}, and whoever it is about.",
+        harms=f"Assumed: a wrong {wrong} costs time or money and can be put right.",
         fairness="Assumed: no protected attribute, nor a stand-in for one, is an input.",
         security="Assumed: only people with an identity here send requests; nobody gains from false inputs.",
         automation="recommends",

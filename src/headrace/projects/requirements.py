@@ -26,11 +26,11 @@ def pinned(needed: Iterable[str] = NEEDED) -> str:
     while waiting:
         one = waiting.pop()
         name = canonicalize_name(one.name)
+        if name in found and one.extras <= extras_of[name]:
+            continue
         try:
             installed = distribution(name)
         except PackageNotFoundError:
-            continue
-        if name in found and one.extras <= extras_of[name]:
             continue
         found[name] = installed.version
         extras = extras_of.setdefault(name, set())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Literal
 
@@ -66,11 +66,13 @@ _ROLLOUTS: dict[Task, tuple[RolloutSpec, str]] = {
         "first as a shadow: what a cluster means may have moved, and whoever uses it has to see that",
     ),
     "text_generation": (
-        RolloutSpec(min_requests=200),
-        "by share of traffic, each until enough answers have come for feedback to tell them apart",
+        RolloutSpec(steps=(20, 50), min_requests=100, timeout_s=7 * _DAY_S),
+        "percent of traffic, each until enough answers have come for feedback to tell them apart",
     ),
 }
 """How a kind of model goes live where that is not as for the rest, and why."""
+_FEWEST_JUDGED, _MOST_JUDGED = 50, 200
+"""Answers of a prompt per step: with fewer, nothing is said of what users think; more are rarely needed."""
 _SUPERVISED = (RolloutSpec(steps=(10, 50)), "percent of traffic; full promotion follows the last")
 
 
@@ -196,8 +198,15 @@ def _stated(need: Need) -> dict[str, object]:
 def _context(outline: Outline) -> dict[str, object]:
     forecasting = outline.task == "forecasting"
     rollout, steps_because = _ROLLOUTS.get(outline.task, _SUPERVISED)
+    least = outline.answers.min_requests or rollout.min_requests
+    if outline.task == "text_generation":
+        least = min(max(least, _FEWEST_JUDGED), _MOST_JUDGED)
+    # A caller may ask four times what is expected on average, and enough for a whole rollout.
+    calls = sum(least * 100 / (share or 100) for share in rollout.steps)
+    hourly = max(4 * (outline.answers.answers_a_day or 0.0) / 24, calls)
     return {
-        "rollout": replace(rollout, min_requests=outline.answers.min_requests or rollout.min_requests),
+        "rollout": replace(rollout, min_requests=least),
+        "most_an_hour": max(1_000, 100 * ceil(hourly / 100)),
         "truth_comes": outline.answers.truth_days != inf,
         "steps_because": steps_because,
         "name": outline.name,

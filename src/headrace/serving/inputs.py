@@ -12,6 +12,7 @@ import numpy as np
 
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
+from headrace.data.encoding import is_empty
 from headrace.serving.models import Input, LoadedModel
 
 MAX_ROWS = 100_000
@@ -90,8 +91,9 @@ def named(matrix: Matrix, inputs: Sequence[Input]) -> Values:
 
 
 class Row(NamedTuple):
-    """One row: ``values`` in the model's order, where a missing number is NaN and any other gap ``None``;
-    ``columns`` as they are logged, with ``None`` for every gap."""
+    """One row: ``values`` in the model's order, where a missing number is NaN and any other gap ``None``,
+    empty text among them where training knew no such category; ``columns`` as they are logged, with ``None``
+    for every gap."""
 
     values: list[Any]
     columns: dict[str, list[Any]]
@@ -111,7 +113,7 @@ def read_row(loaded: LoadedModel, values: Values) -> Row:
         if given.__class__ is float and kind == "number":
             value = given if isfinite(given) else _READ[kind](given, name, 0)
         elif given.__class__ is str and kind == "text":
-            value = given
+            value = None if name in loaded.gaps and is_empty(given) else given
         else:
             value = _READ[kind](given, name, 0)
         row.append(value)
@@ -122,13 +124,13 @@ def read_row(loaded: LoadedModel, values: Values) -> Row:
 def read_columns(loaded: LoadedModel, values: Values, n_rows: int) -> Columns:
     """The rows as numpy columns of shape ``(n_rows,)``. Raises InvalidInput as :func:`read_row` does."""
     return {
-        item.name: _read_column(item, values.get(item.name), n_rows)
+        item.name: _read_column(item, values.get(item.name), n_rows, gaps=item.name in loaded.gaps)
         for item in loaded.inputs
         if item.required or item.name in values
     }
 
 
-def _read_column(item: Input, column: Sequence[Any] | None, n_rows: int) -> Any:
+def _read_column(item: Input, column: Sequence[Any] | None, n_rows: int, *, gaps: bool) -> Any:
     read = _READ[item.kind]
     values = [None] * n_rows if column is None else column
     parsed = [read(value, item.name, index) for index, value in enumerate(values)]
@@ -140,7 +142,7 @@ def _read_column(item: Input, column: Sequence[Any] | None, n_rows: int) -> Any:
     if item.kind == "boolean" and None not in parsed:
         return np.array(parsed, dtype=np.bool_)
     array = np.empty(n_rows, dtype=object)
-    array[:] = parsed
+    array[:] = [None if is_empty(value) else value for value in parsed] if gaps else parsed
     return array
 
 

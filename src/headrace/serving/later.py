@@ -66,6 +66,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     form: Form = "record"
 
 
+_asked = msgspec.json.Decoder(Question)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
     """A request that is answered later.
@@ -299,7 +302,7 @@ class Later:
 
     def _question(self, job: Job) -> Question:
         text = self._kept.payloads.open(job.project, place_of(job.id), job.request or "")
-        return msgspec.json.decode(text, type=Question)
+        return _asked.decode(text)
 
     def _recorded(self, job: Job) -> Prediction | None:
         """The answer that a process recorded before it was killed."""

@@ -18,6 +18,7 @@ import msgspec
 from headrace.core.errors import InvalidInput
 from headrace.core.record import Prediction
 from headrace.serving.inputs import Matrix, read_time
+from headrace.store.documents import convert
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _GAPS = frozenset(("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"))
@@ -76,7 +77,7 @@ def read_json(body: bytes) -> InvocationCall:
         case _:
             values = _inputs(payload)
     try:
-        params = msgspec.convert(document.get("params") or {}, _Params)
+        params = convert(document.get("params") or {}, _Params)
     except msgspec.ValidationError as error:
         raise InvalidInput(
             f"'params': {error}. Expected some of key, keys, event_time, version, explain and callback."

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isnan
 from typing import Any, NamedTuple, Protocol
 
@@ -60,11 +61,16 @@ class Model(Scorer, Protocol):
 
 
 class Known(NamedTuple):
-    """The categories of one input, as training saw them; ``place`` is its index among the inputs."""
+    """The categories of one input, as training saw them; ``place`` is its index among the inputs.
+
+    Attributes:
+        empty_is_null: whether text of nothing but spaces is a gap.
+    """
 
     place: int
     name: str
     categories: frozenset[Any]
+    empty_is_null: bool = False
 
     def unseen(self, value: object) -> bool:
         """Whether ``value`` is a category that training never saw; a gap is none. As in the encoding,
@@ -90,6 +96,11 @@ class LoadedModel:
     kinds: tuple[tuple[str, str], ...]
     names: frozenset[str]
     known: tuple[Known, ...]
+
+    @cached_property
+    def gaps(self) -> frozenset[str]:
+        """The inputs of which empty text is a gap, as it is in a CSV file."""
+        return frozenset(known.name for known in self.known if known.empty_is_null)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -207,7 +218,7 @@ class LoadedModels:
 def _known(model: Model, inputs: Sequence[Input]) -> tuple[Known, ...]:
     places = {item.name: index for index, item in enumerate(inputs)}
     return tuple(
-        Known(places[column.name], column.name, frozenset(column.categories))
+        Known(places[column.name], column.name, frozenset(column.categories), column.empty_is_null)
         for column in (model.encoding.inputs if model.encoding else ())
         if column.role == "categorical" and column.name in places
     )

@@ -91,8 +91,18 @@ class Recorder:
         self._failing = False
         self._failed_s = 0.0
 
-    async def record(self, project: str, payload: bytes, kind: str = "predictions") -> None:
+    async def record(
+        self,
+        project: str,
+        payload: bytes,
+        kind: str = "predictions",
+        *,
+        beside: tuple[str, bytes] | None = None,
+    ) -> None:
         """Add ``payload`` to the stream ``<project>/<kind>``; returns once it is durable.
+
+        Args:
+            beside: kind and payload of a record that is forwarded with it: the writer is woken once for both.
 
         Raises:
             Unavailable: it was not stored: the disk refused, too many wait, or the recorder is closed.
@@ -104,6 +114,9 @@ class Recorder:
                 waits.set_result(None) if refusal is None else waits.set_exception(Unavailable(refusal))
 
         self.submit(project, [payload], done, kind=kind)
+        if beside is not None:
+            kind, payload = beside
+            self.forward(project, payload, kind)
         await waits
 
     def submit(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol
 
 from headrace.core.errors import (
@@ -20,6 +21,7 @@ from headrace.core.errors import (
     UserError,
 )
 from headrace.core.text import printable
+from headrace.serving.caller import Caller, Gone, caller_of
 
 _log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8 << 20
@@ -60,15 +62,6 @@ class Refused(Exception):
         self.headers = headers
 
 
-class _Gone(Exception):
-    """The client closed the connection; nobody is left to answer."""
-
-
-def gone() -> Exception:
-    """What ends a request whose client has gone: nothing is answered."""
-    return _Gone()
-
-
 class Answer(NamedTuple):
     """What is sent back."""
 
@@ -79,11 +72,21 @@ class Answer(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """An answer that is sent as it comes; ``source`` is closed at its end, and when the caller has gone."""
+    """An answer that is sent as it comes; its ``source`` is closed at its end, and when the caller has gone.
+
+    ``close`` is called then as well: what a source does at its end it does not do where it has not begun.
+    """
 
     source: AsyncGenerator[bytes, None]
     media_type: bytes
     headers: HeaderList = ()
+    close: Callable[[], Awaitable[None]] | None = None
+
+    async def aclose(self) -> None:
+        """End it, wherever it is."""
+        await self.source.aclose()
+        if self.close is not None:
+            await self.close()
 
 
 class Headers(NamedTuple):
@@ -120,7 +123,7 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
     headers = read_headers(scope)
     try:
         answer = await adapter.answer(scope, headers, receive)
-    except _Gone:
+    except Gone:
         return
     except Refused as refused:
         answer = Answer(refused.status, adapter.error(refused.status, str(refused)), JSON, refused.headers)
@@ -131,7 +134,8 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
         # Boundary: whatever broke is ours, and its details are for our log only.
         answer = Answer(500, adapter.error(500, broke(f"{scope['method']} {printable(scope['path'])}")))
     if isinstance(answer, Pieces):
-        await _send_pieces(answer, receive, send)
+        with suppress(Gone):
+            await _send_pieces(answer, scope, receive, send)
         return
     body, sent = answer.body, [(b"content-type", answer.media_type), *answer.headers]
     if len(body) >= _COMPRESSED_FROM_BYTES and (encoding := _chosen(headers.accepted)):
@@ -144,31 +148,36 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_pieces(answer: Pieces, receive: Receive, send: Send) -> None:
+async def _send_pieces(answer: Pieces, scope: Scope, receive: Receive, send: Send) -> None:
     """Send until the source ends or the caller goes, whichever is first."""
     headers = [(b"content-type", answer.media_type), (b"cache-control", b"no-cache"), *answer.headers]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    sending = asyncio.ensure_future(_pump(answer.source, send))
-    going = asyncio.ensure_future(_gone(receive))
     try:
-        await asyncio.wait({sending, going}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (sending, going):
-            task.cancel()
-        ended = await asyncio.gather(sending, going, return_exceptions=True)
-        await answer.source.aclose()
-    failed = ended[0]
-    if isinstance(failed, Exception):
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        with caller_of(scope) or _watched(receive):
+            async for piece in answer.source:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except Gone:
+        raise
+    except Exception:  # noqa: BLE001
         # Boundary: the status has been sent. A connection that ends without its last piece says so.
-        _log.error("An answer in pieces broke off", exc_info=failed)
+        _log.exception("An answer in pieces broke off")
         return
-    if failed is None:
-        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await answer.aclose()
+    await send({"type": "http.response.body", "body": b""})
 
 
-async def _pump(source: AsyncGenerator[bytes, None], send: Send) -> None:
-    async for piece in source:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+@contextmanager
+def _watched(receive: Receive) -> Iterator[None]:
+    """A caller of whom the server says that they have gone where it is asked for more of the request."""
+    caller = Caller(lambda: None)
+    going = asyncio.ensure_future(_gone(receive))
+    going.add_done_callback(lambda task: None if task.cancelled() else caller.go())
+    try:
+        with caller:
+            yield
+    finally:
+        going.cancel()
 
 
 async def _gone(receive: Receive) -> None:
@@ -227,7 +236,7 @@ async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _Gone
+            raise Gone
         part = message.get("body", b"")
         size += len(part)
         if size > max_bytes:

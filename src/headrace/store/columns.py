@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,21 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """``text`` as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def path_of(file: str | Path) -> str:
+    """``file`` as an SQL string for what reads files: this one, and no other that ``[1]`` or ``*`` may mean.
+
+    >>> path_of("/data/cars [1].csv")
+    "'/data/cars [[]1].csv'"
+    """
+    return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(Path(file).absolute())))
+
+
+def parquet_rows(files: Iterable[str | Path]) -> str:
+    """SQL for the rows of Parquet files, whose columns are in them and not in their folders' names."""
+    listed = ", ".join(map(path_of, files))
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
 
 
 def incoming(table: str, columns: Columns, stored: Mapping[str, str | None]) -> Incoming:

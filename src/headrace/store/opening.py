@@ -45,6 +45,7 @@ from headrace.core.release import Review, Waiver
 from headrace.core.settings import Settings
 from headrace.store._sql import tables as sql
 from headrace.store._sql.audit import SqlAudit
+from headrace.store._sql.backlog import SqlBacklog
 from headrace.store._sql.budgets import SqlBudgets
 from headrace.store._sql.changing import SqlRecords
 from headrace.store._sql.engine import Database, reason
@@ -66,6 +67,7 @@ from headrace.store._sql.shadow import SqlShadowUses
 from headrace.store._sql.snapshots import SqlSnapshots
 from headrace.store._sql.uses import SqlUses
 from headrace.store.artifacts import FolderArtifacts
+from headrace.store.backlog import BacklogStore
 from headrace.store.budgets import BudgetStore
 from headrace.store.disk import locked, make_folder
 from headrace.store.drafts import Draft
@@ -74,9 +76,12 @@ from headrace.store.events import SegmentLog
 from headrace.store.handoffs import Handoff
 from headrace.store.llm_batches import LlmBatch, LlmFile
 from headrace.store.llm_decisions import Acknowledgement, Stop
+from headrace.store.paging import PagedStore
 from headrace.store.processes import MachineProcesses
 from headrace.store.shadow import ShadowStore
 from headrace.store.tables import DeltaTables
+
+_MACHINE = MachineProcesses()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +110,9 @@ class Store:
     cases: RecordStore[Case]
     periods: RecordStore[Period]
     reviews: RecordStore[Review]
-    drafts: RecordStore[Draft]
-    handoffs: RecordStore[Handoff]
+    drafts: PagedStore[Draft]
+    handoffs: PagedStore[Handoff]
+    backlog: BacklogStore
     llm_stops: RecordStore[Stop]
     acknowledgements: RecordStore[Acknowledgement]
     llm_files: RecordStore[LlmFile]
@@ -175,7 +181,7 @@ def open_store(
     database, storage = _opened(settings.database_url), settings.storage_path
     epoch, projects = SharedEpoch(settings.home / "access.epoch"), SqlProjects(database)
     releases, rollouts = SqlReleases(database), SqlRollouts(database)
-    executors = SqlExecutors(database, clock, MachineProcesses())
+    executors = SqlExecutors(database, clock, _MACHINE)
     data_keys = None if keys is None else keys(projects, releases, rollouts, epoch)
 
     def close() -> None:
@@ -206,6 +212,7 @@ def open_store(
         reviews=SqlRecords(database, sql.reviews, Review, "review"),
         drafts=SqlRecords(database, sql.drafts, Draft, "draft"),
         handoffs=SqlRecords(database, sql.handoffs, Handoff, "hand-off"),
+        backlog=SqlBacklog(database),
         llm_stops=SqlRecords(database, sql.llm_stops, Stop, "stop"),
         acknowledgements=SqlRecords(database, sql.acknowledgements, Acknowledgement, "acknowledgement"),
         llm_files=SqlRecords(database, sql.llm_files, LlmFile, "file"),
@@ -218,7 +225,7 @@ def open_store(
         audit=SqlAudit(database, clock, clean=clean),
         seals=SqlSeals(database),
         jobs=SqlJobs(database),
-        queue=SqlQueue(database, clock),
+        queue=SqlQueue(database, clock, _MACHINE),
         executors=executors,
         budgets=SqlBudgets(database, executors),
         alone=database.write,

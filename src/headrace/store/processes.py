@@ -67,6 +67,24 @@ class MachineProcesses:
             return "" if _answers(pid) else None
 
 
+def mark_of(machine: Processes) -> str:
+    """What names this process to :func:`is_gone`."""
+    return f"{machine.host}#{machine.pid}#{machine.started(machine.pid) or ''}"
+
+
+def is_gone(mark: str, machine: Processes) -> bool:
+    """Whether the process that left a mark has ended for sure: it was on this machine, and is not any more.
+
+    >>> is_gone(mark_of(MachineProcesses()), MachineProcesses()), is_gone("elsewhere#1#7", MachineProcesses())
+    (False, False)
+    """
+    host, pid, began = (*mark.split("#"), "", "")[:3]
+    if host != machine.host or not pid.isdecimal():
+        return False
+    started = machine.started(int(pid))
+    return started is None or bool(began and started and began != started)
+
+
 def _answers(pid: int) -> bool:
     """Whether a process with this id exists, also where ``/proc`` hides those of other users."""
     try:

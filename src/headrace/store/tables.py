@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,14 +21,15 @@ from headrace.core.ports import Clock, Columns, DataKeys, Transaction
 from headrace.store.columns import incoming, outgoing, quoted
 from headrace.store.delta_log import forget_statistics, is_newest, mark_whole, sync_version, take_back_torn
 from headrace.store.disk import disk_refused, folder_of, locked, make_folder
+from headrace.store.engines import open_engine
 from headrace.store.merging import Merge, due
 from headrace.store.processes import boot_id
-from headrace.store.versions import Keyed, State, describe
+from headrace.store.versions import Keyed, State
 
 if TYPE_CHECKING:
-    import duckdb
     from deltalake import DeltaTable
 
+_UNNAMEABLE = re.compile(r"[][^|\\]|%[0-9A-Fa-f]{2}")
 _log = logging.getLogger("headrace.store")
 _ATTEMPTS = 60
 _FIRST_PAUSE_S = 0.01
@@ -41,7 +43,8 @@ class DeltaTables:
     Numbers are stored with NULL for NaN and come back as NaN, also in integer columns (which become
     float64 when a value is null); text null is ``None``; a boolean column with nulls, which arises where
     rows predate the column, comes back as an object array of ``True``, ``False`` and ``None``. ``keys`` says
-    which tables are encrypted; without it none is.
+    which tables are encrypted; without it none is. A path that the table format cannot name is
+    :class:`InvalidInput`.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +55,12 @@ class DeltaTables:
     """
 
     def __init__(self, path: Path, clock: Clock | None = None, keys: DataKeys | None = None) -> None:
+        unnamed = _UNNAMEABLE.search(str(path))
+        if unnamed:
+            raise InvalidInput(
+                f"Tables cannot be kept in {str(path)!r}: {unnamed[0]!r} cannot be in the address of one. "
+                "Choose another folder."
+            )
         self._path = path
         self._keys = keys
         self._clock: Clock = clock or SystemClock()
@@ -61,7 +70,6 @@ class DeltaTables:
         self._synced: dict[str, int] = {}
         self._newest: dict[str, DeltaTable] = {}
         self._states: OrderedDict[tuple[str, int], State] = OrderedDict()
-        self._engine: duckdb.DuckDBPyConnection | None = None
 
     def append(self, table: str, columns: Columns, *, transaction: Transaction | None = None) -> int:
         """Add rows (new columns are allowed) and return the version; durable when it returns.
@@ -137,8 +145,9 @@ class DeltaTables:
             present = self._load(table)
             if present is None:
                 return 0
-            with self._connection().cursor() as cursor:
-                rows = self._keyed(table).selection(cursor, describe(present))
+            with open_engine() as cursor:
+                keyed = self._keyed(table)
+                rows = keyed.selection(cursor, keyed.describe(present))
                 left = f"SELECT * FROM ({rows}) AS t WHERE NOT coalesce(({where}), false)"
                 try:
                     counting = f"SELECT count(*) FROM ({rows}) AS t WHERE {where}"
@@ -209,7 +218,7 @@ class DeltaTables:
         self, sql: str, tables: Mapping[str, tuple[str, int | None]], parameters: Sequence[Any]
     ) -> dict[str, Any]:
         states = {alias: self._state(table, version) for alias, (table, version) in tables.items()}
-        with self._connection().cursor() as cursor:
+        with open_engine() as cursor:
             for alias, state in states.items():
                 rows = self._keyed(tables[alias][0]).selection(cursor, state)
                 cursor.execute(f"CREATE TEMP VIEW {quoted(alias)} AS {rows}")
@@ -271,28 +280,11 @@ class DeltaTables:
                 found = present if wanted == newest else self._load(table, wanted)
                 if found is None:
                     raise _missing(table)
-                known = self._states[table, wanted] = describe(found)
+                known = self._states[table, wanted] = self._keyed(table).describe(found)
                 if len(self._states) > _KEPT_STATES:
                     self._states.popitem(last=False)
             self._states.move_to_end((table, wanted))
             return known
-
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        with self._lock:
-            if self._engine is None:
-                self._engine = duckdb.connect()
-                # Nothing is fetched from the network, no Python variable is taken for a table, and a
-                # query gives the same times on every machine.
-                for setting in (
-                    "autoinstall_known_extensions = false",
-                    "autoload_known_extensions = false",
-                    "python_enable_replacements = false",
-                    "TimeZone = 'UTC'",
-                ):
-                    self._engine.execute(f"SET GLOBAL {setting}")
-            return self._engine
 
     def _write(
         self,
@@ -302,13 +294,14 @@ class DeltaTables:
         mode: Literal["append", "overwrite"],
         transaction: Transaction | None,
     ) -> int:
-        stored = {} if present is None or mode == "overwrite" else describe(present).fields
+        keyed = self._keyed(table)
+        stored = {} if present is None or mode == "overwrite" else keyed.describe(present).fields
         rows = incoming(table, columns, stored)
         if present is not None:
             self._sync(table, present.version())
-        with self._connection().cursor() as cursor:
+        with open_engine() as cursor:
             cursor.register("incoming", rows.arrays)
-            version = self._keyed(table).commit(present, cursor.sql(rows.sql), mode, transaction)
+            version = keyed.commit(present, cursor.sql(rows.sql), mode, transaction)
         self._sync(table, version)
         if present is None:
             mark_whole(self._folder(table), self._boot)
@@ -323,8 +316,8 @@ class DeltaTables:
     def _merge_small(self, table: str, present: DeltaTable) -> None:
         """Housekeeping after an append, which stands whatever becomes of this: the next one tries again."""
         try:
-            merge = due(present)
-            if merge is not None and self._keyed(table).is_of_one_kind(describe(present)):
+            merge, keyed = due(present), self._keyed(table)
+            if merge is not None and keyed.is_of_one_kind(keyed.describe(present)):
                 self._merged(table, present, merge)
         except Exception as error:  # noqa: BLE001 - three libraries may raise theirs; the rows are stored
             _log.warning("table %s: its small files were not merged: %s", table, error)
@@ -333,7 +326,8 @@ class DeltaTables:
         """One commit that changes no row; of all files, or of those that ``merge`` names."""
         before = present.version()
         self._sync(table, before)
-        keyed, state = self._keyed(table), describe(present)
+        keyed = self._keyed(table)
+        state = keyed.describe(present)
         if keyed.current() is None and not keyed.is_due(state):
             present.optimize.compact(target_size=None if merge is None else merge.size_bytes)
         elif len(state.files) > 1 or keyed.is_due(state):
@@ -341,7 +335,7 @@ class DeltaTables:
                 names = {Path(file).name for file in merge.files}
                 state = state._replace(files=tuple(f for f in state.files if Path(f).name in names))
             replaced = None if merge is None else merge.files
-            with self._connection().cursor() as cursor:
+            with open_engine() as cursor:
                 rows = cursor.sql(keyed.selection(cursor, state))
                 keyed.commit(present, rows, "rewrite", replaced=replaced)
         if present.version() != before:

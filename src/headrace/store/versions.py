@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Clock, DataKeys, Transaction
-from headrace.store.columns import literal, quoted, sql_type
+from headrace.store.columns import parquet_rows, quoted, sql_type
 from headrace.store.delta_log import sync_version
 from headrace.store.encrypted import bring_in, key_of_file, table_key, write_encrypted
 
@@ -39,13 +39,6 @@ class State(NamedTuple):
     schema: Schema
 
 
-def describe(table: DeltaTable) -> State:
-    """What the version at which ``table`` stands consists of."""
-    schema = table.schema()
-    fields = {field.name: sql_type(str(field.type.type)) for field in schema.fields}
-    return State(table.version(), tuple(table.file_uris()), fields, schema)
-
-
 class Keyed:
     """One table's files, in clear or encrypted.
 
@@ -64,6 +57,14 @@ class Keyed:
     def current(self) -> str | None:
         """Id of the key for what is written from now on; None: in clear."""
         return None if self._keys is None else self._keys.current(self._table)
+
+    def describe(self, version: DeltaTable) -> State:
+        """What the version at which ``version`` stands consists of."""
+        schema = version.schema()
+        fields = {field.name: sql_type(str(field.type.type)) for field in schema.fields}
+        # The library gives addresses, in which a space is %20.
+        files = tuple(str(self._folder / Path(file).name) for file in version.file_uris())
+        return State(version.version(), files, fields, schema)
 
     def is_due(self, state: State) -> bool:
         """Whether a file of this version is kept under another key than the current one."""
@@ -85,9 +86,9 @@ class Keyed:
         flat = {name: kind for name, kind in state.fields.items() if kind is not None}
         terms = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in flat.items())
         parts = [f"SELECT {terms} WHERE false"] if terms or not state.files else []
-        clear = [literal(file) for file in state.files if key_of_file(file) is None]
+        clear = [file for file in state.files if key_of_file(file) is None]
         if clear:
-            parts.append(f"SELECT * FROM read_parquet([{', '.join(clear)}], union_by_name = true)")
+            parts.append(f"SELECT * FROM {parquet_rows(clear)}")
         sealed = [file for file in state.files if key_of_file(file) is not None]
         if sealed:
             parts += self._brought_in(cursor, sealed, state)

@@ -43,6 +43,7 @@ class EmbeddedModel:
         if described["format"] != 1:
             raise ValueError(f"The model has format {described['format']!r}. Expected 1: export it again.")
         self.inputs = {str(one["name"]): str(one["kind"]) for one in described["inputs"]}
+        self._gaps = {str(one["name"]) for one in described["inputs"] if one.get("empty_is_null")}
         self.classes = list(described["classes"])
         self.version = str(described["version"])
         self._stages = [Preparation(plan) for plan in described["stages"]]
@@ -67,7 +68,9 @@ class EmbeddedModel:
         missing = [name for name in self.inputs if name not in columns]
         if missing:
             raise KeyError(f"Column {missing[0]!r} is missing. Expected {', '.join(self.inputs)}.")
-        arrays: Any = [_column(columns[name], kind) for name, kind in self.inputs.items()]
+        arrays: Any = [
+            _column(columns[name], kind, gaps=name in self._gaps) for name, kind in self.inputs.items()
+        ]
         matrix = None
         for stage in self._stages:
             matrix = stage.matrix(arrays)
@@ -83,9 +86,9 @@ class EmbeddedModel:
         return {name: np.asarray(value)[0].tolist() for name, value in answer.items()}
 
 
-def _column(values: Sequence[Any], kind: str) -> Any:
+def _column(values: Sequence[Any], kind: str, *, gaps: bool) -> Any:
     if kind == "number":
         return np.array([nan if value is None else value for value in values], dtype=np.float64)
     column = np.empty(len(values), dtype=object)
-    column[:] = list(values)
+    column[:] = [None if gaps and isinstance(value, str) and not value.strip() else value for value in values]
     return column

@@ -14,6 +14,11 @@ from headrace.training.embedded import DESCRIPTION, GRAPH
 from headrace.training.package import load_scorer
 
 LOADER = "headrace_model.py"
+_ALONE = """import os
+
+# Before ONNX Runtime is loaded: it would tell its makers of the model.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+"""
 _IMPORT = "from headrace.training.preparing import Preparation\n"
 _FUTURE = "from __future__ import annotations\n"
 
@@ -47,7 +52,10 @@ def write_embedded(package: Path, folder: Path, *, name: str, version: str) -> N
         "task": info.task,
         "target": info.target,
         "classes": list(info.classes),
-        "inputs": [{"name": column.name, "kind": column.kind} for column in scorer.encoding.inputs],
+        "inputs": [
+            {"name": column.name, "kind": column.kind, "empty_is_null": column.empty_is_null}
+            for column in scorer.encoding.inputs
+        ],
         "stages": stages,
     }
     folder.mkdir(parents=True)
@@ -63,7 +71,7 @@ def loader_text() -> str:
     embedded = room.joinpath("embedded.py").read_text(encoding="utf-8")
     preparing = room.joinpath("preparing.py").read_text(encoding="utf-8").partition(_FUTURE)[2]
     head, _, body = embedded.partition(_IMPORT)
-    return f"{head.rstrip()}\n{preparing.rstrip()}\n{body}"
+    return f"{head.rstrip()}\n{_ALONE}\n{preparing.rstrip()}\n{body}"
 
 
 def encoding_plan(encoding: Encoding) -> dict[str, Any]:

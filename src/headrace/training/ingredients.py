@@ -64,6 +64,28 @@ def bill_of_materials(subject: str, listed: list[Ingredient], at: datetime) -> b
         subject: the model, such as ``cars@3``.
         at: when the model was made.
     """
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.output.json import JsonV1Dot6
+
+    name, _, version = subject.partition("@")
+    model = Component(
+        name=name, version=version, type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref=f"model:{subject}"
+    )
+    digest = derived_id("bill", subject, *(f"{one.name}=={one.version}" for one in listed))
+    bill = Bom(serial_number=UUID(digest))
+    bill.metadata.component, bill.metadata.timestamp = model, at
+    document: dict[str, Any] = json.loads(JsonV1Dot6(bill).output_as_string())
+    if packages := _packages(tuple(listed)):
+        references = sorted(one["bom-ref"] for one in packages)
+        uses = {"ref": f"model:{subject}", "dependsOn": references}
+        document |= {"components": packages, "dependencies": [uses, *({"ref": one} for one in references)]}
+    return canonical_json(document)
+
+
+@lru_cache(maxsize=4)
+def _packages(listed: tuple[Ingredient, ...]) -> list[dict[str, Any]]:
+    """The components of a bill: they take long to write, and are the same for every model made here."""
     from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
@@ -71,10 +93,6 @@ def bill_of_materials(subject: str, listed: list[Ingredient], at: datetime) -> b
     from packageurl import PackageURL
 
     licences = LicenseFactory()
-    name, _, version = subject.partition("@")
-    model = Component(
-        name=name, version=version, type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref=f"model:{subject}"
-    )
     parts = []
     for one in listed:
         url = PackageURL("pypi", None, one.name, one.version)
@@ -89,12 +107,9 @@ def bill_of_materials(subject: str, listed: list[Ingredient], at: datetime) -> b
                 licenses=stated,
             )
         )
-    digest = derived_id("bill", subject, *(f"{one.name}=={one.version}" for one in listed))
-    bill = Bom(components=parts, serial_number=UUID(digest))
-    bill.metadata.component, bill.metadata.timestamp = model, at
-    bill.register_dependency(model, parts)
-    document: dict[str, Any] = json.loads(JsonV1Dot6(bill).output_as_string())
-    return canonical_json(document)
+    written = json.loads(JsonV1Dot6(Bom(components=parts)).output_as_string())
+    found: list[dict[str, Any]] = written.get("components", [])
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -26,8 +26,9 @@ _SUFFIXES = (".py", ".sql")
 _CHARTER = "headrace.yaml"
 CHANGES = "+changes"
 """After a commit: the code is not quite what it holds."""
-_NAMES = (_CHARTER, "pyproject.toml", "requirements.txt", "constraints.txt")
-_WHOLE = ("tests", "prompts")
+_INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", "GEMINI.md")
+_NAMES = (_CHARTER, "pyproject.toml", "requirements.txt", "constraints.txt", *_INSTRUCTIONS)
+_WHOLE = ("tests", "prompts", "skills")
 """Folders of which every file belongs to the code."""
 _SKIPPED = ("__pycache__", "node_modules")
 _ENVIRONMENT_MARK = "pyvenv.cfg"
@@ -36,7 +37,8 @@ _GIT_TIMEOUT_S = 10.0
 
 
 def archive_code(folder: Path, artifacts: ArtifactStore) -> Artifact:
-    """Keep the project's code: ``.py`` and ``.sql`` files, charter, requirements, prompts, tests; no data.
+    """Keep the project's code: ``.py`` and ``.sql`` files, charter, requirements, prompts, tests, and what
+    instructs agents; no data.
 
     The same files always give the same artefact.
 
@@ -85,6 +87,14 @@ def is_code(path: Path) -> bool:
 def is_passed_over(path: Path) -> bool:
     """Whether it is neither code nor data: what is hidden, caches, virtual environments."""
     return path.name.startswith(".") or path.name in _SKIPPED or (path / _ENVIRONMENT_MARK).exists()
+
+
+def is_archived(folder: Path, path: Path) -> bool:
+    """Whether a file below a project's folder belongs to its code, as :func:`archive_code` keeps it."""
+    steps = path.relative_to(folder).parts
+    above = [folder.joinpath(*steps[: n + 1]) for n in range(len(steps))]
+    whole = any(step in _WHOLE for step in steps[:-1])
+    return (whole or is_code(path)) and not any(is_passed_over(one) or one.is_symlink() for one in above)
 
 
 def git_commit(folder: Path) -> str | None:

@@ -28,6 +28,7 @@ from headrace.training.package import PackageScorer
 
 TIMEOUT_S = 60.0
 
+_explanation = msgspec.json.Decoder(Explanation)
 EXPLAINERS = ("shapley", "lime")
 """Ways to explain an answer that need no function of the project."""
 
@@ -103,7 +104,7 @@ class OwnExplainer:
                 "tables": [str(table) for table in tables],
             }
             result = run_worker(job, self._scratch / "worker", cwd=folder, timeout_s=TIMEOUT_S)
-            return msgspec.json.decode((result.output / EXPLAINED).read_bytes(), type=Explanation)
+            return _explanation.decode((result.output / EXPLAINED).read_bytes())
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 

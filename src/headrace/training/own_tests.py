@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from headrace.core.ports import Clock
+from headrace.store.documents import convert
 from headrace.training.archives import unpack_files
 from headrace.training.launch import run_tied
 from headrace.training.lock import is_code, is_passed_over, unpack_code
@@ -142,7 +143,7 @@ def _read(exit_code: int | None, results: Path, log: Path, duration_s: float) ->
             end = line["end"]
         elif "name" in line:
             with suppress(msgspec.ValidationError):
-                found.append(msgspec.convert(line, TestResult))
+                found.append(convert(line, TestResult))
                 running, begun = None, True
     said = _end_of(log)
     ended, how = _ending(exit_code, end, said, begun=begun, running=running)

@@ -249,7 +249,7 @@ class Prepared:
         """One row, in the order of the encoding's columns: a number, or one per class."""
         try:
             if self._raw:
-                row = self._preparation.row(values)
+                row = self._preparation.row(self._encoding.without_empty(values))
             else:
                 # Training saw float32, so the numbers are rounded to it before anything is computed.
                 row = array("f", self._encoding.encode_row(values)).tolist()

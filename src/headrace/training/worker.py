@@ -37,6 +37,7 @@ from headrace.data.encoding import Encoding
 from headrace.data.frames import take
 from headrace.data.history import History
 from headrace.data.sources import read_file, write_parquet
+from headrace.store.documents import convert
 from headrace.training.archives import pack_arrays, unpack_arrays
 from headrace.training.baselines import CONSTANT, ConstantModel
 from headrace.training.convert import kind_of_model
@@ -73,7 +74,7 @@ _clock = SystemClock()
 def main(path: str) -> int:
     """Do the job in ``path`` and report; the exit code is 0 also when the user's code failed."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    job = msgspec.convert(json.loads(Path(path).read_bytes()), Job)
+    job = convert(json.loads(Path(path).read_bytes()), Job)
     threading.Thread(target=_end_with_parent, args=(job.life,), daemon=True).start()
     output = Path(job.output)
     try:

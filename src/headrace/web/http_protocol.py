@@ -17,6 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.access.networks import network_of
+from headrace.serving.caller import CALLER, Caller
 from headrace.serving.heads import MAX_BODY_BYTES, Head, Pattern, Read
 from headrace.serving.plain_rows import Scoring, Standing
 
@@ -60,30 +61,44 @@ class ScoringProtocol(HttpToolsProtocol):
         self._idle: asyncio.TimerHandle | None = None
         self._slow: asyncio.TimerHandle | None = None
         self._defaults: tuple[object, bytes] = (None, b"")
+        self._caller: Caller | None = None
+        self._asked: Any = None  # the message of the parent's that the application is at work on
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As uvicorn's; the client's network is looked up once."""
         super().connection_made(transport)
         self._network = network_of(self.client)
+        self._caller = Caller(self.flow.resume_reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As uvicorn's; nothing of ours is left waiting for this client."""
+        """As uvicorn's; nothing of ours waits for this client, and what works for it alone is told."""
         self._held = b""
         for timer in (self._idle, self._slow):
             if timer is not None:
                 timer.cancel()
         self._idle = self._slow = None
+        if self._asked is not None and self._asked is not self.cycle:
+            # Uvicorn tells the last message only, and this one has others behind it.
+            self._asked.disconnected = True
+            self._asked.message_event.set()
         super().connection_lost(exc)
+        if self._caller is not None:
+            self._caller.go()
 
     def on_message_begin(self) -> None:
         """The parent begins to read a message."""
         self._inside = True
         super().on_message_begin()
+        self.scope["state"][CALLER] = self._caller
 
     def on_message_complete(self) -> None:
         """The parent has read one to its end: the next bytes begin another one."""
         self._inside = False
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._asked = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """The application has answered: the connection was used a moment ago."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 from headrace.access.networks import network_of
@@ -18,6 +19,7 @@ from headrace.gateway.llm.handler import LlmHandler, LlmStream, Replied
 from headrace.gateway.llm.retrying import AGAIN
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import UpstreamRefused
+from headrace.serving.caller import caller_of
 from headrace.serving.trace_context import PARENT
 from headrace.serving.wire import (
     INLINE_BYTES,
@@ -100,14 +102,17 @@ class LlmDoor:
         """Answer one request; whatever it raises is answered by :meth:`error`."""
         me = identified(self._parts, scope, headers)
         only(scope, "POST")
-        return await self._answered(me, await read_body(headers, receive, MAX_BODY_BYTES))
+        body = await read_body(headers, receive, MAX_BODY_BYTES)
+        # Nobody needs what a provider says to a caller who has gone, and all of it would be billed.
+        with caller_of(scope) or nullcontext():
+            return await self._answered(me, body)
 
     async def one(self, me: Principal, body: bytes) -> Answer:
         """Answer a request that came in another way than over HTTP; whatever goes wrong is an answer too."""
         try:
             answer = await self._answered(me, body)
             if isinstance(answer, Pieces):
-                await answer.source.aclose()
+                await answer.aclose()
                 raise InvalidInput("The request asks for a stream. Leave 'stream' out.")
         except HeadraceError as error:
             status = status_of(type(error))
@@ -128,7 +133,7 @@ class LlmDoor:
         try:
             if isinstance(asked, ChatRequest) and asked.stream:
                 stream = await self._handler.stream(me, asked, parent)
-                return Pieces(_events(stream, said), _EVENTS, _about(stream))
+                return Pieces(_events(stream, said), _EVENTS, _about(stream), stream.close)
             replied = await self._handler.answer(me, asked, parent)
         except Blocked as error:
             return Answer(400, self._surface.error(400, str(error), "blocked"))
@@ -157,9 +162,8 @@ class LlmDoor:
         if status not in AGAIN:
             return self._surface.refused(status, body)
         # Such as "limit 30000, used 29831": of all callers together.
-        return self._surface.error(
-            status, f"The model's provider takes no more calls now (status {status}). Ask again later."
-        )
+        what = "failed on the call" if status >= 500 else "takes no more calls now"
+        return self._surface.error(status, f"The model's provider {what} (status {status}). Ask again later.")
 
 
 def identified(parts: Parts, scope: Scope, headers: Headers) -> Principal:
@@ -169,7 +173,7 @@ def identified(parts: Parts, scope: Scope, headers: Headers) -> Principal:
         Unauthenticated: nobody who is known.
         InvalidInput: two headers say who it is.
     """
-    if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
+    if [name for name, _ in scope["headers"]].count(b"authorization") > 1:
         raise InvalidInput("There are two Authorization headers. Expected one: nobody can say which holds.")
     shown = headers.authorization
     if shown is None:

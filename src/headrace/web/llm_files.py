@@ -23,7 +23,8 @@ from headrace.app.llm_files import (
 )
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
-from headrace.serving.wire import Answer, Headers, Pieces, Receive, Refused, Scope, gone, too_long
+from headrace.serving.caller import Gone
+from headrace.serving.wire import Answer, Headers, Pieces, Receive, Refused, Scope, too_long
 from headrace.store.llm_batches import LlmFile
 
 PREFIX = "/v1/files"
@@ -151,7 +152,7 @@ async def _upload(app: App, me: Principal, headers: Headers, receive: Receive) -
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise gone()
+                raise Gone
             form.feed(message.get("body", b""))
             if incoming.is_due:
                 await asyncio.to_thread(incoming.write)

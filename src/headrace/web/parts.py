@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from headrace.access.tickets import Tickets
 from headrace.app.composition import App
 from headrace.app.explanations import Explainers
 from headrace.app.gateway import Gateway, gateway_of
@@ -24,7 +25,7 @@ from headrace.serving.routes import RouteTable
 from headrace.serving.shadows import Shadows
 from headrace.web.guards import SECURE_HEADERS
 from headrace.web.latency import Latencies, Timed
-from headrace.web.sessions import Sessions, Tickets
+from headrace.web.sessions import Sessions
 from headrace.web.siblings import Siblings
 from headrace.web.tracing import Tracing
 

@@ -82,6 +82,7 @@ _EXTRA: dict[int, dict[str, str]] = {401: {"www-authenticate": "Bearer"}, 503: {
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _GOT = re.compile(r"\bgot (.+?)(?:[.;,]\s|[.;,]?$)")
 _SHOWN = 200
+_EXCERPT = 40
 _NOT_JSON = (
     "The body was not read: its Content-Type does not say that it is JSON. Expected application/json. "
     "Send the header 'Content-Type: application/json'."
@@ -137,15 +138,22 @@ def problem_of(error: HeadraceError, *, instance: str, now: datetime) -> JSONRes
     return problem(status_of(error), shown_message(error, now), instance=instance, kind=type(error).__name__)
 
 
-def problem_of_shape(errors: Sequence[Mapping[str, Any]], *, instance: str) -> JSONResponse:
-    """The problem document of a body or query that the parser refused; the first error is spelt out."""
+def problem_of_shape(
+    errors: Sequence[Mapping[str, Any]], *, instance: str, body: object = None
+) -> JSONResponse:
+    """The problem document of a body or query that the parser refused; the first error is spelt out.
+
+    Args:
+        body: as it came, where it could not be read.
+    """
     first = errors[0]
     if first["loc"] == ("body",) and isinstance(first.get("input"), bytes):
         return problem(422, _NOT_JSON, instance=instance, kind="Shape")
-    where = ".".join(str(part) for part in first["loc"]) or "body"
-    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        return _unreadable(first, body, instance)
+    where, message, n_alike = _expected(first, errors)
     got = "nothing" if first["type"] == "missing" else _short(first.get("input"))
-    more = f" ({len(errors) - 1} more of the kind)" if len(errors) > 1 else ""
+    more = f" ({len(errors) - n_alike} more of the kind)" if len(errors) > n_alike else ""
     detail = f"{where}: {message}, got {got}{more}. The form is in /api/openapi.json."
     parts = {
         "what": where,
@@ -153,11 +161,50 @@ def problem_of_shape(errors: Sequence[Mapping[str, Any]], *, instance: str) -> J
         "expected": message,
         "next": "Compare the request with /api/openapi.json.",
         "errors": [
-            {"where": ".".join(str(part) for part in error["loc"]), "expected": str(error["msg"])}
+            {"where": ".".join(str(part) for part in error["loc"]), "expected": _said(error)}
             for error in errors[:20]
         ],
     }
     return problem(422, detail, instance=instance, kind="Shape", parts=parts)
+
+
+def _unreadable(error: Mapping[str, Any], body: object, instance: str) -> JSONResponse:
+    """A body that is no JSON: where it stops being some, and what stands there."""
+    at = error["loc"][-1] if isinstance(error["loc"][-1], int) else 0
+    why = str(error.get("ctx", {}).get("error", error["msg"]))
+    text = body if isinstance(body, str) else ""
+    got = _short(text[at : at + _EXCERPT]) if text[at:] else "its end"
+    parts = {
+        "what": f"The body is no JSON: at character {at + 1}, {why[:1].lower()}{why[1:]}.",
+        "got": got,
+        "expected": "One JSON object.",
+        "next": "Compare the request with /api/openapi.json.",
+    }
+    detail = f"{parts['what'][:-1]}, got {got}. Expected one JSON object; its form is in /api/openapi.json."
+    return problem(422, detail, instance=instance, kind="Shape", parts=parts)
+
+
+def _expected(first: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
+    """Where something else was expected, what, and how many errors say so: one for each kind of value that
+    could stand there."""
+    alike = [
+        one
+        for one in errors
+        if one["type"] != "missing"
+        and one["loc"][:-1] == first["loc"][:-1]
+        and one.get("input") is first.get("input")
+    ]
+    place = first["loc"][:-1] if len(alike) > 1 else first["loc"]
+    said = dict.fromkeys(_said(one) for one in alike or [first])
+    where = ".".join(str(part) for part in place) or "body"
+    return where, ", or ".join(said).replace(", or Input should be ", ", or "), max(len(alike), 1)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What one error says, without the parser's own words for a field that it does not know."""
+    if error["type"] == "extra_forbidden":
+        return "there is no such field"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def parts_of(message: str) -> dict[str, str]:
@@ -181,7 +228,9 @@ def parts_of(message: str) -> dict[str, str]:
 
 def _short(value: object) -> str:
     """``value`` for a message; printable and short, whatever it holds."""
-    text = reprlib.repr(value).encode("ascii", "backslashreplace").decode()
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]  # as JSON says it
+    text = reprlib.repr(value).encode(errors="backslashreplace").decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

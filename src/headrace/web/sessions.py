@@ -1,4 +1,4 @@
-"""Sign-in for browsers: one-time links and short sessions, shared by all servers and kept only as digests."""
+"""Short sessions of browsers, shared by all servers and kept only as digests."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from headrace.core.canonical import digest_bytes
 from headrace.core.identity import Expiring, Proof, Session
 from headrace.core.ports import Clock, Epoch, ExpiringStore
 
-TICKET_S = 600.0
 MAX_AGE_S = 43_200.0
 MAX_IDLE_S = 3_600.0
 _NOTED_S = 60.0
 """How often at most it is written that a session is in use."""
 _MAX_OF_ONE = 100
-"""How many links, and how many sessions, one identity has at most."""
+"""How many sessions one identity has at most."""
 _RANDOM_BYTES = 32
-_TICKET, _SESSION = "ticket", "session"
+_SESSION = "session"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,36 +59,6 @@ class Signed(NamedTuple):
     session: Session
     origin: Mapping[str, str]
     generation: int
-
-
-class Tickets:
-    """Links that sign one person in once, within ten minutes, at whichever server.
-
-    Example::
-
-        tickets.redeem(tickets.issue("ann"))  # "ann"; None the second time
-    """
-
-    def __init__(self, expiring: ExpiringStore, clock: Clock) -> None:
-        self._expiring = expiring
-        self._clock = clock
-
-    def issue(self, name: str) -> str:
-        """A new ticket for the identity ``name``: 32 random bytes as URL-safe text."""
-        text = secrets.token_urlsafe(_RANDOM_BYTES)
-        ends_at = self._clock.now() + timedelta(seconds=TICKET_S)
-        kept = Expiring(kind=_TICKET, key=_digest(text), subject=name, value="", ends_at=ends_at)
-        self._expiring.change(_TICKET, kept.key, lambda _: kept, most=_MAX_OF_ONE)
-        return text
-
-    def path(self, name: str) -> str:
-        """A path that signs the identity ``name`` in once, within ten minutes: ``/signin?ticket=...``."""
-        return f"/signin?ticket={self.issue(name)}"
-
-    def redeem(self, ticket: str) -> str | None:
-        """The identity that ``ticket`` was issued to; from now on it is worth nothing."""
-        found = self._expiring.take(_TICKET, _digest(ticket))
-        return None if found is None else found.subject
 
 
 class Sessions:
@@ -174,8 +143,12 @@ class Sessions:
         return self._expiring.change(_SESSION, key, changed, most=_MAX_OF_ONE)
 
 
+# Made here, where there is one thread: two that work out how to read a type at one moment crash the process.
+_decoder = msgspec.json.Decoder(_Kept)
+
+
 def _read(one: Expiring) -> _Kept:
-    return msgspec.json.decode(one.value, type=_Kept)
+    return _decoder.decode(one.value)
 
 
 def _digest(text: str) -> str:

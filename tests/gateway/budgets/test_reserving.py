@@ -21,6 +21,7 @@ from headrace.store import Store, open_store
 from headrace.store.budgets import Account, BudgetStore, Granted, Want
 from headrace.testing import FakeClock, make_settings
 from tests.gateway.budgets.spending import spend
+from tests.pace import plain_work, times_as_long
 from tests.store.children import Child, running
 
 _numbers = itertools.count()
@@ -398,20 +399,18 @@ def test_whatever_happens_no_more_is_spent_than_allowed_and_nothing_is_forgotten
 
 
 @pytest.mark.alone
-def test_a_call_costs_no_more_than_twenty_microseconds(store: Store) -> None:
+def test_a_call_costs_no_more_than_some_plain_steps(store: Store) -> None:
     budgets = Budgets(store.budgets, SystemClock(), "fast")
     limits = [_limit(10**12, measure=m, period=p) for m, p in (("money", "day"), ("tokens", "month"))]
     limits += [_limit(10**9, period="minute"), _limit(10**9, period="hour")]
-    best = min(_seconds_each(budgets, limits) for _ in range(7))
-    assert best <= 20e-6
-
-
-def _seconds_each(budgets: Budgets, limits: list[Limit], n_calls: int = 2_000) -> float:
     estimate, actual = Amount(micro=100, tokens=10), Amount(micro=70, tokens=7)
-    start = time.perf_counter()
-    for _ in range(n_calls):
-        budgets.settle(budgets.reserve_now(limits, estimate), actual)
-    return (time.perf_counter() - start) / n_calls
+
+    def calls() -> None:
+        for _ in range(2_000):
+            budgets.settle(budgets.reserve_now(limits, estimate), actual)
+
+    steps = times_as_long(calls, lambda: plain_work(2_000), rounds=7, now=time.perf_counter)
+    assert steps < 450, "usually 180: neither the database nor the disk is asked"
 
 
 def test_accounts_of_long_ago_are_forgotten(store: Store, budgets: Budgets, clock: FakeClock) -> None:

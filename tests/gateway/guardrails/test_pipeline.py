@@ -140,6 +140,21 @@ def test_personal_data_is_found_by_the_recognisers_and_each_label_has_its_action
     assert "hunter" not in hit.detail
 
 
+_DATA = st.sampled_from(
+    ("ada@example.org", "203.0.113.7", "DE89370400440532013000", "4111 1111 1111 1111", " ", "and",
+     "password: hunter2X9!", "+49 30 901820",
+     "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD")
+)  # fmt: skip
+
+
+@given(st.lists(_DATA, max_size=8).map(" ".join))
+def test_where_nothing_but_secrets_matters_they_are_found_as_among_all(text: str) -> None:
+    alone = PersonalData(action="pass", actions={"SECRET": "mask"})
+    among = PersonalData(action="flag", actions={"SECRET": "mask"})
+    found = [hit for hit in among.check(text, INPUT) if hit.rule == "personal.secret"]
+    assert list(alone.check(text, INPUT)) == found
+
+
 def test_of_a_private_key_without_its_end_nothing_remains() -> None:
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq\n"
     checked = Pipeline([PersonalData()]).check(f"here: {key}", INPUT)

@@ -229,3 +229,40 @@ def test_ids_of_calls_are_taken_for_nothing_else() -> None:
     calls = [{"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}} for one in ids]
     messages = [{"role": "assistant", "content": None, "tool_calls": [call]} for call in calls]
     assert Guarded(GUARDS).request(messages) == messages
+
+
+def _in_a_file(text: str) -> list[dict[str, Any]]:
+    """The same file of text as each door takes it, as a chat."""
+    data = base64.b64encode(text.encode()).decode()
+    url = f"data:text/plain;base64,{data}"
+    source = {"type": "base64", "media_type": "text/plain", "data": data}
+
+    def asking(part: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"role": "user", "content": [part]}]
+
+    response = asking({"type": "input_file", "filename": "a.txt", "file_data": url})
+    message = MESSAGE | {"messages": asking({"type": "document", "source": source})}
+    return [
+        {"model": "a", "messages": asking({"type": "file", "file": {"filename": "a.txt", "file_data": url}})},
+        responses_of(json.dumps({"model": "a", "input": response}).encode())[0],
+        messages_of(json.dumps(message).encode()),
+    ]
+
+
+@pytest.mark.requirement("GRD-03")
+def test_what_is_in_a_file_of_text_leaves_masked_or_not_at_all() -> None:
+    for chat in _in_a_file(f"{MAIL}, {CARD}\n{KEY}"):
+        sent = json.loads(chat_request(chat, 0).filled(PROMPT, Guarded(GUARDS)).for_model("b"))
+        (part,) = sent["messages"][-1]["content"]
+        text = base64.b64decode(part["file"]["file_data"].partition(",")[2]).decode()
+        assert not _clear(text)
+        assert text.startswith("<EMAIL_1>, <CARD_1>\n")
+    for chat in _in_a_file(ORDER):
+        with pytest.raises(Blocked):
+            chat_request(chat, 0).filled(PROMPT, Guarded(GUARDS))
+
+
+def test_what_is_to_be_judged_as_a_picture_is_one() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:text/plain;base64,SGVsbG8="}}
+    with pytest.raises(InvalidInput, match="no such part"):
+        read_moderations(json.dumps({"model": "a", "input": [part]}).encode())

@@ -89,10 +89,13 @@ def test_a_quote_that_does_not_end_is_a_line_that_cannot_be_read() -> None:
     assert _both(fields, '1772600767 ann 6" api.openai.com') == [Asked(HOST, "ann", AT)]
 
 
-@pytest.mark.parametrize("first", ["x," * 100_000, "host," + "x" * 200_000, "{" + " " * 200_000 + "}"])
-def test_a_first_line_that_is_too_long_is_refused(first: str) -> None:
-    with pytest.raises(InvalidInput, match=r"first line .* 200,\d{3} characters, expected at most"):
-        _both(first, SQUID.format(user="ann"))
+@pytest.mark.parametrize(
+    ("begin", "rest", "end"),
+    [("", "x,", ""), ("host,", "xx", ""), ("{", "  ", "}"), ("#Fields: ", "a ", "cs-host")],
+)
+def test_a_line_with_the_columns_that_is_too_long_is_refused(begin: str, rest: str, end: str) -> None:
+    with pytest.raises(InvalidInput, match="form the log has is longer than 65,536 characters"):
+        _both(begin + rest * 100_000 + end, SQUID.format(user="ann"))
 
 
 def test_a_first_line_that_is_no_csv_is_refused() -> None:

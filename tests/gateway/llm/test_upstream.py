@@ -1,25 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
-from headrace.core.errors import InvalidInput, NotFound
+from headrace.core.errors import NotFound
 from headrace.gateway.llm.connections import MOST_BYTES
 from headrace.gateway.llm.retrying import Retrying
 from headrace.gateway.llm.upstream import (
-    Endpoint,
-    Reply,
+    Question,
     Target,
     UpstreamBroken,
     UpstreamDown,
     UpstreamRefused,
-    Upstreams,
 )
-from headrace.testing import FakeClock, ScriptedLLM
 from headrace.testing.scripted_answers import (
     MALFORMED_STREAM,
     Answer,
@@ -28,93 +23,8 @@ from headrace.testing.scripted_answers import (
     Refusal,
     huge_chunk,
 )
-from headrace.testing.scripted_llm import Asked, Script
-
-PATH = "/chat/completions"
-_T = TypeVar("_T")
-_DOWN = 1
-"""A port where nobody listens."""
-
-
-def _body(model: str, **more: Any) -> bytes:
-    return msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "Hi"}], **more})
-
-
-def _stream_body(model: str) -> bytes:
-    return _body(model, stream=True)
-
-
-class World:
-    """Scripted models, and what asks them; nothing sleeps."""
-
-    def __init__(self, scripts: Sequence[Script], **options: Any) -> None:
-        self.models = [ScriptedLLM(script) for script in scripts]
-        self.clock = FakeClock()
-        self.waited: list[float] = []
-        self.keys_asked: list[str] = []
-        self.no_key = ""
-        self.options = options
-        self.retrying = options.pop("retrying", Retrying(base_s=1.0))
-        self.targets = [Target(f"m{i}", f"model-{i}") for i in range(len(scripts))]
-
-    async def __aenter__(self) -> World:
-        for model in self.models:
-            await model.__aenter__()
-        urls = [model.url for model in self.models]
-        self.up = Upstreams(
-            {
-                f"m{i}": Endpoint(name=f"m{i}", base_url=f"{url}/v1", secret=f"key-{i}", **self.options)
-                for i, url in enumerate(urls)
-            }
-            | {"down": Endpoint(name="down", base_url=f"http://127.0.0.1:{_DOWN}/v1")},
-            self._key,
-            self.clock,
-            retrying=self.retrying,
-            sleep=self._sleep,
-            drawn=lambda: 1.0,
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.up.close()
-        for model in self.models:
-            await model.__aexit__(None, None, None)
-
-    async def call(self, *targets: Target, **options: Any) -> Reply:
-        return await self.up.call(targets or self.targets, PATH, _body, **options)
-
-    async def stream(self, path: str = PATH) -> list[bytes]:
-        async with self.up.stream(self.targets, path, _stream_body) as stream:
-            return [data async for data in stream]
-
-    async def _sleep(self, duration_s: float) -> None:
-        self.waited.append(duration_s)
-        self.clock.advance(duration_s)
-
-    def _key(self, name: str) -> str:
-        self.keys_asked.append(name)
-        if name and name == self.no_key:
-            raise InvalidInput("There is none.")
-        return f"secret-of-{name}" if name else ""
-
-    def n_asked(self) -> list[int]:
-        return [len(model.asked) for model in self.models]
-
-
-def _in(world: World, work: Callable[[World], Coroutine[Any, Any, _T]]) -> _T:
-    async def run() -> _T:
-        async with world:
-            return await work(world)
-
-    return asyncio.run(run())
-
-
-async def _ended(asked: Asked) -> str:
-    for _ in range(500):
-        if asked.over.is_set():
-            break
-        await asyncio.sleep(0.01)
-    return asked.ended
+from headrace.testing.scripted_llm import Script
+from tests.gateway.llm.asking import PATH, World, body_of, ended, inside
 
 
 def test_an_answer_comes_byte_for_byte_and_our_key_goes_with_the_question() -> None:
@@ -128,9 +38,9 @@ def test_an_answer_comes_byte_for_byte_and_our_key_goes_with_the_question() -> N
         assert set(asked.headers) == {
             "host", "content-type", "content-length", "accept-encoding", "authorization",
         }  # fmt: skip
-        assert asked.body == _body("model-0")
+        assert asked.body == body_of("model-0")
 
-    _in(World([Answer(text="Hello.")]), work)
+    inside(World([Answer(text="Hello.")]), work)
 
 
 def test_connections_are_kept_and_bounded() -> None:
@@ -140,7 +50,7 @@ def test_connections_are_kept_and_bounded() -> None:
             await asyncio.gather(*(w.stream() for _ in range(10)))
         assert w.models[0].n_connected == 4
 
-    _in(World([Answer()], max_connections=4), work)
+    inside(World([Answer()], max_connections=4), work)
 
 
 @pytest.mark.parametrize("status", [400, 422, 413])
@@ -152,7 +62,7 @@ def test_what_is_refused_for_what_it_is_comes_back_at_once(status: int) -> None:
             await w.stream()
         assert raised.value.reply.status == status
 
-    _in(World([Refusal(status=status), Answer()]), work)
+    inside(World([Refusal(status=status), Answer()]), work)
 
 
 @pytest.mark.parametrize("failing", [Refusal(status=500), Refusal(status=429), Closes(), Answer(cut_after=1)])
@@ -163,7 +73,7 @@ def test_what_fails_for_a_moment_is_asked_again(
         assert (await w.call()).status == 200
         assert w.waited == [1.0, 2.0]
 
-    _in(World([[failing, failing, Answer()]]), work)
+    inside(World([[failing, failing, Answer()]]), work)
 
 
 def test_a_provider_that_says_how_long_is_obeyed_and_one_that_says_too_long_is_left() -> None:
@@ -171,13 +81,13 @@ def test_a_provider_that_says_how_long_is_obeyed_and_one_that_says_too_long_is_l
         await w.call()
         assert w.waited == [pytest.approx(7.7)]
 
-    _in(World([[Refusal(retry_after="7"), Answer()]]), work)
+    inside(World([[Refusal(retry_after="7"), Answer()]]), work)
 
     async def too_long(w: World) -> None:
         assert (await w.call()).target == w.targets[1]
         assert (w.waited, w.n_asked()) == ([], [1, 1])
 
-    _in(World([Refusal(retry_after="3600"), Answer()]), too_long)
+    inside(World([Refusal(retry_after="3600"), Answer()]), too_long)
 
 
 @pytest.mark.parametrize("failing", [Refusal(status=503), Refusal(status=401), Refusal(status=404), Closes()])
@@ -187,7 +97,7 @@ def test_the_next_model_answers_where_the_first_cannot(failing: Refusal | Closes
         assert w.models[1].asked[0].json["model"] == "model-1"
         assert await w.stream()
 
-    _in(World([failing, Answer()]), work)
+    inside(World([failing, Answer()]), work)
 
 
 def test_where_all_refuse_the_last_refusal_comes_as_it_was() -> None:
@@ -197,7 +107,7 @@ def test_where_all_refuse_the_last_refusal_comes_as_it_was() -> None:
         with pytest.raises(UpstreamRefused):
             await w.stream()
 
-    _in(World([Refusal(status=500), Refusal(status=429, message="second")]), work)
+    inside(World([Refusal(status=500), Refusal(status=429, message="second")]), work)
 
 
 def test_nobody_there_is_told() -> None:
@@ -207,9 +117,9 @@ def test_nobody_there_is_told() -> None:
         with pytest.raises(NotFound, match=r"no provider 'other' \(has: down\)"):
             await w.call(Target("other", "x"))
         with pytest.raises(UpstreamDown, match="No model"):
-            await w.up.call([], PATH, _body)
+            await w.up.call(Question([], PATH, body_of))
 
-    _in(World([]), work)
+    inside(World([]), work)
 
 
 @pytest.mark.requirement("REG-10")
@@ -221,7 +131,7 @@ def test_a_model_that_is_not_registered_is_not_asked() -> None:
             await w.stream()
         assert w.n_asked() == [0]
 
-    _in(World([Answer()], models=("other",)), work)
+    inside(World([Answer()], models=("other",)), work)
 
 
 def test_an_endpoint_that_keeps_failing_is_left_alone_and_tried_again() -> None:
@@ -238,7 +148,7 @@ def test_an_endpoint_that_keeps_failing_is_left_alone_and_tried_again() -> None:
         assert (await w.call()).status == 200
         assert not w.up.breaker("m0").is_open
 
-    _in(World([Refusal(status=500)]), work)
+    inside(World([Refusal(status=500)]), work)
 
 
 def test_a_limit_that_was_reached_is_no_failure_of_the_endpoint() -> None:
@@ -247,7 +157,7 @@ def test_a_limit_that_was_reached_is_no_failure_of_the_endpoint() -> None:
             assert (await w.call()).status == 429
         assert not w.up.breaker("m0").is_open
 
-    _in(World([Refusal(status=429)]), work)
+    inside(World([Refusal(status=429)]), work)
 
 
 def test_a_key_that_is_refused_is_looked_up_again() -> None:
@@ -260,7 +170,7 @@ def test_a_key_that_is_refused_is_looked_up_again() -> None:
         await w.call()
         assert w.keys_asked == ["key-0", "key-0"]
 
-    _in(World([Answer()]), work)
+    inside(World([Answer()]), work)
 
 
 def test_without_its_key_a_provider_is_not_asked_and_the_next_one_is() -> None:
@@ -274,7 +184,7 @@ def test_without_its_key_a_provider_is_not_asked_and_the_next_one_is() -> None:
         w.clock.advance(60)
         assert (await w.call()).target == w.targets[0]
 
-    _in(World([Answer(), Answer()]), work)
+    inside(World([Answer(), Answer()]), work)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -286,10 +196,10 @@ def test_slow_endpoints_are_given_up_and_not_asked_again(stream: bool) -> None:
             await (w.stream() if stream else w.call())
         assert sum(w.n_asked()) <= 1
         for asked in w.models[0].asked:
-            assert await _ended(asked) == "gone"
+            assert await ended(asked) == "gone"
 
     limit = "first_byte_timeout_s" if stream else "total_timeout_s"
-    _in(World([Answer(delay_s=30)], **{limit: 0.05}), work)
+    inside(World([Answer(delay_s=30)], **{limit: 0.05}), work)
 
 
 def test_an_answer_without_end_is_given_up() -> None:
@@ -298,7 +208,7 @@ def test_an_answer_without_end_is_given_up() -> None:
             await w.call()
 
     script = Answer(stall_after=1)
-    _in(World([script], idle_timeout_s=0.05, retrying=Retrying(most=0)), work)
+    inside(World([script], idle_timeout_s=0.05, retrying=Retrying(most=0)), work)
 
 
 def test_an_answer_that_is_too_large_is_given_up() -> None:
@@ -306,7 +216,7 @@ def test_an_answer_that_is_too_large_is_given_up() -> None:
         with pytest.raises(UpstreamBroken, match="more than"):
             await w.call()
 
-    _in(World([Raw(body=b"x" * (MOST_BYTES + 1))], retrying=Retrying(most=0)), work)
+    inside(World([Raw(body=b"x" * (MOST_BYTES + 1))], retrying=Retrying(most=0)), work)
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -314,29 +224,29 @@ def test_a_redirect_is_not_followed() -> None:
         assert (await w.call()).status == 302
         assert w.n_asked() == [1]
 
-    _in(World([Raw(body=b"", status=302)]), work)
+    inside(World([Raw(body=b"", status=302)]), work)
 
 
 @pytest.mark.parametrize(("path", "last"), [(PATH, b"[DONE]"), ("/messages", b'{"type":"message_stop"}')])
 def test_a_stream_comes_event_by_event_and_its_end_is_known(path: str, last: bytes) -> None:
     async def work(w: World) -> None:
-        async with w.up.stream(w.targets, path, _stream_body) as stream:
+        async with w.opened(w.targets, path) as stream:
             events = [data async for data in stream]
             assert stream.is_done
         assert events[-1] == last
         assert all(msgspec.json.decode(data) for data in events[:-1])
-        assert await _ended(w.models[0].asked[0]) == "answered"
+        assert await ended(w.models[0].asked[0]) == "answered"
 
-    _in(World([Answer(text="One two three.")]), work)
+    inside(World([Answer(text="One two three.")]), work)
 
 
 def test_a_stream_that_ends_without_its_last_event_is_told_apart() -> None:
     async def work(w: World) -> None:
-        async with w.up.stream(w.targets, PATH, _stream_body) as stream:
+        async with w.opened(w.targets, PATH) as stream:
             assert [data async for data in stream]
             assert not stream.is_done
 
-    _in(World([Answer(without_done=True)]), work)
+    inside(World([Answer(without_done=True)]), work)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +266,7 @@ def test_a_stream_that_breaks_is_told(script: Script, said: str) -> None:
         with pytest.raises(UpstreamBroken, match=said):
             await w.stream()
 
-    _in(World([script], idle_timeout_s=0.2, retrying=Retrying(most=0)), work)
+    inside(World([script], idle_timeout_s=0.2, retrying=Retrying(most=0)), work)
 
 
 def test_nothing_is_asked_again_once_something_was_handed_on() -> None:
@@ -366,7 +276,7 @@ def test_nothing_is_asked_again_once_something_was_handed_on() -> None:
         assert w.n_asked() == [1, 0]
         assert w.up.breaker("m0").n_failed == 1
 
-    _in(World([[Answer(cut_after=3), Answer()], Answer()]), work)
+    inside(World([[Answer(cut_after=3), Answer()], Answer()]), work)
 
 
 def test_what_breaks_before_its_first_event_is_asked_again() -> None:
@@ -374,130 +284,55 @@ def test_what_breaks_before_its_first_event_is_asked_again() -> None:
         assert (await w.stream())[-1] == b"[DONE]"
         assert w.n_asked() == [2]
 
-    _in(World([[Answer(cut_after=0), Answer()]]), work)
+    inside(World([[Answer(cut_after=0), Answer()]]), work)
 
 
 def test_to_leave_a_stream_stops_the_providers_work() -> None:
     async def work(w: World) -> None:
-        async with w.up.stream(w.targets, PATH, _stream_body) as stream:
+        async with w.opened(w.targets, PATH) as stream:
             assert await anext(aiter(stream))
             assert not w.models[0].asked[0].over.is_set()
-        assert await _ended(w.models[0].asked[0]) == "gone"
+        assert await ended(w.models[0].asked[0]) == "gone"
 
-    _in(World([Answer(is_endless=True)]), work)
+    inside(World([Answer(is_endless=True)]), work)
 
 
 def test_a_caller_who_is_gone_stops_the_providers_work() -> None:
     async def work(w: World) -> None:
-        asking = asyncio.ensure_future(w.call())
+        at_work: list[Target] = []
+        asking = asyncio.ensure_future(w.call(at_work=at_work))
         for _ in range(500):
             if w.models[0].asked:
                 break
             await asyncio.sleep(0.01)
         asking.cancel()
-        assert await _ended(w.models[0].asked[0]) == "gone"
+        assert await ended(w.models[0].asked[0]) == "gone"
+        assert at_work == w.targets[:1]
 
-    _in(World([Answer(delay_s=30)]), work)
+    inside(World([Answer(delay_s=30)]), work)
 
 
-def test_a_second_question_answers_where_the_first_is_slow() -> None:
+def test_who_goes_between_two_tries_leaves_nobody_at_work() -> None:
     async def work(w: World) -> None:
-        reply = await w.call(hedge_after_s=0.05)
-        assert reply.target == w.targets[1]
-        assert await _ended(w.models[0].asked[0]) == "gone"
-        w.models[0].script = Answer()
-        assert (await w.call(hedge_after_s=5)).target == w.targets[0]
-        assert w.n_asked() == [2, 1]
-
-    _in(World([Answer(delay_s=30), Answer()]), work)
-
-
-def test_a_second_question_that_fails_leaves_the_first() -> None:
-    async def work(w: World) -> None:
-        reply = await w.call(hedge_after_s=0.01)
-        assert (reply.status, reply.target) == (200, w.targets[0])
-
-    _in(World([Answer(delay_s=0.2), Refusal(status=500)], retrying=Retrying(most=0)), work)
-
-
-def test_who_was_asked_as_well_is_stopped_and_named() -> None:
-    async def work(w: World) -> None:
-        reply = await w.call(hedge_after_s=0.05)
-        assert (reply.target, reply.lost) == (w.targets[1], (w.targets[0],))
-        assert await _ended(w.models[0].asked[0]) == "gone"
-
-    _in(World([Answer(delay_s=30), Answer()]), work)
-
-
-def test_a_first_answer_that_comes_first_wins_and_the_second_is_stopped() -> None:
-    async def work(w: World) -> None:
-        reply = await w.call(hedge_after_s=0.05)
-        assert (reply.target, reply.lost) == (w.targets[0], (w.targets[1],))
-        assert await _ended(w.models[1].asked[0]) == "gone"
-
-    _in(World([Answer(delay_s=0.5), Answer(delay_s=30)]), work)
-
-
-def test_who_has_refused_has_lost_nothing() -> None:
-    async def work(w: World) -> None:
-        assert (await w.call(hedge_after_s=0.01)).lost == ()
-
-    _in(World([Answer(delay_s=0.3), Refusal(status=500)], retrying=Retrying(most=0)), work)
-
-
-def test_only_another_provider_is_asked_as_well() -> None:
-    async def work(w: World) -> None:
-        again = Target(w.targets[0].endpoint, "another")
-        reply = await w.call(w.targets[0], again, hedge_after_s=0.01)
-        assert (reply.target, reply.lost, w.n_asked()) == (w.targets[0], (), [1])
-
-    _in(World([Answer(delay_s=0.2)]), work)
-
-
-def test_who_is_asked_in_place_of_one_left_alone_is_not_asked_twice() -> None:
-    async def left_alone(w: World) -> None:
-        down = Target("down", "x")
-        while not w.up.breaker("down").is_open:
-            with pytest.raises(UpstreamDown):
-                await w.call(down)
-        reply = await w.call(down, w.targets[0], hedge_after_s=0.01)
-        assert (reply.target, reply.lost, w.n_asked()) == (w.targets[0], (), [1])
-
-    _in(World([Answer(delay_s=0.3)], retrying=Retrying(most=0)), left_alone)
-
-
-def test_the_first_piece_of_a_stream_counts() -> None:
-    async def work(w: World) -> None:
-        async with w.up.stream(w.targets, PATH, _stream_body, hedge_after_s=0.05) as stream:
-            assert (stream.target, stream.lost) == (w.targets[1], (w.targets[0],))
-            assert [data async for data in stream][-1] == b"[DONE]"
-        assert await _ended(w.models[0].asked[0]) == "gone"
-        w.models[0].script = Answer()
-        async with w.up.stream(w.targets, PATH, _stream_body, hedge_after_s=5) as stream:
-            assert (stream.target, stream.lost) == (w.targets[0], ())
-        assert w.n_asked() == [2, 1]
-
-    _in(World([Answer(delay_s=30), Answer()]), work)
-
-
-def test_who_goes_while_two_are_asked_stops_both() -> None:
-    async def work(w: World) -> None:
-        call = asyncio.ensure_future(w.call(hedge_after_s=0.01))
-        for _ in range(1_000):
-            if w.n_asked() != [1, 1]:
-                await asyncio.sleep(0.01)
-        call.cancel()
+        at_work: list[Target] = []
+        asking = asyncio.ensure_future(w.call(at_work=at_work))
+        await w.sleeps.wait()
+        asking.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await call
-        assert [await _ended(model.asked[0]) for model in w.models] == ["gone", "gone"]
+            await asking
+        assert at_work == []
 
-    _in(World([Answer(delay_s=30), Answer(delay_s=30)]), work)
+    inside(World([Refusal(status=500)]), work)
 
 
-def test_where_both_fail_what_the_first_has_met_counts() -> None:
+def test_a_stream_that_breaks_counts_against_its_endpoint() -> None:
     async def work(w: World) -> None:
-        reply = await w.call(hedge_after_s=0.01)
-        assert (reply.status, reply.target, reply.lost) == (500, w.targets[1], ())
+        for _ in range(2):
+            with pytest.raises(UpstreamBroken):
+                await w.stream()
+        assert w.up.breaker(w.targets[0].endpoint).n_failed == 2
+        w.models[0].script = Answer()
+        await w.stream()
+        assert w.up.breaker(w.targets[0].endpoint).n_failed == 0
 
-    scripts = [Refusal(status=429, delay_s=0.2), Refusal(status=500)]  # where the first goes on to
-    _in(World(scripts, retrying=Retrying(most=0)), work)
+    inside(World([Answer(cut_after=3)]), work)

@@ -11,6 +11,7 @@ from headrace.core.identity import Credential, Grant, Incident, PolicyText
 from headrace.core.ports import RecordStore
 from headrace.core.release import Review, Waiver
 from headrace.store import Store
+from headrace.store.drafts import Draft
 from headrace.testing import START, RecordStoreSuite
 
 _HOUR = timedelta(hours=1)
@@ -80,3 +81,24 @@ class TestSqlRecords(RecordStoreSuite):
             return kind(id=id, workspace=workspace, subject=subject, **more)
 
         return make
+
+
+def test_a_part_of_many_is_read_and_all_are_counted(store: Store) -> None:
+    kept = [
+        store.drafts.add(
+            Draft(
+                id=f"d{number}", workspace="main", subject="bob" if number == 3 else "ann", release_id="r1",
+                trace_id="t1", principal="uma", at=START, asked="", said="",
+                state="approved" if number % 2 else "waiting",
+            )
+        )
+        for number in range(9)
+    ]  # fmt: skip
+    waiting = [kept[number] for number in (0, 2, 4, 6, 8)]
+    assert store.drafts.count_of("ann", ["waiting"]) == 5
+    assert store.drafts.part("ann", ["waiting"], most=2) == waiting[:2]
+    assert store.drafts.part("ann", ["waiting"], after=waiting[2].id, most=9) == waiting[3:]
+    assert store.drafts.part("ann", ["waiting"], after=kept[7].id, most=2, newest=True) == [kept[6], kept[4]]
+    assert store.drafts.part("ann", ["waiting", "approved"], most=9) == kept[:3] + kept[4:]
+    assert store.drafts.part("eve", ["waiting"], most=9) == []
+    assert store.drafts.count_of("ann", []) == 0

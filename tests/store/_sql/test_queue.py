@@ -10,6 +10,7 @@ from headrace.core.settings import Settings
 from headrace.store import Store, open_store
 from headrace.testing import FakeClock, JobStoreSuite, QueueSuite
 from headrace.testing.suites.queue import LEASE_S
+from tests.store.children import Child, running, take_items
 
 
 class TestSqlJobs(JobStoreSuite):
@@ -68,5 +69,27 @@ def test_nothing_waits_for_a_clock_that_was_put_back(store: Store, clock: FakeCl
     store.queue.done(lent)
     assert store.queue.take(10, LEASE_S) == []
     for one in taken:
+        store.queue.done(one)
+    assert store.queue.waiting() == {}
+
+
+@pytest.mark.requirement("SRV-03")
+def test_what_a_process_of_this_machine_held_comes_back_as_soon_as_it_is_gone(
+    store: Store, settings: Settings, clock: FakeClock
+) -> None:
+    for item in "ab":
+        store.queue.put("main", item)
+    child = Child(take_items, settings, LEASE_S)
+    with running(child):
+        assert child.next() == ["a", "b"]
+        store.queue.put("main", "c")
+        (mine,) = store.queue.take(10, LEASE_S)
+        clock.advance(2.0)
+        assert store.queue.take(10, LEASE_S) == [], "the other one lives"
+        child.kill()
+        clock.advance(2.0)
+        taken = store.queue.take(10, LEASE_S)
+        assert [(one.item, one.attempt) for one in taken] == [("a", 2), ("b", 2)]
+    for one in (mine, *taken):
         store.queue.done(one)
     assert store.queue.waiting() == {}

@@ -75,6 +75,9 @@ def test_a_retraining_leads_to_its_release_once_there_is_one() -> None:
     (under_way,) = grouped([finding], [alert], [], "live")
     assert under_way.building
     assert under_way.release is None
+    assert under_way.refused == ""
+    (refused,) = grouped([finding], [alert], [], "live", refusals={"build-7": "data: 3 good rows"})
+    assert refused.refused == "data: 3 good rows"
     made = make_release(id=derived_id("release", "build-7"))
     (done,) = grouped([finding], [alert], [made], "live")
     assert not done.building

@@ -67,6 +67,11 @@ def test_a_moment_is_utc_with_its_distance_as_title() -> None:
     )
 
 
+def test_a_moment_is_told_to_the_second_where_that_tells_rows_apart() -> None:
+    moment = moment_with(lambda: START)(START + timedelta(seconds=7), seconds=True)
+    assert moment.endswith(">2026-01-01 00:00:07 UTC</time>")
+
+
 def test_a_window_is_a_day_or_a_minute_by_its_length() -> None:
     hour = (START, START + timedelta(hours=1))
     week = (datetime(2013, 5, 2, tzinfo=UTC), datetime(2013, 5, 9, tzinfo=UTC))

@@ -65,7 +65,7 @@ class Limit:
     def shown(self, amount: int) -> str:
         """An amount as people read it."""
         if self.measure != "money":
-            return f"{amount:,} {self.measure}"
+            return f"{amount:,} {self.measure.removesuffix('s') if amount == 1 else self.measure}"
         units = f"{amount / _MILLION:,.6f}"
         return units[:-4] + units[-4:].rstrip("0")
 
@@ -83,7 +83,8 @@ class OverBudget(UserError):
 
     def __init__(self, limit: Limit, *, spent: int, needed: int, resets_at: datetime) -> None:
         whose = f"{limit.scope.kind} {limit.scope.name!r}"
-        per = "in all" if limit.period == "total" else f"a {limit.period}"
+        article = "an" if limit.period == "hour" else "a"
+        per = "in all" if limit.period == "total" else f"{article} {limit.period}"
         if needed > limit.most:
             step = "Ask for less, such as a shorter answer, or have the limit raised."
         elif resets_at == EVER:

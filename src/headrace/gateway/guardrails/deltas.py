@@ -58,6 +58,8 @@ class CheckedDeltas:
             InvalidInput: its calls are none, or a text is none.
         """
         made = dict(delta)
+        if "tool_calls" in delta or "function_call" in delta:
+            made |= self._gather(delta)
         for name in self._reads:
             piece = delta.get(name)
             if not piece:
@@ -67,7 +69,7 @@ class CheckedDeltas:
             made[name] = self._told(self._stream(name).feed(piece))
         if self._reads:
             made.pop(_UNSTREAMED, None)
-        return made | self._gather(delta)
+        return made
 
     def close(self, delta: Mapping[str, Any]) -> dict[str, Any]:
         """The last ``delta``, once fed, with what waited put behind it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from headrace.core.errors import InvalidInput
 _LONG_NUMBER = 10**8
 """A number with nine digits or more may be a card's or a person's."""
 _DEEPEST = 100
+_CHARSET = re.compile(r"charset=[^;,]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,42 @@ class Kept:
     """Stands in a document for what stays as it is, because it has been looked at or is no text."""
 
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Stands in a document for a file of text: what is in it is looked at, and it is written anew only where
+    that has changed.
+
+    Attributes:
+        value: as it came; ``head``: what stands before its base64.
+        beside: what of it is looked at as it came: the head, or all of it where it may be no file.
+        content: the text, or the JSON document that it is; ``other``: as it can be read in another way as
+            well; empty where it cannot.
+    """
+
+    value: str
+    head: str
+    beside: str
+    codec: str
+    content: Any
+    other: Any = ""
+
+    def written(self, beside: str, content: Any, other: Any = "") -> str:
+        """The same file with another content, which can then be read in one way."""
+        if (beside, content, other) == (self.beside, self.content, self.other):
+            return self.value
+        if beside != self.beside and not self.head:
+            return beside
+        if self.other:
+            beside = _CHARSET.sub("charset=utf-8", beside)
+            content = other if content == self.content and other != self.other else content
+        text = content if isinstance(content, str) else msgspec.json.encode(content).decode()
+        try:
+            data = text.encode(self.codec)
+        except UnicodeEncodeError:
+            data = text.encode()
+        return (beside if self.head else "") + base64.b64encode(data).decode()
 
 
 def document_of(text: str) -> Any:
@@ -60,6 +99,11 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
     elif isinstance(value, str):
         yield value
+    elif isinstance(value, Attached):
+        yield value.beside
+        yield from _texts(value.content)
+        if value.other:
+            yield from _texts(value.other)
     elif _long(value):
         yield _digits(value)
 
@@ -74,6 +118,9 @@ def _rebuilt(value: Any, following: Callable[[], str]) -> Any:
     if _long(value):
         text = following()
         return value if text == _digits(value) else text
+    if isinstance(value, Attached):
+        beside, content = following(), _rebuilt(value.content, following)
+        return value.written(beside, content, value.other and _rebuilt(value.other, following))
     return value.value if isinstance(value, Kept) else value
 
 

@@ -6,9 +6,9 @@ pipeline does it. So guards may be put together in any order, and each can be te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Layer = Literal["input", "context", "tool_arguments", "tool_result", "output"]
 LAYERS: tuple[Layer, ...] = ("input", "context", "tool_arguments", "tool_result", "output")
@@ -17,6 +17,8 @@ what the caller gets."""
 Action = Literal["pass", "mask", "flag", "block"]
 ACTIONS: tuple[Action, ...] = ("pass", "mask", "flag", "block")
 """The mildest first. ``flag`` lets the text through as it is and records the hit."""
+STRICTER: tuple[Action, ...] = ("pass", "flag", "mask", "block")
+"""By what they let through, the most first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +42,20 @@ class Hit:
     score: float | None = None
 
 
+class Advice(NamedTuple):
+    """What a guard has yet to say of a text; it will ask for no more than a flag.
+
+    Attributes:
+        guard: its name.
+        look: what it says.
+    """
+
+    guard: str
+    layer: Layer
+    text: str
+    look: Callable[[], Sequence[Hit]]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
     """Where the text stands.
@@ -49,6 +65,7 @@ class Context:
         sources: what an answer may rest on: the prompt, the question, what was retrieved, what tools gave.
         document: of a JSON document the whole of it as it came, where the text is its strings only.
         aside: whether it stands beside an answer and is none: a refusal, or what a model says in thinking.
+        later: where a guard may leave what takes it long and decides nothing; None: it says all of it now.
     """
 
     layer: Layer
@@ -56,6 +73,7 @@ class Context:
     sources: tuple[str, ...] = ()
     document: str | None = None
     aside: bool = False
+    later: list[Advice] | None = None
 
 
 class Guard(Protocol):
@@ -94,10 +112,19 @@ class Guard(Protocol):
         """
 
 
-def severest(hits: Iterable[Hit]) -> Action:
+def stricter(one: Action, other: Action) -> Action:
+    """The one of two that lets less through.
+
+    >>> stricter("mask", "flag")
+    'mask'
+    """
+    return max(one, other, key=STRICTER.index)
+
+
+def severest(hits: Sequence[Hit]) -> Action:
     """What is to be done, all in all.
 
     >>> severest([])
     'pass'
     """
-    return max((hit.action for hit in hits), key=ACTIONS.index, default="pass")
+    return max([hit.action for hit in hits], key=ACTIONS.index) if hits else "pass"

@@ -64,7 +64,9 @@ class Hygiene:
 
     def hits(self, n_chars: int, n_hidden: int, n_tags: int, layer: Layer) -> list[Hit]:
         """``hygiene.size`` and ``hygiene.hidden`` of a text with so many characters."""
-        hits = []
+        hits: list[Hit] = []
+        if n_chars <= self.max_chars and not n_hidden:
+            return hits
         if n_chars > self.max_chars:
             detail = f"the text is too long: at most {self.max_chars:,} characters are taken"
             hits.append(Hit(rule="hygiene.size", layer=layer, action="block", span=(0, 0), detail=detail))

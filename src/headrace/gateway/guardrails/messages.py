@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from headrace.core.errors import InvalidInput
+from headrace.gateway.guardrails.attachments import with_attachments
 from headrace.gateway.guardrails.documents import document_of, require_shallow, texts_in, with_texts
-from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer, severest
+from headrace.gateway.guardrails.guards import Action, Advice, Context, Hit, Layer, severest
 from headrace.gateway.guardrails.pipeline import Pipeline
 from headrace.gateway.guardrails.placeholders import Placeholders
 from headrace.gateway.guardrails.surroundings import UNREAD, asides_of, has_asides
@@ -62,23 +63,35 @@ def reason_of(hits: Iterable[Hit]) -> str:
 
 
 def check_request(
-    pipeline: Pipeline, messages: Sequence[Message], placeholders: Placeholders | None = None
+    pipeline: Pipeline,
+    messages: Sequence[Message],
+    placeholders: Placeholders | None = None,
+    later: list[Advice] | None = None,
 ) -> CheckedMessages:
     """What a caller sends, before a model sees it.
 
     A message of role ``tool`` is looked at as a tool's result, and any other as input: the caller has written
     the assistant's earlier answers as well. The release's own prompt is not the caller's: leave it out.
 
+    Args:
+        later: gets what guards have yet to say; None: they say all of it now.
+
     Raises:
-        InvalidInput: calls of tools or a name are none, or a message is nested too deep.
+        InvalidInput: calls of tools or a name are none, a message is nested too deep, or a file of text
+            cannot be read.
     """
     if placeholders is not None:
         # Whatever looks like a stand-in already must not get a meaning by a message that comes later.
         for message in messages:
             placeholders.reserve(msgspec.json.encode(message).decode())
+            if isinstance(message.get("content"), list) and has_asides(message):
+                require_shallow(message["content"])
+                placeholders.reserve("\n".join(texts_in(with_attachments(message["content"]))))
     layers: list[Layer] = ["tool_result" if m.get("role") == "tool" else "input" for m in messages]
     contexts = [
-        Context(layer=layer, tool=str(message.get("name") or "") if layer == "tool_result" else "")
+        Context(
+            layer=layer, tool=str(message.get("name") or "") if layer == "tool_result" else "", later=later
+        )
         for layer, message in zip(layers, messages, strict=True)
     ]
     return _all(pipeline, messages, contexts, placeholders)
@@ -170,7 +183,7 @@ def _all(
         checked.append(one)
         if found:
             hits[position] = found
-    blocked = severest(hit for found in hits.values() for hit in found) == "block"
+    blocked = any(severest(found) == "block" for found in hits.values())
     return CheckedMessages(messages=() if blocked else tuple(checked), hits=hits)
 
 
@@ -229,7 +242,7 @@ def _text_of(part: Any) -> Any:
         return part
     if isinstance(part.get("text"), str):
         return part["text"]
-    return None if part.get("type") in UNREAD else part
+    return None if part.get("type") in UNREAD else with_attachments(part)
 
 
 def _written(content: Any, texts: list[str]) -> Any:

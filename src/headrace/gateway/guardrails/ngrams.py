@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -29,60 +30,67 @@ _SHORT = 400
 _LONGEST_KEPT, _MOST_KEPT = 16, 50_000
 """Characters of a word, and words, whose hashes are kept."""
 _PRIME, _ALL, _MIX = 0x100000001B3, 0xFFFFFFFFFFFFFFFF, np.uint64(0x9E3779B97F4A7C15)
-_NONE = np.zeros(1, np.uint64)
 _TRIPLE = 3
 _SALTS = tuple(np.uint64(salt * 0xD6E8FEB86659FD93 % 2**64) for salt in range(1, 11))
 """Of the six kinds of features that words make, and of the four that their classes make."""
 _SPACE, _LETTER, _DIGIT, _MARK = range(4)
 _NO_MARKS = 0x3100
 """From this character on, all count as letters."""
+_whole_match = itemgetter(0)
 _ENDS = frozenset(".!?\n")
 _U64 = NDArray[np.uint64]
-
-
-class Windows(NamedTuple):
-    """Stretches of words: from ``first`` to before ``last``."""
-
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
 
 
 class Words(NamedTuple):
     """Of each word, number and mark of a text: its hash, that of its stem, its class (0: none), and whether a
     sentence ends with it."""
 
-    hashes: _U64
-    stems: _U64
+    hashes: Sequence[int]
+    stems: Sequence[int]
     classes: Sequence[int]
     ends: list[int]
 
 
 class Features(NamedTuple):
-    """Feature ``hashed[i]`` stands at word ``word[i]``; the text has ``n_words``."""
+    """Feature ``hashed[i]`` stands at word ``word[i]``; the texts have ``n_words``."""
 
     word: NDArray[np.int64]
     hashed: NDArray[np.int64]
     n_words: int
 
 
-def features_of(words: Words) -> Features:
-    """The features of a normalised text, in no order.
+def features_of(texts: Sequence[Words]) -> Features:
+    """The features of normalised texts, in no order; their words are counted through, and no feature has
+    words of two texts.
 
-    >>> features_of(words_of("ignore this")).n_words
-    2
+    >>> features_of([words_of("ignore this"), words_of("and that")]).n_words
+    4
     """
-    n = len(words.hashes)
-    if n == 0:
+    n_words, parts, layouts = 0, [], []
+    known: list[int] = []
+    classed: list[int] = []
+    places: list[int] = []
+    for text in texts:
+        n = len(text.hashes)
+        if n:
+            layout = _layout(n)
+            layouts.append(layout._replace(word=layout.word + n_words))
+            parts.append(layout.parts + len(known))
+            known += (*text.hashes, *text.stems, 0)
+            at, found = _classes(text.classes)
+            places += [n_words + place for place in at]
+            classed += found
+            n_words += n
+    if n_words == 0:
         return Features(np.empty(0, np.int64), np.empty(0, np.int64), 0)
-    layout = _layout(n)
-    # Few calls for many numbers: of a short text the calls cost more than the numbers.
-    one, other, last = np.concatenate([words.hashes, words.stems, _NONE])[layout.parts]
-    hashed = _salted((one * _MIX + other) * _MIX + last, layout.salts)
-    places, classed = _classes(words.classes)
-    if not places:
-        return Features(layout.word, hashed, n)
+    # Few calls for many numbers: of short texts the calls cost more than the numbers.
+    one, other, last = np.array(known, np.uint64)[np.concatenate(parts, axis=1)]
+    salts = np.concatenate([layout.salts for layout in layouts])
+    hashed = _salted((one * _MIX + other) * _MIX + last, salts)
     return Features(
-        np.concatenate([layout.word, np.array(places)]), np.concatenate([hashed, np.array(classed)]), n
+        np.concatenate([*(layout.word for layout in layouts), np.array(places, np.int64)]),
+        np.concatenate([hashed, np.array(classed, np.int64)]),
+        n_words,
     )
 
 
@@ -121,8 +129,9 @@ def _layout(n: int) -> _Layout:
     return _remembered(n) if n <= _SHORT else _placed(n)
 
 
-def sentences(words: Words) -> Windows:
-    """Sentences and lines, those of more than 40 words in parts; none has fewer than four, if it can."""
+def sentences(words: Words) -> list[int]:
+    """Where sentences and lines begin, and the end of the last; those of more than 40 words are in parts, and
+    none has fewer than four, if it can."""
     n = len(words.hashes)
     bounds = [0]
     for cut in [*words.ends, n]:
@@ -134,23 +143,29 @@ def sentences(words: Words) -> Windows:
         bounds[-1] = n
     elif bounds[-1] != n:
         bounds.append(n)
-    return Windows(np.array(bounds[:-1], np.int64), np.array(bounds[1:], np.int64))
+    return bounds
 
 
 def words_of(text: str) -> Words:
     """Its words, numbers and marks; a mark counts once however often it is repeated."""
-    runs = [match[0] for match in _pattern().finditer(text)]
+    runs = list(map(_whole_match, _pattern().finditer(text)))
     if not runs:
-        return Words(_NONE[:0], _NONE[:0], (), [])
+        return Words((), (), (), [])
     hashes, stems, classes = zip(*[_known[run] for run in runs], strict=True)
     ends = [place for place, run in enumerate(runs, 1) if run[0] in _ENDS]
-    return Words(np.array(hashes, np.uint64), np.array(stems, np.uint64), classes, ends)
+    return Words(hashes, stems, classes, ends)
+
+
+_NUMBER = (1, 1, 0)
+"""Hash, stem and class of every number."""
 
 
 class _Known(dict[str, tuple[int, int, int]]):
     """Hash, stem and class of each word; worked out when it is first met, and only short ones are kept."""
 
     def __missing__(self, run: str) -> tuple[int, int, int]:
+        if run.isdecimal():
+            return _NUMBER
         hashed, stem = _hash_of(run), _hash_of(run[:STEM])
         made = hashed, stem, _lexicon().get(hashed) or _lexicon().get(stem, 0)
         if len(run) <= _LONGEST_KEPT and len(self) < _MOST_KEPT:
@@ -165,7 +180,7 @@ def _hash_of(run: str) -> int:
     """A number is its first digit's worth, and all digits are worth the same."""
     kind = _kind(ord(run[0]))
     if kind != _LETTER:
-        return 1 if kind == _DIGIT else ord(run[0]) + 2
+        return _NUMBER[0] if kind == _DIGIT else ord(run[0]) + 2
     found, power = 0, 1
     for c in run:
         found += (ord(c) + 2) * power

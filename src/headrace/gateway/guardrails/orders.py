@@ -86,7 +86,7 @@ _KIND = (
     r"(?:(?:of|the|these|those|this|and|or|other|your|my|our|previous|prior|above|earlier|preceding|initial|"
     r"original|former|current|existing|given|system|safety|security|content|ethical|moral|hidden|secret|"
     r"internal|developer|core|such|programmed|default|built-in|instructions?|prompts?|rules|guidelines|"
-    r"restrictions|policies|constraints),? ){0,4}?"
+    r"restrictions|policies|constraints|(?:and|or) (?:following|subsequent|later|future)),? ){0,4}?"
 )
 """What stands before the instructions of a model, and not of a parcel, a recipe or a linter."""
 _OWN = (
@@ -140,6 +140,26 @@ ACTION = re.compile(
 )
 ORDERS = {"override": OVERRIDE, "leak": LEAK, "data": DATA, "action": ACTION}
 """By rule. Each takes time that grows with a text's length only: what repeats is bounded."""
+NEEDED = {
+    "override": (
+        "instruct", "prompt", "rules", "guidelines", "programming", "directi", "commands", " mode",
+        "policies", "anweisungen", "regeln", "instru", "istru", "regles", "consignes", "reglas", "regras",
+        "regole", "regels",
+    ),
+    "leak": ("prompt", "instruction", "message", "rules"),
+    "data": (
+        "other ", "else's", "password", "api", "credentials", "access token", "session ", "secret key",
+        "private key", "environment variables", "env vars", "conversation", "chat history", "card number",
+        "database rows", "system prompt", "mails", "what you find", "what the user", "id_rsa", ".env",
+        "replaced by", "customer", "client", "user", "patient", "tenant", "account", "member", "employee",
+        "person", "people", "caller", "guest", "company",
+    ),
+    "action": (
+        " ai", "language model", "llm", "chatbot", "automated system", "user", "human", "operator", "owner",
+        "did so", "admin", "developer", "authori", "approval", "permission",
+    ),
+}  # fmt: skip
+"""Parts of which every order of a rule has one. Most texts have none, and are not searched any further."""
 
 
 def orders_in(text: str) -> list[str]:
@@ -151,4 +171,9 @@ def orders_in(text: str) -> list[str]:
     []
     """
     seen = [" ".join(view.split()) for view in views(text)]
-    return [rule for rule, pattern in ORDERS.items() if any(map(pattern.search, seen))]
+    return [rule for rule in ORDERS if _that_order(rule, seen)]
+
+
+def _that_order(rule: str, texts: list[str]) -> list[str]:
+    needed, search = NEEDED[rule], ORDERS[rule].search
+    return [text for text in texts if any(map(text.__contains__, needed)) and search(text)]

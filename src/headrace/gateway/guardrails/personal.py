@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from headrace.access.privacy.redacting import Recogniser, builtin
+from headrace.access.privacy.redacting import Recogniser, builtin, secrets
 from headrace.gateway.guardrails.guards import LAYERS, Action, Context, Hit, Layer
 
 _BEGINS, _ENDS = "-----BEGIN ", "PRIVATE KEY-----"
@@ -38,9 +38,11 @@ class PersonalData:
         layers: Iterable[Layer] = LAYERS,
         name: str = "personal",
     ) -> None:
-        self.recognisers = tuple(recognisers)
         self.action: Action = action
         self.actions = dict(actions or {})
+        does = {label for label, its in self.actions.items() if its != "pass"}
+        is_for_secrets = action == "pass" and does <= {"SECRET"}
+        self.recognisers = tuple(secrets if one is builtin and is_for_secrets else one for one in recognisers)
         self.layers = frozenset(layers)
         self.name = name
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from headrace.core.errors import InvalidInput
-from headrace.gateway.guardrails.guards import Action, Context, Guard, Hit, severest
+from headrace.gateway.guardrails.guards import Action, Advice, Context, Guard, Hit, Layer, severest
 from headrace.gateway.guardrails.hygiene import Hygiene
 from headrace.gateway.guardrails.placeholders import Placeholders
 
@@ -46,6 +46,9 @@ class Pipeline:
         guards: in any order; their names differ.
         hygiene: how texts are cleaned before.
 
+    Attributes:
+        layers: where a guard looks.
+
     Raises:
         InvalidInput: two guards have one name.
 
@@ -59,6 +62,7 @@ class Pipeline:
         if twice:
             raise InvalidInput(f"Two guards are called {twice[0]!r}; give each a name of its own.")
         self.guards = tuple(guards)
+        self.layers = frozenset[Layer]().union(*(guard.layers for guard in guards))
         self.hygiene = hygiene or Hygiene()
 
     def check(self, text: str, context: Context, placeholders: Placeholders | None = None) -> Checked:
@@ -81,13 +85,18 @@ class Pipeline:
         hits = self.hygiene.hits(n_chars, 0, 0, context.layer)
         if hits:
             return [""] * len(texts), tuple(hits)
-        cleaned = [self.hygiene.cleaned(text) for text in texts]
-        lines = [text for text, _, _ in cleaned]
-        n_hidden, n_tags = sum(n for _, n, _ in cleaned), sum(n for _, _, n in cleaned)
+        lines, n_hidden, n_tags = [], 0, 0
+        for text in texts:
+            line, hidden, tags = self.hygiene.cleaned(text)
+            lines.append(line)
+            n_hidden += hidden
+            n_tags += tags
         hits = self.hygiene.hits(n_chars, n_hidden, n_tags, context.layer)
         joined = "\n".join(lines)
         for guard in self.guards:
             hits += looked_at(guard, joined, context)
+        if not hits:
+            return lines, ()
         if severest(hits) == "block":
             return [""] * len(texts), tuple(hits)
         return masked(lines, hits, context, placeholders), tuple(hits)
@@ -100,10 +109,20 @@ def looked_at(guard: Guard, text: str, context: Context) -> Sequence[Hit]:
     try:
         return guard.check(text, context)
     except Exception as error:  # noqa: BLE001 - a guard may be anybody's
-        detail = f"the guard failed ({type(error).__name__}), so nothing passes it"
-        return [
-            Hit(rule=f"{guard.name}.error", layer=context.layer, action="block", span=(0, 0), detail=detail)
-        ]
+        return [_failed(guard.name, context.layer, error, "block", "nothing passes it")]
+
+
+def advised(advice: Advice) -> Sequence[Hit]:
+    """What a guard says after its text was let through; that it failed is flagged."""
+    try:
+        return advice.look()
+    except Exception as error:  # noqa: BLE001 - as above
+        return [_failed(advice.guard, advice.layer, error, "flag", "nothing is known of the text")]
+
+
+def _failed(guard: str, layer: Layer, error: Exception, action: Action, so: str) -> Hit:
+    detail = f"the guard failed ({type(error).__name__}), so {so}"
+    return Hit(rule=f"{guard}.error", layer=layer, action=action, span=(0, 0), detail=detail)
 
 
 def masked(

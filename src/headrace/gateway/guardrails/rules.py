@@ -19,6 +19,7 @@ from headrace.gateway.guardrails.schemas import Schema
 from headrace.gateway.guardrails.support import Support
 from headrace.gateway.guardrails.values import Record, Values
 from headrace.gateway.guardrails.wording import Wording
+from headrace.store.documents import convert
 
 _Score = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
@@ -33,13 +34,15 @@ class HygieneRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class InjectionRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """From which score on the classifier flags, and blocks; without ``block_at`` it blocks nothing.
 
-    ``orders`` is what is done where a rule is certain, and ``actions`` the same by rule where it differs.
+    ``orders`` is what is done where a rule is certain, and ``actions`` the same by rule where it differs: for
+    what callers write, if it is milder; ``actions_at`` says it for another layer.
     """
 
     flag_at: _Score = 0.99
     block_at: _Score | None = None
     orders: Action = "block"
     actions: dict[str, Action] = {}
+    actions_at: dict[Layer, dict[str, Action]] = {}
     forged: Action = "mask"
     layers: tuple[Layer, ...] = ("input", "context", "tool_arguments", "tool_result")
 
@@ -114,7 +117,7 @@ def guardrails_of(rules: Mapping[str, Any]) -> Guardrails:
     0.999
     """
     try:
-        return msgspec.convert(dict(rules), Guardrails)
+        return convert(dict(rules), Guardrails)
     except msgspec.ValidationError as error:
         known = ", ".join(Guardrails.__struct_fields__)
         raise InvalidInput(f"The guardrails cannot be read: {error}. Expected some of: {known}.") from error

@@ -3,21 +3,19 @@ knows. A provider is sent all of it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.gateway.guardrails.attachments import is_data, with_attachments
 from headrace.gateway.guardrails.documents import Kept
 from headrace.gateway.guardrails.tool_calls import TEXT_OF
 
 UNREAD = ("image_url", "input_image", "input_audio", "file", "input_file")
-"""Kinds of parts whose data no guard can read."""
+"""Kinds of parts whose data no guard can read, unless it is a text."""
 _READ = frozenset(
     ("role", "content", "name", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 )
 _PLAIN_PART = frozenset(("type", "text"))
-_DATA = re.compile(r"(?:data:(?:[a-z]+/[a-z0-9.+]{1,80})?;base64,)?[A-Za-z0-9+/\s]{256,}={0,2}\s*")
-"""Long enough that it is a picture, a sound or a file: what is shorter is looked at like any text."""
 
 
 def has_asides(message: Mapping[str, Any]) -> bool:
@@ -33,7 +31,11 @@ def has_asides(message: Mapping[str, Any]) -> bool:
 
 
 def asides_of(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The message with what was looked at already, and data, as :class:`Kept`.
+    """The message with what was looked at already, and data, as :class:`Kept`, and files of text as
+    :class:`~headrace.gateway.guardrails.documents.Attached`.
+
+    Raises:
+        InvalidInput: a file that is a text by its type cannot be read.
 
     >>> asides_of({"role": "user", "content": "Hi", "note": "for Ada"})
     {'role': Kept(value='user'), 'content': Kept(value='Hi'), 'note': 'for Ada'}
@@ -60,9 +62,13 @@ def _is_plain(part: Any) -> bool:
 def _part(part: Any) -> Any:
     if not isinstance(part, dict):
         return Kept(part)
+    is_unread = part.get("type") in UNREAD
     if isinstance(part.get("text"), str):
-        return {**part, "text": Kept(part["text"])}
-    return _without_data(part) if part.get("type") in UNREAD else Kept(part)
+        part = {**part, "text": Kept(part["text"])}
+    elif not is_unread:
+        return Kept(part)
+    part = with_attachments(part)
+    return _without_data(part) if is_unread else part
 
 
 def _without_data(value: Any) -> Any:
@@ -73,15 +79,6 @@ def _without_data(value: Any) -> Any:
         else _unless_data(one)
         for name, one in value.items()
     }
-
-
-def is_data(value: Any) -> bool:
-    """Whether it is a picture, a sound or a file as base64, in which no guard can read.
-
-    >>> is_data("data:image/png;base64," + "iVBORw0K" * 40), is_data("https://shop.example/a.png?for=ada")
-    (True, False)
-    """
-    return isinstance(value, str) and _DATA.fullmatch(value) is not None
 
 
 def _unless_data(value: Any) -> Any:

@@ -21,7 +21,10 @@ DEEPEST = 3
 MOST_VIEWS = 12
 LONGEST_VIEW = 100_000
 """Characters of what was encoded; the text itself is read whatever its length."""
+_UNREAD = "\ufffd"
+"""Stands for a byte that is none of a text: some programs leave it out, and a model takes it for a space."""
 _MOST_RUNS = 40
+_SHORT = 10_000
 _LOOKALIKES = {
     other: letter
     for letter, others in {
@@ -123,36 +126,48 @@ _FREQUENT = frozenset(
 _FEW = 0.1
 
 
-@lru_cache(maxsize=4)  # rules and the classifier ask for those of the same text, one after the other
 def views(text: str) -> tuple[str, ...]:
     """The normalised text first, then whatever it holds in an encoding or in another spelling.
 
     At most 12 views, three encodings deep, and 100,000 characters of each that was encoded.
     """
+    return _short_views(text) if len(text) <= _SHORT else _views(text)
+
+
+@lru_cache(maxsize=64)  # the classifier and the rules ask for those of a text one after the other
+def _short_views(text: str) -> tuple[str, ...]:
+    return _views(text)
+
+
+def _views(text: str) -> tuple[str, ...]:
     found = [normalise(text)]
-    waiting = [(text, 0)]
+    waiting = [(text, found[0], 0)]
     while waiting and len(found) < MOST_VIEWS:
-        raw, depth = waiting.pop(0)
-        for made in _decoded(raw[:LONGEST_VIEW] if depth else raw):
-            plain = normalise(made)
-            if plain.strip() and plain not in found and len(found) < MOST_VIEWS:
-                found.append(plain)
+        raw, plain, depth = waiting.pop(0)
+        for made in _decoded(raw[:LONGEST_VIEW] if depth else raw, plain[:LONGEST_VIEW]):
+            again = normalise(made)
+            if again.strip() and again not in found and len(found) < MOST_VIEWS:
+                found.append(again)
                 if depth + 1 < DEEPEST:
-                    waiting.append((made, depth + 1))
+                    waiting.append((made, again, depth + 1))
     return tuple(found)
 
 
-def _decoded(raw: str) -> list[str]:
-    """What one encoding hides, as texts of their own."""
+def _decoded(raw: str, plain: str) -> list[str]:
+    """What one encoding hides, as texts of their own; ``plain``: the same, normalised."""
     made = [hidden_tags(raw)] if not raw.isascii() else []
     if "&" in raw and (unescaped := html.unescape(raw[:LONGEST_VIEW])) != raw[:LONGEST_VIEW]:
         made.append(unescaped)
     if "%" in raw and _PERCENT.search(raw):
         made.append(unquote(raw[:LONGEST_VIEW], errors="replace"))
+    if _UNREAD in raw:
+        made += [raw[:LONGEST_VIEW].replace(_UNREAD, read_as) for read_as in ("", " ")]
     if "\\" in raw:
         made.append(_ESCAPED.sub(_character, raw[:LONGEST_VIEW]))
-    made += ["\n".join(found) for found in (_from_base64(raw), _from_hex(raw), _from_bits(raw)) if found]
-    return [*made, *_respelt(normalise(raw[:LONGEST_VIEW]))]
+    for hint, read in _CODES:
+        if hint.search(raw) and (found := read(raw)):
+            made.append("\n".join(found))
+    return made + _respelt(plain)
 
 
 def _character(match: re.Match[str]) -> str:
@@ -174,17 +189,17 @@ def _from_base64(raw: str) -> list[str]:
 
 
 def _from_hex(raw: str) -> list[str]:
-    if not _HEX_HINT.search(raw):
-        return []
     runs = (re.sub(r"0x|\\x|[^0-9a-fA-F]", "", run) for run in _runs(_HEX, raw))
     return _readable([bytes.fromhex(run[: len(run) // 2 * 2]) for run in runs])
 
 
 def _from_bits(raw: str) -> list[str]:
-    if not _BITS_HINT.search(raw):
-        return []
     runs = (run.replace(" ", "") for run in _runs(_BITS, raw))
     return _readable([int(run, 2).to_bytes(len(run) // 8, "big") for run in runs])
+
+
+_CODES = ((_BASE64, _from_base64), (_HEX_HINT, _from_hex), (_BITS_HINT, _from_bits))
+"""What shows that there may be one, and what reads it."""
 
 
 def _runs(pattern: re.Pattern[str], raw: str) -> list[str]:
@@ -201,7 +216,7 @@ def _readable(many: list[bytes]) -> list[str]:
     for data in many:
         text = data.decode("utf-8", "replace")
         n_plain = sum(c.isalpha() or c.isspace() for c in text)
-        if len(text) > 5 and n_plain >= 0.8 * len(text) and "\ufffd" not in text:
+        if len(text) > 5 and n_plain >= 0.8 * len(text):
             texts.append(text)
     return texts
 
@@ -230,4 +245,4 @@ def _letters(word: re.Match[str]) -> str:
 
 def _known(text: str) -> float:
     words = _WORD.findall(text[:4000])
-    return sum(word in _FREQUENT for word in words) / len(words) if words else 0.0
+    return sum(map(_FREQUENT.__contains__, words)) / len(words) if words else 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from headrace.access.privacy.fields import FieldRules
 from headrace.access.privacy.redacting import secrets
@@ -14,9 +14,10 @@ from headrace.core.errors import HeadraceError, InvalidInput
 from headrace.core.ports import Clock
 from headrace.core.record import Failure, Prediction
 from headrace.gateway.guardrails.guards import Context
+from headrace.gateway.guardrails.hygiene import clean
 from headrace.gateway.guardrails.personal import PersonalData
 from headrace.gateway.guardrails.pipeline import Pipeline
-from headrace.gateway.llm.chat import Answered, Filled
+from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, Filled
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guard_counts import GuardCounts
 from headrace.gateway.llm.guarding import Guarded
@@ -29,18 +30,25 @@ from headrace.store.records import Received, encode_failure, encode_prediction, 
 
 BLOCKED, BROKEN_OFF = "blocked", "broken off"
 """How an answer may have ended beside what the provider says."""
-_NOTHING = Filled(fields={})
+SENT = Filled(fields={})
+"""What was asked is on its way, and not needed any more; or has yet to be made."""
+_SHORT = 100_000
+_T = TypeVar("_T")
 _SECRETS = Pipeline([PersonalData((secrets,))])
 
 
 class Records(Protocol):
     """The durable record."""
 
-    async def record(self, project: str, payload: bytes, kind: str = "predictions") -> None:
-        """Returns once it is durable. Raises Unavailable: it was not stored."""
-
-    def forward(self, project: str, payload: bytes, kind: str) -> None:
-        """Nobody waits for it."""
+    async def record(
+        self,
+        project: str,
+        payload: bytes,
+        kind: str = "predictions",
+        *,
+        beside: tuple[str, bytes] | None = None,
+    ) -> None:
+        """Returns once it is durable, whatever is ``beside``. Raises Unavailable: it was not stored."""
 
 
 class Asked(Protocol):
@@ -98,6 +106,7 @@ class Call:
         filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers;
             ``lost``: who was asked as well, and stopped.
         is_draft: its answer waits for a person.
+        at_work: who works on it now; of a call that is given up, who did.
     """
 
     id: str
@@ -111,12 +120,13 @@ class Call:
     started_s: float
     parent: Parent | None = None
     targets: tuple[Target, ...] = ()
-    filled: Filled = _NOTHING
+    filled: Filled = SENT
     charge: Charge | None = None
     target: Target | None = None
     lost: tuple[Target, ...] = ()
     is_draft: bool = False
     cached: bool | None = None
+    at_work: list[Target] = field(default_factory=list)
 
 
 class Endings:
@@ -141,7 +151,7 @@ class Endings:
         self._clock = clock
         self._question_of = question_of
         self.guards = GuardCounts()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def answered(self, call: Call, answered: Answered, first_s: float | None = None) -> None:
         """It was answered; returns once that is durable.
@@ -153,16 +163,29 @@ class Endings:
         await self._ended(settled, self._answered(call, answered, settled.cost, first_s))
 
     async def failed(self, call: Call, why: BaseException | str, used: Answered | None = None) -> None:
-        """It was not; a caller who is gone counts as no failure of the release.
+        """It was not; a caller who is gone counts as no failure of the release: where somebody worked on it,
+        it is an answer that was broken off.
 
         Args:
             used: what was said, and has to be paid, all the same.
         """
+        has_gone = isinstance(why, asyncio.CancelledError)
+        if has_gone and call.target is None and call.at_work:
+            call.target, *lost = call.at_work
+            call.lost = tuple(lost)
+        if has_gone and call.target is not None:
+            await self.answered(call, (used or UNREAD)._replace(text="", finish=BROKEN_OFF))
+            return
         settled = self._settle(call, used)
-        if not isinstance(why, asyncio.CancelledError):
+        if not has_gone:
             await self._ended(settled, self._failed(call, why))
-        elif settled.waits is not None:
-            await self._whole(asyncio.to_thread(settled.waits))
+
+    async def to_the_end(self, ending: Coroutine[Any, Any, _T]) -> _T:
+        """Do all of it, also where whoever waits for it goes meanwhile."""
+        task = asyncio.ensure_future(ending)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     async def settle(self) -> None:
         """Wait for the calls that are being recorded on this event loop."""
@@ -181,7 +204,7 @@ class Endings:
         if settled.waits is None:
             await record
         else:
-            await self._whole(self._paid(settled.waits, record))
+            await self.to_the_end(self._paid(settled.waits, record))
 
     async def _paid(self, wait: Callable[[], None], record: Coroutine[Any, Any, None]) -> None:
         try:
@@ -189,21 +212,16 @@ class Endings:
         finally:
             await record
 
-    async def _whole(self, ending: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(ending)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        await asyncio.shield(task)
-
     async def _answered(
         self, call: Call, answered: Answered, cost: float | None, first_s: float | None
     ) -> None:
+        call.guarded.advised()
         blocked = answered.finish == BLOCKED
         known = call.loaded.answering if call.asked.records == "predictions" else frozenset()
         if known and answered.model and answered.model not in known:
             call.guarded.hits.append(hit_of("model"))
         self.guards.add(call.asked.model, call.guarded.hits, blocked=blocked)
-        took_ms = round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
+        took_ms = self._took_ms(call)
         outputs: dict[str, list[Any]] = {
             "predict": [as_written(call.rules, answered.text)],
             "model": [answered.model],
@@ -233,12 +251,20 @@ class Endings:
             infer_ms=took_ms,
             trace_id=None if call.parent is None else call.parent.trace_id,
         )
-        self._trace(call, answered, took_ms)
         await self._records.record(
-            call.asked.model, encode_prediction(call.rules.prediction(prediction)), call.asked.records
+            call.asked.model,
+            encode_prediction(call.rules.prediction(prediction)),
+            call.asked.records,
+            beside=self._trace(call, answered, took_ms),
         )
 
-    def _trace(self, call: Call, answered: Answered, took_ms: float) -> None:
+    def _took_ms(self, call: Call) -> float:
+        return round((self._clock.monotonic_s() - call.started_s) * 1000, 3)
+
+    def _trace(
+        self, call: Call, answered: Answered, took_ms: float, error: str | None = None
+    ) -> tuple[str, bytes]:
+        """The call as a step of a trace, for the record."""
         user = call.asked.user
         span = step_of(
             call.id,
@@ -252,9 +278,9 @@ class Endings:
             guards=call.guarded.said,
             started_at=call.at,
             ended_at=call.at + timedelta(milliseconds=took_ms),
+            error=error,
         )
-        received = encode_received(Received(call.at, call.principal, span))
-        self._records.forward(call.asked.model, received, "spans")
+        return "spans", encode_received(Received(call.at, call.principal, span))
 
     async def _failed(self, call: Call, why: BaseException | str) -> None:
         said = str(why) if isinstance(why, str | HeadraceError) else type(why).__name__
@@ -268,7 +294,9 @@ class Endings:
             n_rows=1,
             error=call.rules.remark(said)[:1000],
         )
-        await self._records.record(failure.project, encode_failure(failure), "failures")
+        kind = why if isinstance(why, str) else type(why).__name__
+        trace = self._trace(call, NOTHING, self._took_ms(call), kind)
+        await self._records.record(failure.project, encode_failure(failure), "failures", beside=trace)
 
 
 def _kept(rules: FieldRules, user: str) -> str | None:
@@ -286,4 +314,6 @@ def as_written(rules: FieldRules, text: str) -> str:
 
 def _without_secrets(text: str) -> str:
     """Whoever the data is about: no secret is written down."""
+    if len(text) <= _SHORT and not secrets(text):  # as nearly always
+        return clean(text)
     return _SECRETS.check(text, Context(layer="output")).text

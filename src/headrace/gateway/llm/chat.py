@@ -37,19 +37,20 @@ _TEXTS = ("user", "safety_identifier", "reasoning_effort", "verbosity")
 _LISTS = ("tools", "functions", "modalities")
 _OBJECTS = ("stream_options", "response_format", "prediction", "audio", "logit_bias", _OURS)
 _NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
-_TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
-    ("model", (str,), "the name of a project"),
-    ("messages", (list,), "a list of messages"),
-    ("stream", (bool, type(None)), "true or false"),
-    *((name, (str, type(None)), "a text") for name in _TEXTS),
-    *((name, (list, type(None)), "a list") for name in _LISTS),
-    *((name, (dict, type(None)), "an object") for name in _OBJECTS),
-    *((name, (int, float, type(None)), "a number") for name in _NUMBERS),
-    *((name, (int, type(None)), "a whole number") for name in ("seed", "top_k", "top_logprobs")),
-    *((name, (bool, type(None)), "true or false") for name in ("logprobs", "parallel_tool_calls")),
-    *((name, (str, dict, type(None)), "a text or an object") for name in ("tool_choice", "function_call")),
-    ("stop", (str, list, type(None)), "a text or a list of texts"),
-)
+_REQUIRED = ("model", "messages")
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "model": ((str,), "the name of a project"),
+    "messages": ((list,), "a list of messages"),
+    "stream": ((bool, type(None)), "true or false"),
+    **dict.fromkeys(_TEXTS, ((str, type(None)), "a text")),
+    **dict.fromkeys(_LISTS, ((list, type(None)), "a list")),
+    **dict.fromkeys(_OBJECTS, ((dict, type(None)), "an object")),
+    **dict.fromkeys(_NUMBERS, ((int, float, type(None)), "a number")),
+    **dict.fromkeys(("seed", "top_k", "top_logprobs"), ((int, type(None)), "a whole number")),
+    **dict.fromkeys(("logprobs", "parallel_tool_calls"), ((bool, type(None)), "true or false")),
+    **dict.fromkeys(("tool_choice", "function_call"), ((str, dict, type(None)), "a text or an object")),
+    "stop": ((str, list, type(None)), "a text or a list of texts"),
+}
 _STREAM_OPTIONS = frozenset(("include_usage", "include_obfuscation"))
 MAX_USER = 512
 _FILTERED = "content_filter"
@@ -57,7 +58,10 @@ _BYTES_PER_TOKEN = 2
 _MEDIA_TOKENS = 3_000
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _MOST = 10**8
-"""Less than this is asked for, of tokens or of answers; more might be a card's number."""
+"""Less than this is asked for, of tokens; more might be a card's number."""
+_MOST_ANSWERS = 128
+"""Of one question, as OpenAI takes them: a provider's answer is held in memory as a whole."""
+_MAY_SAY_NOTHING = frozenset(("assistant", "function"))
 _MOST_BIAS, _TOKEN_DIGITS = 100, 7
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
@@ -175,11 +179,14 @@ def chat_request(raw: dict[str, Any], n_bytes: int) -> ChatRequest:
             "OpenAI API belongs into the prompt's 'parameters'; values of its variables into "
             "'headrace': {'variables': {...}}."
         )
-    for name, types, expected in _TYPES:
-        value = raw.get(name)
+    for name in dict.fromkeys((*_REQUIRED, *raw)):
+        if name not in _TYPES:
+            continue
+        value, (types, expected) = raw.get(name), _TYPES[name]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise InvalidInput(f"'{name}' is {type(value).__name__}. Expected {expected}.")
-    for name in ("n", *_LIMITS):
+    require_some("n", raw.get("n"), _MOST_ANSWERS)
+    for name in _LIMITS:
         require_some(name, raw.get(name))
     _check_numbers_alone(raw)
     _check_messages(raw["messages"])
@@ -196,16 +203,16 @@ def chat_request(raw: dict[str, Any], n_bytes: int) -> ChatRequest:
     )
 
 
-def require_some(name: str, n: Any) -> None:
-    """Raises InvalidInput where a caller wants less than one of something that budgets count, or a count that
-    is none.
+def require_some(name: str, n: Any, most: int = _MOST - 1) -> None:
+    """Raises InvalidInput where a caller wants less than one of something that budgets count, more than
+    ``most``, or a count that is none.
 
     >>> require_some("max_tokens", 300)
     """
     is_whole = isinstance(n, int) and not isinstance(n, bool)
-    if n is not None and not (is_whole and 1 <= n < _MOST):
+    if n is not None and not (is_whole and 1 <= n <= most):
         got = n if is_whole and abs(n) < _MOST else type(n).__name__
-        raise InvalidInput(f"'{name}' is {got}. Expected a whole number from 1 to {_MOST - 1:,}.")
+        raise InvalidInput(f"'{name}' is {got}. Expected a whole number from 1 to {most:,}.")
 
 
 def _check_numbers_alone(raw: Mapping[str, Any]) -> None:
@@ -251,13 +258,20 @@ def _check_messages(messages: list[Any]) -> None:
                 f"{', '.join(sorted(_ROLES))}."
             )
         content = message.get("content")
-        if content is not None and not isinstance(content, str):
-            parts = content if isinstance(content, list) else [content]
-            if not all(isinstance(part, dict) for part in parts) or not isinstance(content, list):
-                raise InvalidInput(
-                    f"'messages' entry {index} has a content of {type(content).__name__}. Expected a text "
-                    "or a list of parts."
-                )
+        if not _is_content(content, role):
+            raise InvalidInput(
+                f"'messages' entry {index} has a content of {type(content).__name__}. Expected a text or "
+                "a list of parts, of which those of the type 'text' have one."
+            )
+
+
+def _is_content(content: Any, role: str) -> bool:
+    if isinstance(content, list):
+        return all(
+            isinstance(part, dict) and (part.get("type") != "text" or isinstance(part.get("text"), str))
+            for part in content
+        )
+    return isinstance(content, str) or (content is None and role in _MAY_SAY_NOTHING)
 
 
 def text_of(content: Any) -> str:
@@ -302,6 +316,27 @@ class Filled:
     def for_model(self, model: str) -> bytes:
         """The body for one provider's model."""
         return _encoder.encode({**self.fields, "model": model})
+
+
+class FilledInput(Filled):
+    """A request whose ``input`` is looked at and never continued: for vectors, or to be judged."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Nothing that an answer could rest on."""
+        return ()
+
+    @property
+    def most_input(self) -> int:
+        """More tokens than it can be; a picture counts as a large one."""
+        said = self.fields["input"]
+        of = () if isinstance(said, str) else said
+        n_media = sum(isinstance(one, dict) and "text" not in one for one in of)
+        return n_tokens(said) + n_media * _MEDIA_TOKENS
+
+    def most_output(self, otherwise: int) -> int:  # noqa: ARG002  as every kind of call does
+        """Vectors and verdicts are paid with what they are of."""
+        return 0
 
 
 def n_tokens(said: Any) -> int:
@@ -401,13 +436,13 @@ def usage_of(raw: Any) -> Usage:
     """Tokens as the provider says them; none where it does not."""
     if not isinstance(raw, dict):
         return Usage()
-    details = raw.get("prompt_tokens_details")
-    cached, written, hour = (
-        _count(details.get(name)) if isinstance(details, dict) else 0
-        for name in ("cached_tokens", "cache_creation_tokens", "cache_creation_1h_tokens")
-    )
     said, made = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
-    return Usage(said, made, cached, written, min(hour, written))
+    details = raw.get("prompt_tokens_details")
+    if not isinstance(details, dict):
+        return Usage(said, made)
+    written = _count(details.get("cache_creation_tokens"))
+    hour = _count(details.get("cache_creation_1h_tokens"))
+    return Usage(said, made, _count(details.get("cached_tokens")), written, min(hour, written))
 
 
 def _count(value: Any) -> int:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple
 
 from headrace.core.errors import Unavailable, UserError
 from headrace.gateway.llm.endpoints import Endpoint, Target
+from headrace.gateway.llm.http_client import Answer, Pool
 from headrace.gateway.llm.sse import Event, EventReader, UpstreamBroken
-
-if TYPE_CHECKING:
-    import aiohttp
-    from yarl import URL
 
 MOST_BYTES = 64 << 20
 """Of a whole answer."""
@@ -61,7 +58,7 @@ class Stream:
         UpstreamBroken: it was cut, stalled, or is no stream of events.
     """
 
-    def __init__(self, answer: aiohttp.ClientResponse, target: Target, endpoint: Endpoint) -> None:
+    def __init__(self, answer: Answer, target: Target, endpoint: Endpoint) -> None:
         self.target = target
         self.lost: tuple[Target, ...] = ()
         self.is_done = False
@@ -71,24 +68,23 @@ class Stream:
         self._ready: list[Event] = []
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for arrived in self.batches():
+        while arrived := await self.more():
             for data in arrived:
                 yield data
 
-    async def batches(self) -> AsyncIterator[list[bytes]]:
-        """The same events, those together that have arrived together."""
-        while True:
-            arrived: list[bytes] = []
-            for event in self._ready:
-                arrived.append(event.data)
-                if event.data == _DONE or event.name == _LAST:
-                    self.is_done = True
-                    break
-            self._ready = []
-            if arrived:
-                yield arrived
+    async def more(self) -> list[bytes]:
+        """The events that have arrived since, waiting for one; none at the end."""
+        while not self._ready:
             if self.is_done or not await self._more(self._idle_s):
-                return
+                return []
+        arrived: list[bytes] = []
+        for event in self._ready:
+            arrived.append(event.data)
+            if event.data == _DONE or event.name == _LAST:
+                self.is_done = True
+                break
+        self._ready = []
+        return arrived
 
     async def begin(self, wait_s: float) -> None:
         """Wait for the first event, which :meth:`__aiter__` then gives."""
@@ -99,13 +95,12 @@ class Stream:
     async def _more(self, wait_s: float) -> bool:
         """Wait for further bytes; whether the stream goes on."""
         try:
-            async with asyncio.timeout(wait_s):
-                data = await self._answer.content.readany()
+            data = await self._answer.read(wait_s)
         except TimeoutError as error:
             said = f"nothing came for {wait_s:g} s, or its time is over"
             raise UpstreamBroken(f"{self.target} has stalled: {said}. Ask again.") from error
-        except Exception as error:
-            raise _broken(self.target, error) from error
+        except OSError as error:
+            raise _broken(self.target) from error
         if data:
             self._ready += self._reader.feed(data)
             return True
@@ -115,15 +110,15 @@ class Stream:
 
     async def close(self) -> None:
         """Stop the provider's work, unless it has ended: then its connection is kept for the next."""
-        content = self._answer.content
-        if self.is_done and not content.at_eof():
-            try:
-                async with asyncio.timeout(_LINGER_S):
-                    while not content.at_eof():
-                        await content.readany()
-            except Exception:  # noqa: BLE001  the answer is complete; this connection is just not kept
-                self.is_done = True
-        self._answer.close()
+        try:
+            if self.is_done and not self._answer.is_whole:
+                # The answer is complete: at worst this connection is not kept.
+                with suppress(OSError):
+                    async with asyncio.timeout(_LINGER_S):
+                        while await self._answer.read():
+                            pass
+        finally:
+            self._answer.close()
 
 
 class Connections:
@@ -135,18 +130,22 @@ class Connections:
 
     def __init__(self, key: Callable[[str], str]) -> None:
         self._key = key
-        self._sessions: dict[tuple[asyncio.AbstractEventLoop, str], aiohttp.ClientSession] = {}
-        self._headers: dict[str, dict[str, str]] = {}
-        self._urls: dict[tuple[str, str], URL] = {}
+        self._pools: dict[tuple[asyncio.AbstractEventLoop, str], Pool] = {}
+        self._heads: dict[tuple[str, str], bytes] = {}
 
-    async def whole(self, endpoint: Endpoint, target: Target, path: str, body: bytes) -> Reply:
+    async def whole(
+        self, endpoint: Endpoint, target: Target, path: str, body: bytes, sent: Callable[[], None]
+    ) -> Reply:
         """Ask once, and wait for all of the answer.
+
+        Args:
+            sent: called as soon as the provider may be at work.
 
         Raises:
             UpstreamDown: there was no answer.
             UpstreamBroken: it broke off, or is too large.
         """
-        answer = await self._ask(endpoint, target, path, body)
+        answer = await self._ask(endpoint, target, path, body, sent)
         try:
             return await self._whole(answer, endpoint, target, MOST_BYTES)
         except BaseException:
@@ -159,11 +158,13 @@ class Connections:
         target: Target,
         path: str,
         body: bytes,
-        form: Callable[[aiohttp.ClientResponse, Target, Endpoint], Stream] = Stream,
+        sent: Callable[[], None],
+        form: Callable[[Answer, Target, Endpoint], Stream] = Stream,
     ) -> Stream | Reply:
         """Ask once, and wait for the first event; a reply is a refusal. Close the stream, whatever happens.
 
         Args:
+            sent: as for :meth:`whole`.
             form: what gives the events.
 
         Raises:
@@ -172,7 +173,7 @@ class Connections:
         """
         try:
             async with asyncio.timeout(endpoint.first_byte_timeout_s):
-                answer = await self._ask(endpoint, target, path, body)
+                answer = await self._ask(endpoint, target, path, body, sent)
         except TimeoutError as error:
             raise _slow(target, endpoint.first_byte_timeout_s) from error
         try:
@@ -190,106 +191,76 @@ class Connections:
     async def close(self) -> None:
         """Close the connections of the running event loop."""
         loop = asyncio.get_running_loop()
-        for place in [place for place in self._sessions if place[0] is loop]:
-            await self._sessions.pop(place).close()
+        for place in [place for place in self._pools if place[0] is loop]:
+            self._pools.pop(place).close()
 
     def forget_key(self, endpoint: Endpoint) -> None:
         """Ask for its key again next time: it may have been replaced."""
-        self._headers.pop(endpoint.name, None)
+        for place in [place for place in self._heads if place[0] == endpoint.name]:
+            del self._heads[place]
 
     async def _ask(
-        self, endpoint: Endpoint, target: Target, path: str, body: bytes
-    ) -> aiohttp.ClientResponse:
-        """Wait for its head; the session's own timeouts hold."""
+        self, endpoint: Endpoint, target: Target, path: str, body: bytes, sent: Callable[[], None]
+    ) -> Answer:
+        """Wait for its head."""
         try:
-            return await self._session(endpoint).post(
-                self._url(endpoint, path),
-                data=body,
-                headers=self._signed(endpoint),
-                allow_redirects=False,
-            )
+            pool = self._pool(endpoint)
+            head = self._head(pool, endpoint, path)
+            return await pool.post(head, body, timeout_s=endpoint.total_timeout_s, sent=sent)
         except TimeoutError as error:
             raise _slow(target, endpoint.total_timeout_s) from error
-        except Exception as error:
-            if not _is_network(error):
-                raise
+        except OSError as error:
             raise UpstreamDown(f"{target} cannot be reached ({type(error).__name__}).") from error
 
-    async def _whole(
-        self, answer: aiohttp.ClientResponse, endpoint: Endpoint, target: Target, most_bytes: int
-    ) -> Reply:
-        content, parts, n_bytes = answer.content, [], 0
+    async def _whole(self, answer: Answer, endpoint: Endpoint, target: Target, most_bytes: int) -> Reply:
+        parts, n_bytes = [], 0
         try:
-            while not content.at_eof():
-                # What is here already needs no clock: most answers come with their head.
-                async with nullcontext() if content.is_eof() else asyncio.timeout(endpoint.idle_timeout_s):
-                    part = await content.readany()
+            while True:
+                part = await answer.read(endpoint.idle_timeout_s)
+                if not part:
+                    break
                 n_bytes += len(part)
                 if n_bytes > most_bytes:
                     raise UpstreamBroken(f"{target} answered more than {most_bytes} bytes.")
                 parts.append(part)
         except TimeoutError as error:
             raise UpstreamBroken(f"{target} has stalled in the middle of its answer. Ask again.") from error
-        except Exception as error:
-            raise _broken(target, error) from error
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Reply(answer.status, headers, parts[0] if len(parts) == 1 else b"".join(parts), target)
+        except OSError as error:
+            raise _broken(target) from error
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return Reply(answer.status, answer.headers, body, target)
 
-    def _url(self, endpoint: Endpoint, path: str) -> URL:
-        found = self._urls.get((endpoint.base_url, path))
+    def _head(self, pool: Pool, endpoint: Endpoint, path: str) -> bytes:
+        """What a request begins with, our key included."""
+        found = self._heads.get((endpoint.name, path))
         if found is None:
-            from yarl import URL
-
-            found = self._urls[endpoint.base_url, path] = URL(endpoint.base_url + path, encoded=True)
-        return found
-
-    def _signed(self, endpoint: Endpoint) -> dict[str, str]:
-        found = self._headers.get(endpoint.name)
-        if found is None:
-            plain = {"content-type": "application/json", "accept-encoding": "identity"}
             try:
-                key = self._key(endpoint.secret)
+                signed = endpoint.key_headers(self._key(endpoint.secret))
             except UserError as error:  # it is the operator who can mend it, and not who asks
                 raise UpstreamDown(f"{endpoint.name} cannot be asked without its key. {error}") from error
-            found = self._headers[endpoint.name] = plain | endpoint.key_headers(key)
+            plain = {"content-type": "application/json", "accept-encoding": "identity"}
+            try:
+                found = pool.head(path, plain | signed)
+            except ValueError as error:
+                raise UpstreamDown(f"{endpoint.name} cannot be asked with its key. {error}") from error
+            self._heads[endpoint.name, path] = found
         return found
 
-    def _session(self, endpoint: Endpoint) -> aiohttp.ClientSession:
+    def _pool(self, endpoint: Endpoint) -> Pool:
         place = (asyncio.get_running_loop(), endpoint.name)
-        found = self._sessions.get(place)
+        found = self._pools.get(place)
         if found is None:
-            found = self._sessions[place] = _opened(endpoint)
+            found = self._pools[place] = Pool(
+                endpoint.base_url,
+                most=endpoint.max_connections,
+                connect_timeout_s=endpoint.connect_timeout_s,
+            )
         return found
-
-
-def _opened(endpoint: Endpoint) -> aiohttp.ClientSession:
-    import aiohttp
-
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=endpoint.max_connections, limit_per_host=0, ttl_dns_cache=60, keepalive_timeout=60
-        ),
-        timeout=aiohttp.ClientTimeout(
-            total=endpoint.total_timeout_s, sock_connect=endpoint.connect_timeout_s
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        skip_auto_headers=("user-agent", "accept", "accept-encoding"),
-    )
 
 
 def _slow(target: Target, wait_s: float) -> UpstreamSlow:
     return UpstreamSlow(f"{target} did not begin to answer within {wait_s:g} s.")
 
 
-def _is_network(error: Exception) -> bool:
-    import aiohttp
-
-    return isinstance(error, aiohttp.ClientError | OSError)
-
-
-def _broken(target: Target, error: Exception) -> Exception:
-    """What is said of a connection that failed; anything else is as it was."""
-    if isinstance(error, Unavailable) or not _is_network(error):
-        return error
+def _broken(target: Target) -> UpstreamBroken:
     return UpstreamBroken(f"{target} broke off in the middle of its answer. Ask again.")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from headrace.core.errors import InvalidInput
-from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, Usage, n_tokens, require_some
+from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, FilledInput, Usage, require_some
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded, require_named
@@ -90,7 +90,7 @@ class EmbeddingsRequest:
         texts = guarded.documents(self.texts)
         # One text stays one: providers may answer in another way to a list.
         single = not isinstance(self.fields["input"], list)
-        return FilledEmbeddings(fields={**self.fields, "input": texts[0] if single else texts})
+        return FilledInput(fields={**self.fields, "input": texts[0] if single else texts})
 
     def read(self, body: bytes) -> Answered:
         """What a provider's answer took.
@@ -110,25 +110,6 @@ class EmbeddingsRequest:
     def checked(self, guarded: Guarded, body: bytes) -> bytes:  # noqa: ARG002  as every kind of call does
         """The answer as it came."""
         return body
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilledEmbeddings(Filled):
-    """A request as the release makes it: only the model's own name is still open."""
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Nothing that an answer could rest on."""
-        return ()
-
-    @property
-    def most_input(self) -> int:
-        """More tokens than it can be."""
-        return n_tokens(self.fields["input"])
-
-    def most_output(self, otherwise: int) -> int:  # noqa: ARG002  as every kind of call does
-        """Vectors cost nothing beside the texts."""
-        return 0
 
 
 def read_embeddings(body: bytes) -> EmbeddingsRequest:

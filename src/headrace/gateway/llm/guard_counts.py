@@ -45,7 +45,8 @@ class GuardCounts:
         kinds = {HitKind(project, hit.rule, hit.layer, hit.action) for hit in hits}
         with self._lock:
             self._requests[Looked(project, "blocked" if blocked else "let through")] += 1
-            self._hits.update(kinds)
+            if kinds:
+                self._hits.update(kinds)
 
     def hits(self) -> dict[HitKind, int]:
         """In how many requests each kind was found."""

@@ -6,13 +6,15 @@ Where no guard changes anything, the bytes of the provider go on as they came.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from headrace.core.errors import InvalidInput, Unavailable, UserError
 from headrace.gateway.guardrails.deltas import CheckedDeltas
-from headrace.gateway.guardrails.guards import Action, Context, Hit, Layer, severest
+from headrace.gateway.guardrails.guards import STRICTER, Action, Advice, Context, Hit, Layer, severest
+from headrace.gateway.guardrails.injection import orders_at
 from headrace.gateway.guardrails.messages import (
     check_answer,
     check_document,
@@ -20,8 +22,7 @@ from headrace.gateway.guardrails.messages import (
     check_texts,
     reason_of,
 )
-from headrace.gateway.guardrails.orders import ORDERS
-from headrace.gateway.guardrails.pipeline import Pipeline
+from headrace.gateway.guardrails.pipeline import Pipeline, advised
 from headrace.gateway.guardrails.placeholders import Placeholders
 from headrace.gateway.guardrails.rules import (
     Guardrails,
@@ -37,7 +38,6 @@ _SECRETS = {
     "actions": {"SECRET": "mask"},
     "layers": ["input", "context", "tool_arguments", "tool_result"],
 }
-_STRICTER: tuple[Action, ...] = ("pass", "flag", "mask", "block")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -96,6 +96,7 @@ def loosened(prompt: Prompt, *, personal: bool) -> list[str]:
         said.append("injection: off")
     elif usual.injection is not None and found.injection is not None:
         said += _milder("injection", _by_rule(usual.injection), _by_rule(found.injection))
+        said += _milder_at(usual.injection, found.injection)
         if min(found.injection.flag_at, found.injection.block_at or 1) > usual.injection.flag_at:
             said.append(f"injection.flag_at: {found.injection.flag_at}")
         said += _unseen("injection", usual.injection.layers, found.injection.layers)
@@ -107,14 +108,27 @@ def _by_label(rules: PersonalRules) -> dict[str, Action]:
 
 
 def _by_rule(rules: InjectionRules) -> dict[str, Action]:
-    return dict.fromkeys(ORDERS, rules.orders) | rules.actions | {"forged": rules.forged}
+    return _orders_at("input", rules) | {"forged": rules.forged}
+
+
+def _orders_at(layer: Layer, rules: InjectionRules) -> dict[str, Action]:
+    return orders_at(layer, rules.orders, rules.actions, rules.actions_at)
+
+
+def _milder_at(usual: InjectionRules, found: InjectionRules) -> Iterator[str]:
+    """The orders with which less is done in what others have written, and not so in what callers write."""
+    known = set(_milder("injection", _by_rule(usual), _by_rule(found)))
+    for layer in found.layers:
+        for said in _milder("injection", _orders_at(layer, usual), _orders_at(layer, found)):
+            if said not in known:
+                yield f"{said} at {layer}"
 
 
 def _milder(guard: str, usual: Mapping[str, Action], found: Mapping[str, Action]) -> Iterator[str]:
     """The rules of a guard that do less than usual; the one without a name is for all that have none."""
     for rule in dict.fromkeys((*usual, *found)):
         before, now = (actions.get(rule, actions.get("", "pass")) for actions in (usual, found))
-        if _STRICTER.index(now) < _STRICTER.index(before):
+        if STRICTER.index(now) < STRICTER.index(before):
             yield f"{guard}.{rule}: {now}" if rule else f"{guard}: {now}"
 
 
@@ -125,20 +139,25 @@ def _unseen(guard: str, usual: Sequence[Layer], found: Sequence[Layer]) -> Itera
 class Guarded:
     """The guards of one call; not to be shared.
 
+    Args:
+        waits: whether guards say all that they have to say of a request before it may leave; otherwise what
+            decides nothing is said by :meth:`advised`.
+
     Attributes:
+        later: what is left to be said of the request.
         sources: what the answer may rest on.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, waits: bool = True) -> None:
         self.hits: list[Hit] = []
+        self.later: list[Advice] | None = None if waits else []
         self._pipeline = pipeline
         self._placeholders = Placeholders()
-        looked_at = frozenset[str]().union(*(guard.layers for guard in pipeline.guards))
         # What was masked on its way to the model comes back in what it says, whoever looks at that.
-        self._reads_texts = "output" in looked_at
-        self._reads_tools = self._reads_texts or "tool_arguments" in looked_at
+        self._reads_texts = "output" in pipeline.layers
+        self._reads_tools = self._reads_texts or "tool_arguments" in pipeline.layers
         self._choices: dict[int, CheckedDeltas] = {}
-        self._envelope: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
         self.sources: tuple[str, ...] = ()
 
     @property
@@ -152,7 +171,7 @@ class Guarded:
         Raises:
             Blocked: they may not.
         """
-        checked = check_request(self._pipeline, messages, self._placeholders)
+        checked = check_request(self._pipeline, messages, self._placeholders, self.later)
         self._keep(checked.all_hits)
         return list(checked.messages)
 
@@ -173,7 +192,8 @@ class Guarded:
         {'customer': '<EMAIL_1>', 'orders': 3}
         """
         plain = dict(values)
-        made, hits = check_texts(self._pipeline, plain, Context(layer="input"), self._placeholders)
+        context = Context(layer="input", later=self.later)
+        made, hits = check_texts(self._pipeline, plain, context, self._placeholders)
         self._keep(hits)
         return dict(made)
 
@@ -187,9 +207,16 @@ class Guarded:
         >>> Guarded(Pipeline([PersonalData()])).documents(["From bob@example.org", "To ada@example.org"])
         ['From <EMAIL>', 'To <EMAIL>']
         """
-        checked = [check_document(self._pipeline, text, Context(layer="input")) for text in texts]
+        context = Context(layer="input", later=self.later)
+        checked = [check_document(self._pipeline, text, context) for text in texts]
         self._keep([hit for _, hits in checked for hit in hits])
         return [text for text, _ in checked]
+
+    def advised(self) -> None:
+        """Let guards say what is left to be said of the request; a second time nothing is."""
+        if self.later:
+            later, self.later = self.later, []
+            self.hits += chain.from_iterable(map(advised, later))
 
     def answer(self, body: bytes) -> bytes:
         """A whole answer as its caller may have it, with what was masked of their own in its place again.
@@ -224,7 +251,7 @@ class Guarded:
             yield data
             return
         before = chunk.get("choices") or []
-        self._envelope = {name: value for name, value in chunk.items() if name not in ("choices", "usage")}
+        self._last = chunk
         try:
             choices = [self._piece(choice) for choice in before]
         except (InvalidInput, TypeError, AttributeError) as error:
@@ -237,12 +264,13 @@ class Guarded:
         Raises:
             Blocked: it may not go on.
         """
+        envelope = {name: value for name, value in self._last.items() if name not in ("choices", "usage")}
         for index, deltas in self._choices.items():
             delta = deltas.close({})
             self._take(deltas)
             if delta:
                 choice = {"index": index, "delta": delta, "finish_reason": None}
-                yield _encode({**self._envelope, "choices": [choice]})
+                yield _encode({**envelope, "choices": [choice]})
 
     def _piece(self, choice: dict[str, Any]) -> dict[str, Any]:
         index, before = choice.get("index", 0), choice.get("delta") or {}
@@ -265,10 +293,13 @@ class Guarded:
         return choice
 
     def _take(self, deltas: CheckedDeltas) -> None:
-        hits, deltas.hits = deltas.hits, []
-        self._keep(hits)
+        if deltas.hits:
+            hits, deltas.hits = deltas.hits, []
+            self._keep(hits)
 
     def _keep(self, hits: Sequence[Hit]) -> None:
+        if not hits:
+            return
         self.hits += hits
         if severest(hits) == "block":
             raise Blocked(reason_of(hits))

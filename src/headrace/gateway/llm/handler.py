@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -20,8 +19,9 @@ from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
 from headrace.core.release import Route
+from headrace.gateway.guardrails.together import MOST_BYTES, Together
 from headrace.gateway.llm.cached import AnswerCache, Place, place_of
-from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, Asked, Call, Endings
+from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, SENT, Asked, Call, Endings
 from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered, Usage
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.drafting import Drafting, DraftStream, whole
@@ -32,7 +32,7 @@ from headrace.gateway.llm.pins import hit_of
 from headrace.gateway.llm.shadow import require_a_name, told
 from headrace.gateway.llm.spending import Spending
 from headrace.gateway.llm.steps import Parent
-from headrace.gateway.llm.upstream import Reply, Stream, UpstreamRefused, Upstreams
+from headrace.gateway.llm.upstream import Question, Reply, Stream, UpstreamBroken, UpstreamRefused, Upstreams
 
 _MAX_NAME = 63
 _DONE = b"[DONE]"
@@ -117,6 +117,7 @@ class LlmHandler:
         self._clock = clock
         self._gatekeeper = gatekeeper
         self._rules_of = rules_of
+        self._together = Together()
 
     async def answer(self, principal: Principal, asked: Asked, parent: Parent | None = None) -> Replied:
         """Answer once the answer is whole and on record.
@@ -134,29 +135,37 @@ class LlmHandler:
         return await self._whole(principal, call, self._place(principal, call))
 
     async def _whole(self, principal: Principal, call: Call, place: Place | None = None) -> Replied:
-        asked = call.asked
-        answered: Answered | None = None
         try:
             reply = None if place is None else self._cache.find(place, call.targets)
             if place is not None:
                 call.cached = reply is not None
             if reply is None:
-                reply = await self._upstreams.call(
-                    call.targets, asked.path, call.filled.for_model, hedge_after_s=self._hedge_s(call)
-                )
+                reply = await self._upstreams.call(self._question(call))
                 call.lost = reply.lost
-                self._permits.keep_on(principal, asked.model)
+                self._permits.keep_on(principal, call.asked.model)
+        except BaseException as error:
+            # Also where the caller has gone: what was held back must not stay so.
+            await self._endings.failed(call, error)
+            raise
+        ending = self._replied(call, reply, place)
+        # A draft is for somebody else as well: whoever asked may go.
+        return await (self._endings.to_the_end(ending) if call.is_draft else ending)
+
+    async def _replied(self, call: Call, reply: Reply, place: Place | None) -> Replied:
+        """What becomes of a provider's whole answer."""
+        answered: Answered | None = None
+        try:
             if reply.status in _OPERATORS:
                 raise _refused(reply)
             if reply.status != 200:
-                await self._endings.failed(call, f"the provider answered {reply.status}")
+                await self._endings.failed(call, _answered_with(reply))
                 wait = reply.headers.get("retry-after")
                 return Replied(reply.status, reply.body, call.id, call.loaded.release_id, wait)
             call.target, answered = reply.target, UNREAD
-            answered = asked.read(reply.body)
+            answered = call.asked.read(reply.body)
             if call.cached:
                 answered = answered._replace(usage=Usage(), is_counted=True)  # nobody did anything for it
-            body = await _aside(partial(asked.checked, call.guarded), reply.body, len(reply.body))
+            body = await _aside(partial(call.asked.checked, call.guarded), reply.body, len(reply.body))
         except Blocked:
             await self._endings.answered(call, (answered or NOTHING)._replace(text="", finish=BLOCKED))
             raise
@@ -164,7 +173,6 @@ class LlmHandler:
             await self._endings.failed(call, error, answered)
             raise Unavailable(str(error)) from error  # it is the provider that was not understood
         except BaseException as error:
-            # Also where the caller has gone: what was held back must not stay so.
             await self._endings.failed(call, error, answered)
             raise
         await self._endings.answered(call, answered)
@@ -198,16 +206,11 @@ class LlmHandler:
                     Reply(replied.status, headers, replied.body, call.target or call.targets[0])
                 )
             return DraftStream(replied.body, replied.answer_id, replied.release_id)
-        stack = AsyncExitStack()
         try:
-            source = await stack.enter_async_context(
-                self._upstreams.stream(
-                    call.targets, asked.path, call.filled.for_model, hedge_after_s=self._hedge_s(call)
-                )
-            )
+            source = await self._upstreams.begin(self._question(call))
         except UpstreamRefused as error:
             call.lost = error.reply.lost
-            await self._endings.failed(call, error)
+            await self._endings.failed(call, _answered_with(error.reply))
             if error.reply.status in _OPERATORS:
                 raise _refused(error.reply) from error
             raise
@@ -215,8 +218,11 @@ class LlmHandler:
             await self._endings.failed(call, error)
             raise
         call.target, call.lost = source.target, source.lost
+        call.filled = SENT  # thousands of streams may be open
         keep_on = partial(self._permits.keep_on, principal, asked.model)
-        return LlmStream(call, source, stack, self._endings, self._clock, keep_on, usage=asked.usage)
+        return LlmStream(
+            call, source, self._upstreams, self._endings, self._clock, keep_on, usage=asked.usage
+        )
 
     def projects(self, principal: Principal) -> list[str]:
         """What ``principal`` may ask now, by name."""
@@ -228,10 +234,16 @@ class LlmHandler:
         rules = self._declared.of(call.rules.project).cache
         return None if rules is None or call.is_draft else place_of(call, principal, rules)
 
-    def _hedge_s(self, call: Call) -> float | None:
-        """After how long a second provider is asked as well, in seconds; None: none is."""
+    def _question(self, call: Call) -> Question:
+        """What its providers are asked; a second one as well, after as long as the project says."""
         after_ms = self._declared.of(call.rules.project).hedge_after_ms
-        return None if after_ms is None else after_ms / 1000
+        return Question(
+            call.targets,
+            call.asked.path,
+            call.filled.for_model,
+            hedge_after_s=None if after_ms is None else after_ms / 1000,
+            at_work=call.at_work,
+        )
 
     async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
         if len(asked.model) > _MAX_NAME:
@@ -264,7 +276,7 @@ class LlmHandler:
             principal=principal.name,
             arm=chosen.arm,
             loaded=loaded,
-            guarded=Guarded(loaded.pipeline),
+            guarded=Guarded(loaded.pipeline, waits=asked.n_bytes > MOST_BYTES),
             rules=self._rules_of(asked.model),
             parent=parent,
             at=now,
@@ -290,12 +302,18 @@ class LlmHandler:
         call.charge = await self._spending.reserve(
             principal, call.rules.project, call.targets, call.filled, now
         )
+        self._together.ask(call.guarded.later or (), call.guarded.advised)
         return call
 
 
 async def _aside(work: Callable[[_In], _Out], on: _In, n_bytes: int) -> _Out:
     """Do what takes long for much text off the event loop."""
     return work(on) if n_bytes <= _INLINE_BYTES else await asyncio.to_thread(work, on)
+
+
+def _answered_with(reply: Reply) -> str:
+    """Why a refused call failed, whole or in pieces."""
+    return f"the provider answered {reply.status}"
 
 
 def _refused(reply: Reply) -> Unavailable:
@@ -316,7 +334,7 @@ class LlmStream:
         self,
         call: Call,
         source: Stream,
-        stack: AsyncExitStack,
+        upstreams: Upstreams,
         endings: Endings,
         clock: Clock,
         keep_on: Callable[[], None],
@@ -327,7 +345,7 @@ class LlmStream:
         self.release_id = call.loaded.release_id
         self._call = call
         self._source = source
-        self._stack = stack
+        self._upstreams = upstreams
         self._endings = endings
         self._clock = clock
         self._keep_on = keep_on
@@ -344,7 +362,7 @@ class LlmStream:
             Unavailable: the provider breaks off, or sends what is no answer.
             Denied: the project's calls were stopped meanwhile.
         """
-        async for arrived in self._source.batches():
+        while arrived := await self._source.more():
             self._keep_on()
             if self._first_s is None:
                 self._first_s = self._clock.monotonic_s()
@@ -361,7 +379,7 @@ class LlmStream:
                 await self._end(None)
                 yield [_DONE]
                 return
-        raise Unavailable("The provider's answer broke off before its end. Ask again.")
+        raise UpstreamBroken("The provider's answer broke off before its end. Ask again.")
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         """What goes on of one event, before the last."""
@@ -385,7 +403,7 @@ class LlmStream:
         try:
             await self._end(error or asyncio.CancelledError())
         finally:
-            await self._stack.aclose()
+            await self._upstreams.end(self._source, error)
 
     async def _end(self, error: BaseException | None) -> None:
         if self._ended:

@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 
-import msgspec
 import yaml
+
+from headrace.store.documents import convert
 
 FILE = "hosts.yaml"
 
@@ -32,7 +33,7 @@ class Known:
 def known() -> tuple[Known, ...]:
     """All that are known, as the file of the package lists them."""
     text = (files("headrace.gateway.llm") / FILE).read_text(encoding="utf-8")
-    return msgspec.convert(yaml.safe_load(text), tuple[Known, ...])
+    return convert(yaml.safe_load(text), tuple[Known, ...])
 
 
 @lru_cache(maxsize=8_192)

@@ -5,6 +5,7 @@ The verdict goes to the caller as it came; which categories were found is on rec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,8 +13,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from headrace.core.errors import InvalidInput
-from headrace.gateway.guardrails.surroundings import is_data
-from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, Usage, n_tokens
+from headrace.gateway.guardrails.attachments import is_data
+from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, FilledInput, Usage
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded, require_named
@@ -21,7 +22,7 @@ from headrace.gateway.llm.reading import UNREADABLE, unreadable
 from headrace.gateway.prompts import Prompt
 
 MAX_INPUTS = 2_048
-_MEDIA_TOKENS = 3_000
+_OTHER_DATA = re.compile(r"\s*data:(?!image/)", re.IGNORECASE)
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -89,7 +90,7 @@ class ModerationsRequest:
         """
         looked = iter(guarded.documents([*_texts(self.input), *_addresses(self.input)]))
         if isinstance(self.input, str):
-            return FilledModerations(fields={"input": next(looked)})
+            return FilledInput(fields={"input": next(looked)})
         one_by_one: list[Any] = [
             next(looked) if isinstance(one, str) else one | {"text": next(looked)} if "text" in one else one
             for one in self.input
@@ -97,7 +98,7 @@ class ModerationsRequest:
         for at, one in enumerate(one_by_one):
             if _is_address(one):
                 one_by_one[at] = one | {"image_url": {"url": next(looked)}}
-        return FilledModerations(fields={"input": one_by_one})
+        return FilledInput(fields={"input": one_by_one})
 
     def read(self, body: bytes) -> Answered:
         """What a provider's answer says; providers count no tokens of it.
@@ -120,26 +121,6 @@ class ModerationsRequest:
     def checked(self, guarded: Guarded, body: bytes) -> bytes:  # noqa: ARG002  as every kind of call does
         """The answer as it came."""
         return body
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilledModerations(Filled):
-    """A request as the release makes it: only the model's own name is still open."""
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Nothing that an answer could rest on."""
-        return ()
-
-    @property
-    def most_input(self) -> int:
-        """More tokens than it can be; a picture counts as a large one."""
-        n_media = sum(isinstance(one, dict) and "text" not in one for one in self.fields["input"])
-        return n_tokens(self.fields["input"]) + n_media * _MEDIA_TOKENS
-
-    def most_output(self, otherwise: int) -> int:  # noqa: ARG002  as every kind of call does
-        """A verdict is paid with the text."""
-        return 0
 
 
 def read_moderations(body: bytes) -> ModerationsRequest:
@@ -183,8 +164,8 @@ def _is_part(one: Any) -> bool:
     match one:
         case {"type": "text", "text": str(text), **more}:
             return bool(text) and not more
-        case {"type": "image_url", "image_url": {"url": str()}, **more}:
-            return not more
+        case {"type": "image_url", "image_url": {"url": str(url)}, **more}:
+            return not more and not _OTHER_DATA.match(url)
     return False
 
 

@@ -58,6 +58,9 @@ def pins_of(prompt: Prompt, providers: Providers, *, personal: bool) -> dict[str
     pinned |= {f"parameter {name}": _said(value) for name, value in sorted(prompt.parameters.items())}
     pinned |= {f"context {name}": _short(digest_of(text)) for name, text in sorted(prompt.context.items())}
     pinned |= {
+        f"agent file {path}": _short(digest_of(text)) for path, text in sorted(prompt.agent_files.items())
+    }
+    pinned |= {
         f"tool {_name(tool, place)}": _short(digest_of(tool)) for place, tool in enumerate(prompt.tools)
     }
     if prompt.contract is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -199,7 +200,7 @@ def read_prices(path: Path | None = None) -> Prices:
     Raises:
         InvalidInput: it cannot be read, or says what no price is; each mistake with line and column.
     """
-    house = _parsed(Path(__file__).with_name(FILE).read_text(encoding="utf-8"), f"Headrace's own {FILE}")
+    house = _house()
     if path is None:
         return Prices([house])
     try:
@@ -209,6 +210,11 @@ def read_prices(path: Path | None = None) -> Prices:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read ({error}). Expected a UTF-8 text.") from error
     return Prices([_parsed(text, str(path)), house])
+
+
+@cache
+def _house() -> Table:
+    return _parsed(Path(__file__).with_name(FILE).read_text(encoding="utf-8"), f"Headrace's own {FILE}")
 
 
 def _parsed(text: str, name: str) -> Table:

@@ -77,6 +77,7 @@ def read_log(lines: Iterable[str]) -> Iterator[Asked | Unread]:
     for number, line in numbered:
         if line.startswith("#"):
             if line.lower().startswith("#fields:"):
+                _require_short(line)
                 read = _columns(line[8:].split(), _quoted)
             continue
         if not line.strip():
@@ -95,11 +96,7 @@ def read_log(lines: Iterable[str]) -> Iterator[Asked | Unread]:
 
 def _form(line: str) -> tuple[Callable[[str], Asked], bool]:
     """How the lines of a log are read by its first, and whether that one is a header."""
-    if len(line) > LONGEST:
-        raise InvalidInput(
-            f"The first line of the log has {len(line):,} characters, expected at most {LONGEST:,}: its form "
-            "cannot be told. Take that line out, or check that the file has a line for each request."
-        )
+    _require_short(line)
     if line.lstrip().startswith("{"):
         return _json, False
     words = line.split()
@@ -117,6 +114,14 @@ def _form(line: str) -> tuple[Callable[[str], Asked], bool]:
         "#Fields:, CSV with a header that names a host (host, cs-host, url, ...), or JSON Lines with such "
         "names."
     )
+
+
+def _require_short(line: str) -> None:
+    if len(line) > LONGEST:
+        raise InvalidInput(
+            f"The line that says which form the log has is longer than {LONGEST:,} characters, so it cannot "
+            "be told. Take that line out, or check that the file has a line for each request."
+        )
 
 
 def _quoted(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.project import Project
 from headrace.gateway.budgets import Amount, Budgets, Limit, Reservation, Scope
+from headrace.gateway.budgets.limits import NOTHING
 from headrace.gateway.llm.chat import Answered, Filled, Usage
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.endpoints import Target
@@ -90,7 +91,7 @@ class Spending:
         if nothing and not lost:
             self._budgets.release(charge.reservation)
             return NOT_PAID
-        extra = self._lost(charge, lost)
+        extra = self._lost(charge, lost) if lost else NOTHING
         if target is None or answered is None:
             self._budgets.settle(charge.reservation, extra)
             return Settled(extra.micro / _MICRO)
@@ -101,7 +102,7 @@ class Spending:
         used = answered.usage
         cost = self._prices.cost(target, used, charge.at)
         micro = 0 if cost is None else cost.micro
-        actual = _sum(Amount(micro=micro, tokens=used.input + used.output), extra)
+        actual = Amount(micro=micro + extra.micro, tokens=used.input + used.output + extra.tokens)
         settle = partial(self._budgets.settle, charge.reservation, actual)
         paid = Settled(None if cost is None else actual.micro / _MICRO)
         if not charge.reservation.covers(actual):

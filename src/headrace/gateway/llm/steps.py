@@ -36,6 +36,7 @@ def step_of(
     guards: list[str],
     started_at: datetime,
     ended_at: datetime,
+    error: str | None = None,
 ) -> Span:
     """The step of one call; without a parent it begins a trace of its own, which the answer's id names.
 
@@ -43,6 +44,7 @@ def step_of(
         operation: what OpenTelemetry calls it, such as ``chat``.
         target: who was asked; None: a guard let nothing through.
         user: as it may be written down.
+        error: why there is no answer.
     """
     named = answer_id.replace("-", "")
     attributes: dict[str, Any] = {
@@ -54,7 +56,8 @@ def step_of(
         "gen_ai.usage.output_tokens": answered.usage.output,
         "gen_ai.usage.cache_read.input_tokens": answered.usage.cached,
         "user.id": user,
-        ANSWER: answer_id,
+        ANSWER: answer_id if error is None else None,
+        "error.type": error,
         RELEASE: release_id,
         GUARDS: guards,
     }
@@ -67,5 +70,5 @@ def step_of(
         name=f"{operation} {project}",
         started_at=started_at,
         ended_at=ended_at,
-        attributes={name: value for name, value in attributes.items() if value not in (None, "", [], 0)},
+        attributes={name: value for name, value in attributes.items() if value},
     )

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -31,6 +30,7 @@ from headrace.gateway.llm.sse import UpstreamBroken
 
 __all__ = [
     "Endpoint",
+    "Question",
     "Reply",
     "Stream",
     "Target",
@@ -45,24 +45,72 @@ BodyFor = Callable[[str], bytes]
 _KEY_REFUSED = frozenset((401, 403))
 _Failure = UpstreamDown | UpstreamBroken
 _Got = TypeVar("_Got", bound=Stream | Reply)
+_Once = Callable[[Endpoint, Target, str, bytes, Callable[[], None]], Awaitable[_Got]]
+
+
+class _Turns:
+    """Of two who ask at once: the one that has failed asks nobody again while the other may yet answer."""
+
+    def __init__(self) -> None:
+        self._waits: asyncio.Future[None] | None = None
+
+    async def again(self) -> None:
+        """Wait until the other has failed for good, or waits as well: then it is ours to go on."""
+        if self._waits is None:
+            self._waits = asyncio.get_running_loop().create_future()
+            await self._waits
+
+    def end(self, task: asyncio.Task[_Got]) -> None:
+        """One of both is done, and unless it has answered the other may go on."""
+        if _has_answered(task):
+            return
+        if self._waits is None:
+            self._waits = asyncio.get_running_loop().create_future()
+        if not self._waits.done():
+            self._waits.set_result(None)
 
 
 @dataclass(frozen=True)
-class _Asking(Generic[_Got]):
-    """What is asked, of whom: ``once`` asks one endpoint one time. ``under_way``: who is asked now;
-    ``come_to``: whose turn it is or has been."""
+class Question:
+    """What is asked, and of whom.
+
+    Attributes:
+        targets: whom to ask, in order.
+        path: below the endpoint's address, such as ``/chat/completions``.
+        hedge_after_s: ask another endpoint as well, if a target has one, when no answer has come after this
+            long; the first answer, or piece of one, counts, and the other is cancelled. Both may be billed.
+        at_work: once the call is cancelled, it has those who had begun to work.
+    """
 
     targets: Sequence[Target]
     path: str
     body_for: BodyFor
-    once: Callable[[Endpoint, Target, str, bytes], Awaitable[_Got]]
+    hedge_after_s: float | None = None
+    at_work: list[Target] = field(default_factory=list)
+
+
+@dataclass
+class _Asking(Generic[_Got]):
+    """How it is asked: ``once`` asks one endpoint one time. ``under_way``: who is asked now; ``come_to``:
+    whose turn it is or has been; ``left_to_another``: whose turn never comes here. ``turns``: with whom else
+    asks at the same time."""
+
+    question: Question
+    once: _Once[_Got]
     under_way: list[Target] = field(default_factory=list)
     come_to: list[Target] = field(default_factory=list)
+    left_to_another: list[Target] = field(default_factory=list)
+    turns: _Turns | None = None
+
+    async def again(self) -> None:
+        """Before the same endpoint is asked once more."""
+        if self.turns is not None:
+            await self.turns.again()
 
     def others(self) -> list[Target]:
         """Those of another endpoint than whose turn it is or has been."""
-        known = {one.endpoint for one in self.come_to or self.targets[:1]}
-        return [one for one in self.targets if one.endpoint not in known]
+        known = {one.endpoint for one in self.come_to or self.question.targets[:1]}
+        return [one for one in self.question.targets if one.endpoint not in known]
 
 
 class Upstreams:
@@ -77,10 +125,12 @@ class Upstreams:
     Example::
 
         upstreams = Upstreams(read_providers(path).endpoints(), keys.get, clock)
-        reply = await upstreams.call([Target.parse("openai/gpt-4o-mini")], "/chat/completions", body_for)
-        async with upstreams.stream(targets, "/chat/completions", body_for) as stream:
-            async for data in stream:
-                ...
+        question = Question([Target.parse("openai/gpt-4o-mini")], "/chat/completions", body_for)
+        reply = await upstreams.call(question)
+        stream = await upstreams.begin(question)
+        async for data in stream:
+            ...
+        await upstreams.end(stream)
     """
 
     def __init__(
@@ -117,61 +167,42 @@ class Upstreams:
         """Whether an endpoint is left alone for now."""
         return self._breakers.get(endpoint, CLOSED)
 
-    async def call(
-        self,
-        targets: Sequence[Target],
-        path: str,
-        body_for: BodyFor,
-        *,
-        hedge_after_s: float | None = None,
-    ) -> Reply:
+    async def call(self, question: Question) -> Reply:
         """A whole answer; where all refuse, the last refusal as it came.
-
-        Args:
-            targets: whom to ask, in order.
-            path: below the endpoint's address, such as ``/chat/completions``.
-            hedge_after_s: ask another endpoint as well, if a target has one, when no answer has come after
-                this long; the first answer counts, and the other is cancelled. Both may be billed.
 
         Raises:
             NotFound: an endpoint was not declared.
             UpstreamDown, UpstreamBroken: none has answered; the last failure.
         """
-        asking = _Asking(targets, path, body_for, self._connections.whole)
-        got, lost = await self._hedged(asking, hedge_after_s)
+        got, lost = await self._hedged(question, self._connections.whole)
         return got._replace(lost=lost) if lost else got
 
-    @asynccontextmanager
-    async def stream(
-        self,
-        targets: Sequence[Target],
-        path: str,
-        body_for: BodyFor,
-        *,
-        hedge_after_s: float | None = None,
-    ) -> AsyncIterator[Stream]:
-        """An answer in pieces; its first has come already. To leave it stops the provider's work.
-
-        Args:
-            hedge_after_s: as for :meth:`call`; the first piece counts.
+    async def begin(self, question: Question) -> Stream:
+        """An answer in pieces; its first has come already. End it by :meth:`end`, whatever happens.
 
         Raises:
             NotFound: an endpoint was not declared.
             UpstreamRefused: all refuse; it has the last refusal.
             UpstreamDown, UpstreamBroken: none has begun to answer; the last failure.
         """
-        asking: _Asking[Stream | Reply] = _Asking(targets, path, body_for, self._connections.stream)
-        found, lost = await self._hedged(asking, hedge_after_s)
+        found, lost = await self._hedged(question, self._connections.stream)
         if isinstance(found, Reply):
             raise UpstreamRefused(found._replace(lost=lost))
         found.lost = lost
-        try:
-            yield found
-        except UpstreamBroken as error:
-            self._note(self.endpoint(found.target), error)
-            raise
-        finally:
-            await found.close()
+        return found
+
+    async def end(self, stream: Stream, error: Exception | None = None) -> None:
+        """Stop the provider's work, unless it has ended.
+
+        Args:
+            error: what the stream broke off with.
+        """
+        name = stream.target.endpoint
+        if isinstance(error, UpstreamBroken):
+            self._note(self.endpoint(stream.target), error)
+        elif stream.is_done and self.breaker(name) is not CLOSED:
+            self._breakers[name] = self.breaker(name).answered()
+        await stream.close()
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
@@ -179,10 +210,14 @@ class Upstreams:
 
     async def _ask(self, asking: _Asking[_Got]) -> _Got:
         """Ask one after the other; the last failure counts, and a refusal more than a failure."""
-        endpoints = [(target, self.endpoint(target)) for target in asking.targets]
+        endpoints = [(target, self.endpoint(target)) for target in asking.question.targets]
         refused: _Got | None = None
         failure: _Failure = UpstreamDown("No model was named that could be asked.")
         for target, endpoint in endpoints:
+            if target in asking.left_to_another:
+                continue
+            if target.endpoint in {one.endpoint for one in asking.come_to}:
+                await asking.again()
             asking.come_to.append(target)
             got = await self._one(asking, target, endpoint)
             if isinstance(got, UpstreamDown | UpstreamBroken):
@@ -199,13 +234,16 @@ class Upstreams:
         """Ask one, and once more where that may help."""
         if failure := self._left_alone(endpoint):
             return failure
-        body = asking.body_for(target.model)
+        body = asking.question.body_for(target.model)
         n_failed = 0
+
+        def sent() -> None:
+            asking.under_way[:] = (target,)
+
         while True:
             got: _Got | _Failure
-            asking.under_way[:] = (target,)
             try:
-                got = await asking.once(endpoint, target, asking.path, body)
+                got = await asking.once(endpoint, target, asking.question.path, body, sent)
             except (UpstreamDown, UpstreamBroken) as error:
                 got = error
             asking.under_way.clear()  # not where it was cancelled: there it may have begun to work
@@ -222,6 +260,7 @@ class Upstreams:
             if wait_s is None:
                 return got
             await self._sleep(wait_s)
+            await asking.again()
             if self._left_alone(endpoint):
                 return got
 
@@ -244,13 +283,15 @@ class Upstreams:
         status = got.status if isinstance(got, Reply) else 200
         if status >= 500 or isinstance(got, UpstreamDown | UpstreamBroken):
             self._breakers[endpoint.name] = breaker.failed(self._clock.monotonic_s())
-        elif breaker is not CLOSED:
-            self._breakers[endpoint.name] = breaker.answered()
+        elif breaker.is_open or (breaker is not CLOSED and not isinstance(got, Stream)):
+            self._breakers[endpoint.name] = breaker.answered()  # a stream that has begun may yet break off
         if status in _KEY_REFUSED:
             self._connections.forget_key(endpoint)
 
-    async def _hedged(self, asking: _Asking[_Got], after_s: float | None) -> tuple[_Got, tuple[Target, ...]]:
+    async def _hedged(self, question: Question, once: _Once[_Got]) -> tuple[_Got, tuple[Target, ...]]:
         """Ask, and another endpoint as well where it takes long; with who had begun to work for nothing."""
+        asking = _Asking(question, once, question.at_work)
+        after_s = question.hedge_after_s
         if after_s is None or not asking.others():
             return await self._ask(asking), ()
         askings = [asking]
@@ -259,15 +300,22 @@ class Upstreams:
         try:
             done, _ = await asyncio.wait(tasks, timeout=after_s)
             if not done and (others := asking.others()):
-                askings.append(replace(asking, targets=others, under_way=[], come_to=[]))
+                asking.turns = turns = _Turns()
+                asking.left_to_another.extend(others)
+                askings.append(_Asking(replace(question, targets=others), once, turns=turns))
                 tasks.append(asyncio.ensure_future(self._ask(askings[1])))
+                for task in tasks:
+                    task.add_done_callback(turns.end)
             waiting = set(tasks)
             while waiting and won is None:
                 _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 won = next((task for task in tasks if task.done() and _has_answered(task)), None)
-        finally:
             lost = await _ended(tasks, askings, won)
-        return (won or tasks[0]).result(), lost
+            asking.under_way.clear()
+        except asyncio.CancelledError:
+            asking.under_way[:] = await _ended(tasks, askings, None)
+            raise
+        return (won or _last_refused(tasks)).result(), lost
 
 
 def _has_answered(task: asyncio.Task[_Got]) -> bool:
@@ -276,6 +324,12 @@ def _has_answered(task: asyncio.Task[_Got]) -> bool:
         return False
     got = task.result()
     return not (isinstance(got, Reply) and got.status in ELSEWHERE)
+
+
+def _last_refused(tasks: Sequence[asyncio.Task[_Got]]) -> asyncio.Task[_Got]:
+    """Of those without an answer: a refusal counts more than a failure, and the last one most."""
+    refused = [task for task in tasks if task.exception() is None]
+    return (refused or tasks)[-1]
 
 
 async def _ended(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Generic, TypeVar
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, func, insert, select, update
 
 from headrace.core.errors import Conflict, NotFound
 from headrace.core.identity import Changing
@@ -15,7 +16,7 @@ _Record = TypeVar("_Record", bound=Changing)
 
 
 class SqlRecords(Generic[_Record]):
-    """Implements ``RecordStore`` for one type of record.
+    """Implements ``PagedStore``, and so ``RecordStore``, for one type of record.
 
     Args:
         what: what one is called in an error, such as ``"grant"``.
@@ -47,6 +48,23 @@ class SqlRecords(Generic[_Record]):
         with self._database.read() as connection:
             return one(connection, self._kind, self._table, self._table.c.id == record_id)
 
+    def count_of(self, subject: str, states: Collection[str]) -> int:
+        counted = select(func.count()).select_from(self._table).where(*self._within(subject, states))
+        with self._database.read() as connection:
+            return int(connection.execute(counted).scalar_one())
+
+    def part(
+        self, subject: str, states: Collection[str], *, after: str = "", most: int, newest: bool = False
+    ) -> list[_Record]:
+        position = self._table.c.position
+        where = self._within(subject, states)
+        if after:
+            last = select(position).where(self._table.c.id == after).scalar_subquery()
+            where = (*where, position < last if newest else position > last)
+        statement = documents(self._table, *where).order_by(position.desc() if newest else position)
+        with self._database.read() as connection:
+            return many(connection, self._kind, statement.limit(most))
+
     def list(
         self, *, workspace: str | None = None, subject: str | None = None, state: str | None = None
     ) -> list[_Record]:
@@ -77,6 +95,9 @@ class SqlRecords(Generic[_Record]):
         counted = select(func.count(), func.sum(self._table.c.revision)).select_from(self._table)
         with self._database.read() as connection:
             return tuple(connection.execute(counted).one())
+
+    def _within(self, subject: str, states: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+        return self._table.c.subject == subject, self._table.c.state.in_(sorted(states))
 
     def _missing(self, record_id: str) -> NotFound:
         return NotFound(f"There is no {self._what} {record_id!r} here.")

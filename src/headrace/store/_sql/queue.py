@@ -1,5 +1,7 @@
 """The built-in queue: rows that are lent for a while, so that what a killed process held comes back.
 
+Who has them stands in their receipts: what a process of this machine held comes back as soon as it is gone.
+
 Takers do not wait for one another: on Postgres rows that another transaction looks at are skipped; SQLite has
 one writer at a time anyway. Lanes take turns, and the one that had to wait longest comes first.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
+from math import inf
 
 from sqlalchemy import ColumnElement, Select, case, delete, func, insert, literal, select, update
 from sqlalchemy.engine import Connection, Row
@@ -17,19 +20,23 @@ from headrace.core.ports import Clock, Taken
 from headrace.store._sql.engine import Database
 from headrace.store._sql.rows import microseconds
 from headrace.store._sql.tables import queue
+from headrace.store.processes import Processes, is_gone, mark_of
 
 _AT_ONCE_US = 0
 """What is put is there for whoever asks next, whatever the clock says by then."""
 _LONGEST_S = 900.0
 """More than any item is lent or put off for: what is away for longer was so before the clock was put back."""
+_LOOK_S = 1.0
 
 
 class SqlQueue:
     """Implements ``Queue``."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, machine: Processes) -> None:
         self._database = database
         self._clock = clock
+        self._machine = machine
+        self._looked_s = -inf
         self._turns: dict[str, int] = {}
         self._n_taken = 0
 
@@ -45,15 +52,16 @@ class SqlQueue:
                 connection.execute(insert(queue).values(self._fresh(lane, item)))
 
     def take(self, most: int, lease_s: float) -> list[Taken]:
+        self._take_back()
         with self._database.read() as connection:
             if connection.execute(_ready(self._now_us()).limit(1)).first() is None:
                 return []  # to look takes no writer's turn
         taken = []
         # A topic of its own: takers need not take turns.
         with self._database.write("queue", "take", new_id(self._clock.now())) as connection:
-            now_us = self._now_us()
+            now_us, me = self._now_us(), mark_of(self._machine)
             for row in self._chosen(connection, now_us, most):
-                receipt = new_id(self._clock.now())
+                receipt = f"{new_id(self._clock.now())}@{me}"
                 ends_us = now_us + _microseconds(lease_s)
                 lent = {"available_us": ends_us, "attempts": row.attempts + 1, "receipt": receipt}
                 connection.execute(update(queue).where(queue.c.position == row.position).values(lent))
@@ -84,6 +92,21 @@ class SqlQueue:
 
     def close(self) -> None:
         """Nothing is held open here."""
+
+    def _take_back(self) -> None:
+        """What processes of this machine held that are gone; looked for once a second."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        lent = select(queue.c.receipt).where(queue.c.buried == 0, queue.c.available_us > self._now_us())
+        with self._database.read() as connection:
+            held = connection.scalars(lent.where(queue.c.receipt.is_not(None))).all()
+        left = [receipt for receipt in held if is_gone(receipt.partition("@")[2], self._machine)]
+        if left:
+            free = {"available_us": _AT_ONCE_US, "receipt": None}
+            with self._database.write("queue", "take", new_id(self._clock.now())) as connection:
+                connection.execute(update(queue).where(queue.c.receipt.in_(left)).values(free))
 
     def _count(self, which: ColumnElement[bool]) -> dict[str, int]:
         statement = select(queue.c.lane, func.count()).where(which).group_by(queue.c.lane)

@@ -114,7 +114,7 @@ def _answer_errors(api: FastAPI, parts: Parts) -> None:
 
     @api.exception_handler(RequestValidationError)
     def _shape(request: Request, error: RequestValidationError) -> Response:
-        return problem_of_shape(error.errors(), instance=request.url.path)
+        return problem_of_shape(error.errors(), instance=request.url.path, body=error.body)
 
     @api.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -68,9 +69,12 @@ def list_drafts(
     me: Me,
     *,
     decided: Annotated[bool, Query(description="Those that were decided, instead.")] = False,
+    after: Annotated[Text, Query(max_length=60, description="Only those after the draft with this id.")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 100,
 ) -> list[About]:
-    """Drafts that wait for a person, the oldest first."""
-    return [_about(server, me, one) for one in drafts.waiting(server.app, me, project, decided=decided)]
+    """Drafts that wait for a person, the oldest first; those that were decided, the newest first."""
+    found = drafts.listed(server.app, me, project, decided=decided, after=after)
+    return [_about(server, me, one) for one in islice(found, limit)]
 
 
 @router.get("/drafts/{draft}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -96,9 +97,12 @@ def list_handoffs(
     me: Me,
     *,
     over: Annotated[bool, Query(description="Those that are over, instead.")] = False,
+    after: Annotated[Text, Query(max_length=60, description="Only those after the one with this id.")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 100,
 ) -> list[About]:
-    """Hand-offs that are open, the oldest first."""
-    return [_about(server, me, one) for one in handoffs.listed(server.app, me, project, over=over)]
+    """Hand-offs that are open, the oldest first; those that are over, the newest first."""
+    found = handoffs.listed(server.app, me, project, over=over, after=after)
+    return [_about(server, me, one) for one in islice(found, limit)]
 
 
 @router.get("/handoffs/{handoff}")

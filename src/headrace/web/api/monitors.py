@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from headrace.app import reading
-from headrace.app.operations import record_outcomes, watch_now
+from headrace.app.operations import label_notes, record_outcomes, watch_now
 from headrace.app.recommending import recommendation
 from headrace.app.service_levels import standings
 from headrace.core.record import Alert, Finding
@@ -69,10 +69,11 @@ class Labels(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """Labels that are durable now."""
+    """Labels that are durable now; ``notes`` says what is odd about them."""
 
     stored: int
     ids: list[str]
+    notes: list[str]
 
 
 @router.get("/service-levels")
@@ -93,7 +94,7 @@ def add_labels(project: Name, server: Server, me: Me, body: Labels) -> Stored:
     """Store labels, late or not; they are joined to the answers they belong to."""
     items = [label.model_dump() for label in body.labels]
     ids = record_outcomes(server.app, me, project, items)
-    return Stored(stored=len(ids), ids=ids)
+    return Stored(stored=len(ids), ids=ids, notes=label_notes(server.app, project, items))
 
 
 @router.post("/projects/{project}/watch")

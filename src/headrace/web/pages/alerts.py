@@ -21,6 +21,7 @@ from headrace.web.pages.rendering import parts_of, renderer_of
 
 _CLOSED = 50
 """Closed alerts that are shown."""
+_GRAVEST = ("critical", "warning", "info")
 _HOURS = {"1": "an hour", "12": "12 hours", "24": "a day", "168": "a week", "720": "30 days"}
 
 
@@ -114,11 +115,16 @@ def _show(
     )
 
 
+def _urgency(one: Shown) -> tuple[bool, int]:
+    """What is overdue stands first, then the gravest; among equals the order stays."""
+    return not one.overdue, _GRAVEST.index(one.severity)
+
+
 def _page(request: Request, form: dict[str, str], error: HeadraceError | None = None) -> Response:
     app, me = parts_of(request).app, principal_of(request.scope)
     project = form.get("project") or request.query_params.get("project")
     found = cases.shown(app, me, project)
-    pending = sorted((one for one in found if one.pending), key=lambda one: not one.overdue)
+    pending = sorted((one for one in found if one.pending), key=_urgency)
     violations = [one for one in pending if one.finding.kind in VIOLATIONS]
     return renderer_of(request).page(
         request,

@@ -10,13 +10,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.app import reading
-from headrace.app.explanations import MAX_ROWS, explain_answer, newest_answers
+from headrace.app.explanations import (
+    MAX_ROWS,
+    RecordedRow,
+    explain_answer,
+    newest_answers,
+    recorded_rows,
+)
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace.core.record import Contributions, Explanation
 from headrace.web.identity import principal_of
 from headrace.web.pages.project import project_name, subjects
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.problems import status_of
+
+_SHOWN_ROWS = 10
+"""Rows of an answer that are drawn; each has a subject by which it is asked for alone."""
 
 
 class Bar(NamedTuple):
@@ -30,27 +39,41 @@ class Bar(NamedTuple):
 
 
 async def show(request: Request) -> Response:
-    """The newest answers, and the one whose id is asked for."""
+    """The newest answers, and the one whose id is asked for; what was asked shows even where no explanation
+    does."""
     parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
     newest = await run_in_threadpool(newest_answers, parts.app, me, name)
     asked = request.query_params.get("id", "").strip()
     found: Explanation | None = None
+    recorded: list[RecordedRow] = []
     problem: HeadraceError | None = None
+    releases = await run_in_threadpool(reading.releases, parts.app, me, name)
+    texts = any(one.manifest.subject.ref.startswith("prompt:") for one in releases)
     if asked:
         try:
-            found = await parts.explainers.apart(explain_answer, parts.app, parts.explainers, me, asked, name)
+            recorded = await run_in_threadpool(recorded_rows, parts.app, me, asked, name)
+            if not texts:
+                found = await parts.explainers.apart(
+                    explain_answer, parts.app, parts.explainers, me, asked, name
+                )
         except (InvalidInput, NotFound, Conflict) as error:
             problem = error
-    releases = await run_in_threadpool(reading.releases, parts.app, me, name)
     return renderer_of(request).page(
         request,
         "answers.html",
         200 if problem is None else status_of(problem),
         project=name,
         asked=asked,
+        texts=texts,
         newest=newest,
         found=found,
-        rows=[(row, bars(row)) for row in found.rows] if found else [],
+        rows=[
+            (row, bars(row), one.values) for row, one in zip(found.rows[:_SHOWN_ROWS], recorded, strict=False)
+        ]
+        if found
+        else [],
+        recorded=recorded[:_SHOWN_ROWS],
+        n_rows=len(recorded),
         problem="" if problem is None else str(problem),
         subject_of=subjects(releases),
         most_rows=MAX_ROWS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from urllib.parse import urlsplit
 
@@ -11,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from headrace.app import reading
 from headrace.core.errors import HeadraceError, ProofNeeded, Unauthenticated
 from headrace.core.ids import new_id
-from headrace.web.identity import Refuse, Scope, SessionEnded
+from headrace.web.identity import Refuse, Scope, SessionEnded, find_principal
 from headrace.web.pages import (
     access,
     alerts,
@@ -189,7 +191,7 @@ def refuse_page(renderer: Renderer) -> Refuse:
             response.headers["www-authenticate"] = "Bearer"
             return response
         return renderer.page(
-            request, "error.html", code, title=_TITLES.get(code, "Refused"), detail=str(error)
+            request, "error.html", code, title=_TITLES.get(code, "Refused"), detail=str(error), project=""
         )
 
     return refuse
@@ -240,7 +242,18 @@ def _answer(request: Request, code: int, detail: str, *, kind: str | None = None
     if not _wants_page(request):
         return problem(code, detail, instance=request.url.path, kind=kind)
     title = _TITLES.get(code, "Refused")
-    return renderer_of(request).page(request, "error.html", code, title=title, detail=detail)
+    return renderer_of(request).page(
+        request, "error.html", code, title=title, detail=detail, project=_project_of(request)
+    )
+
+
+def _project_of(request: Request) -> str:
+    """The project whose page was asked for, if there is one that the reader may see."""
+    me, name = find_principal(request.scope), request.path_params.get("name", "")
+    if me is not None and request.url.path.startswith(f"/projects/{name}/"):
+        with contextlib.suppress(HeadraceError):
+            return reading.project(parts_of(request).app, me, name).name
+    return ""
 
 
 def _wants_page(request: Request) -> bool:

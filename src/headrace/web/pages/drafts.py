@@ -13,28 +13,35 @@ from headrace.core.errors import InvalidInput
 from headrace.store.drafts import Decided
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
-from headrace.web.pages.project import project_name
+from headrace.web.pages.paging import part_of_those
+from headrace.web.pages.project import project_name, texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
 
-_SHOWN = 20
 _DECISIONS: dict[str, Decided] = {"approve": "approved", "edit": "edited", "reject": "rejected"}
 
 
 def show(request: Request) -> Response:
     """The first draft that waits, or the one that is named, with the form to decide on it."""
-    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
-    waiting, decided = drafts.waiting(app, me, name), drafts.waiting(app, me, name, decided=True)
-    asked = request.query_params.get("draft", "")
-    readable = [*waiting, *(one for one in decided if one.said)]
-    chosen = next((one for one in readable if one.id == asked), waiting[0] if waiting else None)
+    app, me, name = parts_of(request).app, principal_of(request.scope), texts_project(request)
+    draft_id = request.query_params.get("draft", "")
+    named = app.store.drafts.find(draft_id) if draft_id else None
+    if named is not None and not (named.subject == name and named.said and drafts.may_read(app, me, named)):
+        named = None
+    waiting = drafts.listed(app, me, name)
+    chosen = named or next(waiting, None)
+    others = (one for one in waiting if chosen is None or one.id != chosen.id)
+    n_waiting = drafts.count(app, name)
+    n_others = n_waiting - (chosen is not None and chosen.state == "waiting")
+    decided = drafts.listed(app, me, name, decided=True)
     return renderer_of(request).page(
         request,
         "drafts.html",
         project=name,
         opened=None if chosen is None else drafts.opened(app, me, chosen.id),
         why_not="" if chosen is None else drafts.why_not(app, me, chosen),
-        waiting=waiting,
-        decided=decided[:_SHOWN],
+        n_withheld=0 if chosen is not None else n_waiting,
+        waiting=part_of_those(request, others, n_others, "waiting"),
+        decided=part_of_those(request, decided, drafts.count(app, name, decided=True), "decided"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,7 @@ class Group:
         came: how the shift has come, where a later window tells it.
         building: a retraining has begun and made no release (yet).
         release: what the retraining made.
+        refused: why the retraining made no release, in words; empty unless it has ended so.
     """
 
     findings: list[Finding]
@@ -38,6 +39,7 @@ class Group:
     came: str
     building: bool
     release: Release | None
+    refused: str
 
 
 def grouped(
@@ -46,11 +48,13 @@ def grouped(
     releases: Sequence[Release],
     live: str | None,
     shifts: Sequence[Measurement] = (),
+    refusals: Mapping[str, str] | None = None,
 ) -> list[Group]:
     """Groups by the end of their window, the newest first; in each the largest effect first.
 
     Args:
         shifts: measurements named ``shift``: the newest windows know best how a shift has come.
+        refusals: why a build made no release, by its id.
     """
     together: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
@@ -60,7 +64,7 @@ def grouped(
     by_finding = {alert.finding_id: alert for alert in alerts}
     by_id, courses = {release.id: release for release in releases}, came(shifts)
     groups = [
-        _group(sorted(found, key=lambda one: -one.size), by_finding, by_id, live, courses)
+        _group(sorted(found, key=lambda one: -one.size), by_finding, by_id, live, courses, refusals or {})
         for found in together.values()
     ]
     return sorted(groups, key=lambda group: group.window[1], reverse=True)
@@ -72,6 +76,7 @@ def _group(
     by_id: dict[str, Release],
     live: str | None,
     courses: dict[tuple[str | None, str, str | None], str],
+    refusals: Mapping[str, str],
 ) -> Group:
     first = found[0]
     alerts = [by_finding[finding.id] for finding in found if finding.id in by_finding]
@@ -96,6 +101,7 @@ def _group(
         came="" if by_now == first.evidence.get("came") else by_now,
         building=bool(builds) and made is None,
         release=made,
+        refused="" if made else next((refusals[build] for build in builds if build in refusals), ""),
     )
 
 

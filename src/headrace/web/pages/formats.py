@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from markupsafe import Markup
 
@@ -108,13 +108,21 @@ def ago(moment: datetime, now: datetime) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
-def moment_with(now: Callable[[], datetime]) -> Callable[[datetime], Markup]:
-    """A filter for wall-clock times: UTC to the minute, how long ago as its title."""
+class Moment(Protocol):
+    """A wall-clock time as a page shows it."""
 
-    def moment(value: datetime) -> Markup:
+    def __call__(self, value: datetime, *, seconds: bool = False) -> Markup:
+        """UTC to the minute, or to the second where times tell rows apart."""
+
+
+def moment_with(now: Callable[[], datetime]) -> Moment:
+    """A filter for wall-clock times: UTC, and how long ago as its title."""
+
+    def moment(value: datetime, *, seconds: bool = False) -> Markup:
         utc = value.astimezone(UTC)
+        shown = f"{utc:%Y-%m-%d %H:%M:%S}" if seconds else f"{utc:%Y-%m-%d %H:%M}"
         return Markup('<time datetime="{}" title="{}">{} UTC</time>').format(
-            utc.isoformat(timespec="seconds"), ago(utc, now()), f"{utc:%Y-%m-%d %H:%M}"
+            utc.isoformat(timespec="seconds"), ago(utc, now()), shown
         )
 
     return moment

@@ -13,19 +13,24 @@ from headrace.app import handoffs
 from headrace.core.errors import InvalidInput
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
-from headrace.web.pages.project import project_name
+from headrace.web.pages.paging import page_of, part_of_those
+from headrace.web.pages.project import project_name, texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
-
-_SHOWN = 20
 
 
 def show(request: Request) -> Response:
     """The one that is named, or the first that is open, with what the reader may do about it."""
-    app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
-    waiting, over = handoffs.listed(app, me, name), handoffs.listed(app, me, name, over=True)
+    app, me, name = parts_of(request).app, principal_of(request.scope), texts_project(request)
+    waiting, over = list(handoffs.listed(app, me, name)), handoffs.listed(app, me, name, over=True)
+    n_asked, backlog = sum(one.state == "asked" for one in waiting), app.store.backlog.waiting({name})
     asked = request.query_params.get("handoff", "")
-    readable = [*waiting, *(one for one in over if one.messages)]
-    chosen = next((one for one in readable if one.id == asked), waiting[0] if waiting else None)
+    named = app.store.handoffs.find(asked) if asked else None
+    if named is not None and not (
+        named.subject == name and named.messages and handoffs.may_see(app, me, named)
+    ):
+        named = None
+    chosen = named or next(iter(waiting), None)
+    others = [one for one in waiting if chosen is None or one.id != chosen.id]
     return renderer_of(request).page(
         request,
         "handoffs.html",
@@ -34,8 +39,9 @@ def show(request: Request) -> Response:
         why_not="" if chosen is None else handoffs.why_not(app, me, chosen),
         mine=chosen is not None and chosen.state == "taken" and chosen.by == me.name,
         steps=[] if chosen is None else [one | {"at": _moment(one["at"])} for one in chosen.steps],
-        waiting=waiting,
-        over=over[:_SHOWN],
+        n_withheld=sum(one.n for one in backlog if one.kind == "handoff") - n_asked,
+        waiting=page_of(request, others, "open"),
+        over=part_of_those(request, over, handoffs.count_over(app, name), "over"),
     )
 
 

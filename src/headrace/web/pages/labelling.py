@@ -12,7 +12,6 @@ from headrace.app import labelling
 from headrace.app.impact import impact
 from headrace.app.labelling import Judgement
 from headrace.core.errors import InvalidInput
-from headrace.projects.llm import llm_of
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
 from headrace.web.pages.project import project_name
@@ -36,7 +35,7 @@ def show(request: Request) -> Response:
         waiting=waiting,
         may_judge=may_judge,
         prefix=_PREFIX,
-        categories=llm_of(app.store.projects.get(name)).feedback.categories,
+        categories=labelling.categories_of(app.store.projects.get(name)),
         agreement=labelling.agreement(app, me, name),
         labels=labelling.labels(app, me, name)[::-1],
         changes=impact(app, me, name).changes[::-1][:_SHOWN],

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from headrace.app.fleet import Overview, overview
 from headrace.app.glance import Glance
-from headrace.core.errors import InvalidInput
 from headrace.web.identity import principal_of
 from headrace.web.pages.formats import ago
+from headrace.web.pages.paging import page_number
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.pages.series import Spark, spark
 
@@ -82,10 +82,7 @@ def asked(request: Request) -> tuple[Wanted, Overview]:
         InvalidInput: there is no such state or page.
     """
     words, state = request.query_params.get("words", "").strip(), request.query_params.get("state", "")
-    page = request.query_params.get("page", "1")
-    if not page.isdecimal() or not page.isascii() or len(page) > 6 or int(page) < 1:
-        raise InvalidInput(f"There is no page {page[:20]!r}. Pages have numbers from 1 on.")
-    wanted = Wanted(words=words[:_MANY], state=state, page=int(page))
+    wanted = Wanted(words=words[:_MANY], state=state, page=page_number(request))
     app, me = parts_of(request).app, principal_of(request.scope)
     return wanted, overview(app, me, words=wanted.words, state=wanted.state)
 
@@ -115,6 +112,8 @@ def fleet_rows(glances: Sequence[Glance]) -> list[dict[str, Any]]:
             "n_labels": None if one.loss is None else one.loss.n_rows,
             "reference": _reference(one),
             "open_alerts": one.open_alerts,
+            "drafts_waiting": one.backlog.get("draft", 0),
+            "handoffs_waiting": one.backlog.get("handoff", 0),
             "failing_day": None if one.service is None else one.service.failing_day,
             "model_p99_ms": None if one.service is None else one.service.p99_ms,
             "availability": None if one.service is None else one.service.availability,

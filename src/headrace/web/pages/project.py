@@ -93,6 +93,23 @@ def project_name(request: Request) -> str:
     return name
 
 
+def texts_project(request: Request) -> str:
+    """The same, of a project whose answers are texts: others have none of what those pages show.
+
+    Raises:
+        NotFound: the path names no such project.
+        Denied: it is not for the reader to see.
+    """
+    name = project_name(request)
+    project = reading.project(parts_of(request).app, principal_of(request.scope), name)
+    if project.task not in GENERATIVE:
+        raise NotFound(
+            f"{name!r} asks no language model: its task is {project.task.replace('_', ' ')}. It has no "
+            "prompts, budgets, guards, drafts or hand-offs."
+        )
+    return name
+
+
 def show(request: Request) -> Response:
     """One project."""
     app, me, name = parts_of(request).app, principal_of(request.scope), project_name(request)
@@ -128,7 +145,9 @@ def show(request: Request) -> Response:
         drift=drift_plot(shifts, threshold),
         calls=traffic_plot(hours),
         consumers=consumers(hours),
-        groups=grouped(findings, alerts, releases, report.glance.live_id, measured),
+        groups=grouped(
+            findings, alerts, releases, report.glance.live_id, measured, reading.refused_builds(app, me, name)
+        ),
         shown_groups=_SHOWN_GROUPS,
         listed=_listed(app, me, releases),
         recommended=kept_recommendation(app, me, name),

@@ -8,12 +8,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app.budget_standings import budget_standings
+from headrace.app.agent_files import compared, instructed
+from headrace.app.budget_standings import budget_standings, calls_without_price
 from headrace.app.guard_hits import Found, GuardedDay, guard_hits, guards_loosened
-from headrace.app.prompt_versions import PromptVersion, prompt_texts, prompt_versions, the_version
+from headrace.app.prompt_versions import PromptVersion, both_prompts, prompt_versions, the_version
 from headrace.web.identity import principal_of
 from headrace.web.pages.differences import changes
-from headrace.web.pages.project import project_name
+from headrace.web.pages.project import texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
 
 _SHOWN = 50
@@ -22,15 +23,17 @@ _DAYS = 30
 
 async def show(request: Request) -> Response:
     """The versions of the prompt, and what differs between two, the newest two unless said."""
-    parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
+    parts, me = parts_of(request), principal_of(request.scope)
+    name = await run_in_threadpool(texts_project, request)
     found = await run_in_threadpool(prompt_versions, parts.app, me, name)
     before, after = _chosen(
         found, request.query_params.get("before", ""), request.query_params.get("after", "")
     )
-    groups, text = [], ""
+    groups, text, files, told = [], "", [], None
     if before is not None and after is not None:
-        texts = await run_in_threadpool(prompt_texts, parts.app, before, after)
-        groups, text = changes(*texts), texts.after
+        both = await run_in_threadpool(both_prompts, parts.app, before, after)
+        groups, text = changes(both.before.text, both.after.text), both.after.text
+        files, told = compared(*both), await run_in_threadpool(instructed, parts.app, after, both.after)
     return renderer_of(request).page(
         request,
         "prompts.html",
@@ -42,19 +45,26 @@ async def show(request: Request) -> Response:
         after=after,
         groups=groups,
         text=text,
+        files=files,
+        told=told,
     )
 
 
 async def show_budgets(request: Request) -> Response:
     """What may be spent, and what of it is."""
-    parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
+    parts, me = parts_of(request), principal_of(request.scope)
+    name = await run_in_threadpool(texts_project, request)
     found = await run_in_threadpool(budget_standings, parts.app, me, name)
-    return renderer_of(request).page(request, "budgets.html", project=name, standings=found)
+    unpriced = await run_in_threadpool(calls_without_price, parts.app, me, name)
+    return renderer_of(request).page(
+        request, "budgets.html", project=name, standings=found, unpriced=unpriced
+    )
 
 
 async def show_guards(request: Request) -> Response:
     """What guards found."""
-    parts, me, name = parts_of(request), principal_of(request.scope), project_name(request)
+    parts, me = parts_of(request), principal_of(request.scope)
+    name = await run_in_threadpool(texts_project, request)
     found = await run_in_threadpool(guard_hits, parts.app, me, name, days=_DAYS)
     loosened = await run_in_threadpool(guards_loosened, parts.app, me, name)
     kinds = _kinds(found)

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from headrace.checks.columns import readable
 from headrace.core.canonical import plain
 from headrace.core.errors import NotFound, Unavailable
 from headrace.core.identity import Principal
@@ -99,6 +100,7 @@ class Renderer:
             moment=formats.moment_with(clock.now),
             instant=formats.instant_with(clock.now),
             plain=plain,
+            readable=readable,
         )
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from headrace.app import reading
 from headrace.app.operations import find_release
+from headrace.app.pace import awaited_of, used_up
 from headrace.core.errors import NotFound
 from headrace.core.release import Measurement, Rollout
 from headrace.web.identity import principal_of
@@ -35,6 +36,8 @@ def show(request: Request) -> Response:
         release=release,
         rollout=report.rollout,
         metric_name=metric_name(release),
+        awaited=awaited_of(app, me, release, report.rollout, looks),
+        used_up=used_up(app, me, release.project) if report.rollout.state == "canary" else [],
         looks=looks,
         newest=looks[-1] if looks else None,
         shares=share_plot(report.rollout, looks),

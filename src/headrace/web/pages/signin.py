@@ -26,9 +26,7 @@ def show(request: Request) -> Response:
         return ask(request, target=request.query_params.get("next", "/"))
     name = parts_of(request).tickets.redeem(ticket) if request.method == "GET" else None
     if name is None:
-        why = (
-            "This link was used already or is older than ten minutes. Start over with a new one, or a token."
-        )
+        why = "This link was used already or is older than ten minutes. The command for a new one is below."
         return ask(request, status=401, problem=why)
     return welcome(request, name)
 

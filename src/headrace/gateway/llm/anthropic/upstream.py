@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -12,6 +12,7 @@ from headrace.gateway.llm.anthropic.asked import request_of
 from headrace.gateway.llm.anthropic.streamed import Chunks
 from headrace.gateway.llm.connections import Connections, Reply, Stream
 from headrace.gateway.llm.endpoints import Endpoint, Target
+from headrace.gateway.llm.http_client import Answer
 from headrace.gateway.llm.sse import UpstreamBroken
 
 _CHAT, _MESSAGES = "/chat/completions", "/messages"
@@ -28,42 +29,53 @@ class Translated:
         self.forget_key = connections.forget_key
         self.close = connections.close
 
-    async def whole(self, endpoint: Endpoint, target: Target, path: str, body: bytes) -> Reply:
+    async def whole(
+        self, endpoint: Endpoint, target: Target, path: str, body: bytes, sent: Callable[[], None]
+    ) -> Reply:
         """Ask once, and wait for all of the answer; raises as :meth:`Connections.whole` does."""
         if endpoint.api == "openai":
-            return await self._connections.whole(endpoint, target, path, body)
+            return await self._connections.whole(endpoint, target, path, body, sent)
         try:
             asked = _request(target, path, body)
         except InvalidInput as error:
             return _refusal(target, error)
-        return _completed(await self._connections.whole(endpoint, target, _MESSAGES, asked))
+        return _completed(await self._connections.whole(endpoint, target, _MESSAGES, asked, sent))
 
-    async def stream(self, endpoint: Endpoint, target: Target, path: str, body: bytes) -> Stream | Reply:
+    async def stream(
+        self, endpoint: Endpoint, target: Target, path: str, body: bytes, sent: Callable[[], None]
+    ) -> Stream | Reply:
         """Ask once, and wait for the first event; raises as :meth:`Connections.stream` does."""
         if endpoint.api == "openai":
-            return await self._connections.stream(endpoint, target, path, body)
+            return await self._connections.stream(endpoint, target, path, body, sent)
         try:
             asked = _request(target, path, body)
         except InvalidInput as error:
             return _refusal(target, error)
-        found = await self._connections.stream(endpoint, target, _MESSAGES, asked, _MessageStream)
+        found = await self._connections.stream(endpoint, target, _MESSAGES, asked, sent, _MessageStream)
         return _completed(found) if isinstance(found, Reply) else found
 
 
 class _MessageStream(Stream):
     """The events of a message, as the chunks that they are."""
 
-    async def batches(self) -> AsyncIterator[list[bytes]]:
-        chunks = Chunks()
-        async for arrived in super().batches():
-            made: list[bytes] = []
+    def __init__(self, answer: Answer, target: Target, endpoint: Endpoint) -> None:
+        super().__init__(answer, target, endpoint)
+        self._chunks = Chunks()
+        self._broken: UpstreamBroken | None = None
+
+    async def more(self) -> list[bytes]:
+        """As of any stream; what came before something that cannot be read is given first."""
+        made: list[bytes] = []
+        while not made and self._broken is None and (arrived := await super().more()):
             try:
                 for data in arrived:
-                    made += chunks.add(data)
+                    made += self._chunks.add(data)
             except InvalidInput as error:
-                yield made
-                raise UpstreamBroken(f"{self.target} sent what cannot be read. {error}") from error
-            yield made
+                self._broken = UpstreamBroken(f"{self.target} sent what cannot be read. {error}")
+                self._broken.__cause__ = error
+        if not made and self._broken is not None:
+            raise self._broken
+        return made
 
 
 def _request(target: Target, path: str, body: bytes) -> bytes:

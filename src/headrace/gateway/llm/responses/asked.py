@@ -13,6 +13,7 @@ import msgspec
 from headrace.core.errors import InvalidInput
 from headrace.gateway.llm.chat import require_some
 from headrace.gateway.llm.reading import UNREADABLE, unreadable
+from headrace.store.documents import convert
 
 _STATELESS = "Nothing of a response is kept to go on from: send the whole conversation as 'input'."
 _WHOLE = "All of the input goes to the model."
@@ -171,7 +172,7 @@ def chat_of(body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     try:
         raw = _decode(body)
-        asked = msgspec.convert(_typed(raw), _Request)
+        asked = convert(_typed(raw), _Request)
     except UNREADABLE as error:
         raise InvalidInput(f"The body is no request that can be answered: {unreadable(error)}.") from error
     for name, usual, instead in _REFUSED:
