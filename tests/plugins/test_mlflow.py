@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +21,7 @@ from headrace.core.data import Artifact, ModelVersion, Point, Run
 from headrace.core.errors import Conflict, InvalidInput, Unavailable
 from headrace.plugins.mlflow import MlflowTracker, workspace_name
 from headrace.testing.suites.tracker import TrackerSuite
+from tests.pace import until
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -111,6 +115,28 @@ def test_a_run_arrives_with_parameters_metrics_and_lineage(url: str) -> None:
     assert tags["headrace.code"] == tags["headrace.environment"] == tags["headrace.package"] == FILE.digest
     assert tags["mlflow.user"] == "ann"
     assert logged.info.start_time == int(NOW.timestamp() * 1000)
+
+
+def test_a_database_whose_making_was_killed_is_made_again(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'mlflow.sqlite'}"
+    program = f"from headrace.plugins.mlflow import MlflowTracker as T; T({url!r}).set_live('cars', '1')"
+    making = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program])
+    until(lambda: making.poll() is not None or _has_table(tmp_path, "datasets"))
+    making.kill()
+    assert making.wait() == -signal.SIGKILL, "it ended before it was killed"
+    tracking_id = MlflowTracker(url).log_run(run_named())
+    assert _client(url).get_run(tracking_id).data.params["variant"] == "lightgbm"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mlflow.sqlite", "mlflow.sqlite.lock"]
+
+
+def _has_table(folder: Path, name: str) -> bool:
+    """Whether a database in ``folder``, whatever its name, has this table."""
+    for file in folder.glob("mlflow.sqlite*"):
+        if file.suffix in (".sqlite", ".making"):
+            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as database:
+                if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone():
+                    return True
+    return False
 
 
 def test_the_same_run_is_one_run(url: str) -> None:

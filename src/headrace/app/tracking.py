@@ -8,7 +8,7 @@ from typing import Literal
 from headrace.app.composition import App
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal, Resource
-from headrace.plugins.mlflow import artifact_folder
+from headrace.plugins.mlflow_database import artifact_folder
 from headrace.plugins.mlflow_process import MlflowProcess
 
 FOLLOWED_ALIASES = frozenset({"champion", "live", "production"})

@@ -6,7 +6,6 @@ by the tag ``headrace.run_id``, so that repeating one changes nothing.
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
 import os
@@ -15,7 +14,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.core.data import ModelVersion, Point, Run
 from headrace.core.errors import Conflict, InvalidInput, Unavailable
 from headrace.core.identity import MAIN
+from headrace.plugins.mlflow_database import SQLITE, artifact_folder, database_turn, make_database
 from headrace.plugins.mlflow_model import write_model
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ SERVER_ENVIRONMENT = {
 """How a database of ours is always opened."""
 _RUN_TAG = "headrace.run_id"
 _DONE_TAG = "headrace.logged"
-_SQLITE = "sqlite:///"
 _ARTIFACTS = "mlflow-artifacts:"
 _LONGEST_TAG = 5000
 _LONGEST_PARAM = 6000
@@ -213,7 +212,8 @@ class MlflowTracker:
     @contextmanager
     def _session(self, project: str) -> Iterator[MlflowClient]:
         """One caller at a time, over all processes when it is a database: look, then write, is then safe."""
-        with self._lock, self._file_lock(), self._as_server():
+        turn = database_turn(self._url) if self._is_database() else nullcontext()
+        with self._lock, turn, self._as_server():
             client = self._client()
             from mlflow.exceptions import MlflowException
 
@@ -265,32 +265,23 @@ class MlflowTracker:
                 self._workspaces.add(name)
             yield
 
-    @contextmanager
-    def _file_lock(self) -> Iterator[None]:
-        if not self._is_database():
-            yield
-            return
-        path = Path(self._url.removeprefix(_SQLITE))
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.with_name(f"{path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _client(self) -> MlflowClient:
         if self._connected is None:
-            if not self._url.startswith((_SQLITE, "http://", "https://")):
+            if not self._url.startswith((SQLITE, "http://", "https://")):
                 raise InvalidInput(
                     f"HEADRACE_MLFLOW_URL is {self._shown()!r}. Expected sqlite:///FILE or http(s)://HOST."
                 )
             with garbage_waits():
                 _quiet()
+                if self._is_database():
+                    make_database(self._url)
                 from mlflow import MlflowClient
 
                 self._connected = MlflowClient(tracking_uri=self._url, registry_uri=self._url)
         return self._connected
 
     def _is_database(self) -> bool:
-        return self._url.startswith(_SQLITE)
+        return self._url.startswith(SQLITE)
 
     def _shown(self) -> str:
         """The address without a password."""
@@ -334,11 +325,6 @@ def workspace_name(workspace: str) -> str:
     if _FITTING.fullmatch(workspace) and workspace not in _TAKEN and not workspace.startswith(_HASHED):
         return workspace
     return _HASHED + sha256(workspace.encode()).hexdigest()[:16]
-
-
-def artifact_folder(url: str) -> Path:
-    """Where the server over the database ``url`` keeps artefacts."""
-    return Path(url.removeprefix(_SQLITE)).parent / "mlflow"
 
 
 def _place_of(client: MlflowClient, source: str) -> str:

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from headrace.plugins.mlflow import SERVER_ENVIRONMENT, garbage_waits
+from headrace.plugins.mlflow_database import database_turn, make_database
 
 
 def main(told: str) -> int:
@@ -38,6 +39,8 @@ def main(told: str) -> int:
     import uvicorn
 
     with garbage_waits():
+        with database_turn(job["url"]):
+            make_database(job["url"])
         from mlflow.server.fastapi_app import app
     gc.freeze()
     uvicorn.run(
