@@ -6,6 +6,8 @@ To make an engine takes as long as to read ten small files.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,11 +35,13 @@ def own_engine(n_threads: int | None = None) -> duckdb.DuckDBPyConnection:
     return engine
 
 
-def open_engine(n_threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection to the engine that this process has, for any thread; close it, or use it in a ``with``.
+@contextmanager
+def open_engine(n_threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the engine that this process has, for any thread; closed at the end.
 
     What is temporary (``CREATE TEMP``, ``register``) is this connection's own; what is not is seen by all.
-    Nobody can change its settings.
+    Nobody can change its settings. After a fault inside it, it answers nobody any more: whoever meets that
+    lets it go, and the next one gets a new engine.
 
     Args:
         n_threads: of the engine, where the order or the bytes of what it writes depend on it.
@@ -51,4 +55,22 @@ def open_engine(n_threads: int | None = None) -> duckdb.DuckDBPyConnection:
         if n_threads not in _shared:
             engine = _shared[n_threads] = own_engine(n_threads)
             engine.execute("SET GLOBAL lock_configuration = true")
-        return _shared[n_threads].cursor()
+        engine = _shared[n_threads]
+    try:
+        with engine.cursor() as connection:
+            yield connection
+    except Exception as error:
+        if _has_broken(error):
+            with _lock:
+                if _shared.get(n_threads) is engine:
+                    del _shared[n_threads]
+        raise
+
+
+def _has_broken(error: BaseException | None) -> bool:
+    """Whether a fault of the engine itself is behind an error, however it was put since."""
+    import duckdb
+
+    while error is not None and not isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
+        error = error.__cause__ or error.__context__
+    return error is not None
