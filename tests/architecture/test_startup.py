@@ -50,11 +50,11 @@ def extra_starts(command: Sequence[str | Path], limit: float, attempts: int = AT
     return best
 
 
-def loaded(statement: str) -> set[str]:
-    """Top-level modules in memory after ``statement`` ran in a new interpreter."""
-    code = f"{statement}\nimport sys\nfor name in sys.modules: print(name.partition('.')[0])"
+def loaded(statement: str, *, whole: bool = False) -> set[str]:
+    """Modules in memory after ``statement`` ran in a new interpreter: their whole names, or first parts."""
+    code = f"{statement}\nimport sys\nfor name in sys.modules: print(name)"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return set(result.stdout.split())
+    return {name if whole else name.partition(".")[0] for name in result.stdout.split()}
 
 
 def test_importing_headrace_loads_nothing_heavy() -> None:
@@ -69,6 +69,17 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 def test_training_and_scoring_load_no_database() -> None:
     heavy = {"alembic", "dbos", "mlflow", "pandas", "pyarrow", "scipy", "sklearn", "sqlalchemy"}
     assert loaded("import headrace.training.worker") & heavy == set()
+
+
+@needs_cli
+def test_commands_that_ask_nobody_load_no_client() -> None:
+    named = ("status", "check", "run", "release", "model", "data", "project", "llm", "audit")
+    assert "httpx" not in loaded("import " + ", ".join(f"headrace.cli.{name}" for name in named))
+
+
+@needs_cli
+def test_status_loads_nothing_that_builds() -> None:
+    assert "headrace.app.operations" not in loaded("import headrace.cli.status", whole=True)
 
 
 @needs_cli

@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import httpx
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.app.composition import App, open_app
 from headrace.app.credentials import hand_out
@@ -31,6 +29,9 @@ from headrace.releases import delivery
 from headrace.releases.contracts import Got, Kept, Part, judge_interaction
 from headrace.store.disk import make_folder
 from headrace.store.records import decode_prediction
+
+if TYPE_CHECKING:
+    import httpx
 
 SERVER = "headrace.web.rehearsal_server"
 N_TIMED = 31
@@ -63,6 +64,8 @@ def rehearse(
     Raises:
         Unavailable: the server of the rehearsal did not start, or gave no answer.
     """
+    import httpx  # late: whoever opens a project gets here, and few rehearse
+
     with _home(app, release, project, folder) as own:
         stage = _Stage(app, project, f"/api/v1/predict/{project.name}")
         token = hand_out(own, own.me().name, own.me()).text

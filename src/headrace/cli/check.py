@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -15,11 +14,11 @@ from headrace.app.prompt_readiness import prompt_gaps
 from headrace.app.unreleased import unreleased
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session
+from headrace.cli.unreleased import print_unreleased
 from headrace.core.errors import GateFailed
 from headrace.projects.charter import load_project
 from headrace.projects.compliance import Compliance
 from headrace.projects.flight import flight_check
-from headrace.projects.sections import ChangedLine
 
 app = typer.Typer(add_completion=False)
 
@@ -84,14 +83,6 @@ def check(as_name: As = None, as_json: Json = False) -> None:
         end_with(GateFailed(f"The flight check is not complete: {'; '.join(problems)}."), as_json=as_json)
     if not as_json:
         typer.echo("Ready. Next: headrace run")
-
-
-def print_unreleased(project: str, changed: Sequence[ChangedLine]) -> None:
-    """Settings that do not hold yet, and how they come to."""
-    for one in changed:
-        say(f"  not released: {one}")
-    if changed:
-        say(f"      next: headrace run --settings in the folder of {project}")
 
 
 def print_compliance(found: Compliance) -> None:

@@ -11,8 +11,8 @@ from headrace.app.fleet import Overview, overview
 from headrace.app.glance import Calls, Glance
 from headrace.app.reading import projects
 from headrace.app.unreleased import as_written, unreleased
-from headrace.cli.check import print_unreleased
 from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.cli.unreleased import print_unreleased
 from headrace.core.canonical import plain
 
 app = typer.Typer(add_completion=False)

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import httptools
-import httpx
 
 KEPT_S = 60.0
 """How long a connection that nobody uses stays open."""
@@ -53,6 +52,8 @@ class Pool:
     """
 
     def __init__(self, url: str, *, most: int, connect_timeout_s: float) -> None:
+        import httpx  # late: it takes a tenth of a short command, and most of those ask no provider
+
         self._loop = asyncio.get_running_loop()
         self._url = httpx.URL(url)
         self._most = most
