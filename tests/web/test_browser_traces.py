@@ -105,7 +105,7 @@ def test_a_failed_step_is_found_and_opened_by_keyboard(
     page.get_by_role("link", name="traces").click()
     page.get_by_label("Steps that failed").select_option("with")
     page.get_by_role("button", name="Search").click()
-    page.get_by_role("link", name="answer a passenger").click()
+    page.get_by_role("link", name="Will UA 7 be late?").click()
     expect(page.get_by_role("listitem")).to_have_count(4)
     page.locator("summary").nth(2).focus()
     page.keyboard.press("Enter")

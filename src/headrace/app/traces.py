@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from headrace.app.composition import App
+from headrace.app.deliver import numeric_inputs
+from headrace.app.prompting import question_of
 from headrace.core.errors import Denied, HeadraceError, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.record import Span
 from headrace.monitoring.dialects import normalised
-from headrace.monitoring.ingest import ingest_table, spans_table
+from headrace.monitoring.ingest import ingest_table, predictions_table, quoted, spans_table
+from headrace.monitoring.messages import beginning
 from headrace.monitoring.otlp import HANDED_ON, SCOPE, SERVICE, Batch, to_otlp
-from headrace.monitoring.spans import Summary, Trace, Wanted
+from headrace.monitoring.spans import MOST_ASKED, Summary, Trace, Wanted
 from headrace.monitoring.spans import find as find_trace
 from headrace.monitoring.spans import search as search_traces
 from headrace.store.records import Received, decode_received, encode_received
@@ -90,6 +94,45 @@ def search(app: App, me: Principal, project: str, wanted: Wanted, *, limit: int 
     if not 1 <= limit <= MOST_FOUND:
         raise InvalidInput(f"{limit} traces are asked for. Expected 1 to {MOST_FOUND}.")
     return search_traces(app.store.tables, _table(app, me, project), wanted, limit=limit)
+
+
+def listed(app: App, me: Principal, project: str, wanted: Wanted, *, limit: int = 50) -> list[Summary]:
+    """As :func:`search`, each with the beginning of its question, so that a reader tells one from another.
+
+    A step says its question to whoever may read traces. Of a call through the gateway only the record has
+    it, masked as the project says: it is shown to those who may read the record.
+    """
+    found = search(app, me, project, wanted, limit=limit)
+    asked = [one.answer for one in found if one.answer is not None and one.question is None]
+    if not asked or not app.gatekeeper.allows(me, "data.read", f"project:{project}"):
+        return found
+    questions = _recorded(app, project, asked)
+    return [
+        replace(one, question=questions[one.answer])
+        if one.question is None and one.answer in questions
+        else one
+        for one in found
+    ]
+
+
+def _recorded(app: App, project: str, answers: Sequence[str]) -> dict[str, str]:
+    """Id of an answer to the beginning of its question, as the record has both."""
+    declared, table, tables = app.store.projects.get(project), predictions_table(project), app.store.tables
+    try:
+        column = f"in_{question_of(declared)}"
+    except InvalidInput:
+        return {}
+    ingest_table(table, app.store.events, tables, numeric=numeric_inputs(app.store, declared))
+    named = {"t": (table, None)}
+    if tables.version(table) is None or column not in tables.query("select * from t limit 0", named):
+        return {}
+    sql = f"""
+        select prediction_id, left({quoted(column)}, {MOST_ASKED}) as asked from t
+        where prediction_id in (select unnest(?::varchar[])) and "row" = 0 and arm <> 'shadow'
+    """
+    found = tables.query(sql, named, [list(answers)])
+    pairs = zip(found["prediction_id"], found["asked"], strict=True)
+    return {str(which): beginning(text) for which, text in pairs if isinstance(text, str)}
 
 
 def trace(app: App, me: Principal, project: str, trace_id: str) -> Trace:

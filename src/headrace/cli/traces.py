@@ -42,12 +42,12 @@ def list_traces(
             errors=errors,
             since=None if since is None else moment(since, s.app.clock.now()),
         )
-        found = traces.search(s.app, s.me, project, wanted, limit=limit)
+        found = traces.listed(s.app, s.me, project, wanted, limit=limit)
     if as_json:
         print_json(found)
         return
     print_table(
-        ("TRACE", "STARTED", "NAME", "STEPS", "FAILED", "MS", "TOKENS IN", "TOKENS OUT"),
+        ("TRACE", "STARTED", "NAME", "STEPS", "FAILED", "MS", "TOKENS IN", "TOKENS OUT", "ASKED"),
         [
             (
                 one.trace_id,
@@ -58,6 +58,7 @@ def list_traces(
                 f"{one.duration_ms:.0f}",
                 one.input_tokens or "",
                 one.output_tokens or "",
+                one.question or "",
             )
             for one in found
         ],

@@ -12,6 +12,8 @@ import msgspec
 
 INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 Message = dict[str, Any]
+_FIRST = 120
+"""Characters of the beginning of a text."""
 
 
 def to_json(value: Any) -> str:
@@ -112,6 +114,26 @@ def text_of(value: Any) -> str:
                 case _:
                     found.append(str(part.get("content", "")))
     return "\n".join(found)
+
+
+def question_in(value: Any) -> str:
+    """What a person asked in messages: the last thing that a user says; empty where none does.
+
+    >>> question_in('[{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]')
+    'Hello'
+    """
+    asked = [one for one in messages_of(value, "user") if one.get("role") == "user"]
+    return next((text for one in reversed(asked) if (text := text_of([one]).strip())), "")
+
+
+def beginning(text: str) -> str:
+    """The first words of a text, on one line, by which people tell it from others.
+
+    >>> beginning("May I\\nreturn it?")
+    'May I return it?'
+    """
+    line = " ".join(text[: 4 * _FIRST].split())
+    return line if len(line) <= _FIRST else f"{line[: _FIRST - 1].rstrip()}…"
 
 
 def _is_message(value: Any) -> bool:

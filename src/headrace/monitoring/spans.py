@@ -24,12 +24,15 @@ from headrace.monitoring.dialects import (
     TOOL,
     USER,
 )
+from headrace.monitoring.messages import INPUT, beginning, question_in
 from headrace.monitoring.otlp import SERVICE, STATUS
 from headrace.store.records import Received
 
 MOST_SPANS, MOST_CHARACTERS = 2_000, 32 << 20
 """Of one trace that are shown; a longer one says how many steps there are."""
-RELEASE = "headrace.release"
+MOST_ASKED = 200_000
+"""Characters of messages in which a question is looked for; those of a long conversation hold many more."""
+RELEASE, ANSWER = "headrace.release", "headrace.answer"
 
 
 class Column(NamedTuple):
@@ -147,6 +150,8 @@ class Summary:
         name, service: of the step without a parent, or else of the earliest one.
         models, errors: distinct ones; ``n_errors``: steps that failed.
         duration_ms: from the first beginning to the last end.
+        answer: id of the first answer that stands in the record of the project.
+        question: the beginning of what was asked, as a step says it.
     """
 
     trace_id: str
@@ -162,6 +167,8 @@ class Summary:
     output_tokens: int
     user: str | None
     conversation: str | None
+    answer: str | None = None
+    question: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +191,8 @@ class Trace:
 
 # An exporter that got no answer sends again: of the same step the newest row counts.
 _ONCE = 'qualify row_number() over (partition by trace_id, span_id order by "at" desc) = 1'
-_SUMMARY = """
+_SAID = f"json_extract_string(attributes, '$.\"{INPUT}\"')"
+_SUMMARY = f"""
     select trace_id,
         arg_min(name, (parent_id is not null, started_at)) as name,
         arg_min(service, (parent_id is not null, started_at)) as service,
@@ -199,7 +207,9 @@ _SUMMARY = """
             and not isnan(input_tokens) then input_tokens else 0 end) as input_tokens,
         sum(case when operation in ('chat', 'text_completion', 'generate_content', 'embeddings')
             and not isnan(output_tokens) then output_tokens else 0 end) as output_tokens,
-        max("user") as "user", max(conversation) as conversation
+        max("user") as "user", max(conversation) as conversation,
+        arg_min(json_extract_string(attributes, '$."{ANSWER}"'), started_at) as answer,
+        arg_min({_SAID}, started_at) filter (length({_SAID}) <= {MOST_ASKED}) as asked
     from steps group by trace_id
 """
 
@@ -297,6 +307,8 @@ def _summaries(found: dict[str, Any]) -> list[Summary]:
             output_tokens=int(found["output_tokens"][i]),
             user=found["user"][i],
             conversation=found["conversation"][i],
+            answer=found["answer"][i],
+            question=beginning(question_in(found["asked"][i])) or None if found["asked"][i] else None,
         )
         for i in range(len(found["trace_id"]))
     ]

@@ -46,7 +46,7 @@ def list_traces(
         since=since,
         until=until,
     )
-    return traces.search(server.app, me, project, wanted, limit=limit)
+    return traces.listed(server.app, me, project, wanted, limit=limit)
 
 
 @router.get("/projects/{project}/traces/{trace_id}")

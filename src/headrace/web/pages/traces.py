@@ -102,7 +102,7 @@ async def show_all(request: Request) -> Response:
         model=asked.get("model", "").strip()[:200],
         errors=asked.get("errors") == "yes",
     )
-    found = await run_in_threadpool(traces.search, parts.app, me, name, wanted)
+    found = await run_in_threadpool(traces.listed, parts.app, me, name, wanted)
     return renderer_of(request).page(
         request,
         "traces.html",

@@ -1,0 +1,101 @@
+"""What a list of traces says of each, so that a reader tells one from another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+from typer.testing import CliRunner
+
+from headrace.app import traces
+from headrace.cli.main import app as command_line
+from headrace.monitoring.spans import Summary, Wanted
+from tests.app.erased import erase
+from tests.pace import until
+from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
+from tests.web.prompted import PROJECT, PROMPT, STRANGER, USER, Desk, client
+
+LONG = "What does it cost to send a parcel of two kilograms to Norway? " * 4
+
+
+def ask(desk: Desk, text: str, **more: Any) -> None:
+    before = len(list(desk.records("spans")))
+    said: Any = [{"role": "user", "content": text}]
+    client(desk).chat.completions.create(model=PROJECT, messages=said, **more)
+    until(lambda: len(list(desk.records("spans"))) > before)
+
+
+def listed(desk: Desk, by: str = "dev") -> list[Summary]:
+    return traces.listed(desk.app, desk.app.identities.resolve(by), PROJECT, Wanted())
+
+
+@pytest.fixture
+def told(desk: Desk) -> Desk:
+    """A project about people, whose callers asked two things, and a developer who may read the record."""
+    desk.app.identities.add("dev", ["developer"], actor=desk.app.me().name)
+    desk.release(PROMPT, basis="consent")
+    ask(desk, "May I\nreturn it? I am bob@example.com", user="jane")
+    ask(desk, LONG)
+    return desk
+
+
+@pytest.mark.requirement("TRC-04")
+def test_a_trace_is_listed_by_the_beginning_of_its_question_masked_as_it_is_recorded(told: Desk) -> None:
+    newest, oldest = listed(told)
+    assert newest.question is not None
+    assert LONG.startswith(newest.question.removesuffix("…"))
+    assert 60 < len(newest.question) <= 120
+    (recorded, _) = told.answers()
+    assert oldest.answer == recorded.id
+    assert oldest.question == " ".join(str(recorded.columns["question"][0]).split())
+    assert "return it?" in str(oldest.question)
+    assert "bob@" not in str(oldest.question)
+
+
+def test_who_may_not_read_the_record_sees_no_question_of_it(told: Desk) -> None:
+    assert [one.question for one in listed(told, STRANGER)] == [None, None]
+    path = f"{told.url}/api/v1/projects/{PROJECT}/traces"
+    for name, sees in (("dev", True), (USER, False)):
+        shown = httpx.get(path, headers={"authorization": f"Bearer {told.token(name)}"})
+        assert shown.status_code == 200, shown.text
+        assert ("return it?" in shown.text) is sees
+
+
+def test_an_erased_question_is_listed_no_more(told: Desk) -> None:
+    erase(told.app, told.app.me(), "jane", project=PROJECT)
+    assert not [one for one in listed(told) if "return it?" in str(one.question)]
+
+
+def test_the_command_says_it_and_how_to_open_the_newest(told: Desk) -> None:
+    environment = {"HEADRACE_HOME": str(told.app.settings.home), "HEADRACE_USER": USER}
+
+    def run(*words: str) -> str:
+        ended = CliRunner().invoke(command_line, ["monitor", "traces", PROJECT, *words], env=environment)
+        assert ended.exit_code == 0, ended.output
+        return ended.stdout
+
+    newest, _ = listed(told)
+    shown = run("--as", "dev")
+    assert "May I return it?" in shown
+    assert str(newest.question) in shown
+    assert "return it?" not in run("--as", STRANGER)
+    assert json.loads(run("--as", "dev", "--json"))[0]["question"] == newest.question
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", PHONE)])
+def test_the_page_names_each_by_its_question(told: Desk, chromium: Path, scheme: Any, size: Any) -> None:
+    with chrome(chromium) as browser:
+        tab = visit(browser, told, told.url, by="dev", scheme=scheme, size=size)
+        page = tab.open(f"/projects/{PROJECT}/traces")
+        rows = page.get_by_role("region", name="Traces").get_by_role("row")
+        expect(rows.nth(2)).to_contain_text("return it?")
+        expect(rows.nth(2)).to_contain_text(f"chat {PROJECT}")
+        assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST)] == []
+        page.get_by_role("link", name="return it?").click()
+        expect(page.get_by_role("heading", name=f"chat {PROJECT}")).to_be_visible()
+        assert tab.complaints == []
