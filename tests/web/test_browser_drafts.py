@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
-from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client
+from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk, client
 
 pytestmark = pytest.mark.browser
 HERE = f"/projects/{PROJECT}/drafts"
@@ -34,7 +34,7 @@ def test_a_reviewer_edits_one_draft_and_rejects_the_next(browser: Browser, desk:
     tab = visit(browser, desk, desk.url, by="rita")
     page = tab.open(HERE)
     expect(page.get_by_role("heading", name="Waits for you")).to_be_visible()
-    expect(page.get_by_text("May I return it?")).to_be_visible()
+    expect(page.get_by_role("definition").filter(has_text="May I return it?")).to_be_visible()
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST)] == []
     page.get_by_label("send your own text instead").check()
     page.get_by_label("Your text, if you edit it").fill("Within fourteen days.")
@@ -46,6 +46,8 @@ def test_a_reviewer_edits_one_draft_and_rejects_the_next(browser: Browser, desk:
     page.get_by_role("button", name="Decide").click()
     expect(page.get_by_role("heading", name="Nothing waits")).to_be_visible()
     expect(page.get_by_role("region", name="Table: Decided")).to_contain_text("rejected")
+    decided = page.get_by_role("region", name="Table: Decided").get_by_role("link", name="May I return it?")
+    expect(decided).to_have_count(2)
     assert desk.app.store.drafts.get(second).state == "rejected"
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []
 
@@ -60,4 +62,7 @@ def test_who_cannot_decide_reads_why(browser: Browser, desk: Desk, size: Any, sc
     page = tab.open(HERE)
     expect(page.get_by_text("You cannot decide on it")).to_be_visible()
     expect(page.get_by_role("button", name="Decide")).to_have_count(0)
+    waiting = page.get_by_role("region", name="Table: Waiting")
+    expect(waiting.get_by_role("link", name="May I return it?")).to_be_visible()
+    expect(waiting).to_contain_text(USER)
     assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []

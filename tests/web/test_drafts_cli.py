@@ -40,9 +40,11 @@ def test_a_draft_is_found_read_and_approved(desk: Desk, run: Run) -> None:
     listed = run("drafts", PROJECT)
     assert f"Next: headrace feedback draft {held.id}" in listed.output
     assert "may decide" in listed.output
+    row = next(line for line in listed.output.splitlines() if line.startswith(held.id))
+    assert [one in row for one in (PROJECT, USER, "May I return it?")] == [True] * 3
     assert SAID not in listed.output
     (one,) = json.loads(run("drafts", PROJECT, "--json").stdout)
-    assert (one["id"], one["state"]) == (held.id, "waiting")
+    assert (one["id"], one["state"], one["question"]) == (held.id, "waiting", "May I return it?")
     assert not {"asked", "said", "final", "user"} & one.keys()
     shown = run("draft", held.id)
     assert "May I return it?" in shown.output
@@ -124,6 +126,7 @@ def test_an_erasure_takes_the_texts_of_its_subjects_drafts_and_no_others(desk: D
     assert (done.asked, done.said, done.final, done.user) == ("", "", None, None)
     assert (done.state, done.by) == ("edited", "rita"), "who decided what stays"
     assert app.store.drafts.get(made["bob"]).said
+    assert drafts.question(app, waiting) == ""
     with pytest.raises(openai.ConflictError, match="not kept any more"):
         client(desk).chat.completions.retrieve(made["jane"])
     assert isinstance(run("draft", decided).exception, Conflict)

@@ -21,6 +21,7 @@ from headrace.core.identity import Principal
 from headrace.core.project import Project
 from headrace.gateway.llm.chat import text_of
 from headrace.gateway.llm.drafting import shown
+from headrace.monitoring.messages import beginning, question_in
 from headrace.projects.llm import never_alone, starts_with_drafts
 from headrace.releases.waivers import DRAFTS
 from headrace.store.drafts import Decided, Draft
@@ -88,6 +89,18 @@ def listed(
 def count(app: App, project: str, *, decided: bool = False) -> int:
     """How many drafts of a project wait, or were decided; also those that a reader may not see."""
     return app.store.drafts.count_of(project, _OVER if decided else _WAITING)
+
+
+def question(app: App, draft: Draft) -> str:
+    """The beginning of what was asked, for whoever may read the draft; empty once its texts are not kept.
+
+    Example::
+
+        [question(app, one) for one in listed(app, me, "support")]
+    """
+    if not draft.asked:
+        return ""
+    return beginning(question_in(app.payloads.open(draft.subject, draft.place, draft.asked)))
 
 
 def opened(app: App, me: Principal, draft_id: str) -> Opened:

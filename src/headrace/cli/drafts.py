@@ -33,21 +33,29 @@ def list_drafts(
         found = list(islice(listed, limit))
         has_more = next(listed, None) is not None
         may = {one.id: drafts.why_not(s.app, s.me, one) for one in found}
+        questions = {one.id: drafts.question(s.app, one) for one in found}
     if as_json:
         texts = ("asked", "said", "final", "user")
-        print_json([{n: v for n, v in vars(one).items() if n not in texts} for one in found])
+        print_json(
+            [
+                {n: v for n, v in vars(one).items() if n not in texts} | {"question": questions[one.id]}
+                for one in found
+            ]
+        )
         return
     print_table(
-        ("DRAFT", "ASKED AT", "BY", "DECIDES", "STATE", "DECIDED BY", "YOU"),
+        ("DRAFT", "PROJECT", "ASKED AT", "BY", "DECIDES", "STATE", "DECIDED BY", "YOU", "QUESTION"),
         [
             (
                 one.id,
+                one.subject,
                 f"{one.at:%Y-%m-%d %H:%M}",
                 one.principal,
                 one.decides,
                 one.state,
                 one.by or "",
                 "" if one.state != "waiting" else may[one.id] or "may decide",
+                questions[one.id],
             )
             for one in found
         ],

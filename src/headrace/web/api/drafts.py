@@ -22,7 +22,8 @@ Id = Annotated[Text, Path(max_length=60, description="Id of the draft, which is 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """A draft without its texts; ``decides``: what hangs on it; ``why_not``: why the caller cannot decide."""
+    """A draft without its whole texts; ``decides``: what hangs on it; ``why_not``: why the caller cannot
+    decide; ``question``: the beginning of what was asked."""
 
     id: str
     project: str
@@ -37,6 +38,7 @@ class About:
     decided_at: datetime | None
     reason: str
     why_not: str
+    question: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,4 +121,5 @@ def _about(server: Server, me: Me, one: Draft) -> About:
         decided_at=one.decided_at,
         reason=one.reason,
         why_not=drafts.why_not(server.app, me, one),
+        question=drafts.question(server.app, one),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -40,6 +41,7 @@ def show(request: Request) -> Response:
         opened=None if chosen is None else drafts.opened(app, me, chosen.id),
         why_not="" if chosen is None else drafts.why_not(app, me, chosen),
         n_withheld=0 if chosen is not None else n_waiting,
+        question=partial(drafts.question, app),
         waiting=part_of_those(request, others, n_others, "waiting"),
         decided=part_of_those(request, decided, drafts.count(app, name, decided=True), "decided"),
     )
