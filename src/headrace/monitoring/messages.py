@@ -127,9 +127,9 @@ def question_in(value: Any) -> str:
 
 
 def beginning(text: str) -> str:
-    """The first words of a text, on one line, by which people tell it from others.
+    r"""The first words of a text, on one line, by which people tell it from others.
 
-    >>> beginning("May I\\nreturn it?")
+    >>> beginning("May I\nreturn it?")
     'May I return it?'
     """
     line = " ".join(text[: 4 * _FIRST].split())

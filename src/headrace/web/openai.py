@@ -16,6 +16,7 @@ from headrace.gateway.llm.chat import chat_request, read_chat
 from headrace.gateway.llm.embeddings import read_embeddings
 from headrace.gateway.llm.handler import LlmHandler
 from headrace.gateway.llm.moderations import read_moderations
+from headrace.gateway.llm.naming import pointed
 from headrace.gateway.llm.responses.answered import Responding
 from headrace.gateway.llm.responses.asked import chat_of
 from headrace.serving.wire import (
@@ -124,7 +125,8 @@ class OpenAiDoor:
         for one in listed:
             if one["id"] == name:
                 return Answer(200, msgspec.json.encode(one))
-        raise Refused(404, f"There is no project {name[:100]!r} whose answers you may ask for.")
+        hint = pointed(name[:100], [str(one["id"]) for one in listed])
+        raise Refused(404, f"There is no project {name[:100]!r} whose answers you may ask for. {hint}")
 
 
 class Chat:

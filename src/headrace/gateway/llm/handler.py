@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import InvalidInput, NotFound, Unavailable
+from headrace.core.errors import Denied, InvalidInput, NotFound, ProofNeeded, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
@@ -27,6 +27,7 @@ from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.drafting import Drafting, DraftStream, whole
 from headrace.gateway.llm.guarding import Blocked, Guarded
 from headrace.gateway.llm.loaded import LoadedPrompts, require_pinned
+from headrace.gateway.llm.naming import pointed
 from headrace.gateway.llm.permits import Permits
 from headrace.gateway.llm.pins import hit_of
 from headrace.gateway.llm.shadow import require_a_name, told
@@ -245,27 +246,43 @@ class LlmHandler:
             at_work=call.at_work,
         )
 
-    async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
-        if len(asked.model) > _MAX_NAME:
-            self._permits.shadow.model(asked.model, principal.name, principal.workspace)
-            raise NotFound(
-                f"There is no project {told(asked.model)[:_MAX_NAME]!r}...; 'model' names a project."
-            )
-        resource = f"project:{asked.model}"
+    async def _route(self, principal: Principal, name: str) -> Route:
+        """Which releases answer for what a call names; who has misspelt it reads where the names are.
+
+        Raises:
+            Denied, NotFound: ``principal`` may not ask it, or nothing of that name answers.
+        """
+        try:
+            return await self._named(principal, name)
+        except ProofNeeded:
+            raise
+        except (Denied, NotFound) as error:
+            theirs = await asyncio.to_thread(self.projects, principal)
+            raise type(error)(f"{error} {pointed(name[:_MAX_NAME], theirs)}") from error
+
+    async def _named(self, principal: Principal, name: str) -> Route:
+        shadow = self._permits.shadow
+        if len(name) > _MAX_NAME:
+            shadow.model(name, principal.name, principal.workspace)
+            raise NotFound(f"There is no project {told(name)[:_MAX_NAME]!r}...; 'model' names a project.")
+        resource = f"project:{name}"
         if not self._gatekeeper.allows(principal, "predict", resource):
-            self._permits.shadow.model(asked.model, principal.name, principal.workspace)
-            require_a_name(asked.model)
+            shadow.model(name, principal.name, principal.workspace)
+            require_a_name(name)
             await asyncio.to_thread(self._gatekeeper.require, principal, "predict", resource)
         self._gatekeeper.used(principal, "predict", resource)
+        try:
+            return self._routes.get(name)
+        except NotFound:
+            if not self._routes.is_elsewhere(name):
+                shadow.model(name, principal.name, principal.workspace)
+            require_a_name(name)
+            raise
+
+    async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
+        route = await self._route(principal, asked.model)
         now = self._clock.now()
         call_id = new_id(now)
-        try:
-            route = self._routes.get(asked.model)
-        except NotFound:
-            if not self._routes.is_elsewhere(asked.model):
-                self._permits.shadow.model(asked.model, principal.name, principal.workspace)
-            require_a_name(asked.model)
-            raise
         chosen = self._routes.choose(route, asked.user or call_id)
         loaded = self._prompts.find(chosen.release_id)
         if loaded is None:
