@@ -20,6 +20,7 @@ from headrace.app.explanations import (
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace.core.record import Contributions, Explanation
 from headrace.web.identity import principal_of
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name, subjects
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.problems import status_of
@@ -63,6 +64,7 @@ async def show(request: Request) -> Response:
         "answers.html",
         200 if problem is None else status_of(problem),
         project=name,
+        bar=await run_in_threadpool(bar_of, request, name),
         asked=asked,
         texts=texts,
         newest=newest,

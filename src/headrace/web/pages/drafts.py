@@ -15,6 +15,7 @@ from headrace.store.drafts import Decided
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
 from headrace.web.pages.paging import part_of_those
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name, texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
 
@@ -38,6 +39,7 @@ def show(request: Request) -> Response:
         request,
         "drafts.html",
         project=name,
+        bar=bar_of(request, name),
         opened=None if chosen is None else drafts.opened(app, me, chosen.id),
         why_not="" if chosen is None else drafts.why_not(app, me, chosen),
         n_withheld=0 if chosen is not None else n_waiting,

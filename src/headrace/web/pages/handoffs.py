@@ -14,6 +14,7 @@ from headrace.core.errors import InvalidInput
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
 from headrace.web.pages.paging import page_of, part_of_those
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name, texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
 
@@ -35,6 +36,7 @@ def show(request: Request) -> Response:
         request,
         "handoffs.html",
         project=name,
+        bar=bar_of(request, name),
         opened=None if chosen is None else handoffs.opened(app, me, chosen.id),
         why_not="" if chosen is None else handoffs.why_not(app, me, chosen),
         mine=chosen is not None and chosen.state == "taken" and chosen.by == me.name,

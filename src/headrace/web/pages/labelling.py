@@ -14,6 +14,7 @@ from headrace.app.labelling import Judgement
 from headrace.core.errors import InvalidInput
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name
 from headrace.web.pages.rendering import parts_of, renderer_of
 
@@ -31,6 +32,7 @@ def show(request: Request) -> Response:
         request,
         "labelling.html",
         project=name,
+        bar=bar_of(request, name),
         chosen=chosen,
         waiting=waiting,
         may_judge=may_judge,

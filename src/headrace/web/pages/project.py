@@ -34,6 +34,7 @@ from headrace.web.pages.formats import subject
 from headrace.web.pages.forms import read_form, unix_lines
 from headrace.web.pages.kpis import newest_kpis
 from headrace.web.pages.levels import level_of
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.release import metric_name
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.pages.segments import cautions, newest_segments
@@ -75,10 +76,6 @@ class Rights:
     """What the reader may do here; ``back_to`` names the release that a rollback restores."""
 
     may_watch: bool
-    may_explain: bool
-    may_trace: bool
-    may_label: bool
-    drafts: bool
     may_roll_back: bool
     may_fall_back: bool
     back_to: str | None
@@ -131,6 +128,7 @@ def show(request: Request) -> Response:
         "project.html",
         report=report,
         project=report.project,
+        bar=bar_of(request, name),
         glance=report.glance,
         external=releases[0] if releases and releases[0].state == "external" else None,
         level=level_of(report.project, live or newest),
@@ -259,10 +257,6 @@ def rights_of(app: App, me: Principal, report: reading.ProjectReport) -> Rights:
     champion = None if before is None else before.champion_id
     possible = stops or champion is not None
     return Rights(
-        may_explain=app.gatekeeper.allows(me, "data.read", resource),
-        may_trace=app.gatekeeper.allows(me, "trace.read", resource),
-        may_label=app.gatekeeper.allows(me, "data.read", resource),
-        drafts=report.project.task in GENERATIVE and app.gatekeeper.allows(me, "draft.decide", resource),
         may_watch=report.live is not None and app.gatekeeper.allows(me, "monitor.run", resource),
         may_fall_back=app.gatekeeper.allows(me, "release.rollback", resource),
         may_roll_back=possible and app.gatekeeper.allows(me, "release.rollback", resource),

@@ -14,6 +14,7 @@ from headrace.app.guard_hits import Found, GuardedDay, guard_hits, guards_loosen
 from headrace.app.prompt_versions import PromptVersion, both_prompts, prompt_versions, the_version
 from headrace.web.identity import principal_of
 from headrace.web.pages.differences import changes
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
 
@@ -38,6 +39,7 @@ async def show(request: Request) -> Response:
         request,
         "prompts.html",
         project=name,
+        bar=await run_in_threadpool(bar_of, request, name),
         versions=found[:_SHOWN],
         n_versions=len(found),
         measures=list(dict.fromkeys(measure for one in found[:_SHOWN] for measure in one.evaluation)),
@@ -57,7 +59,12 @@ async def show_budgets(request: Request) -> Response:
     found = await run_in_threadpool(budget_standings, parts.app, me, name)
     unpriced = await run_in_threadpool(calls_without_price, parts.app, me, name)
     return renderer_of(request).page(
-        request, "budgets.html", project=name, standings=found, unpriced=unpriced
+        request,
+        "budgets.html",
+        project=name,
+        bar=await run_in_threadpool(bar_of, request, name),
+        standings=found,
+        unpriced=unpriced,
     )
 
 
@@ -72,6 +79,7 @@ async def show_guards(request: Request) -> Response:
         request,
         "guards.html",
         project=name,
+        bar=await run_in_threadpool(bar_of, request, name),
         days=found[::-1],
         n_days=_DAYS,
         kinds=kinds,

@@ -12,6 +12,7 @@ from headrace.app.value import value
 from headrace.core.canonical import plain
 from headrace.projects.intake import intake_of
 from headrace.web.identity import principal_of
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.pages.value_plot import value_plot
@@ -26,6 +27,7 @@ def show(request: Request) -> Response:
         request,
         "readiness.html",
         project=project,
+        bar=bar_of(request, name),
         intake=intake_of(project),
         found=found,
         goals=goals(app, me, name),

@@ -30,6 +30,7 @@ from headrace.monitoring.dialects import (
 from headrace.monitoring.messages import INPUT, OUTPUT, text_of
 from headrace.monitoring.spans import Step, Trace, Wanted, error_of
 from headrace.web.identity import principal_of
+from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name
 from headrace.web.pages.rendering import parts_of, renderer_of
 
@@ -107,6 +108,7 @@ async def show_all(request: Request) -> Response:
         request,
         "traces.html",
         project=name,
+        bar=await run_in_threadpool(bar_of, request, name),
         wanted=wanted,
         narrowed=wanted != Wanted(),
         operations=OPERATIONS,
@@ -122,6 +124,7 @@ async def show(request: Request) -> Response:
         request,
         "trace.html",
         project=name,
+        bar=await run_in_threadpool(bar_of, request, name),
         trace=found,
         lines=lines(found),
         deepest=_DEEPEST,
