@@ -18,6 +18,7 @@ from headrace.access.refresh import Refreshing
 from headrace.access.tickets import Tickets
 from headrace.access.tokens import Bound, Issued
 from headrace.app.composition import App
+from headrace.app.fleet import server_address
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.identity import MAIN, Credential, Principal
 
@@ -94,7 +95,7 @@ def sign_in_link(app: App, me: Principal) -> str:
     """
     if me.kind != "person":
         raise Denied(f"{me.name!r} is a {me.kind}. Only people sign in; programs send their token.")
-    url = next((address for _, address in app.store.executors.living("server") if address), None)
+    url = server_address(app)
     if url is None:
         raise NotFound(
             f"No server is up in {app.settings.home}. Start one with 'headrace up', or set HEADRACE_HOME to "

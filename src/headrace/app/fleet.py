@@ -31,6 +31,11 @@ class Overview:
     projects: list[Glance]
 
 
+def server_address(app: App) -> str | None:
+    """Where a server of this home is up; None where none is."""
+    return next((address for _, address in app.store.executors.living("server") if address), None)
+
+
 def overview(app: App, me: Principal, *, words: str = "", state: str = "") -> Overview:
     """What is live, how it is doing, and which model needs somebody first.
 
@@ -43,11 +48,10 @@ def overview(app: App, me: Principal, *, words: str = "", state: str = "") -> Ov
     """
     if state and state not in STATES:
         raise InvalidInput(f"There is no state {state[:40]!r}. Expected one of: {', '.join(STATES)}.")
-    server = next(iter(app.store.executors.living("server")), None)
     found = glances(app, projects(app, me))
     wanted: State | None = next((one for one in STATES if one == state), None)
     return Overview(
-        server=None if server is None else server[1],
+        server=server_address(app),
         lost=lost(app),
         counts={name: sum(one.state == name for one in found) for name in STATES},
         projects=by_urgency(one for one in found if matches(one, words, wanted)),

@@ -16,6 +16,7 @@ from headrace.app.comparing import difference
 from headrace.app.drafts import begins_as_draft
 from headrace.app.examples import examples
 from headrace.app.falling_back import fall_back
+from headrace.app.fleet import server_address
 from headrace.app.flight import open_items, to_tick
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
@@ -26,6 +27,7 @@ from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.many import is_one, print_many, selected
 from headrace.cli.promote import bring, export
+from headrace.cli.reached import next_step
 from headrace.cli.release_keys import keys
 from headrace.cli.reviews import list_reviews, review
 from headrace.cli.run import print_release, waits_for_ticks
@@ -378,6 +380,7 @@ def _decide(
             release = decide(s.app, work, s.me, release_id, decision, comment)
         votes = quorum(s.app, s.me, release)
         lost = why_not_kept(s.app, s.me, release, looked) if looked else ""
+        server = server_address(s.app)
     if as_json:
         about = {"id": release.id, "state": release.state, "digest": release.digest, "approvals": votes}
         print_json(about | ({"note_kept": not lost} if looked else {}))
@@ -397,10 +400,5 @@ def _decide(
     charter = release.manifest.charter
     if charter is not None and (drafts := begins_as_draft(s.app, charter, release.author)):
         say(drafts)
-    if release.state == "rolling_out":
-        typer.echo("It is a canary now and needs traffic: headrace up")
-    elif release.state == "live":
-        at = f"/v2/models/{release.project}/infer"
-        if release.manifest.subject.ref.startswith("prompt:"):
-            at = f"/v1/chat/completions, as the model {release.project!r},"
-        say(f"Answers at {at} once the server is up: headrace up")
+    if then := next_step(release, server):
+        say(then)

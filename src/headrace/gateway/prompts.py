@@ -28,6 +28,7 @@ import yaml
 
 from headrace.core.canonical import ADDED, canonical_json, plain
 from headrace.core.errors import InvalidInput
+from headrace.core.ids import Ref
 from headrace.gateway.agent_files import measured
 from headrace.gateway.guardrails.rules import guardrails_of, pipeline_of
 from headrace.gateway.guardrails.schemas import Schema
@@ -44,6 +45,15 @@ _FENCE = "---"
 _FORMAT = 1
 _FIXED = frozenset("model messages stream stream_options tools user metadata".split())
 """What no prompt sets among its parameters: it has a place of its own, or is the caller's."""
+
+
+def is_prompt(ref: str) -> bool:
+    """Whether what is released is a prompt, as its reference says.
+
+    >>> is_prompt("prompt:support@3"), is_prompt("model:cars@3")
+    (True, False)
+    """
+    return Ref.parse(ref).kind == "prompt"
 
 
 @dataclass(frozen=True, kw_only=True)
