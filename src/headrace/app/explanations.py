@@ -24,6 +24,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.record import Condition, Contributions, Explanation, Method
 from headrace.data.frames import is_null, nulls, take
+from headrace.gateway.prompts import is_prompt
 from headrace.monitoring.ingest import explanations_table, ingest, predictions_table
 from headrace.training.explaining import BACKGROUND_ROWS, Explainer
 from headrace.training.lime import LimeExplainer
@@ -57,6 +58,21 @@ class Given:
     at: datetime
     release_id: str
     n_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """An answer as it was read from the record.
+
+    Attributes:
+        row: the one that was asked for; None: all.
+        columns: of the table of answers, with the rows that were asked for.
+    """
+
+    project: str
+    id: str
+    row: int | None
+    columns: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,27 +235,28 @@ def explain_answer(
         Conflict: an input was not recorded as it came: ask together with the answer instead.
         InvalidInput: it is no id, or the release cannot be explained.
     """
-    name, which, row, found = _find(app, me, answer, project)
-    kept = _kept(app, name, which, row)
-    return _of_record(app, explainers, name, found) if kept is None else kept
+    return explain_recorded(app, explainers, read_answer(app, me, answer, project))
 
 
-def recorded_rows(app: App, me: Principal, answer: str, project: str | None = None) -> list[RecordedRow]:
-    """What a model was asked about and what it said, by the id of the answer; at most one row more than
-    :data:`MAX_ROWS`.
-
-    Args:
-        answer, project: as of :func:`explain_answer`.
+def explain_recorded(app: App, explainers: Explainers, read: Recorded) -> Explanation:
+    """As :func:`explain_answer`, of an answer that was read already.
 
     Raises:
-        Denied, NotFound, InvalidInput: as :func:`explain_answer`.
+        Conflict, InvalidInput: as :func:`explain_answer`.
+    """
+    kept = _kept(app, read)
+    return _of_record(app, explainers, read.project, read.columns) if kept is None else kept
+
+
+def recorded_rows(app: App, read: Recorded) -> list[RecordedRow]:
+    """What a model was asked about and what it said; at most one row more than :data:`MAX_ROWS`.
 
     Example::
 
-        recorded_rows(app, me, f"{answer_id}:0", "cars")[0].values  # {'mileage': 12500.0, 'model': 'a4'}
+        read = read_answer(app, me, f"{answer_id}:0", "cars")
+        recorded_rows(app, read)[0].values  # {'mileage': 12500.0, 'model': 'a4'}
     """
-    name, _, _, found = _find(app, me, answer, project)
-    kinds = latest_kinds(app.store, name)
+    found, kinds = read.columns, latest_kinds(app.store, read.project)
     columns = {
         column[3:]: _plain(found[column], kinds.get(column[3:])) for column in found if column[:3] == "in_"
     }
@@ -256,11 +273,15 @@ def _plain(values: Any, kind: str | None) -> list[Any]:
     return [None if one is None else bool(one) for one in listed] if kind == "boolean" else listed
 
 
-def _find(
-    app: App, me: Principal, answer: str, project: str | None
-) -> tuple[str, str, int | None, dict[str, Any]]:
-    """An answer of the record: its project, id, the row asked for, and its rows. Raises as
-    :func:`explain_answer`."""
+def read_answer(app: App, me: Principal, answer: str, project: str | None = None) -> Recorded:
+    """An answer of the record.
+
+    Args:
+        answer, project: as of :func:`explain_answer`.
+
+    Raises:
+        Denied, NotFound, InvalidInput: as :func:`explain_answer`.
+    """
     if project is None:
         names = [p.name for p in app.store.projects.list() if _may_read(app, me, p.name)]
     else:
@@ -276,7 +297,7 @@ def _find(
     for name in names:
         found = _recorded(app, name, asked[1], row)
         if len(found.get("release_id", ())):
-            return name, asked[1], row, found
+            return Recorded(project=name, id=asked[1], row=row, columns=found)
     raise NotFound(f"There is no answer {answer} in the record that you may read.")
 
 
@@ -331,12 +352,13 @@ def importances(app: App, me: Principal, project: str) -> list[Importance]:
     ]
 
 
-def _kept(app: App, name: str, answer: str, row: int | None) -> Explanation | None:
-    """What was said when the answer was given, if it is kept."""
-    which = "" if row is None else 'AND "row" = ? '
+def _kept(app: App, read: Recorded) -> Explanation | None:
+    """What was said when the answer was given, if it is kept; reading the answer brought its table up to
+    date."""
+    which = "" if read.row is None else 'AND "row" = ? '
     sql = f'SELECT * FROM t WHERE prediction_id = ? {which}ORDER BY "row", place'
-    values = [answer, *([] if row is None else [row])]
-    found = _query(app, name, sql, values, explanations_table)
+    values = [read.id, *([] if read.row is None else [read.row])]
+    found = _rows(app, explanations_table(read.project), sql, values)
     cells = [dict(zip(found, one, strict=True)) for one in zip(*found.values(), strict=True)]
     if not cells:
         return None
@@ -396,8 +418,13 @@ def _query(
 ) -> dict[str, Any]:
     """A table that is made of the project's record, brought up to date, as ``t``; nothing where there is none
     yet."""
-    project, table = app.store.projects.get(name), table_of(name)
+    project = app.store.projects.get(name)
     ingest(name, app.store.events, app.store.tables, numeric=numeric_inputs(app.store, project))
+    return _rows(app, table_of(name), sql, values)
+
+
+def _rows(app: App, table: str, sql: str, values: list[Any]) -> dict[str, Any]:
+    """A table as it is, as ``t``."""
     if app.store.tables.version(table) is None:
         return {}
     return dict(app.store.tables.query(sql, {"t": (table, None)}, values))
@@ -406,7 +433,7 @@ def _query(
 def _of_record(app: App, explainers: Explainers, name: str, found: Mapping[str, Any]) -> Explanation:
     release_id = str(found["release_id"][0])
     ref = app.store.releases.get(release_id).manifest.subject.ref
-    if ref.startswith("prompt:"):
+    if is_prompt(ref):
         raise InvalidInput(
             f"{ref} is a prompt: what each input contributed to a text is not told in numbers. "
             f"Where an answer comes from: headrace monitor provenance {name} {found['prediction_id'][0]}"

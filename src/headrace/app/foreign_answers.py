@@ -15,6 +15,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import derived_id
 from headrace.core.project import Project
 from headrace.core.record import Prediction
+from headrace.monitoring.ingest import predictions_table
 from headrace.store.records import encode_prediction
 from headrace.training.training_set import input_columns
 
@@ -57,7 +58,7 @@ def record_answers(
     now = app.clock.now()
     made = [_prediction(declared, release.id, me.name, answer, n, now) for n, answer in enumerate(answers)]
     app.store.events.append(
-        f"{project}/predictions", [encode_prediction(rules.prediction(one)) for one in made]
+        predictions_table(project), [encode_prediction(rules.prediction(one)) for one in made]
     )
     return [one.id for one in made]
 

@@ -24,6 +24,7 @@ from headrace.core.record import Prediction
 from headrace.core.release import Release
 from headrace.data.frames import is_null
 from headrace.data.sources import read_file
+from headrace.monitoring.ingest import outcomes_table, predictions_table
 from headrace.monitoring.windows import as_utc
 from headrace.store.records import decode_prediction, encode_outcome, encode_prediction
 from headrace.training.training_set import input_columns
@@ -80,11 +81,11 @@ def import_log(
     rules = app.access.privacy.rules(project)
     for start in range(0, len(new), _AT_ONCE):
         answers = [encode_prediction(rules.prediction(one)) for _, one in new[start : start + _AT_ONCE]]
-        app.store.events.append(f"{project}/predictions", answers)
+        app.store.events.append(predictions_table(project), answers)
         on_progress((start + len(answers)) / len(new))
     for start in range(0, len(labels), _AT_ONCE):
         part = labels[start : start + _AT_ONCE]
-        app.store.events.append(f"{project}/outcomes", [encode_outcome(one) for one in part])
+        app.store.events.append(outcomes_table(project), [encode_outcome(one) for one in part])
     detail = {"release": release.id, "log": digest, "rows": len(new), "labels": len(labels)}
     app.store.audit.append(me.name, "log.import", f"project:{project}", detail)
     return LogImport(
@@ -189,7 +190,7 @@ def _plain(value: Any, numeric: bool, name: str) -> Any:
 
 def _there(app: App, project: str, wanted: set[str]) -> set[str]:
     """Which of these answers are in the record: an import that was killed goes on where it stopped."""
-    stream, events, found = f"{project}/predictions", app.store.events, set[str]()
+    stream, events, found = predictions_table(project), app.store.events, set[str]()
     for segment in events.segments(stream):
         position = 0
         while position < segment.size_bytes:

@@ -14,11 +14,10 @@ from headrace.app.opinions import recorded_row
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
-from headrace.core.ids import Ref
 from headrace.core.record import Span
 from headrace.core.release import Approval, Release, Verdict
 from headrace.gateway.llm.steps import ANSWER, GUARDS
-from headrace.gateway.prompts import Prompt
+from headrace.gateway.prompts import Prompt, is_prompt
 from headrace.monitoring.dialects import (
     ARGUMENTS,
     DOCUMENTS,
@@ -182,7 +181,7 @@ def _given(step: Step, own: Span) -> Given | None:
 def _made(app: App, release: Release) -> Made:
     manifest = release.manifest
     prompt = None
-    if Ref.parse(manifest.subject.ref).kind == "prompt":
+    if is_prompt(manifest.subject.ref):
         try:
             prompt = Prompt.from_bytes(app.store.artifacts.get(manifest.subject.package.digest))
         except NotFound:  # what it consisted of is deleted, and known by its digest still

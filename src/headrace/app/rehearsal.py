@@ -22,7 +22,7 @@ from headrace.core.ports import Clock
 from headrace.core.project import Project
 from headrace.core.release import Release
 from headrace.core.settings import read_settings
-from headrace.monitoring.ingest import ingest
+from headrace.monitoring.ingest import ingest, predictions_table
 from headrace.monitoring.joining import labelled_rows
 from headrace.projects.contracts import Contract, Interaction, Request
 from headrace.releases import delivery
@@ -176,7 +176,7 @@ def _routed(release: Release, answers: Sequence[_Answer]) -> Part:
 
 def _recorded(own: App, project: str, answers: Sequence[_Answer]) -> Part:
     """Every answer that was given is in the durable record."""
-    stream, known = f"{project}/predictions", set()
+    stream, known = predictions_table(project), set()
     for segment in own.store.events.segments(stream):
         offset = 0
         while offset < segment.size_bytes:

@@ -13,12 +13,14 @@ from headrace.app import reading
 from headrace.app.explanations import (
     MAX_ROWS,
     RecordedRow,
-    explain_answer,
+    explain_recorded,
     newest_answers,
+    read_answer,
     recorded_rows,
 )
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace.core.record import Contributions, Explanation
+from headrace.gateway.prompts import is_prompt
 from headrace.web.identity import principal_of
 from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name, subjects
@@ -49,14 +51,13 @@ async def show(request: Request) -> Response:
     recorded: list[RecordedRow] = []
     problem: HeadraceError | None = None
     releases = await run_in_threadpool(reading.releases, parts.app, me, name)
-    texts = any(one.manifest.subject.ref.startswith("prompt:") for one in releases)
+    texts = any(is_prompt(one.manifest.subject.ref) for one in releases)
     if asked:
         try:
-            recorded = await run_in_threadpool(recorded_rows, parts.app, me, asked, name)
+            read = await run_in_threadpool(read_answer, parts.app, me, asked, name)
+            recorded = await run_in_threadpool(recorded_rows, parts.app, read)
             if not texts:
-                found = await parts.explainers.apart(
-                    explain_answer, parts.app, parts.explainers, me, asked, name
-                )
+                found = await parts.explainers.apart(explain_recorded, parts.app, parts.explainers, read)
         except (InvalidInput, NotFound, Conflict) as error:
             problem = error
     return renderer_of(request).page(

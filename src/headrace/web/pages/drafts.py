@@ -14,7 +14,7 @@ from headrace.core.errors import InvalidInput
 from headrace.store.drafts import Decided
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
-from headrace.web.pages.paging import part_of_those
+from headrace.web.pages.paging import named_one, part_of_those
 from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name, texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
@@ -25,10 +25,13 @@ _DECISIONS: dict[str, Decided] = {"approve": "approved", "edit": "edited", "reje
 def show(request: Request) -> Response:
     """The first draft that waits, or the one that is named, with the form to decide on it."""
     app, me, name = parts_of(request).app, principal_of(request.scope), texts_project(request)
-    draft_id = request.query_params.get("draft", "")
-    named = app.store.drafts.find(draft_id) if draft_id else None
-    if named is not None and not (named.subject == name and named.said and drafts.may_read(app, me, named)):
-        named = None
+    named = named_one(
+        request,
+        "draft",
+        name,
+        app.store.drafts.find,
+        lambda one: bool(one.said) and drafts.may_read(app, me, one),
+    )
     waiting = drafts.listed(app, me, name)
     chosen = named or next(waiting, None)
     others = (one for one in waiting if chosen is None or one.id != chosen.id)

@@ -13,7 +13,7 @@ from headrace.app import handoffs
 from headrace.core.errors import InvalidInput
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines
-from headrace.web.pages.paging import page_of, part_of_those
+from headrace.web.pages.paging import named_one, page_of, part_of_those
 from headrace.web.pages.places import bar_of
 from headrace.web.pages.project import project_name, texts_project
 from headrace.web.pages.rendering import parts_of, renderer_of
@@ -24,12 +24,13 @@ def show(request: Request) -> Response:
     app, me, name = parts_of(request).app, principal_of(request.scope), texts_project(request)
     waiting, over = list(handoffs.listed(app, me, name)), handoffs.listed(app, me, name, over=True)
     n_asked, backlog = sum(one.state == "asked" for one in waiting), app.store.backlog.waiting({name})
-    asked = request.query_params.get("handoff", "")
-    named = app.store.handoffs.find(asked) if asked else None
-    if named is not None and not (
-        named.subject == name and named.messages and handoffs.may_see(app, me, named)
-    ):
-        named = None
+    named = named_one(
+        request,
+        "handoff",
+        name,
+        app.store.handoffs.find,
+        lambda one: bool(one.messages) and handoffs.may_see(app, me, one),
+    )
     chosen = named or next(iter(waiting), None)
     others = [one for one in waiting if chosen is None or one.id != chosen.id]
     return renderer_of(request).page(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -13,6 +13,17 @@ from starlette.requests import Request
 from headrace.core.errors import InvalidInput
 
 _Row = TypeVar("_Row")
+
+
+class Owned(Protocol):
+    """What belongs to a project."""
+
+    @property
+    def subject(self) -> str:
+        """The project."""
+
+
+_Owned = TypeVar("_Owned", bound=Owned)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +98,21 @@ def part_of_those(request: Request, found: Iterator[_Row], n: int, name: str) ->
         return list(islice(chain(first, found), start, start + most))
 
     return part_of(request, n if first else 0, rows, name)
+
+
+def named_one(
+    request: Request,
+    field: str,
+    project: str,
+    find: Callable[[str], _Owned | None],
+    shown: Callable[[_Owned], bool],
+) -> _Owned | None:
+    """The one of a project that the address names, by the parameter ``field``, where it can be shown.
+
+    Args:
+        find: by its id.
+        shown: whether its texts are kept, and the reader may see them.
+    """
+    asked = request.query_params.get(field, "")
+    found = find(asked) if asked else None
+    return found if found is not None and found.subject == project and shown(found) else None
