@@ -15,7 +15,8 @@ import hypothesis
 import psycopg
 import pytest
 
-from tests.databases import postgres_database, steps_taken_once
+from tests.databases import postgres_database
+from tests.once import made_once
 from tests.warm import cold as started_cold
 from tests.warm import warm
 
@@ -66,9 +67,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_tables() -> Iterator[None]:
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Thousands of tests open a home of their own."""
-    with steps_taken_once():
+    with made_once(tmp_path_factory.mktemp("once")):
         yield
 
 

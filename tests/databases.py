@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 import sqlalchemy
 from sqlalchemy import event
-from sqlalchemy.engine import Connection
 
 from headrace.store import open_store
-from headrace.store._sql import migrations
 from headrace.store._sql.tables import metadata
 from headrace.testing import FakeClock, make_settings
 
@@ -35,30 +32,6 @@ def postgres_database(role: str, folder: Path) -> Iterator[str]:
             yield url
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-
-
-@contextmanager
-def steps_taken_once() -> Iterator[None]:
-    """The steps of the migrations make the tables of this process's first SQLite database; each further one
-    gets at once what they had made, which takes a tenth of the time."""
-    steps: Callable[[Connection, str | None], None] = vars(migrations)["_upgrade"]
-    made: list[str] = []
-
-    def upgrade(connection: Connection, present: str | None) -> None:
-        if present is not None or connection.dialect.name != "sqlite":
-            steps(connection, present)
-        elif made:
-            for statement in made:
-                connection.exec_driver_sql(statement)
-        else:
-            steps(connection, present)
-            tables = "SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY rowid"
-            made.extend(connection.exec_driver_sql(tables).scalars())
-            made.append(f"INSERT INTO {migrations.VERSION_TABLE} VALUES ('{migrations.HEAD}')")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(migrations, "_upgrade", upgrade)
-        yield
 
 
 @contextmanager

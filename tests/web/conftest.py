@@ -21,6 +21,7 @@ from headrace.app.deliver import DECISION, TICK
 from headrace.app.workflows import Workflows, launch
 from headrace.testing.factories import make_settings
 from headrace.web.server import Server, build_server
+from tests.once import templates_compiled_once
 from tests.web.making import AUTHOR
 from tests.web.memory_client import MemoryClient, in_memory
 from tests.web.prompted import Desk, prompted
@@ -105,6 +106,13 @@ def give_up(work: Workflows) -> None:
         work.durable.cancel(workflow_id)
         for topic in (DECISION, TICK):
             work.durable.send(workflow_id, topic, "given up")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pages_made_once() -> Iterator[None]:
+    """Hundreds of tests serve pages."""
+    with templates_compiled_once():
+        yield
 
 
 @pytest.fixture(scope="module")

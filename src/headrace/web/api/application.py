@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -75,8 +76,17 @@ def api_application(parts: Parts) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        routes=list(_nouns().routes),
     )
     api.state.parts = parts
+    _answer_errors(api, parts)
+    return api
+
+
+@cache
+def _nouns() -> APIRouter:
+    """They hold nothing of a server, and what they take and give takes a tenth of a second to work out."""
+    router = APIRouter()
     for noun in (
         projects,
         releases,
@@ -100,9 +110,8 @@ def api_application(parts: Parts) -> FastAPI:
         handoffs,
         traces,
     ):
-        api.include_router(noun.router, prefix="/api/v1")
-    _answer_errors(api, parts)
-    return api
+        router.include_router(noun.router, prefix="/api/v1")
+    return router
 
 
 def _answer_errors(api: FastAPI, parts: Parts) -> None:
