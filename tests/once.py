@@ -24,6 +24,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.engine import Connection
 
 from headrace.app import durable
+from headrace.store import write_ahead
 from headrace.store._sql import migrations
 
 _STATEMENTS = 3_000
@@ -68,7 +69,6 @@ def steps_taken_once() -> Iterator[None]:
 def workflow_tables_made_once(folder: Path) -> Iterator[None]:
     """The tables of the workflows in SQLite are a copy of those of this process's first home."""
     made = folder / "workflows.db"
-    write_ahead = durable.write_ahead
 
     def copied(url: str) -> None:
         path = Path(sqlalchemy.make_url(url).database or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, Literal
 
 Judged = Literal["allowed", "denied", "not_allowed", "unknown"]
@@ -38,6 +39,7 @@ def judge_licence(licence: str, allow: Collection[str], deny: Collection[str]) -
     return "allowed"
 
 
+@lru_cache(maxsize=1_000)  # every build asks of the same packages
 def _parsed(licence: str) -> Any:
     from license_expression import ExpressionError, ExpressionParseError, Licensing
 
