@@ -144,12 +144,17 @@ def _unknown_keys(
         for key, item in raw.items():
             yield from _unknown_keys(item, typing.get_args(kind)[1], (*loc, key))
     elif isinstance(raw, dict) and dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         for key, item in raw.items():
             if key not in hints:
                 yield (*loc, key), sorted(hints)
             else:
                 yield from _unknown_keys(item, hints[key], (*loc, key))
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _unwrapped(kind: Any) -> Any:
