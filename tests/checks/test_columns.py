@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from headrace.checks.columns import label, label_counts, missing, numbers
+from headrace.checks.columns import is_missing, label, label_counts, labels, missing, numbers
 from headrace.core.errors import InvalidInput
 
 
@@ -13,6 +15,24 @@ def objects(*values: Any) -> Any:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from([0.0, -0.0, 1.0, np.nan, np.inf]),
+    st.floats(), st.text(max_size=3),
+    st.sampled_from([np.datetime64("NaT"), np.float64(2.0), np.float64("nan")]),
+)  # fmt: skip
+
+
+@given(st.lists(VALUES, max_size=20))
+def test_a_column_is_read_as_its_values_are(values: list[Any]) -> None:
+    column = objects(*values)
+    assert missing(column).tolist() == [is_missing(value) for value in values]
+    assert labels(column) == [label(value) for value in values]
+
+
+def test_values_without_a_hash_have_labels() -> None:
+    assert labels(objects([1], {"a": 2}, [1])) == ["[1]", "{'a': 2}", "[1]"]
 
 
 def test_missing_values_of_every_kind() -> None:

@@ -94,6 +94,12 @@ def test_any_changed_value_changes_digest_and_hash(table: Table, data: st.DataOb
     assert differs.tolist() == [i == row for i in range(n_rows(table))]
 
 
+def test_text_has_the_digest_that_snapshots_have_on_record() -> None:
+    plain, other = text("e", None, "", "b"), text("é", None, "", "b")
+    assert content_digest({"a": plain}) == "01b4932aaf59dcb9b8bb982c90dbdbd28bb0209e95453e2054d3db9f064f8b81"
+    assert content_digest({"a": other}) == "51d5824ca3d43b45840399b526789b69f8294ebe68f82ed698b3f805e73f90c8"
+
+
 def test_text_is_not_run_together() -> None:
     assert content_digest({"a": text("ab", "c")}) != content_digest({"a": text("a", "bc")})
     assert content_digest({"a": text("", None)}) != content_digest({"a": text(None, "")})

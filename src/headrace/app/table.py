@@ -17,7 +17,7 @@ from headrace.app.arrivals import arrived
 from headrace.app.composition import App
 from headrace.app.histories import moments_of
 from headrace.app.reused import reuse
-from headrace.checks.columns import label, label_counts
+from headrace.checks.columns import label_counts, labels
 from headrace.checks.renames import renamed
 from headrace.checks.tasks import UNSUPERVISED
 from headrace.core.data import Artifact, Snapshot
@@ -228,7 +228,7 @@ def _learnable(project: Project, base: Columns, added: dict[str, Any]) -> tuple[
         return added, []
     target = project.data.target
     counts = label_counts(np.concatenate([np.asarray(base[target]), np.asarray(added[target])]))
-    names = [label(value) for value in np.asarray(added[target]).tolist()]
+    names = labels(added[target])
     kept = [place for place, name in enumerate(names) if counts.get(name, 0) != 1]
     alone = sorted({name for name in names if name is not None and counts.get(name, 0) == 1})
     return take(added, np.asarray(kept, dtype=np.intp)) if alone else added, alone

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headrace.checks.columns import known_numbers, label, label_counts
+from headrace.checks.columns import known_numbers, label_counts, labels
 from headrace.checks.metrics import Floats, Outputs
 from headrace.core.ports import Columns
 
@@ -66,7 +66,7 @@ class Hats:
             return made
         if self.categories or not self.knots:
             place = {name: i for i, name in enumerate(self.categories)}
-            for row, name in enumerate(map(label, np.asarray(values).tolist())):
+            for row, name in enumerate(labels(values)):
                 at = -1 if name is None else place.get(name)
                 if at is not None:
                     made[row, at] = 1.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.columns import label, label_counts, missing, numbers
+from headrace.checks.columns import label_counts, labels, missing, numbers
 from headrace.checks.fairness import Gap, Group, Share, compare_groups, gap_of
 from headrace.checks.metrics import labels_of
 from headrace.checks.quality import good_rows
@@ -128,7 +128,7 @@ def _tells_apart(values: NDArray[Any], named: bool) -> bool:
 def _grouped(values: NDArray[Any]) -> NDArray[Any]:
     """Each row's group, ``(n_rows,)``: its label, or the quarter of the numbers that it is in."""
     if values.dtype.kind not in "fiu" or len(label_counts(values)) <= _MOST_GROUPS:
-        return np.array([label(value) for value in values.tolist()], dtype=object)
+        return np.array(labels(values), dtype=object)
     known = numbers(values, "a number")
     if not np.isfinite(known).any():
         return np.full(len(values), None, dtype=object)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.causes import cause_of
-from headrace.checks.columns import label, label_counts
+from headrace.checks.columns import label_counts, labels
 from headrace.checks.drift import Profile, Shift, shifts
 from headrace.checks.spellings import written_as
 from headrace.core.ports import Columns
@@ -110,7 +110,7 @@ def moved(new: NDArray[Any], other: NDArray[Any], *, numeric: bool, spread: floa
         apart = np.asarray(new, dtype=np.float64) - np.asarray(other, dtype=np.float64)
         unit = spread_of(other) if spread is None else spread
         return Moved(n, float(np.abs(apart).mean()) / unit, float(apart.mean()) / unit)
-    names = [[label(value) for value in side.tolist()] for side in (new, other)]
+    names = [labels(side) for side in (new, other)]
     flipped = sum(a != b for a, b in zip(*names, strict=True)) / n
     now, before = (label_counts(side) for side in (new, other))
     known = sorted({name for name in (*now, *before) if name is not None})
@@ -129,9 +129,9 @@ def moved_by_segment(
     spread = spread_of(other) if numeric else None
     found = {}
     for column, values in segments.items():
-        labels = np.array([label(value) for value in values.tolist()], dtype=object)
-        for name in sorted({one for one in labels.tolist() if one is not None}):
-            inside = labels == name
+        named = np.array(labels(values), dtype=object)
+        for name in sorted({one for one in named.tolist() if one is not None}):
+            inside = named == name
             if inside.sum() >= FEWEST_ROWS:
                 part = moved(new[inside], other[inside], numeric=numeric, spread=spread)
                 found[f"{column}: {name}"] = part

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.checks.columns import label
+from headrace.checks.columns import labels
 from headrace.checks.metrics import Floats, Interval, mean_interval, reach_of
 from headrace.core.errors import InvalidInput
 
@@ -71,6 +71,6 @@ def _codes(groups: Any) -> Any:
     """Each row's group as a number; nulls are groups of one."""
     place: dict[Any, int] = {}
     codes = []
-    for row, group in enumerate(map(label, np.asarray(groups, dtype=object).tolist())):
+    for row, group in enumerate(labels(groups)):
         codes.append(place.setdefault(("row", row) if group is None else ("group", group), len(place)))
     return np.array(codes, dtype=np.int64)

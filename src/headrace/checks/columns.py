@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from headrace.core.errors import InvalidInput
 
 LARGEST = float(np.finfo(np.float32).max)
 """Models see float32; a number beyond it is as good as infinite."""
+Result = TypeVar("Result")
+_ALWAYS_KNOWN = frozenset({str, bool, int, bytes})
 
 
 def is_missing(value: object) -> bool:
@@ -30,7 +33,12 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
         case "M":
             return np.asarray(np.isnat(values))
         case "O":
-            return np.fromiter(map(is_missing, values.tolist()), dtype=bool, count=len(values))
+            listed = values.tolist()
+            kinds = set(map(type, listed)) - _ALWAYS_KNOWN
+            if kinds <= {type(None)}:
+                found = [value is None for value in listed] if kinds else False
+                return np.full(len(listed), found, dtype=bool)
+            return np.fromiter(map(is_missing, listed), dtype=bool, count=len(listed))
         case _:
             return np.zeros(len(values), dtype=bool)
 
@@ -96,8 +104,26 @@ def label(value: object) -> str | None:
     if is_missing(value):
         return None
     if isinstance(value, int | float | np.number | np.bool_):
-        return f"{float(value):.15g}" if math.isfinite(value) else None
+        return f"{float(value) + 0.0:.15g}" if math.isfinite(value) else None
     return str(value).strip()
+
+
+def labels(values: ArrayLike) -> list[str | None]:
+    """The :func:`label` of each value, ``(n_rows,)``.
+
+    >>> labels(np.array([" red", "blue", None, 1.0, True], dtype=object))
+    ['red', 'blue', None, '1', '1']
+    """
+    return for_each(label, np.asarray(values).tolist())
+
+
+def for_each(of: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:
+    """``of`` each value, asked once for all that are equal: columns say few things often."""
+    try:
+        known = {value: of(value) for value in set(values)}
+    except TypeError:  # some cannot be told apart by a hash
+        return [of(value) for value in values]
+    return [known[value] for value in values]
 
 
 def readable(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.columns import label, missing
+from headrace.checks.columns import labels, missing
 from headrace.checks.metrics import labels_of
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
@@ -94,7 +94,7 @@ def compare_groups(groups: Any, selected: Any, deserved: Any = None) -> list[Gro
     0.5
     """
     chosen = np.asarray(selected, dtype=bool)
-    names = np.array([label(value) for value in np.asarray(groups).tolist()], dtype=object)
+    names = np.array(labels(groups), dtype=object)
     true = None if deserved is None else np.asarray(deserved, dtype=bool)
     if names.shape != chosen.shape or (true is not None and true.shape != chosen.shape):
         raise InvalidInput(f"There are {names.size} groups and {chosen.size} answers. Expected one per row.")

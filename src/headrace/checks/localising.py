@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.columns import known_numbers, label
+from headrace.checks.columns import known_numbers, labels
 from headrace.checks.profiles import FeatureProfile, NumericProfile
 
 MOST_SLOTS = 512
@@ -47,7 +47,7 @@ def codes_of(profile: FeatureProfile, values: NDArray[Any]) -> tuple[Codes, Coun
     index: dict[str | None, int] = {name: place for place, name in enumerate(profile.counts)}
     unseen = len(index)
     index[None] = unseen + 1
-    places = np.array([index.get(label(value), unseen) for value in values.tolist()], dtype=np.int64)
+    places = np.array([index.get(name, unseen) for name in labels(values)], dtype=np.int64)
     return places, np.array([*profile.counts.values(), 0, profile.n_missing], dtype=np.float64)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.answers import TEXT_LOSSES, text_losses
+from headrace.checks.columns import for_each
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
@@ -188,7 +189,7 @@ def reach_of(symmetric: float, skewness: float, n: float) -> Reach:
 def labels_of(values: Any) -> list[Label | None]:
     """Labels that compare equal when they mean the same: numbers as float, the rest as text."""
     listed = np.asarray(values).tolist() if not isinstance(values, list) else values
-    return [_label(value) for value in listed]
+    return for_each(_label, listed)
 
 
 def probabilities(outputs: Outputs, n_rows: int) -> Floats:

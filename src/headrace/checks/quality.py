@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.columns import LARGEST, is_missing, label, label_counts, missing
+from headrace.checks.columns import LARGEST, is_missing, label_counts, labels, missing
 from headrace.checks.rows import UNFIT, n_suspect, summary, suspects
 from headrace.checks.tasks import GENERATIVE, UNSUPERVISED
 from headrace.core.errors import InvalidInput
@@ -217,7 +217,7 @@ def _segments(values: Any) -> list[str | None]:
     array = np.asarray(values)
     if array.dtype.kind in "fiub":
         return [None if is_missing(value) else str(float(value)) for value in array.tolist()]
-    return [label(value) for value in array.tolist()]
+    return labels(array)
 
 
 def _blocked(columns: Columns, gate: DataGate, good: Mask, evidence: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.checks.columns import label, missing, number_of
+from headrace.checks.columns import label, labels, missing, number_of
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
 
@@ -134,7 +134,7 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _labels(values: NDArray[Any]) -> list[str | None]:
-    return [label(value) for value in values.tolist()]
+    return labels(values)
 
 
 def _constant(text: str) -> float | str | np.datetime64 | None:

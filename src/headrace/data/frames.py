@@ -201,9 +201,17 @@ def _bytes_of(values: Array) -> Iterable[bytes]:
         case "time":
             yield values.view(np.int64).astype("<i8").tobytes()
         case _:
-            parts = [None if v is None else v.encode("utf-8", "surrogatepass") for v in values.tolist()]
-            yield np.array([-1 if p is None else len(p) for p in parts], dtype="<i8").tobytes()
-            yield b"".join(p for p in parts if p is not None)
+            listed = values.tolist()
+            text = "".join([v for v in listed if v is not None])
+            data = text.encode("utf-8", "surrogatepass")
+            # Of ASCII, as most columns are, characters are bytes.
+            size = len if len(data) == len(text) else _n_bytes
+            yield np.array([-1 if v is None else size(v) for v in listed], dtype="<i8").tobytes()
+            yield data
+
+
+def _n_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _plain_floats(values: Array, *, signed_zero: bool) -> NDArray[np.float64]:

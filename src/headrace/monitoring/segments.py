@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.access.privacy.fields import altered_inputs
-from headrace.checks.columns import label
+from headrace.checks.columns import labels
 from headrace.checks.comparison import excess_p_value
 from headrace.checks.fairness import Share
 from headrace.checks.metrics import labels_of, mean_interval
@@ -62,7 +62,7 @@ class Cut(NamedTuple):
     def of(self, values: Any) -> Names:
         """The segment of each row, ``(n_rows,)``; None where the value is missing."""
         if not self.edges:
-            names = (label(value) for value in np.asarray(values).tolist())
+            names = labels(values)
             listed = [n if n is None or n in self.categories else OTHER for n in names]
             return np.array(listed, dtype=object)
         numbers = np.asarray(as_numbers(values), dtype=np.float64)
@@ -104,7 +104,7 @@ def declared_segments(project: Project, baseline: Baseline, columns: Columns) ->
     found = {one.column: one.of(columns[one.column]) for one in cut if one.column in columns}
     own = project.gates.data.segment
     if own is not None and own not in found and own in columns:
-        found[own] = np.array([label(value) for value in np.asarray(columns[own]).tolist()], dtype=object)
+        found[own] = np.array(labels(columns[own]), dtype=object)
     return found
 
 
