@@ -59,3 +59,24 @@ def test_the_acceptable_use_policy_is_published_and_acknowledged(cli: Cli) -> No
     assert "has acknowledged version 1" in cli("llm", "terms", "acknowledge", "1").out
     assert [one["subject"] for one in cli("llm", "terms", "who", "--json").json] == [cli.user]
     assert "access.read" in cli("llm", "terms", "who", "--as", "dev").error
+
+
+def test_a_new_project_says_where_its_provider_belongs(cli: Cli) -> None:
+    rows = "".join(f"May I return item {n}?,Within {n} days.\n" for n in range(1, 41))
+    Path("questions.csv").write_text(f"question,expected\n{rows}", encoding="utf-8")
+    asked = ("--template", "llm", "--data", "questions.csv", "--target", "expected", "--model", "local/small")
+    made = cli("init", "support", *asked)
+    (told,) = (line for line in made.out.splitlines() if line.startswith("Before it runs:"))
+    assert f"no provider 'local' (has: none): declare it in {cli.home / 'providers.yaml'}" in told
+    assert "headrace model provider ls" in told
+    gaps = cli("init", "other", *asked, "--json").json["undeclared_models"]
+    assert len(gaps) == 2, "each prompt asks it"
+    cli.home.mkdir(exist_ok=True)
+    (cli.home / "providers.yaml").write_text(
+        "providers: {local: {url: 'http://127.0.0.1:9/v1', terms: {self_hosted: true}}}"
+    )
+    assert "Before it runs" not in cli("init", "third", *asked).out
+    (cli.home / "providers.yaml").write_text("providers: [")
+    broken = cli("init", "fourth", *asked)
+    assert broken.code == 0, "the project is made all the same"
+    assert "Before it runs:" in broken.out

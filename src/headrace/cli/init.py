@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headrace.app.drafts import NOTICE
+from headrace.app.prompt_readiness import prompt_gaps
 from headrace.app.starting import Made, start_project, start_starter
 from headrace.checks.tasks import GENERATIVE
 from headrace.cli.session import Json, print_json, say
@@ -176,6 +177,7 @@ def _unsupervised(template: str, task: Unsupervised | None) -> Unsupervised | No
 
 def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> None:
     """What was made, and what to type next."""
+    undeclared = _undeclared(made)
     if as_json:
         print_json(
             {
@@ -184,6 +186,7 @@ def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> Non
                 "metric": made.metric,
                 "notes": made.notes,
                 "choices": made.choices,
+                "undeclared_models": undeclared,
             }
         )
         return
@@ -195,6 +198,9 @@ def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> Non
         say(f"  {choice.about}: {choice.chosen}. Because {choice.why} ({choice.key}).")
     if made.task in GENERATIVE and starts_with_drafts(load_project(made.folder)):
         say(NOTICE)
+    # The two prompts of a new project ask the same model: once is enough.
+    for gap in undeclared[:1]:
+        say(f"Before it runs: {gap}. 'headrace model provider ls' lists what is declared.")
     say(f"Next: cd {made.folder.name} && headrace check && headrace run")
 
 
@@ -217,3 +223,11 @@ def _named(answers: list[str]) -> dict[str, str]:
         if "=" not in one:
             raise InvalidInput(f"--answer is {one!r}. Expected NAME=VALUE, such as impact=minor.")
     return {name.strip(): value.strip() for name, _, value in (one.partition("=") for one in answers)}
+
+
+def _undeclared(made: Made) -> tuple[str, ...]:
+    """What the operator has to declare before its prompts can ask their models."""
+    try:
+        return prompt_gaps(read_settings().home, load_project(made.folder), made.folder).undeclared
+    except InvalidInput as error:  # the project is made, and says nothing of others' files
+        return (str(error).rstrip("."),)
