@@ -9,9 +9,11 @@ import httpx
 import openai
 import pytest
 from playwright.sync_api import expect
+from typer.testing import CliRunner
 
 from headrace.app import drafts
 from headrace.app.provenance import facts, provenance
+from headrace.cli.main import app as command_line
 from headrace.core.errors import Denied, NotFound
 from headrace.core.release import Approval
 from headrace.gateway.prompts import Prompt
@@ -169,6 +171,28 @@ def test_of_a_blocked_call_it_says_that_no_model_was_asked_and_a_waiting_draft_n
     assert waiting["decision"] == "waiting"
     assert waiting["model"] == "small, asked at local/small"
     assert blocked["model"] == "none was asked: a guard blocked the request"
+    assert waiting["oversight"] == "a person decides on the draft before there is an answer"
+    assert blocked["oversight"] == "nobody had to look at it first"
+
+
+def test_what_guards_found_is_said_in_plain_words(desk: Desk) -> None:
+    dev = desk.app.identities.add("dev", ["developer"], actor=desk.app.me().name)
+    desk.release(BLOCKING)
+    with pytest.raises(openai.BadRequestError):
+        client(desk).chat.completions.create(model=PROJECT, messages=ORDER)
+    (record,) = desk.answers()
+    found = provenance(desk.app, dev, PROJECT, record.id)
+    said = [is_ for what, is_ in facts(found) if what == "guard"]
+    words = "blocked: an order to set instructions aside, in what callers write (injection.override)"
+    assert words in said
+    assert "injection.override input block" in found.guards, "programs read it as it is recorded"
+    path = f"{desk.url}/api/v1/projects/{PROJECT}/answers/{record.id}/provenance"
+    shown = httpx.get(path, headers={"authorization": f"Bearer {desk.token('dev')}"}).json()
+    assert shown["guards"] == found.guards
+    assert words in shown["guards_mean"]
+    environment = {"HEADRACE_HOME": str(desk.app.settings.home), "HEADRACE_USER": "dev", "COLUMNS": "200"}
+    asked = ["monitor", "provenance", PROJECT, record.id]
+    assert words in CliRunner().invoke(command_line, asked, env=environment).stdout
 
 
 def test_an_answer_of_a_prompt_is_shown_without_an_explanation_in_numbers(desk: Desk, chromium: Any) -> None:

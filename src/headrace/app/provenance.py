@@ -16,6 +16,7 @@ from headrace.core.errors import NotFound
 from headrace.core.identity import Principal
 from headrace.core.record import Span
 from headrace.core.release import Approval, Release, Verdict
+from headrace.gateway.llm.guard_words import told
 from headrace.gateway.llm.steps import ANSWER, GUARDS
 from headrace.gateway.prompts import Prompt, is_prompt
 from headrace.monitoring.dialects import (
@@ -85,7 +86,7 @@ class Provenance:
         outputs: what was answered, and all else that is on record of it, by name.
         provider, model: who was asked, and which model said that it answered.
         given: passages and results of tools that the same trace had brought by then.
-        guards: rule, layer and action of what they found.
+        guards: rule, layer and action of what they found; ``guards_mean``: the same in plain words.
         oversight: ``draft``: a person decided, or has to; ``waived ID``: by leave; ``none``: nobody had to.
         draft: the decision and who took it, without the texts.
         decided_by: rules of the access policy by which the reviewer could decide, with the policy's digest.
@@ -103,6 +104,7 @@ class Provenance:
     model: str | None
     given: list[Given]
     guards: list[str]
+    guards_mean: list[str]
     made: Made
     oversight: str
     draft: dict[str, Any] | None
@@ -133,7 +135,8 @@ def provenance(app: App, me: Principal, project: str, answer: str) -> Provenance
     draft = app.store.drafts.find(answer)
     release, at = app.store.releases.get(rows[0].release_id), rows[0].answered_at
     outputs = {name: row[name] for name in row if name.startswith("out_")}
-    found = [*str(outputs.get("out_guards") or "").split("; "), *_listed(own)]
+    hits = [*str(outputs.get("out_guards") or "").split("; "), *_listed(own)]
+    guards = list(dict.fromkeys(one for one in hits if one))
     said = None if own is None else own.attributes.get(RESPONSE_MODEL)
     return Provenance(
         answer=answer,
@@ -146,7 +149,8 @@ def provenance(app: App, me: Principal, project: str, answer: str) -> Provenance
         provider=None if own is None else _target(own),
         model=str(said or outputs.get("out_model") or "") or None,
         given=[] if own is None else [one for step in steps if (one := _given(step, own))],
-        guards=list(dict.fromkeys(one for one in found if one)),
+        guards=guards,
+        guards_mean=[told(one) for one in guards],
         made=_made(app, release),
         oversight=_oversight(app, project, at, draft),
         draft=None if draft is None else _about(draft),
@@ -256,24 +260,32 @@ def facts(found: Provenance) -> Iterator[tuple[str, str]]:
         yield f"{one.what}: {one.name}", f"{one.asked} -> {one.brought}"
     yield from _made_facts(found.made)
     yield "model", _model_fact(found)
-    for guard in found.guards:
+    for guard in found.guards_mean:
         yield "guard", guard
     if "predict" in found.outputs:
         yield "answered", str(found.outputs["predict"])
-    yield "oversight", found.oversight
+    yield "oversight", _oversight_fact(found.oversight)
     if found.draft is not None:
         by = found.draft["by"]
         yield "decision", f"{found.draft['state']} by {by}" if by else str(found.draft["state"])
-    for told in (told for row in found.rows for told in row.feedback):
-        said = told.text if told.text is not None else told.value
+    for word in (word for row in found.rows for word in row.feedback):
+        said = word.text if word.text is not None else word.value
         said = round(said, 3) if isinstance(said, float) else said
-        yield f"feedback: {told.name}", f"{said} ({told.by or told.principal})"
+        yield f"feedback: {word.name}", f"{said} ({word.by or word.principal})"
 
 
 def _model_fact(found: Provenance) -> str:
     if not found.model and not found.provider and any(one.endswith(" block") for one in found.guards):
         return "none was asked: a guard blocked the request"
     return f"{found.model or 'not known'}, asked at {found.provider or 'a provider not on record'}"
+
+
+def _oversight_fact(oversight: str) -> str:
+    if oversight == "draft":
+        return "a person decides on the draft before there is an answer"
+    if oversight == "none":
+        return "nobody had to look at it first"
+    return f"nobody had to look at it first, by leave ({oversight})"
 
 
 def _made_facts(made: Made) -> Iterator[tuple[str, str]]:

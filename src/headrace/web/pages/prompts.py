@@ -12,6 +12,7 @@ from headrace.app.agent_files import compared, instructed
 from headrace.app.budget_standings import budget_standings, calls_without_price
 from headrace.app.guard_hits import Found, GuardedDay, guard_hits, guards_loosened
 from headrace.app.prompt_versions import PromptVersion, both_prompts, prompt_versions, the_version
+from headrace.gateway.llm.guard_words import DONE, WHERE, meaning
 from headrace.web.identity import principal_of
 from headrace.web.pages.differences import changes
 from headrace.web.pages.places import bar_of
@@ -82,6 +83,9 @@ async def show_guards(request: Request) -> Response:
         bar=await run_in_threadpool(bar_of, request, name),
         days=found[::-1],
         n_days=_DAYS,
+        meaning=meaning,
+        where=WHERE,
+        done=DONE,
         kinds=kinds,
         loosened=loosened,
         most=max(kinds.values(), default=1),

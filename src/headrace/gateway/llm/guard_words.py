@@ -1,0 +1,72 @@
+"""What guards found, in words for somebody who reads it for the first time.
+
+It is not among the guards, whose code every release pins: words for people change without a new approval.
+"""
+
+from __future__ import annotations
+
+MEANS: dict[str, str] = {
+    "canary.leak": "a line of the prompt",
+    "egress.image": "an image on a host that is not declared",
+    "egress.link": "an address on a host that is not declared",
+    "hygiene.hidden": "characters that nobody sees",
+    "hygiene.size": "a text that is too long to be looked at",
+    "injection.action": "an order to act without leave, or unseen",
+    "injection.data": "an order to give away secrets, or somebody else's data",
+    "injection.forged": "marks that make a text pass for another role's",
+    "injection.leak": "an order to tell the prompt",
+    "injection.likely": "a text that reads like an order to the model",
+    "injection.override": "an order to set instructions aside",
+    "personal.secret": "a secret, such as a key or a password",
+    "pins.model": "an answer by a model that has not answered the evaluation",
+    "schema.invalid": "an answer that does not keep its JSON schema",
+    "schema.json": "an answer that is no JSON",
+    "support.date": "a date that stands in no source",
+    "support.name": "a name that stands in no source",
+    "support.number": "a number that stands in no source",
+    "values.unknown": "an amount of no item that the record has",
+    "values.wrong": "an amount that the record does not have for its item",
+}
+WHERE: dict[str, str] = {
+    "input": "what callers write",
+    "context": "background",
+    "tool_arguments": "what tools are given",
+    "tool_result": "what tools give back",
+    "output": "answers",
+}
+DONE: dict[str, str] = {"block": "blocked", "mask": "masked", "flag": "flagged", "pass": "let through"}
+
+
+def meaning(rule: str) -> str:
+    """What a rule is about; empty where nobody has said it.
+
+    >>> meaning("personal.email"), meaning("values.error")
+    ('data about people: email', 'something that the guard values could not look at')
+    """
+    guard, _, kind = rule.partition(".")
+    if rule in MEANS:
+        return MEANS[rule]
+    if kind == "error":
+        return f"something that the guard {guard} could not look at"
+    kinds = {
+        "personal": f"data about people: {kind.replace('_', ' ')}",
+        "pins": f"a {kind} that is not as it was approved",
+        "wording": f"words of the topic {kind!r}",
+    }
+    return kinds.get(guard, "")
+
+
+def told(found: str) -> str:
+    """A hit as it is recorded, its rule, layer and action, in plain words and by its rule.
+
+    >>> told("injection.override input block")
+    'blocked: an order to set instructions aside, in what callers write (injection.override)'
+    """
+    rule, _, rest = found.partition(" ")
+    layer, _, action = rest.partition(" ")
+    means = meaning(rule)
+    if layer not in WHERE or action not in DONE or not means:
+        return found
+    # A release that has moved is no matter of where a text stands.
+    where = "" if rule.startswith("pins.") else f", in {WHERE[layer]}"
+    return f"{DONE[action]}: {means}{where} ({rule})"
