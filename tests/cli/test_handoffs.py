@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from headrace.app import handoffs
 from headrace.app.composition import open_app
 from headrace.core.ids import new_id
 from headrace.core.project import Column, DataSpec, PrivacySpec
@@ -69,3 +70,20 @@ def test_who_is_not_meant_is_told(cli: Cli, answer: str) -> None:
     assert refused.code != 0
     nobody = cli("feedback", "hand-over", "support", answer, "--why", "a refund", "--to", "nobody")
     assert "no person, role or queue 'nobody'" in nobody.error
+
+
+def test_hand_offs_are_listed_by_the_part(cli: Cli, answer: str) -> None:
+    asked = ("feedback", "hand-over", "support", answer, "--why", "wants a refund", "--to", "rita", "--json")
+    ids = [cli(*asked).json["id"] for _ in range(2)]
+    listed = ("feedback", "handoffs", "support", "--as", "rita")
+    first = cli(*listed, "--limit", "1").out
+    assert [one in first.splitlines()[1] for one in ids] == [True, False]
+    assert first.splitlines()[-1] == f"There are more: headrace feedback handoffs support --after {ids[0]}"
+    then = cli(*listed, "--limit", "1", "--after", ids[0]).out
+    assert ids[1] in then
+    assert "There are more" not in then
+    with open_app(make_settings(cli.home, user=cli.user)) as app:
+        for one in ids:
+            handoffs.withdraw(app, app.me(), one)
+    over = cli(*listed, "--over", "--limit", "1").out.splitlines()[-1]
+    assert over == f"There are more: headrace feedback handoffs support --over --after {ids[1]}"

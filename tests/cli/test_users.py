@@ -70,6 +70,25 @@ def test_another_workspace_is_set_up_by_admins_of_main_and_run_by_its_own(staffe
         assert "another workspace" in ended.error
 
 
+def test_who_may_not_add_to_another_workspace_reads_whom_to_ask(staffed: Cli) -> None:
+    user = ("access", "user", "add")
+    assert staffed(*user, "zoe", "--role", "admin", "--workspace", "lab").code == 0
+    assert staffed(*user, "ida", "--role", "admin", "--workspace", "den").code == 0
+    assert staffed(*user, "dev", "--role", "developer").code == 0
+    new = ("max", "--role", "developer", "--workspace")
+    again = staffed(*user, *new, "lab").error
+    assert again.endswith("is for its own administrators. Ask zoe."), again
+    inside = staffed(*user, *new, "lab", "--as", "dev").error
+    assert f"set up by an administrator of 'main' ({staffed.user}). Ask them." in inside
+    assert "zoe" not in inside, "who is in another workspace is not theirs to know"
+    there, missing = (staffed(*user, *new, where, "--as", "ida").error for where in ("lab", "nowhere"))
+    assert there.endswith("set up by an administrator of 'main'. Ask them."), there
+    assert staffed.user not in there
+    assert there.replace("lab", "@") == missing.replace("nowhere", "@")
+    taken = staffed(*user, "dev", "--role", "admin", "--workspace", "pit").error
+    assert "'dev' is known already" in taken
+
+
 def test_a_name_of_another_workspace_keeps_nobody_from_seeing_their_own(staffed: Cli) -> None:
     assert staffed("access", "user", "add", "all", "--role", "admin", "--workspace", "lab").code == 0
     assert "scout" in staffed("access", "user", "ls").out

@@ -82,6 +82,12 @@ def test_the_command_says_it_and_how_to_open_the_newest(told: Desk) -> None:
     shown = run("--as", "dev")
     assert "May I return it?" in shown
     assert str(newest.question) in shown
+    assert shown.splitlines()[-1] == f"Next: headrace monitor trace {PROJECT} {newest.trace_id}"
+    (opened,) = run("--as", "dev", "--limit", "1").splitlines()[1:-1]
+    assert opened.startswith(newest.trace_id)
+    nothing = run("--as", "dev", "--text", "nothing-of-the-kind")
+    assert nothing.startswith("No trace.")
+    assert "Next:" not in nothing
     assert "return it?" not in run("--as", STRANGER)
     assert json.loads(run("--as", "dev", "--json"))[0]["question"] == newest.question
 

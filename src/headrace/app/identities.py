@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from headrace.app.composition import App
-from headrace.core.errors import Denied
-from headrace.core.identity import Kind, Principal
+from headrace.core.errors import Denied, ProofNeeded
+from headrace.core.identity import MAIN, Kind, Principal
 
 _MIGHTY = {"admin", "validator"}
 """Roles that hand out rights or let things go live."""
@@ -36,7 +36,7 @@ def add(
     if where == me.workspace:
         app.gatekeeper.require(me, "access.write", f"principal:{name}")
     else:
-        app.gatekeeper.require(me, "workspace.write", f"workspace:{where}")
+        _require_set_up(app, me, where)
         _only_set_up(app, where, name)
     before = app.store.principals.find(name)
     added = app.identities.add(
@@ -54,14 +54,37 @@ def add(
     return added
 
 
+def _require_set_up(app: App, me: Principal, workspace: str) -> None:
+    """Raises Denied with whom to ask: by name as far as ``me`` sees them, and alike for every workspace."""
+    try:
+        app.gatekeeper.require(me, "workspace.write", f"workspace:{workspace}")
+    except ProofNeeded:
+        raise
+    except Denied as error:
+        seen = (
+            known(app, me) if app.gatekeeper.allows(me, "project.read", f"workspace:{me.workspace}") else []
+        )
+        names = [one.name for one in seen if one.workspace == MAIN and "admin" in one.roles]
+        of_main = f"an administrator of {MAIN!r}" + (f" ({', '.join(names)})" if names else "")
+        raise Denied(
+            f"{error} Who belongs to a workspace is for its own administrators, and a new one is set up by "
+            f"{of_main}. Ask them."
+        ) from error
+
+
 def _only_set_up(app: App, workspace: str, name: str) -> None:
     """Whoever sets up a workspace gives it its first administrator, and no more."""
     people = app.store.principals.list()
     in_charge = [one.name for one in people if one.workspace == workspace and "admin" in one.roles]
-    if in_charge or any(one.name == name for one in people):
+    if in_charge:
         raise Denied(
-            f"The workspace {workspace!r} has been set up: who belongs to it is for its own administrators "
-            f"({', '.join(in_charge) or 'none yet'}), and {name!r} must be a new name. Ask them."
+            f"The workspace {workspace!r} has been set up: who belongs to it is for its own administrators. "
+            f"Ask {' or '.join(in_charge)}."
+        )
+    if any(one.name == name for one in people):
+        raise Denied(
+            f"The first administrator of a workspace is somebody new, and {name!r} is known already. Choose "
+            "another name."
         )
 
 
