@@ -167,6 +167,7 @@ def test_of_a_blocked_call_it_says_that_no_model_was_asked_and_a_waiting_draft_n
     desk.release(BLOCKING)
     with pytest.raises(openai.BadRequestError):
         client(desk).chat.completions.create(model=PROJECT, messages=ORDER)
+    until(lambda: len(list(desk.records("spans"))) == 2)  # written down beside the answers
     waiting, blocked = (dict(facts(provenance(desk.app, dev, PROJECT, one.id))) for one in desk.answers())
     assert waiting["decision"] == "waiting"
     assert waiting["model"] == "small, asked at local/small"
