@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Iterable
 from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
@@ -90,9 +90,9 @@ class LlmDoor:
         self._handler = handler
         self._surface = surface
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
-        await serve(self, scope, receive, send)
+        return serve(self, scope, receive, send)
 
     def error(self, status: int, message: str) -> bytes:
         """As the API says errors."""

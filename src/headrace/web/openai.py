@@ -75,12 +75,10 @@ class OpenAiDoor:
         }
         self._doors = {path: LlmDoor(parts, handler, surface) for path, surface in surfaces.items()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
-        await (self._doors.get(scope["path"]) or self._others)(scope, receive, send)
-
-    async def _others(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await serve(self, scope, receive, send)
+        door = self._doors.get(scope["path"])
+        return serve(self, scope, receive, send) if door is None else door(scope, receive, send)
 
     def error(self, status: int, message: str) -> bytes:
         """As the API says errors."""

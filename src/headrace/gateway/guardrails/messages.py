@@ -22,6 +22,7 @@ Message = Mapping[str, Any]
 """``role``, ``content`` (text, parts, or None), ``name``, ``tool_calls``, and whatever a caller adds."""
 ASIDES = ("refusal", "reasoning_content", "reasoning", "reasoning_details")
 """Texts of a model beside its answer, as the providers call them."""
+_PLAIN = frozenset(("role", "content"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,6 +200,8 @@ def _message(
         require_shallow(content)
         texts, hits = pipeline.check_all(texts_in(_read(content)), context, placeholders)
         checked["content"] = _written(content, texts)
+    if message.keys() <= _PLAIN and not isinstance(content, list):  # as nearly always: that was all of it
+        return checked, hits
     if message.get("name") is not None and context.layer != "output":
         checked["name"], found = _name(pipeline, message["name"], context, placeholders)
         hits += found

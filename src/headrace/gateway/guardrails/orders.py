@@ -7,6 +7,7 @@ order is the classifier's to tell.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from headrace.gateway.guardrails.unfolding import views
 
@@ -162,6 +163,21 @@ NEEDED = {
 """Parts of which every order of a rule has one. Most texts have none, and are not searched any further."""
 
 
+def _any_of(parts: Iterable[str]) -> str:
+    """A pattern of whatever begins with one of them; each letter is compared with all of them at once."""
+    by_letter: dict[str, list[str]] = {}
+    for part in parts:
+        if not part:
+            return ""
+        by_letter.setdefault(part[0], []).append(part[1:])
+    branches = [re.escape(letter) + _any_of(rests) for letter, rests in by_letter.items()]
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
+
+
+_NEEDED = re.compile(_any_of(part for needed in NEEDED.values() for part in needed))
+"""Any part of any rule: one pass over a text that has none, where each part alone is a pass of its own."""
+
+
 def orders_in(text: str) -> list[str]:
     """The rules of the orders in a text, whatever it is disguised as.
 
@@ -170,7 +186,9 @@ def orders_in(text: str) -> list[str]:
     >>> orders_in("Please ignore my last mail.")
     []
     """
-    seen = [" ".join(view.split()) for view in views(text)]
+    seen = [seen for view in views(text) if _NEEDED.search(seen := " ".join(view.split()))]
+    if not seen:
+        return []
     return [rule for rule in ORDERS if _that_order(rule, seen)]
 
 

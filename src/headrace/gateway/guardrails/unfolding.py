@@ -105,8 +105,8 @@ _ESCAPED = re.compile(r"\\\\?(?:u\{?([0-9a-f]{4,6})\}?|x([0-9a-f]{2}))")
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2}.{0,3}){3}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:(?:0x|\\\\x)?[0-9a-fA-F]{2}[ ,:]?){10,}")
-_HEX_HINT = re.compile(r"[0-9a-fA-F]{2}[ ,:]?(?:0x|\\\\x)?[0-9a-fA-F]{2}[ ,:]?(?:0x|\\\\x)?[0-9a-fA-F]{2}")
-"""Three of the ten: found in a fifth of the time, because it begins with a character."""
+_HEX_HINT = re.compile(r"[0-9a-fA-F]{2}(?:[ ,:]?(?:0x|\\\\x)?[0-9a-fA-F]{2}){9}")
+"""The same, found in a fifth of the time because it begins with a character."""
 _BITS = re.compile(r"(?:[01]{8} ?){6,}")
 _BITS_HINT = re.compile(r"[01]{8}")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]{1,2}){4,}\w(?!\w)")
@@ -114,7 +114,6 @@ _LEET = str.maketrans("013457@$!|", "oieastasil")
 _LEET_SIGN = re.compile(r"[a-z][0134578@$!|][a-z]")
 _LEET_WORD = re.compile(r"[a-z0-9@$!|]+")
 _LONGEST_WORD = 20
-_WORD = re.compile(r"[a-z]+[0134578@$!|][a-z0134578@$!|]*|[0134578@$!|]+[a-z][a-z0134578@$!|]+")
 _WORD = re.compile(r"[a-z]{2,}")
 _FREQUENT = frozenset(
     "the of and to in is you that it he was for on are as with his they at be this have from or had by "

@@ -321,11 +321,11 @@ class Answer:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    async def _more(self) -> None:
+    def _more(self) -> asyncio.Future[None]:
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
-        await self._waiter
+        return self._waiter
 
     def _set_the_clock(self, due_s: float) -> None:
         """One timer serves all waiting: it is set anew where it comes too late, or has come too early."""
