@@ -241,12 +241,12 @@ class DeltaTables:
 
     def _load(self, table: str, version: int | None = None) -> DeltaTable | None:
         """The table as it now stands on disk, or at ``version``."""
+        folder = self._folder(table)
+        if not (folder / "_delta_log").is_dir():
+            return None  # 21 MB before the library: a gateway alone may never have a table
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
 
-        folder = self._folder(table)
-        if not (folder / "_delta_log").is_dir():
-            return None
         try:
             return DeltaTable(folder, version=version)
         except TableNotFoundError:
