@@ -295,8 +295,8 @@ class _HeadHeld:
         return self._transport.is_closing()
 
     def _go_on(self) -> None:
-        if self._held:
-            held, self._held = self._held, b""
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():  # whoever asked may have gone within the turn
             self._transport.write(held)
 
 
