@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import getpass
+import inspect
 import os
 import secrets
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import httpx
 import hypothesis
 import psycopg
 import pytest
@@ -64,6 +66,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("source"))
         elif used & _MADE_ONCE or item.path.parent.name == "architecture":
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_clients() -> None:
+    """A busy machine is slow, not broken: httpx waits a minute for answers unless a test says less."""
+    default = inspect.signature(httpx.get).parameters["timeout"].default
+    default.read = default.pool = 60.0
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -69,17 +70,25 @@ def steps_taken_once() -> Iterator[None]:
 def workflow_tables_made_once(folder: Path) -> Iterator[None]:
     """The tables of the workflows in SQLite are a copy of those of this process's first home."""
     made = folder / "workflows.db"
+    one_at_a_time = threading.Lock()
+
+    def make() -> None:
+        from dbos import DBOS
+
+        making = made.with_name("making.db")
+        making.unlink(missing_ok=True)
+        write_ahead(f"sqlite:///{making}")
+        DBOS.migrate(f"sqlite:///{making}")
+        making.rename(made)
 
     def copied(url: str) -> None:
         path = Path(sqlalchemy.make_url(url).database or "")
         if not url.startswith("sqlite") or path.exists():
             write_ahead(url)
             return
-        if not made.exists():
-            from dbos import DBOS
-
-            write_ahead(f"sqlite:///{made}")
-            DBOS.migrate(f"sqlite:///{made}")
+        with one_at_a_time:
+            if not made.exists():
+                make()
         whole = path.with_name(f"{path.name}.copied")
         shutil.copyfile(made, whole)
         whole.rename(path)
@@ -90,7 +99,8 @@ def workflow_tables_made_once(folder: Path) -> Iterator[None]:
 
 
 class _Statements(dict[Any, Any]):
-    """What SQLAlchemy has made of statements; its keys begin with the dialect of one engine."""
+    """What SQLAlchemy has made of statements; its keys begin with the dialect of one engine, and all of a
+    driver's are set up alike here."""
 
     def get(self, key: Any, default: Any = None) -> Any:
         return super().get(key[1:], default)

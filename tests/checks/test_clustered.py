@@ -83,6 +83,13 @@ def test_it_covers_what_it_says(n_groups: int, uneven: bool) -> None:
     assert plain / 600 < 0.8
 
 
+def test_whose_group_is_not_known_is_alone_in_it() -> None:
+    values = np.array([1.0, 2.0, 4.0, 3.0])
+    alone = clustered_interval(values, ["a", "b", "c", "a"], 0.95)
+    assert clustered_interval(values, ["a", math.nan, None, "a"], 0.95) == alone
+    assert clustered_interval(values, np.array(["a", None, None, "a"], dtype=object), 0.95) == alone
+
+
 def test_bad_input() -> None:
     with pytest.raises(InvalidInput, match="1 groups for 2 values"):
         clustered_interval(np.array([1.0, 2.0]), ["a"], 0.95)

@@ -132,6 +132,7 @@ def test_a_class_never_seen_is_as_wrong_as_can_be() -> None:
 def test_labels_that_mean_the_same_are_the_same(truth: Any) -> None:
     assert labels_of(truth) == [1.0, 0.0, 1.0]
     assert labels_of(["late ", None, math.nan]) == ["late", None, None]
+    assert labels_of([np.int64(1), 1, np.True_, np.float32("nan")]) == [1.0, 1.0, 1.0, None]
 
 
 def test_classes_can_be_concluded() -> None:

@@ -79,4 +79,8 @@ def test_a_new_project_says_where_its_provider_belongs(cli: Cli) -> None:
     (cli.home / "providers.yaml").write_text("providers: [")
     broken = cli("init", "fourth", *asked)
     assert broken.code == 0, "the project is made all the same"
-    assert "Before it runs:" in broken.out
+    assert "could not be looked up: " in broken.out
+    assert "Before it runs" not in broken.out
+    told_so = cli("init", "fifth", *asked, "--json").json
+    assert told_so["undeclared_models"] == []
+    assert "providers.yaml" in told_so["problem"]

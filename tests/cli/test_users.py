@@ -85,6 +85,10 @@ def test_who_may_not_add_to_another_workspace_reads_whom_to_ask(staffed: Cli) ->
     assert there.endswith("set up by an administrator of 'main'. Ask them."), there
     assert staffed.user not in there
     assert there.replace("lab", "@") == missing.replace("nowhere", "@")
+    assert staffed("access", "user", "expire", "zoe", "--as", "zoe").code != 0
+    assert staffed(*user, "lou", "--role", "admin", "--as", "zoe").code == 0
+    assert staffed("access", "user", "freeze", "zoe", "--why", "left", "--as", "lou").code == 0
+    assert staffed(*user, *new, "lab").error.endswith("Ask lou."), "who can do nothing is not to be asked"
     taken = staffed(*user, "dev", "--role", "admin", "--workspace", "pit").error
     assert "'dev' is known already" in taken
 

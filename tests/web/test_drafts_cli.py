@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import openai
@@ -58,6 +59,22 @@ def test_a_draft_is_found_read_and_approved(desk: Desk, run: Run) -> None:
     assert "No draft waits." in run("drafts", PROJECT).output
     (one,) = json.loads(run("drafts", PROJECT, "--decided", "--json").stdout)
     assert (one["state"], one["by"]) == ("approved", "rita")
+
+
+def test_a_list_of_drafts_gives_nothing_away_in_bulk_and_one_hides_no_others(desk: Desk, run: Run) -> None:
+    desk.release(PROMPT, llm=FACING)
+    said = "My password=Tr0ub4dor-3xy-9, may I return it?"
+    held = client(desk).chat.completions.create(model=PROJECT, messages=[{"role": "user", "content": said}])
+    kept = desk.app.store.drafts.get(held.id)
+    lost = desk.app.store.drafts.add(replace(kept, id=f"{kept.id}-2", asked=f"sealed:gone:{'A' * 40}"))
+    listed = run("drafts", PROJECT)
+    assert listed.exit_code == 0, listed.output
+    assert "may I return it?" in listed.output
+    assert "Tr0ub4dor" not in listed.output
+    assert lost.id in listed.output
+    asked = {one["id"]: one["question"] for one in json.loads(run("drafts", PROJECT, "--json").stdout)}
+    assert asked[lost.id] == ""
+    assert "may I return it?" in asked[kept.id]
 
 
 def test_drafts_are_listed_by_the_part(desk: Desk, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,20 @@ def test_who_may_not_read_the_record_sees_no_question_of_it(told: Desk) -> None:
     assert [one.question for one in listed(told, STRANGER)] == [None, None]
     path = f"{told.url}/api/v1/projects/{PROJECT}/traces"
     for name, sees in (("dev", True), (USER, False)):
-        shown = httpx.get(path, headers={"authorization": f"Bearer {told.token(name)}"})
+        shown = httpx.get(path, headers={"authorization": f"Bearer {told.token(name)}"}, timeout=60)
         assert shown.status_code == 200, shown.text
         assert ("return it?" in shown.text) is sees
+
+
+def test_an_application_that_looks_things_up_first_is_listed_by_what_it_was_asked(desk: Desk) -> None:
+    desk.app.identities.add("dev", ["developer"], actor=desk.app.me().name)
+    desk.release(replace(PROMPT, embeddings=("local/vectors",)))
+    whole = {"traceparent": f"00-{'7' * 32}-b7ad6b7169203331-01"}
+    client(desk).embeddings.create(model=PROJECT, input="May I return it?", extra_headers=whole)
+    until(lambda: list(desk.records("spans")))
+    ask(desk, "May I return it?", extra_headers=whole)
+    (one,) = listed(desk)
+    assert (one.n_spans, one.question) == (2, "May I return it?")
 
 
 def test_an_erased_question_is_listed_no_more(told: Desk) -> None:

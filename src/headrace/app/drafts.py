@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -16,12 +17,13 @@ from headrace.app.feedback import MAX_TEXT
 from headrace.app.opinions import Answered, Said, say_of_draft
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.canonical import digest_bytes
-from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
+from headrace.core.errors import Conflict, Denied, InternalError, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.project import Project
+from headrace.gateway.llm.calls import as_written
 from headrace.gateway.llm.chat import text_of
 from headrace.gateway.llm.drafting import shown
-from headrace.monitoring.messages import beginning, question_in
+from headrace.monitoring.messages import BEGINNING, beginning, question_in
 from headrace.projects.llm import never_alone, starts_with_drafts
 from headrace.releases.waivers import DRAFTS
 from headrace.store.drafts import Decided, Draft
@@ -29,6 +31,7 @@ from headrace.store.paging import through
 
 NOTICE = "Answers begin as drafts that wait for a person (llm.oversight.faces); see headrace.yaml."
 DECISIONS: tuple[Decided, ...] = ("approved", "edited", "rejected")
+_log = logging.getLogger(__name__)
 _WAITING, _OVER = ("waiting",), (*DECISIONS, "expired")
 
 
@@ -92,7 +95,9 @@ def count(app: App, project: str, *, decided: bool = False) -> int:
 
 
 def question(app: App, draft: Draft) -> str:
-    """The beginning of what was asked, for whoever may read the draft; empty once its texts are not kept.
+    """The beginning of what was asked, masked as the record is, for whoever may read the draft.
+
+    Empty once its texts are not kept, and where they cannot be read: one draft hides no others.
 
     Example::
 
@@ -100,7 +105,12 @@ def question(app: App, draft: Draft) -> str:
     """
     if not draft.asked:
         return ""
-    return beginning(question_in(app.payloads.open(draft.subject, draft.place, draft.asked)))
+    try:
+        asked = question_in(app.payloads.open(draft.subject, draft.place, draft.asked))
+    except (Unavailable, InternalError):
+        _log.warning("What draft %s was asked cannot be read", draft.id, exc_info=True)
+        return ""
+    return beginning(as_written(app.access.privacy.rules(draft.subject), asked[:BEGINNING]))
 
 
 def opened(app: App, me: Principal, draft_id: str) -> Opened:

@@ -11,6 +11,7 @@ from headrace.app import reading
 from headrace.app.composition import App
 from headrace.core.identity import Principal
 from headrace.gateway.llm.calls import BLOCKED
+from headrace.gateway.llm.guard_words import parts_of
 from headrace.gateway.llm.guarding import loosened
 from headrace.gateway.prompts import MEDIA_TYPE, Prompt
 from headrace.monitoring.ingest import predictions_table
@@ -70,7 +71,7 @@ def guard_hits(app: App, me: Principal, project: str, *, days: int = 30) -> list
         one.requests += int(n)
         one.blocked += int(n) if finish == BLOCKED else 0
         for hit in filter(None, guards.split("; ")):
-            one.hits[Found(*hit.split(" "))] += int(n)
+            one.hits[Found(*parts_of(hit))] += int(n)
     return list(found.values())
 
 

@@ -64,7 +64,7 @@ def _require_set_up(app: App, me: Principal, workspace: str) -> None:
         seen = (
             known(app, me) if app.gatekeeper.allows(me, "project.read", f"workspace:{me.workspace}") else []
         )
-        names = [one.name for one in seen if one.workspace == MAIN and "admin" in one.roles]
+        names = [one.name for one in seen if one.workspace == MAIN and _helps(app, one)]
         of_main = f"an administrator of {MAIN!r}" + (f" ({', '.join(names)})" if names else "")
         raise Denied(
             f"{error} Who belongs to a workspace is for its own administrators, and a new one is set up by "
@@ -75,17 +75,23 @@ def _require_set_up(app: App, me: Principal, workspace: str) -> None:
 def _only_set_up(app: App, workspace: str, name: str) -> None:
     """Whoever sets up a workspace gives it its first administrator, and no more."""
     people = app.store.principals.list()
-    in_charge = [one.name for one in people if one.workspace == workspace and "admin" in one.roles]
+    in_charge = [one for one in people if one.workspace == workspace and "admin" in one.roles]
     if in_charge:
+        helping = [one.name for one in in_charge if _helps(app, one)]
         raise Denied(
             f"The workspace {workspace!r} has been set up: who belongs to it is for its own administrators. "
-            f"Ask {' or '.join(in_charge)}."
+            + (f"Ask {' or '.join(helping)}." if helping else "None of them can act now.")
         )
     if any(one.name == name for one in people):
         raise Denied(
             f"The first administrator of a workspace is somebody new, and {name!r} is known already. Choose "
             "another name."
         )
+
+
+def _helps(app: App, one: Principal) -> bool:
+    """Whether one is an administrator whom people can ask."""
+    return "admin" in one.roles and one.kind == "person" and one.may_act(app.clock.now())
 
 
 def _watch_escalation(app: App, me: Principal, before: Principal | None, after: Principal) -> None:

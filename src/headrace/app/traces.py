@@ -14,9 +14,9 @@ from headrace.core.identity import Principal
 from headrace.core.record import Span
 from headrace.monitoring.dialects import normalised
 from headrace.monitoring.ingest import ingest_table, predictions_table, quoted, spans_table
-from headrace.monitoring.messages import beginning
+from headrace.monitoring.messages import BEGINNING, beginning
 from headrace.monitoring.otlp import HANDED_ON, SCOPE, SERVICE, Batch, to_otlp
-from headrace.monitoring.spans import MOST_ASKED, Summary, Trace, Wanted
+from headrace.monitoring.spans import Summary, Trace, Wanted
 from headrace.monitoring.spans import find as find_trace
 from headrace.monitoring.spans import search as search_traces
 from headrace.store.records import Received, decode_received, encode_received
@@ -106,6 +106,7 @@ def listed(app: App, me: Principal, project: str, wanted: Wanted, *, limit: int 
     asked = [one.answer for one in found if one.answer is not None and one.question is None]
     if not asked or not app.gatekeeper.allows(me, "data.read", f"project:{project}"):
         return found
+    app.gatekeeper.used(me, "data.read", f"project:{project}")
     questions = _recorded(app, project, asked)
     return [
         replace(one, question=questions[one.answer])
@@ -127,7 +128,7 @@ def _recorded(app: App, project: str, answers: Sequence[str]) -> dict[str, str]:
     if tables.version(table) is None or column not in tables.query("select * from t limit 0", named):
         return {}
     sql = f"""
-        select prediction_id, left({quoted(column)}, {MOST_ASKED}) as asked from t
+        select prediction_id, left({quoted(column)}, {BEGINNING}) as asked from t
         where prediction_id in (select unnest(?::varchar[])) and "row" = 0 and arm <> 'shadow'
     """
     found = tables.query(sql, named, [list(answers)])
@@ -152,8 +153,8 @@ def trace(app: App, me: Principal, project: str, trace_id: str) -> Trace:
     found = find_trace(app.store.tables, table, _whole(app, table, asked))
     if found is None:
         raise NotFound(
-            f"Project {project!r} has no trace {trace_id!r}. headrace trace ls {project} lists them; steps "
-            "are kept for as long as privacy.retention_days says."
+            f"Project {project!r} has no trace {trace_id!r}. headrace monitor traces {project} lists them; "
+            "steps are kept for as long as privacy.retention_days says."
         )
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from headrace.core.errors import InvalidInput
 
@@ -108,13 +108,14 @@ def label(value: object) -> str | None:
     return str(value).strip()
 
 
-def labels(values: ArrayLike) -> list[str | None]:
+def labels(values: NDArray[Any] | Sequence[Any]) -> list[str | None]:
     """The :func:`label` of each value, ``(n_rows,)``.
 
     >>> labels(np.array([" red", "blue", None, 1.0, True], dtype=object))
     ['red', 'blue', None, '1', '1']
     """
-    return for_each(label, np.asarray(values).tolist())
+    # A list is taken as it is: numpy would make text of a null among texts.
+    return for_each(label, values.tolist() if isinstance(values, np.ndarray) else list(values))
 
 
 def for_each(of: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:

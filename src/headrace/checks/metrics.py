@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.checks.answers import TEXT_LOSSES, text_losses
-from headrace.checks.columns import for_each
+from headrace.checks.columns import for_each, is_missing
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Task
@@ -205,9 +205,9 @@ def probabilities(outputs: Outputs, n_rows: int) -> Floats:
 
 
 def _label(value: Any) -> Label | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return None
-    return float(value) if isinstance(value, int | float) else str(value).strip()
+    return float(value) if isinstance(value, int | float | np.number | np.bool_) else str(value).strip()
 
 
 def _numbers(values: Any, what: str) -> Floats:

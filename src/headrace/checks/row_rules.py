@@ -95,7 +95,7 @@ def broken_by(rule: RowRule, columns: Columns) -> NDArray[np.int64]:
     left = np.asarray(columns[rule.column])
     if isinstance(rule.constant, frozenset):
         allowed = rule.constant
-        names = _labels(left)
+        names = labels(left)
         return np.flatnonzero([name is not None and name not in allowed for name in names])
     right = rule.constant if rule.other is None else np.asarray(columns[rule.other])
     left, right, known = _comparable(rule, left, right)
@@ -110,8 +110,8 @@ def _comparable(rule: RowRule, left: NDArray[Any], right: Any) -> tuple[Any, Any
         return left, right, ~missing(left) & ~(missing(right) if whole else np.isnat(right))
     words = isinstance(right, str) or (whole and left.dtype.kind == right.dtype.kind == "O")
     if words and rule.word in ("==", "!="):
-        ours = np.array(_labels(left), dtype=object)
-        theirs = np.array(_labels(right), dtype=object) if whole else right
+        ours = np.array(labels(left), dtype=object)
+        theirs = np.array(labels(right), dtype=object) if whole else right
         known = ~missing(ours) & (~missing(theirs) if whole else True)
         return ours, theirs, known
     if (
@@ -131,10 +131,6 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64]:
     if values.dtype.kind in "fiub":
         return values.astype(np.float64)
     return np.fromiter(map(number_of, values.tolist()), dtype=np.float64, count=len(values))
-
-
-def _labels(values: NDArray[Any]) -> list[str | None]:
-    return labels(values)
 
 
 def _constant(text: str) -> float | str | np.datetime64 | None:

@@ -14,7 +14,7 @@ from headrace.app.prompt_readiness import prompt_gaps
 from headrace.app.starting import Made, start_project, start_starter
 from headrace.checks.tasks import GENERATIVE
 from headrace.cli.session import Json, print_json, say
-from headrace.core.errors import InvalidInput
+from headrace.core.errors import InvalidInput, UserError
 from headrace.core.project import Risk
 from headrace.core.settings import read_settings
 from headrace.projects.charter import load_project
@@ -177,7 +177,7 @@ def _unsupervised(template: str, task: Unsupervised | None) -> Unsupervised | No
 
 def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> None:
     """What was made, and what to type next."""
-    undeclared = _undeclared(made)
+    undeclared, problem = _undeclared(made)
     if as_json:
         print_json(
             {
@@ -187,6 +187,7 @@ def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> Non
                 "notes": made.notes,
                 "choices": made.choices,
                 "undeclared_models": undeclared,
+                "problem": problem,
             }
         )
         return
@@ -199,6 +200,8 @@ def _tell(made: Made, target: str | None, *, as_json: bool, guided: bool) -> Non
     if made.task in GENERATIVE and starts_with_drafts(load_project(made.folder)):
         say(NOTICE)
     # The two prompts of a new project ask the same model: once is enough.
+    if problem:
+        say(f"What its models need could not be looked up: {problem}")
     for gap in undeclared[:1]:
         say(f"Before it runs: {gap}. 'headrace model provider ls' lists what is declared.")
     say(f"Next: cd {made.folder.name} && headrace check && headrace run")
@@ -225,9 +228,9 @@ def _named(answers: list[str]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in (one.partition("=") for one in answers)}
 
 
-def _undeclared(made: Made) -> tuple[str, ...]:
-    """What the operator has to declare before its prompts can ask their models."""
+def _undeclared(made: Made) -> tuple[tuple[str, ...], str | None]:
+    """What the operator has to declare before its prompts can ask their models, or why nobody knows."""
     try:
-        return prompt_gaps(read_settings().home, load_project(made.folder), made.folder).undeclared
-    except InvalidInput as error:  # the project is made, and says nothing of others' files
-        return (str(error).rstrip("."),)
+        return prompt_gaps(read_settings().home, load_project(made.folder), made.folder).undeclared, None
+    except UserError as error:  # the project is made, whatever is wrong with the operator's file
+        return (), str(error)

@@ -13,6 +13,8 @@ import msgspec
 INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 Message = dict[str, Any]
 _FIRST = 120
+BEGINNING = 4 * _FIRST
+"""Characters of a text that :func:`beginning` looks at."""
 """Characters of the beginning of a text."""
 
 
@@ -132,7 +134,7 @@ def beginning(text: str) -> str:
     >>> beginning("May I\nreturn it?")
     'May I return it?'
     """
-    line = " ".join(text[: 4 * _FIRST].split())
+    line = " ".join(text[:BEGINNING].split())
     return line if len(line) <= _FIRST else f"{line[: _FIRST - 1].rstrip()}…"
 
 

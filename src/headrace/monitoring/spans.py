@@ -208,7 +208,9 @@ _SUMMARY = f"""
         sum(case when operation in ('chat', 'text_completion', 'generate_content', 'embeddings')
             and not isnan(output_tokens) then output_tokens else 0 end) as output_tokens,
         max("user") as "user", max(conversation) as conversation,
-        arg_min(json_extract_string(attributes, '$."{ANSWER}"'), started_at) as answer,
+        -- Embeddings and moderations have records of their own, which say no question.
+        arg_min(json_extract_string(attributes, '$."{ANSWER}"'), started_at)
+            filter (operation = 'chat') as answer,
         arg_min({_SAID}, started_at) filter (length({_SAID}) <= {MOST_ASKED}) as asked
     from steps group by trace_id
 """

@@ -275,10 +275,22 @@ class MlflowTracker:
                 _quiet()
                 if self._is_database():
                     make_database(self._url)
-                from mlflow import MlflowClient
-
-                self._connected = MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+                self._connected = self._connect()
         return self._connected
+
+    def _connect(self) -> MlflowClient:
+        from mlflow import MlflowClient
+        from sqlalchemy.exc import OperationalError
+
+        try:
+            return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+        except OperationalError as error:
+            if "already exists" not in str(error):
+                raise
+            raise Unavailable(
+                f"MLflow's database {self._shown()} was made only in part, by a process that was killed, and "
+                "holds nothing yet. Move the file away, and run again."
+            ) from error
 
     def _is_database(self) -> bool:
         return self._url.startswith(SQLITE)

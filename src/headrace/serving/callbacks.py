@@ -58,8 +58,7 @@ def addresses_of(host: str, port: int) -> list[str]:
 
 @cache
 def _trusted() -> SSLContext:
-    """Whom everybody trusts; read once, because to read them takes longer than to send, and nothing else is
-    answered meanwhile."""
+    """Whom everybody trusts; read once by each process, because to read them takes longer than to send."""
     import httpx
 
     return httpx.create_ssl_context(trust_env=False)
@@ -122,6 +121,7 @@ class Callbacks:
         import httpx  # late: most homes tell nobody
 
         parts = self._allowed(url)
+        trusted = await asyncio.to_thread(_trusted)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         address = await asyncio.to_thread(self._address, parts.hostname or "", port)
         literal = f"[{address}]" if ":" in address else address
@@ -132,7 +132,7 @@ class Callbacks:
             async with (
                 asyncio.timeout(_WAIT_S),  # of each step is httpx's own: many slow ones would have no end
                 httpx.AsyncClient(
-                    timeout=_WAIT_S, trust_env=False, follow_redirects=False, verify=_trusted()
+                    timeout=_WAIT_S, trust_env=False, follow_redirects=False, verify=trusted
                 ) as client,
             ):
                 request = client.build_request(

@@ -157,6 +157,8 @@ class Scoring:
 class PlainRows:
     """ASGI wrapper: answers plain rows with what arrived beside them, and leaves the rest to ``inner``.
 
+    Called, it gives what is to be awaited: a server that guesses how to ask is told ``interface="asgi3"``.
+
     Example::
 
         app = PlainRows(InferenceApp(handler, gatekeeper), scoring)

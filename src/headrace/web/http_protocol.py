@@ -106,6 +106,9 @@ class ScoringProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The application has answered: the connection was used a moment ago."""
         self._used_s = self._scoring.clock.monotonic_s()
+        cycle: Any = self.cycle
+        if isinstance(cycle.transport, _HeadHeld):  # an answer without a body, such as one to HEAD
+            cycle.transport.flush()
         super().on_response_complete()
 
     def shutdown(self) -> None:
@@ -200,7 +203,7 @@ class ScoringProtocol(HttpToolsProtocol):
         self._used_s = self._scoring.clock.monotonic_s()
         if self._idle is None:
             self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
-        self._go_on()
+        self.flush()
 
     def _give_up(self, data: bytes) -> None:
         """The ordinary way answers what was ours, and what came after it."""
@@ -212,7 +215,8 @@ class ScoringProtocol(HttpToolsProtocol):
         if self._leaving:
             super().shutdown()
 
-    def _go_on(self) -> None:
+    def flush(self) -> None:
+        """Write what is held."""
         """What came while a row was being answered."""
         if self._held:
             data, self._held = self._held, b""
@@ -280,21 +284,22 @@ class _HeadHeld:
     def write(self, data: bytes) -> None:
         if not self._has_begun:
             self._held, self._has_begun = data, True
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self.flush)
             return
         if self._held and len(data) <= _MOST_JOINED_BYTES:
             data, self._held = self._held + data, b""
-        self._go_on()
+        self.flush()
         self._transport.write(data)
 
     def close(self) -> None:
-        self._go_on()
+        self.flush()
         self._transport.close()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 
-    def _go_on(self) -> None:
+    def flush(self) -> None:
+        """Write what is held."""
         held, self._held = self._held, b""
         if held and not self._transport.is_closing():  # whoever asked may have gone within the turn
             self._transport.write(held)

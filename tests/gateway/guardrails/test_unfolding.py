@@ -23,6 +23,8 @@ DISGUISED = {
     "base64 for addresses": base64.urlsafe_b64encode(ORDER.encode()).decode().rstrip("="),
     "hexadecimal": ORDER.encode().hex(),
     "hexadecimal, spaced": ORDER.encode().hex(" "),
+    "hexadecimal, as numbers": ",".join(f"0x{one:02x}" for one in ORDER.encode()),
+    "hexadecimal, numbers by spaces": " ".join(f"0x{one:02X}" for one in ORDER.encode()),
     "bits": " ".join(f"{byte:08b}" for byte in ORDER.encode()),
     "rot13": codecs.encode(ORDER, "rot13"),
     "percent": "".join(f"%{byte:02x}" for byte in ORDER.encode()),

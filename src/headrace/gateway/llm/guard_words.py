@@ -18,7 +18,10 @@ MEANS: dict[str, str] = {
     "injection.likely": "a text that reads like an order to the model",
     "injection.override": "an order to set instructions aside",
     "personal.secret": "a secret, such as a key or a password",
+    "pins.guard": "a guard that is not set as it was approved",
+    "pins.guards": "guards whose code is not as it was approved",
     "pins.model": "an answer by a model that has not answered the evaluation",
+    "pins.terms": "terms of a provider that are not as they were approved",
     "schema.invalid": "an answer that does not keep its JSON schema",
     "schema.json": "an answer that is no JSON",
     "support.date": "a date that stands in no source",
@@ -56,14 +59,23 @@ def meaning(rule: str) -> str:
     return kinds.get(guard, "")
 
 
+def parts_of(found: str) -> tuple[str, str, str]:
+    """Rule, layer and action of a hit as it is recorded; a rule may be of several words, as topics are.
+
+    >>> parts_of("wording.legal advice output flag")
+    ('wording.legal advice', 'output', 'flag')
+    """
+    rule, layer, action = ([*found.rsplit(" ", 2), "", ""])[:3]
+    return rule, layer, action
+
+
 def told(found: str) -> str:
     """A hit as it is recorded, its rule, layer and action, in plain words and by its rule.
 
     >>> told("injection.override input block")
     'blocked: an order to set instructions aside, in what callers write (injection.override)'
     """
-    rule, _, rest = found.partition(" ")
-    layer, _, action = rest.partition(" ")
+    rule, layer, action = parts_of(found)
     means = meaning(rule)
     if layer not in WHERE or action not in DONE or not means:
         return found

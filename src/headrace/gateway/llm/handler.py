@@ -257,8 +257,14 @@ class LlmHandler:
         except ProofNeeded:
             raise
         except (Denied, NotFound) as error:
-            theirs = await asyncio.to_thread(self.projects, principal)
-            raise type(error)(f"{error} {pointed(name[:_MAX_NAME], theirs)}") from error
+            hint = await asyncio.to_thread(self._pointed, principal, name[:_MAX_NAME])
+            raise type(error)(f"{error} {hint}") from error
+
+    def _pointed(self, principal: Principal, name: str) -> str:
+        known = [route.project for route in self._routes.all()]
+        return pointed(
+            name, known, lambda one: self._gatekeeper.allows(principal, "predict", f"project:{one}")
+        )
 
     async def _named(self, principal: Principal, name: str) -> Route:
         shadow = self._permits.shadow

@@ -85,7 +85,11 @@ def api_application(parts: Parts) -> FastAPI:
 
 @cache
 def _nouns() -> APIRouter:
-    """They hold nothing of a server, and what they take and give takes a tenth of a second to work out."""
+    """The routes of every server of this process: they hold nothing of one, and what they take and give takes
+    a tenth of a second to work out.
+
+    What ``FastAPI`` is given for its own routes, such as dependencies, does not hold for these.
+    """
     router = APIRouter()
     for noun in (
         projects,
