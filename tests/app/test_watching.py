@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from headrace.app.durable import Durable
 from headrace.app.lead_times import lead_times
 from headrace.app.operations import watch_now
 from headrace.app.watching import Watching
-from headrace.core.errors import InvalidInput
+from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.ids import derived_id
 from headrace.core.ports import TableStore
 from headrace.core.record import Alert
@@ -47,6 +48,19 @@ def drifted(shared: Site) -> tuple[Small, dict[str, Any], str]:
 
 
 Drifted = tuple[Small, dict[str, Any], str]
+
+
+def test_rounds_that_are_asked_for_at_once_come_one_after_the_other(shared: Site) -> None:
+    project = shared.project("impatient")
+    release = project.released()
+    for day in DRIFTS:
+        project.answered(cars(40, seed=10 + day, newer_by=6), day=day, release=release.id)
+    with ThreadPoolExecutor(3) as threads:
+        rounds = list(threads.map(lambda _: watched(project), range(3)))
+    first, *others = sorted(rounds, key=lambda one: -one["ingested"])
+    assert first["findings"]
+    assert [one["findings"] for one in others] == [[], []], "each finding once"
+    assert sum(one["build"] is not None for one in rounds) == 1
 
 
 @pytest.mark.requirement("RET-01")
@@ -214,6 +228,37 @@ class Direct:
 
     def unfinished(self, kind: str) -> list[str]:
         return []
+
+
+class Noting(Direct):
+    """And has begun nothing yet."""
+
+    def status(self, workflow_id: str) -> str:
+        return "absent"
+
+    def child(self, name: str, workflow_id: str, request: Any) -> None:
+        """Begins nothing either."""
+
+
+def test_what_a_person_changes_in_the_same_moment_ends_no_round(shared: Site) -> None:
+    project = shared.project("met")
+    release = project.released()
+    for day in DRIFTS:
+        project.answered(cars(40, seed=10 + day, newer_by=6), day=day, release=release.id)
+    app, changed = project.app, list[bool]()
+
+    class Met(Watching):
+        """As a person is quicker than the first look."""
+
+        def _close_stale(self, name: str) -> None:
+            super()._close_stale(name)
+            if not changed:
+                changed.append(True)
+                raise Conflict("The case has changed meanwhile.")
+
+    round_ = Met(app, cast(Durable, Noting())).run(project.name)
+    assert changed
+    assert round_["build"] is not None
 
 
 def test_a_round_reads_no_labels_that_the_one_before_has_looked_at(shared: Site) -> None:

@@ -129,6 +129,13 @@ def test_a_database_whose_making_was_killed_is_made_again(tmp_path: Path) -> Non
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mlflow.sqlite", "mlflow.sqlite.lock"]
 
 
+def test_a_database_that_was_made_in_part_is_named_with_what_to_do(url: str) -> None:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        database.executescript("DROP TABLE inputs; DELETE FROM alembic_version")
+    with pytest.raises(Unavailable, match=r"made only in part.*Move the file away"):
+        MlflowTracker(url).log_run(run_named())
+
+
 def _has_table(folder: Path, name: str) -> bool:
     """Whether a database in ``folder``, whatever its name, has this table."""
     for file in folder.glob("mlflow.sqlite*"):

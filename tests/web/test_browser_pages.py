@@ -136,3 +136,11 @@ def test_a_question_is_answered_with_the_rule_and_leads_to_its_line(
     expect(page.locator(".code li:target")).to_contain_text('@id("validator")')
     expect(page.locator(".code li:target")).to_be_in_viewport()
     assert tab.complaints == []
+
+
+def test_a_project_that_asks_no_language_model_has_no_such_pages(
+    browser: Browser, site: Site, listen: Callable[[Server], str]
+) -> None:
+    page = visit(browser, site, listen(site.server), by=AUTHOR).open("/projects/cars/readiness")
+    said = page.get_by_role("navigation", name="Pages of cars").get_by_role("link").all_inner_texts()
+    assert said == ["Project", "Readiness", "Traces", "Labelling"]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from headrace.web.server import Server
 from tests.web.browsing import DESK, PHONE, chrome, visit
 from tests.web.conftest import aside, listening
-from tests.web.making import AUTHOR
 from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client, prompted
 
 pytestmark = pytest.mark.browser
@@ -99,11 +97,3 @@ def test_the_bar_lists_what_its_reader_may_open_and_the_page_before_them(
         assert names(page) == ["Project", "Readiness", *theirs, *TEXTS]
         page = tab.open(f"{HERE}/drafts")
         assert names(page) == ["Project", "Readiness", *theirs, "Drafts (1 waits)", *TEXTS]
-
-
-def test_a_project_that_asks_no_language_model_has_no_such_pages(
-    browser: Browser, site: Any, listen: Callable[[Server], str]
-) -> None:
-    page = visit(browser, site, listen(site.server), by=AUTHOR).open("/projects/cars/readiness")
-    said = page.get_by_role("navigation", name="Pages of cars").get_by_role("link").all_inner_texts()
-    assert said == ["Project", "Readiness", "Traces", "Labelling"]

@@ -431,10 +431,10 @@ def _outcome(
 
 
 def watch_now(app: App, work: Workflows, principal: Principal, project: str) -> dict[str, Any]:
-    """Run one round of watching and one look at a rollout, and wait for both."""
+    """Run one round of watching, after the one under way, and one look at a rollout, and wait for both."""
     app.gatekeeper.require(principal, "monitor.run", f"project:{project}")
     app.store.projects.get(project)
-    result: dict[str, Any] = work.durable.result(work.watching.start(project))
+    result = work.watching.run_next(project)
     active = app.store.rollouts.find_active(project)
     if active is not None and active.state == "canary":
         work.durable.send(f"deliver:{active.release_id}", TICK, "look")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from headrace.app.recommending import keep_recommendation
 from headrace.app.reviews import watch_review
 from headrace.app.service_levels import watch_availability
 from headrace.checks.packs import Measured, Scored
+from headrace.core.errors import Conflict
 from headrace.core.ids import derived_id, new_id
 from headrace.core.project import Project
 from headrace.monitoring.ingest import feedback_table, ingest, outcomes_table, predictions_table
@@ -37,6 +39,7 @@ from headrace.training.lock import code_digest
 from headrace.training.measuring import measure
 
 _ALL = MONITORS | MEASURERS
+_PATIENCE_S, _POLL_S, _TRIES = 30.0, 0.1, 3
 _IN_FLIGHT = ("proposed", "waiting", "approved", "rolling_out")
 
 
@@ -61,7 +64,7 @@ class Watching:
         step("compliance", self._compliance, name)
         findings += step("review", self._review, name)
         busy = any(build.startswith(f"build:{name}:") for build in self._durable.unfinished("build"))
-        request = step("react", self._react, name, busy)
+        request = step("react", self._react_to_all, name, busy)
         if request is not None:
             self._durable.child("build", request["build_id"], request)
         step("recommend", self._recommend, name)
@@ -75,6 +78,20 @@ class Watching:
         """Start a round, unless one is under way in any process; None then."""
         with self._store.alone("watch", name):
             return None if self._durable.unfinished("watch", f"watch:{name}:") else self.start(name)
+
+    def run_next(self, name: str) -> dict[str, Any]:
+        """Start a round, after the one that is under way if there is one, and wait for what it returns.
+
+        Two at once would answer the same alerts. One that does not end is not waited for any longer than
+        half a minute: its process may be gone.
+        """
+        deadline_s = self._app.clock.monotonic_s() + _PATIENCE_S
+        begun = self.begin(name)
+        while begun is None and self._app.clock.monotonic_s() < deadline_s:
+            self._app.clock.sleep(_POLL_S)
+            begun = self.begin(name)
+        result: dict[str, Any] = self._durable.result(begun or self.start(name))
+        return result
 
     def start(self, name: str) -> str:
         """Start a round now; returns its id."""
@@ -163,6 +180,13 @@ class Watching:
         new = [finding.id for finding in found.findings if self._store.findings.add(finding)]
         self._store.evidence.measure(found.measurements)
         return new
+
+    def _react_to_all(self, name: str, busy: bool) -> dict[str, Any] | None:
+        """What a person changes in the same moment ends no round: what there is then is looked at anew."""
+        for _ in range(_TRIES - 1):
+            with suppress(Conflict):
+                return self._react(name, busy)
+        return self._react(name, busy)
 
     def _react(self, name: str, busy: bool) -> dict[str, Any] | None:
         """Raise alerts, and ask for at most one retraining; the alert names it before it starts."""

@@ -36,6 +36,8 @@ SERVER_ENVIRONMENT = {
     "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
 }
 """How a database of ours is always opened."""
+_IN_PART = ("already exists", "duplicate column")
+"""What it says of a database whose making was killed."""
 _RUN_TAG = "headrace.run_id"
 _DONE_TAG = "headrace.logged"
 _ARTIFACTS = "mlflow-artifacts:"
@@ -280,12 +282,11 @@ class MlflowTracker:
 
     def _connect(self) -> MlflowClient:
         from mlflow import MlflowClient
-        from sqlalchemy.exc import OperationalError
 
         try:
             return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
-        except OperationalError as error:
-            if "already exists" not in str(error):
+        except Exception as error:
+            if not any(words in str(error) for words in _IN_PART):
                 raise
             raise Unavailable(
                 f"MLflow's database {self._shown()} was made only in part, by a process that was killed, and "
