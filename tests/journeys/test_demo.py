@@ -26,7 +26,7 @@ pytestmark = [
 @pytest.mark.requirement("MON-19")
 @pytest.mark.requirement("GAT-10")
 def test_the_demo_closes_the_loop(shell: Shell) -> None:
-    ended = shell("demo", "--once", "--json", "--days", "63", "--port", str(free_port()), timeout_s=400)
+    ended = shell("demo", "--once", "--json", "--days", "63", "--port", str(free_port()), timeout_s=800)
     assert ended.code == 0, ended.err
     said = ended.json
     first, second = said["releases"][:2]

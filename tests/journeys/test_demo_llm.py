@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.slow]
 @pytest.mark.requirement("LGW-09")
 @pytest.mark.usefixtures("cold")  # as a newcomer meets it
 def test_four_versions_of_a_prompt_go_their_ways(shell: Shell) -> None:
-    ended = shell("demo", "llm", "--once", "--json", "--port", str(free_port()), timeout_s=400)
+    ended = shell("demo", "llm", "--once", "--json", "--port", str(free_port()), timeout_s=800)
     assert ended.code == 0, ended.err
     said = ended.json
     assert said["scripted"]
