@@ -36,8 +36,8 @@ SERVER_ENVIRONMENT = {
     "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
 }
 """How a database of ours is always opened."""
-_IN_PART = ("already exists", "duplicate column")
-"""What it says of a database whose making was killed."""
+_IN_PART = re.compile(r"table \S+ already exists|duplicate column")
+"""What it says of a database whose tables were being made, or brought up to date, by what was killed."""
 _RUN_TAG = "headrace.run_id"
 _DONE_TAG = "headrace.logged"
 _ARTIFACTS = "mlflow-artifacts:"
@@ -286,11 +286,12 @@ class MlflowTracker:
         try:
             return MlflowClient(tracking_uri=self._url, registry_uri=self._url)
         except Exception as error:
-            if not any(words in str(error) for words in _IN_PART):
+            if not _IN_PART.search(str(error)):
                 raise
             raise Unavailable(
-                f"MLflow's database {self._shown()} was made only in part, by a process that was killed, and "
-                "holds nothing yet. Move the file away, and run again."
+                f"The tables of MLflow's database {self._shown()} were made only in part, by a process that "
+                "was killed. Restore the file from a backup. Without one, move it away, and run again: what "
+                "Headrace has built stands in its own record too."
             ) from error
 
     def _is_database(self) -> bool:

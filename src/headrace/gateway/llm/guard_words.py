@@ -65,7 +65,7 @@ def parts_of(found: str) -> tuple[str, str, str]:
     >>> parts_of("wording.legal advice output flag")
     ('wording.legal advice', 'output', 'flag')
     """
-    rule, layer, action = ([*found.rsplit(" ", 2), "", ""])[:3]
+    rule, layer, action = [*found.rsplit(" ", 2), "", ""][:3]
     return rule, layer, action
 
 
