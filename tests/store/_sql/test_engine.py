@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,21 @@ def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
         reader.start()
         reader.join(10)
         assert found == [None]
+
+
+def test_a_database_that_somebody_else_is_making_is_waited_for(tmp_path: Path) -> None:
+    """SQLite waits for no writer when it is asked for a write-ahead log: it says "locked" at once."""
+    path = tmp_path / "made.sqlite"
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    maker.execute("BEGIN IMMEDIATE")
+    made = threading.Timer(0.2, lambda: maker.execute("COMMIT"))
+    made.start()
+    database = Database(f"sqlite:///{path}")
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    made.join()
+    maker.close()
+    database.close()
 
 
 def test_writers_on_a_topic_take_turns(settings: Settings) -> None:

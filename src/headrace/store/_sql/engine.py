@@ -16,7 +16,9 @@ another topic while holding it.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ from headrace.core.errors import Conflict, InternalError, InvalidInput, Unavaila
 
 LOCK_WAIT_S = 30
 _CONNECT_WAIT_S = 5
+_ASK_AGAIN_S = 0.01
 _BEGIN = "headrace_begin"
 _Item = TypeVar("_Item")
 
@@ -216,11 +219,11 @@ def _sqlite(url: URL) -> Engine:
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout = {LOCK_WAIT_S * 1000}",
-            "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
+        _write_ahead(cursor)
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -228,6 +231,24 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
     return engine
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Give the database a write-ahead log, which it keeps; waits for whoever writes it.
+
+    SQLite itself does not wait here, whatever ``busy_timeout`` says: of two connections that make a database
+    at the same moment it refuses one at once.
+    """
+    give_up = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest says busy with what
+            if not is_busy or time.monotonic() > give_up:
+                raise
+            time.sleep(_ASK_AGAIN_S)
 
 
 def _postgres(url: URL) -> Engine:
