@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ from headrace.core.errors import Conflict, InternalError, InvalidInput, Unavaila
 
 LOCK_WAIT_S = 30
 _CONNECT_WAIT_S = 5
-_ASK_AGAIN_S = 0.01
+_TRIES = 100
 _BEGIN = "headrace_begin"
 _Item = TypeVar("_Item")
 
@@ -237,18 +236,18 @@ def _write_ahead(cursor: sqlite3.Cursor) -> None:
     """Give the database a write-ahead log, which it keeps; waits for whoever writes it.
 
     SQLite itself does not wait here, whatever ``busy_timeout`` says: of two connections that make a database
-    at the same moment it refuses one at once.
+    at the same moment it refuses one at once. For a transaction it waits.
     """
-    give_up = time.monotonic() + LOCK_WAIT_S
-    while True:
+    for left in reversed(range(_TRIES)):
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
             is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest says busy with what
-            if not is_busy or time.monotonic() > give_up:
+            if not is_busy or left == 0:
                 raise
-            time.sleep(_ASK_AGAIN_S)
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("COMMIT")
 
 
 def _postgres(url: URL) -> Engine:
