@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.core.errors import Conflict, InvalidInput, NotFound
+from headrace.core.identity import Principal
 from tests.access.people import Door
 
 
@@ -53,6 +54,25 @@ def test_the_first_identity_may_do_all_but_approve(door: Door) -> None:
     first = door.identities.ensure_first("ann")
     assert first.roles == ("developer", "operator", "admin")
     assert door.identities.ensure_first("ann") == first
+
+
+@pytest.mark.parametrize("other", ["ann", "mallory"])
+def test_of_two_who_are_first_at_once_one_is(door: Door, other: str) -> None:
+    """Both have found nobody here; the other one is quicker."""
+    seen = door.principals.list
+
+    def nobody_yet() -> list[Principal]:
+        door.principals.list = seen  # type: ignore[method-assign]
+        door.identities.ensure_first(other)
+        return []
+
+    door.principals.list = nobody_yet  # type: ignore[method-assign]
+    if other == "ann":
+        assert door.identities.ensure_first("ann").roles == ("developer", "operator", "admin")
+    else:
+        with pytest.raises(NotFound, match="headrace access user add ann"):
+            door.identities.ensure_first("ann")
+    assert [principal.name for principal in door.principals.list()] == [other]
 
 
 def test_the_last_admin_stays_one(door: Door) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -195,9 +196,11 @@ class Identities:
         Raises:
             NotFound: others are known here, and ``name`` is not.
         """
-        if self._principals.list():
-            return self.resolve(name)
-        return self.add(name, FIRST_ROLES, actor=name)
+        if not self._principals.list():
+            # Another process may be about to do the same.
+            with suppress(Conflict):
+                return self.add(name, FIRST_ROLES, actor=name)
+        return self.resolve(name)
 
     def _standing(self, name: str) -> Principal:
         """The identity as it is stored; what is remembered may be a second old."""
@@ -221,7 +224,8 @@ class Identities:
             detail |= {"kind": changed.kind, "owner": changed.owner}
 
         def guard(standing: Principal | None, everybody: Sequence[Principal]) -> None:
-            if standing != before:
+            is_second_first = before is None and actor == changed.name and len(everybody) > 0
+            if standing != before or is_second_first:
                 raise Conflict(
                     f"The identity {changed.name!r} was changed by somebody else at this moment. Look again."
                 )
