@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 from headrace.core.release import Release
 from headrace.releases import delivery
 from headrace.web.server import Server
+from tests.app.evaluated import PROJECT, released
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import Site
 from tests.web.making import VALIDATOR, add_release, add_verdicts
@@ -58,6 +59,21 @@ def test_evaluation_answers_and_difference_are_on_one_screen_with_the_digest(
 def test_what_cannot_be_asked_again_is_said(site: Site) -> None:
     page = site.page(f"/releases/{site.seeded.waiting}", by=VALIDATOR).text
     assert "both were to be asked the same rows" in page
+
+
+@pytest.mark.requirement("UI-05")
+def test_wrong_answers_of_a_prompt_are_read_before_it_is_decided_about_and_after_a_gate_refused_it(
+    site: Site,
+) -> None:
+    site.app.store.projects.save(PROJECT, "")
+    made = released(site.app, lambda label: None if label < "30" else "I do <not> know.", 1)
+    page = site.page(f"/releases/{made.id}", by=VALIDATOR).text
+    assert '<h2 id="examples">Wrong answers</h2>' in page
+    assert "20 of 20 test rows are not answered as their label says" in page
+    other = released(site.app, lambda label: label, 2, "refused")
+    page = site.page(f"/releases/{other.id}", by=VALIDATOR).text
+    assert "All 20 test rows are answered as their label says." in page
+    assert "Wrong answers" not in site.page(f"/releases/{other.id}", by=VIEWER).text
 
 
 @pytest.mark.browser

@@ -1,7 +1,9 @@
-"""What a candidate answers where it differs most from the live release: rows for whoever decides about it."""
+"""What a candidate answers where it differs most from the live release, or, of texts, where it is wrong: rows
+for whoever decides about it."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -11,20 +13,23 @@ from headrace.access.privacy.fields import altered_inputs, handling_of
 from headrace.app.composition import App
 from headrace.app.deliver import numeric_inputs
 from headrace.checks.columns import label
-from headrace.checks.tasks import UNSUPERVISED, answers_classes
-from headrace.core.errors import HeadraceError, InvalidInput
+from headrace.checks.tasks import GENERATIVE, UNSUPERVISED, answers_classes
+from headrace.core.errors import HeadraceError, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.ports import Columns
 from headrace.core.project import Project
 from headrace.core.release import Release
 from headrace.data.frames import take
 from headrace.monitoring.ingest import ingest, predictions_table
-from headrace.training.pipeline import recipe_of
+from headrace.training.evaluation import losses_of
+from headrace.training.pipeline import ANSWERS, recipe_of
 from headrace.training.training_set import load_rows, load_training_set
 
 MOST_READ = 500
 """Rows that both are asked: the newest of the record, or the last test rows."""
 SHOWN = 8
+TEXTS_SHOWN = 20
+"""Of wrong answers more are shown: what they have in common is what has to be seen."""
 RECORD, TEST = "recent answers", "test rows"
 """Where rows come from."""
 
@@ -36,7 +41,8 @@ class Example:
     Attributes:
         inputs: those that may be shown, by name.
         apart: how far the answers are from each other; of classes 1 where they are others, and added to it
-            the largest difference in a probability.
+            the largest difference in a probability; of texts the loss of this one.
+        live: what the live release answers; of texts None where it was not asked this.
         truth: what is known to be true; of test rows only.
     """
 
@@ -56,6 +62,7 @@ class Examples:
         n_rows, n_apart: rows that both were asked, and on how many they differ.
         withheld: inputs that are not shown, because they may not be recorded as they come.
         problem: why there are none.
+        wrong: whether these are rows that a prompt has answered wrong, whatever the live one says.
     """
 
     release: str
@@ -67,13 +74,15 @@ class Examples:
     rows: tuple[Example, ...] = ()
     withheld: tuple[str, ...] = ()
     problem: str = ""
+    wrong: bool = False
 
 
 def examples(app: App, me: Principal, release_id: str) -> Examples | None:
     """Ask both the same rows; who has read them is in the audit log. None where nothing else is live.
 
     Rows come from the record where it has any that both can be asked again, else from the candidate's test
-    rows, which it has not learnt from.
+    rows, which it has not learnt from. Of a prompt it is what it has answered to its evaluation set, also
+    where nothing else is live: asked again, it costs money and may answer otherwise than it was judged by.
 
     Raises:
         Denied: ``me`` may not read the project's record.
@@ -82,16 +91,20 @@ def examples(app: App, me: Principal, release_id: str) -> Examples | None:
     release = app.store.releases.get(release_id)
     app.gatekeeper.require(me, "data.read", f"project:{release.project}")
     route = app.store.rollouts.route(release.project)
-    if route is None or route.live == release.id:
+    live = "" if route is None or route.live == release.id else route.live
+    project = app.access.charters.in_force(release.project)
+    of_texts = project.task in GENERATIVE
+    if not live and not of_texts:
         return None
     # The entry comes first: nobody has seen a row that the log does not know of.
-    detail = {"release": release.id, "against": route.live, "rows": SHOWN}
+    detail = {"release": release.id, "against": live, "rows": TEXTS_SHOWN if of_texts else SHOWN}
     app.store.audit.append(me.name, "data.read", f"project:{release.project}", detail)
-    found = Examples(release=release.id, digest=release.digest, against=route.live)
-    project = app.access.charters.in_force(release.project)
+    found = Examples(release=release.id, digest=release.digest, against=live, wrong=of_texts)
     try:
+        if of_texts:
+            return replace(found, **_wrong(app, project, release, live))
         asked = _rows(app, project, release)
-        return replace(found, **_compared(app, project, asked, (release.id, route.live)))
+        return replace(found, **_compared(app, project, asked, (release.id, live)))
     except HeadraceError as error:
         return replace(found, problem=str(error))
 
@@ -180,3 +193,59 @@ def _apart(project: Project, outputs: list[dict[str, Any]]) -> Any:
 
 def _said(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
+
+
+class _Evaluated(NamedTuple):
+    """A prompt's answers to its evaluation set, as they were kept."""
+
+    columns: Columns
+    truth: Any
+    texts: list[str | None]
+    losses: Any
+
+    def asked(self) -> list[tuple[str, ...]]:
+        """What tells each row from the others."""
+        return list(zip(*([str(cell) for cell in column] for column in self.columns.values()), strict=True))
+
+
+def _evaluated(app: App, release: Release) -> _Evaluated:
+    run = app.store.runs.get(release.manifest.run_id)
+    recipe = recipe_of(app.store, run)
+    rows = load_rows(
+        app.store, recipe.project, load_training_set(app.store.artifacts, recipe.training_set.digest)
+    )
+    test = rows.test_columns()
+    columns = {name: test[name] for name in rows.encoding.columns}
+    texts = json.loads(app.store.artifacts.get(run.outputs[ANSWERS].digest))
+    return _Evaluated(columns, rows.truth(), texts, losses_of(app.store, run, rows))
+
+
+def _wrong(app: App, project: Project, release: Release, live: str) -> dict[str, Any]:
+    ours, before = _evaluated(app, release), dict[tuple[str, ...], str | None]()
+    if live:
+        try:
+            other = _evaluated(app, app.store.releases.get(live))
+            before = dict(zip(other.asked(), other.texts, strict=True))
+        except NotFound:
+            # It came from another installation: what it answered there is not here.
+            before = {}
+    losses = np.nan_to_num(np.asarray(ours.losses, dtype=np.float64))
+    worst, asked = np.argsort(-losses, kind="stable")[:TEXTS_SHOWN], ours.asked()
+    shown = [name for name in ours.columns if handling_of(project, name) == "keep"]
+    return {
+        "source": TEST,
+        "n_rows": len(losses),
+        "n_apart": int(np.count_nonzero(losses)),
+        "withheld": tuple(name for name in ours.columns if name not in shown),
+        "rows": tuple(
+            Example(
+                inputs={name: _said(ours.columns[name][row]) for name in shown},
+                candidate=ours.texts[row],
+                live=before.get(asked[row]),
+                apart=float(losses[row]),
+                truth=_said(ours.truth[row]),
+            )
+            for row in worst.tolist()
+            if losses[row] > 0
+        ),
+    }

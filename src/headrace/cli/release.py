@@ -14,7 +14,7 @@ from headrace.app.asking import ask
 from headrace.app.cards import card
 from headrace.app.comparing import difference
 from headrace.app.drafts import begins_as_draft
-from headrace.app.examples import examples
+from headrace.app.examples import Examples, examples
 from headrace.app.falling_back import fall_back
 from headrace.app.fleet import server_address
 from headrace.app.flight import open_items, to_tick
@@ -156,7 +156,10 @@ def show_difference(release_id: Id, as_name: As = None, as_json: Json = False) -
 
 @app.command("examples")
 def show_examples(release_id: Id, as_name: As = None, as_json: Json = False) -> None:
-    """Show the rows on which a release and the live one differ most; who has read them is on record."""
+    """Show the rows on which a release and the live one differ most, of a prompt its wrong answers.
+
+    Who has read them is on record.
+    """
     with session(as_name) as s:
         found = examples(s.app, s.me, find_release(s.app, s.me, release_id).id)
     if as_json:
@@ -164,7 +167,9 @@ def show_examples(release_id: Id, as_name: As = None, as_json: Json = False) -> 
     elif found is None:
         say("Nothing else is live: there is nothing to hold its answers against.")
     elif found.problem:
-        say(f"They cannot be held against each other: {found.problem}")
+        say(f"They cannot be shown: {found.problem}")
+    elif found.wrong:
+        _say_wrong(found)
     else:
         say(f"{found.source}: they differ on {found.n_apart:,} of {found.n_rows:,}")
         names = list(found.rows[0].inputs) if found.rows else []
@@ -173,6 +178,16 @@ def show_examples(release_id: Id, as_name: As = None, as_json: Json = False) -> 
             [tuple(_told(v) for v in (one.candidate, one.live, *one.inputs.values())) for one in found.rows],
             empty="Both answer all of them alike.",
         )
+
+
+def _say_wrong(found: Examples) -> None:
+    say(f"{found.source}: {found.n_apart:,} of {found.n_rows:,} are not answered as their label says")
+    for one in found.rows:
+        answers = {"expected": one.truth, "this": one.candidate, "live": one.live}
+        say("")
+        for name, text in (one.inputs | answers).items():
+            if name != "live" or text is not None:
+                say(f"{name:<10} {'no answer' if text is None else text}")
 
 
 @app.command("card")

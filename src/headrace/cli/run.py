@@ -20,6 +20,7 @@ from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session
 from headrace.core.errors import Conflict, GateFailed, InvalidInput, NotFound, UserCodeError, WaitsForPerson
 from headrace.core.release import Release
+from headrace.gateway.prompts import is_prompt
 
 app = typer.Typer(add_completion=False)
 _STOPPED = {kind.__name__: kind for kind in (InvalidInput, NotFound, Conflict, UserCodeError)}
@@ -143,6 +144,8 @@ def print_release(report: Any) -> None:
     for item in report.flight:
         said = f"by {item.by}: {item.note}" if item.ticked else item.asks
         say(f"  {'ticked' if item.ticked else 'to tick':<12} {item.name:<14} {said}")
+    if is_prompt(release.manifest.subject.ref) and release.state in ("waiting", "refused"):
+        say(f"  {'to read':<12} {'wrong answers':<14} headrace release examples {release.id}")
     for one in report.moved:
         say(f"  {'moved':<12} {one.part:<14} it is {one.now}; {one.pinned} was approved")
     for one in report.loosens:

@@ -19,6 +19,7 @@ from headrace.app.operations import decide, find_release
 from headrace.app.ticking import may_tick, tick
 from headrace.core.identity import Principal
 from headrace.core.release import Release, Verdict
+from headrace.gateway.prompts import is_prompt
 from headrace.releases.manifest import parent_of
 from headrace.web.identity import principal_of
 from headrace.web.pages.causes import cause_of
@@ -82,8 +83,10 @@ def show(request: Request) -> Response:
 
 
 def _examples(app: App, me: Principal, release: Release) -> Examples | None:
-    """What both answer, while there is something to decide and for whoever may read rows at all."""
-    if release.state != "waiting" or not app.gatekeeper.allows(me, "data.read", f"project:{release.project}"):
+    """What both answer, while there is something to decide or mend, and for whoever may read rows at all."""
+    mends = release.state == "refused" and is_prompt(release.manifest.subject.ref)
+    shows = release.state == "waiting" or mends
+    if not shows or not app.gatekeeper.allows(me, "data.read", f"project:{release.project}"):
         return None
     return examples(app, me, release.id)
 

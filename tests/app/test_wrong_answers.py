@@ -1,0 +1,63 @@
+"""Which questions a prompt has answered wrong, for whoever improves it or decides about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from headrace.app.composition import App, open_app
+from headrace.app.examples import examples
+from headrace.core.project import PrivacySpec
+from headrace.core.release import Route
+from headrace.testing.factories import make_settings
+from tests.app.evaluated import COLUMNS, NAME, PROJECT, released
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    with open_app(make_settings(tmp_path)) as app:
+        app.me()
+        app.store.projects.save(PROJECT, "")
+        yield app
+
+
+def test_wrong_answers_are_shown_before_anything_is_live(app: App) -> None:
+    first = released(app, lambda label: None if label == "10 days" else f"{label}, says the shop", 1)
+    found = examples(app, app.me(), first.id)
+    assert found is not None
+    assert found.problem == ""
+    n_asked = 20
+    assert (found.wrong, found.against, found.source, found.n_rows) == (True, "", "test rows", n_asked)
+    assert found.n_apart == len(found.rows) <= 1
+    assert [(one.truth, one.candidate, one.live) for one in found.rows] in ([], [("10 days", None, None)])
+
+
+def test_the_worst_come_with_what_the_live_prompt_says(app: App) -> None:
+    live = released(app, lambda label: f"{label}.", 1)
+    app.store.rollouts.set_route(Route(project=NAME, live=live.id, revision=0))
+    candidate = released(app, lambda label: label if label > "30" else "I do not know.", 2)
+    found = examples(app, app.me(), candidate.id)
+    assert found is not None
+    assert found.problem == ""
+    assert found.against == live.id
+    assert 0 < found.n_apart == len(found.rows) < found.n_rows
+    for one in found.rows:
+        assert one.inputs["question"] in COLUMNS["question"]
+        assert (one.candidate, one.live, one.apart) == ("I do not know.", f"{one.truth}.", 1.0)
+        assert one.truth <= "30"
+    read = [one for one in app.store.audit.list(limit=1_000) if one.action == "data.read"]
+    assert read[-1].detail["release"] == candidate.id
+
+
+def test_a_question_that_may_not_be_recorded_is_not_shown(app: App) -> None:
+    candidate = released(app, lambda _: "I do not know.", 1)
+    masked = replace(PROJECT, privacy=PrivacySpec(basis="contract", fields={"question": "mask"}))
+    app.store.projects.save(masked, "")
+    app.store.epoch.advance()
+    found = examples(app, app.me(), candidate.id)
+    assert found is not None
+    assert found.withheld == ("question",)
+    assert all(one.inputs == {} for one in found.rows)
