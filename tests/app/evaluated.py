@@ -17,7 +17,7 @@ from tests.training.building import training_set_of
 NAME = "returns"
 GOODS = [f"shoe {n}" for n in range(40)]
 COLUMNS = {
-    "question": [f"How long may I return {name}?" for name in GOODS],
+    "question": [f"How long may ann@example.org return {name}?" for name in GOODS],
     "expected": [f"{n} days" for n, _ in enumerate(GOODS, start=10)],
 }
 MADE = make_project(name=NAME, task="text_generation")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,12 +53,19 @@ def test_the_worst_come_with_what_the_live_prompt_says(app: App) -> None:
     assert read[-1].detail["release"] == candidate.id
 
 
-def test_a_question_that_may_not_be_recorded_is_not_shown(app: App) -> None:
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [("keep", "How long may ann@example.org"), ("redact", "How long may <EMAIL>"), ("mask", "")],
+)
+def test_a_question_is_shown_as_it_may_be_recorded(app: App, form: Any, shown: str) -> None:
     candidate = released(app, lambda _: "I do not know.", 1)
-    masked = replace(PROJECT, privacy=PrivacySpec(basis="contract", fields={"question": "mask"}))
-    app.store.projects.save(masked, "")
+    app.store.projects.save(
+        replace(PROJECT, privacy=PrivacySpec(basis="contract", fields={"question": form})), ""
+    )
     app.store.epoch.advance()
     found = examples(app, app.me(), candidate.id)
     assert found is not None
-    assert found.withheld == ("question",)
-    assert all(one.inputs == {} for one in found.rows)
+    assert found.withheld == (() if shown else ("question",))
+    asked = [one.inputs.get("question", "") for one in found.rows]
+    assert len(asked) == 20
+    assert all(text.startswith(shown) and bool(text) == bool(shown) for text in asked)

@@ -95,6 +95,10 @@ def test_refusals_say_whose_turn_it_is() -> None:
         transition(taken, step("answer", "sam"))
     with pytest.raises(IllegalTransition, match="is taken: it cannot be taken"):
         transition(taken, step("take", "sam"))
+    with pytest.raises(IllegalTransition, match=f"Take it first: headrace feedback take {ASKED.id}"):
+        transition(ASKED, step("answer", "rita"))
+    with pytest.raises(IllegalTransition, match="Nobody has answered it yet"):
+        transition(taken, step("return", "desk"))
     with pytest.raises(Denied, match="goes back to them"):
         transition(transition(taken, step("answer", "rita")), step("return", "sam"))
     with pytest.raises(IllegalTransition, match="asked for again"):

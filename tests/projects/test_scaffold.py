@@ -177,6 +177,7 @@ def test_a_second_prompt_gets_through_within_budgets_and_time(
         table,
     )  # fmt: skip
     project = load_project(folder)
+    assert project.privacy.fields == {"question": "redact"}, "no caller's address stays in the record"
     spec, calls = project.rollout, calls_needed(project.rollout)
     (hourly,) = (one.most for one in llm_of(project).budgets if one.of == "requests")
     assert calls <= max(hourly, (a_day or 0.0) / 24), "one caller's hour is enough for all of it"

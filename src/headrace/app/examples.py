@@ -231,7 +231,14 @@ def _wrong(app: App, project: Project, release: Release, live: str) -> dict[str,
             before = {}
     losses = np.nan_to_num(np.asarray(ours.losses, dtype=np.float64))
     worst, asked = np.argsort(-losses, kind="stable")[:TEXTS_SHOWN], ours.asked()
-    shown = [name for name in ours.columns if handling_of(project, name) == "keep"]
+    redact = app.access.privacy.redactor(project)
+    forms = {name: handling_of(project, name) for name in ours.columns}
+    shown = [name for name, form in forms.items() if form in ("keep", "redact")]
+
+    def cell(name: str, row: int) -> Any:
+        value = _said(ours.columns[name][row])
+        return redact(value) if forms[name] == "redact" and isinstance(value, str) else value
+
     return {
         "source": TEST,
         "n_rows": len(losses),
@@ -239,7 +246,7 @@ def _wrong(app: App, project: Project, release: Release, live: str) -> dict[str,
         "withheld": tuple(name for name in ours.columns if name not in shown),
         "rows": tuple(
             Example(
-                inputs={name: _said(ours.columns[name][row]) for name in shown},
+                inputs={name: cell(name, row) for name in shown},
                 candidate=ours.texts[row],
                 live=before.get(asked[row]),
                 apart=float(losses[row]),

@@ -66,7 +66,8 @@ def transition(handoff: Handoff, step: Step) -> Handoff:
     """
     if step.kind not in _FROM or handoff.state not in _FROM[step.kind]:
         what = _WORDS.get(step.kind, "asked for again")
-        raise IllegalTransition(f"Hand-off {handoff.id} is {handoff.state}: it cannot be {what}.")
+        said = f"Hand-off {handoff.id} is {handoff.state}: it cannot be {what}."
+        raise IllegalTransition(f"{said}{_first(handoff, step)}")
     _check_who(handoff, step)
     if step.kind == "forget":
         return _forgotten(handoff, step)
@@ -83,6 +84,14 @@ def transition(handoff: Handoff, step: Step) -> Handoff:
         free = replace(moved, by=None)
         return free if step.to is None else replace(free, to=step.to, people=step.people)
     return moved
+
+
+def _first(handoff: Handoff, step: Step) -> str:
+    if handoff.state == "asked" and step.kind in ("answer", "put_back"):
+        return f" Take it first: headrace feedback take {handoff.id}"
+    if handoff.state in ("asked", "taken") and step.kind == "return":
+        return " Nobody has answered it yet: ask again later."
+    return ""
 
 
 _WORDS: dict[StepKind, str] = {
