@@ -240,7 +240,6 @@ def _requests(lines: Lines) -> dict[str, bytes]:
         "expecting": lines.request(n, "expect: 100-continue"),
         "last": lines.request(n, "connection: close"),
         "kept": lines.request(n, "Connection: Keep-Alive"),
-        "upgrading": lines.request(n, "connection: upgrade", "upgrade: h2c"),
         "old": lines.request().replace(b"HTTP/1.1", b"HTTP/1.0"),
         "bare line feeds": lines.request().replace(b"\r\n", b"\n"),
         "a line before": b"\r\n" + lines.request(),
@@ -281,7 +280,7 @@ def test_no_caller_can_tell_which_way_a_request_went(lines: Lines, data: st.Data
 HEALTH = b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-def _statuses(line: Line) -> list[int]:
+def statuses(line: Line) -> list[int]:
     return [int(first.split()[1]) for first, _, _ in _answers(line.wire.written)]
 
 
@@ -293,12 +292,12 @@ def test_whoever_does_not_read_answers_gets_no_more_of_them(lines: Lines) -> Non
         line.protocol.data_received(lines.request() * 2 + HEALTH + lines.request()[:-1])
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        meanwhile = _statuses(line)
+        meanwhile = statuses(line)
         line.protocol.resume_writing()
         await line.settle()
         assert meanwhile == [200]
         await line.feed([lines.request()[-1:]], wait=True)
-        assert _statuses(line) == [200] * 5
+        assert statuses(line) == [200] * 5
 
     asyncio.run(run())
 
@@ -310,7 +309,7 @@ def test_a_slow_body_is_not_cut_off_by_the_time_that_a_connection_may_be_idle(li
         line.timers.advance(line.protocol.timeout_keep_alive + 1)
         assert not line.wire.closed
         await line.feed([lines.request()[-5:]], wait=True)
-        assert _statuses(line) == [200, 200]
+        assert statuses(line) == [200, 200]
         await line.feed([lines.request()[:-5]], wait=True)
         line.timers.advance(lines.scoring.slowest_s)
         assert line.wire.closed, "there is an end to it"
@@ -342,7 +341,7 @@ def test_a_connection_is_idle_from_the_last_answer_on_whoever_gave_it(lines: Lin
         line.timers.advance(2.0)
         assert not line.wire.closed
         await line.feed([lines.request()], wait=True)
-        assert _statuses(line) == [200] * 3
+        assert statuses(line) == [200] * 3
         line.timers.advance(4.0)
         assert not line.wire.closed
         line.timers.advance(1.0)
@@ -378,7 +377,7 @@ def test_a_right_for_a_while_ends_on_time(lines: Lines) -> None:
         for wait_s in (0.0, 0.2, 0.2):
             scene.clock.advance(wait_s)
             await line.feed([lines.request(token=token)], wait=True)
-        assert _statuses(line) == [200, 200, 403]
+        assert statuses(line) == [200, 200, 403]
 
     asyncio.run(run())
 
@@ -426,7 +425,7 @@ def test_a_connection_knows_a_head_again_whatever_its_trace(lines: Lines) -> Non
     async def run() -> None:
         line = lines.connect(quick=True)
         await line.feed([*requests, odd, lines.request(n), requests[0]], wait=True)
-        assert _statuses(line) == [200] * 7
+        assert statuses(line) == [200] * 7
 
     before = len(lines.scene.predictions())
     asyncio.run(run())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,8 +26,17 @@ _log = logging.getLogger(__name__)
 _MAX_HELD_BYTES = 4 * MAX_BODY_BYTES
 _MOST_JOINED_BYTES = 64 << 10
 """To copy more costs more than to write twice."""
+_MOST_UNREAD_BYTES = 64 << 10
+"""Of a head, or of whatever else is no body, that comes in several pieces: the parser keeps a line until its
+end, at a cost that grows with its square."""
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _END = b"\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
+_TOO_LONG = b"The head of the request is longer than %d bytes. Send shorter headers." % _MOST_UNREAD_BYTES
+_REFUSAL = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\n%b"
+    b"content-length: %d\r\n\r\n%b" % (_CLOSE, len(_TOO_LONG), _TOO_LONG)
+)
 
 
 class _Known(NamedTuple):
@@ -56,6 +66,8 @@ class ScoringProtocol(HttpToolsProtocol):
         self._network = ""
         self._known: _Known | None = None
         self._inside = False  # the parent's parser is within a message
+        self._has_head = False  # of which it has read the head
+        self._n_unread = 0  # bytes that it was given since it last told of something
         self._busy = False  # a row of ours waits for its answer
         self._leaving = False
         self._held = b""
@@ -71,6 +83,8 @@ class ScoringProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._network = network_of(self.client)
         self._caller = Caller(self.flow.resume_reading)
+        self._used_s = self._scoring.clock.monotonic_s()
+        self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn's; nothing of ours waits for this client, and what works for it alone is told."""
@@ -89,13 +103,29 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The parent begins to read a message."""
-        self._inside = True
+        self._inside, self._has_head = True, False
         super().on_message_begin()
         self.scope["state"][CALLER] = self._caller
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header; what stands behind a body changes nothing any more."""
+        if not self._has_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The parent has read a head."""
+        self._has_head, self._n_unread = True, 0
+        self._wait_no_more()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """The parent has read a part of a body."""
+        self._n_unread = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """The parent has read one to its end: the next bytes begin another one."""
-        self._inside = False
+        self._inside, self._n_unread = False, 0
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -131,9 +161,22 @@ class ScoringProtocol(HttpToolsProtocol):
         if self._busy:
             self._hold(data)
         elif self._inside or self._answering:
-            super().data_received(data)
+            self._read(data)
         else:
             self._begin(data)
+
+    def _read(self, data: bytes) -> None:
+        """Give the parent's parser what is for it."""
+        self._n_unread += len(data)
+        super().data_received(data)
+        if not self._inside or self.transport.is_closing():
+            return
+        if not self._has_head:
+            self._wait()
+        if self._n_unread > _MOST_UNREAD_BYTES:
+            if not self._answering:
+                self.transport.write(_REFUSAL)
+            self.transport.close()
 
     def _begin(self, data: bytes) -> None:
         """``data`` begins a message."""
@@ -151,9 +194,7 @@ class ScoringProtocol(HttpToolsProtocol):
         if len(data) < size:
             self._wait_for_rest(data)
             return
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+        self._wait_no_more()
         if known is None or not scoring.stands(known.standing):
             known = self._known = self._stand(data[:end], Read(head, trace_id))
         if known is None:
@@ -230,12 +271,17 @@ class ScoringProtocol(HttpToolsProtocol):
                 self.transport.abort()
 
     def _hand_over(self, data: bytes) -> None:
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+        if b"pgrade" in data:
+            end = data.find(_END)
+            if end < 0 and _UPGRADE.search(data) and len(data) <= _MOST_UNREAD_BYTES:
+                self._wait_for_rest(data)
+                return
+            # Nobody here speaks anything else, and whoever offers it is answered as if they had not: Java's
+            # client does in each request, and uvicorn's parser takes the body for the other protocol's.
+            data = _UPGRADE.sub(b"", data[: end + 2]) + data[end + 2 :] if end >= 0 else data
         self._known = None
         self.flow.resume_reading()
-        super().data_received(data)
+        self._read(data)
 
     def _hold(self, data: bytes) -> None:
         self._held += data
@@ -244,8 +290,25 @@ class ScoringProtocol(HttpToolsProtocol):
 
     def _wait_for_rest(self, data: bytes) -> None:
         self._held = data
+        self._wait()
+
+    def _wait(self) -> None:
+        """For the rest of what has begun, a head or a row."""
         if self._slow is None:
-            self._slow = self.loop.call_later(self._scoring.slowest_s, self.transport.close)
+            self._slow = self.loop.call_later(self._scoring.slowest_s, self._close_if_slow)
+
+    def _wait_no_more(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def _close_if_slow(self) -> None:
+        """The rest has not come, unless nobody reads it while something else is being answered."""
+        self._slow = None
+        if self._busy or self._answering:
+            self._wait()
+        else:
+            self.transport.close()
 
     def _close_if_idle(self) -> None:
         """One timer for many answers: moved on instead of made anew."""
