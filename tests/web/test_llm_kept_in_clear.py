@@ -32,6 +32,7 @@ def test_a_secret_sent_as_a_project_is_neither_kept_nor_said_again(desk: Desk, s
     wanted = desk.server.parts.gateway.permits.shadow.take()
     assert len(wanted) == 1
     assert not [one for one in (MAIL, KEY, KEY[:20]) if one in repr(wanted)]
+    desk.app.access.uses.flush()
     assert not _files_with(desk.app.settings.home, said)
 
 

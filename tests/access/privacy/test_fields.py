@@ -109,6 +109,8 @@ def test_text_about_people_is_redacted_unless_somebody_says_otherwise() -> None:
     assert rules(people(basis="not_personal")).prediction(asked) is asked
     assert rules(people(basis="not_personal", name="redact")).prediction(asked).columns["name"] == ["<EMAIL>"]
     assert rules(people()).remark("I am ada@example.org") == "I am <EMAIL>"
+    said = rules(people(basis="not_personal")).remark("ada@example.org: password=Tr0ub4dor-3xy")
+    assert said == "ada@example.org: password=<SECRET>"
     assert rules(people(income="redact")).prediction(answered()).columns["income"] == [41_250.0, 7.0]
     assert rules(people(basis="not_personal")).text("of ada@example.org", {}, None) == "of <EMAIL>"
 

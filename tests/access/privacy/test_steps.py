@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -62,6 +63,34 @@ def test_addresses_of_machines_stay_where_nothing_is_about_people() -> None:
     assert kept.attributes == {"server.address": "203.0.113.7", "peer": ["<IP>", 4]}
     kept = redacted(given_step, mask, personal=True)
     assert kept.attributes == {"server.address": "<IP>", "peer": ["<IP>", 4]}
+
+
+KEY = "sk-proj-Zq7KJHGqwerty7uiop2Asdf9ghjkLzxcvbnm4"
+
+
+@pytest.mark.parametrize("personal", [True, False])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"otel.status_description": f"Incorrect API key provided: {KEY}"},
+        {"http.url": f"https://api.example/?api_key={KEY}"},
+        {"url.query": f"{'a=b&' * 90}token={KEY}"},
+        {"service.name": f"desk {KEY}", "otel.scope.name": KEY},
+        {f"asked with {KEY}": True},
+    ],
+)
+def test_a_secret_is_written_down_nowhere(attributes: dict[str, Any], personal: bool) -> None:
+    given_step = step(**attributes)
+    event = SpanEvent(name=f"refused {KEY}", at=START, attributes={})
+    kept = redacted(replace(given_step, events=(*given_step.events, event)), mask, personal=personal)
+    assert KEY not in repr(kept)
+
+
+def test_what_somebody_says_of_a_failure_is_a_text_like_any_other() -> None:
+    given_step = step(**{"otel.status_description": f"{WHO} is unknown"})
+    assert redacted(given_step, mask, personal=False).attributes == {
+        "otel.status_description": "<EMAIL> is unknown"
+    }
 
 
 VALUES = st.recursive(

@@ -173,3 +173,16 @@ def test_an_answer_that_is_not_counted_says_so() -> None:
     answer = {"choices": [{"message": {"content": "Hi"}}]}
     assert not read_answer(json.dumps(answer).encode()).is_counted
     assert read_answer(json.dumps(answer | {"usage": {"prompt_tokens": 1}}).encode()).is_counted
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"prompt_tokens": None}, {"prompt_tokens": "7"}, {"completion_tokens": -1}, {"prompt_tokens": 1e300},
+     {"prompt_tokens": 7, "completion_tokens": 2**63 - 1}, {"prompt_tokens": True}],
+)  # fmt: skip
+def test_what_is_no_count_of_tokens_is_none(said: dict[str, Any]) -> None:
+    answer = {"choices": [{"message": {"content": "Hi"}}], "usage": said}
+    assert not read_answer(json.dumps(answer).encode()).is_counted
+    gathered = Gathered()
+    gathered.add(json.dumps({"choices": [], "usage": said}).encode())
+    assert not gathered.answered.is_counted

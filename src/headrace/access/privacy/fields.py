@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.access.privacy.recognisers import mask
-from headrace.access.privacy.redacting import Redactor
+from headrace.access.privacy.redacting import Redactor, without_secrets
 from headrace.access.privacy.steps import USER, redacted
 from headrace.core.errors import InvalidInput
 from headrace.core.project import Basis, Handling, PrivacySpec, Project
@@ -200,8 +200,8 @@ class FieldRules:
         return replace(found, attributes=attributes)
 
     def remark(self, text: str) -> str:
-        """Free text that somebody gives as a rating or a reason."""
-        return self._redact(text) if self.project.privacy.personal else text
+        """Free text that somebody gives as a rating or a reason; a secret is never written down."""
+        return self._redact(text) if self.project.privacy.personal else without_secrets(text)
 
     def hashed(self, value: Any) -> Any:
         """HMAC-SHA-256 of the value as text, its first half in hexadecimal; nothing stays nothing.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from headrace.access.privacy.redacting import Redactor
+from headrace.access.privacy.redacting import Redactor, without_secrets
 from headrace.core.record import Span
 
 USER = "user.id"
@@ -19,16 +20,20 @@ _TECHNICAL = (
     "messaging.", "faas.", "error.type", "exception.type",
 )  # fmt: skip
 """Names of attributes that say where a step ran: addresses of machines stand there, where nothing is about
-people."""
+people. Secrets do not, wherever they are."""
+_SAID = "otel.status_description"
+"""What went wrong, in the words of whoever raised it."""
 _ALWAYS = ("service.name", "otel.scope.name", "otel.status_code")
 _ESCAPE = re.compile(r"\\u((?!d[89a-f])[0-9a-f]{4})", re.IGNORECASE)
 _JSON = ("{", "[", '"')
+_SHORT = 256
 _LEAST_SHORT, _MOST_SHORT = -9_999_999, 99_999_999
 """Beyond, a number may be a card's or a person's."""
 
 
 def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
-    """The step without what ``redact`` recognises, in its name, its attributes and its events.
+    """The step without what ``redact`` recognises, in its name, and in the names and values of
+    its attributes and its events.
 
     JSON is taken apart first, so that no escape hides anything, and stays JSON.
 
@@ -36,13 +41,13 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
         personal: whether technical attributes, such as addresses, are looked through too.
     """
 
+    def kept(name: str, value: Any) -> Any:
+        if name in _ALWAYS or (not personal and name.startswith(_TECHNICAL) and name != _SAID):
+            return _known(value, without_secrets) if _is_short(value) else _without(value, without_secrets)
+        return _without(value, redact)
+
     def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: value
-            if name in _ALWAYS or (not personal and name.startswith(_TECHNICAL))
-            else _without(value, redact)
-            for name, value in attributes.items()
-        }
+        return {_known(name, redact): kept(name, value) for name, value in attributes.items()}
 
     return Span(
         trace_id=span.trace_id,
@@ -52,8 +57,21 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
         started_at=span.started_at,
         ended_at=span.ended_at,
         attributes=cleaned(span.attributes),
-        events=tuple(replace(event, attributes=cleaned(event.attributes)) for event in span.events),
+        events=tuple(
+            replace(event, name=redact(event.name), attributes=cleaned(event.attributes))
+            for event in span.events
+        ),
     )
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _SHORT
+
+
+@lru_cache(maxsize=4096)
+def _known(text: str, redact: Redactor) -> str:
+    """Programs give the same few names to their attributes, and to machines."""
+    return redact(text)
 
 
 def _without(value: Any, redact: Redactor) -> Any:

@@ -59,6 +59,7 @@ _MEDIA_TOKENS = 3_000
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _MOST = 10**8
 """Less than this is asked for, of tokens; more might be a card's number."""
+_COUNTED = ("prompt_tokens", "completion_tokens")
 _MOST_ANSWERS = 128
 """Of one question, as OpenAI takes them: a provider's answer is held in memory as a whole."""
 _MAY_SAY_NOTHING = frozenset(("assistant", "function"))
@@ -421,7 +422,7 @@ def read_answer(body: bytes) -> Answered:
             model,
             finish,
             names,
-            is_counted=isinstance(said, dict),
+            is_counted=says_tokens(said),
             is_refused=bool(message.get("refusal")) or finish == _FILTERED,
             calls=calls,
             fingerprint=str(raw.get("system_fingerprint") or ""),
@@ -430,6 +431,18 @@ def read_answer(body: bytes) -> Answered:
         raise InvalidInput(
             f"The provider's answer is no chat completion ({type(error).__name__})."
         ) from error
+
+
+def says_tokens(raw: Any) -> bool:
+    """Whether a provider says what it took: not where a count is none, or more than any call can take.
+
+    >>> says_tokens({"prompt_tokens": 7, "completion_tokens": 2}), says_tokens({"prompt_tokens": -7})
+    (True, False)
+    """
+    if not isinstance(raw, dict):
+        return False
+    said = [n for name in _COUNTED if (n := raw.get(name)) is not None]
+    return bool(said) and all(type(n) is int and 0 <= n < _MOST for n in said)
 
 
 def usage_of(raw: Any) -> Usage:
@@ -446,7 +459,7 @@ def usage_of(raw: Any) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if type(value) is int and 0 < value < _MOST else 0
 
 
 def _finish(choice: Mapping[str, Any]) -> str:
@@ -486,7 +499,7 @@ class Gathered:
             raise InvalidInput(f"An event of the provider's stream {what}.") from error
         self.n_chunks += 1
         self._model = self._model or str(chunk.get("model") or "")
-        if chunk.get("usage"):
+        if says_tokens(chunk.get("usage")):
             self.usage = usage_of(chunk["usage"])
         return chunk
 

@@ -11,7 +11,15 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from headrace.core.errors import InvalidInput
-from headrace.gateway.llm.chat import MAX_USER, Answered, Filled, FilledInput, Usage, require_some
+from headrace.gateway.llm.chat import (
+    MAX_USER,
+    Answered,
+    Filled,
+    FilledInput,
+    require_some,
+    says_tokens,
+    usage_of,
+)
 from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded, require_named
@@ -104,8 +112,8 @@ class EmbeddingsRequest:
             raise InvalidInput(f"The provider's answer is no list of vectors: {error}.") from error
         if len(said.data) != len(self.texts):
             raise InvalidInput(f"The provider gave {len(said.data)} vectors for {len(self.texts)} texts.")
-        used = Usage() if said.usage is None else Usage(input=max(said.usage.prompt_tokens, 0))
-        return Answered("", used, said.model, "", is_counted=said.usage is not None)
+        took = {} if said.usage is None else {"prompt_tokens": said.usage.prompt_tokens}
+        return Answered("", usage_of(took), said.model, "", is_counted=says_tokens(took))
 
     def checked(self, guarded: Guarded, body: bytes) -> bytes:  # noqa: ARG002  as every kind of call does
         """The answer as it came."""

@@ -276,14 +276,16 @@ class LlmHandler:
             shadow.model(name, principal.name, principal.workspace)
             require_a_name(name)
             await asyncio.to_thread(self._gatekeeper.require, principal, "predict", resource)
-        self._gatekeeper.used(principal, "predict", resource)
         try:
-            return self._routes.get(name)
+            route = self._routes.get(name)
         except NotFound:
             if not self._routes.is_elsewhere(name):
                 shadow.model(name, principal.name, principal.workspace)
             require_a_name(name)
             raise
+        # Not before: what callers name is kept with the use, and may be anything.
+        self._gatekeeper.used(principal, "predict", resource)
+        return route
 
     async def _begin(self, principal: Principal, asked: Asked, parent: Parent | None) -> Call:
         route = await self._route(principal, asked.model)
