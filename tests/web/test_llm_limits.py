@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from headrace.core.errors import Unavailable
 from headrace.testing.scripted_answers import Answer
 from tests.pace import until
 from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client
@@ -20,6 +21,7 @@ DOORS: list[tuple[str, dict[str, Any], str]] = [
     ("responses", {"input": "Hello"}, "max_output_tokens"),
     ("messages", {"messages": HELLO}, "max_tokens"),
 ]
+HELLO_BODY = json.dumps({"model": PROJECT, "messages": HELLO}).encode()
 BUDGET = {"budgets": [{"per": "project", "of": "tokens", "most": 3_000, "period": "day"}]}
 
 
@@ -120,3 +122,15 @@ def test_two_credentials_are_none(desk: Desk, path: str) -> None:
     assert said.status_code == 400
     assert "Authorization" in said.json()["error"]["message"]
     assert not desk.model.asked
+
+
+def test_a_server_that_cannot_store_answers_is_not_ready(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise Unavailable("No space left on device.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.app.store.events, "append", full)
+        assert _ask(desk, "chat/completions", HELLO_BODY).status_code == 503
+        assert httpx.get(f"{desk.url}/readyz").status_code == 503
+    assert _ask(desk, "chat/completions", HELLO_BODY).status_code == 200
+    assert httpx.get(f"{desk.url}/readyz").status_code == 200

@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from headrace.gateway.llm.spending import limit_of
+from headrace.projects.llm import Budget
 from headrace.testing.scripted_answers import Answer
 from tests.pace import until
-from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk
+from tests.web.prompted import HELLO, PROJECT, PROMPT, USER, Desk
 
 CHAT: dict[str, Any] = {"messages": HELLO}
 MESSAGES: dict[str, Any] = {"messages": HELLO, "max_tokens": 9}
@@ -56,6 +58,20 @@ def test_one_that_stalls_within_a_stream_ends_it_with_an_error(
     assert "has stalled" in last
     until(lambda: len(desk.failures()) == 1)
     assert not desk.answers()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_that_is_given_up_is_paid_what_it_may_have_done(desk: Desk, stream: bool) -> None:
+    tokens: Any = {"per": "project", "of": "tokens", "most": 200_000, "period": "total"}
+    prompt = replace(PROMPT, models=("hasty/small",), parameters={"max_tokens": 40_000})
+    desk.release(prompt, llm={"budgets": [tokens]})
+    desk.model.script = Answer(delay_s=10)
+    assert post(desk, "chat/completions", CHAT | {"stream": stream}).status_code == 503
+    until(lambda: len(desk.failures()) == 1)
+    budgets = desk.server.parts.gateway.budgets
+    budgets.give_back(0.0)
+    (standing,) = budgets.standing([limit_of(Budget(**tokens), PROJECT, "main", USER)])
+    assert 40_000 < standing.spent < 41_000
 
 
 def test_vectors_that_do_not_come_are_given_up(desk: Desk) -> None:

@@ -106,7 +106,7 @@ class Call:
         filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers;
             ``lost``: who was asked as well, and stopped.
         is_draft: its answer waits for a person.
-        at_work: who works on it now; of a call that is given up, who did.
+        at_work: who works on it now; of a call that is given up, who did; ``in_vain``: who took too long.
     """
 
     id: str
@@ -127,6 +127,7 @@ class Call:
     is_draft: bool = False
     cached: bool | None = None
     at_work: list[Target] = field(default_factory=list)
+    in_vain: list[Target] = field(default_factory=list)
 
 
 class Endings:
@@ -197,6 +198,7 @@ class Endings:
     def _settle(self, call: Call, answered: Answered | None) -> Settled:
         """Pay, once."""
         charge, call.charge = call.charge, None
+        call.lost, call.in_vain = (*call.lost, *call.in_vain), []
         return NOT_PAID if charge is None else self._spending.settle(charge, call.target, answered, call.lost)
 
     async def _ended(self, settled: Settled, record: Coroutine[Any, Any, None]) -> None:

@@ -244,6 +244,7 @@ class LlmHandler:
             call.filled.for_model,
             hedge_after_s=None if after_ms is None else after_ms / 1000,
             at_work=call.at_work,
+            in_vain=call.in_vain,
         )
 
     async def _route(self, principal: Principal, name: str) -> Route:

@@ -16,8 +16,13 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Routes are known, and answers can be stored or are given without record."""
-    ready = parts_of(request).handler.ready()
+    """Routes are known, and answers can be stored or are given without record.
+
+    Those of language models never are given without.
+    """
+    parts = parts_of(request)
+    stores = parts.recorder.is_worth_asking() or not parts.gateway.routes.all()
+    ready = stores and parts.handler.ready()
     return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 
 
