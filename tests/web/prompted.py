@@ -111,8 +111,7 @@ def prompted(home: Path, listen: Callable[[Server], str], **environment: str) ->
             "abroad": abroad,
         }
         (home / FILE).write_text(json.dumps({"providers": providers}))
-        app.me()
-        app.identities.add(USER, ["operator"], actor=USER)
+        app.identities.add(USER, ["operator"], actor=app.me().name)
         app.identities.add(STRANGER, ["auditor"], actor=USER)
         with launch(app, role="server") as work:
             server = build_server(app, work)
