@@ -204,3 +204,28 @@ def test_used_cars(shared_data: Path) -> None:
         "mpg": "numeric",
         "engineSize": "numeric",
     }
+
+
+@pytest.mark.parametrize(
+    ("target", "positive"),
+    [
+        (["ja"] + ["nein"] * 3, "ja"),
+        (["Ja"] * 3 + ["Nein"], "Ja"),
+        (["fraud"] + ["legit"] * 3, "fraud"),
+        (["no"] + ["yes"] * 3, None),
+        (["paid", "unpaid"], None),
+        (["a", "b", "yes"], None),
+    ],
+)
+def test_of_two_classes_the_one_that_is_looked_for_is_positive(
+    target: list[str], positive: str | None
+) -> None:
+    found = infer(table(y=words((target * N)[:N])), target="y")
+    assert found.data.positive == positive
+    said = [note for note in found.notes if "positive one, which precision and recall are about" in note]
+    assert [note.split("'")[1] for note in said] == ([] if positive is None else [positive])
+
+
+def test_numbers_and_truth_values_have_their_last_as_the_positive_class() -> None:
+    assert infer(table(y=np.arange(N) % 10 == 0), target="y").data.positive is None
+    assert infer(table(y=(np.arange(N) % 10 != 0) * 1.0), target="y").data.positive is None

@@ -235,3 +235,11 @@ def test_the_owner_can_be_called(tmp_path: Path, contact: str, reachable: bool) 
     else:
         with pytest.raises(InvalidInput, match="owner.contact is .* telephone number"):
             load_project(charter)
+
+
+def test_only_classes_have_a_positive_one(tmp_path: Path) -> None:
+    text = GOOD.replace("  target: price", "  target: price\n  positive: 1")
+    with pytest.raises(InvalidInput, match=r"line 8, .*data.positive is of two classes: regression has none"):
+        load_project(write(tmp_path, text))
+    text = text.replace("task: regression", "task: classification").replace("metric: mae", "metric: log_loss")
+    assert load_project(write(tmp_path, text)).data.positive == 1

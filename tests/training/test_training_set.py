@@ -93,6 +93,34 @@ def test_classes_are_sorted_and_keep_their_type(
     assert [type(label) for label in made.classes] == [type(label) for label in expected]
 
 
+@pytest.mark.parametrize(
+    ("classes", "positive", "expected"),
+    [
+        (("nein", "ja"), "ja", ("nein", "ja")),
+        ((0.0, 1.0), 0, (1.0, 0.0)),
+        ((True, False), False, (True, False)),
+    ],
+)
+def test_the_positive_class_is_the_last(
+    store: Store, classes: tuple[Any, ...], positive: Any, expected: tuple[Any, ...]
+) -> None:
+    declared = project("classification")
+    declared = replace(declared, data=replace(declared.data, positive=positive))
+    made = load_training_set(store.artifacts, training_set_of(store, declared, table(classes=classes)).digest)
+    assert made.classes == expected
+    assert [type(label) for label in made.classes] == [type(label) for label in expected]
+
+
+@pytest.mark.parametrize("classes", [("ja", "nein"), ("a", "b", "yes")])
+def test_a_positive_class_that_is_none_of_two_is_refused(store: Store, classes: tuple[str, ...]) -> None:
+    declared = project("classification")
+    declared = replace(declared, data=replace(declared.data, positive="yes"))
+    with pytest.raises(
+        InvalidInput, match=r"data.positive is 'yes', but '\w+' is '\w+', '.*Expected one of two"
+    ):
+        training_set_of(store, declared, table(classes=classes))
+
+
 @given(st.lists(st.sampled_from(["a", "b", " c "]), min_size=1, max_size=20))
 def test_codes_are_positions_of_labels(labels: list[str]) -> None:
     classes: tuple[Label, ...] = ("a", "c")

@@ -216,7 +216,7 @@ def _baseline(app: App, project: Project, table: dict[str, Any]) -> Any:
     if project.task == "classification":
         seen = {v.item() if hasattr(v, "item") else v for v in outputs["predict"]}
         seen |= set() if truth is None else {v for v in np.asarray(truth).tolist() if not is_null(v)}
-        classes = tuple(sorted(seen, key=str))
+        classes = tuple(sorted(seen, key=lambda label: (label == project.data.positive, str(label))))
     if truth is None:
         # Without truth no loss is known: 0 is what says so to watching, which then judges none.
         losses, residuals = np.zeros(1), None

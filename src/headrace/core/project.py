@@ -81,6 +81,8 @@ class DataSpec:
         time: column that says when a row happened; splits and windows follow it.
         key: column that names the entity; labels are joined by it.
         unit: of the target, such as EUR or minutes; whoever is told of the model is told it.
+        positive: of two classes the one that ``precision``, ``recall`` and the like are about, and that
+            ``probability`` is of; the last in order when not set.
         columns: the inputs of the model, in the order in which it sees them.
         lags_days, horizon_days: forecasting only: which past values are inputs, and how many days
             ahead a forecast is made.
@@ -103,6 +105,7 @@ class DataSpec:
     features: tuple[FeatureSpec, ...] = field(default=(), metadata=ADDED)
     targets: dict[Target, float] = field(default_factory=dict, metadata=ADDED)
     prices: dict[Price, float] = field(default_factory=dict, metadata=ADDED)
+    positive: str | float | bool | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ _LAGS_DAYS = (7, 14, 21, 28)
 
 _ANSWERS: dict[Task, str] = {"anomaly_detection": "anomaly", "clustering": "cluster"}
 """What an answer is called where no column is predicted."""
+_AFFIRMED = frozenset(("yes", "y", "true", "t", "ja", "j", "oui", "o", "si", "s\u00ed", "s", "sim", "tak"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +98,16 @@ def infer(
             inputs = _questions(columns, inputs, roles)
         if all(column.role == "ignored" for column in inputs):
             raise InvalidInput(_no_input(inputs, target))
+    positive = _positive(columns[target]) if task == "classification" else None
+    if positive is not None:
+        notes.append(
+            f"Of its two classes {positive!r} is the positive one, which precision and recall are about: "
+            "data.positive in headrace.yaml."
+        )
     spec = DataSpec(
         source=_SOURCE,
         target=target,
+        positive=positive,
         time=time,
         key=key,
         columns=inputs,
@@ -261,6 +269,18 @@ def _task(values: NDArray[Any], name: str, forecasting: bool) -> Task:
             "each to learn from. Name another target, or group its values in project.py."
         )
     return "classification"
+
+
+def _positive(values: NDArray[Any]) -> str | None:
+    """Of two texts the one that affirms, else the rarer; None where it is the last anyway."""
+    if kind_of(values) != "text":
+        return None
+    classes, counts = np.unique(values[~nulls(values)].astype(str), return_counts=True)
+    if len(classes) != 2:
+        return None
+    affirmed = [one for one in classes if one.strip().casefold() in _AFFIRMED]
+    found = affirmed[0] if len(affirmed) == 1 else classes[::-1][counts[::-1].argmin()]
+    return None if found == classes[-1] else str(found)
 
 
 def _forecast_inputs(columns: Columns, target: str, time: str | None) -> tuple[Column, ...]:

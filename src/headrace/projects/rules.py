@@ -422,9 +422,7 @@ def _outputs(project: Project) -> Iterator[BrokenRule]:
             yield _at("monitors", "segments", index, text=text)
     days = project.monitors.reference
     if days is not None and days.last_day < days.first_day:
-        text = (
-            f"last_day {days.last_day} is before first_day {days.first_day}: expected the same day or a later"
-        )
+        text = f"last_day {days.last_day} is before first_day {days.first_day}: expected the same or a later"
         yield _at("monitors", "reference", "last_day", text=text)
     elif days is not None and days.last_day == date.max:
         yield _at("monitors", "reference", "last_day", text=f"last_day {days.last_day} is never over")
@@ -436,6 +434,8 @@ def _outputs(project: Project) -> Iterator[BrokenRule]:
             yield _at("outputs", end, text="a classifier answers with classes: name them in outputs.classes")
     if spec.classes and not answers_classes(project.task):
         yield _at("outputs", "classes", text=f"{project.task} answers with numbers: give lowest and highest")
+    if project.data.positive is not None and project.task != "classification":
+        yield _at("data", "positive", text=f"data.positive is of two classes: {project.task} has none")
     if spec.lowest is not None and spec.highest is not None and not spec.lowest < spec.highest:
         text = f"outputs.highest is {spec.highest}: expected more than lowest, which is {spec.lowest}"
         yield _at("outputs", "highest", text=text)

@@ -19,7 +19,7 @@ from headrace.core.canonical import canonical_json
 from headrace.core.data import Artifact, Snapshot
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import ArtifactStore, Columns
-from headrace.core.project import Column, Project
+from headrace.core.project import Column, DataSpec, Project
 from headrace.data.encoding import Encoding
 from headrace.data.features import feature_sets
 from headrace.data.frames import nulls, row_hashes, take
@@ -55,7 +55,7 @@ class TrainingSet:
         view: the inputs and the artefact of their fitted encoding.
         split: arrays ``train`` and ``test`` of row positions in the snapshot, int64.
         row_hashes: array ``hashes`` of the training rows over ``hashed_columns``, uint64.
-        classes: classification only: labels among the training rows, sorted.
+        classes: classification only: labels among the training rows, sorted, ``data.positive`` last.
         blocked_segments: values of the data gate's segment column that were not trained on.
         trained_until: newest time among the training rows; None without a time column.
         features: of each set that the inputs come from, the version that the feature store has kept; none in
@@ -254,7 +254,7 @@ def _fitted(
         return continued.encoding, continued.classes
     classes: tuple[Label, ...] = known_classes(project)
     if project.task == "classification":
-        classes = _classes(train[project.data.target])
+        classes = _classes(train[project.data.target], project.data)
     return Encoding.fit(train, input_columns(project)), classes
 
 
@@ -346,16 +346,22 @@ def _blocked(columns: Columns, project: Project, segments: Sequence[str]) -> NDA
     return np.array([label in blocked or str(label) in blocked for label in labels_of(columns[name])])
 
 
-def _classes(target: NDArray[Any]) -> tuple[Label, ...]:
+def _classes(target: NDArray[Any], spec: DataSpec) -> tuple[Label, ...]:
     found = {label for label in labels_of(target) if label is not None}
     if len(found) > _MOST_CLASSES:
         raise InvalidInput(
             f"The target has {len(found):,} classes. Expected at most {_MOST_CLASSES:,}; "
             "is it a number to be predicted (task: regression)?"
         )
-    if target.dtype.kind == "b":
-        return tuple(bool(label) for label in sorted(found))
-    return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
+    positive = spec.positive
+    if positive is not None and (len(found) != 2 or positive not in found):
+        known = ", ".join(repr(one) for one in sorted(found, key=str)[:20])
+        raise InvalidInput(
+            f"data.positive is {positive!r}, but {spec.target!r} is {known} in the rows to learn from. "
+            "Expected one of two classes: name it in headrace.yaml as the table does, or leave it out."
+        )
+    ordered = sorted(found, key=lambda label: (label == positive, isinstance(label, str), label))
+    return tuple(bool(label) for label in ordered) if target.dtype.kind == "b" else tuple(ordered)
 
 
 def _newest(columns: Columns, project: Project, train: NDArray[np.int64]) -> datetime | None:
