@@ -92,7 +92,10 @@ def with_gaps(values: NDArray[Any], n: int, gap: Any) -> NDArray[Any]:
         ({"sold": with_gaps(cars()["sold"], 151, np.datetime64("NaT"))}, "49 good rows are fewer than 50"),
         ({"km": with_gaps(np.arange(200.0), 101, np.nan)}, "input 'km' is null in 50% of the rows"),
         ({"km": with_gaps(np.arange(200.0), 150, np.inf)}, "input 'km' is null in 75% of the rows"),
-        ({"model": with_gaps(cars()["model"], 150, None)}, "input 'model' is null in 75%"),
+        (
+            {"model": with_gaps(cars()["model"], 150, None)},
+            "null in 75% of the rows, more than 50% (gates.data.max_null_fraction): give it 'role: ignored'",
+        ),
         ({"km": words(*["far"] * N)}, "'km' is numeric by declaration but holds text"),
     ],
 )

@@ -47,6 +47,10 @@ def test_a_list_is_a_json_list_of_records(full: Full, arguments: str, keys: set[
         ("model runs flight-delay", "lightgbm"),
         ("monitor findings flight-delay", "data_drift"),
         ("monitor findings flight-delay", "data_drift       an input no longer looks as it did in training"),
+        (
+            "monitor findings tsa-passengers",
+            "not compared with training yet: no window has closed.",
+        ),
         ("monitor performance flight-delay", "90 % INTERVAL"),
         ("monitor estimates flight-delay", "no: 14 % of the rows"),
         ("monitor traffic flight-delay", "departure-board"),

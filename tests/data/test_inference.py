@@ -47,6 +47,8 @@ def test_roles_follow_the_rules() -> None:
             flag=np.arange(N) % 2 == 0,
             prose=words([f"text {i}" for i in range(N)]),
             empty=np.full(N, np.nan),
+            sparse=words(["a", "b", None, None, None, None] * 50),
+            half=words(["a", "b", None, None] * 75),
             same=words(["x"] * N),
             other_day=np.array(["2020-01-01", "2020-01-02"] * 150, dtype="datetime64[us]"),
             unnamed_1=np.arange(float(N)),
@@ -66,6 +68,8 @@ def test_roles_follow_the_rules() -> None:
         "flag": "categorical",
         "prose": "ignored",
         "empty": "ignored",
+        "sparse": "ignored",
+        "half": "categorical",
         "same": "ignored",
         "other_day": "ignored",
         "unnamed_1": "ignored",
@@ -74,6 +78,9 @@ def test_roles_follow_the_rules() -> None:
     }
     assert why(found)["prose"] == "text with 300 different values in 300 rows"
     assert why(found)["empty"] == "no value in any row"
+    assert (
+        why(found)["sparse"] == "null in 67% of the rows, more than gates.data.max_null_fraction lets through"
+    )
     assert why(found)["same"] == "the same value in every row"
     assert any("'prose' is ignored" in note for note in found.notes)
 

@@ -172,8 +172,11 @@ def _column_problems(spec: DataSpec, gate: DataGate, evidence: dict[str, Any]) -
         if share > gate.max_null_fraction:
             sparse.append(name)
             if name in roles:
-                limit = f"{gate.max_null_fraction:.0%}"
-                problems.append(f"input {name!r} is null in {share:.0%} of the rows, more than {limit}")
+                problems.append(
+                    f"input {name!r} is null in {share:.0%} of the rows, more than "
+                    f"{gate.max_null_fraction:.0%} (gates.data.max_null_fraction): give it 'role: ignored' "
+                    "in data.columns, or raise the limit"
+                )
         elif roles.get(name) == "numeric" and described["kind"] in ("text", "time"):
             problems.append(f"input {name!r} is numeric by declaration but holds {described['kind']}")
     evidence["sparse_columns"] = sparse

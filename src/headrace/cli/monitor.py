@@ -18,15 +18,17 @@ from headrace.app.chores import MONITOR, WATCH_S, Chores
 from headrace.app.explanations import importances
 from headrace.app.operations import watch_now
 from headrace.app.reading import estimates, findings, measurements, metrics, performance
+from headrace.app.reading import project as declared_as
 from headrace.app.repeating import Repeating, attempt
 from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
+from headrace.checks.tasks import GENERATIVE
 from headrace.cli import alert, channel
 from headrace.cli.attach import import_answers
 from headrace.cli.feedback import import_events, list_feedback, list_kpis
 from headrace.cli.measured import list_answers, list_learning, list_segments, list_traffic, list_trends
 from headrace.cli.run import parse_moment
-from headrace.cli.session import As, Json, print_json, print_table, say, session
+from headrace.cli.session import As, Json, Session, print_json, print_table, say, session
 from headrace.cli.traces import list_traces, show_provenance, show_trace
 from headrace.core.errors import InvalidInput
 from headrace.core.ids import Ref
@@ -67,10 +69,13 @@ def watch(project: Project, as_name: As = None, as_json: Json = False) -> None:
     """Run one round now: ingest, measure, conclude, react."""
     with session(as_name) as s, launch(s.app) as work:
         result = watch_now(s.app, work, s.me, project)
+        uncompared = _uncompared(s, project)
     if as_json:
         print_json(result)
     else:
         say(f"{result['ingested']} rows read, {len(result['findings'])} new findings.")
+        if uncompared:
+            say(uncompared)
         if result["build"]:
             say(f"A retraining has started: {result['build']}")
 
@@ -107,14 +112,18 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
     with session(as_name) as s:
         found = findings(s.app, s.me, project)
         courses = came(measurements(s.app, s.me, project, "shift"))
+        uncompared = _uncompared(s, project)
     if as_json:
         print_json(found)
         return
     print_table(
         ("WINDOW", "KIND", "WHAT"),
         [(f"{f.window[0]:%Y-%m-%d} to {f.window[1]:%Y-%m-%d}", f.kind, f.title) for f in found],
-        empty="Nothing stands out: what is asked and answered looks as it did when the model was made.",
+        empty=uncompared
+        or "Nothing stands out: what is asked and answered looks as it did when the model was made.",
     )
+    if found and uncompared:
+        say(uncompared)
     for finding in found:
         now = courses.get((finding.release_id, finding.kind, finding.feature))
         if now not in (None, finding.evidence.get("came")):
@@ -125,6 +134,19 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
     _explain_kinds(dict.fromkeys(f.kind for f in found))
     if found:
         say("What follows: headrace monitor alert ls")
+
+
+def _uncompared(s: Session, name: str) -> str:
+    """Why nothing is said of inputs and answers yet; empty where a window of them was compared."""
+    declared = declared_as(s.app, s.me, name)
+    compared = (measurements(s.app, s.me, name, measure) for measure in ("window", "shift"))
+    if declared.task in GENERATIVE or any(compared):
+        return ""
+    return (
+        "Inputs and answers are not compared with training yet: no window has closed. One closes when an "
+        f"answer's event time is past its end ({declared.monitors.window_s / 86_400:.3g} days each: "
+        "monitors.window_s in headrace.yaml)."
+    )
 
 
 def _explain_kinds(kinds: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.core.errors import InvalidInput
 from headrace.core.ports import Columns
-from headrace.core.project import Column, DataSpec, SplitSpec, Task
+from headrace.core.project import Column, DataGate, DataSpec, SplitSpec, Task
 from headrace.data.csv_files import UNNAMED
 from headrace.data.frames import is_null, kind_of, n_rows, nulls
 
@@ -311,6 +311,10 @@ def _input(values: NDArray[Any], name: str, used_as: str | None) -> Column:
     known = values[~nulls(values)]
     if not len(known):
         return Column(name=name, role="ignored", why="no value in any row")
+    missing = 1 - len(known) / len(values)
+    if missing > DataGate.max_null_fraction:
+        why = f"null in {missing:.0%} of the rows, more than gates.data.max_null_fraction lets through"
+        return Column(name=name, role="ignored", why=why)
     distinct = len(set(known.tolist()))
     if distinct == 1:
         return Column(name=name, role="ignored", why="the same value in every row")

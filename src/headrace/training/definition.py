@@ -53,7 +53,8 @@ class TrainingData:
         feature_names: names of the columns of ``X``.
         categorical_indexes: which columns of ``X`` hold codes.
         seed: to be used for anything random, so that the run can be repeated.
-        classes: classification: the labels, sorted, ``data.positive`` last; clustering: those that ``outputs.classes`` names.
+        classes: classification: the labels, sorted, ``data.positive`` last; clustering: those that
+            ``outputs.classes`` names.
         budget: anomaly detection: the share of rows that may be flagged, ``outputs.budget``.
         columns: the rows of ``X`` as they came: float64, text or ``None``, booleans.
     """
