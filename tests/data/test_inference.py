@@ -236,3 +236,22 @@ def test_of_two_classes_the_one_that_is_looked_for_is_positive(
 def test_numbers_and_truth_values_have_their_last_as_the_positive_class() -> None:
     assert infer(table(y=np.arange(N) % 10 == 0), target="y").data.positive is None
     assert infer(table(y=(np.arange(N) % 10 != 0) * 1.0), target="y").data.positive is None
+
+
+def test_a_column_of_numbers_with_a_word_for_no_value_is_noted() -> None:
+    numbers: list[str | None] = [f"{i}.5" for i in range(N)]
+    numbers[3], numbers[5], numbers[7] = "n/a", "n/a", None
+    found = infer(table(price=words(numbers), postcode=words([f"A{i % 30}" for i in range(N)])), target="y")
+    said = [note for note in found.notes if "all its other values are numbers" in note]
+    assert [note.split(":")[0] for note in said] == ["Column 'price' is text because of 'n/a'"]
+    with pytest.raises(InvalidInput, match=r"Empty the cells with 'n/a': all others are numbers, or group"):
+        infer(table(price=words(numbers)), target="price")
+
+
+def test_a_time_that_nobody_named_is_noted() -> None:
+    said = [note for note in infer(table(), target="y").notes if "divided at random" in note]
+    assert len(said) == 1
+    assert "If one does ('day'), name it with --time" in said[0]
+    assert not any("divided at random" in note for note in infer(table(), target="y", time="day").notes)
+    timeless = {name: values for name, values in table().items() if name != "day"}
+    assert not any("divided at random" in note for note in infer(timeless, target="y").notes)

@@ -24,6 +24,9 @@ MOST_CATEGORIES = 200
 MOST_CLASSES = 20
 _SOURCE = "project.py"
 _PADDED = re.compile(r"(?<=-)\d(?!\d)")
+_NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?")
+_MOST_ODD = 5
+"""Different texts that may stand for no value in a column of numbers."""
 _HORIZON_DAYS = 7
 _QUESTIONS = 0.9
 """Share of the questions that are asked: a prompt learns from none of them."""
@@ -98,26 +101,19 @@ def infer(
             inputs = _questions(columns, inputs, roles)
         if all(column.role == "ignored" for column in inputs):
             raise InvalidInput(_no_input(inputs, target))
-    positive = _positive(columns[target]) if task == "classification" else None
-    if positive is not None:
-        notes.append(
-            f"Of its two classes {positive!r} is the positive one, which precision and recall are about: "
-            "data.positive in headrace.yaml."
-        )
     spec = DataSpec(
         source=_SOURCE,
         target=target,
-        positive=positive,
+        positive=_positive(columns[target]) if task == "classification" else None,
         time=time,
         key=key,
         columns=inputs,
         lags_days=_LAGS_DAYS if forecasting else (),
         horizon_days=_HORIZON_DAYS,
     )
+    notes += _assumed(columns, spec, learnt=unsupervised is None)
     notes += [f"Column {c.name!r} is ignored: {c.why}." for c in inputs if c.role == "ignored"]
-    missing = int(nulls(columns[target]).sum()) if target in columns and unsupervised is None else 0
-    if missing:
-        notes.append(f"{missing} of {n} rows have no {target!r}; nothing is learnt from them.")
+    notes += _almost_numbers(columns, inputs)
     return Inference(
         task=task,
         data=spec,
@@ -127,6 +123,49 @@ def infer(
         ),
         notes=tuple(notes),
     )
+
+
+def _assumed(columns: Columns, spec: DataSpec, *, learnt: bool) -> Iterator[str]:
+    """What was decided without being asked."""
+    times = [repr(c.name) for c in spec.columns if c.role == "ignored" and kind_of(columns[c.name]) == "time"]
+    if spec.time is None and times:
+        yield (
+            "No column says when a row happened, so rows are divided at random. If one does "
+            f"({', '.join(times)}), name it with --time: then the newest rows test."
+        )
+    if spec.positive is not None:
+        yield (
+            f"Of its two classes {spec.positive!r} is the positive one, which precision and recall are "
+            "about: data.positive in headrace.yaml."
+        )
+    missing = int(nulls(columns[spec.target]).sum()) if learnt and spec.target in columns else 0
+    if missing:
+        yield f"{missing} of {n_rows(columns)} rows have no {spec.target!r}; nothing is learnt from them."
+
+
+def _almost_numbers(columns: Columns, inputs: tuple[Column, ...]) -> Iterator[str]:
+    """Texts that would be numbers if a few cells said nothing: a table has many words for that."""
+    for column in inputs:
+        odd = _no_numbers(columns[column.name])
+        if column.role in ("categorical", "ignored") and odd:
+            yield (
+                f"Column {column.name!r} is text because of {', '.join(map(repr, odd))}: all its other "
+                "values are numbers. If that stands for no value, empty those cells in the table."
+            )
+
+
+def _no_numbers(values: NDArray[Any]) -> list[str]:
+    """The few different texts that keep a column from being numbers; none where it is really text."""
+    if kind_of(values) != "text":
+        return []
+    odd: set[str] = set()
+    known = [one for one in values.tolist() if not is_null(one)]
+    for text in known:
+        if not _NUMBER.fullmatch(str(text).strip()):
+            odd.add(str(text))
+            if len(odd) > _MOST_ODD:
+                return []
+    return sorted(odd) if len(set(known)) > 2 * _MOST_ODD else []
 
 
 def _task_of(
@@ -259,9 +298,11 @@ def _task(values: NDArray[Any], name: str, forecasting: bool) -> Task:
     ):
         return "regression"
     if len(distinct) > MOST_CATEGORIES:
+        odd = ", ".join(map(repr, _no_numbers(values)))
+        hint = f"Empty the cells with {odd}: all others are numbers" if odd else "Name another target"
         raise InvalidInput(
             f"The target {name!r} is text with {len(distinct)} different values, too many for classes "
-            f"(at most {MOST_CATEGORIES}). Name another target, or group its values in project.py."
+            f"(at most {MOST_CATEGORIES}). {hint}, or group its values in project.py."
         )
     if not repeats:
         raise InvalidInput(
