@@ -42,6 +42,13 @@ def test_what_follows(worse: list[str], rivals: list[Rival], do: str, chosen: st
     assert found.why.endswith(".")
 
 
+def test_what_was_only_estimated_is_not_said_as_if_it_was_known() -> None:
+    known = recommend("cars@5", "mae", ["mae is worse"], [])
+    guessed = recommend("cars@5", "mae", ["mae is worse"], [], measured=False)
+    assert known.why == "Train again: cars@5 is worse than it was, and there is no other release."
+    assert guessed.why == "Train again: cars@5 is probably worse than it was, and there is no other release."
+
+
 @pytest.mark.requirement("RET-09")
 def test_chance_names_a_better_release_in_fewer_projects_than_stated_however_often_one_looks() -> None:
     random, n_projects, named = np.random.default_rng(0), 200, 0

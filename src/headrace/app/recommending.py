@@ -110,7 +110,8 @@ def _worked_out(app: App, live: Release) -> Recommendation:
     metric, worse = app.access.charters.in_force(name).gates.model.metric, worse_findings(app, live)
     rows, rivals = _rows(app, live, worse), _rivals(app, live)
     held = [_held(app, live, rival, rows, len(rivals)) for rival in rivals]
-    return recommend(_subject(live), metric, [finding.title for finding in worse], held)
+    measured = any(finding.kind != "estimate" for finding in worse)
+    return recommend(_subject(live), metric, [finding.title for finding in worse], held, measured=measured)
 
 
 def worse_findings(app: App, live: Release) -> list[Finding]:

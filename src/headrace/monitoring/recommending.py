@@ -91,8 +91,12 @@ def rival_of(
     return Rival(release_id=release_id, subject=subject, role=role, n_rows=len(differences), **found)
 
 
-def recommend(live: str, metric: str, worse: Sequence[str], rivals: Sequence[Rival]) -> Recommendation:
+def recommend(
+    live: str, metric: str, worse: Sequence[str], rivals: Sequence[Rival], *, measured: bool = True
+) -> Recommendation:
     """What follows: the best of those that are better; else a new one, if the live one got worse.
+
+    ``measured`` is false where labels have not said so, and it was estimated only.
 
     >>> better = Rival(
     ...     release_id="r1", subject="cars@1", role="before", n_rows=90, difference=-2, low=-3, high=-1
@@ -113,7 +117,10 @@ def recommend(live: str, metric: str, worse: Sequence[str], rivals: Sequence[Riv
         return _made(do, best.release_id, why, worse, rivals)
     if worse:
         known = "no release is known to be better" if rivals else "there is no other release"
-        return _made("retrain", None, f"Train again: {live} is worse than it was, and {known}", worse, rivals)
+        how = "is" if measured else "is probably"
+        return _made(
+            "retrain", None, f"Train again: {live} {how} worse than it was, and {known}", worse, rivals
+        )
     return _made(
         "keep", None, f"Keep {live}: nothing shows that it got worse, or another is better", worse, rivals
     )
