@@ -73,17 +73,7 @@ class Identities:
         check_name(name, "An identity")
         before, held = self._principals.find(name), known_roles(name, roles)
         if before is None:
-            now, machine = self._clock.now(), kind in ("service", "agent")
-            changed = Principal(
-                name=name,
-                kind=kind or "person",
-                roles=held,
-                created_at=now,
-                workspace=MAIN if workspace is None else check_name(workspace, "A workspace"),
-                expires_at=now + TERM if machine else None,
-                review_by=now + (TERM if machine else REVIEW),
-                roles_since=now,
-            )
+            changed = self._new(name, held, kind, workspace)
         else:
             _same(before, kind, workspace)
             changed = self._with_roles(before, held)
@@ -199,7 +189,8 @@ class Identities:
         if not self._principals.list():
             # Another process may be about to do the same.
             with suppress(Conflict):
-                return self.add(name, FIRST_ROLES, actor=name)
+                roles = {"roles": list(FIRST_ROLES)}
+                return self._save(None, self._new(name, FIRST_ROLES), name, roles, first=True)
         return self.resolve(name)
 
     def _standing(self, name: str) -> Principal:
@@ -209,23 +200,43 @@ class Identities:
             raise _unknown(name)
         return principal
 
+    def _new(
+        self, name: str, roles: tuple[Role, ...], kind: Kind | None = None, workspace: str | None = None
+    ) -> Principal:
+        now, machine = self._clock.now(), kind in ("service", "agent")
+        return Principal(
+            name=check_name(name, "An identity"),
+            kind=kind or "person",
+            roles=roles,
+            created_at=now,
+            workspace=MAIN if workspace is None else check_name(workspace, "A workspace"),
+            expires_at=now + TERM if machine else None,
+            review_by=now + (TERM if machine else REVIEW),
+            roles_since=now,
+        )
+
     def _with_roles(self, before: Principal, roles: tuple[Role, ...]) -> Principal:
         if roles == before.roles:
             return before
         return replace(before, roles=roles, roles_since=self._clock.now())
 
     def _save(
-        self, before: Principal | None, changed: Principal, actor: str, detail: dict[str, Any]
+        self,
+        before: Principal | None,
+        changed: Principal,
+        actor: str,
+        detail: dict[str, Any],
+        *,
+        first: bool = False,
     ) -> Principal:
-        """Write it and its entry, and let every process look again."""
+        """Write it and its entry, and let every process look again; ``first``: only where nobody is known."""
         if "roles" in detail:
             detail |= {"before": None if before is None else list(before.roles)}
         if changed.kind != "person" and "roles" in detail:
             detail |= {"kind": changed.kind, "owner": changed.owner}
 
         def guard(standing: Principal | None, everybody: Sequence[Principal]) -> None:
-            is_second_first = before is None and actor == changed.name and len(everybody) > 0
-            if standing != before or is_second_first:
+            if standing != before or (first and everybody):
                 raise Conflict(
                     f"The identity {changed.name!r} was changed by somebody else at this moment. Look again."
                 )
