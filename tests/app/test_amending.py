@@ -51,6 +51,7 @@ def test_changed_settings_hold_once_their_release_was_judged_approved_and_is_liv
 
     second = project.amended(MANUAL, *OTHERS)
     assert second.state == "waiting", "its risk tier wants a person"
+    assert unreleased(shared.app, [shared.app.store.projects.get("settings")]) == {}, "they are on their way"
     assert held(project) == 0.08, "nor is what waits"
     assert second.manifest.subject == first.manifest.subject
     assert second.manifest.run_id == first.manifest.run_id, "nothing was trained"

@@ -33,6 +33,9 @@ def changed_lines(
     >>> from headrace.testing.factories import make_project
     >>> print(*changed_lines(make_project(), make_project(monitors=MonitorSpec(shift=0.2))))
     monitors.shift 0.08 -> 0.2
+    >>> budgets = ({"budgets": [{"per": "project", "most": most}]} for most in (5, 9))
+    >>> print(*changed_lines(*(make_project(llm=llm) for llm in budgets)))
+    llm.budgets.1.most 5 -> 9
     """
     names = [one.name for one in fields(Project)] if sections is None else sections
     old, new = ({key: value for name in names for key, value in _lines(name, getattr(one, name))}
@@ -52,10 +55,11 @@ def _lines(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         for name, one in value.items():
             yield from _lines(f"{key}.{name}", one)
-    elif isinstance(value, list | tuple) and any(is_dataclass(one) for one in value):
+    elif isinstance(value, list | tuple) and any(is_dataclass(one) or isinstance(one, dict) for one in value):
         taken: set[str] = set()
         for index, one in enumerate(value):
-            named = next((str(getattr(one, name)) for name in _NAMES if getattr(one, name, None)), "")
+            given = one if isinstance(one, dict) else {name: getattr(one, name, None) for name in _NAMES}
+            named = next((str(given[name]) for name in _NAMES if given.get(name)), "")
             name = named if named and named not in taken else str(index + 1)
             taken.add(name)
             yield from _lines(f"{key}.{name}", one)
