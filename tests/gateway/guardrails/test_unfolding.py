@@ -40,6 +40,9 @@ DISGUISED = {
     "odd bytes for spaces": ORDER.replace(" ", "\ufffd"),
     "odd bytes in base64": base64.b64encode(ORDER.encode() + b"\xff").decode(),
     "odd bytes in percents": "%ff".join(f"%{byte:02x}" for byte in ORDER.encode()),
+    "points for spaces": ORDER.replace(" ", "."),
+    "a name": f"my_{ORDER.replace(' ', '_')}",
+    "comments": ORDER.replace("re", "r<!-- -->e").replace("st", "s<!---->t"),
     "accents": "".join(c + "\u0301" for c in ORDER),
 }
 
@@ -95,6 +98,9 @@ LARGE = {
     "letters": "a " * 500_000,
     "marks": "a." * 500_000,
     "entities": html.escape("&" * 200_000),
+    "joined": "ab." * 333_000,
+    "joined by three": "ab.ab.ab " * 111_000,
+    "comments": "<!--" * 250_000,
     "percents": "%25" * 333_000,
     "digits": "a1" * 500_000,
     "one word": "a" * 10**6,

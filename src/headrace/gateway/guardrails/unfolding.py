@@ -110,6 +110,10 @@ _HEX_HINT = re.compile(r"[0-9a-fA-F]{2}(?:[ ,:]?(?:0x|\\\\x)?[0-9a-fA-F]{2}){9}"
 _BITS = re.compile(r"(?:[01]{8} ?){6,}")
 _BITS_HINT = re.compile(r"[01]{8}")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]{1,2}){4,}\w(?!\w)")
+_JOINED = re.compile(r"(?<![a-z])[a-z]{2,20}+(?:[._\-/|+~*,:;][a-z]{2,20}+){3,}")
+"""Words with a sign in place of each space, as in a name or a path."""
+_SIGN = re.compile(r"[^a-z]")
+_COMMENT = re.compile(r"<!--[^>]{0,200}>")
 _LEET = str.maketrans("013457@$!|", "oieastasil")
 _LEET_SIGN = re.compile(r"[a-z][0134578@$!|][a-z]")
 _LEET_WORD = re.compile(r"[a-z0-9@$!|]+")
@@ -157,6 +161,8 @@ def _decoded(raw: str, plain: str) -> list[str]:
     made = [hidden_tags(raw)] if not raw.isascii() else []
     if "&" in raw and (unescaped := html.unescape(raw[:LONGEST_VIEW])) != raw[:LONGEST_VIEW]:
         made.append(unescaped)
+    if "<!--" in raw:
+        made.append(_COMMENT.sub("", raw[:LONGEST_VIEW]))
     if "%" in raw and _PERCENT.search(raw):
         made.append(unquote(raw[:LONGEST_VIEW], errors="replace"))
     if _UNREAD in raw:
@@ -221,10 +227,12 @@ def _readable(many: list[bytes]) -> list[str]:
 
 
 def _respelt(plain: str) -> list[str]:
-    """Letters apart, digits for letters, and where few words are known the alphabet or the text turned."""
+    """Letters apart, words joined, digits for letters, and where few words are known the text turned."""
     made = []
     if _SPACED.search(plain):
         made.append(_SPACED.sub(lambda run: re.sub(r"[ .\-_*]", "", run[0]), plain))
+    if _JOINED.search(plain):
+        made.append(_JOINED.sub(lambda run: _SIGN.sub(" ", run[0]), plain))
     if _LEET_SIGN.search(plain):
         made.append(_LEET_WORD.sub(_letters, plain))
     known = _known(plain)
