@@ -59,6 +59,22 @@ def test_a_part_of_the_population_that_training_never_saw_is_found_and_retrains(
     assert chosen.alert == alerts[0]
 
 
+@pytest.mark.requirement("MON-40")
+def test_many_new_values_at_once_are_one_finding(watched: Make) -> None:
+    scene = watched()
+    week(scene, 0, 500, {})
+    week(scene, 1, 500, {f"{number}.0": 60 + number for number in range(5)} | {"diesl": 2})
+    week(scene, 2, 500, {})
+    found = look(scene)
+    (finding,) = found.findings
+    assert (finding.kind, finding.feature) == ("new_segment", "fuel")
+    assert finding.title == (
+        "fuel has 5 values in 62% of the rows that were in none of training: '4.0', '3.0', '2.0', ..."
+    )
+    assert finding.evidence["categories"] == ["4.0", "3.0", "2.0", "1.0", "0.0"]
+    assert len(named(found, NAME)) == 6, "each is counted all the same"
+
+
 def test_known_categories_and_slips_of_the_pen_are_no_finding(watched: Make) -> None:
     scene = watched()
     week(scene, 0, 5000, {" petrol ": 300, "electirc": 3, "dieesl": 3})

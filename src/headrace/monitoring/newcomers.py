@@ -19,6 +19,8 @@ MARK = "newcomer_windows"
 SHARE = 0.01
 """Of a window's rows, from which a category is a part of the population and no typing error."""
 _MOST = 20
+_MOST_TOLD = 3
+"""New categories of an input in a window that are told one by one; more are one change, and one finding."""
 
 
 def watch_newcomers(watch: Watch) -> Round:
@@ -30,6 +32,7 @@ def watch_newcomers(watch: Watch) -> Round:
     """
     found = Round([], [])
     for window, mark in watch.new_windows(MARK):
+        told: dict[str, list[tuple[str, Finding]]] = {}
         for feature, category, n, n_trained in _counted(watch, window):
             found.measurements.append(
                 watch.measurement(
@@ -37,7 +40,14 @@ def watch_newcomers(watch: Watch) -> Round:
                 )
             )
             finding = _finding(watch, window, feature, category, n, n_trained)
-            found.findings.extend([] if finding is None else [finding])
+            if finding is not None:
+                told.setdefault(feature, []).append((category, finding))
+        for feature, each in told.items():
+            found.findings.extend(
+                [finding for _, finding in each]
+                if len(each) <= _MOST_TOLD
+                else [_together(watch, window, feature, each)]
+            )
         found.measurements.append(mark)
     return found
 
@@ -83,3 +93,17 @@ def _finding(
     }
     title = f"{feature} is {category!r} in {share:.0%} of the rows, and was in none of training"
     return watch.finding(window, "new_segment", title, evidence, share, feature=f"{feature}: {category}")
+
+
+def _together(watch: Watch, window: Window, feature: str, each: list[tuple[str, Finding]]) -> Finding:
+    """Many at once are one cause, such as values that are written in another way, and one alert."""
+    names = [category for category, _ in each]
+    n_rows = sum(finding.evidence["n_rows"] for _, finding in each)
+    share = n_rows / window.n_rows
+    shown = ", ".join(map(repr, names[:_MOST_TOLD]))
+    many = f"{len(names)}{' or more' if len(names) == _MOST else ''} values"
+    title = f"{feature} has {many} in {share:.0%} of the rows that were in none of training: {shown}, ..."
+    first = each[0][1].evidence
+    evidence = first | {"p_value": max(one.evidence["p_value"] for _, one in each), "categories": names}
+    evidence |= {"n_rows": n_rows, "share": share}
+    return watch.finding(window, "new_segment", title, evidence, share, feature=feature)
