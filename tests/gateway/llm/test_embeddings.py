@@ -63,7 +63,9 @@ def test_the_same_text_leaves_the_same_whatever_is_beside_it() -> None:
         "From <EMAIL>", "To <EMAIL>", '{"to":"<EMAIL>"}',
     ]  # fmt: skip
     assert guarded.said == ["personal.email input mask"]
-    with pytest.raises(Blocked, match="personal.email"):
+    with pytest.raises(
+        Blocked, match="A guard has stopped it: personal.email.*under .guardrails. in the prompt"
+    ):
         asked.filled(PROMPT, Guarded(Pipeline([PersonalData(action="block")])))
 
 

@@ -302,6 +302,9 @@ class Guarded:
             return
         self.hits += hits
         if severest(hits) == "block":
-            raise Blocked(reason_of(hits))
+            raise Blocked(
+                f"A guard has stopped it: {reason_of(hits)}. Ask it otherwise, or say what the rule may do "
+                "under 'guardrails' in the prompt, and release that."
+            )
         if any(hit.action == "mask" for hit in hits):
             self._reads_texts = self._reads_tools = True
