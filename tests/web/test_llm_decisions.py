@@ -90,6 +90,14 @@ def test_an_answer_that_is_under_way_ends_when_calls_are_stopped(desk: Desk) -> 
     until(desk.failures)
 
 
+def test_a_key_in_the_reason_of_a_stop_is_told_to_nobody(desk: Desk) -> None:
+    me, key = desk.app.identities.resolve(USER), "sk-proj-Zq7KJHGqwerty7uiop2Asdf9ghjkLzxcvbnm4"
+    made = llm_stops.stop(desk.app, me, PROJECT, f"{key} has leaked, ask ann@example.org")
+    assert made.reason == "<SECRET> has leaked, ask ann@example.org"
+    assert llm_stops.resume(desk.app, me, PROJECT, f"{key} is void").ended_because == "<SECRET> is void"
+    assert key not in repr(llm_stops.stops(desk.app, me))
+
+
 @pytest.mark.requirement("GRD-12")
 def test_another_servers_copy_follows_when_it_looks(desk: Desk) -> None:
     me, project = desk.app.identities.resolve(USER), desk.app.store.projects.get(PROJECT)

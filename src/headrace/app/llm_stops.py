@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from headrace.access.privacy.redacting import without_secrets
 from headrace.app.composition import App
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal
@@ -28,7 +29,7 @@ def stop(app: App, me: Principal, project: str | None, reason: str) -> Stop:
     subject = _subject(me, project)
     permitted = app.gatekeeper.require(me, RIGHT, subject)
     workspace = me.workspace if project is None else app.store.projects.workspace(project)
-    _check(reason)
+    said = _said(reason)
     with app.store.transaction():
         known = app.store.llm_stops.list(subject=subject)
         for one in known:
@@ -39,7 +40,7 @@ def stop(app: App, me: Principal, project: str | None, reason: str) -> Stop:
                 id=derived_id("llm-stop", subject, str(len(known))),
                 workspace=workspace,
                 subject=subject,
-                reason=reason.strip(),
+                reason=said,
                 by=me.name,
                 at=app.clock.now(),
             )
@@ -61,7 +62,7 @@ def resume(app: App, me: Principal, project: str | None, reason: str) -> Stop:
     """
     subject = _subject(me, project)
     permitted = app.gatekeeper.require(me, RIGHT, subject)
-    _check(reason)
+    said = _said(reason)
     with app.store.transaction():
         standing = app.store.llm_stops.list(subject=subject, state="on")
         if not standing:
@@ -73,7 +74,7 @@ def resume(app: App, me: Principal, project: str | None, reason: str) -> Stop:
                 revision=standing[0].revision + 1,
                 ended_by=me.name,
                 ended_at=app.clock.now(),
-                ended_because=reason.strip(),
+                ended_because=said,
             )
         )
         detail = {"stop": ended.id, "reason": ended.ended_because}
@@ -92,6 +93,8 @@ def _subject(me: Principal, project: str | None) -> str:
     return f"workspace:{me.workspace}" if project is None else f"project:{project}"
 
 
-def _check(reason: str) -> None:
+def _said(reason: str) -> str:
+    """Why, without the key that has leaked: everybody who is refused reads it."""
     if not reason.strip() or len(reason) > 2000:
         raise InvalidInput("Say why, in at most 2,000 characters: whoever is refused reads it.")
+    return without_secrets(reason.strip())
