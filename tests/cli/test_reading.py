@@ -179,7 +179,7 @@ def test_what_two_releases_cannot_both_be_asked_is_said(full: Full, known: Seede
     """The seeded flights have no record and a model of cars: there is nothing to ask again."""
     ended = full("release", "examples", known.waiting)
     assert ended.code == 0, ended.error
-    assert ended.out.startswith("They cannot be held against each other: ")
+    assert ended.out.startswith("They cannot be shown: ")
     as_json = full("release", "examples", known.waiting, "--json").json
     assert (as_json["release"], as_json["against"], as_json["rows"]) == (known.waiting, known.live, [])
     alone = full("release", "examples", known.live)
