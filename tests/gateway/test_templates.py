@@ -57,6 +57,38 @@ def test_nothing_else_is_taken(template: str) -> None:
         compiled(template)({"x": "text", "y": ["a"]})
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% if (d|tojson)|length < 1 %}x{% endif %}",
+        "{% if d|upper == 'X' %}x{% endif %}",
+        "{% if text in d %}x{% endif %}",
+        "{% if d == e %}x{% endif %}",
+        "{% if text is in d %}x{% endif %}",
+        "{% if rows == others %}x{% endif %}",
+        "{% if (rows|join)|length < 1 %}x{% endif %}",
+        "{% if text is string %}{% endif %}" * 1_000,
+    ],
+)
+def test_two_loops_around_work_that_says_nothing_end(body: str) -> None:
+    """Without a bound each of these keeps a process for a minute to an hour."""
+    entries = ["a"] * MAX_ENTRIES
+    values = {"d": "é" * 3_000_000, "e": "é" * 3_000_000, "text": "z", "l": entries}
+    values |= {"rows": ["abc" * 500] * MAX_ENTRIES, "others": ["abc" * 500] * MAX_ENTRIES}
+    render = compiled("{% for a in l %}{% for b in l %}" + body + "{% endfor %}{% endfor %}")
+    with pytest.raises(InvalidInput, match="takes too much work to be filled in"):
+        render(values)
+    with pytest.raises(InvalidInput, match="takes too much work to be filled in"):  # each time anew
+        render(values)
+
+
+def test_a_long_document_is_looked_through_once_or_twice() -> None:
+    rows_in_full = "{% for x in rows %}{{ x.name|title }};{% endfor %}"
+    template = "{% if 'refund' in doc and doc|lower != 'x' %}" + rows_in_full + "{% endif %}"
+    rows = [{"name": f"row {n}"} for n in range(MAX_ENTRIES)]
+    assert compiled(template)({"doc": "a refund " * 300_000, "rows": rows}).count(";") == MAX_ENTRIES
+
+
 @pytest.mark.parametrize("secret", ["__class__", "__init__", "__globals__", "format", "mro"])
 def test_no_attribute_leads_out(secret: str) -> None:
     rendered = None

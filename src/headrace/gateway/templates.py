@@ -1,13 +1,15 @@
 """The text of a prompt as a template: Jinja, of which only what fills in, chooses and repeats is there.
 
 A template reaches nothing but the values that it is given, ends, and stays within a bound, whatever they are:
-it calls nothing, sets nothing, computes nothing, and repeats over lists only.
+it calls nothing, sets nothing, computes nothing, and repeats over lists only. What it does on the way is
+counted, because two loops around a filter of a long text would keep a process for minutes and say nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from contextvars import ContextVar
+from functools import lru_cache, wraps
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
@@ -20,6 +22,9 @@ MAX_RENDERED = 400_000
 """Characters of a template, and of what it becomes."""
 MAX_ENTRIES = 200
 """Of a list that a template repeats over; loops may be nested once."""
+MAX_WORK = 20_000_000
+"""Characters that filters and comparisons of one filling in go through; a step costs as much as ten."""
+_STEP = 10
 _MAX_DEPTH = 2
 _ALLOWED = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.Name, nodes.Const,
@@ -27,24 +32,64 @@ _ALLOWED = (
     nodes.Or, nodes.Not, nodes.CondExpr, nodes.List, nodes.Tuple,
 )  # fmt: skip
 _TESTS = "defined undefined none true false string number mapping sequence boolean in".split()
-_ENTRIES = "entries"
+_ENTRIES, _WEIGHED = "entries", "weighed"
+_LEFT: ContextVar[list[int]] = ContextVar("headrace_template_work")
 
 
-def _entries(values: Any) -> Sequence[Any]:
-    """What a loop goes through."""
+def _spend(work: int) -> None:
+    left = _LEFT.get()
+    left[0] -= work
+    if left[0] < 0:
+        raise InvalidInput(
+            "The prompt takes too much work to be filled in: its loops, filters and comparisons would go "
+            f"through more than {MAX_WORK:,} characters. Send shorter lists or texts, or simplify it."
+        )
+
+
+def _weighed(value: Any) -> Any:
+    """What is compared, which takes the longer the larger it is."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        _spend(len(one) if isinstance(one, str) else _STEP)
+        if isinstance(one, list | tuple):
+            waiting += one
+        elif isinstance(one, Mapping):
+            waiting += one
+            waiting += one.values()
+    return value
+
+
+def _counted(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja's that goes through the text which it is given or makes."""
+
+    @wraps(plain)
+    def counted(*given: Any, **named: Any) -> Any:
+        made = plain(*given, **named)
+        _spend(sum(len(one) for one in (*given, made) if isinstance(one, str)))
+        return made
+
+    return counted
+
+
+def _entries(values: Any, n_steps: int = 1) -> Sequence[Any]:
+    """What a loop goes through, each with so many steps."""
     if not isinstance(values, list | tuple):
         raise InvalidInput(f"A template repeats over lists only, got {type(values).__name__}.")
     if len(values) > MAX_ENTRIES:
         raise InvalidInput(
             f"A template repeats over at most {MAX_ENTRIES} entries, got {len(values)}. Send fewer."
         )
+    _spend(len(values) * n_steps * _STEP)
     return values
 
 
 def _joined(values: Any, separator: str = ", ") -> str:
     """As Jinja's own, over a bounded list."""
     listed = [str(value) for value in _entries(values)]
-    if sum(map(len, listed)) + len(separator) * len(listed) > MAX_RENDERED:
+    size = sum(map(len, listed)) + len(separator) * len(listed)
+    _spend(size)
+    if size > MAX_RENDERED:
         raise InvalidInput(f"A joined text has more than {MAX_RENDERED:,} characters. Send less.")
     return separator.join(listed)
 
@@ -52,17 +97,21 @@ def _joined(values: Any, separator: str = ", ") -> str:
 class _Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, autoescape=False)
-        known = "default lower upper title trim length first last tojson round int float".split()
+        at_once = "default length first last round".split()
+        long = "lower upper title trim tojson int float".split()
         self.globals.clear()
-        self.filters = {name: self.filters[name] for name in known} | {
+        self.filters = {
+            **{name: self.filters[name] for name in at_once},
+            **{name: _counted(self.filters[name]) for name in long},
             "join": _joined,
             _ENTRIES: _entries,
+            _WEIGHED: _weighed,
         }
         self.tests = {name: self.tests[name] for name in _TESTS}
 
 
 _ENVIRONMENT = _Sandbox()
-_FILTERS = sorted(name for name in _ENVIRONMENT.filters if name != _ENTRIES)
+_FILTERS = sorted(_ENVIRONMENT.filters.keys() - {_ENTRIES, _WEIGHED})
 Render = Callable[[Mapping[str, Any]], str]
 
 
@@ -87,14 +136,14 @@ def compiled(source: str) -> Render:
     'Hello Ada'
     """
     tree = _parsed(source)
-    for loop in tree.find_all(nodes.For):
-        loop.iter = nodes.Filter(loop.iter, _ENTRIES, [], [], None, None, lineno=loop.lineno)
+    _count_work(tree)
     if (plain := _plain(tree)) is not None:
         return lambda _values: plain
     code = _ENVIRONMENT.compile(tree)
     template = Template.from_code(_ENVIRONMENT, code, {})
 
     def render(values: Mapping[str, Any]) -> str:
+        _LEFT.set([MAX_WORK])
         try:
             return _bounded(template.generate(values))
         except (TemplateError, TypeError, ValueError, OverflowError) as error:
@@ -103,6 +152,23 @@ def compiled(source: str) -> Render:
             ) from error
 
     return render
+
+
+def _count_work(tree: nodes.Template) -> None:
+    """Let a parsed template count its loops and what it compares."""
+    for compared in [*tree.find_all(nodes.Compare)]:
+        compared.expr = _through(_WEIGHED, compared.expr)
+        for operand in compared.ops:
+            operand.expr = _through(_WEIGHED, operand.expr)
+    for test in [*tree.find_all(nodes.Test)]:
+        test.args = [_through(_WEIGHED, one) for one in test.args or ()]
+    for loop in [*tree.find_all(nodes.For)]:
+        n_steps = nodes.Const(sum(1 for _ in loop.find_all(nodes.Node)))
+        loop.iter = _through(_ENTRIES, loop.iter, n_steps)
+
+
+def _through(name: str, node: nodes.Node, *given: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, [*given], [], None, None, lineno=node.lineno)
 
 
 def _plain(tree: nodes.Template) -> str | None:
