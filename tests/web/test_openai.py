@@ -212,6 +212,13 @@ def test_what_a_provider_does_wrong_is_told_and_recorded(
     assert "headrace.answer" not in step.attributes
 
 
+def test_a_key_that_a_provider_repeats_in_its_refusal_is_not_handed_on(desk: Desk) -> None:
+    key = "sk-proj-" + "a1B2c3D4" * 5
+    desk.model.script = Refusal(status=400, message=f"Incorrect key: {key}; see the documentation")
+    with pytest.raises(openai.BadRequestError, match="Incorrect key: <SECRET>; see the documentation"):
+        client(desk).chat.completions.create(model=PROJECT, messages=HELLO)
+
+
 @pytest.mark.parametrize("said", [Answer(cut_after=2), Answer(without_done=True), MALFORMED_STREAM])
 def test_a_stream_that_breaks_off_says_so_and_is_no_answer(desk: Desk, said: Any) -> None:
     desk.model.script = said

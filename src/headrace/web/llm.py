@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 from headrace.access.networks import network_of
+from headrace.access.privacy.redacting import redactor, secrets
 from headrace.core.errors import HeadraceError, InvalidInput, Unauthenticated, Unavailable
 from headrace.core.identity import Principal
 from headrace.gateway.budgets import OverBudget
@@ -44,6 +45,7 @@ _NO_RETRY = (b"x-should-retry", b"false")
 """What official clients obey: a budget is not there again in a second."""
 _EVENTS = b"text/event-stream; charset=utf-8"
 _DONE = b"[DONE]"
+_WITHOUT_SECRETS = redactor([secrets])
 
 
 class Said(Protocol):
@@ -160,7 +162,9 @@ class LlmDoor:
     def _refusal(self, status: int, body: bytes) -> bytes:
         """A provider's own words, unless they may be about other calls than this one."""
         if status not in AGAIN:
-            return self._surface.refused(status, body)
+            # Some repeat the key that they were given.
+            said = _WITHOUT_SECRETS(body.decode(errors="surrogateescape"))
+            return self._surface.refused(status, said.encode(errors="surrogateescape"))
         # Such as "limit 30000, used 29831": of all callers together.
         what = "failed on the call" if status >= 500 else "takes no more calls now"
         return self._surface.error(status, f"The model's provider {what} (status {status}). Ask again later.")
