@@ -55,6 +55,20 @@ def test_the_cause_of_a_release_forges_no_verdict(cli: Cli, capsys: pytest.Captu
     assert all(line.isprintable() for line in lines)
 
 
+def test_a_release_says_which_class_its_precision_is_about(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make_project(task="classification")
+    with open_app(make_settings(cli.home)) as app:
+        for positive, said in ((None, False), ("churned", True)):
+            charter = replace(project, data=replace(project.data, positive=positive))
+            app.store.projects.save(charter, "/nowhere")
+            manifest = make_manifest(charter=charter, params={"variant": "plain"})
+            release = app.store.releases.add(make_release(manifest=manifest))
+            print_release(release_report(app, app.me(), release.id))
+            assert ("positive 'churned', which precision" in capsys.readouterr().out) is said
+
+
 @pytest.mark.requirement("PRV-01")
 def test_the_flight_check_names_what_waits_for_approval(cli: Cli) -> None:
     with open_app(make_settings(cli.home)) as app:

@@ -105,3 +105,10 @@ def test_a_goal_is_defined_once_and_every_role_finds_its_own() -> None:
     assert roles == {"business", "data science", "development", "operations", "security"}
     assert all(one.what and one.roles for one in defined)
     assert all((one.limit is None) == (one.must == "stated") for one in defined)
+
+
+def test_a_metric_is_called_as_people_write_it() -> None:
+    measured = tuple(MetricSpec(name=name) for name in ("bias", "mae", "log_loss"))
+    defined = goals_of(replace(make_project(), metrics=measured))
+    said = [one.what for one in defined if "every version" in one.what]
+    assert said == ["bias of every version", "MAE of every version", "log loss of every version"]

@@ -136,6 +136,9 @@ def print_release(report: Any) -> None:
     say(f"  variant  {release.manifest.params['variant']}   cause  {release.manifest.cause}")
     evaluation = ", ".join(f"{name} {value:.4g}" for name, value in release.manifest.evaluation.items())
     say(f"  tested   {evaluation}")
+    positive = None if release.manifest.charter is None else release.manifest.charter.data.positive
+    if positive is not None:
+        say(f"  positive {positive!r}, which precision, recall and the probability are about")
     served = [one["features"] for one in release.manifest.snapshots if "features" in one]
     if served:
         say(f"  baseline of feature sets {', '.join(served)}")

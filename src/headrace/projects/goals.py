@@ -123,7 +123,8 @@ def _quality(project: Project) -> Iterator[Goal]:
 
 def _metric(name: str) -> str:
     """A metric as people write it: ``log loss``, and abbreviations such as ``ECE`` in capitals."""
-    return name.upper() if len(name) < 5 and "_" not in name else name.replace("_", " ")
+    is_word = len(name) > 4 or "_" in name or name == "bias"
+    return name.replace("_", " ") if is_word else name.upper()
 
 
 def _data(project: Project) -> Iterator[Goal]:
