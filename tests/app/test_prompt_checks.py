@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headrace.app.composition import open_app
+from headrace.app.composition import App, open_app
 from headrace.app.gating import Gating
 from headrace.app.prompt_checks import (
     Ask,
@@ -20,14 +20,19 @@ from headrace.app.prompt_checks import (
     judge_steadiness,
 )
 from headrace.app.prompting import Prompting
+from headrace.core.canonical import canonical_json
+from headrace.core.data import Run
 from headrace.core.errors import HeadraceError, Unavailable
-from headrace.core.project import Project
+from headrace.core.project import Project, Variant
+from headrace.core.release import Route, Subject
 from headrace.gateway.conversations import Script, read_script
 from headrace.gateway.llm.chat import NOTHING, Answered, ChatRequest
 from headrace.gateway.prompts import Prompt
 from headrace.projects.llm import AgentFileLimits, Conversations, Persona, Repeats, llm_mistakes
 from headrace.store.documents import to_plain
 from headrace.testing import make_project, make_settings
+from headrace.testing.factories import make_artifact, make_manifest, make_release, make_run
+from headrace.training.pipeline import Recipe
 
 PROJECT = make_project(name="support", task="text_generation")
 KIND = ("Sure! I am Aria, happy to help!", "Hey! It is me, Aria!", "No worries! I am Aria, ask me!")
@@ -177,6 +182,67 @@ def test_a_declaration_that_cannot_be_is_named(llm: dict[str, Any], said: str) -
     (broken,) = llm_mistakes(replace(PROJECT, llm=llm))
     assert said in broken.text
     assert list(llm_mistakes(replace(PROJECT, llm={"persona": {}, "repeats": {}}))) == []
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    with open_app(make_settings(tmp_path)) as found:
+        yield found
+
+
+def answering(build: str, variant: str, text: str, loss: float = 1.0) -> Run:
+    """A run whose prompt says ``text`` and is wrong in so many of its answers."""
+    return make_run(
+        id=f"{build}-{variant}", build_id=build, project="support", variant=variant,
+        package=make_artifact(text.encode()), metrics={"wrong_answer": loss},
+    )  # fmt: skip
+
+
+def go_live(app: App, *runs: Run) -> None:
+    """Release the last one of a build."""
+    for run in runs:
+        app.store.runs.save(run)
+    subject = Subject(ref="prompt:support@1", package=make_artifact(b"package"))
+    manifest = make_manifest(project="support", run_id=runs[-1].id, subject=subject, charter=PROJECT)
+    live = app.store.releases.add(make_release(manifest=manifest)).id
+    app.store.rollouts.set_route(Route(project="support", live=live, revision=0))
+
+
+@pytest.mark.requirement("PRM-02")
+def test_of_prompts_that_fail_alike_the_one_that_somebody_edited_is_judged(app: App) -> None:
+    prompting = Prompting(app, Gating(app), asks({}))
+    plain, answer, brief = (answering("2", name, name) for name in ("plain", "answer", "brief"))
+    assert prompting.best([plain, answer, brief], "wrong_answer") == answer, "nothing is live"
+    better = answering("2", "plain", "plain", 0.5)
+    assert prompting.best([better, answer], "wrong_answer") == better
+    go_live(app, answering("1", "plain", "plain"), answering("1", "answer", "answer"))
+    assert prompting.best([plain, answer, brief], "wrong_answer") == brief
+    assert prompting.best([plain, answering("2", "answer", "edited")], "wrong_answer").variant == "answer"
+    edited = answering("2", "plain", "edited")
+    assert prompting.best([edited, answer], "wrong_answer") == edited
+    assert prompting.best([plain, answer], "wrong_answer") == answer, "nothing was edited"
+
+
+@pytest.mark.requirement("PRM-02")
+@pytest.mark.parametrize("loss", [1.0, 0.0])
+def test_a_prompt_that_is_as_good_as_the_simplest_does_not_beat_it(app: App, loss: float) -> None:
+    plain, answer = answering("1", "plain", "plain", loss), answering("1", "answer", "answer", loss)
+    variant = Variant(name="answer", trainer="a.md")
+    recipe = Recipe(project=PROJECT, variant=variant, training_set=make_artifact())
+    made = app.store.artifacts.put(canonical_json(recipe), "application/json")
+    for run in (plain, answer):
+        app.store.runs.save(replace(run, outputs={"recipe": made}))
+    gate = replace(PROJECT.gates.model, metric="wrong_answer", max_loss=1.0)
+    state = {
+        "declared": to_plain(replace(PROJECT, gates=replace(PROJECT.gates, model=gate))),
+        "project": "support", "build_id": "1", "author": "ann", "judged_id": "release-1",
+        "run_id": answer.id, "baseline_run_id": plain.id,
+    }  # fmt: skip
+    Gating(app).model(state)
+    (judged,) = (one for one in app.store.evidence.verdicts("release-1") if one.gate == "baseline")
+    assert judged.outcome == "failed"
+    assert "the simplest prompt answers as well" in judged.reason
+    assert "headrace run --baseline" in judged.reason
 
 
 def test_what_is_declared_is_a_gate_of_the_build(tmp_path: Path) -> None:

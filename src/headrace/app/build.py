@@ -302,7 +302,8 @@ class Builds:
         runs = [self._store.runs.get(run_id) for run_id in state["runs"]]
         metric = self._project(state).gates.model.metric
         try:
-            best = choose_best(runs[-1:] if state.get("model") else runs, metric)
+            choose = self._prompting.best if self._generates(state) else choose_best
+            best = choose(runs[-1:] if state.get("model") else runs, metric)
         except HeadraceError as error:
             return {"stopped": str(error), "kind": _kind_of(error)}
         return {"run_id": best.id, "baseline_run_id": runs[0].id, "stopped": None}

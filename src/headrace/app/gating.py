@@ -57,6 +57,10 @@ _SIMPLEST = (
     "the simplest model is the best one. To let it go live first, before there is a better one: "
     "headrace run --baseline"
 )
+_NO_BETTER = (
+    "the simplest prompt answers as well as this one. To let the simplest go live first, before there is a "
+    "better one: headrace run --baseline"
+)
 CONTRACTS = "application/vnd.headrace.contracts+zip"
 
 
@@ -146,8 +150,10 @@ class Gating:
             why = "this is the baseline: it goes live first, and every later one has to beat it"
             evidence = {"baseline": baseline.variant, "best": run.variant}
             judged.append(verdict(subject, "baseline", "passed", why, evidence=evidence, at=self._now()))
-        elif run.id == baseline.id or baseline.state != "finished":
-            why = _SIMPLEST if run.id == baseline.id else str(baseline.error)
+        elif run.id == baseline.id or baseline.state != "finished" or _is_no_better(project, run, baseline):
+            why = str(baseline.error)
+            if baseline.state == "finished":
+                why = _SIMPLEST if run.id == baseline.id else _NO_BETTER
             evidence = {"baseline": baseline.variant, "best": run.variant}
             judged.append(verdict(subject, "baseline", "failed", why, evidence=evidence, at=self._now()))
         else:
@@ -419,6 +425,12 @@ def _package(run: Run) -> str:
     if run.package is None:
         raise UserError(f"Run {run.id} has no package. Its error: {run.error}")
     return run.package.digest
+
+
+def _is_no_better(project: Project, run: Run, baseline: Run) -> bool:
+    """Of texts: as good as the simplest prompt is not better, though it is what is judged."""
+    metric = project.gates.model.metric
+    return project.task in GENERATIVE and run.metrics[metric] == baseline.metrics.get(metric)
 
 
 def _owner(contract: Contract) -> str:

@@ -54,7 +54,7 @@ from headrace.store import Store
 from headrace.store.documents import from_plain
 from headrace.training.evaluation import losses_of
 from headrace.training.lock import unpack_code
-from headrace.training.pipeline import ANSWERS, Recipe, recipe_of
+from headrace.training.pipeline import ANSWERS, Recipe, choose_best, recipe_of
 from headrace.training.training_set import Rows, input_columns, load_rows, load_training_set
 
 OUTPUT, LABELS = "output_contract", "human_labels"
@@ -156,6 +156,25 @@ class Prompting:
     def _labels_gate(self, state: dict[str, Any]) -> str:
         project, run = from_plain(Project, state["declared"]), self._store.runs.get(state["run_id"])
         return self._gating.keep(state, self.labels(project, run, state["judged_id"])).outcome
+
+    def best(self, runs: Sequence[Run], metric: str) -> Run:
+        """The prompt with the smallest ``metric``. Of equal ones that which was edited since the live release
+        was built, or else one that is not the baseline: what is judged is what people work on.
+
+        Raises:
+            UserCodeError: none finished.
+        """
+        best = choose_best(runs, metric)
+        live = self._live(best.project)
+        built = [] if live is None else self._built_with(live)
+        known = {run.package.digest for run in built if run.package is not None}
+        alike = [run for run in runs if run.state == "finished" and _alike(run, best, metric)]
+        return max(alike, key=lambda run: (_package(run) not in known, run.id != runs[0].id))
+
+    def _built_with(self, live: Release) -> list[Run]:
+        return self._store.runs.list(
+            live.manifest.project, build_id=self._store.runs.get(live.manifest.run_id).build_id
+        )
 
     def _live(self, project: str) -> Release | None:
         route = self._store.rollouts.route(project)
@@ -377,6 +396,10 @@ def _breaches(schema: dict[str, Any], answers: Sequence[str | None]) -> list[dic
     said = ((row, answer) for row, answer in enumerate(answers) if answer is not None)
     hits = ((row, hit) for row, answer in said for hit in guard.check(answer, where))
     return [{"row": row, "why": hit.detail} for row, hit in hits]
+
+
+def _alike(run: Run, best: Run, metric: str) -> bool:
+    return run.id == best.id or run.metrics.get(metric) == best.metrics[metric]
 
 
 def _package(run: Run) -> str:
