@@ -104,6 +104,28 @@ def test_the_command_says_it_and_how_to_open_the_newest(told: Desk) -> None:
     assert json.loads(run("--as", "dev", "--json"))[0]["question"] == newest.question
 
 
+def test_the_newest_answers_are_listed_in_the_same_way(told: Desk) -> None:
+    (recorded, _) = told.answers()
+    asked = traces.questions(told.app, told.app.identities.resolve("dev"), PROJECT, [recorded.id])
+    assert asked == {recorded.id: " ".join(str(recorded.columns["question"][0]).split())}
+    assert traces.questions(told.app, told.app.identities.resolve(STRANGER), PROJECT, [recorded.id]) == {}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", PHONE)])
+def test_the_page_of_answers_names_each_by_its_question(
+    told: Desk, chromium: Path, scheme: Any, size: Any
+) -> None:
+    with chrome(chromium) as browser:
+        tab = visit(browser, told, told.url, by="dev", scheme=scheme, size=size)
+        page = tab.open(f"/projects/{PROJECT}/answers")
+        newest = page.get_by_role("region", name="Newest answers").last
+        expect(newest).to_contain_text("return it?")
+        expect(newest).to_contain_text(told.answers()[0].id)
+        expect(newest).not_to_contain_text("Rows")
+        assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", PHONE)])
 def test_the_page_names_each_by_its_question(told: Desk, chromium: Path, scheme: Any, size: Any) -> None:

@@ -104,20 +104,25 @@ def listed(app: App, me: Principal, project: str, wanted: Wanted, *, limit: int 
     """
     found = search(app, me, project, wanted, limit=limit)
     asked = [one.answer for one in found if one.answer is not None and one.question is None]
-    if not asked or not app.gatekeeper.allows(me, "data.read", f"project:{project}"):
-        return found
-    app.gatekeeper.used(me, "data.read", f"project:{project}")
-    questions = _recorded(app, project, asked)
+    recorded = questions(app, me, project, asked)
     return [
-        replace(one, question=questions[one.answer])
-        if one.question is None and one.answer in questions
+        replace(one, question=recorded[one.answer])
+        if one.question is None and one.answer in recorded
         else one
         for one in found
     ]
 
 
-def _recorded(app: App, project: str, answers: Sequence[str]) -> dict[str, str]:
-    """Id of an answer to the beginning of its question, as the record has both."""
+def questions(app: App, me: Principal, project: str, answers: Sequence[str]) -> dict[str, str]:
+    """Id of an answer to the beginning of its question, as the record has both, for who may read that.
+
+    Example::
+
+        questions(app, me, "support", [one.id for one in newest_answers(app, me, "support")])
+    """
+    if not answers or not app.gatekeeper.allows(me, "data.read", f"project:{project}"):
+        return {}
+    app.gatekeeper.used(me, "data.read", f"project:{project}")
     declared, table, tables = app.store.projects.get(project), predictions_table(project), app.store.tables
     try:
         column = f"in_{question_of(declared)}"

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app import reading
+from headrace.app import reading, traces
 from headrace.app.explanations import (
     MAX_ROWS,
     RecordedRow,
@@ -52,6 +52,7 @@ async def show(request: Request) -> Response:
     problem: HeadraceError | None = None
     releases = await run_in_threadpool(reading.releases, parts.app, me, name)
     texts = any(is_prompt(one.manifest.subject.ref) for one in releases)
+    ids = [one.id for one in newest] if texts else []
     if asked:
         try:
             read = await run_in_threadpool(read_answer, parts.app, me, asked, name)
@@ -69,6 +70,7 @@ async def show(request: Request) -> Response:
         asked=asked,
         texts=texts,
         newest=newest,
+        questions=await run_in_threadpool(traces.questions, parts.app, me, name, ids),
         found=found,
         rows=[
             (row, bars(row), one.values) for row, one in zip(found.rows[:_SHOWN_ROWS], recorded, strict=False)
