@@ -176,6 +176,20 @@ def test_of_a_blocked_call_it_says_that_no_model_was_asked_and_a_waiting_draft_n
     assert blocked["oversight"] == "nobody had to look at it first"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_calls_tools_names_them(desk: Desk, *, stream: bool) -> None:
+    dev = desk.app.identities.add("dev", ["developer"], actor=desk.app.me().name)
+    desk.model.script = Answer(text="", tools=(("find_order", "{}"), ("refund", "{}")))
+    names = ("find_order", "refund")
+    tools: Any = [{"type": "function", "function": {"name": one, "parameters": {}}} for one in names]
+    said = client(desk).chat.completions.create(model=PROJECT, messages=HELLO, tools=tools, stream=stream)
+    if stream:
+        list(said)
+    (record,) = desk.answers()
+    words = dict(facts(provenance(desk.app, dev, PROJECT, record.id)))
+    assert words["answered"] == "in no words: it calls find_order, refund"
+
+
 def test_what_guards_found_is_said_in_plain_words(desk: Desk) -> None:
     dev = desk.app.identities.add("dev", ["developer"], actor=desk.app.me().name)
     desk.release(BLOCKING)

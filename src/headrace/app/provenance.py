@@ -263,7 +263,7 @@ def facts(found: Provenance) -> Iterator[tuple[str, str]]:
     for guard in found.guards_mean:
         yield "guard", guard
     if "predict" in found.outputs:
-        yield "answered", str(found.outputs["predict"])
+        yield "answered", str(found.outputs["predict"]) or _called(found)
     yield "oversight", _oversight_fact(found.oversight)
     if found.draft is not None:
         by = found.draft["by"]
@@ -278,6 +278,14 @@ def _model_fact(found: Provenance) -> str:
     if not found.model and not found.provider and any(one.endswith(" block") for one in found.guards):
         return "none was asked: a guard blocked the request"
     return f"{found.model or 'not known'}, asked at {found.provider or 'a provider not on record'}"
+
+
+def _called(found: Provenance) -> str:
+    """Of an answer without words; the record names its tools since it keeps them."""
+    tools = found.outputs.get("tools")
+    if tools or found.outputs.get("finish") in ("tool_calls", "function_call"):
+        return f"in no words: it calls {tools or 'a tool'}"
+    return ""
 
 
 def _oversight_fact(oversight: str) -> str:

@@ -234,6 +234,8 @@ class Endings:
             "first_ms": [took_ms if first_s is None else round((first_s - call.started_s) * 1000, 3)],
             "guards": ["; ".join(call.guarded.said)],
         }
+        if answered.tools and not blocked:
+            outputs["tools"] = [as_written(call.rules, ", ".join(answered.tools))]
         if call.cached is not None:
             outputs["cached"] = [call.cached]
         if call.lost:
