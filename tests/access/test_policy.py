@@ -29,6 +29,18 @@ def test_each_role_may_do_exactly_what_it_is_for(role: Role) -> None:
     assert allowed == MAY[role]
 
 
+def test_the_docs_name_the_roles_that_may_send_labels_and_those_that_may_judge(project_root: Path) -> None:
+    page = (project_root / "docs/how-to/learn-from-feedback.md").read_text(encoding="utf-8")
+    sends, judges = (
+        [role for role in ROLES if need <= MAY[role]]
+        for need in ({"label.write"}, {"label.write", "data.read"})
+    )
+    assert set(sends) == {"developer", "operator", "admin"}
+    assert "has the role `developer`, `operator` or `admin` (`label.write`" in page
+    assert set(judges) == {"developer", "admin"}
+    assert "`developer` or an `admin`, and neither an `operator` nor a `validator`" in page
+
+
 def test_whoever_has_no_role_may_nothing() -> None:
     policy = CedarPolicy()
     assert not any(policy.decide(_somebody(), action, CARS).allowed for action in ACTIONS)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.project import Column, DataSpec, SplitSpec, Task, Value
+from headrace.gateway.guardrails.rules import guardrails_of
 from headrace.projects.charter import load_project
 from headrace.projects.flight import flight_check
 from headrace.projects.guidance import Answers
@@ -160,6 +162,19 @@ def test_the_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_small_tables_get_gates_that_they_can_pass(tmp_path: Path, table: Path) -> None:
     project = load_project(scaffold(tmp_path, outline(n_rows=24), table))
     assert project.gates.data.min_rows == 12
+
+
+def test_a_prompt_says_that_its_contract_is_a_gate_and_which_guard_holds_at_run_time(
+    tmp_path: Path, table: Path
+) -> None:
+    columns = (Column(name="question", role="text"),)
+    data = DataSpec(source="data/q.csv", target="price", columns=columns, documentation="120 rows")
+    declared = outline("text_generation", data=data, metric="wrong_answer", model="local/small")
+    said = (scaffold(tmp_path, declared, table) / "prompts/answer.md").read_text(encoding="utf-8")
+    about = said[said.index("# contract:") : said.index("\n---\n", 4)]
+    assert "a gate" in about
+    example = about[about.index("guardrails: ") :]
+    assert guardrails_of(yaml.safe_load(example)["guardrails"]).schema is not None
 
 
 @pytest.mark.parametrize("a_day", [None, 40.0, 200.0, 5_000.0, 1e6])
