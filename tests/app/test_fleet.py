@@ -11,13 +11,16 @@ import pytest
 from headrace.app import cases
 from headrace.app.composition import App, open_app
 from headrace.app.fleet import overview
+from headrace.app.glance import Calls, Glance
 from headrace.core.alerts import Case
 from headrace.core.errors import InvalidInput
 from headrace.core.project import ServiceLevel, ServingSpec
+from headrace.monitoring.ingest import prediction_rows
 from headrace.store.records import encode_prediction
 from headrace.testing import START, FakeClock
 from headrace.testing.factories import (
     make_finding,
+    make_manifest,
     make_measurement,
     make_prediction,
     make_project,
@@ -201,6 +204,50 @@ def test_a_live_model_that_nobody_has_ever_asked_is_not_called_fine(app: App) ->
     assert _only(app) == ("fine", [])
 
 
+def test_in_its_first_week_it_is_said_that_inputs_are_not_compared_yet(app: App) -> None:
+    project, now = make_project(), app.clock.now()
+    app.store.projects.save(project, "/nowhere/cars")
+    release = app.store.releases.add(make_release(state="live", created_at=now - HOUR))
+    rollout = make_rollout(release_id=release.id, step_started_at=now - HOUR)
+    app.store.rollouts.save(rollout, make_route(live=release.id, revision=0))
+    given = make_prediction(release_id=release.id, at=now - HOUR / 2, event_time=now - HOUR / 2)
+    app.store.events.append("cars/predictions", [encode_prediction(given)])
+    assert _first(app).uncompared == "inputs are not compared yet: none of its windows has closed"
+    app.store.tables.append("cars/predictions", prediction_rows([given], frozenset()))
+    ends = now.replace(hour=0) + WEEK
+    assert _first(app).uncompared == f"inputs are not compared before {ends:%Y-%m-%d}"
+    assert _only(app) == ("fine", []), "nobody is needed for that"
+    assert [one.name for one in overview(app, app.me(), words="compared").projects] == ["cars"]
+    of_it: dict[str, Any] = {"project": "cars", "at": now, "name": "shift", "detail": {"kind": "data_drift"}}
+    window = (now - WEEK, now)
+    app.store.evidence.measure([make_measurement(**of_it, release_id="one before", window=window)])
+    assert _first(app).uncompared, "another release's inputs were"
+    app.store.evidence.measure([make_measurement(**of_it, release_id=release.id, window=window)])
+    assert _first(app).uncompared == ""
+
+
+def test_calls_are_counted_also_before_the_first_full_hour_is_over(app: App) -> None:
+    project, now = make_project(), app.clock.now()
+    live = add_model(app, project, now)
+    counted = _first(app).calls
+    assert counted is not None
+    assert (len(counted.hours), counted.so_far) == (24, False)
+    app.store.projects.save(make_project(name="new"), "/nowhere/new")
+    manifest = make_manifest(project="new")
+    release = app.store.releases.add(make_release(manifest=manifest, state="live", created_at=now))
+    rollout = make_rollout(release_id=release.id, project="new", step_started_at=now - HOUR)
+    app.store.rollouts.save(rollout, make_route(project="new", live=release.id, revision=0))
+    assert _first(app, "new").calls is None
+    given = [encode_prediction(make_prediction(project="new", release_id=release.id)) for _ in range(3)]
+    app.store.events.append("new/predictions", given)
+    assert _first(app, "new").calls == Calls(hours=[], last_day=3, week_before=None, so_far=True)
+    hour = {"project": "new", "name": "calls", "value": 0.0, "detail": {"week_before": None}}
+    app.store.evidence.measure([make_measurement(**hour, window=(now - HOUR, now), at=now)])
+    shown = _first(app, "new").calls
+    assert shown == Calls(hours=[0], last_day=3, week_before=None, so_far=True), "its first hour was not full"
+    assert live
+
+
 def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> None:
     project = make_project()
     app.store.projects.save(project, "/nowhere")
@@ -222,6 +269,10 @@ def test_a_declared_level_needs_somebody_while_no_server_is_there(app: App) -> N
     assert [(one.name, one.state) for one in found.projects] == [("cars", "act"), ("boats", "fine")]
     assert [reason.why for reason in found.projects[0].reasons] == ["down"]
     assert found.lost == [], "it said that it ends"
+
+
+def _first(app: App, name: str = "cars") -> Glance:
+    return next(one for one in overview(app, app.me()).projects if one.name == name)
 
 
 def _only(app: App) -> tuple[str, list[str]]:

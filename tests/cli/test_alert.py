@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from headrace.app.composition import open_app
 from headrace.app.outbox import deliver
 from headrace.core.errors import Unavailable
-from headrace.testing import MemoryChannel
+from headrace.testing import MemoryChannel, make_project, make_settings
 from tests.app.alarm import alarm, home
 from tests.cli.conftest import Cli
 
@@ -40,6 +43,18 @@ def test_alerts_are_listed_with_what_was_told_and_how_late(alarmed: tuple[Cli, s
     assert "did not take it" in shown
     assert "Nobody has done anything about it yet." in shown
     assert [one["alert"]["id"] for one in cli(*ALERT, "ls", "--json").json] == [bias, shift]
+
+
+def test_without_any_channel_it_is_said_that_an_alert_is_shown_only(cli: Cli) -> None:
+    with home(cli.home) as app:
+        shift = alarm(app, feature="mileage")
+        deliver(replace(app, channels={}))
+    listed = cli(*ALERT, "ls", "cars").out
+    assert "shown here only: no channel is set up" in listed
+    assert "failed" not in listed
+    assert "No channel is set up here: alerts are shown, and told to nobody. Set HEADRACE_CHANNEL_EMAIL." in (
+        " ".join(cli(*ALERT, "show", shift.id).out.split())
+    )
 
 
 def test_an_alert_is_answered_by_whoever_may(alarmed: tuple[Cli, str, str]) -> None:
@@ -80,3 +95,12 @@ def test_silences_and_events_are_named_and_taken_back(alarmed: tuple[Cli, str, s
     assert ended.out == "The silence 'moving' holds no more.\n"
     assert "moving" not in cli(*EVENT, "ls", "cars").out
     assert "may not alert.answer" in cli(*EVENT, "end", "cars", "anything", "--as", "vera").error
+
+
+def test_a_round_needs_no_name_where_there_is_one_project(cli: Cli) -> None:
+    with open_app(make_settings(cli.home, user=cli.user)) as app:
+        app.me()
+        app.store.projects.save(make_project(), "/nowhere/cars")
+    ended = cli("monitor", "watch")
+    assert ended.code == 0, ended.error
+    assert "rows read" in ended.out

@@ -105,6 +105,8 @@ def test_status_says_what_is_live_and_what_waits(full: Full, known: Seeded) -> N
     text = full("status").out
     assert "Models   1 needs someone, 1 is watched, 0 are fine, 1 is not live" in text
     assert "flight-delay@4 waits for a decision (and 1 more)" in text
+    assert glances["cars"]["uncompared"] == "inputs are not compared yet: none of its windows has closed"
+    assert glances["flight-delay"]["uncompared"] == glances["tsa-passengers"]["uncompared"] == ""
     found = full("status", "no-such-word").out
     assert "No project is like that." in found
     assert "flight-delay" not in full("status", "--state", "watch").out
@@ -137,6 +139,7 @@ def test_the_audit_log_is_for_auditors(full: Full) -> None:
         (("model", "lineage", "cars@99"), "99"),
         (("model", "rebuild", "nothing@1"), "nothing"),
         (("monitor", "findings", "nothing"), "nothing"),
+        (("monitor", "watch"), "No project is named (known: cars, flight-delay, tsa-passengers). Name one"),
         (("monitor", "performance", "nothing"), "nothing"),
         (("data", "ls", "nothing"), "nothing"),
         (("status", "--as", "nobody"), "nobody"),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from headrace.app import cases
+from headrace.app.outbox import deliver
 from tests.web.alarmed import PROJECT, alarm
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR
@@ -44,6 +46,15 @@ def test_what_waits_is_listed_the_gravest_first(site: Site) -> None:
     page = site.page("/alerts", by=VIEWER).text
     places = [page.index(f"/alerts/{one}") for one in (critical, shift, informs)]
     assert places == sorted(places)
+
+
+def test_without_any_channel_it_is_said_that_an_alert_is_shown_only(site: Site) -> None:
+    where = f"/alerts/{alarm(site.app, title='shown only')}"
+    deliver(replace(site.app, channels={}))
+    page = site.page(where, by=VIEWER).text
+    assert "shown here only: no channel is set up." in page
+    assert "HEADRACE_CHANNEL_EMAIL" in page
+    assert "nobody could be told" not in page
 
 
 def test_an_alert_is_answered_on_its_page(site: Site) -> None:

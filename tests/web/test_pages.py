@@ -37,6 +37,16 @@ def test_the_overview_shows_what_waits_and_how_each_project_is_doing(site: Site)
     assert f'href="/releases/{site.seeded.waiting}"' in page.text
 
 
+def test_inputs_that_are_not_compared_yet_are_no_reason_to_say_that_nothing_stands_out(site: Site) -> None:
+    said = "inputs are not compared yet: none of its windows has closed"
+    (cars,) = [one for one in site.get("/fleet.json", by=VIEWER).json()["rows"] if one["project"] == "cars"]
+    assert cars["inputs_uncompared"] == said
+    assert said in site.page("/", by=VIEWER).text
+    page = site.page("/projects/cars", by=VIEWER).text
+    assert f"Nothing was found so far: {said}." in page
+    assert "Nothing stands out" not in page
+
+
 def test_words_in_the_address_leave_a_few_projects_and_are_kept(site: Site) -> None:
     page = site.page("/?words=ADA+degraded&state=act", by=VIEWER).text
     assert 'href="/projects/flight-delay"' in page

@@ -13,7 +13,7 @@ from headrace.core.alerts import Case, Notice
 from headrace.core.identity import Principal
 from headrace.core.record import Alert, Finding
 from headrace.monitoring.cases import PENDING, Step, StepKind, is_overdue, transition
-from headrace.monitoring.notices import VIOLATIONS, explained, severity_of
+from headrace.monitoring.notices import NO_CHANNEL, VIOLATIONS, explained, severity_of
 
 _LIST = "headrace monitor alert ls"
 
@@ -46,6 +46,13 @@ class Shown:
     def state(self) -> str:
         """Where it stands; of one without a case, what its action says."""
         return self.alert.state if self.case is None else self.case.state
+
+    @property
+    def is_shown_only(self) -> bool:
+        """Whether nobody was told because no channel was set up at all."""
+        return bool(self.notices) and all(
+            one.state == "failed" and one.error.startswith(NO_CHANNEL) for one in self.notices
+        )
 
     @property
     def pending(self) -> bool:

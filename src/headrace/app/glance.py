@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.alerts import Case
 from headrace.core.project import MonitorSpec, Project
 from headrace.core.record import Alert, Finding
@@ -87,11 +88,14 @@ class Calls:
 
     Attributes:
         week_before: those of the same hours of the week before; None if there are none to compare with.
+        so_far: it has been called for less than a day: ``last_day`` has all calls, also of hours that are not
+            over.
     """
 
     hours: list[int]
     last_day: int
     week_before: int | None
+    so_far: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,8 @@ class Glance:
         live_since: when the live release got all traffic.
         calls: None where none were counted in the last day.
         drift: None before a window of the live release was compared.
+        uncompared: in words, that its inputs are not compared yet, and from when on; empty once they are. It
+            is no reason: nobody is needed, but "fine" says nothing of them.
         losses: the loss of its newest windows, the oldest first.
         service: how it was there over 30 days, downtime counted, and what is left of its error budget.
         backlog: how many drafts wait for a person, and how many conversations that were handed over.
@@ -142,6 +148,7 @@ class Glance:
     live_since: datetime | None = None
     calls: Calls | None = None
     drift: Drift | None = None
+    uncompared: str = ""
     losses: list[float] = field(default_factory=list)
     service: Standing | None = None
     backlog: dict[WaitingKind, int] = field(default_factory=dict)
@@ -160,6 +167,8 @@ class Facts:
         measured: calls by hour, availability of the last one, and loss, shifts and rows of the newest
             windows, in the order of windows.
         asked: whether anybody has ever asked the model.
+        n_asked: how often, where that began within a day; None where it is longer ago, or not known.
+        window_at: where the window begins that is under way; None where it is not known.
         last_review: of the live release.
         backlog: drafts and hand-offs that wait for a person.
         last_heard: when the last server was heard of, if none is there now and any ever was.
@@ -177,6 +186,8 @@ class Facts:
     measured: Sequence[Measurement]
     backlog: Sequence[Backlog]
     asked: bool
+    n_asked: int | None
+    window_at: datetime | None
     last_heard: datetime | None
     last_review: Review | None
     now: datetime
@@ -216,6 +227,7 @@ def glance(facts: Facts) -> Glance:
         live_since=None if facts.rollout is None else facts.rollout.step_started_at,
         calls=calls,
         drift=_drift(facts),
+        uncompared=_uncompared(facts),
         losses=[m.value for m in losses if m.value is not None],
         service=next((standing(project, m) for m in facts.measured if m.name == AVAILABILITY), None),
         backlog={one.kind: one.n for one in facts.backlog},
@@ -236,7 +248,9 @@ def by_urgency(glances: Iterable[Glance]) -> list[Glance]:
 def matches(one: Glance, words: str, state: State | None) -> bool:
     """Whether every word occurs in what is said of a project: its name, owner, tags, health or reasons."""
     said = [one.name, one.owner, *one.tags, one.task, f"{one.risk} risk", one.health, one.live or ""]
-    text = " ".join([*said, *(f"{reason.why} {reason.text}" for reason in one.reasons)]).casefold()
+    text = " ".join(
+        [*said, one.uncompared, *(f"{reason.why} {reason.text}" for reason in one.reasons)]
+    ).casefold()
     return state in (None, one.state) and all(word in text for word in words.casefold().split())
 
 
@@ -287,12 +301,14 @@ def _mean(losses: Sequence[Measurement]) -> float:
 def _calls(facts: Facts) -> Calls | None:
     since = facts.now - _DAY - timedelta(hours=1)
     hours = [m for m in facts.measured if m.name == CALLS and m.window is not None and m.window[0] > since]
-    if not hours:
+    if not hours and not facts.n_asked:
         return None
     before = [m.detail["week_before"] for m in hours]
     known = [int(n) for n in before if n is not None]
     counted = [int(m.value or 0) for m in hours]
-    week_before = sum(known) if len(known) == len(before) else None
+    week_before = sum(known) if before and len(known) == len(before) else None
+    if facts.n_asked is not None:
+        return Calls(hours=counted, last_day=facts.n_asked, week_before=week_before, so_far=True)
     return Calls(hours=counted, last_day=sum(counted), week_before=week_before)
 
 
@@ -305,6 +321,19 @@ def _drift(facts: Facts) -> Drift | None:
     # What goes on is measured, not found again: of a shift that is one, how it came is measured as well.
     shifted = {m.feature for m in compared if m.detail.get("course")}
     return Drift(shifted=len(shifted), compared=len(compared)) if compared else None
+
+
+def _uncompared(facts: Facts) -> str:
+    """That no window of the live release was compared yet, in words."""
+    compared = any(m.name == SHIFT and m.release_id == facts.live for m in facts.measured)
+    if facts.route is None or compared or facts.project.task in GENERATIVE:
+        return ""
+    length = timedelta(seconds=facts.project.monitors.window_s)
+    ends = None if facts.window_at is None else facts.window_at + length
+    if ends is None or ends <= facts.now:  # rows may come about any time: it may end any moment
+        return "inputs are not compared yet: none of its windows has closed"
+    day = ends.replace(hour=0, minute=0, second=0, microsecond=0)
+    return f"inputs are not compared before {ends:%Y-%m-%d}" + ("" if ends == day else f" {ends:%H:%M} UTC")
 
 
 def _reasons(

@@ -19,6 +19,7 @@ from headrace.monitoring.cases import PENDING
 from headrace.monitoring.ingest import predictions_table
 from headrace.monitoring.service import NAME as AVAILABILITY
 from headrace.monitoring.shifts import NAME as SHIFT
+from headrace.monitoring.windows import origin_of
 
 _HOURS, _LOSSES, _FINDINGS = 24, 12, 50
 """Hours of calls, windows with a loss, and findings of each kind about the live release that are read."""
@@ -59,6 +60,7 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     for project in held:
         route = routes.get(project.name)
         live_id = "" if route is None else route.live
+        since = None if live_id not in rollouts else rollouts[live_id].step_started_at
         facts = Facts(
             project=project,
             route=route,
@@ -72,6 +74,10 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
             measured=measured[project.name],
             backlog=backlog[project.name],
             asked=route is None or _is_asked(app, project.name, measured[project.name]),
+            n_asked=None
+            if route is None
+            else _n_asked(app, project.name, measured[project.name], since, now),
+            window_at=None if route is None else _window_at(app, project, live_id, measured[project.name]),
             last_heard=last_heard,
             last_review=reviews.get(live_id),
             now=now,
@@ -95,6 +101,29 @@ def _is_asked(app: App, project: str, measured: Sequence[Measurement]) -> bool:
     if any(one.name != AVAILABILITY for one in measured):
         return True
     return any(segment.size_bytes for segment in app.store.events.segments(predictions_table(project)))
+
+
+def _n_asked(
+    app: App, project: str, measured: Sequence[Measurement], since: datetime | None, now: datetime
+) -> int | None:
+    """How many calls came, if the first did within a day; hours are counted once they are over, and of the
+    first one no full hour.
+
+    Without an hour that was counted, what went live within a day says so: a long log is not read for this.
+    """
+    hours = [one.window[0] for one in measured if one.name == CALLS and one.window is not None]
+    began = min(hours, default=since)
+    if began is None or now - began >= timedelta(hours=_HOURS):
+        return None
+    return app.store.events.count(predictions_table(project))
+
+
+def _window_at(app: App, project: Project, live: str, measured: Sequence[Measurement]) -> datetime | None:
+    """Where the window begins that is under way, of a live release of which none was compared yet."""
+    if any(one.name == SHIFT and one.release_id == live for one in measured):
+        return None
+    closed = [one.window[1] for one in measured if one.name == WINDOWS and one.window is not None]
+    return max(closed) if closed else origin_of(project.name, app.store.tables, project.monitors.window_s)
 
 
 def _last_heard(app: App) -> datetime | None:

@@ -16,7 +16,7 @@ from headrace.app.composition import App
 from headrace.core.alerts import Message, Notice
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, Unavailable, UserError
 from headrace.core.ids import new_id
-from headrace.monitoring.notices import MOST_TRIES, Raised, notices, pause
+from headrace.monitoring.notices import MOST_TRIES, NO_CHANNEL, Raised, notices, pause
 from headrace.monitoring.wording import worded, worded_backlog
 
 _log = logging.getLogger(__name__)
@@ -97,9 +97,10 @@ def _send(app: App, notice: Notice) -> bool:
         return False
     channel = app.channels.get(notice.channel)
     if channel is None:
-        raise InvalidInput(
-            f"There is no channel {notice.channel!r} here. Set HEADRACE_CHANNEL_{notice.channel.upper()}."
-        )
+        setting = f"HEADRACE_CHANNEL_{notice.channel.upper()}"
+        if not app.channels:
+            raise InvalidInput(f"{NO_CHANNEL}: alerts are shown, and told to nobody. Set {setting}.")
+        raise InvalidInput(f"There is no channel {notice.channel!r} here. Set {setting}.")
     if channel.personal and not notice.to:
         raise InvalidInput(
             "Nobody of the project has an e-mail address: see owner and team in headrace.yaml."

@@ -219,6 +219,8 @@ def _only(period: Period) -> str:
 def _told(shown: Shown) -> str:
     if not shown.notices:
         return "nobody"
+    if shown.is_shown_only:
+        return "shown here only: no channel is set up"
     count = {
         state: sum(one.state == state for one in shown.notices) for state in ("sent", "waiting", "failed")
     }

@@ -17,7 +17,7 @@ from headrace.app.backtesting import backtest
 from headrace.app.chores import MONITOR, WATCH_S, Chores
 from headrace.app.explanations import importances
 from headrace.app.operations import watch_now
-from headrace.app.reading import estimates, findings, measurements, metrics, performance
+from headrace.app.reading import estimates, findings, measurements, metrics, performance, projects
 from headrace.app.reading import project as declared_as
 from headrace.app.repeating import Repeating, attempt
 from headrace.app.replay import Replay, replay_source
@@ -65,11 +65,19 @@ app.add_typer(alert.events, name="event")
 
 
 @app.command("watch")
-def watch(project: Project, as_name: As = None, as_json: Json = False) -> None:
+def watch(
+    project: Annotated[
+        str | None, typer.Argument(help="Name of the project; may be left out where there is one alone.")
+    ] = None,
+    as_name: As = None,
+    as_json: Json = False,
+) -> None:
     """Run one round now: ingest, measure, conclude, react."""
-    with session(as_name) as s, launch(s.app) as work:
-        result = watch_now(s.app, work, s.me, project)
-        uncompared = _uncompared(s, project)
+    with session(as_name) as s:
+        name = project or _only(s)
+        with launch(s.app) as work:
+            result = watch_now(s.app, work, s.me, name)
+        uncompared = _uncompared(s, name)
     if as_json:
         print_json(result)
     else:
@@ -78,6 +86,15 @@ def watch(project: Project, as_name: As = None, as_json: Json = False) -> None:
             say(uncompared)
         if result["build"]:
             say(f"A retraining has started: {result['build']}")
+
+
+def _only(s: Session) -> str:
+    """The one project there is."""
+    names = sorted(one.name for one in projects(s.app, s.me))
+    if len(names) == 1:
+        return names[0]
+    known = f"known: {', '.join(names)}" if names else "none is known; make one with 'headrace init'"
+    raise InvalidInput(f"No project is named ({known}). Name one: headrace monitor watch PROJECT.")
 
 
 @app.command("run")

@@ -89,7 +89,7 @@ def _line(one: Glance) -> tuple[str | None, ...]:
     return (
         one.name,
         _SAID[one.state],
-        one.reasons[0].text + more if one.reasons else "",
+        one.reasons[0].text + more if one.reasons else one.uncompared,
         one.health,
         one.live,
         None if one.live_since is None else f"{one.live_since:%Y-%m-%d}",
@@ -103,6 +103,8 @@ def _line(one: Glance) -> tuple[str | None, ...]:
 def _calls(calls: Calls | None) -> str | None:
     if calls is None:
         return None
+    if calls.so_far:
+        return f"{calls.last_day:,} so far"
     return f"{calls.last_day:,}" + (
         "" if calls.week_before is None else f" (week before {calls.week_before:,})"
     )

@@ -33,6 +33,8 @@ _INFORMS = frozenset({"labels", "schedule", "code", "registration"})
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 30.0, 3_600.0
 MOST_TRIES = 30
 """How often a notice is sent before it is given up: for about a day."""
+NO_CHANNEL = "No channel is set up here"
+"""How the error of a notice begins that had nowhere to go: an installation is as yet without any channel."""
 _EXPLAINS = 0.5
 """Share of a window from which on an event explains what was found in it."""
 

@@ -105,6 +105,7 @@ def fleet_rows(glances: Sequence[Glance]) -> list[dict[str, Any]]:
             "calls_week_before": None if one.calls is None else one.calls.week_before,
             "inputs_shifted": None if one.drift is None else one.drift.shifted,
             "inputs_compared": None if one.drift is None else one.drift.compared,
+            "inputs_uncompared": one.uncompared,
             "metric": None if one.loss is None else one.loss.name,
             "value": None if one.loss is None else one.loss.value,
             "low": None if one.loss is None or one.loss.interval is None else one.loss.interval[0],
@@ -129,6 +130,8 @@ def _reference(one: Glance) -> float | None:
 
 def _change(one: Glance) -> str:
     """Calls against the week before, in words."""
+    if one.calls is not None and one.calls.so_far:
+        return "so far"
     if one.calls is None or one.calls.week_before is None:
         return ""
     if not one.calls.week_before:
