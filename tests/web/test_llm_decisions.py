@@ -104,11 +104,13 @@ def test_another_servers_copy_follows_when_it_looks(desk: Desk) -> None:
     other = permits_of(desk.app)
     assert other.require(me, project, SMALL)
     assert other.find(me, project, SMALL)
+    keep_on = other.begin(me, PROJECT)
+    keep_on()
     llm_stops.stop(desk.app, me, PROJECT, "now")
     other.refresh()
     assert other.find(me, project, SMALL) is None
     with pytest.raises(Denied, match="headrace llm resume support"):
-        other.keep_on(me, PROJECT)
+        keep_on()
 
 
 @pytest.mark.requirement("GRD-12")

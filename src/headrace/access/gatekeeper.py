@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -121,12 +121,7 @@ class Gatekeeper:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("The Authorization header has another form. Expected 'Bearer TOKEN'.")
         verified = self._tokens.verify(token.strip())
-        try:
-            principal = self._identities.resolve(verified.name)
-        except NotFound as error:
-            raise Unauthenticated(
-                f"The token's identity {verified.name!r} is no longer known here."
-            ) from error
+        principal = self._resolve(verified.name)
         if principal.workspace != verified.workspace:
             raise Unauthenticated(
                 f"The token is for the workspace {verified.workspace!r}, and {principal.name!r} belongs to "
@@ -135,6 +130,26 @@ class Gatekeeper:
         speaking = self._speaking(principal, verified.session, network)
         self.seen(speaking)
         return speaking
+
+    def lasting(self, principal: Principal) -> Callable[[], None]:
+        """What lets work go on that begins now, to be asked again while it lasts.
+
+        It raises Unauthenticated once the identity is frozen, over or gone, or the token has been revoked. A
+        token that runs out ends nothing that was begun with it.
+        """
+        name, session, generation = principal.name, principal.session, self._tokens.generation(principal.name)
+
+        def go_on() -> None:
+            self._resolve(name)
+            self._tokens.require_standing(name, session, generation)
+
+        return go_on
+
+    def _resolve(self, name: str) -> Principal:
+        try:
+            return self._identities.resolve(name)
+        except NotFound as error:
+            raise Unauthenticated(f"The token's identity {name!r} is no longer known here.") from error
 
     def seen(self, principal: Principal) -> None:
         """Somebody speaks again whose credential was found good a moment ago."""

@@ -6,6 +6,7 @@ one of our keys. No header field is read, and whatever names another algorithm, 
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from base64 import urlsafe_b64encode
@@ -191,6 +192,25 @@ class Tokens:
         if self._clock.now().timestamp() >= verified.expires_s:
             raise Unauthenticated(f"The token has expired; tokens live {MAX_TTL_S} s at most. {_AGAIN}")
         return verified
+
+    def generation(self, name: str) -> int:
+        """How often all tokens of ``name`` have been ended; for :meth:`require_standing`."""
+        return self._revocations.generation(name)
+
+    def require_standing(self, name: str, session: Session | None, generation: int) -> None:
+        """Let what was begun in ``session`` go on, also once its token has run out.
+
+        Args:
+            generation: of the tokens of ``name`` when it began.
+
+        Raises:
+            Unauthenticated: the token has been ended meanwhile, or what it came of.
+        """
+        named = {}
+        if session is not None:
+            named = {"token": session.token, "family": session.family, "run": session.run}
+        if self._revocations.reaches(name, math.inf, generation, **named):
+            raise Unauthenticated(f"The token has been revoked. {_AGAIN}")
 
     def _edition(self) -> object:
         """Equal as long as no token was ended, and no key that signs has come or gone."""

@@ -66,6 +66,7 @@ def permits_of(app: App) -> Permits:
         declared=declared,
         refused=refused,
         instead=instead,
+        lasting=app.gatekeeper.lasting,
         epoch=app.store.epoch,
         clock=app.clock,
     )

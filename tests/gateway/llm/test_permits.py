@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from headrace.core.errors import Denied
+from headrace.core.errors import Denied, Unauthenticated
+from headrace.core.identity import Principal
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.endpoints import FILE, Target, read_providers
 from headrace.gateway.llm.permits import Permits, Refusal, Standing
@@ -27,6 +29,16 @@ class Decided:
     edition: int = 0
     is_away: bool = False
     read: list[str] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    looked: list[str] = field(default_factory=list)
+
+    def lasting(self, me: Principal) -> Callable[[], None]:
+        def go_on() -> None:
+            self.looked.append(me.name)
+            if me.name in self.ended:
+                raise Unauthenticated(f"{me.name} is frozen")
+
+        return go_on
 
     def standing(self, team: str) -> Standing:
         if self.is_away:
@@ -59,6 +71,7 @@ def permits(tmp_path: Path, decided: Decided, clock: FakeClock) -> Permits:
         declared=Declared(providers, closed=False),
         refused=refused.append,
         instead=lambda _me: [],
+        lasting=decided.lasting,
         epoch=MemoryEpoch(),
         clock=clock,
     )
@@ -110,3 +123,24 @@ def test_a_team_that_could_not_be_read_is_read_again(
     clock.advance(1.1)
     permits.refresh()
     assert permits.find(me, project, WANTED) is None
+
+
+def test_an_answer_ends_with_its_callers_rights_and_no_piece_of_it_looks_anything_up(
+    permits: Permits, decided: Decided, clock: FakeClock
+) -> None:
+    names = ("ann", "bob")
+    anns, bobs = (permits.begin(make_principal(name=name), "support") for name in names)
+    decided.ended.add("ann")
+    for _ in range(100):
+        anns()
+        bobs()
+    assert decided.looked == []
+    permits.refresh()
+    assert sorted(decided.looked) == ["ann", "bob"]
+    with pytest.raises(Unauthenticated, match="ann is frozen"):
+        anns()
+    bobs()
+    del anns
+    clock.advance(2)
+    permits.refresh()
+    assert decided.looked[2:] == ["bob"], "an answer that is over is forgotten"

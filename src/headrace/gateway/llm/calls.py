@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from headrace.access.privacy.fields import FieldRules
 from headrace.access.privacy.redacting import secrets
-from headrace.core.errors import HeadraceError, InvalidInput
+from headrace.core.errors import HeadraceError, InvalidInput, Unauthenticated
 from headrace.core.ports import Clock
 from headrace.core.record import Failure, Prediction
 from headrace.gateway.guardrails.guards import Context
@@ -164,13 +164,13 @@ class Endings:
         await self._ended(settled, self._answered(call, answered, settled.cost, first_s))
 
     async def failed(self, call: Call, why: BaseException | str, used: Answered | None = None) -> None:
-        """It was not; a caller who is gone counts as no failure of the release: where somebody worked on it,
-        it is an answer that was broken off.
+        """It was not; a caller who is gone, or frozen meanwhile, counts as no failure of the release: where
+        somebody worked on it, it is an answer that was broken off.
 
         Args:
             used: what was said, and has to be paid, all the same.
         """
-        has_gone = isinstance(why, asyncio.CancelledError)
+        has_gone = isinstance(why, asyncio.CancelledError | Unauthenticated)
         if has_gone and call.target is None and call.at_work:
             call.target, *lost = call.at_work
             call.lost = tuple(lost)
@@ -259,7 +259,7 @@ class Endings:
             call.asked.model,
             encode_prediction(call.rules.prediction(prediction)),
             call.asked.records,
-            beside=self._trace(call, answered, took_ms),
+            beside=self._trace(call, answered, took_ms, BLOCKED if blocked else None),
         )
 
     def _took_ms(self, call: Call) -> float:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import Denied, InvalidInput, NotFound, ProofNeeded, Unavailable
+from headrace.core.errors import Denied, InvalidInput, NotFound, ProofNeeded, Unauthenticated, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
@@ -131,11 +131,13 @@ class LlmHandler:
             Blocked: a guard lets it, or its answer, not through.
             OverBudget: it could cost more than is left.
             Unavailable: no model of the release answers, or the answer cannot be recorded.
+            Unauthenticated: ``principal`` was frozen or ended meanwhile, or its token revoked.
         """
+        keep_on = self._permits.begin(principal, asked.model)
         call = await self._begin(principal, asked, parent)
-        return await self._whole(principal, call, self._place(principal, call))
+        return await self._whole(call, keep_on, self._place(principal, call))
 
-    async def _whole(self, principal: Principal, call: Call, place: Place | None = None) -> Replied:
+    async def _whole(self, call: Call, keep_on: Callable[[], None], place: Place | None = None) -> Replied:
         try:
             reply = None if place is None else self._cache.find(place, call.targets)
             if place is not None:
@@ -143,16 +145,17 @@ class LlmHandler:
             if reply is None:
                 reply = await self._upstreams.call(self._question(call))
                 call.lost = reply.lost
-                self._permits.keep_on(principal, call.asked.model)
         except BaseException as error:
             # Also where the caller has gone: what was held back must not stay so.
             await self._endings.failed(call, error)
             raise
-        ending = self._replied(call, reply, place)
+        ending = self._replied(call, reply, keep_on, place)
         # A draft is for somebody else as well: whoever asked may go.
         return await (self._endings.to_the_end(ending) if call.is_draft else ending)
 
-    async def _replied(self, call: Call, reply: Reply, place: Place | None) -> Replied:
+    async def _replied(
+        self, call: Call, reply: Reply, keep_on: Callable[[], None], place: Place | None
+    ) -> Replied:
         """What becomes of a provider's whole answer."""
         answered: Answered | None = None
         try:
@@ -166,6 +169,7 @@ class LlmHandler:
             answered = call.asked.read(reply.body)
             if call.cached:
                 answered = answered._replace(usage=Usage(), is_counted=True)  # nobody did anything for it
+            keep_on()
             body = await _aside(partial(call.asked.checked, call.guarded), reply.body, len(reply.body))
         except Blocked:
             await self._endings.answered(call, (answered or NOTHING)._replace(text="", finish=BLOCKED))
@@ -198,9 +202,10 @@ class LlmHandler:
         The last piece is given once the whole answer is on record. Close what is returned: a caller who goes
         away ends the provider's work, and what was said until then is recorded and paid.
         """
+        keep_on = self._permits.begin(principal, asked.model)
         call = await self._begin(principal, asked, parent)
         if call.is_draft:
-            replied = await self._whole(principal, call)
+            replied = await self._whole(call, keep_on)
             if replied.status != 200:
                 headers = {} if replied.retry_after is None else {"retry-after": replied.retry_after}
                 raise UpstreamRefused(
@@ -220,7 +225,6 @@ class LlmHandler:
             raise
         call.target, call.lost = source.target, source.lost
         call.filled = SENT  # thousands of streams may be open
-        keep_on = partial(self._permits.keep_on, principal, asked.model)
         return LlmStream(
             call, source, self._upstreams, self._endings, self._clock, keep_on, usage=asked.usage
         )
@@ -387,6 +391,7 @@ class LlmStream:
             Blocked: what follows may not go on.
             Unavailable: the provider breaks off, or sends what is no answer.
             Denied: the project's calls were stopped meanwhile.
+            Unauthenticated: the caller was frozen or ended meanwhile, or its token revoked.
         """
         while arrived := await self._source.more():
             self._keep_on()
@@ -441,8 +446,10 @@ class LlmStream:
         elif isinstance(error, Blocked):
             blocked = answered._replace(text="", finish=BLOCKED)
             await self._endings.answered(self._call, blocked, self._first_s)
-        elif isinstance(error, Exception) or not self._gathered.n_chunks:
-            await self._endings.failed(self._call, error, answered)
-        else:
+        elif self._gathered.n_chunks and (
+            isinstance(error, Unauthenticated) or not isinstance(error, Exception)
+        ):
             gone = answered._replace(finish=BROKEN_OFF)
             await self._endings.answered(self._call, gone, self._first_s)
+        else:
+            await self._endings.failed(self._call, error, answered)

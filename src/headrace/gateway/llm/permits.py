@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
+from weakref import WeakSet
 
-from headrace.core.errors import Denied
+from headrace.core.errors import Denied, Unauthenticated
 from headrace.core.identity import MAIN, Principal
 from headrace.core.ports import Clock, Epoch
 from headrace.core.project import Project
@@ -67,6 +69,21 @@ class _Kept(NamedTuple):
     known: dict[tuple[Need, Target], bool]
 
 
+class _Caller:
+    """Who is being given an answer, as long as somebody holds this; ``ended``: why it goes on no more."""
+
+    def __init__(self, go_on: Callable[[], None]) -> None:
+        self._go_on = go_on
+        self.ended: str | None = None
+
+    def look(self) -> None:
+        """Find out whether it goes on; may read the store."""
+        try:
+            self._go_on()
+        except Unauthenticated as error:
+            self.ended = str(error)  # itself, it would keep this alive
+
+
 class Permits:
     """What holds for each team, followed by :meth:`refresh`; safe to use from several threads.
 
@@ -75,6 +92,7 @@ class Permits:
         edition: equal as long as nothing has been decided about any team.
         refused: is told of a refusal, once a minute of those that are alike.
         instead: the projects that somebody may ask now, whose own calls are permitted.
+        lasting: what raises Unauthenticated once somebody may not go on with what they begin now.
 
     Attributes:
         shadow: counts what was wanted and is not approved.
@@ -89,6 +107,7 @@ class Permits:
         declared: Declared,
         refused: Callable[[Refusal], None],
         instead: Callable[[Principal], Sequence[str]],
+        lasting: Callable[[Principal], Callable[[], None]],
         epoch: Epoch,
         clock: Clock,
     ) -> None:
@@ -98,6 +117,7 @@ class Permits:
         self.declared = declared
         self._refused = refused
         self.instead = instead
+        self._lasting = lasting
         self._epoch = epoch
         self._clock = clock
         self._seen = -1
@@ -106,17 +126,23 @@ class Permits:
         self._told: dict[Refusal, float] = {}
         self._until_s = float("-inf")
         self._lock = threading.Lock()
+        self._callers: WeakSet[_Caller] = WeakSet()
         self.shadow = ShadowCounts(clock)
 
     def refresh(self) -> None:
         """Follow what is decided: at once where this machine knows of a change, and once a second.
 
-        Nothing is read again while nothing was decided, however many teams ask.
+        Nothing is read again while nothing was decided, however many teams ask. Whoever is given an answer
+        is looked at too, here, so that no piece of an answer waits for the store.
         """
         seen, now_s = self._epoch.read(), self._clock.monotonic_s()
         if seen == self._seen and now_s < self._until_s:
             return
         self._seen, self._until_s = seen, now_s + _FRESH_S
+        with self._lock:
+            callers = list(self._callers)
+        for caller in callers:
+            caller.look()
         edition = self._edition()
         if edition == self._of:
             return
@@ -133,14 +159,22 @@ class Permits:
             return None
         return self._fit(kept, team, project, targets) or None
 
-    def keep_on(self, principal: Principal, project: str) -> None:
-        """Let an answer that is under way go on.
+    def begin(self, principal: Principal, project: str) -> Callable[[], None]:
+        """What lets an answer that begins now go on, to be asked at each of its pieces.
 
-        Raises:
-            Denied: the project's calls were stopped meanwhile.
+        It raises Denied where the project's calls were stopped meanwhile, and Unauthenticated where
+        ``principal`` was frozen or ended, or its token revoked: as :meth:`refresh` has found.
         """
-        kept = self._kept.get(principal.workspace)
-        stop = None if kept is None else _stop(kept, principal.workspace, project)
+        caller = _Caller(self._lasting(principal))
+        with self._lock:
+            self._callers.add(caller)
+        return partial(self._keep_on, caller, principal.workspace, project)
+
+    def _keep_on(self, caller: _Caller, team: str, project: str) -> None:
+        if caller.ended is not None:
+            raise Unauthenticated(caller.ended)
+        kept = self._kept.get(team)
+        stop = None if kept is None else _stop(kept, team, project)
         if stop is not None:
             raise _stopped(stop)
 
