@@ -15,7 +15,7 @@ from headrace.monitoring.messages import INPUT, OUTPUT, text_of
 from headrace.monitoring.spans import Step, Wanted, error_of
 
 Project = Annotated[str, typer.Argument(help="Name of the project.")]
-_WIDEST = 100
+_WIDEST, _LONGEST_ERRORS = 100, 40
 
 
 def list_traces(
@@ -54,7 +54,7 @@ def list_traces(
                 f"{one.started_at:%Y-%m-%d %H:%M:%S}",
                 one.name[:_WIDEST],
                 one.n_spans,
-                one.n_errors or "",
+                f"{one.n_errors}: {', '.join(one.errors)}"[:_LONGEST_ERRORS] if one.n_errors else "",
                 f"{one.duration_ms:.0f}",
                 one.input_tokens or "",
                 one.output_tokens or "",

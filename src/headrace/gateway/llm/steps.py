@@ -44,7 +44,7 @@ def step_of(
         operation: what OpenTelemetry calls it, such as ``chat``.
         target: who was asked; None: a guard let nothing through.
         user: as it may be written down.
-        error: why there is no answer.
+        error: why there is no answer; of what a guard blocked there is a record that says so.
     """
     named = answer_id.replace("-", "")
     attributes: dict[str, Any] = {
@@ -56,7 +56,7 @@ def step_of(
         "gen_ai.usage.output_tokens": answered.usage.output,
         "gen_ai.usage.cache_read.input_tokens": answered.usage.cached,
         "user.id": user,
-        ANSWER: answer_id if error is None else None,
+        ANSWER: answer_id if error is None or answered.finish else None,
         "error.type": error,
         RELEASE: release_id,
         GUARDS: guards,
