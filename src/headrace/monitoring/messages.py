@@ -13,9 +13,9 @@ import msgspec
 INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 Message = dict[str, Any]
 _FIRST = 120
+"""Characters of the beginning of a text."""
 BEGINNING = 4 * _FIRST
 """Characters of a text that :func:`beginning` looks at."""
-"""Characters of the beginning of a text."""
 
 
 def to_json(value: Any) -> str:
