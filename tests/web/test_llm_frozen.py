@@ -1,4 +1,4 @@
-"""An answer that is under way ends when its caller may do nothing any more."""
+"""An answer that is under way ends when its caller may do nothing any more, or nobody may ask."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import timedelta
 import openai
 import pytest
 
+from headrace.app import llm_stops
 from headrace.app.credentials import revoke_tokens
 from headrace.core.identity import Principal
 from headrace.testing.scripted_answers import Answer
@@ -28,7 +29,16 @@ def revoke_all(desk: Desk, me: Principal) -> None:
     desk.app.access.revocations.end_all(me)
 
 
-ENDS = [(freeze, "its token has leaked"), (expire, "has expired"), (revoke_all, "has been revoked")]
+def stop(desk: Desk, me: Principal) -> None:
+    llm_stops.stop(desk.app, me, PROJECT, "it insults people")
+
+
+ENDS = [
+    (freeze, "its token has leaked"),
+    (expire, "has expired"),
+    (revoke_all, "has been revoked"),
+    (stop, "it insults people"),
+]
 
 
 @pytest.mark.parametrize(("end", "said"), ENDS)

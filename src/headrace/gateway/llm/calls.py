@@ -22,6 +22,7 @@ from headrace.gateway.llm.endpoints import Target
 from headrace.gateway.llm.guard_counts import GuardCounts
 from headrace.gateway.llm.guarding import Guarded
 from headrace.gateway.llm.loaded import Loaded
+from headrace.gateway.llm.permits import Stopped
 from headrace.gateway.llm.pins import hit_of
 from headrace.gateway.llm.spending import NOT_PAID, Charge, Settled, Spending
 from headrace.gateway.llm.steps import Parent, step_of
@@ -30,6 +31,8 @@ from headrace.store.records import Received, encode_failure, encode_prediction, 
 
 BLOCKED, BROKEN_OFF = "blocked", "broken off"
 """How an answer may have ended beside what the provider says."""
+ENDED = (Unauthenticated, Stopped)
+"""What people decide while an answer is being given: its caller may not ask any more, or nobody may."""
 SENT = Filled(fields={})
 """What was asked is on its way, and not needed any more; or has yet to be made."""
 _SHORT = 100_000
@@ -164,13 +167,13 @@ class Endings:
         await self._ended(settled, self._answered(call, answered, settled.cost, first_s))
 
     async def failed(self, call: Call, why: BaseException | str, used: Answered | None = None) -> None:
-        """It was not; a caller who is gone, or frozen meanwhile, counts as no failure of the release: where
-        somebody worked on it, it is an answer that was broken off.
+        """It was not. No failure of the release are a caller who is gone, or frozen meanwhile, and calls that
+        were stopped: where somebody worked on it, it is an answer that was broken off.
 
         Args:
             used: what was said, and has to be paid, all the same.
         """
-        has_gone = isinstance(why, asyncio.CancelledError | Unauthenticated)
+        has_gone = isinstance(why, (asyncio.CancelledError, *ENDED))
         if has_gone and call.target is None and call.at_work:
             call.target, *lost = call.at_work
             call.lost = tuple(lost)

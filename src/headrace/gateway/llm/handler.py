@@ -14,14 +14,14 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from headrace.access.gatekeeper import Gatekeeper
 from headrace.access.privacy.fields import FieldRules
-from headrace.core.errors import Denied, InvalidInput, NotFound, ProofNeeded, Unauthenticated, Unavailable
+from headrace.core.errors import Denied, InvalidInput, NotFound, ProofNeeded, Unavailable
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.ports import Clock
 from headrace.core.release import Route
 from headrace.gateway.guardrails.together import MOST_BYTES, Together
 from headrace.gateway.llm.cached import AnswerCache, Place, place_of
-from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, SENT, Asked, Call, Endings
+from headrace.gateway.llm.calls import BLOCKED, BROKEN_OFF, ENDED, SENT, Asked, Call, Endings
 from headrace.gateway.llm.chat import NOTHING, UNREAD, Answered, ChatRequest, Gathered, Usage
 from headrace.gateway.llm.declared import Declared
 from headrace.gateway.llm.drafting import Drafting, DraftStream, whole
@@ -390,7 +390,7 @@ class LlmStream:
         Raises:
             Blocked: what follows may not go on.
             Unavailable: the provider breaks off, or sends what is no answer.
-            Denied: the project's calls were stopped meanwhile.
+            Stopped: the project's calls were stopped meanwhile.
             Unauthenticated: the caller was frozen or ended meanwhile, or its token revoked.
         """
         while arrived := await self._source.more():
@@ -446,9 +446,7 @@ class LlmStream:
         elif isinstance(error, Blocked):
             blocked = answered._replace(text="", finish=BLOCKED)
             await self._endings.answered(self._call, blocked, self._first_s)
-        elif self._gathered.n_chunks and (
-            isinstance(error, Unauthenticated) or not isinstance(error, Exception)
-        ):
+        elif self._gathered.n_chunks and (isinstance(error, ENDED) or not isinstance(error, Exception)):
             gone = answered._replace(finish=BROKEN_OFF)
             await self._endings.answered(self._call, gone, self._first_s)
         else:

@@ -61,6 +61,10 @@ class Refusal(NamedTuple):
     data_class: str
 
 
+class Stopped(Denied):
+    """Calls were stopped while this one was being answered."""
+
+
 class _Kept(NamedTuple):
     """What holds for a team, and what has been found of it."""
 
@@ -162,7 +166,7 @@ class Permits:
     def begin(self, principal: Principal, project: str) -> Callable[[], None]:
         """What lets an answer that begins now go on, to be asked at each of its pieces.
 
-        It raises Denied where the project's calls were stopped meanwhile, and Unauthenticated where
+        It raises Stopped where the project's calls were stopped meanwhile, and Unauthenticated where
         ``principal`` was frozen or ended, or its token revoked: as :meth:`refresh` has found.
         """
         caller = _Caller(self._lasting(principal))
@@ -176,7 +180,7 @@ class Permits:
         kept = self._kept.get(team)
         stop = None if kept is None else _stop(kept, team, project)
         if stop is not None:
-            raise _stopped(stop)
+            raise Stopped(_why(stop))
 
     def require(
         self, principal: Principal, project: Project, targets: Sequence[Target]
@@ -191,7 +195,7 @@ class Permits:
         stop = _stop(kept, team, project.name)
         if stop is not None:
             self._tell(principal.name, team, project, targets, "stopped")
-            raise _stopped(stop)
+            raise Denied(_why(stop))
         if not _has_acknowledged(kept, principal):
             self._tell(principal.name, team, project, targets, "not acknowledged")
             raise _unread(kept.standing.policy, principal)
@@ -216,7 +220,7 @@ class Permits:
         stop = _stop(kept, team, project.name)
         if stop is not None:
             if refuse:
-                raise _stopped(stop)
+                raise Denied(_why(stop))
             return ()
         fit = self._fit(kept, team, project, targets)
         if not fit and targets and refuse:
@@ -330,11 +334,11 @@ def _stop(kept: _Kept, team: str, project: str) -> Stop | None:
     return next((stops[name] for name in named if name in stops), None)
 
 
-def _stopped(stop: Stop) -> Denied:
+def _why(stop: Stop) -> str:
     kind, _, name = stop.subject.partition(":")
     what = f"of {name!r}" if kind == "project" else "to language models"
     which = name if kind == "project" else "--all"
-    return Denied(
+    return (
         f"All calls {what} were stopped by {stop.by} at {stop.at:%Y-%m-%d %H:%M} UTC: {stop.reason} "
         f"An operator lets them be made again: headrace llm resume {which} --reason TEXT"
     )
