@@ -87,7 +87,9 @@ def test_an_answer_that_is_under_way_ends_when_calls_are_stopped(desk: Desk) -> 
     with pytest.raises(openai.APIError, match="were stopped by"):
         pieces.extend(stream)
     assert len(pieces) < 300, "it ends in the midst of it"
-    until(desk.failures)
+    until(desk.answers)
+    assert desk.answers()[0].outputs["finish"] == ["broken off"]
+    assert not desk.failures()
 
 
 def test_a_key_in_the_reason_of_a_stop_is_told_to_nobody(desk: Desk) -> None:
