@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from headrace.core.release import Release
+from headrace.projects.charter import load_project
 from headrace.web.server import Server
 from tests.app.small import Small
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
@@ -46,14 +47,17 @@ def test_a_person_sees_what_settings_change_and_ticks_the_flight_check(
 ) -> None:
     site = own_site
     with ThreadPoolExecutor(1) as apart:  # workflows are not started where the browser's loop runs
-        waiting = apart.submit(_waiting, site, tmp_path / "prices").result()
-    tab = visit(browser, site, listen(site.server), by=AUTHOR, scheme=scheme, size=size)
+        project = apart.submit(_declared, site, tmp_path / "prices").result()
+        tab = visit(browser, site, listen(site.server), by=AUTHOR, scheme=scheme, size=size)
+        page = tab.open("/projects/prices")
+        page.get_by_text("settings in headrace.yaml are not released").click()
+        expect(page.get_by_role("region", name="Settings that are not released")).to_contain_text(
+            "monitors.shift"
+        )
+        _shoot(page, f"project-{scheme}")
+        waiting = apart.submit(_waiting, project).result()
     page = tab.open("/projects/prices")
-    page.get_by_text("settings in headrace.yaml are not released").click()
-    expect(page.get_by_role("region", name="Settings that are not released")).to_contain_text(
-        "monitors.shift"
-    )
-    _shoot(page, f"project-{scheme}")
+    expect(page.get_by_text("settings in headrace.yaml are not released")).to_have_count(0)
     page = tab.open(f"/releases/{waiting.id}")
     settings = page.get_by_role("region", name="Settings in headrace.yaml")
     expect(settings).to_contain_text("monitors.shift")
@@ -70,12 +74,18 @@ def test_a_person_sees_what_settings_change_and_ticks_the_flight_check(
     assert tab.complaints == []
 
 
-def _waiting(site: Site, folder: Path) -> Release:
-    """A release of the live model under other settings, which the gates approved and nobody has looked at."""
+def _declared(site: Site, folder: Path) -> Small:
+    """A live model, and other settings in its headrace.yaml."""
     project = Small(app=site.app, work=site.work, folder=folder, name="prices").write()
     assert project.released().state == "live"
     project.write(LIST, TICKS)
-    made = site.app.store.releases.get(project.build(settings_only=True)["release_id"])
+    site.app.store.projects.save(load_project(folder), str(folder))
+    return project
+
+
+def _waiting(project: Small) -> Release:
+    """A release of the live model under those settings, which the gates approved and nobody has looked at."""
+    made = project.app.store.releases.get(project.build(settings_only=True)["release_id"])
     return project.work_until_waiting(made)
 
 
