@@ -248,6 +248,18 @@ def test_calls_are_counted_also_before_the_first_full_hour_is_over(app: App) -> 
     assert live
 
 
+def test_calls_of_releases_before_are_none_of_the_last_day(app: App) -> None:
+    now = app.clock.now()
+    app.store.projects.save(make_project(name="old"), "/nowhere/old")
+    manifest = make_manifest(project="old", parent="the-one-before")
+    release = app.store.releases.add(make_release(manifest=manifest, state="live", created_at=now))
+    rollout = make_rollout(release_id=release.id, project="old", step_started_at=now - HOUR)
+    app.store.rollouts.save(rollout, make_route(project="old", live=release.id, revision=0))
+    given = [encode_prediction(make_prediction(project="old", release_id=release.id)) for _ in range(3)]
+    app.store.events.append("old/predictions", given)
+    assert _first(app, "old").calls is None
+
+
 def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> None:
     project = make_project()
     app.store.projects.save(project, "/nowhere")

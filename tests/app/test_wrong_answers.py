@@ -58,7 +58,7 @@ def test_the_worst_come_with_what_the_live_prompt_says(app: App) -> None:
     [("keep", "How long may ann@example.org"), ("redact", "How long may <EMAIL>"), ("mask", "")],
 )
 def test_a_question_is_shown_as_it_may_be_recorded(app: App, form: Any, shown: str) -> None:
-    candidate = released(app, lambda _: "I do not know.", 1)
+    candidate = released(app, lambda _: "I do not know, ann@example.org.", 1)
     app.store.projects.save(
         replace(PROJECT, privacy=PrivacySpec(basis="contract", fields={"question": form})), ""
     )
@@ -69,3 +69,4 @@ def test_a_question_is_shown_as_it_may_be_recorded(app: App, form: Any, shown: s
     asked = [one.inputs.get("question", "") for one in found.rows]
     assert len(asked) == 20
     assert all(text.startswith(shown) and bool(text) == bool(shown) for text in asked)
+    assert {one.candidate for one in found.rows} == {"I do not know, <EMAIL>."}, "it repeats the question"

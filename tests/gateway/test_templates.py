@@ -82,6 +82,13 @@ def test_two_loops_around_work_that_says_nothing_end(body: str) -> None:
         render(values)
 
 
+@pytest.mark.parametrize("digits", [21, -21, 30_000_000])
+def test_no_number_is_rounded_to_a_million_digits(digits: int) -> None:
+    with pytest.raises(InvalidInput, match="rounds to at most 20 digits"):
+        compiled("{{ x|round(n, 'ceil') }}")({"x": 1.5, "n": digits})
+    assert compiled("{{ x|round(2) }} {{ x|round(1, 'floor') }}")({"x": 1.256}) == "1.26 1.2"
+
+
 def test_a_long_document_is_looked_through_once_or_twice() -> None:
     rows_in_full = "{% for x in rows %}{{ x.name|title }};{% endfor %}"
     template = "{% if 'refund' in doc and doc|lower != 'x' %}" + rows_in_full + "{% endif %}"

@@ -234,10 +234,15 @@ def _wrong(app: App, project: Project, release: Release, live: str) -> dict[str,
     redact = app.access.privacy.redactor(project)
     forms = {name: handling_of(project, name) for name in ours.columns}
     shown = [name for name, form in forms.items() if form in ("keep", "redact")]
+    # An answer repeats what it was asked.
+    careful = project.privacy.personal or set(forms.values()) != {"keep"}
 
     def cell(name: str, row: int) -> Any:
         value = _said(ours.columns[name][row])
         return redact(value) if forms[name] == "redact" and isinstance(value, str) else value
+
+    def words(value: Any) -> Any:
+        return redact(value) if careful and isinstance(value, str) else value
 
     return {
         "source": TEST,
@@ -247,10 +252,10 @@ def _wrong(app: App, project: Project, release: Release, live: str) -> dict[str,
         "rows": tuple(
             Example(
                 inputs={name: cell(name, row) for name in shown},
-                candidate=ours.texts[row],
-                live=before.get(asked[row]),
+                candidate=words(ours.texts[row]),
+                live=words(before.get(asked[row])),
                 apart=float(losses[row]),
-                truth=_said(ours.truth[row]),
+                truth=words(_said(ours.truth[row])),
             )
             for row in worst.tolist()
             if losses[row] > 0

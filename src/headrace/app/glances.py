@@ -60,7 +60,8 @@ def glances(app: App, declared: Sequence[Project]) -> list[Glance]:
     for project in held:
         route = routes.get(project.name)
         live_id = "" if route is None else route.live
-        since = None if live_id not in rollouts else rollouts[live_id].step_started_at
+        is_first = live_id in releases and releases[live_id].manifest.parent is None
+        since = rollouts[live_id].step_started_at if is_first and live_id in rollouts else None
         facts = Facts(
             project=project,
             route=route,
@@ -109,7 +110,11 @@ def _n_asked(
     """How many calls came, if the first did within a day; hours are counted once they are over, and of the
     first one no full hour.
 
-    Without an hour that was counted, what went live within a day says so: a long log is not read for this.
+    Without an hour that was counted, a first release that went live within a day says so: a long log is not
+    read for this.
+
+    Args:
+        since: when the first release of the project went live, if it still is.
     """
     hours = [one.window[0] for one in measured if one.name == CALLS and one.window is not None]
     began = min(hours, default=since)

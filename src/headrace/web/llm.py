@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 from headrace.access.networks import network_of
-from headrace.access.privacy.redacting import redactor, secrets
+from headrace.access.privacy.redacting import without_secrets
 from headrace.core.errors import HeadraceError, InvalidInput, Unauthenticated, Unavailable
 from headrace.core.identity import Principal
 from headrace.gateway.budgets import OverBudget
@@ -45,7 +45,6 @@ _NO_RETRY = (b"x-should-retry", b"false")
 """What official clients obey: a budget is not there again in a second."""
 _EVENTS = b"text/event-stream; charset=utf-8"
 _DONE = b"[DONE]"
-_WITHOUT_SECRETS = redactor([secrets])
 
 
 class Said(Protocol):
@@ -163,7 +162,7 @@ class LlmDoor:
         """A provider's own words, unless they may be about other calls than this one."""
         if status not in AGAIN:
             # Some repeat the key that they were given.
-            said = _WITHOUT_SECRETS(body.decode(errors="surrogateescape"))
+            said = without_secrets(body.decode(errors="surrogateescape"))
             return self._surface.refused(status, said.encode(errors="surrogateescape"))
         # Such as "limit 30000, used 29831": of all callers together.
         what = "failed on the call" if status >= 500 else "takes no more calls now"

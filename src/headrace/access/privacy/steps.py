@@ -47,7 +47,10 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
         return _without(value, redact)
 
     def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
-        return {_known(name, redact): kept(name, value) for name, value in attributes.items()}
+        made: dict[str, Any] = {}
+        for name, value in attributes.items():
+            made[_apart(_known(name, redact), made)] = kept(name, value)
+        return made
 
     return Span(
         trace_id=span.trace_id,
@@ -62,6 +65,16 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
             for event in span.events
         ),
     )
+
+
+def _apart(name: str, taken: Mapping[str, Any]) -> str:
+    """``name``, with a number where another attribute has become the same."""
+    number = 1
+    found = name
+    while found in taken:
+        number += 1
+        found = f"{name} {number}"
+    return found
 
 
 def _is_short(value: Any) -> bool:

@@ -143,16 +143,16 @@ class Permits:
         if seen == self._seen and now_s < self._until_s:
             return
         self._seen, self._until_s = seen, now_s + _FRESH_S
+        edition = self._edition()
+        if edition != self._of:
+            for team in tuple(self._kept):
+                self._look(team)
+            self._of = edition  # only now: a team that could not be read is read again
+        # Last: a stop of all calls does not wait for as many callers as there are.
         with self._lock:
             callers = list(self._callers)
         for caller in callers:
             caller.look()
-        edition = self._edition()
-        if edition == self._of:
-            return
-        for team in tuple(self._kept):
-            self._look(team)
-        self._of = edition  # only now: a team that could not be read is read again
 
     def find(
         self, principal: Principal, project: Project, targets: Sequence[Target]
