@@ -232,14 +232,9 @@ def test_calls_are_counted_also_before_the_first_full_hour_is_over(app: App) -> 
     counted = _first(app).calls
     assert counted is not None
     assert (len(counted.hours), counted.so_far) == (24, False)
-    app.store.projects.save(make_project(name="new"), "/nowhere/new")
-    manifest = make_manifest(project="new")
-    release = app.store.releases.add(make_release(manifest=manifest, state="live", created_at=now))
-    rollout = make_rollout(release_id=release.id, project="new", step_started_at=now - HOUR)
-    app.store.rollouts.save(rollout, make_route(project="new", live=release.id, revision=0))
+    release_id = _live_for_an_hour(app, "new")
     assert _first(app, "new").calls is None
-    given = [encode_prediction(make_prediction(project="new", release_id=release.id)) for _ in range(3)]
-    app.store.events.append("new/predictions", given)
+    _called(app, "new", release_id)
     assert _first(app, "new").calls == Calls(hours=[], last_day=3, week_before=None, so_far=True)
     hour = {"project": "new", "name": "calls", "value": 0.0, "detail": {"week_before": None}}
     app.store.evidence.measure([make_measurement(**hour, window=(now - HOUR, now), at=now)])
@@ -249,15 +244,23 @@ def test_calls_are_counted_also_before_the_first_full_hour_is_over(app: App) -> 
 
 
 def test_calls_of_releases_before_are_none_of_the_last_day(app: App) -> None:
-    now = app.clock.now()
-    app.store.projects.save(make_project(name="old"), "/nowhere/old")
-    manifest = make_manifest(project="old", parent="the-one-before")
-    release = app.store.releases.add(make_release(manifest=manifest, state="live", created_at=now))
-    rollout = make_rollout(release_id=release.id, project="old", step_started_at=now - HOUR)
-    app.store.rollouts.save(rollout, make_route(project="old", live=release.id, revision=0))
-    given = [encode_prediction(make_prediction(project="old", release_id=release.id)) for _ in range(3)]
-    app.store.events.append("old/predictions", given)
+    _called(app, "old", _live_for_an_hour(app, "old", parent="the-one-before"))
     assert _first(app, "old").calls is None
+
+
+def _live_for_an_hour(app: App, project: str, *, parent: str | None = None) -> str:
+    now = app.clock.now()
+    app.store.projects.save(make_project(name=project), f"/nowhere/{project}")
+    manifest = make_manifest(project=project, parent=parent)
+    release = app.store.releases.add(make_release(manifest=manifest, state="live", created_at=now))
+    rollout = make_rollout(release_id=release.id, project=project, step_started_at=now - HOUR)
+    app.store.rollouts.save(rollout, make_route(project=project, live=release.id, revision=0))
+    return release.id
+
+
+def _called(app: App, project: str, release_id: str) -> None:
+    given = [encode_prediction(make_prediction(project=project, release_id=release_id)) for _ in range(3)]
+    app.store.events.append(f"{project}/predictions", given)
 
 
 def test_a_project_without_a_live_release_is_idle_unless_one_waits(app: App) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from headrace.app.glance import Glance
 from headrace.app.lifecycle import Facts, lifecycle
-from headrace.app.reading import ON_ITS_WAY, ProjectReport
+from headrace.app.reading import ProjectReport
 from headrace.core.release import Outcome4, Release, ReleaseState
+from headrace.releases.states import ON_ITS_WAY
 from headrace.testing.factories import (
     make_alert,
     make_approval,

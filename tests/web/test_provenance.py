@@ -228,3 +228,16 @@ def test_an_answer_of_a_prompt_is_shown_without_an_explanation_in_numbers(desk: 
             wide = "all => all.some((one) => one.scrollWidth > one.clientWidth)"
             assert not page.locator(".scroll").evaluate_all(wide)
             assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []
+
+
+def test_the_page_of_an_answer_that_only_calls_a_tool_says_so(desk: Desk, chromium: Any) -> None:
+    desk.app.identities.add("dev", ["developer"], actor=desk.app.me().name)
+    desk.model.script = Answer(text="", tools=(("find_order", "{}"),))
+    tools: Any = [{"type": "function", "function": {"name": "find_order", "parameters": {}}}]
+    client(desk).chat.completions.create(model=PROJECT, messages=HELLO, tools=tools)
+    (record,) = desk.answers()
+    with chrome(chromium) as browser:
+        tab = visit(browser, desk, desk.url, by="dev", size=PHONE)
+        page = tab.open(f"/projects/{PROJECT}/answers?id={record.id}")
+        expect(page.get_by_role("heading", name="An answer in no words")).to_be_visible()
+        assert [*page.evaluate(FAULTS), *page.evaluate(CONTRAST), *tab.complaints] == []

@@ -38,10 +38,8 @@ from headrace.projects.sections import ChangedLine
 from headrace.releases.ingredients import INGREDIENTS
 from headrace.releases.looks import NAME as LOOK
 from headrace.releases.planning import CanaryPlan, plan_of
+from headrace.releases.states import ON_ITS_WAY
 from headrace.training.rebuild import Environment, rebuild_run
-
-ON_ITS_WAY = frozenset({"proposed", "waiting", "approved", "rolling_out"})
-"""States of a release that is on its way to the traffic."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,9 @@ from headrace.access.privacy.charters import SETTINGS
 from headrace.app.composition import App
 from headrace.core.errors import UserError
 from headrace.core.project import Project
-from headrace.core.release import ReleaseState
 from headrace.projects.charter import load_project
 from headrace.projects.sections import ChangedLine, changed_lines
-
-ON_THEIR_WAY: tuple[ReleaseState, ...] = ("waiting", "approved", "rolling_out")
+from headrace.releases.states import ON_ITS_WAY
 
 
 def unreleased(app: App, projects: Sequence[Project]) -> dict[str, list[ChangedLine]]:
@@ -34,7 +32,7 @@ def unreleased(app: App, projects: Sequence[Project]) -> dict[str, list[ChangedL
 def _on_their_way(app: App, declared: Project) -> bool:
     under_way = (
         release.manifest.charter
-        for state in ON_THEIR_WAY
+        for state in ON_ITS_WAY
         for release in app.store.releases.list(declared.name, state=state)
     )
     return any(one is not None and not changed_lines(one, declared, SETTINGS) for one in under_way)

@@ -23,6 +23,8 @@ ReleaseEvent = Literal[
     "stand_in",
 ]
 
+ON_ITS_WAY: frozenset[ReleaseState] = frozenset(("proposed", "waiting", "approved", "rolling_out"))
+"""States of a release that is on its way to the traffic."""
 _STEPS: dict[tuple[ReleaseState, ReleaseEvent], ReleaseState] = {
     ("proposed", "gates_passed"): "waiting",
     ("proposed", "gates_refused"): "refused",

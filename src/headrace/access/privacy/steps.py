@@ -43,13 +43,15 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
 
     def kept(name: str, value: Any) -> Any:
         if name in _ALWAYS or (not personal and name.startswith(_TECHNICAL) and name != _SAID):
-            return _known(value, without_secrets) if _is_short(value) else _without(value, without_secrets)
+            return (
+                _quick(value, without_secrets) if isinstance(value, str) else _without(value, without_secrets)
+            )
         return _without(value, redact)
 
     def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name, value in attributes.items():
-            made[_apart(_known(name, redact), made)] = kept(name, value)
+            made[_apart(_quick(name, redact), made)] = kept(name, value)
         return made
 
     return Span(
@@ -77,14 +79,14 @@ def _apart(name: str, taken: Mapping[str, Any]) -> str:
     return found
 
 
-def _is_short(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _SHORT
+def _quick(text: str, redact: Redactor) -> str:
+    """Programs give the same few names to their attributes, and to machines: short ones are remembered."""
+    return _known(text, redact) if len(text) <= _SHORT else _text(text, redact)
 
 
 @lru_cache(maxsize=4096)
 def _known(text: str, redact: Redactor) -> str:
-    """Programs give the same few names to their attributes, and to machines."""
-    return redact(text)
+    return _text(text, redact)
 
 
 def _without(value: Any, redact: Redactor) -> Any:

@@ -316,7 +316,8 @@ def _kept(rules: FieldRules, user: str) -> str | None:
 
 def as_written(rules: FieldRules, text: str) -> str:
     """What somebody says as it may be written down: without secrets, and what else privacy takes out."""
-    return rules.remark(_without_secrets(text))
+    said = _without_secrets(text)
+    return rules.remark(said) if rules.project.privacy.personal else said
 
 
 def _without_secrets(text: str) -> str:
