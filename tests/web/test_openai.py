@@ -13,9 +13,9 @@ import pytest
 
 from headrace.gateway.prompts import Prompt
 from headrace.store.records import decode_received
-from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Refusal
+from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Raw, Refusal
 from tests.pace import until
-from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client
+from tests.web.prompted import HELLO, PROJECT, PROMPT, STRANGER, Desk, client, read
 
 TOOL: Any = {
     "type": "function",
@@ -226,6 +226,35 @@ def test_a_stream_that_breaks_off_says_so_and_is_no_answer(desk: Desk, said: Any
         list(client(desk).chat.completions.create(model=PROJECT, messages=HELLO, stream=True))
     until(lambda: len(desk.failures()) == 1)
     assert not desk.answers()
+
+
+def test_what_a_stream_said_before_it_broke_off_is_not_free(desk: Desk) -> None:
+    desk.model.script = Answer(cut_after=3)
+    with pytest.raises(openai.APIError):
+        list(client(desk).chat.completions.create(model=PROJECT, messages=HELLO, stream=True))
+    until(lambda: list(desk.records("spans")))
+    (record,) = desk.records("spans")
+    took = decode_received(record).span.attributes
+    assert took["headrace.usage_estimated"] is True
+    assert took["gen_ai.usage.input_tokens"] > 0
+    assert took["gen_ai.usage.output_tokens"] > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_its_provider_has_not_counted_is_on_record_as_estimated(
+    desk: Desk, *, stream: bool
+) -> None:
+    text = b'"content": "You may return it within thirty days."'
+    whole = Raw(body=b'{"model": "small", "choices": [{"message": {%b}}]}' % text)
+    event = b'data: {"model": "small", "choices": [{"delta": {%b}}]}\n\ndata: [DONE]\n\n' % text
+    desk.model.script = Raw(body=event, content_type="text/event-stream") if stream else whole
+    read(client(desk).chat.completions.create(model=PROJECT, messages=HELLO, stream=stream))
+    until(desk.answers)
+    (answer,) = desk.answers()
+    assert answer.outputs["estimated"] == [True]
+    assert answer.outputs["input_tokens"][0] > 5
+    assert answer.outputs["output_tokens"][0] > 8
+    assert answer.outputs["cost"] == [None], "it has no price, which is not to be free"
 
 
 def test_a_caller_who_goes_ends_the_providers_work(desk: Desk) -> None:

@@ -175,6 +175,30 @@ def test_an_answer_that_is_not_counted_says_so() -> None:
     assert read_answer(json.dumps(answer | {"usage": {"prompt_tokens": 1}}).encode()).is_counted
 
 
+def test_what_is_not_counted_is_as_many_tokens_as_its_text_can_be() -> None:
+    text = "A long answer. " * 20
+    whole = read_answer(json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+    assert whole.usage.output >= len(text) // 2
+    gathered = Gathered()
+    gathered.add(json.dumps({"choices": [{"delta": {"content": text}}]}).encode())
+    assert gathered.answered.usage.output >= len(text) // 2
+    for _ in range(1_000):
+        gathered.add(b'{"choices": [{"delta": {"tool_calls": [{"function": {"arguments": "1"}}]}}]}')
+    assert gathered.answered.usage.output >= 1_000
+
+
+def test_what_is_said_after_it_was_counted_is_not_free() -> None:
+    gathered = Gathered()
+    gathered.add(b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0}}')
+    assert gathered.answered.is_counted
+    gathered.add(b'{"choices": [{"delta": {"content": "May I return it?"}}]}')
+    answered = gathered.answered
+    assert (answered.is_counted, answered.usage.input) == (False, 9)
+    assert answered.usage.output > 4
+    gathered.add(b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 5}}')
+    assert (gathered.answered.is_counted, gathered.answered.usage.output) == (True, 5)
+
+
 @pytest.mark.parametrize(
     "said",
     [{}, {"prompt_tokens": None}, {"prompt_tokens": "7"}, {"completion_tokens": -1}, {"prompt_tokens": 1e300},

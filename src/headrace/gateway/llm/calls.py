@@ -164,7 +164,7 @@ class Endings:
             first_s: when the first piece came; the answer came whole unless given.
         """
         settled = self._settle(call, answered)
-        await self._ended(settled, self._answered(call, answered, settled.cost, first_s))
+        await self._ended(settled, self._answered(call, answered, settled, first_s))
 
     async def failed(self, call: Call, why: BaseException | str, used: Answered | None = None) -> None:
         """It was not. No failure of the release are a caller who is gone, or frozen meanwhile, and calls that
@@ -182,7 +182,7 @@ class Endings:
             return
         settled = self._settle(call, used)
         if not has_gone:
-            await self._ended(settled, self._failed(call, why))
+            await self._ended(settled, self._failed(call, why, settled))
 
     async def to_the_end(self, ending: Coroutine[Any, Any, _T]) -> _T:
         """Do all of it, also where whoever waits for it goes meanwhile."""
@@ -218,8 +218,9 @@ class Endings:
             await record
 
     async def _answered(
-        self, call: Call, answered: Answered, cost: float | None, first_s: float | None
+        self, call: Call, answered: Answered, settled: Settled, first_s: float | None
     ) -> None:
+        answered = _as_settled(answered, settled)
         call.guarded.advised()
         blocked = answered.finish == BLOCKED
         known = call.loaded.answering if call.asked.records == "predictions" else frozenset()
@@ -233,7 +234,7 @@ class Endings:
             "finish": [answered.finish],
             "input_tokens": [answered.usage.input],
             "output_tokens": [answered.usage.output],
-            "cost": [cost],
+            "cost": [settled.cost],
             "first_ms": [took_ms if first_s is None else round((first_s - call.started_s) * 1000, 3)],
             "guards": ["; ".join(call.guarded.said)],
         }
@@ -241,6 +242,8 @@ class Endings:
             outputs["tools"] = [as_written(call.rules, ", ".join(answered.tools))]
         if call.cached is not None:
             outputs["cached"] = [call.cached]
+        if settled.estimated is not None:
+            outputs["estimated"] = [True]
         if call.lost:
             outputs["lost"] = ["; ".join(map(str, call.lost))]
         prediction = Prediction(
@@ -289,7 +292,7 @@ class Endings:
         )
         return "spans", encode_received(Received(call.at, call.principal, span))
 
-    async def _failed(self, call: Call, why: BaseException | str) -> None:
+    async def _failed(self, call: Call, why: BaseException | str, settled: Settled) -> None:
         said = str(why) if isinstance(why, str | HeadraceError) else type(why).__name__
         failure = Failure(
             id=call.id,
@@ -302,8 +305,15 @@ class Endings:
             error=call.rules.remark(said)[:1000],
         )
         kind = why if isinstance(why, str) else type(why).__name__
-        trace = self._trace(call, NOTHING, self._took_ms(call), kind)
+        trace = self._trace(call, _as_settled(NOTHING, settled), self._took_ms(call), kind)
         await self._records.record(failure.project, encode_failure(failure), "failures", beside=trace)
+
+
+def _as_settled(answered: Answered, settled: Settled) -> Answered:
+    """With the tokens that it is taken to have used, where its provider has not said them."""
+    if settled.estimated is None:
+        return answered
+    return answered._replace(usage=settled.estimated, is_counted=False)
 
 
 def _kept(rules: FieldRules, user: str) -> str | None:

@@ -415,14 +415,15 @@ def read_answer(body: bytes) -> Answered:
         calls = tuple(call for call in message.get("tool_calls") or () if "function" in call)
         names = tuple(str(call["function"]["name"]) for call in calls)
         said, model = raw.get("usage"), str(raw.get("model", ""))
+        is_counted = says_tokens(said)
         finish = _finish(choices[0])
         return Answered(
             "\n".join(texts),
-            usage_of(said),
+            usage_of(said) if is_counted else Usage(output=n_tokens([texts, calls])),
             model,
             finish,
             names,
-            is_counted=says_tokens(said),
+            is_counted=is_counted,
             is_refused=bool(message.get("refusal")) or finish == _FILTERED,
             calls=calls,
             fingerprint=str(raw.get("system_fingerprint") or ""),
@@ -473,6 +474,7 @@ class Gathered:
         self._texts: list[str] = []
         self._tools: list[str] = []
         self._model = self._finish = ""
+        self._goes_on = False  # something was said since it was counted
         self.usage: Usage | None = None
         self.n_chunks = 0
 
@@ -489,6 +491,7 @@ class Gathered:
             for choice in chunk.get("choices") or ():
                 self._finish = _finish(choice) or self._finish
                 delta = choice.get("delta") or {}
+                self._goes_on |= bool(delta.get("content") or delta.get("tool_calls"))
                 if delta.get("content"):
                     self._texts.append(text_of(delta["content"]))
                 for call in delta.get("tool_calls") or ():
@@ -500,12 +503,16 @@ class Gathered:
         self.n_chunks += 1
         self._model = self._model or str(chunk.get("model") or "")
         if says_tokens(chunk.get("usage")):
-            self.usage = usage_of(chunk["usage"])
+            self.usage, self._goes_on = usage_of(chunk["usage"]), False
         return chunk
 
     @property
     def answered(self) -> Answered:
-        """All of it. Where the provider has not said what it took, each chunk counts as one token."""
-        usage = self.usage or Usage(output=self.n_chunks)
-        text, tools = "".join(self._texts), tuple(self._tools)
-        return Answered(text, usage, self._model, self._finish, tools, is_counted=self.usage is not None)
+        """All of it. Where the provider has not said what all of it took, it is as many tokens as the text
+        can be, and each chunk at least one."""
+        usage, text = self.usage or Usage(), "".join(self._texts)
+        is_counted = self.usage is not None and not self._goes_on
+        if not is_counted:
+            n_said = max(usage.output, self.n_chunks, n_tokens(text) if text else 0)
+            usage = usage._replace(output=n_said)
+        return Answered(text, usage, self._model, self._finish, tuple(self._tools), is_counted=is_counted)

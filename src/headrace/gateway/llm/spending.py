@@ -33,10 +33,12 @@ class Charge(NamedTuple):
 
 class Settled(NamedTuple):
     """What a call has cost, in the currency of the prices, or None where nobody knows; and what is still to
-    be done in a thread: what exceeds a reservation is written down at once, which waits for the database."""
+    be done in a thread: what exceeds a reservation is written down at once, which waits for the database.
+    ``estimated``: the tokens that it took at least as far as is known, where the provider has not said it."""
 
     cost: float | None = None
     waits: Callable[[], None] | None = None
+    estimated: Usage | None = None
 
 
 NOT_PAID = Settled()
@@ -61,9 +63,9 @@ class Spending:
         """
         spec = self._declared.of(project)
         counted = {one.of for one in spec.budgets}
-        used = Usage()
+        used = Usage(input=filled.most_input)
         if counted - {"requests"}:
-            used = Usage(input=filled.most_input, output=filled.most_output(spec.answer_tokens))
+            used = used._replace(output=filled.most_output(spec.answer_tokens))
         refuse = spec.unpriced == "refuse"
         limits = [limit_of(one, project.name, principal.workspace, principal.name) for one in spec.budgets]
         amount = held = self._amount(targets, used, at, money="money" in counted, refuse=refuse)
@@ -81,7 +83,8 @@ class Spending:
     ) -> Settled:
         """Take what a call has cost.
 
-        What a provider has done and not counted costs all that was held back for it.
+        What a provider has done and not counted takes all that was held back for it, for it may be as much;
+        its cost is that of what was sent and came back.
 
         Args:
             target: who answered; None: nobody did, so that everything is given back.
@@ -93,18 +96,20 @@ class Spending:
             return NOT_PAID
         extra = self._lost(charge, lost) if lost else NOTHING
         if target is None or answered is None:
-            self._budgets.settle(charge.reservation, extra)
-            return Settled(extra.micro / _MICRO)
+            return self._take(charge, extra, Settled(extra.micro / _MICRO))
+        used, estimated = answered.usage, None
         if not answered.is_counted:
-            whole = _sum(charge.most, extra)
-            self._budgets.settle(charge.reservation, whole)
-            return Settled(whole.micro / _MICRO)
-        used = answered.usage
+            used = estimated = used._replace(input=used.input or charge.used.input)
         cost = self._prices.cost(target, used, charge.at)
         micro = 0 if cost is None else cost.micro
-        actual = Amount(micro=micro + extra.micro, tokens=used.input + used.output + extra.tokens)
+        actual = charge.most
+        if estimated is None:
+            actual = Amount(micro=micro, tokens=used.input + used.output)
+        paid = Settled(None if cost is None else (micro + extra.micro) / _MICRO, estimated=estimated)
+        return self._take(charge, _sum(actual, extra), paid)
+
+    def _take(self, charge: Charge, actual: Amount, paid: Settled) -> Settled:
         settle = partial(self._budgets.settle, charge.reservation, actual)
-        paid = Settled(None if cost is None else actual.micro / _MICRO)
         if not charge.reservation.covers(actual):
             return paid._replace(waits=settle)
         settle()

@@ -14,6 +14,8 @@ from headrace.gateway.llm.chat import Answered
 from headrace.gateway.llm.endpoints import Target
 
 ANSWER, RELEASE, GUARDS = "headrace.answer", "headrace.release", "headrace.guards"
+ESTIMATED = "headrace.usage_estimated"
+"""The provider has not said what it took."""
 
 
 class Parent(NamedTuple):
@@ -60,6 +62,7 @@ def step_of(
         "error.type": error,
         RELEASE: release_id,
         GUARDS: guards,
+        ESTIMATED: not answered.is_counted,
     }
     if target is not None:
         attributes |= {"gen_ai.provider.name": target.endpoint, "gen_ai.request.model": target.model}
