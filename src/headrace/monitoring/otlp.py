@@ -202,9 +202,10 @@ def _attributes(pairs: Sequence[KeyValue]) -> dict[str, Any]:
 
 
 def _value(value: AnyValue) -> Any:
+    text = value.string_value
+    if text:  # as most are
+        return text[:MOST_TEXT]
     kind = value.WhichOneof("value")
-    if kind == "string_value":
-        return value.string_value[:MOST_TEXT]
     if kind == "array_value":
         plain = [_plain(one, _DEPTH) for one in value.array_value.values]
         if all(isinstance(one, str | bool | int | float) for one in plain):

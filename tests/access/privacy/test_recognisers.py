@@ -38,6 +38,8 @@ def test_recall_and_precision_of_every_kind_are_above_98_percent() -> None:
         ("mobile: 612 345 678", "mobile: <PHONE>"),
         ("Authorization: Bearer abcDEF123456ghiJKL7890", "Authorization: Bearer <SECRET>"),
         ('{"password": "tr0ub4dor&3xyz"}', '{"password": "<SECRET>"}'),
+        ("{'pwd' : 'tr0(ub,4d;or'}", "{'pwd' : '<SECRET>'}"),
+        ("DB_PASSWORD\ntr0ub4dor&3xyz\nhost", "DB_PASSWORD\n<SECRET>\nhost"),
         ("Steuer-ID 86 095 742 719, DNI 12345678-Z", "Steuer-ID <NATIONAL_ID>, DNI <NATIONAL_ID>"),
     ],
 )
@@ -54,6 +56,7 @@ def test_what_is_recognised_is_replaced_by_its_kind(text: str, expected: str) ->
         "019b76da-a800-7003-a729-1a287d3c9d21:0",
         "4111 1111 1111 1112 and DE89370400440532013001",
         "secret: none of this, key=order_2026_11, token_count: 123456789012, password: ${DB_PASSWORD}",
+        "the api key\ntr0ub4dor-3xyz, or a token\nof 12 signs: 7Fx",
         "@decorator user@host a@b @@ x@.y",
         "01.02.2026 08:15, 2026/11/21, 20261121.42, #1234567",
     ],

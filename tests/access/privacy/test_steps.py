@@ -40,6 +40,10 @@ def step(name: str = "ask", **attributes: Any) -> Span:
         (json.dumps({"inner": json.dumps({"to": WHO})}), '{"inner":"{\\"to\\":\\"<EMAIL>\\"}"}'),
         ('{"card": 4111111111111111, "n": 7}', '{"card":"<CARD>","n":7}'),
         (f'{{"cut": "short", "to": "{ESCAPED}', '{"cut": "short", "to": "<EMAIL>'),
+        ('{"db": {"password": "Tr0ub4dor-3xy"}}', '{"db":{"password":"<SECRET>"}}'),
+        ('{"auth": ["Basic", "Bearer abcDEF123456ghiJKL7890"]}', '{"auth":["Basic","Bearer <SECRET>"]}'),
+        ('{"api_key": "a,b;c(d)e1F", "key": "order_2026"}', '{"api_key":"<SECRET>","key":"order_2026"}'),
+        (json.dumps({WHO: 1, WHO.upper(): 2}), '{"<EMAIL>":1,"<EMAIL> 2":2}'),
     ],
 )
 def test_what_is_recognised_is_taken_out_wherever_it_stands(text: str, kept: str) -> None:
@@ -113,3 +117,11 @@ def test_json_without_anything_stays_what_it_was(value: Any) -> None:
     text = json.dumps(value)
     kept = redacted(step(note=text), mask, personal=True).attributes["note"]
     assert json.loads(kept) == value
+
+
+def test_the_value_of_an_attribute_with_the_name_of_a_secret_is_taken_out() -> None:
+    password, token = "Tr0ub4dor-3xy", "Bearer abcDEF123456ghiJKL7890"
+    given_step = step("ask", **{"http.request.header.authorization": [token], "db.password": password})
+    for personal in (False, True):
+        kept = redacted(given_step, mask, personal=personal).attributes
+        assert kept == {"http.request.header.authorization": ["Bearer <SECRET>"], "db.password": "<SECRET>"}

@@ -81,6 +81,15 @@ def test_a_later_message_cannot_name_the_stand_in_of_an_earlier_one() -> None:
     assert placeholders.restore("<EMAIL_1>") == "<EMAIL_1>"
 
 
+def test_a_field_with_the_name_of_a_secret_is_masked_in_what_a_tool_is_given_and_says() -> None:
+    password = {"host": "db.example.org", "password": "Tr0ub4dor-3xy"}
+    asked = {"role": "assistant", "tool_calls": [_call(json.dumps(password))]}
+    said = {"role": "tool", "tool_call_id": "c1", "content": json.dumps({"db": password})}
+    checked = check_request(Pipeline([PersonalData()]), [asked, said])
+    assert "Tr0ub4dor" not in str(checked.messages)
+    assert checked.messages[1]["content"] == '{"db":{"host":"db.example.org","password":"<SECRET>"}}'
+
+
 def test_arguments_of_tools_have_the_callers_own_values_again_and_nobody_elses() -> None:
     def quoted(text: str) -> Iterable[Span]:
         value = 'Ada "A." \\ Lovelace'

@@ -135,7 +135,10 @@ def _ibans(text: str) -> Iterator[Found]:
                 break
 
 
-_START = re.compile(r"[0-9+(](?<![\w.+#/-].)[0-9. ](?=[0-9 ()./-]{4})|[XYZ](?<!\w.)[0-9]{7}")
+_START = re.compile(
+    r"[0-9+(XYZ](?:(?<![\w.+#/-].)(?<![XYZ])[0-9. ](?=[0-9 ()./-]{4})|(?<=[XYZ])(?<!\w.)[0-9]{7})"
+)
+"""One set of characters begins it, which a search skips to."""
 _DATE = re.compile(r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4})(?![\d./-])[ T]?")
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}(?![\w-]|\.\w)")
@@ -252,13 +255,17 @@ _PREFIXED = re.compile(
     r"|s(?<!\w.)k(?:_live_|_test_|-)[\w-]{20,255}"
     r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:[^-]{0,20000}-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
 )
-_ASSIGNED = re.compile(r"[=:](?<=[DEHLNSTYdehlnsty\"' ].)")
-_VALUE = re.compile(r"[=:]\s{0,3}[\"']?(?:Bearer\s+|Basic\s+)?([^\s\"'`,;<>(){}\[\]]{8,512})")
-_SECRET_NAME = re.compile(
-    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|"
-    r"signing[_-]?key|secret[_-]?key|credentials?|authorization|auth|key)[\"']?\s{0,3}\Z",
-    re.IGNORECASE,
+_ASSIGNED = re.compile(r"[=:\n](?<=[DEHLNSTYdehlnsty\"' ][=:\n])")
+_SECRET_NAMES = (
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "credentials",
+    "authorization", "auth", "key",
+)  # fmt: skip
+_LONGEST_NAME = 24
+_QUOTED = re.compile(
+    r"[=:]\s{0,3}(?P<quote>[\"'])(?:Bearer\s+|Basic\s+)?(?P<value>(?:(?!(?P=quote))\S){8,512})(?P=quote)"
 )
+_VALUE = re.compile(r"[=:]\s{0,3}[\"']?(?:Bearer\s+|Basic\s+)?(?P<value>[^\s\"'`,;<>(){}\[\]]{8,512})")
+_LINE = re.compile(r"\n(?:Bearer |Basic )?(?P<value>\S{8,512})(?:\n|\Z)")
 _PLAIN_BITS = 3.0
 _UNLIKELY = re.compile(
     r"[a-z]+(?:[_.-](?:[a-z]+|\d{1,4}))*|[\d.,:_/-]+|https?://.*|[\w.-]*/[\w./-]*", re.IGNORECASE
@@ -271,13 +278,29 @@ def _secrets(text: str) -> Iterator[Found]:
     seen = 0
     for sign in _ASSIGNED.finditer(text):
         at = sign.start()
-        if at < seen or not _SECRET_NAME.search(text, max(0, at - 24), at):
+        if at < seen or not names_secret(text[max(0, at - _LONGEST_NAME) : at]):
             continue
-        value = _VALUE.match(text, at)
+        value = _line(text, at) if text[at] == "\n" else _QUOTED.match(text, at) or _VALUE.match(text, at)
         if value:
-            seen = value.end()
-            if not _UNLIKELY.fullmatch(value[1]) and _bits(value[1]) >= _PLAIN_BITS:
-                yield Found("secret", value.start(1), value.end(1))
+            seen = value.end("value")
+            if not _UNLIKELY.fullmatch(value["value"]) and _bits(value["value"]) >= _PLAIN_BITS:
+                yield Found("secret", *value.span("value"))
+
+
+def names_secret(name: str) -> bool:
+    """Whether what is called so may open a door, whatever is before it in the name.
+
+    >>> names_secret("DB_PASSWORD"), names_secret("n_tokens")
+    (True, False)
+    """
+    name = name.rstrip()
+    return (name[:-1] if name.endswith(('"', "'")) else name).lower().endswith(_SECRET_NAMES)
+
+
+def _line(text: str, at: int) -> re.Match[str] | None:
+    """A value alone on its line, below its name alone on its own: so are fields of a document read."""
+    name = text[text.rfind("\n", 0, at) + 1 : at]
+    return _LINE.match(text, at) if len(name.split()) == 1 else None
 
 
 def _bits(text: str) -> float:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.access.privacy.recognisers import names_secret
 from headrace.access.privacy.redacting import Redactor, without_secrets
 from headrace.core.record import Span
 
@@ -27,6 +28,7 @@ _ALWAYS = ("service.name", "otel.scope.name", "otel.status_code")
 _ESCAPE = re.compile(r"\\u((?!d[89a-f])[0-9a-f]{4})", re.IGNORECASE)
 _JSON = ("{", "[", '"')
 _SHORT = 256
+_BELOW = "password\n"
 _LEAST_SHORT, _MOST_SHORT = -9_999_999, 99_999_999
 """Beyond, a number may be a card's or a person's."""
 
@@ -41,29 +43,31 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
         personal: whether technical attributes, such as addresses, are looked through too.
     """
 
-    def kept(name: str, value: Any) -> Any:
-        if name in _ALWAYS or (not personal and name.startswith(_TECHNICAL) and name != _SAID):
-            return (
-                _quick(value, without_secrets) if isinstance(value, str) else _without(value, without_secrets)
-            )
-        return _without(value, redact)
-
     def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name, value in attributes.items():
-            made[_apart(_quick(name, redact), made)] = kept(name, value)
+            of = _named(name, redact, personal)
+            if of.technical and isinstance(value, str) and len(value) <= _SHORT and not of.secret:
+                kept = _of_machines(value)
+            else:
+                kept = _without(value, without_secrets if of.technical else redact, secret=of.secret)
+            made[_apart(of.written, made)] = kept
         return made
 
     return Span(
         trace_id=span.trace_id,
         span_id=span.span_id,
         parent_id=span.parent_id,
-        name=redact(span.name),
+        name=_named(span.name, redact, True).written,
         started_at=span.started_at,
         ended_at=span.ended_at,
         attributes=cleaned(span.attributes),
         events=tuple(
-            replace(event, name=redact(event.name), attributes=cleaned(event.attributes))
+            replace(
+                event,
+                name=_named(event.name, redact, True).written,
+                attributes=cleaned(event.attributes),
+            )
             for event in span.events
         ),
     )
@@ -79,21 +83,47 @@ def _apart(name: str, taken: Mapping[str, Any]) -> str:
     return found
 
 
-def _quick(text: str, redact: Redactor) -> str:
-    """Programs give the same few names to their attributes, and to machines: short ones are remembered."""
-    return _known(text, redact) if len(text) <= _SHORT else _text(text, redact)
+class _Name(NamedTuple):
+    """A name as it may be written down, whether it is that of a secret, and whether of where a step ran."""
+
+    written: str
+    secret: bool
+    technical: bool
+
+
+def _named(name: str, redact: Redactor, personal: bool) -> _Name:
+    """Programs give the same few names to their attributes: short ones are remembered."""
+    return (_known if len(name) <= _SHORT else _read)(name, redact, personal)
+
+
+def _read(name: str, redact: Redactor, personal: bool) -> _Name:
+    technical = name in _ALWAYS or (not personal and name.startswith(_TECHNICAL) and name != _SAID)
+    return _Name(_text(name, redact), names_secret(name), technical)
+
+
+_known = lru_cache(maxsize=4096)(_read)
 
 
 @lru_cache(maxsize=4096)
-def _known(text: str, redact: Redactor) -> str:
-    return _text(text, redact)
+def _of_machines(text: str) -> str:
+    """And the same few to machines."""
+    return _text(text, without_secrets)
 
 
-def _without(value: Any, redact: Redactor) -> Any:
+def _without(value: Any, redact: Redactor, *, secret: bool) -> Any:
+    """A value without what is recognised in it; one with the name of a ``secret`` is looked at as one."""
     if isinstance(value, str):
+        if secret and not value.startswith(_JSON):
+            return redact(_BELOW + value).removeprefix(_BELOW)
         return _text(value, redact)
     if isinstance(value, list):
-        return [_without(one, redact) for one in value]
+        return [_without(one, redact, secret=secret) for one in value]
+    if isinstance(value, dict):
+        made: dict[str, Any] = {}
+        for name, one in value.items():
+            of = _named(name, redact, True)
+            made[_apart(of.written, made)] = _without(one, redact, secret=of.secret)
+        return made
     return _number(value, redact)
 
 
@@ -101,20 +131,10 @@ def _text(text: str, redact: Redactor) -> str:
     if not text.startswith(_JSON):
         return redact(text)
     try:
-        return msgspec.json.encode(_within(msgspec.json.decode(text), redact)).decode()
+        return msgspec.json.encode(_without(msgspec.json.decode(text), redact, secret=False)).decode()
     except (msgspec.DecodeError, RecursionError):
         # Cut short, or nested too deep to be taken apart: it need not be JSON afterwards.
         return redact(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
-
-
-def _within(value: Any, redact: Redactor) -> Any:
-    if isinstance(value, str):
-        return _text(value, redact)
-    if isinstance(value, dict):
-        return {redact(name): _within(one, redact) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_within(one, redact) for one in value]
-    return _number(value, redact)
 
 
 def _number(value: Any, redact: Redactor) -> Any:
