@@ -126,10 +126,14 @@ def test_two_credentials_are_none(desk: Desk, path: str) -> None:
 
 def test_a_server_that_cannot_store_answers_is_not_ready(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
-        raise Unavailable("No space left on device.")
+        raise Unavailable(f"Could not write {desk.app.settings.home}/events: No space left on device.")
 
     with monkeypatch.context() as patched:
         patched.setattr(desk.app.store.events, "append", full)
+        for body in (HELLO_BODY, HELLO_BODY.replace(b"{", b'{"stream": true, ', 1)):
+            said = _ask(desk, "chat/completions", body)
+            assert "operator" in said.text
+            assert str(desk.app.settings.home) not in said.text
         assert _ask(desk, "chat/completions", HELLO_BODY).status_code == 503
         assert httpx.get(f"{desk.url}/readyz").status_code == 503
     assert _ask(desk, "chat/completions", HELLO_BODY).status_code == 200

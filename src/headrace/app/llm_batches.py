@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
+from headrace.access.privacy.redacting import without_secrets
 from headrace.app.composition import App
 from headrace.app.llm_files import find_file, seal
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
@@ -47,7 +48,7 @@ def create_batch(
         raise InvalidInput(f"'endpoint' is {endpoint[:60]!r}. Expected one of {', '.join(ENDPOINTS)}.")
     if window != WINDOW:
         raise InvalidInput(f"'completion_window' is {window[:60]!r}. Expected {WINDOW!r}.")
-    _check_metadata(metadata)
+    metadata = _checked(metadata)
     session = me.session
     if session is not None and (session.run is not None or session.tools is not None):
         raise Denied(
@@ -139,7 +140,8 @@ def cancel_batch(app: App, me: Principal, batch_id: str) -> LlmBatch:
             continue  # its counts have moved meanwhile
 
 
-def _check_metadata(metadata: Mapping[str, str] | None) -> None:
+def _checked(metadata: Mapping[str, str] | None) -> dict[str, str] | None:
+    """As it may be written down."""
     said = metadata or {}
     too_long = [key for key, value in said.items() if len(key) > _LONGEST_KEY or len(value) > _LONGEST_VALUE]
     if len(said) > _MOST_METADATA or too_long:
@@ -147,3 +149,6 @@ def _check_metadata(metadata: Mapping[str, str] | None) -> None:
             f"'metadata' has {len(said)} entries. Expected at most {_MOST_METADATA}, with keys of at most "
             f"{_LONGEST_KEY} and values of at most {_LONGEST_VALUE} characters."
         )
+    if metadata is None:
+        return None
+    return {without_secrets(key): without_secrets(value) for key, value in said.items()}

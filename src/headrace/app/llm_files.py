@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from headrace.access.privacy.redacting import without_secrets
 from headrace.app.composition import App
 from headrace.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal
@@ -122,7 +123,7 @@ class Incoming:
             raise InvalidInput("The file is empty. Expected one request to a line.")
         self._flush()
         days = min(KEPT_DAYS, self._app.store.projects.get(self._project).privacy.retention_days)
-        name = filename[:MAX_NAME] or "requests.jsonl"
+        name = without_secrets(filename)[:MAX_NAME] or "requests.jsonl"
         sealed = seal(self._app, self._project, self._id, name)
         kept = self._app.store.llm_files.add(
             LlmFile(

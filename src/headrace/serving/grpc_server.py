@@ -27,6 +27,7 @@ from headrace.serving.grpc_calls import read_infer, write_infer
 from headrace.serving.grpc_messages import SERVICE, messages, missing_extra
 from headrace.serving.handler import Handler
 from headrace.serving.models import LoadedModel
+from headrace.serving.telling import told
 from headrace.serving.wire import INLINE_BYTES, MAX_BODY_BYTES
 
 _log = logging.getLogger(__name__)
@@ -244,7 +245,7 @@ class _Service:
 def _explained(error: Exception, name: str) -> tuple[str, str]:
     """Status and message of an error."""
     if isinstance(error, HeadraceError):
-        return next(status for kind, status in _STATUS if isinstance(error, kind)), str(error)
+        return next(status for kind, status in _STATUS if isinstance(error, kind)), told(error)
     _log.error("gRPC call %s failed", name, exc_info=error)
     return "INTERNAL", "Headrace failed to answer; its log says why. Please report it."
 

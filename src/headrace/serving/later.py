@@ -23,7 +23,7 @@ from headrace.core.identity import Principal
 from headrace.core.jobs import CallbackState, Job, JobState
 from headrace.core.ports import Clock, EventLog, JobStore, Queue, Taken
 from headrace.core.record import Prediction
-from headrace.serving import mlflow_forms, oip, record_form
+from headrace.serving import mlflow_forms, oip, record_form, telling
 from headrace.serving.callbacks import Callbacks
 from headrace.serving.claims import CLAIM_S, Claims
 from headrace.serving.handler import Handler
@@ -335,7 +335,7 @@ class Later:
             self._kept.queue.again(taken, _pause_s(attempts))
             return
         question = self._question(job)
-        text = self._rules_of(job.project).text(str(error), question.columns, question.keys)
+        text = self._rules_of(job.project).text(telling.told(error), question.columns, question.keys)
         said = {"attempts": attempts, "error": text, "kind": type(error).__name__}
         self._change(job, state="failed", **said, **self._ended(job))
         self._end(taken, job, aside=not at_fault)

@@ -22,6 +22,7 @@ from headrace.core.errors import (
 )
 from headrace.core.text import printable
 from headrace.serving.caller import Caller, Gone, caller_of
+from headrace.serving.telling import told
 
 _log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8 << 20
@@ -129,7 +130,7 @@ async def serve(adapter: Adapter, scope: Scope, receive: Receive, send: Send) ->
         answer = Answer(refused.status, adapter.error(refused.status, str(refused)), JSON, refused.headers)
     except HeadraceError as error:
         status = status_of(type(error))
-        answer = Answer(status, adapter.error(status, str(error)))
+        answer = Answer(status, adapter.error(status, told(error)))
     except Exception:  # noqa: BLE001
         # Boundary: whatever broke is ours, and its details are for our log only.
         answer = Answer(500, adapter.error(500, broke(f"{scope['method']} {printable(scope['path'])}")))

@@ -21,6 +21,7 @@ from headrace.gateway.llm.retrying import AGAIN
 from headrace.gateway.llm.steps import Parent
 from headrace.gateway.llm.upstream import UpstreamRefused
 from headrace.serving.caller import caller_of
+from headrace.serving.telling import told
 from headrace.serving.trace_context import PARENT
 from headrace.serving.wire import (
     INLINE_BYTES,
@@ -117,7 +118,7 @@ class LlmDoor:
                 raise InvalidInput("The request asks for a stream. Leave 'stream' out.")
         except HeadraceError as error:
             status = status_of(type(error))
-            return Answer(status, self.error(status, str(error)))
+            return Answer(status, self.error(status, told(error)))
         except Exception:  # noqa: BLE001
             # Boundary, as for what comes over HTTP: one line of many must not stop the others.
             return Answer(500, self.error(500, broke("A line of a batch")))
@@ -202,7 +203,7 @@ async def _events(stream: LlmStream | DraftStream, said: Said) -> AsyncGenerator
     except HeadraceError as error:
         broken = error
         code = "blocked" if isinstance(error, Blocked) else None
-        yield said.broken(status_of(type(error)), str(error), code)
+        yield said.broken(status_of(type(error)), told(error), code)
     except Exception as error:
         broken = error
         raise

@@ -16,9 +16,10 @@ from headrace.core.errors import HeadraceError, InternalError, InvalidInput, Not
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock
 from headrace.serving.routes import RouteTable
+from headrace.serving.telling import told
 from headrace.serving.tools import ModelTools, Tool
 from headrace.web.identity import Receive, Scope, Send, principal_of
-from headrace.web.problems import problem, problem_of, shown_message
+from headrace.web.problems import problem, problem_of
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -146,7 +147,7 @@ class McpDoor:
         try:
             answer = await self._tools.call(me, asked.name, asked.arguments or {})
         except HeadraceError as error:
-            text = shown_message(error, self._clock.now())
+            text = told(error, self._clock.now())
             return CallToolResult(content=[TextContent(text=text)], is_error=True)
         body = msgspec.json.encode(answer)
         return CallToolResult(

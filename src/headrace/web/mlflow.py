@@ -26,13 +26,14 @@ from headrace.core.errors import (
 from headrace.core.identity import Principal
 from headrace.plugins.mlflow import workspace_name
 from headrace.plugins.mlflow_spans import spans_as_json, unpacked
+from headrace.serving.telling import told
 from headrace.web.guards import MAX_BODY_BYTES
 from headrace.web.identity import Message, Receive, Refuse, Scope, Send, header, principal_of
 from headrace.web.mlflow_kept import PLACES
 from headrace.web.mlflow_requests import creates_version, read_body, wish_of
 from headrace.web.mlflow_routes import Route, find_route
 from headrace.web.mlflow_upstream import Sent, Upstream
-from headrace.web.problems import shown_message, status_of
+from headrace.web.problems import status_of
 
 _log = logging.getLogger(__name__)
 Registered = Callable[[Principal, str, str], tuple[str, str]]
@@ -122,7 +123,7 @@ class MlflowDoor:
     def refuse(self, error: HeadraceError) -> Response:
         """An error in the form that MlflowClient understands."""
         code = next(code for kind, code in _CODES if isinstance(error, kind))
-        message = shown_message(error, self._app.clock.now())
+        message = told(error, self._app.clock.now())
         headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
         return JSONResponse({"error_code": code, "message": message}, status_of(error), headers)
 

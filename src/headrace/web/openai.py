@@ -19,6 +19,7 @@ from headrace.gateway.llm.moderations import read_moderations
 from headrace.gateway.llm.naming import pointed
 from headrace.gateway.llm.responses.answered import Responding
 from headrace.gateway.llm.responses.asked import chat_of
+from headrace.serving.telling import told
 from headrace.serving.wire import (
     Answer,
     Headers,
@@ -108,7 +109,7 @@ class OpenAiDoor:
             me = await asyncio.to_thread(self._parts.app.identities.resolve, name)
         except HeadraceError as error:
             status = status_of(type(error))
-            return LineAnswer(status, door.error(status, str(error)), "")
+            return LineAnswer(status, door.error(status, told(error)), "")
         answer = await door.one(me, body)
         named = (value.decode() for key, value in answer.headers if key == b"headrace-answer")
         return LineAnswer(answer.status, answer.body, next(named, ""))

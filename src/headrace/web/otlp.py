@@ -11,6 +11,7 @@ from headrace.app import traces
 from headrace.core.errors import HeadraceError, Unavailable
 from headrace.core.identity import Principal
 from headrace.monitoring.otlp import FORMS, Batch, Form, encode_response, encode_status, read_batch
+from headrace.serving.telling import told
 from headrace.serving.wire import (
     INLINE_BYTES,
     Answer,
@@ -75,12 +76,13 @@ class OtlpDoor:
         except (HeadraceError, Refused) as error:
             status = error.status if isinstance(error, Refused) else status_of(type(error))
             more = error.headers if isinstance(error, Refused) else ()
-            return self._refusal(status, str(error), form or "json", more)
+            said = told(error) if isinstance(error, HeadraceError) else str(error)
+            return self._refusal(status, said, form or "json", more)
         try:
             for project, kept in records.items():
                 await self._store(project, kept)
         except Unavailable as error:
-            return self._refusal(503, str(error), form, ())
+            return self._refusal(503, told(error), form, ())
         return Answer(200, encode_response(batch, form), _MEDIA_TYPES[form])
 
     def _take(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -16,19 +15,16 @@ from headrace.core.errors import (
     Denied,
     GateFailed,
     HeadraceError,
-    InternalError,
     InvalidInput,
     NotFound,
-    Unanswered,
     Unauthenticated,
     Unavailable,
     UserCodeError,
     UserError,
     WaitsForPerson,
 )
-from headrace.core.ids import new_id
+from headrace.serving.telling import told
 
-_log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 STATUS: tuple[tuple[type[HeadraceError], int], ...] = (
     (InvalidInput, 400),
@@ -94,16 +90,6 @@ def status_of(error: HeadraceError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-def shown_message(error: HeadraceError, now: datetime) -> str:
-    """What the caller may read. Our own faults are logged under an id, and only the id is told; a model's are
-    recorded already, and the caller is told under which."""
-    if not isinstance(error, InternalError) or isinstance(error, Unanswered):
-        return str(error)
-    incident = new_id(now)
-    _log.error("Incident %s", incident, exc_info=error)
-    return f"Headrace failed to answer. The server's log has the details under {incident}."
-
-
 def problem(
     status: int,
     detail: str,
@@ -135,7 +121,7 @@ def problem(
 
 def problem_of(error: HeadraceError, *, instance: str, now: datetime) -> JSONResponse:
     """The problem document of an error of ours."""
-    return problem(status_of(error), shown_message(error, now), instance=instance, kind=type(error).__name__)
+    return problem(status_of(error), told(error, now), instance=instance, kind=type(error).__name__)
 
 
 def problem_of_shape(

@@ -255,9 +255,9 @@ class Endings:
             at=call.at,
             event_time=call.at,
             n_rows=1,
-            columns={self._question_of(call.rules): [_without_secrets(call.asked.question)]},
+            columns={self._question_of(call.rules): [unsecret(call.asked.question)]},
             outputs=outputs,
-            keys=None if call.asked.user is None else [call.asked.user],
+            keys=None if (user := _named(call)) is None else [user],
             infer_ms=took_ms,
             trace_id=None if call.parent is None else call.parent.trace_id,
         )
@@ -275,7 +275,7 @@ class Endings:
         self, call: Call, answered: Answered, took_ms: float, error: str | None = None
     ) -> tuple[str, bytes]:
         """The call as a step of a trace, for the record."""
-        user = call.asked.user
+        user = _named(call)
         span = step_of(
             call.id,
             answered,
@@ -316,6 +316,14 @@ def _as_settled(answered: Answered, settled: Settled) -> Answered:
     return answered._replace(usage=settled.estimated, is_counted=False)
 
 
+def _named(call: Call) -> str | None:
+    """Whose request it is, for the record: a secret in the place of a name is kept as its hash."""
+    user = call.asked.user
+    if user is None or not secrets(user) or _kept(call.rules, user) != user:
+        return user  # the rules hash or drop it themselves
+    return str(call.rules.hashed(user))
+
+
 def _kept(rules: FieldRules, user: str) -> str | None:
     """A user as business keys are kept; None where they are not."""
     try:
@@ -326,12 +334,12 @@ def _kept(rules: FieldRules, user: str) -> str | None:
 
 def as_written(rules: FieldRules, text: str) -> str:
     """What somebody says as it may be written down: without secrets, and what else privacy takes out."""
-    said = _without_secrets(text)
+    said = unsecret(text)
     return rules.remark(said) if rules.project.privacy.personal else said
 
 
-def _without_secrets(text: str) -> str:
-    """Whoever the data is about: no secret is written down."""
+def unsecret(text: str) -> str:
+    """Whoever a text is about, no secret in it is written down."""
     if len(text) <= _SHORT and not secrets(text):  # as nearly always
         return clean(text)
     return _SECRETS.check(text, Context(layer="output")).text

@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.core.ports import RecordStore
 from headrace.core.project import Project
-from headrace.gateway.llm.calls import Asked, Call
+from headrace.gateway.llm.calls import Asked, Call, unsecret
 from headrace.gateway.llm.chat import ChatRequest
 from headrace.projects.llm import Oversight, llm_of, never_alone, starts_with_drafts
 from headrace.store.drafts import Draft
@@ -112,7 +112,7 @@ class Drafting:
             separate=rules.separate,
         )
         seal = self._payloads.seal
-        asked_text = msgspec.json.encode(messages).decode()
+        asked_text = msgspec.json.encode(_unsecret(messages)).decode()
         kept = replace(
             draft,
             asked=seal(project, draft.place, asked_text),
@@ -193,6 +193,18 @@ def shown(draft: Draft, completion: dict[str, Any], *, by_person: str | None = N
         choices = completion["choices"] if is_final else [_choice(_WORDS[draft.state], HELD)]
     said = {**completion, "id": draft.id, "choices": choices, "headrace": {"draft": about}}
     return msgspec.json.encode(said)
+
+
+def _unsecret(said: Any) -> Any:
+    """What a caller has sent, without the secrets in its texts."""
+    match said:
+        case str():
+            return unsecret(said)
+        case list():
+            return [_unsecret(one) for one in said]
+        case dict():
+            return {name: _unsecret(one) for name, one in said.items()}
+    return said
 
 
 def _choice(text: str, finish: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from headrace.app import reading
 from headrace.core.errors import HeadraceError, ProofNeeded, Unauthenticated
 from headrace.core.ids import new_id
+from headrace.serving.telling import told
 from headrace.web.identity import Refuse, Scope, SessionEnded, find_principal
 from headrace.web.pages import (
     access,
@@ -49,7 +50,7 @@ from headrace.web.pages import (
 )
 from headrace.web.pages.rendering import Renderer, parts_of, renderer_of
 from headrace.web.parts import Parts
-from headrace.web.problems import problem, shown_message, status_of
+from headrace.web.problems import problem, status_of
 
 _log = logging.getLogger(__name__)
 OPEN_PATHS = (
@@ -181,9 +182,9 @@ def refuse_page(renderer: Renderer) -> Refuse:
 
     def refuse(scope: Scope, error: HeadraceError) -> Response:
         request = Request(scope)
-        code = status_of(error)
+        code, said = status_of(error), told(error)
         if not _wants_page(request):
-            return problem(code, str(error), instance=scope["path"], kind=type(error).__name__)
+            return problem(code, said, instance=scope["path"], kind=type(error).__name__)
         if isinstance(error, Unauthenticated):
             target = signin.safe_target(scope["path"])
             ended = str(error) if isinstance(error, SessionEnded) else ""
@@ -191,7 +192,7 @@ def refuse_page(renderer: Renderer) -> Refuse:
             response.headers["www-authenticate"] = "Bearer"
             return response
         return renderer.page(
-            request, "error.html", code, title=_TITLES.get(code, "Refused"), detail=str(error), project=""
+            request, "error.html", code, title=_TITLES.get(code, "Refused"), detail=said, project=""
         )
 
     return refuse
@@ -208,7 +209,7 @@ _TITLES = {
 
 
 def _ours(request: Request, error: HeadraceError) -> Response:
-    detail = shown_message(error, parts_of(request).app.clock.now())
+    detail = told(error, parts_of(request).app.clock.now())
     if isinstance(error, ProofNeeded) and _wants_page(request):
         return security.prove_page(request, _came_from(request), problem=detail, status=status_of(error))
     return _answer(request, status_of(error), detail, kind=type(error).__name__)
