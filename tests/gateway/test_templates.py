@@ -82,6 +82,17 @@ def test_two_loops_around_work_that_says_nothing_end(body: str) -> None:
         render(values)
 
 
+def test_two_loops_over_as_many_entries_as_there_may_be_are_filled_in() -> None:
+    rows = [{"name": f"part {n % 40}", "size": n} for n in range(MAX_ENTRIES)]
+    template = (
+        "{% for x in rows %}{% for y in rows %}"
+        "{% if x.name == y.name and x.size != y.size %}{{ x.size }}{% elif x.size > 3 and y.size in few %}"
+        "{{ y.name|upper }}{% else %}-{% endif %}"
+        "{% endfor %}{% endfor %}"
+    )
+    assert "PART 1" in compiled(template)({"rows": rows, "few": [1, 2, 3]})
+
+
 @pytest.mark.parametrize("digits", [21, -21, 30_000_000])
 def test_no_number_is_rounded_to_a_million_digits(digits: int) -> None:
     with pytest.raises(InvalidInput, match="rounds to at most 20 digits"):

@@ -131,17 +131,26 @@ class Gatekeeper:
         self.seen(speaking)
         return speaking
 
-    def lasting(self, principal: Principal) -> Callable[[], None]:
+    def lasting(self, principal: Principal, action: str = "", resource: str = "") -> Callable[[], None]:
         """What lets work go on that begins now, to be asked again while it lasts.
 
-        It raises Unauthenticated once the identity is frozen, over or gone, or the token has been revoked. A
-        token that runs out ends nothing that was begun with it.
+        It raises Unauthenticated once the identity is frozen, over or gone, or the token has been revoked,
+        and Denied, where an ``action`` is named, once its roles have been changed and those that it has do
+        not permit it on ``resource``. What runs out, as a token does or a role for a while, ends nothing that
+        was begun.
         """
         name, session, generation = principal.name, principal.session, self._tokens.generation(principal.name)
 
         def go_on() -> None:
-            self._resolve(name)
+            current = self._resolve(name)
             self._tokens.require_standing(name, session, generation)
+            same = (current.roles, current.workspace) == (principal.roles, principal.workspace)
+            if same or not action:
+                return
+            here = replace(current, session=session)
+            decision, _ = self._decide(here, action, resource, NOTHING)
+            if not decision.allowed:
+                raise Denied(self._why(here, action, resource, decision))
 
         return go_on
 

@@ -69,6 +69,7 @@ class Incoming:
         self._app = app
         self._me = me
         self._now = app.clock.now()
+        self._keep_on = app.gatekeeper.lasting(me)
         self._id = f"file-{new_id(self._now)}"
         self._buffer = bytearray()
         self._begins: int | None = None
@@ -114,7 +115,9 @@ class Incoming:
 
         Raises:
             InvalidInput: it is empty, or for another purpose than ``batch``.
+            Unauthenticated: who sends it was frozen or ended meanwhile, or their token revoked.
         """
+        self._keep_on()
         if purpose != "batch":
             raise InvalidInput(
                 f"'purpose' is {purpose[:60]!r}. Expected 'batch': files are kept for batches."

@@ -66,7 +66,7 @@ def permits_of(app: App) -> Permits:
         declared=declared,
         refused=refused,
         instead=instead,
-        lasting=app.gatekeeper.lasting,
+        lasting=lambda me, name: app.gatekeeper.lasting(me, "predict", f"project:{name}"),
         epoch=app.store.epoch,
         clock=app.clock,
     )

@@ -23,9 +23,10 @@ MAX_RENDERED = 400_000
 """Characters of a template, and of what it becomes."""
 MAX_ENTRIES = 200
 """Of a list that a template repeats over; loops may be nested once."""
-MAX_WORK = 20_000_000
-"""Characters that filters and comparisons of one filling in go through; a step costs as much as ten."""
-_STEP = 10
+MAX_WORK = 40_000_000
+"""Characters that filters and comparisons of one filling in go through; other steps cost as much as the
+characters that take as long: looking something up far more than to go on."""
+_STEP, _LOOKED_UP, _COMPARED = 2, 20, 20
 _MOST_DIGITS = 20
 _MAX_DEPTH = 2
 _ALLOWED = (
@@ -33,6 +34,7 @@ _ALLOWED = (
     nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And,
     nodes.Or, nodes.Not, nodes.CondExpr, nodes.List, nodes.Tuple,
 )  # fmt: skip
+_LOOKING = (nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.Compare)
 _TESTS = "defined undefined none true false string number mapping sequence boolean in".split()
 _ENTRIES, _WEIGHED = "entries", "weighed"
 _LEFT: ContextVar[list[int]] = ContextVar("headrace_template_work")
@@ -53,7 +55,7 @@ def _weighed(value: Any) -> Any:
     waiting = [value]
     while waiting:
         one = waiting.pop()
-        _spend(len(one) if isinstance(one, str) else _STEP)
+        _spend(len(one) if isinstance(one, str) else _COMPARED)
         if isinstance(one, list | tuple):
             waiting += one
         elif isinstance(one, Mapping):
@@ -74,15 +76,15 @@ def _counted(plain: Callable[..., Any]) -> Callable[..., Any]:
     return counted
 
 
-def _entries(values: Any, n_steps: int = 1) -> Sequence[Any]:
-    """What a loop goes through, each with so many steps."""
+def _entries(values: Any, work: int = _COMPARED) -> Sequence[Any]:
+    """What a loop goes through, each with so much work."""
     if not isinstance(values, list | tuple):
         raise InvalidInput(f"A template repeats over lists only, got {type(values).__name__}.")
     if len(values) > MAX_ENTRIES:
         raise InvalidInput(
             f"A template repeats over at most {MAX_ENTRIES} entries, got {len(values)}. Send fewer."
         )
-    _spend(len(values) * n_steps * _STEP)
+    _spend(len(values) * work)
     return values
 
 
@@ -173,8 +175,8 @@ def _count_work(tree: nodes.Template) -> None:
     for test in [*tree.find_all(nodes.Test)]:
         test.args = [_through(_WEIGHED, one) for one in test.args or ()]
     for loop in [*tree.find_all(nodes.For)]:
-        n_steps = nodes.Const(sum(1 for _ in loop.find_all(nodes.Node)))
-        loop.iter = _through(_ENTRIES, loop.iter, n_steps)
+        work = sum(_LOOKED_UP if isinstance(one, _LOOKING) else _STEP for one in loop.find_all(nodes.Node))
+        loop.iter = _through(_ENTRIES, loop.iter, nodes.Const(work))
 
 
 def _through(name: str, node: nodes.Node, *given: nodes.Expr) -> nodes.Filter:

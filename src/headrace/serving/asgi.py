@@ -85,14 +85,14 @@ class InferenceApp:
         if path in _HEALTH:
             only(scope, "GET")
             return self._health(path)
-        me = self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
+        me = self._who(scope, headers)
         match path.split("/")[2:]:
             case ["models", name, "infer"]:
                 only(scope, "POST")
-                return await self._infer(scope, headers, receive, me, name)
+                return await self._infer(scope, headers, receive, name)
             case ["models", name, "versions", named, "infer"]:
                 only(scope, "POST")
-                return await self._infer(scope, headers, receive, me, name, named)
+                return await self._infer(scope, headers, receive, name, named)
             case ["models", name, "infer", job_id]:
                 return await fetch(self._submissions, scope, me, name, job_id, _waiting)
             case [] | [""]:
@@ -108,6 +108,9 @@ class InferenceApp:
                 return await self._repository(headers, receive, me, rest)
         raise _nowhere(path)
 
+    def _who(self, scope: Scope, headers: Headers) -> Principal:
+        return self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
+
     def _health(self, path: str) -> Answer:
         if path == "/v2/health/live":
             return _answered({"live": True})
@@ -115,16 +118,11 @@ class InferenceApp:
         return _answered({"ready": ready}, 200 if ready else 503)
 
     async def _infer(
-        self,
-        scope: Scope,
-        headers: Headers,
-        receive: Receive,
-        me: Principal,
-        name: str,
-        named: str | None = None,
+        self, scope: Scope, headers: Headers, receive: Receive, name: str, named: str | None = None
     ) -> Answer:
         header_bytes = _length(headers.header_length)
         body = await read_body(headers, receive, self._max_body_bytes)
+        me = self._who(scope, headers)  # again: a body may take long, and a token be revoked meanwhile
         if len(body) <= INLINE_BYTES:
             call = oip.decode_infer(body, header_bytes)
         else:

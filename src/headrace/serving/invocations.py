@@ -107,6 +107,8 @@ class InvocationsApp:
             )
         media_type = _media_type(headers.media_type)
         body = await read_body(headers, receive, self._max_body_bytes)
+        # Again: a body may take long, and a token be revoked meanwhile.
+        me = self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
         read = partial(read_csv, kinds=await self._kinds(me, name)) if media_type == _CSV else read_json
         call = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
         if is_later(scope):

@@ -102,9 +102,10 @@ class LlmDoor:
 
     async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | Pieces:
         """Answer one request; whatever it raises is answered by :meth:`error`."""
-        me = identified(self._parts, scope, headers)
+        identified(self._parts, scope, headers)
         only(scope, "POST")
         body = await read_body(headers, receive, MAX_BODY_BYTES)
+        me = identified(self._parts, scope, headers)  # again: a body may take long, and a token be revoked
         # Nobody needs what a provider says to a caller who has gone, and all of it would be billed.
         with caller_of(scope) or nullcontext():
             return await self._answered(me, body)

@@ -64,13 +64,12 @@ class OtlpDoor:
             if scope["path"] != PATH:
                 raise Refused(404, f"There is nothing at {scope['path'][:100]!r}. Expected {PATH}.")
             only(scope, "POST")
-            me = self._parts.app.gatekeeper.authenticate(
-                headers.authorization, network_of(scope.get("client"))
-            )
+            self._who(scope, headers)
             if form is None:
                 known = " or ".join(FORMS)
                 raise Refused(415, f"The content type is {headers.media_type[:60]!r}. Expected {known}.")
             body = await read_body(headers, receive, MAX_BODY_BYTES)
+            me = self._who(scope, headers)  # again: a body may take long, and a token be revoked meanwhile
             take = partial(self._take, me, body, form, header(scope, _HEADER))
             batch, records = take() if len(body) <= INLINE_BYTES else await asyncio.to_thread(take)
         except (HeadraceError, Refused) as error:
@@ -84,6 +83,9 @@ class OtlpDoor:
         except Unavailable as error:
             return self._refusal(503, told(error), form, ())
         return Answer(200, encode_response(batch, form), _MEDIA_TYPES[form])
+
+    def _who(self, scope: Scope, headers: Headers) -> Principal:
+        return self._parts.app.gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
 
     def _take(
         self, me: Principal, body: bytes, form: Form, project: str | None

@@ -32,7 +32,7 @@ class Decided:
     ended: set[str] = field(default_factory=set)
     looked: list[str] = field(default_factory=list)
 
-    def lasting(self, me: Principal) -> Callable[[], None]:
+    def lasting(self, me: Principal, _project: str) -> Callable[[], None]:
         def go_on() -> None:
             self.looked.append(me.name)
             if me.name in self.ended:

@@ -390,7 +390,7 @@ class LlmStream:
         Raises:
             Blocked: what follows may not go on.
             Unavailable: the provider breaks off, or sends what is no answer.
-            Stopped: the project's calls were stopped meanwhile.
+            Stopped: the project's calls were stopped meanwhile, or the caller has lost the role for them.
             Unauthenticated: the caller was frozen or ended meanwhile, or its token revoked.
         """
         while arrived := await self._source.more():

@@ -78,14 +78,16 @@ class _Caller:
 
     def __init__(self, go_on: Callable[[], None]) -> None:
         self._go_on = go_on
-        self.ended: str | None = None
+        self.ended: tuple[type[Unauthenticated | Stopped], str] | None = None
 
     def look(self) -> None:
         """Find out whether it goes on; may read the store."""
         try:
             self._go_on()
         except Unauthenticated as error:
-            self.ended = str(error)  # itself, it would keep this alive
+            self.ended = Unauthenticated, str(error)  # itself, it would keep this alive
+        except Denied as error:
+            self.ended = Stopped, str(error)
 
 
 class Permits:
@@ -96,7 +98,8 @@ class Permits:
         edition: equal as long as nothing has been decided about any team.
         refused: is told of a refusal, once a minute of those that are alike.
         instead: the projects that somebody may ask now, whose own calls are permitted.
-        lasting: what raises Unauthenticated once somebody may not go on with what they begin now.
+        lasting: what raises Unauthenticated or Denied once somebody may not go on with what they begin now
+            to ask of a project.
 
     Attributes:
         shadow: counts what was wanted and is not approved.
@@ -111,7 +114,7 @@ class Permits:
         declared: Declared,
         refused: Callable[[Refusal], None],
         instead: Callable[[Principal], Sequence[str]],
-        lasting: Callable[[Principal], Callable[[], None]],
+        lasting: Callable[[Principal, str], Callable[[], None]],
         epoch: Epoch,
         clock: Clock,
     ) -> None:
@@ -166,17 +169,19 @@ class Permits:
     def begin(self, principal: Principal, project: str) -> Callable[[], None]:
         """What lets an answer that begins now go on, to be asked at each of its pieces.
 
-        It raises Stopped where the project's calls were stopped meanwhile, and Unauthenticated where
-        ``principal`` was frozen or ended, or its token revoked: as :meth:`refresh` has found.
+        It raises Stopped where the project's calls were stopped meanwhile or ``principal`` has lost the role
+        for them, and Unauthenticated where it was frozen or ended, or its token revoked: as :meth:`refresh`
+        has found.
         """
-        caller = _Caller(self._lasting(principal))
+        caller = _Caller(self._lasting(principal, project))
         with self._lock:
             self._callers.add(caller)
         return partial(self._keep_on, caller, principal.workspace, project)
 
     def _keep_on(self, caller: _Caller, team: str, project: str) -> None:
         if caller.ended is not None:
-            raise Unauthenticated(caller.ended)
+            kind, said = caller.ended
+            raise kind(said)
         kept = self._kept.get(team)
         stop = None if kept is None else _stop(kept, team, project)
         if stop is not None:
