@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.core.ids import derived_id, new_id
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding

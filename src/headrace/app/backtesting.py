@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from headrace.app.attaching import STATEMENT
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.recorded import answer_again, recorded_inputs
 from headrace.checks.comparison import paired_interval
 from headrace.core.errors import InvalidInput, NotFound

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,10 @@ from headrace.app.compliance import approvals_needed, decides_itself
 from headrace.app.composition import App
 from headrace.app.durable import Durable
 from headrace.app.flight import GATE, open_items, settle_flight
+from headrace.app.input_kinds import numeric_inputs
 from headrace.core.errors import Conflict
 from headrace.core.project import Project
 from headrace.core.release import Approval, Outcome4, Release, Verdict
-from headrace.data.snapshots import snapshots_of
 from headrace.monitoring.ingest import ingest
 from headrace.monitoring.segments import Cut, cuts
 from headrace.plugins.mlflow import ALIAS
@@ -22,9 +22,7 @@ from headrace.releases import delivery
 from headrace.releases.delivery import SYSTEM
 from headrace.releases.rollout import Stop
 from headrace.releases.states import ReleaseEvent, overall
-from headrace.store import Store
 from headrace.store.documents import from_plain, to_plain
-from headrace.training.training_set import input_columns
 
 DECISION = "decision"
 TICK = "tick"
@@ -207,19 +205,3 @@ def stop_rollout(app: App, release_id: str, by: str, at: datetime) -> None:
     """End a rollout on a person's word: the champion keeps the traffic from this moment."""
     delivery.apply(app.store, release_id, Stop(reason=f"stopped by {by}", at=at), by=by)
     delivery.finish(app.store, release_id, by=by)
-
-
-def latest_kinds(store: Store, project: str) -> Mapping[str, str]:
-    """Column name to kind, in the newest snapshot of a project's data."""
-    snapshots = snapshots_of(store.snapshots, project)
-    return snapshots[-1].columns if snapshots else {}
-
-
-def numeric_inputs(store: Store, project: Project) -> frozenset[str]:
-    """Inputs that are recorded as numbers, also where a batch holds only nulls: booleans are, too."""
-    kinds = latest_kinds(store, project.name)
-    return frozenset(
-        column.name
-        for column in input_columns(project)
-        if column.role == "numeric" or kinds.get(column.name) in ("number", "boolean")
-    )

@@ -14,10 +14,10 @@ import numpy as np
 
 from headrace.access.privacy.fields import KEY, key_text
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
 from headrace.app.drafts import forget_drafts
 from headrace.app.erasure_marks import MARKS, ErasureMarks
 from headrace.app.handoffs import forget_handoffs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.later import erase_requests
 from headrace.app.llm_files import erase_files
 from headrace.app.shadow_use import forget_uses

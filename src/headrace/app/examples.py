@@ -11,7 +11,7 @@ import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs, handling_of
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.checks.columns import label
 from headrace.checks.tasks import GENERATIVE, UNSUPERVISED, answers_classes
 from headrace.core.errors import HeadraceError, InvalidInput, NotFound

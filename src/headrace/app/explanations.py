@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from headrace.app.composition import App
-from headrace.app.deliver import latest_kinds, numeric_inputs
+from headrace.app.input_kinds import latest_kinds, numeric_inputs
 from headrace.app.recorded import recorded_inputs
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Principal

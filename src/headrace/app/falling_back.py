@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from headrace.app.alerts import close_alert, raise_on_findings
 from headrace.app.composition import App
-from headrace.app.deliver import follow_live, numeric_inputs
+from headrace.app.deliver import follow_live
 from headrace.app.fallbacks import SYSTEM, ready
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.recommending import held_against, worse_findings
 from headrace.core.errors import Conflict, HeadraceError, NotFound
 from headrace.core.identity import Principal

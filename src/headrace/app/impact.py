@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.core.identity import Principal
 from headrace.monitoring.impact import Change, Interaction, changes, interactions
 from headrace.monitoring.ingest import ingest

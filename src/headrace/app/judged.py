@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.core.identity import Principal
 from headrace.core.project import Project
 from headrace.monitoring.feedback import linked_feedback

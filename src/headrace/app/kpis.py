@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.operations import find_release
 from headrace.app.reading import project as readable
 from headrace.core.errors import InvalidInput, NotFound

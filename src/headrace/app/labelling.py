@@ -8,8 +8,8 @@ from itertools import combinations
 from typing import Any, Literal
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
 from headrace.app.feedback import MAX_TEXT, Event, record_judgement
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.opinions import Kept, find_answer
 from headrace.checks.agreement import Agreement, cohens_kappa
 from headrace.core.errors import Denied, InvalidInput

@@ -11,7 +11,7 @@ import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.checks.changes import Change, changes, moved, moved_by_segment
 from headrace.checks.profiles import OTHER, CategoricalProfile, FeatureProfile, NumericProfile, Profile
 from headrace.checks.tasks import answers_classes

@@ -11,8 +11,8 @@ import msgspec
 
 from headrace.access.answer_tokens import TTL_S, AnswerToken, AnswerTokens
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
 from headrace.app.feedback import MAX_SUBJECT, MAX_TEXT, Event, record_feedback, record_review
+from headrace.app.input_kinds import numeric_inputs
 from headrace.core.errors import InvalidInput, NotFound, Unavailable
 from headrace.core.identity import Expiring, Principal
 from headrace.core.ids import derived_id

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.recorded import answer_again, recorded_inputs
 from headrace.core.errors import HeadraceError, NotFound
 from headrace.core.identity import Principal

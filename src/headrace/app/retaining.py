@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
 from headrace.app.drafts import forget_drafts
 from headrace.app.handoffs import forget_handoffs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.llm_files import delete_old_files
 from headrace.app.shadow_use import forget_uses
 from headrace.core.identity import Principal

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.reading import project as readable
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal

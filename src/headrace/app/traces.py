@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.prompting import question_of
 from headrace.core.errors import Denied, HeadraceError, InvalidInput, NotFound
 from headrace.core.identity import Principal

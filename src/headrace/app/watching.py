@@ -14,11 +14,11 @@ from headrace.app.build import BuildRequest
 from headrace.app.cases import lapse
 from headrace.app.compliance import watch_compliance
 from headrace.app.composition import App
-from headrace.app.deliver import numeric_inputs
 from headrace.app.durable import Durable
 from headrace.app.fallbacks import missing
 from headrace.app.falling_back import FallingBack
 from headrace.app.histories import tell_truth
+from headrace.app.input_kinds import numeric_inputs
 from headrace.app.learning import due
 from headrace.app.recommending import keep_recommendation
 from headrace.app.reviews import watch_review
