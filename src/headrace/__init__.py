@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import headrace.plugins.onnx_runtime  # noqa: F401  before anything loads it
 
 if TYPE_CHECKING:
-    from headrace.app.local import load
+    from headrace.app.answers.local import load
     from headrace.app.workspace import workspace
     from headrace.serving.attached import attach
     from headrace.training.definition import TrainingData, explainer, metric, source, trainer
@@ -53,7 +53,7 @@ _HOMES = {
     "TrainingData": "headrace.training.definition",
     "attach": "headrace.serving.attached",
     "explainer": "headrace.training.definition",
-    "load": "headrace.app.local",
+    "load": "headrace.app.answers.local",
     "metric": "headrace.training.definition",
     "source": "headrace.training.definition",
     "trainer": "headrace.training.definition",

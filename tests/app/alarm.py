@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from headrace.app.alerts import raise_on_findings
+from headrace.app.alerting.alerts import raise_on_findings
 from headrace.app.composition import App, open_app
 from headrace.core.ids import new_id
 from headrace.core.ports import Channel

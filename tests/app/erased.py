@@ -7,8 +7,8 @@ from typing import Any
 
 from headrace.app.composition import App
 from headrace.app.durable import Status
-from headrace.app.erasing import Erasure
-from headrace.app.erasures import Erasures
+from headrace.app.privacy.erasing import Erasure
+from headrace.app.privacy.erasures import Erasures
 from headrace.core.errors import HeadraceError
 from headrace.core.identity import Principal
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from headrace.app.batch import Request, score_table
+from headrace.app.answers.batch import Request, score_table
 from headrace.app.composition import open_app
 from headrace.store.events import SegmentLog
 from headrace.testing.factories import make_settings

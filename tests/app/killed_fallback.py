@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.app.composition import open_app
-from headrace.app.falling_back import FallingBack
+from headrace.app.rollouts.falling_back import FallingBack
 from headrace.core.ids import new_id
 from headrace.store import Store
 from headrace.store.records import encode_failure

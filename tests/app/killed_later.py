@@ -14,9 +14,9 @@ import sys
 import threading
 from pathlib import Path
 
+from headrace.app.answers.later import accept, later_of
+from headrace.app.answers.serving import serving_of
 from headrace.app.composition import open_app
-from headrace.app.later import accept, later_of
-from headrace.app.serving import serving_of
 from headrace.core.jobs import Job
 from headrace.serving.later import Question
 from headrace.store._sql.jobs import SqlJobs

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from headrace.app.composition import open_app
-from headrace.app.llm_batch_run import BatchWork, Pace
-from headrace.app.llm_batches import KIND
+from headrace.app.llm.batch_run import BatchWork, Pace
+from headrace.app.llm.batches import KIND
 from headrace.app.workflows import launch
 from headrace.store._sql.changing import SqlRecords
 from headrace.store.line_files import Writer

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from headrace.app import outbox
+from headrace.app.alerting import outbox
 from headrace.app.composition import App, open_app
 from headrace.core.alerts import Notice
 from headrace.testing import FakeClock

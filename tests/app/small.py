@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from headrace.app import reading
 from headrace.app.composition import App, open_app
-from headrace.app.deliver import DECISION, TICK
 from headrace.app.operations import record_outcomes, settle, start_build
+from headrace.app.overviews import reading
+from headrace.app.rollouts.deliver import DECISION, TICK
 from headrace.app.workflows import Workflows, launch
 from headrace.core.identity import Principal
 from headrace.core.ids import new_id

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.app import reading
 from headrace.app.operations import decide
+from headrace.app.overviews import reading
 from headrace.core.errors import Conflict, Denied, GateFailed, UserCodeError
 from tests.app.small import AUTHOR, BROKEN_LINE, CODE, NEED, VALIDATOR, Site, Small, cars
 

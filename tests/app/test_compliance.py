@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from headrace.app import cases, incidents, reading, waivers
-from headrace.app.accountable import accountable
+from headrace.app.alerting import cases
 from headrace.app.compliance import judge_release, project_compliance, watch_compliance
+from headrace.app.governance import incidents, waivers
+from headrace.app.governance.accountable import accountable
 from headrace.app.operations import decide, declare, watch_now
+from headrace.app.overviews import reading
 from headrace.core.errors import Conflict, Denied, GateFailed, InvalidInput, NotFound
 from headrace.core.identity import Principal, Session
 from headrace.core.project import Column

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.app import waivers
-from headrace.app.trial import server_process
+from headrace.app.answers.trial import server_process
+from headrace.app.governance import waivers
 from headrace.core.errors import InvalidInput, Unavailable
 from tests.app.small import AUTHOR, VALIDATOR, Site, Small
 
@@ -95,7 +95,7 @@ def test_a_rehearsal_that_cannot_begin_is_an_error_and_refuses(
 ) -> None:
     project = shared.project("unheard")
     publish(project, PAGE)
-    monkeypatch.setattr("headrace.app.rehearsal.SERVER", "headrace.nowhere")
+    monkeypatch.setattr("headrace.app.gates.rehearsal.SERVER", "headrace.nowhere")
     release = project.released()
     assert release.state == "refused"
     assert "contract: could not be measured: The server for the test did not start" in release.reason

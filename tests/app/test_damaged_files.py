@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.app.log_import import read_log
+from headrace.app.elsewhere.log_import import read_log
 from headrace.core.errors import UserError
 from headrace.data.row_copies import RowCopy, copy_file
 from headrace.data.sources import read_file, write_parquet

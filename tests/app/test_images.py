@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.app import reading
-from headrace.app.attaching import Foreign, attach_model
-from headrace.app.log_import import import_log
+from headrace.app.elsewhere.attaching import Foreign, attach_model
+from headrace.app.elsewhere.log_import import import_log
 from headrace.app.operations import watch_now
+from headrace.app.overviews import reading
 from headrace.checks.images import MEASURES
 from headrace.store.records import decode_prediction
+from tests.app.elsewhere.test_attaching import TIMED, as_csv, log_of
 from tests.app.small import Site, cars
-from tests.app.test_attaching import TIMED, as_csv, log_of
 from tests.monitoring.test_images import photos
 
 PICTURED = (

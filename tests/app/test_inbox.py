@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace.app import grants, waivers
 from headrace.app.composition import App, open_app
-from headrace.app.controls import RULES
+from headrace.app.governance import grants, waivers
+from headrace.app.governance.controls import RULES
+from headrace.app.governance.policies import POLICY
 from headrace.app.inbox import inbox
-from headrace.app.policies import POLICY
 from headrace.core.identity import Principal, Role
 from headrace.testing import START, FakeClock, make_project, make_release, make_settings
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from headrace.app.reading import bill_of_materials
+from headrace.app.overviews.reading import bill_of_materials
 from headrace.core.errors import NotFound
 from tests.app.small import Site
 

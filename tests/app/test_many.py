@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.app.active import active
 from headrace.app.many import ALL, approve_many, roll_back_many
+from headrace.app.overviews.active import active
 from headrace.core.errors import NotFound
 from headrace.core.ids import new_id
 from headrace.testing.factories import make_project, make_verdict

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.app import reading
 from headrace.app.operations import watch_now
+from headrace.app.overviews import reading
 from headrace.core.errors import NotFound
 from headrace.monitoring.metrics import NAME
 from tests.app.small import CODE, Site, cars

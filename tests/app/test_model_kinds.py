@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.app import reading
-from headrace.app.adopting import adopt_folder
-from headrace.app.explanations import Explainers
+from headrace.app.answers.explanations import Explainers
+from headrace.app.answers.serving import serving_of
+from headrace.app.elsewhere.adopting import adopt_folder
 from headrace.app.operations import decide, declare, settle
-from headrace.app.serving import serving_of
+from headrace.app.overviews import reading
 from headrace.core.errors import GateFailed
 from tests.app.small import INPUTS, VALIDATOR, Site, Small, cars
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.app import reading
 from headrace.app.operations import decide, roll_back
+from headrace.app.overviews import reading
 from headrace.core.errors import Denied, NotFound
 from headrace.core.identity import ROLES
 from tests.app.small import AUTHOR, site

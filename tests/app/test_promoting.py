@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from headrace.app.governance.stage_keys import distrust_stage, own_key, stage_keys, trust_stage
 from headrace.app.operations import decide
 from headrace.app.promoting import Arrived, bundle_of, export_release, import_release
-from headrace.app.stage_keys import distrust_stage, own_key, stage_keys, trust_stage
 from headrace.app.ticking import tick
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.release import Release

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from headrace.access.policy import DEFAULT
-from headrace.app import controls, grants, identities, waivers
 from headrace.app.compliance import waiver_for
 from headrace.app.composition import App
-from headrace.app.controls import RULES
+from headrace.app.governance import controls, grants, identities, waivers
+from headrace.app.governance.controls import RULES
+from headrace.app.governance.policies import POLICY
 from headrace.app.operations import decide
-from headrace.app.policies import POLICY
 from headrace.core.errors import Denied, HeadraceError
 from headrace.core.identity import ROLES, Principal, Role
 from headrace.core.release import Release

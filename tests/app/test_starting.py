@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.access.privacy.fields import stated_basis
-from headrace.app.prompting import check_prompts
+from headrace.app.llm.prompting import check_prompts
 from headrace.app.starting import Made, start_project
 from headrace.core.errors import Conflict, InvalidInput, NotFound
 from headrace.core.project import Project

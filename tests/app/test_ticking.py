@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from headrace.app import waivers
 from headrace.app.flight import open_items, to_tick
+from headrace.app.governance import waivers
 from headrace.app.operations import decide
-from headrace.app.reading import release_report
+from headrace.app.overviews.reading import release_report
 from headrace.app.ticking import approve_looked, tick, why_not_kept
 from headrace.cli.main import app as command_line
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound

@@ -15,11 +15,12 @@ import pytest
 import sqlalchemy
 
 from headrace.access.incidents import Step
-from headrace.app import credentials, grants, identities, linking, waivers
+from headrace.app import credentials
 from headrace.app.composition import App, open_app
-from headrace.app.controls import RULES
+from headrace.app.governance import grants, identities, linking, waivers
+from headrace.app.governance.controls import RULES
+from headrace.app.governance.policies import POLICY
 from headrace.app.operations import decide, declare, roll_back
-from headrace.app.policies import POLICY
 from headrace.core.errors import Conflict, NotFound
 from headrace.core.identity import MAIN, Principal
 from headrace.core.ids import new_id

@@ -6,13 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from headrace.app.operations import label_notes, record_outcomes, watch_now
-from headrace.app.reading import performance
+from headrace.app.overviews.reading import performance
 from headrace.cli.main import app as command_line
 from headrace.core.ids import new_id
 from headrace.store.records import encode_prediction
 from headrace.testing import START, make_prediction
+from tests.app.business.test_backtesting import LOGISTIC, worth
 from tests.app.small import AUTHOR, CODE, INPUTS, Site, cars
-from tests.app.test_backtesting import LOGISTIC, worth
 
 
 def test_a_label_of_a_class_that_the_model_does_not_know_is_kept_and_said(

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from headrace.app.durable import Durable
-from headrace.app.lead_times import lead_times
 from headrace.app.operations import watch_now
+from headrace.app.overviews.lead_times import lead_times
 from headrace.app.watching import Watching
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.core.ids import derived_id

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.app.composition import App, open_app
-from headrace.app.examples import examples
+from headrace.app.llm.examples import examples
 from headrace.core.project import PrivacySpec
 from headrace.core.release import Route
 from headrace.testing.factories import make_settings

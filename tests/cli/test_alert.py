@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.app.alerting.outbox import deliver
 from headrace.app.composition import open_app
-from headrace.app.outbox import deliver
 from headrace.core.errors import Unavailable
 from headrace.testing import MemoryChannel, make_project, make_settings
 from tests.app.alarm import alarm, home

@@ -10,8 +10,8 @@ import jwt
 import pyotp
 import pytest
 
-from headrace.app import proving
 from headrace.app.composition import App, open_app
+from headrace.app.gates import proving
 from headrace.core.identity import Session
 from headrace.testing import make_settings
 from tests.cli.conftest import Cli

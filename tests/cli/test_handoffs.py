@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from headrace.app import handoffs
 from headrace.app.composition import open_app
+from headrace.app.llm import handoffs
 from headrace.core.ids import new_id
 from headrace.core.project import Column, DataSpec, PrivacySpec
 from headrace.store.records import encode_prediction

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from headrace.app.load_test import LoadTest
+from headrace.app.gates.load_test import LoadTest
 from headrace.cli.load_test import print_test
 from headrace.core.project import ServiceLevel
 from headrace.serving.levels import Estimate, Plan, Step

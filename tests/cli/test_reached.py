@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.app.composition import open_app
-from headrace.app.fleet import server_address
+from headrace.app.overviews.fleet import server_address
 from headrace.cli.reached import next_step
 from headrace.core.release import Subject
 from headrace.testing import make_settings

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from headrace.app.answers.later import accept
 from headrace.app.composition import open_app
-from headrace.app.later import accept
 from headrace.serving.later import Question
 from headrace.testing import make_settings
 from tests.cli.conftest import USER, Cli

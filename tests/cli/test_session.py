@@ -10,7 +10,7 @@ import pytest
 
 from headrace.access.privacy.charters import terms_of
 from headrace.app.composition import open_app
-from headrace.app.reading import release_report
+from headrace.app.overviews.reading import release_report
 from headrace.cli.run import print_release
 from headrace.cli.session import print_json, print_table, say
 from headrace.projects.charter import load_project

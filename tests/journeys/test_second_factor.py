@@ -10,8 +10,8 @@ from pathlib import Path
 import pyotp
 import pytest
 
-from headrace.app import proving
 from headrace.app.composition import open_app
+from headrace.app.gates import proving
 from headrace.app.workflows import launch
 from headrace.core.identity import Session
 from headrace.testing import make_settings

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from headrace.app.answers.later import accept, later_of
+from headrace.app.answers.serving import serving_of
 from headrace.app.composition import open_app
-from headrace.app.later import accept, later_of
-from headrace.app.serving import serving_of
 from headrace.app.workflows import launch
 from headrace.core.clock import SystemClock
 from headrace.core.errors import InvalidInput, Unavailable

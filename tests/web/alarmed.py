@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.app.alerts import raise_on_findings
+from headrace.app.alerting.alerts import raise_on_findings
 from headrace.app.composition import App
 from headrace.core.ids import new_id
 from headrace.testing import make_finding

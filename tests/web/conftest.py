@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from headrace.app.composition import App, open_app
-from headrace.app.deliver import DECISION, TICK
+from headrace.app.rollouts.deliver import DECISION, TICK
 from headrace.app.workflows import Workflows, launch
 from headrace.testing.factories import make_settings
 from headrace.web.server import Server, build_server

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
+from headrace.app.answers.kept_explanations import Counted
 from headrace.app.composition import App, open_app
-from headrace.app.kept_explanations import Counted
 from headrace.app.operations import declare
 from headrace.app.workflows import launch
 from headrace.core.canonical import digest_of

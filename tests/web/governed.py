@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from headrace.access.policy import DEFAULT
-from headrace.app import waivers
 from headrace.app.composition import App
-from headrace.app.controls import RULES
-from headrace.app.policies import POLICY
+from headrace.app.governance import waivers
+from headrace.app.governance.controls import RULES
+from headrace.app.governance.policies import POLICY
 from headrace.core.identity import Principal
 from headrace.core.release import Waiver
 from headrace.releases.waivers import Size

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from headrace.app.composition import App
-from headrace.app.tracking import mlflow_server
+from headrace.app.registry.tracking import mlflow_server
 from headrace.web.identity import Identified
 from headrace.web.mlflow import MlflowDoor, refuse_mlflow
 from headrace.web.mlflow_upstream import Upstream

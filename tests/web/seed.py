@@ -13,8 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from headrace.app import grants, incidents
 from headrace.app.composition import App, open_app
+from headrace.app.governance import grants, incidents
 from headrace.app.workflows import Workflows, launch
 from headrace.core.project import (
     Column,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from headrace.app import cases
-from headrace.app.outbox import deliver
+from headrace.app.alerting import cases
+from headrace.app.alerting.outbox import deliver
 from tests.web.alarmed import PROJECT, alarm
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR

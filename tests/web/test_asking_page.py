@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.app import drafts
+from headrace.app.llm import drafts
 from headrace.gateway.prompts import Prompt
 from headrace.testing.scripted_answers import Answer
 from tests.web.prompted import PROJECT, PROMPT, Desk

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from headrace.app.attaching import Foreign, attach_model
 from headrace.app.credentials import new_secret
+from headrace.app.elsewhere.attaching import Foreign, attach_model
 from headrace.serving.attached import Outbox, Server, read_rows
 from headrace.store.records import decode_prediction
+from tests.app.elsewhere.test_attaching import as_csv, log_of
 from tests.app.small import CHARTER, CODE
-from tests.app.test_attaching import as_csv, log_of
 from tests.web.conftest import Site
 from tests.web.making import AUTHOR
 

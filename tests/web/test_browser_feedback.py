@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from headrace.app.kpis import around_answer
-from headrace.app.opinions import offer
+from headrace.app.business.kpis import around_answer
+from headrace.app.labels.opinions import offer
 from tests.pace import until
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome
 from tests.web.prompted import HELLO, PROJECT, USER, Desk, client

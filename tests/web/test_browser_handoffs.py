@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app import handoffs
+from headrace.app.llm import handoffs
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.prompted import PROJECT, USER, Desk
 from tests.web.test_handoffs import TALK, asked, person

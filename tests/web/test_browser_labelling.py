@@ -10,8 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app import labelling
-from headrace.app.opinions import Said, say_of
+from headrace.app.labels import labelling
+from headrace.app.labels.opinions import Said, say_of
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client
 

@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from headrace.app import llm_stops
-from headrace.app.acceptable_use import ACCEPTABLE_USE
+from headrace.app.llm import stopping
+from headrace.app.llm.acceptable_use import ACCEPTABLE_USE
 from headrace.gateway.llm.endpoints import FILE
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import aside, listening
@@ -57,7 +57,7 @@ def test_everybody_can_read_them_empty_and_full(
         page = tab.open(place)
         assert [place, *seen(page), *page.evaluate(SIDEWAYS), *tab.complaints] == [place]
     ada, bo = app.identities.resolve(ADMIN), app.identities.resolve(OTHER)
-    llm_stops.stop(app, ada, PROJECT, "It answers with another customer's data. " * 4)
+    stopping.stop(app, ada, PROJECT, "It answers with another customer's data. " * 4)
     version = ACCEPTABLE_USE.propose(app, ada, TEXT, "Agreed with the works council. " * 4).version
     ACCEPTABLE_USE.decide(app, bo, version, "approved", "")
     providers = json.loads((app.settings.home / FILE).read_text())

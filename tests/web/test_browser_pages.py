@@ -10,8 +10,9 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app import cases, periods
+from headrace.app.alerting import cases
 from headrace.app.composition import App
+from headrace.app.overviews import periods
 from headrace.core.identity import ROLES, Principal
 from headrace.web.server import Server
 from tests.web.alarmed import alarm

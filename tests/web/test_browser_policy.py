@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from headrace.access.policy import DEFAULT
-from headrace.app.controls import RULES
-from headrace.app.policies import POLICY
+from headrace.app.governance.controls import RULES
+from headrace.app.governance.policies import POLICY
 from headrace.web.server import Server
 from tests.web.browsing import CONTRAST, chrome, visit
 from tests.web.conftest import Site

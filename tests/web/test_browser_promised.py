@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app.stalls import lifecycle_map
+from headrace.app.overviews.stalls import lifecycle_map
 from headrace.projects.intake import STAGES
 from headrace.testing import make_project, make_release
 from headrace.web.server import Server

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app.prompt_versions import prompt_versions
+from headrace.app.llm.prompt_versions import prompt_versions
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import aside, listening
 from tests.web.guarded import FIRST, ask_guarded

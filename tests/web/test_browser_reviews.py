@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app import reviews
+from headrace.app.overviews import reviews
 from headrace.core.project import ReviewSpec
 from headrace.testing.factories import make_finding, make_measurement
 from headrace.web.server import Server

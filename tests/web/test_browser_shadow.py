@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app.shadow_use import import_log
+from headrace.app.llm.shadow_use import import_log
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit
 from tests.web.conftest import aside, listening
 from tests.web.prompted import STRANGER, Desk, prompted

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
-from headrace.app import traces
+from headrace.app.llm import traces
 from headrace.monitoring.otlp import read_batch
 from headrace.web.server import Server
 from tests.web.browsing import CONTRAST, DESK, FAULTS, PHONE, chrome, visit

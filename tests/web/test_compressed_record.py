@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.app.backtesting import backtest
-from headrace.app.erasures import Erasures
+from headrace.app.business.backtesting import backtest
+from headrace.app.privacy.erasures import Erasures
 from headrace.core.record import Prediction
 from headrace.monitoring.ingest import ingest
 from headrace.store.compressing import MARK, decompress

@@ -13,11 +13,12 @@ import httpx
 import openai
 import pytest
 
-from headrace.app import drafts, waivers
-from headrace.app.fleet import overview
-from headrace.app.gateway import gateway_of
-from headrace.app.kpis import around_answer
-from headrace.app.retaining import delete_old
+from headrace.app.business.kpis import around_answer
+from headrace.app.governance import waivers
+from headrace.app.llm import drafts
+from headrace.app.llm.gateway import gateway_of
+from headrace.app.overviews.fleet import overview
+from headrace.app.privacy.retaining import delete_old
 from headrace.core.errors import Conflict, Denied, InvalidInput
 from headrace.core.identity import Principal
 from headrace.gateway.llm.chat import ChatRequest

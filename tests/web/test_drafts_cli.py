@@ -11,7 +11,7 @@ import openai
 import pytest
 from typer.testing import CliRunner, Result
 
-from headrace.app import drafts
+from headrace.app.llm import drafts
 from headrace.cli.main import app as command_line
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from tests.app.erased import erase

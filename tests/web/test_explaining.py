@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from headrace.app.answers.explanations import Explainers, explain_answer
+from headrace.app.answers.local import load
 from headrace.app.composition import App
-from headrace.app.explanations import Explainers, explain_answer
-from headrace.app.local import load
 from headrace.app.operations import declare
 from headrace.cli.main import app as command_line
 from headrace.core.errors import Denied, InvalidInput, NotFound

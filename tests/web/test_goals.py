@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from headrace.app.dashboards import shipped
-from headrace.app.goals import goals
+from headrace.app.overviews.goals import goals
 from headrace.cli.main import app as command_line
 from headrace.core.project import FairnessSpec, KpiSpec, MetricSpec, Project, ServiceLevel
 from headrace.core.release import Route

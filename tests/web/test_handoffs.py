@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.app import handoffs
-from headrace.app.kpis import around_answer
-from headrace.app.retaining import delete_old
+from headrace.app.business.kpis import around_answer
+from headrace.app.llm import handoffs
+from headrace.app.privacy.retaining import delete_old
 from headrace.core.errors import Conflict, Denied, IllegalTransition, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.testing.scripted_answers import Answer

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from headrace.app.guard_hits import Found, guard_hits
+from headrace.app.llm.guard_hits import Found, guard_hits
 from headrace.gateway.guardrails.classifier import remembered
 from headrace.gateway.prompts import Prompt
 from headrace.monitoring.ingest import ingest

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from headrace.app.local import load
-from headrace.app.retaining import delete_old
+from headrace.app.answers.local import load
+from headrace.app.privacy.retaining import delete_old
 from headrace.cli.main import app as command_line
 from headrace.monitoring.ingest import ingest
 from headrace.serving.trace_context import NOTED

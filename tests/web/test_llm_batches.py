@@ -14,9 +14,9 @@ import openai
 import pytest
 from openai.types import Batch
 
-from headrace.app import llm_batch_run
-from headrace.app.erasing import hash_of
-from headrace.app.llm_files import KEPT_DAYS, delete_old_files, erase_files
+from headrace.app.llm import batch_run
+from headrace.app.llm.kept_files import KEPT_DAYS, delete_old_files, erase_files
+from headrace.app.privacy.erasing import hash_of
 from headrace.core.errors import Conflict
 from headrace.store.llm_batches import LlmBatch
 from headrace.testing.scripted_answers import Answer, Refusal
@@ -291,7 +291,7 @@ def test_a_line_that_breaks_has_an_error_of_its_own(desk: Desk, caplog: pytest.L
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(handler, "answer", breaking)
-        patch.setattr(llm_batch_run, "_FIRST_PAUSE_S", 0.001)
+        patch.setattr(batch_run, "_FIRST_PAUSE_S", 0.001)
         llm = client(desk)
         done = ended(llm, begin(llm, *map(line, range(5))))
     assert done.status == "completed"

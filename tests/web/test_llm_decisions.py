@@ -11,9 +11,9 @@ import httpx
 import openai
 import pytest
 
-from headrace.app import acceptable_use, llm_stops
-from headrace.app.acceptable_use import ACCEPTABLE_USE
-from headrace.app.llm_use import permits_of
+from headrace.app.llm import acceptable_use, stopping
+from headrace.app.llm.acceptable_use import ACCEPTABLE_USE
+from headrace.app.llm.usage import permits_of
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.gateway.llm.endpoints import Target
 from headrace.store.llm_decisions import Stop
@@ -82,7 +82,7 @@ def test_an_answer_that_is_under_way_ends_when_calls_are_stopped(desk: Desk) -> 
     desk.model.script = Answer(text="word " * 400, pause_s=0.01)
     stream = client(desk).chat.completions.create(model=PROJECT, messages=HELLO, stream=True)
     pieces = [next(stream) for _ in range(5)]
-    llm_stops.stop(desk.app, desk.app.identities.resolve(USER), None, "wrong prices")
+    stopping.stop(desk.app, desk.app.identities.resolve(USER), None, "wrong prices")
     desk.server.parts.gateway.refresh()
     with pytest.raises(openai.APIError, match="were stopped by"):
         pieces.extend(stream)
@@ -94,10 +94,10 @@ def test_an_answer_that_is_under_way_ends_when_calls_are_stopped(desk: Desk) -> 
 
 def test_a_key_in_the_reason_of_a_stop_is_told_to_nobody(desk: Desk) -> None:
     me, key = desk.app.identities.resolve(USER), "sk-proj-Zq7KJHGqwerty7uiop2Asdf9ghjkLzxcvbnm4"
-    made = llm_stops.stop(desk.app, me, PROJECT, f"{key} has leaked, ask ann@example.org")
+    made = stopping.stop(desk.app, me, PROJECT, f"{key} has leaked, ask ann@example.org")
     assert made.reason == "<SECRET> has leaked, ask ann@example.org"
-    assert llm_stops.resume(desk.app, me, PROJECT, f"{key} is void").ended_because == "<SECRET> is void"
-    assert key not in repr(llm_stops.stops(desk.app, me))
+    assert stopping.resume(desk.app, me, PROJECT, f"{key} is void").ended_because == "<SECRET> is void"
+    assert key not in repr(stopping.stops(desk.app, me))
 
 
 @pytest.mark.requirement("GRD-12")
@@ -108,7 +108,7 @@ def test_another_servers_copy_follows_when_it_looks(desk: Desk) -> None:
     assert other.find(me, project, SMALL)
     keep_on = other.begin(me, PROJECT)
     keep_on()
-    llm_stops.stop(desk.app, me, PROJECT, "now")
+    stopping.stop(desk.app, me, PROJECT, "now")
     other.refresh()
     assert other.find(me, project, SMALL) is None
     with pytest.raises(Denied, match="headrace llm resume support"):
@@ -146,18 +146,18 @@ def test_a_rate_that_is_declared_for_each_caller_and_the_project_holds(desk: Des
 def test_a_stop_needs_a_right_a_reason_and_something_to_stop(desk: Desk) -> None:
     me, stranger = (desk.app.identities.resolve(name) for name in (USER, STRANGER))
     with pytest.raises(Denied):
-        llm_stops.stop(desk.app, stranger, PROJECT, "because")
+        stopping.stop(desk.app, stranger, PROJECT, "because")
     with pytest.raises(InvalidInput, match="Say why"):
-        llm_stops.stop(desk.app, me, PROJECT, " ")
+        stopping.stop(desk.app, me, PROJECT, " ")
     with pytest.raises((NotFound, Denied)):
-        llm_stops.stop(desk.app, me, "gone", "because")
+        stopping.stop(desk.app, me, "gone", "because")
     with pytest.raises(NotFound, match="not stopped"):
-        llm_stops.resume(desk.app, me, PROJECT, "because")
-    first = llm_stops.stop(desk.app, me, PROJECT, "because")
-    assert llm_stops.stop(desk.app, me, PROJECT, "again") == first, "it is stopped once"
-    llm_stops.resume(desk.app, me, PROJECT, "fine")
-    assert llm_stops.stop(desk.app, me, PROJECT, "again").id != first.id
-    assert [one.state for one in llm_stops.stops(desk.app, me)] == ["on", "over"]
+        stopping.resume(desk.app, me, PROJECT, "because")
+    first = stopping.stop(desk.app, me, PROJECT, "because")
+    assert stopping.stop(desk.app, me, PROJECT, "again") == first, "it is stopped once"
+    stopping.resume(desk.app, me, PROJECT, "fine")
+    assert stopping.stop(desk.app, me, PROJECT, "again").id != first.id
+    assert [one.state for one in stopping.stops(desk.app, me)] == ["on", "over"]
 
 
 @pytest.mark.requirement("GOV-07")

@@ -12,8 +12,8 @@ import httpx
 import openai
 import pytest
 
-from headrace.app import llm_stops
 from headrace.app.credentials import revoke_tokens
+from headrace.app.llm import stopping
 from headrace.core.identity import Principal
 from headrace.testing.scripted_answers import Answer
 from tests.pace import until
@@ -38,7 +38,7 @@ def lose_the_role(desk: Desk, me: Principal) -> None:
 
 
 def stop(desk: Desk, me: Principal) -> None:
-    llm_stops.stop(desk.app, me, PROJECT, "it insults people")
+    stopping.stop(desk.app, me, PROJECT, "it insults people")
 
 
 BODY = json.dumps({"model": PROJECT, "messages": HELLO}).encode()

@@ -7,9 +7,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from headrace.app.budget_standings import budget_standings, calls_without_price
-from headrace.app.guard_hits import Found, guard_hits
-from headrace.app.prompt_versions import both_prompts, prompt_versions, the_version
+from headrace.app.llm.budget_standings import budget_standings, calls_without_price
+from headrace.app.llm.guard_hits import Found, guard_hits
+from headrace.app.llm.prompt_versions import both_prompts, prompt_versions, the_version
 from headrace.core.errors import Denied, NotFound
 from headrace.monitoring.ingest import ingest
 from headrace.testing.factories import make_project

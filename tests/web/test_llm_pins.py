@@ -5,7 +5,7 @@ from __future__ import annotations
 import openai
 import pytest
 
-from headrace.app.reading import release_report
+from headrace.app.overviews.reading import release_report
 from headrace.gateway.llm.endpoints import FILE, read_providers
 from headrace.gateway.llm.pins import ANSWERED_BY, pins_of
 from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client

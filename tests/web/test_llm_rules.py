@@ -13,8 +13,8 @@ import httpx
 import openai
 import pytest
 
-from headrace.app import traces
-from headrace.app.comparing import difference
+from headrace.app.llm import traces
+from headrace.app.rollouts.comparing import difference
 from headrace.gateway.llm.steps import ANSWER, RELEASE
 from headrace.gateway.prompts import Prompt
 from headrace.testing.scripted_answers import Answer, Refusal

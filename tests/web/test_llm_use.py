@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from headrace.app.llm_use import LLM_USE, permits_of
+from headrace.app.llm.usage import LLM_USE, permits_of
 from headrace.core.errors import Denied
 from headrace.gateway.llm.endpoints import FILE, Target
 from headrace.gateway.prompts import Prompt

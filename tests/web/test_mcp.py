@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from headrace.access.policy import DEFAULT
 from headrace.app.composition import App, open_app
-from headrace.app.policies import POLICY
+from headrace.app.governance.policies import POLICY
 from headrace.app.workflows import Workflows, launch
 from headrace.core.release import Route
 from headrace.store.records import decode_prediction

@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from headrace.app.retaining import STREAMS
+from headrace.app.privacy.retaining import STREAMS
 from headrace.core.record import Prediction
 from headrace.testing.scripted_answers import WRONG_JSON, Answer, Refusal
 from headrace.testing.scripted_llm import MODERATIONS

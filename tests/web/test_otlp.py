@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
-from headrace.app import traces
+from headrace.app.llm import traces
 from headrace.core.errors import NotFound
 from headrace.monitoring.dialects import INPUT_TOKENS, OPERATION, OUTPUT_TOKENS, PROVIDER, REQUEST_MODEL
 from headrace.monitoring.ingest import spans_table

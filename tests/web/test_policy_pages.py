@@ -8,8 +8,8 @@ import pytest
 
 from headrace.access.policy import DEFAULT
 from headrace.access.rules import LARGEST
-from headrace.app.controls import RULES
-from headrace.app.policies import POLICY
+from headrace.app.governance.controls import RULES
+from headrace.app.governance.policies import POLICY
 from headrace.web.pages.application import page_application
 from headrace.web.pages.rendering import Renderer
 from headrace.web.pages.texts import problems_of

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
-from headrace.app import drafts
+from headrace.app.llm import drafts
 from headrace.app.provenance import facts, provenance
 from headrace.cli.main import app as command_line
 from headrace.core.errors import Denied, NotFound

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 
-from headrace.app import linking
 from headrace.app.composition import open_app
+from headrace.app.governance import linking
 from headrace.app.workflows import launch
 from headrace.core.settings import ProviderSettings
 from headrace.testing.factories import make_settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.app import linking
+from headrace.app.governance import linking
 from tests.access.provider import providing
 from tests.web.conftest import Site
 from tests.web.test_provider import Desk

@@ -12,8 +12,8 @@ import openai
 import pytest
 from typer.testing import CliRunner
 
-from headrace.app.llm_use import LLM_USE
-from headrace.app.shadow_use import import_log, report, write_down
+from headrace.app.llm.shadow_use import import_log, report, write_down
+from headrace.app.llm.usage import LLM_USE
 from headrace.cli.main import app as command_line
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.gateway.llm.hosts import at_host

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
-from headrace.app import traces
+from headrace.app.llm import traces
 from headrace.cli.main import app as command_line
 from headrace.monitoring.spans import Summary, Wanted
 from tests.app.erased import erase

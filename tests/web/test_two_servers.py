@@ -21,8 +21,10 @@ from headrace.access.credentials import GrantRefused
 from headrace.access.networks import Place, network_of, place_of
 from headrace.access.refresh import REPEAT_S
 from headrace.access.tries import MOST, TooManyTries
-from headrace.app import credentials, incidents, proving
+from headrace.app import credentials
 from headrace.app.composition import App, open_app
+from headrace.app.gates import proving
+from headrace.app.governance import incidents
 from headrace.core.errors import Conflict, HeadraceError, Unauthenticated
 from headrace.core.identity import Principal, Session
 from headrace.core.settings import Settings

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headrace.app.answers.input_kinds import numeric_inputs
 from headrace.app.composition import App
-from headrace.app.input_kinds import numeric_inputs
 from headrace.core.ids import derived_id, new_id
 from headrace.core.project import Project
 from headrace.core.record import Alert, Finding

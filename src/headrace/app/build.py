@@ -15,19 +15,19 @@ from typing import Any, Literal
 import numpy as np
 
 from headrace.access.privacy.fields import altered_inputs
-from headrace.app.alerts import close_alert
-from headrace.app.amending import Amending, put_up
-from headrace.app.baseline_first import as_baseline
+from headrace.app.alerting.alerts import close_alert
 from headrace.app.composition import App
-from headrace.app.declared_proofs import DeclaredProofs
+from headrace.app.data.table import Sourced, gather
 from headrace.app.durable import Durable
-from headrace.app.fallbacks import as_fallback
-from headrace.app.gateway import ask_models
-from headrace.app.gating import Gating, judge_all, keep_contracts
+from headrace.app.gates.amending import Amending, put_up
+from headrace.app.gates.baseline_first import as_baseline
+from headrace.app.gates.declared_proofs import DeclaredProofs
+from headrace.app.gates.gating import Gating, judge_all, keep_contracts
 from headrace.app.learning import as_online, continued, gather_batch, held_back, learn
-from headrace.app.prompting import Prompting
-from headrace.app.registered import as_candidate, fetch_registered, say_what_became
-from headrace.app.table import Sourced, gather
+from headrace.app.llm.gateway import ask_models
+from headrace.app.llm.prompting import Prompting
+from headrace.app.registry.registered import as_candidate, fetch_registered, say_what_became
+from headrace.app.rollouts.fallbacks import as_fallback
 from headrace.checks.estimation import LossModel
 from headrace.checks.profiles import Profile
 from headrace.checks.tasks import GENERATIVE, UNSUPERVISED, answers_classes

@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
-from headrace.app.announcing import announce
+from headrace.app.alerting.announcing import announce
+from headrace.app.alerting.outbox import deliver, escalate
+from headrace.app.answers.later import delete_old_answers
 from headrace.app.composition import App
 from headrace.app.credentials import revoke_unneeded
-from headrace.app.drafts import tell_decisions
-from headrace.app.inventory import tidy
-from headrace.app.later import delete_old_answers
-from headrace.app.outbox import deliver, escalate
+from headrace.app.governance.inventory import tidy
+from headrace.app.llm.drafts import tell_decisions
+from headrace.app.llm.shadow_use import forget_old
+from headrace.app.privacy.retaining import delete_old
 from headrace.app.repeating import Turn, attempt
-from headrace.app.retaining import delete_old
-from headrace.app.shadow_use import forget_old
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Conflict
 from headrace.core.ids import derived_id

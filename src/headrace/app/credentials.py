@@ -18,7 +18,7 @@ from headrace.access.refresh import Refreshing
 from headrace.access.tickets import Tickets
 from headrace.access.tokens import Bound, Issued
 from headrace.app.composition import App
-from headrace.app.fleet import server_address
+from headrace.app.overviews.fleet import server_address
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.identity import MAIN, Credential, Principal
 

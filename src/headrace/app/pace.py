@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.app import reading
-from headrace.app.budget_standings import BudgetStanding, budget_standings
 from headrace.app.composition import App
-from headrace.app.deliver import rules_of
+from headrace.app.llm.budget_standings import BudgetStanding, budget_standings
+from headrace.app.overviews import reading
+from headrace.app.rollouts.deliver import rules_of
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.identity import Principal
 from headrace.core.release import Measurement, Release, Rollout

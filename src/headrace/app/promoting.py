@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from headrace.app.compliance import require_project
 from headrace.app.composition import App
-from headrace.app.gating import CONTRACTS
+from headrace.app.gates.gating import CONTRACTS
 from headrace.app.operations import declared, find_release, make_known
 from headrace.app.workflows import Workflows
 from headrace.checks.artefacts import require_safe, scan

@@ -6,9 +6,9 @@ from typing import Any
 
 from headrace.app.composition import App
 from headrace.app.durable import Durable
-from headrace.app.gateway import ask_models
-from headrace.app.gating import Gating, judge_all
-from headrace.app.prompting import Prompting
+from headrace.app.gates.gating import Gating, judge_all
+from headrace.app.llm.gateway import ask_models
+from headrace.app.llm.prompting import Prompting
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.errors import UserError
 from headrace.core.project import Project

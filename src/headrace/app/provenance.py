@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from headrace.app import traces
+from headrace.app.business.kpis import AnsweredRow, around_answer
 from headrace.app.composition import App
-from headrace.app.kpis import AnsweredRow, around_answer
-from headrace.app.opinions import recorded_row
+from headrace.app.labels.opinions import recorded_row
+from headrace.app.llm import traces
 from headrace.core.canonical import digest_bytes
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal

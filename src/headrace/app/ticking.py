@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from headrace.access.identities import required_text
 from headrace.app.compliance import approvals_needed
 from headrace.app.composition import App
-from headrace.app.deliver import send_ticked
 from headrace.app.flight import (
     ToTick,
     keep_tick,
@@ -17,6 +16,7 @@ from headrace.app.flight import (
     to_tick,
 )
 from headrace.app.operations import DECIDING, decide, find_release, settle
+from headrace.app.rollouts.deliver import send_ticked
 from headrace.app.workflows import Workflows
 from headrace.core.errors import Conflict, Denied, NotFound
 from headrace.core.identity import Principal

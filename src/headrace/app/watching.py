@@ -9,20 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headrace.app.alerts import SYSTEM, close_alert, raise_on_findings
+from headrace.app.alerting.alerts import SYSTEM, close_alert, raise_on_findings
+from headrace.app.alerting.cases import lapse
+from headrace.app.answers.input_kinds import numeric_inputs
 from headrace.app.build import BuildRequest
-from headrace.app.cases import lapse
 from headrace.app.compliance import watch_compliance
 from headrace.app.composition import App
+from headrace.app.data.histories import tell_truth
 from headrace.app.durable import Durable
-from headrace.app.fallbacks import missing
-from headrace.app.falling_back import FallingBack
-from headrace.app.histories import tell_truth
-from headrace.app.input_kinds import numeric_inputs
 from headrace.app.learning import due
-from headrace.app.recommending import keep_recommendation
-from headrace.app.reviews import watch_review
-from headrace.app.service_levels import watch_availability
+from headrace.app.overviews.reviews import watch_review
+from headrace.app.overviews.service_levels import watch_availability
+from headrace.app.rollouts.fallbacks import missing
+from headrace.app.rollouts.falling_back import FallingBack
+from headrace.app.rollouts.recommending import keep_recommendation
 from headrace.checks.packs import Measured, Scored
 from headrace.core.errors import Conflict
 from headrace.core.ids import derived_id, new_id

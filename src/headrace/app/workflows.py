@@ -7,11 +7,11 @@ from types import TracebackType
 
 from headrace.app.build import Builds
 from headrace.app.composition import App
-from headrace.app.deliver import Deliveries
 from headrace.app.deployed import note_server
 from headrace.app.durable import Durable
-from headrace.app.erasures import Erasures
+from headrace.app.privacy.erasures import Erasures
 from headrace.app.promotions import Promotions
+from headrace.app.rollouts.deliver import Deliveries
 from headrace.app.watching import Watching
 
 

@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from headrace.app import assets, goals, lifecycle, operations, opinions, readiness, reading, reviews, waivers
+from headrace.app import operations
 from headrace.app.composition import App, open_app
+from headrace.app.data import assets, lifecycle
+from headrace.app.governance import waivers
+from headrace.app.labels import opinions
+from headrace.app.overviews import goals, readiness, reading, reviews
 from headrace.app.workflows import launch
 from headrace.core.identity import Principal
 from headrace.core.project import Project
@@ -90,7 +94,7 @@ class Workspace:
         return reviews.record(self._app, self._me, found.id, outcome=outcome, looked_at=looked_at)
 
     def say_of(self, project: str, answer: str, **said: Any) -> opinions.Kept:
-        """Store what somebody says of an answer: any of :class:`headrace.app.opinions.Said`.
+        """Store what somebody says of an answer: any of :class:`headrace.app.labels.opinions.Said`.
 
         Example::
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.agent_files import agent_files, write_agent_files
+from headrace.app.llm.agent_files import agent_files, write_agent_files
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import cases
-from headrace.app import periods as named
-from headrace.app.cases import Shown
+from headrace.app.alerting import cases
+from headrace.app.alerting.cases import Shown
+from headrace.app.overviews import periods as named
 from headrace.cli.moments import moment
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Code, Json, print_json, print_table, say, session

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from headrace.app.attaching import Foreign, attach_model
-from headrace.app.log_import import import_log
+from headrace.app.elsewhere.attaching import Foreign, attach_model
+from headrace.app.elsewhere.log_import import import_log
 from headrace.cli.session import As, Json, print_json, session
 
 Version = Annotated[str, typer.Option(metavar="NAME", help="What the version is called there.")]

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from headrace.app.batch import BatchReport, Request, score_table
+from headrace.app.answers.batch import BatchReport, Request, score_table
 from headrace.cli.session import As, Json, print_json, say, session
 
 

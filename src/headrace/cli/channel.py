@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import telling
+from headrace.app.alerting import telling
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(no_args_is_help=True, help="The ways by which people are told of alerts.")

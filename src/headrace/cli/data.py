@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import catalogue as sources
-from headrace.app import encrypting, tokenising
-from headrace.app import suspect_rows as suspect
-from headrace.app.doubtful_labels import FIELDS, look_at_labels
-from headrace.app.retaining import retain as retain_project
+from headrace.app.data import catalogue as sources
+from headrace.app.data import suspect_rows as suspect
+from headrace.app.data.doubtful_labels import FIELDS, look_at_labels
+from headrace.app.privacy import encrypting, tokenising
+from headrace.app.privacy.retaining import retain as retain_project
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, say, session

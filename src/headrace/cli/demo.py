@@ -13,9 +13,9 @@ from rich.table import Table
 
 from headrace.app.composition import open_app
 from headrace.app.credentials import sign_in_link
-from headrace.app.demo import Demonstration
-from headrace.app.demo_llm import PromptDemonstration, Upstream
-from headrace.app.demo_server import AUTHOR, DemoReport, settings_of
+from headrace.app.demos.flights import Demonstration
+from headrace.app.demos.server import AUTHOR, DemoReport, settings_of
+from headrace.app.demos.support import PromptDemonstration, Upstream
 from headrace.cli.session import Json, print_json, say
 from headrace.cli.sign_in import command_for
 from headrace.core.errors import InvalidInput

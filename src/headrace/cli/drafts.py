@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace.app import drafts
+from headrace.app.llm import drafts
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.store.drafts import Decided

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import policies
-from headrace.app.explaining import explain, reach
+from headrace.app.answers.explaining import explain, reach
+from headrace.app.governance import policies
 from headrace.cli.exits import GATE_FAILED
 from headrace.cli.reviewed_texts import read_text
 from headrace.cli.session import As, Json, print_json, print_table, say, session

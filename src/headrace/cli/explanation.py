@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.explanations import Explainers, explain_answer
+from headrace.app.answers.explanations import Explainers, explain_answer
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.record import Contributions, Explanation
 

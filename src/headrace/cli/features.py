@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import features as store
-from headrace.app.reused import offer
+from headrace.app.data import features as store
+from headrace.app.data.reused import offer
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(

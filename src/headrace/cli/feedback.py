@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.feedback import import_feedback
-from headrace.app.kpis import around_answer, kpi_differences, kpis
-from headrace.app.opinions import Said, Thumbs, offer, say_of
+from headrace.app.business.kpis import around_answer, kpi_differences, kpis
+from headrace.app.labels.feedback import import_feedback
+from headrace.app.labels.opinions import Said, Thumbs, offer, say_of
 from headrace.cli import handoffs
 from headrace.cli.drafts import decide, list_drafts, show_draft
 from headrace.cli.feedback_impact import show_impact

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.impact import impact
+from headrace.app.overviews.impact import impact
 from headrace.checks.fairness import Share
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.monitoring.impact import Change

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace.app import grants
+from headrace.app.governance import grants
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.identity import ROLES, Grant
 

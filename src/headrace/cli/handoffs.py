@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.app import handoffs
+from headrace.app.llm import handoffs
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.store.handoffs import Handoff
 

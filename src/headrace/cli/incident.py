@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import incidents
+from headrace.app.governance import incidents
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.identity import Incident
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.app.drafts import NOTICE
-from headrace.app.prompt_readiness import prompt_gaps
+from headrace.app.llm.drafts import NOTICE
+from headrace.app.llm.prompt_readiness import prompt_gaps
 from headrace.app.starting import Made, start_project, start_starter
 from headrace.checks.tasks import GENERATIVE
 from headrace.cli.session import Json, print_json, say

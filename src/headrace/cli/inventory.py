@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.inventory import IdentityReport, identities, identity, unused
+from headrace.app.governance.inventory import IdentityReport, identities, identity, unused
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 

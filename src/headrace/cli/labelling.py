@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import labelling
-from headrace.app.labelling import Judgement, Verdict
+from headrace.app.labels import labelling
+from headrace.app.labels.labelling import Judgement, Verdict
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 Project = Annotated[str, typer.Argument(help="Name of the project.")]

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import evaluation_sets, preferences
-from headrace.app.evaluation_sets import EvaluationSet
-from headrace.app.preferences import Form
+from headrace.app.labels import preferences
+from headrace.app.labels.preferences import Form
+from headrace.app.llm import evaluation_sets
+from headrace.app.llm.evaluation_sets import EvaluationSet
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 Project = Annotated[str, typer.Argument(help="Name of the project.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.service_levels import standings
+from headrace.app.overviews.service_levels import standings
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.monitoring.service import Standing
 from headrace.monitoring.wording import lasting

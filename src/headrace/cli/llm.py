@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
-from headrace.app.acceptable_use import ACCEPTABLE_USE
-from headrace.app.llm_use import LLM_USE
+from headrace.app.llm import acceptable_use, shadow_use, stopping, usage
+from headrace.app.llm.acceptable_use import ACCEPTABLE_USE
+from headrace.app.llm.usage import LLM_USE
 from headrace.cli.agent_files import files
 from headrace.cli.llm_costs import costs
 from headrace.cli.playbook import playbook
@@ -107,7 +107,7 @@ def stop(
 ) -> None:
     """The kill switch: make no call of a project, or none at all, in any process, until resumed."""
     with session(as_name) as s:
-        made = llm_stops.stop(s.app, s.me, _one(project, every), reason)
+        made = stopping.stop(s.app, s.me, _one(project, every), reason)
     if as_json:
         print_json(made)
         return
@@ -121,7 +121,7 @@ def resume(
 ) -> None:
     """Let calls be made again that were stopped."""
     with session(as_name) as s:
-        ended = llm_stops.resume(s.app, s.me, _one(project, every), reason)
+        ended = stopping.resume(s.app, s.me, _one(project, every), reason)
     if as_json:
         print_json(ended)
     else:
@@ -132,7 +132,7 @@ def resume(
 def list_stops(as_name: As = None, as_json: Json = False) -> None:
     """List what was stopped, by whom, why, and who let it go on."""
     with session(as_name) as s:
-        found = llm_stops.stops(s.app, s.me)
+        found = stopping.stops(s.app, s.me)
     if as_json:
         print_json(found)
         return
@@ -205,7 +205,7 @@ def _one(project: str | None, every: bool) -> str | None:
 def instead(project: Project, as_name: As = None, as_json: Json = False) -> None:
     """Models and projects that may be used for what a project is for, with its data."""
     with session(as_name) as s:
-        found = llm_use.instead(s.app, s.me, project)
+        found = usage.instead(s.app, s.me, project)
     if as_json:
         print_json(found)
         return
@@ -227,7 +227,7 @@ def ask(
 ) -> None:
     """Ask that a project may use a model: proposes the list with one entry more, for others to decide."""
     with session(as_name) as s:
-        made = llm_use.ask(s.app, s.me, project, model, reason)
+        made = usage.ask(s.app, s.me, project, model, reason)
     if as_json:
         print_json(made)
         return

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.self_hosting import Comparison, Machine, Period, compare_costs
+from headrace.app.llm.self_hosting import Comparison, Machine, Period, compare_costs
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 

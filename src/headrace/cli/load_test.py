@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from headrace.app.load_test import LoadPlan, LoadTest, run_load_test
+from headrace.app.gates.load_test import LoadPlan, LoadTest, run_load_test
 from headrace.app.operations import find_release
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, say, session

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace.app.learning import learning
-from headrace.app.reading import answered, segments, traffic, trends
+from headrace.app.overviews.reading import answered, segments, traffic, trends
 from headrace.cli.session import As, Json, print_json, print_table, session
 from headrace.core.release import Measurement
 

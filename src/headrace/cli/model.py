@@ -8,13 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.app.active import active, export_model
-from headrace.app.adopting import adopt, adopt_folder
-from headrace.app.artefacts import export_signed, scan_model, verify_export
-from headrace.app.experiments import history
-from headrace.app.importing import import_runs
+from headrace.app.data.experiments import history
+from headrace.app.elsewhere.adopting import adopt, adopt_folder
+from headrace.app.elsewhere.artefacts import export_signed, scan_model, verify_export
 from headrace.app.operations import settle
-from headrace.app.reading import bill_of_materials, lineage, model_versions, rebuild, release_report, runs
+from headrace.app.overviews.active import active, export_model
+from headrace.app.overviews.reading import (
+    bill_of_materials,
+    lineage,
+    model_versions,
+    rebuild,
+    release_report,
+    runs,
+)
+from headrace.app.registry.importing import import_runs
 from headrace.app.workflows import launch
 from headrace.cli import provider
 from headrace.cli.attach import attach

@@ -13,14 +13,14 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.backtesting import backtest
+from headrace.app.answers.explanations import importances
+from headrace.app.business.backtesting import backtest
 from headrace.app.chores import MONITOR, WATCH_S, Chores
-from headrace.app.explanations import importances
+from headrace.app.gates.replay import Replay, replay_source
 from headrace.app.operations import watch_now
-from headrace.app.reading import estimates, findings, measurements, metrics, performance, projects
-from headrace.app.reading import project as declared_as
+from headrace.app.overviews.reading import estimates, findings, measurements, metrics, performance, projects
+from headrace.app.overviews.reading import project as declared_as
 from headrace.app.repeating import Repeating, attempt
-from headrace.app.replay import Replay, replay_source
 from headrace.app.workflows import launch
 from headrace.checks.tasks import GENERATIVE
 from headrace.cli import alert, channel

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from headrace.app.playbook import report_of, run_playbook, table_of
+from headrace.app.llm.playbook import report_of, run_playbook, table_of
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.projects.charter import load_project
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from headrace.app.policies import POLICY
+from headrace.app.governance.policies import POLICY
 from headrace.cli.reviewed_texts import OneVersion, add_changing, add_looking
 from headrace.cli.session import As, Json, print_json, session
 

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace.app import controls, reading, waivers
-from headrace.app.accountable import accountable
-from headrace.app.controls import RULES
-from headrace.app.lead_times import STALLED_DAYS, LeadTimes, lead_times
-from headrace.app.lessons import lessons_offered, publish_lesson
+from headrace.app.governance import controls, waivers
+from headrace.app.governance.accountable import accountable
+from headrace.app.governance.controls import RULES
+from headrace.app.overviews import reading
+from headrace.app.overviews.lead_times import STALLED_DAYS, LeadTimes, lead_times
+from headrace.app.overviews.lessons import lessons_offered, publish_lesson
 from headrace.cli.exits import end_with
 from headrace.cli.promised import (
     list_assets,

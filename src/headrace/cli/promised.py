@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.assets import Kind, assets
-from headrace.app.goals import goals
-from headrace.app.lifecycle import stages
-from headrace.app.portfolio import portfolio
-from headrace.app.readiness import Readiness, readiness
-from headrace.app.stalls import lifecycle_map
-from headrace.app.value import value
+from headrace.app.business.portfolio import portfolio
+from headrace.app.business.value import value
+from headrace.app.data.assets import Kind, assets
+from headrace.app.data.lifecycle import stages
+from headrace.app.overviews.goals import goals
+from headrace.app.overviews.readiness import Readiness, readiness
+from headrace.app.overviews.stalls import lifecycle_map
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.monitoring.value import amount
 from headrace.monitoring.wording import lasting

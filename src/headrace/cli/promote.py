@@ -18,8 +18,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from headrace.app.compliance import decides_itself
 from headrace.app.flight import open_items
 from headrace.app.operations import DECIDING, settle
+from headrace.app.overviews.reading import release_report
 from headrace.app.promoting import bundle_of, export_release, import_release
-from headrace.app.reading import release_report
 from headrace.app.workflows import launch
 from headrace.cli.run import finish, print_release
 from headrace.cli.session import As, Json, Session, print_json, say, session

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import llm_providers
-from headrace.app.llm_providers import Offered
+from headrace.app.llm import providers
+from headrace.app.llm.providers import Offered
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(no_args_is_help=True, help="Language models that may be called, and the keys for them.")
@@ -19,7 +19,7 @@ Name = Annotated[str, typer.Argument(help="Name of the key, as providers.yaml sa
 def list_models(as_name: As = None, as_json: Json = False) -> None:
     """List the language models of providers.yaml: version, how old what they know is, terms, price."""
     with session(as_name) as s:
-        found = llm_providers.offered(s.app, s.me)
+        found = providers.offered(s.app, s.me)
     if as_json:
         print_json(found)
         return
@@ -46,7 +46,7 @@ def list_models(as_name: As = None, as_json: Json = False) -> None:
 def list_keys(as_name: As = None, as_json: Json = False) -> None:
     """List the names of the keys in the vault; the keys themselves are never shown."""
     with session(as_name) as s:
-        names = llm_providers.key_names(s.app, s.me)
+        names = providers.key_names(s.app, s.me)
     if as_json:
         print_json(names)
     else:
@@ -59,7 +59,7 @@ def set_key(name: Name, as_name: As = None, as_json: Json = False) -> None:
     shown = not sys.stdin.isatty()
     key = typer.get_text_stream("stdin").readline() if shown else typer.prompt("Key", hide_input=True)
     with session(as_name) as s:
-        llm_providers.put_key(s.app, s.me, name, key.strip())
+        providers.put_key(s.app, s.me, name, key.strip())
     if as_json:
         print_json({"key": name})
     else:
@@ -70,7 +70,7 @@ def set_key(name: Name, as_name: As = None, as_json: Json = False) -> None:
 def remove_key(name: Name, as_name: As = None, as_json: Json = False) -> None:
     """Take a key out of the vault."""
     with session(as_name) as s:
-        removed = llm_providers.remove_key(s.app, s.me, name)
+        removed = providers.remove_key(s.app, s.me, name)
     if as_json:
         print_json({"key": name, "removed": removed})
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.later import callback_keys, failed, queues, try_again
+from headrace.app.answers.later import callback_keys, failed, queues, try_again
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 
 app = typer.Typer(no_args_is_help=True, help="Requests that are answered later.")

@@ -9,19 +9,19 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.artefacts import verify_release
 from headrace.app.asking import ask
-from headrace.app.cards import card
-from headrace.app.comparing import difference
-from headrace.app.drafts import begins_as_draft
-from headrace.app.examples import Examples, examples
-from headrace.app.falling_back import fall_back
-from headrace.app.fleet import server_address
+from headrace.app.elsewhere.artefacts import verify_release
 from headrace.app.flight import open_items, to_tick
+from headrace.app.llm.drafts import begins_as_draft
+from headrace.app.llm.examples import Examples, examples
 from headrace.app.many import approve_many, roll_back_many
 from headrace.app.operations import decide, find_release, roll_back
-from headrace.app.reading import looks, quorum, release_report, releases
-from headrace.app.recommending import recommendation
+from headrace.app.overviews.cards import card
+from headrace.app.overviews.fleet import server_address
+from headrace.app.overviews.reading import looks, quorum, release_report, releases
+from headrace.app.rollouts.comparing import difference
+from headrace.app.rollouts.falling_back import fall_back
+from headrace.app.rollouts.recommending import recommendation
 from headrace.app.ticking import approve_looked, tick, why_not_kept
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.artefacts import release_keys, rotate_release_key
-from headrace.app.stage_keys import distrust_stage, own_key, stage_keys, trust_stage
+from headrace.app.elsewhere.artefacts import release_keys, rotate_release_key
+from headrace.app.governance.stage_keys import distrust_stage, own_key, stage_keys, trust_stage
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import NotFound
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from headrace.access.rules import LARGEST
-from headrace.app.reviewed_texts import Decided, ReviewedTexts
+from headrace.app.governance.reviewed_texts import Decided, ReviewedTexts
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import GateFailed, InvalidInput

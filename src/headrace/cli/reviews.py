@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import reviews as periodic
 from headrace.app.operations import find_release
+from headrace.app.overviews import reviews as periodic
 from headrace.cli.session import As, Code, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
 

@@ -14,7 +14,7 @@ from rich.status import Status
 from headrace.app.compliance import decides_itself
 from headrace.app.flight import GATE, ToTick, open_items
 from headrace.app.operations import DECIDING, settle, start_build
-from headrace.app.reading import release_report, runs
+from headrace.app.overviews.reading import release_report, runs
 from headrace.app.workflows import launch
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.active import export_embedded
 from headrace.app.dashboards import write_dashboards
+from headrace.app.overviews.active import export_embedded
 from headrace.cli import queue
 from headrace.cli.batch import batch
 from headrace.cli.explanation import explain

@@ -7,7 +7,7 @@ import shlex
 import typer
 
 from headrace.app.credentials import sign_in_link
-from headrace.app.demo_server import AUTHOR, newest_home
+from headrace.app.demos.server import AUTHOR, newest_home
 from headrace.cli.session import As, Json, print_json, session
 from headrace.core.errors import NotFound
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import traces
+from headrace.app.llm import traces
 from headrace.app.provenance import facts, provenance
 from headrace.cli.moments import moment
 from headrace.cli.session import As, Json, print_json, print_table, say, session

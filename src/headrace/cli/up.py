@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.access.tickets import Tickets
-from headrace.app.serving import reserve_home
+from headrace.app.answers.serving import reserve_home
 from headrace.cli.session import Json, say, session
 from headrace.core.errors import Conflict, InvalidInput
 from headrace.serving.process import KEEP_ALIVE_S

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app import identities
+from headrace.app.governance import identities
 from headrace.cli import inventory
 from headrace.cli.moments import moment
 from headrace.cli.session import As, Json, print_json, print_table, session

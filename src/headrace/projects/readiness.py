@@ -1,6 +1,6 @@
 """How ready a project is: what is there, by which evidence, what is not, and what to do about it.
 
-What people say stands here; what is on record is added by :mod:`headrace.app.readiness`.
+What people say stands here; what is on record is added by :mod:`headrace.app.overviews.readiness`.
 """
 
 from __future__ import annotations

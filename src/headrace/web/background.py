@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from headrace.app.chores import WATCH_S, Chores
-from headrace.app.incidents import notice
+from headrace.app.governance.incidents import notice
+from headrace.app.llm.shadow_use import write_down
 from headrace.app.repeating import Repeating, Turn, attempt
-from headrace.app.shadow_use import write_down
 from headrace.serving.refusals import EVERY_S as REFUSALS_S
 from headrace.web.metrics import counted
 from headrace.web.parts import Parts

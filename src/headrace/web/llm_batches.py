@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.app.composition import App
-from headrace.app.llm_batches import WINDOW, cancel_batch, create_batch, find_batch, list_batches, metadata_of
+from headrace.app.llm.batches import WINDOW, cancel_batch, create_batch, find_batch, list_batches, metadata_of
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.gateway.llm.reading import UNREADABLE, unreadable

@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from headrace.app.composition import App
-from headrace.app.llm_files import (
+from headrace.app.llm.kept_files import (
     MAX_FILE_BYTES,
     Incoming,
     content,

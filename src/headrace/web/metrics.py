@@ -9,8 +9,8 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from headrace.access.privacy.fields import handling_of
-from headrace.app import reading, service_levels
-from headrace.app.exposed import Exposed, exposed
+from headrace.app.overviews import reading, service_levels
+from headrace.app.overviews.exposed import Exposed, exposed
 from headrace.checks.profiles import OTHER
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal

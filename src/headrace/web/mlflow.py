@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from headrace.app.composition import App
-from headrace.app.tracking import admit
+from headrace.app.registry.tracking import admit
 from headrace.core.errors import (
     Conflict,
     Denied,

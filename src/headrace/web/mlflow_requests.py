@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from headrace.app.tracking import Change, Wish
+from headrace.app.registry.tracking import Change, Wish
 from headrace.core.errors import Denied, InvalidInput
 from headrace.web.mlflow_kept import (
     PROMPT,

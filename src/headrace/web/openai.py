@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from headrace.app.drafts import given
-from headrace.app.llm_batch_run import LineAnswer
+from headrace.app.llm.batch_run import LineAnswer
+from headrace.app.llm.drafts import given
 from headrace.core.errors import HeadraceError, InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.ports import Clock

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from headrace.access.networks import network_of
-from headrace.app import traces
+from headrace.app.llm import traces
 from headrace.core.errors import HeadraceError, Unavailable
 from headrace.core.identity import Principal
 from headrace.monitoring.otlp import FORMS, Batch, Form, encode_response, encode_status, read_batch

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from headrace.access.tickets import Tickets
+from headrace.app.answers.explanations import Explainers
+from headrace.app.answers.kept_explanations import KeptExplanations
+from headrace.app.answers.later import later_of
+from headrace.app.answers.serving import serving_of
 from headrace.app.composition import App
-from headrace.app.explanations import Explainers
-from headrace.app.gateway import Gateway, gateway_of
-from headrace.app.kept_explanations import KeptExplanations
-from headrace.app.later import later_of
-from headrace.app.serving import serving_of
+from headrace.app.llm.gateway import Gateway, gateway_of
 from headrace.app.workflows import Workflows
 from headrace.plugins.otlp import OtlpSpans
 from headrace.serving.distributions import Distributions

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from headrace.app.trial import told_settings
+from headrace.app.answers.trial import told_settings
 from headrace.core.errors import HeadraceError
 from headrace.web.server import create_app
 from headrace.web.trial_server import serve_until_input_ends

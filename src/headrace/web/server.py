@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 
-from headrace.app.adopting import registered
+from headrace.app.answers.later import StoredSubmissions
 from headrace.app.composition import App, open_app
-from headrace.app.later import StoredSubmissions
-from headrace.app.llm_batch_run import BatchWork
-from headrace.app.llm_batches import KIND as BATCHES
-from headrace.app.tracking import mlflow_server
+from headrace.app.elsewhere.adopting import registered
+from headrace.app.llm.batch_run import BatchWork
+from headrace.app.llm.batches import KIND as BATCHES
+from headrace.app.registry.tracking import mlflow_server
 from headrace.app.workflows import Workflows, launch
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal

@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Any, Literal
 
-from headrace.app.trial import Trial, open_trial, told_settings
+from headrace.app.answers.trial import Trial, open_trial, told_settings
 from headrace.core.errors import HeadraceError
 from headrace.serving.asgi import InferenceApp
 from headrace.serving.plain_rows import PlainRows

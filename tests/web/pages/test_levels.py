@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headrace.app.load_test import GATE
+from headrace.app.gates.load_test import GATE
 from headrace.core.project import ServiceLevel, ServingSpec
 from headrace.testing import make_verdict
 from tests.web.conftest import Site

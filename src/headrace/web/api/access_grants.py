@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.access.grants import BREAK_GLASS_S, LONGEST_S, USUAL_S
-from headrace.app import grants
+from headrace.app.governance import grants
 from headrace.core.identity import Grant, Role
 from headrace.web.api.request import Me, Server, Text
 

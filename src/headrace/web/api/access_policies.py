@@ -8,9 +8,9 @@ from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.access.rules import LARGEST
-from headrace.app.explaining import Explanation, Reach, explain, reach
-from headrace.app.policies import POLICY, Tested, try_examples
-from headrace.app.reviewed_texts import Shown
+from headrace.app.answers.explaining import Explanation, Reach, explain, reach
+from headrace.app.governance.policies import POLICY, Tested, try_examples
+from headrace.app.governance.reviewed_texts import Shown
 from headrace.core.identity import PolicyText
 from headrace.web.api.request import Me, Server, Text
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import cases, periods
-from headrace.app.cases import Shown
+from headrace.app.alerting import cases
+from headrace.app.alerting.cases import Shown
+from headrace.app.overviews import periods
 from headrace.core.alerts import Period
 from headrace.core.errors import InvalidInput
 from headrace.web.api.monitors import Moment

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app.foreign_answers import ForeignAnswer, record_answers
+from headrace.app.elsewhere.foreign_answers import ForeignAnswer, record_answers
 from headrace.web.api.monitors import Moment
 from headrace.web.api.request import Me, Name, Server, Text
 

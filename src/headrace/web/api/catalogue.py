@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from headrace.app import catalogue as sources
+from headrace.app.data import catalogue as sources
 from headrace.web.api.request import Me, Name, Server, Text
 
 router = APIRouter(prefix="/catalogue", tags=["catalogue"])

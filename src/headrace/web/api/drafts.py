@@ -11,8 +11,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import drafts
-from headrace.app.feedback import MAX_TEXT
+from headrace.app.labels.feedback import MAX_TEXT
+from headrace.app.llm import drafts
 from headrace.store.drafts import Decided, Draft
 from headrace.web.api.request import Me, Name, Server, Text
 

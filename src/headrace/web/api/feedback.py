@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from headrace.access.answer_tokens import MAX_TTL_S, TTL_S
-from headrace.app.feedback import MAX_NAME, MAX_PAGE, MAX_SUBJECT, MAX_TEXT, Event, record_feedback
-from headrace.app.impact import Impact, impact
-from headrace.app.kpis import AnsweredRow, around_answer, kpi_differences, kpis
-from headrace.app.opinions import Kept, Offered, Said, Thumbs, offer, say_of
+from headrace.app.business.kpis import AnsweredRow, around_answer, kpi_differences, kpis
+from headrace.app.labels.feedback import MAX_NAME, MAX_PAGE, MAX_SUBJECT, MAX_TEXT, Event, record_feedback
+from headrace.app.labels.opinions import Kept, Offered, Said, Thumbs, offer, say_of
+from headrace.app.overviews.impact import Impact, impact
 from headrace.core.record import FeedbackKind
 from headrace.core.release import Measurement
 from headrace.monitoring.kpis import KpiDifference

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import controls, waivers
-from headrace.app.accountable import Accountable, accountable
 from headrace.app.compliance import project_compliance
-from headrace.app.reviewed_texts import Decided
+from headrace.app.governance import controls, waivers
+from headrace.app.governance.accountable import Accountable, accountable
+from headrace.app.governance.reviewed_texts import Decided
 from headrace.core.identity import PolicyText
 from headrace.core.release import Waiver
 from headrace.projects.compliance import Compliance

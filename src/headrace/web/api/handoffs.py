@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import handoffs
-from headrace.app.feedback import MAX_TEXT
-from headrace.app.handoffs import MAX_MESSAGES, Reply
+from headrace.app.labels.feedback import MAX_TEXT
+from headrace.app.llm import handoffs
+from headrace.app.llm.handoffs import MAX_MESSAGES, Reply
 from headrace.store.handoffs import Handoff
 from headrace.web.api.request import Me, Name, Server, Text
 

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
-from headrace.app import auditing, exporting, reading
+from headrace.app.answers import exporting
+from headrace.app.governance import auditing
+from headrace.app.overviews import reading
 from headrace.core.data import Run
 from headrace.core.identity import AuditEntry
 from headrace.web.api.request import Me, Server, Text

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.access.inventory import UnusedRole
-from headrace.app import identities, inventory
-from headrace.app.inventory import IdentityReport
+from headrace.app.governance import identities, inventory
+from headrace.app.governance.inventory import IdentityReport
 from headrace.core.identity import Principal
 from headrace.web.api.request import Me, Server, Text
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import incidents
+from headrace.app.governance import incidents
 from headrace.core.identity import Incident
 from headrace.web.api.request import Me, Server, Text
 

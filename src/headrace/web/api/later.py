@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
-from headrace.app.later import accept, find_job
+from headrace.app.answers.later import accept, find_job
 from headrace.core.identity import Principal
 from headrace.serving.asked_later import refuse_explanation
 from headrace.serving.later import Accepted, Question, told

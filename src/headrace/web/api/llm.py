@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import acceptable_use, llm_stops, llm_use, shadow_use
-from headrace.app.acceptable_use import ACCEPTABLE_USE, Mine
-from headrace.app.llm_use import LLM_USE, Instead
-from headrace.app.reviewed_texts import Decided, Shown
-from headrace.app.shadow_use import Report
+from headrace.app.governance.reviewed_texts import Decided, Shown
+from headrace.app.llm import acceptable_use, shadow_use, stopping, usage
+from headrace.app.llm.acceptable_use import ACCEPTABLE_USE, Mine
+from headrace.app.llm.shadow_use import Report
+from headrace.app.llm.usage import LLM_USE, Instead
 from headrace.core.identity import PolicyText
 from headrace.gateway.llm.uses import LARGEST
 from headrace.store.llm_decisions import Acknowledgement, Stop
@@ -83,13 +83,13 @@ def decide_uses(version: Version, server: Server, me: Me, body: Opinion) -> Deci
 @router.get("/projects/{project}/instead")
 def show_instead(project: Name, server: Server, me: Me) -> Instead:
     """Models and projects that may be used for what a project is for, with its data."""
-    return llm_use.instead(server.app, me, project)
+    return usage.instead(server.app, me, project)
 
 
 @router.post("/projects/{project}/asks", status_code=201)
 def ask_for_model(project: Name, server: Server, me: Me, body: Wanted) -> PolicyText:
     """Ask that a project may use a model: the list with one entry more, for others to decide."""
-    return llm_use.ask(server.app, me, project, body.model, body.reason)
+    return usage.ask(server.app, me, project, body.model, body.reason)
 
 
 @router.get("/terms")
@@ -138,16 +138,16 @@ def show_shadow_use(server: Server, me: Me, ours: Ours = ()) -> Report:
 @router.get("/stops")
 def list_stops(server: Server, me: Me) -> list[Stop]:
     """What was stopped, by whom, why, and who let it go on; the newest first."""
-    return llm_stops.stops(server.app, me)
+    return stopping.stops(server.app, me)
 
 
 @router.post("/stops", status_code=201)
 def stop_calls(server: Server, me: Me, body: Stopping) -> Stop:
     """The kill switch: make no call of a project, or none at all, in any process, until resumed."""
-    return llm_stops.stop(server.app, me, body.project, body.reason)
+    return stopping.stop(server.app, me, body.project, body.reason)
 
 
 @router.post("/stops/end")
 def resume_calls(server: Server, me: Me, body: Stopping) -> Stop:
     """Let calls be made again that were stopped."""
-    return llm_stops.resume(server.app, me, body.project, body.reason)
+    return stopping.resume(server.app, me, body.project, body.reason)

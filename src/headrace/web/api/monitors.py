@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from headrace.app import reading
 from headrace.app.operations import label_notes, record_outcomes, watch_now
-from headrace.app.recommending import recommendation
-from headrace.app.service_levels import standings
+from headrace.app.overviews import reading
+from headrace.app.overviews.service_levels import standings
+from headrace.app.rollouts.recommending import recommendation
 from headrace.core.record import Alert, Finding
 from headrace.core.release import Measurement
 from headrace.monitoring.recommending import Recommendation

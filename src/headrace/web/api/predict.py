@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from headrace.app.explanations import Importance, explain_answer, importances, require_few
+from headrace.app.answers.explanations import Importance, explain_answer, importances, require_few
 from headrace.core.errors import InvalidInput
 from headrace.core.record import Explanation
 from headrace.serving.asked_later import refuse_callback

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from headrace.app.assets import Asset, Kind, assets
-from headrace.app.goals import goals
-from headrace.app.lessons import Offered, lessons_offered
-from headrace.app.lifecycle import Stage, stages
-from headrace.app.portfolio import Line, portfolio
-from headrace.app.readiness import Readiness, readiness
-from headrace.app.stalls import LifecycleMap, lifecycle_map
-from headrace.app.value import value
+from headrace.app.business.portfolio import Line, portfolio
+from headrace.app.business.value import value
+from headrace.app.data.assets import Asset, Kind, assets
+from headrace.app.data.lifecycle import Stage, stages
+from headrace.app.overviews.goals import goals
+from headrace.app.overviews.lessons import Offered, lessons_offered
+from headrace.app.overviews.readiness import Readiness, readiness
+from headrace.app.overviews.stalls import LifecycleMap, lifecycle_map
 from headrace.monitoring.value import Realised
 from headrace.projects.goals import Goal
 from headrace.web.api.request import Me, Name, Server, Text

@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app import reading, reviews
 from headrace.app.asking import Sent, ask
-from headrace.app.comparing import Difference, difference
-from headrace.app.examples import Examples, examples
 from headrace.app.flight import ToTick, to_tick
+from headrace.app.llm.examples import Examples, examples
 from headrace.app.operations import decide, find_release
+from headrace.app.overviews import reading, reviews
+from headrace.app.rollouts.comparing import Difference, difference
 from headrace.app.ticking import tick
 from headrace.core.release import Measurement, Release, ReleaseState, Review
 from headrace.web.api.request import Me, Name, Server, Text

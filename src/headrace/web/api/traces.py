@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from headrace.app import traces
+from headrace.app.llm import traces
 from headrace.app.provenance import Provenance, provenance
 from headrace.monitoring.spans import Summary, Trace, Wanted
 from headrace.web.api.monitors import Moment

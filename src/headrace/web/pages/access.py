@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import grants, identities, incidents, inventory
+from headrace.app.governance import grants, identities, incidents, inventory
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form
 from headrace.web.pages.rendering import parts_of, renderer_of

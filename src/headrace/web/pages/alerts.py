@@ -8,9 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import cases, periods, reading
-from headrace.app.cases import Shown
+from headrace.app.alerting import cases
+from headrace.app.alerting.cases import Shown
 from headrace.app.composition import App
+from headrace.app.overviews import periods, reading
 from headrace.core.errors import HeadraceError, IllegalTransition, InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.record import FINDING_KINDS

@@ -9,8 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app import reading, traces
-from headrace.app.explanations import (
+from headrace.app.answers.explanations import (
     MAX_ROWS,
     RecordedRow,
     explain_recorded,
@@ -18,6 +17,8 @@ from headrace.app.explanations import (
     read_answer,
     recorded_rows,
 )
+from headrace.app.llm import traces
+from headrace.app.overviews import reading
 from headrace.core.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace.core.record import Contributions, Explanation
 from headrace.gateway.prompts import is_prompt

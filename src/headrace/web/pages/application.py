@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from headrace.app import reading
+from headrace.app.overviews import reading
 from headrace.core.errors import HeadraceError, ProofNeeded, Unauthenticated
 from headrace.core.ids import new_id
 from headrace.serving.telling import told

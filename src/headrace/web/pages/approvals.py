@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import grants, waivers
 from headrace.app.composition import App
+from headrace.app.governance import grants, waivers
 from headrace.app.inbox import inbox
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app import auditing
+from headrace.app.governance import auditing
 from headrace.core.canonical import plain
 from headrace.core.identity import AuditEntry
 from headrace.core.text import printable

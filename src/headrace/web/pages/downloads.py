@@ -9,9 +9,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headrace.app import reading
-from headrace.app.kpis import kpis
-from headrace.app.lead_times import lead_times
+from headrace.app.business.kpis import kpis
+from headrace.app.overviews import reading
+from headrace.app.overviews.lead_times import lead_times
 from headrace.core.errors import NotFound
 from headrace.web.identity import principal_of
 from headrace.web.pages.kpis import kpi_rows

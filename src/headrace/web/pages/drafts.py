@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import drafts
+from headrace.app.llm import drafts
 from headrace.core.errors import InvalidInput
 from headrace.store.drafts import Decided
 from headrace.web.identity import principal_of

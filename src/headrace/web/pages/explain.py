@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from headrace.access.policy import ACTIONS
 from headrace.access.rules import rules_of
-from headrace.app import identities
-from headrace.app.explaining import Explanation, explain
-from headrace.app.policies import POLICY
+from headrace.app.answers.explaining import Explanation, explain
+from headrace.app.governance import identities
+from headrace.app.governance.policies import POLICY
 from headrace.core.errors import HeadraceError, InvalidInput, NotFound
 from headrace.web.identity import principal_of
 from headrace.web.pages.rendering import parts_of, renderer_of

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import handoffs
+from headrace.app.llm import handoffs
 from headrace.core.errors import InvalidInput
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines

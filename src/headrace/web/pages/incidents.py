@@ -6,8 +6,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import incidents
 from headrace.app.composition import App
+from headrace.app.governance import incidents
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.web.identity import principal_of

@@ -8,9 +8,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import labelling
-from headrace.app.impact import impact
-from headrace.app.labelling import Judgement
+from headrace.app.labels import labelling
+from headrace.app.labels.labelling import Judgement
+from headrace.app.overviews.impact import impact
 from headrace.core.errors import InvalidInput
 from headrace.web.identity import principal_of
 from headrace.web.pages.forms import read_form, unix_lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.app.lead_times import LeadTimes
+from headrace.app.overviews.lead_times import LeadTimes
 
 
 def lead_time_rows(found: LeadTimes) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.app.load_test import GATE
-from headrace.app.reading import ReleaseReport
+from headrace.app.gates.load_test import GATE
+from headrace.app.overviews.reading import ReleaseReport
 from headrace.core.project import Project, ServiceLevel
 from headrace.core.release import Verdict
 

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app.fleet import Overview, overview
-from headrace.app.glance import Glance
+from headrace.app.overviews.fleet import Overview, overview
+from headrace.app.overviews.glance import Glance
 from headrace.web.identity import principal_of
 from headrace.web.pages.formats import ago
 from headrace.web.pages.paging import page_number

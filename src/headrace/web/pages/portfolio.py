@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headrace.app.portfolio import portfolio
-from headrace.app.stalls import lifecycle_map
+from headrace.app.business.portfolio import portfolio
+from headrace.app.overviews.stalls import lifecycle_map
 from headrace.core.canonical import plain
 from headrace.web.identity import principal_of
 from headrace.web.pages.rendering import parts_of, renderer_of

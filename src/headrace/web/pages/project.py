@@ -10,17 +10,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import reading, reviews
-from headrace.app.arrivals import arrivals
+from headrace.app.business.kpis import kpis
 from headrace.app.composition import App
-from headrace.app.falling_back import fall_back, proposed
-from headrace.app.kpis import kpis
-from headrace.app.lead_times import lead_times
+from headrace.app.data.arrivals import arrivals
+from headrace.app.data.lifecycle import stages
 from headrace.app.learning import learning
-from headrace.app.lessons import offered_to
-from headrace.app.lifecycle import stages
 from headrace.app.operations import roll_back, watch_now
-from headrace.app.recommending import kept_recommendation
+from headrace.app.overviews import reading, reviews
+from headrace.app.overviews.lead_times import lead_times
+from headrace.app.overviews.lessons import offered_to
+from headrace.app.rollouts.falling_back import fall_back, proposed
+from headrace.app.rollouts.recommending import kept_recommendation
 from headrace.checks.tasks import GENERATIVE
 from headrace.core.errors import InvalidInput, NotFound
 from headrace.core.identity import Principal

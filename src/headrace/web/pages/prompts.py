@@ -8,10 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app.agent_files import compared, instructed
-from headrace.app.budget_standings import budget_standings, calls_without_price
-from headrace.app.guard_hits import Found, GuardedDay, guard_hits, guards_loosened
-from headrace.app.prompt_versions import PromptVersion, both_prompts, prompt_versions, the_version
+from headrace.app.llm.agent_files import compared, instructed
+from headrace.app.llm.budget_standings import budget_standings, calls_without_price
+from headrace.app.llm.guard_hits import Found, GuardedDay, guard_hits, guards_loosened
+from headrace.app.llm.prompt_versions import PromptVersion, both_prompts, prompt_versions, the_version
 from headrace.gateway.llm.guard_words import DONE, WHERE, meaning
 from headrace.web.identity import principal_of
 from headrace.web.pages.differences import changes

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from headrace.access.oidc import Provider
 from headrace.access.signins import WAIT_S
-from headrace.app import linking
+from headrace.app.governance import linking
 from headrace.core.errors import HeadraceError, NotFound, Unauthenticated, Unavailable
 from headrace.web.pages.rendering import parts_of, renderer_of
 from headrace.web.pages.signin import ask, safe_target, welcome

@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headrace.app import reading
-from headrace.app.goals import goals
-from headrace.app.readiness import readiness
-from headrace.app.value import value
+from headrace.app.business.value import value
+from headrace.app.overviews import reading
+from headrace.app.overviews.goals import goals
+from headrace.app.overviews.readiness import readiness
 from headrace.core.canonical import plain
 from headrace.projects.intake import intake_of
 from headrace.web.identity import principal_of

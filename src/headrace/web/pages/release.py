@@ -8,14 +8,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import reading
-from headrace.app.attaching import stated
-from headrace.app.comparing import difference
+from headrace.app.business.kpis import kpis
 from headrace.app.composition import App
-from headrace.app.examples import Examples, examples
+from headrace.app.elsewhere.attaching import stated
 from headrace.app.flight import GATE as TICKED
-from headrace.app.kpis import kpis
+from headrace.app.llm.examples import Examples, examples
 from headrace.app.operations import decide, find_release
+from headrace.app.overviews import reading
+from headrace.app.rollouts.comparing import difference
 from headrace.app.ticking import may_tick, tick
 from headrace.core.identity import Principal
 from headrace.core.release import Release, Verdict

@@ -8,8 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app import reading
 from headrace.app.operations import find_release
+from headrace.app.overviews import reading
 from headrace.app.pace import awaited_of, used_up
 from headrace.core.errors import NotFound
 from headrace.core.release import Measurement, Rollout

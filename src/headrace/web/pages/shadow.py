@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.app.shadow_use import report
+from headrace.app.llm.shadow_use import report
 from headrace.web.identity import principal_of
 from headrace.web.pages.rendering import parts_of, renderer_of
 

@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from headrace.access.examples import Failed, examples_of
 from headrace.access.rules import LARGEST
-from headrace.app import acceptable_use, controls, llm_providers, llm_stops, llm_use, policies
 from headrace.app.composition import App
+from headrace.app.governance import controls, policies
+from headrace.app.governance.reviewed_texts import ReviewedTexts, Shown
 from headrace.app.inbox import why_not_decide
-from headrace.app.reviewed_texts import ReviewedTexts, Shown
+from headrace.app.llm import acceptable_use, providers, stopping, usage
 from headrace.core.errors import Conflict, GateFailed, HeadraceError, InvalidInput
 from headrace.core.identity import Principal
 from headrace.gateway.llm import uses
@@ -192,10 +193,10 @@ def _rules_meaning(_app: App, _me: Principal, shown: Shown) -> dict[str, Any]:
 def _uses_meaning(app: App, me: Principal, shown: Shown) -> dict[str, Any]:
     everything = f"workspace:{me.workspace}"
     beside = {
-        "offered": llm_providers.offered(app, me),
-        "stops": llm_stops.stops(app, me),
-        "may_stop": app.gatekeeper.allows(me, llm_stops.RIGHT, everything),
-        "stoppable": llm_use.answering(app, me),
+        "offered": providers.offered(app, me),
+        "stops": stopping.stops(app, me),
+        "may_stop": app.gatekeeper.allows(me, stopping.RIGHT, everything),
+        "stoppable": usage.answering(app, me),
     }
     try:
         return {"uses": uses.read_uses(shown.text), "unusable": ""} | beside
@@ -225,7 +226,7 @@ async def acknowledge(request: Request) -> Response:
 async def switch(request: Request) -> Response:
     """The kill switch: stop calls, or let them be made again."""
     app, me, form = parts_of(request).app, principal_of(request.scope), await read_form(request)
-    act = llm_stops.resume if form.get("do") == "resume" else llm_stops.stop
+    act = stopping.resume if form.get("do") == "resume" else stopping.stop
     await run_in_threadpool(act, app, me, form.get("project") or None, form.get("reason", ""))
     return RedirectResponse(LLM_USE_PAGES.address, 303)
 
@@ -247,7 +248,7 @@ RULES_PAGES = TextPages(
     meaning=Meaning("rules_table.html", _rules_meaning),
 )
 LLM_USE_PAGES = TextPages(
-    llm_use.LLM_USE,
+    usage.LLM_USE,
     address="/policy/llm",
     title="Use of language models",
     lead="Which team may use which model, for what, with which data. What no entry allows is refused.",

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headrace.app import traces
+from headrace.app.llm import traces
 from headrace.app.provenance import facts, provenance
 from headrace.core.errors import NotFound
 from headrace.gateway.llm.steps import ANSWER

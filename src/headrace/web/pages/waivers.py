@@ -8,9 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.app import reading, waivers
 from headrace.app.composition import App
+from headrace.app.governance import waivers
 from headrace.app.inbox import why_not_waiver
+from headrace.app.overviews import reading
 from headrace.core.errors import HeadraceError, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Waiver

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from headrace.app.opinions import say_with_token
+from headrace.app.labels.opinions import say_with_token
 from headrace.core.errors import HeadraceError
 from headrace.web.pages.rendering import parts_of
 from headrace.web.problems import problem_of

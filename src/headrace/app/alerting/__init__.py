@@ -1,0 +1,1 @@
+"""Alerts, what people do about them, and who is told."""

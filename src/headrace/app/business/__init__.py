@@ -1,0 +1,1 @@
+"""What releases are worth: KPIs, value, the portfolio."""

@@ -1,0 +1,1 @@
+"""Datasets and features: their catalogue, arrivals, splits, changes and doubtful rows."""

@@ -1,0 +1,1 @@
+"""What ``headrace demo`` shows: the whole loop, through the public doors only."""

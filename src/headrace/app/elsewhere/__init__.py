@@ -1,0 +1,1 @@
+"""Models that were made or answer elsewhere, taken in."""

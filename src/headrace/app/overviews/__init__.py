@@ -1,0 +1,1 @@
+"""What pages and commands show of projects, releases, goals and what waits."""

@@ -1,0 +1,1 @@
+"""What is erased, what is kept for how long, and what is encrypted or tokenised."""

@@ -1,0 +1,1 @@
+"""The models and runs that a tracker has: registered, imported, asked for."""

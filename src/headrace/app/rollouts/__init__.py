@@ -1,0 +1,1 @@
+"""From an approved release to the live one, and back: delivery, fallback, recommendation."""
