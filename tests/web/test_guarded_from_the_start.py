@@ -66,6 +66,19 @@ def test_the_first_call_is_guarded_and_monitored(
 
 
 @pytest.mark.requirement("GRD-13")
+def test_an_answer_is_on_record_as_it_was_given(desk: Desk) -> None:
+    prompt = replace(PLAIN, template="{{ told }}", context={"told": "Our service: 0800 123 456."})
+    desk.release(prompt, PROJECT, {"guard_personal": True}, basis="not_personal")
+    desk.model.script = lambda _: Answer(text="Call 0800 123 456, or write to eve@example.org.")
+    given = client(desk).chat.completions.create(
+        model=PROJECT, messages=[{"role": "user", "content": "How?"}]
+    )
+    assert given.choices[0].message.content == "Call 0800 123 456, or write to <EMAIL>."
+    (answer,) = desk.answers()
+    assert answer.outputs["predict"] == ["Call 0800 123 456, or write to <EMAIL>."]
+
+
+@pytest.mark.requirement("GRD-13")
 def test_only_who_declares_that_nobody_is_in_it_and_no_guard_sends_it_as_it_is(desk: Desk) -> None:
     desk.release(PLAIN, PROJECT, {}, basis="not_personal")
     assert MAIL in _first_call(desk)

@@ -271,3 +271,41 @@ def test_a_classifier_that_blocks_is_waited_for() -> None:
     strict = Prompt(template="", models=("a/b",), guardrails={"injection": {"block_at": 0.01}})
     with pytest.raises(Blocked, match="likely"):
         Guarded(guards_of(strict, personal=False), waits=False).request(TOLD)
+
+
+OWN = Prompt(
+    template="Write from shop@example.org. {{ background }} The key is sk-proj-abcdefghijklmnopqrstuvwx0123.",
+    models=("a/b",),
+    context={"background": "Our service: 0800 123 456. Pay to AT61 1904 3002 3457 3201."},
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Write to Shop@example.org", "Call 0800 123 456", "phone: 0800/123-456", "Pay to AT611904300234573201"],
+)
+def test_an_answer_may_say_what_the_release_itself_says_of_whom_to_reach(said: str) -> None:
+    guarded = Guarded(guards_of(OWN, personal=True))
+    assert json.loads(guarded.answer(_whole(content=said)))["choices"][0]["message"]["content"] == said
+    assert _joined(_sent(guarded, [_chunk({"content": part}) for part in said])) == said
+    assert not guarded.hits
+
+
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [
+        ("Write to eve@example.org", "Write to <EMAIL>"),
+        ("Write to op@example.org or workshop@example.org", "Write to <EMAIL> or <EMAIL>"),
+        ("phone: 0800 123 457", "phone: <PHONE>"),
+        ("It is sk-proj-abcdefghijklmnopqrstuvwx0123.", "It is <SECRET>."),
+    ],
+)
+def test_it_may_say_of_nobody_else_and_no_secret(said: str, given: str) -> None:
+    guarded = Guarded(guards_of(OWN, personal=True))
+    assert json.loads(guarded.answer(_whole(content=said)))["choices"][0]["message"]["content"] == given
+
+
+def test_what_callers_write_is_masked_also_where_the_release_says_it() -> None:
+    guarded = Guarded(guards_of(OWN, personal=True))
+    sent = guarded.request([{"role": "user", "content": "Is it shop@example.org?"}])
+    assert sent[0]["content"] == "Is it <EMAIL_1>?"

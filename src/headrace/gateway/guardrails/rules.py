@@ -129,6 +129,7 @@ def pipeline_of(
     recognisers: Sequence[Recogniser] = (builtin,),
     record: Record | Callable[[], Record] | None = None,
     canaries: Sequence[str] = (),
+    own: Sequence[str] = (),
     more: Sequence[Guard] = (),
 ) -> Pipeline:
     """The pipeline of a release.
@@ -137,6 +138,7 @@ def pipeline_of(
         recognisers: those of the project, for personal data.
         record: the system of record, where the project gives it by code; it goes before that of the rules.
         canaries: tokens in the release's prompt.
+        own: texts of the release: what they say of people, answers may say as well.
         more: guards of the project's own, or of others.
 
     Raises:
@@ -148,7 +150,7 @@ def pipeline_of(
         personal = g.personal
         guards.append(
             PersonalData(
-                recognisers, action=personal.action, actions=personal.actions, layers=personal.layers
+                recognisers, action=personal.action, actions=personal.actions, layers=personal.layers, own=own
             )
         )
     if g.injection:

@@ -229,7 +229,7 @@ class Endings:
         self.guards.add(call.asked.model, call.guarded.hits, blocked=blocked)
         took_ms = self._took_ms(call)
         outputs: dict[str, list[Any]] = {
-            "predict": [as_written(call.rules, answered.text)],
+            "predict": [as_written(call.rules, _as_given(call, answered.text))],
             "model": [answered.model],
             "finish": [answered.finish],
             "input_tokens": [answered.usage.input],
@@ -330,6 +330,14 @@ def _kept(rules: FieldRules, user: str) -> str | None:
         return rules.subject(user)
     except InvalidInput:
         return None
+
+
+def _as_given(call: Call, text: str) -> str:
+    """The answer with whatever was masked in it of people: what its caller did not get, no record holds."""
+    if not any(hit.layer == "output" and hit.action == "mask" for hit in call.guarded.hits):
+        return text
+    people = [guard for guard in call.loaded.pipeline.guards if isinstance(guard, PersonalData)]
+    return Pipeline(people).check(text, Context(layer="output")).text
 
 
 def as_written(rules: FieldRules, text: str) -> str:

@@ -69,7 +69,8 @@ def guards_of(prompt: Prompt, *, personal: bool) -> Pipeline:
     >>> [guard.name for guard in guards_of(Prompt(template="", models=("a/b",)), personal=True).guards]
     ['personal', 'injection']
     """
-    return pipeline_of(guardrails_in_force(prompt, personal=personal))
+    own = (prompt.template, *prompt.context.values())
+    return pipeline_of(guardrails_in_force(prompt, personal=personal), own=own)
 
 
 def loosened(prompt: Prompt, *, personal: bool) -> list[str]:
