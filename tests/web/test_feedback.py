@@ -123,7 +123,7 @@ def test_the_record_is_needed_to_see_what_happened_around_an_answer(site: Site) 
 
 def test_the_page_shows_the_newest_three_releases_of_each_kpi(site: Site) -> None:
     empty = site.get("/projects/tsa-passengers").text
-    assert "No KPI is declared, so that feedback is kept and counted nowhere." in empty
+    assert "Nothing is counted yet: feedback is kept, and no event of it is named under" in empty
     assert site.get("/projects/tsa-passengers/kpis.json").json()["rows"] == []
     site.app.store.evidence.measure(brought(site.app.clock.now()))
     page = site.get("/projects/flight-delay").text

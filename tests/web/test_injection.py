@@ -118,7 +118,10 @@ def test_the_block_rate_is_measured_and_the_rule_stands_in_nobody_elses_record(d
     assert counted % (OTHER, 1) not in told
     page = httpx.get(f"{desk.url}/projects/{PROJECT}/guards", headers=headers, trust_env=False).text
     assert re.search(r"25\s%", page)
-    assert "injection.data" in page
+    assert "<code>injection.data</code> in what callers write, blocked 1" in page
+    page = httpx.get(f"{desk.url}/projects/{PROJECT}", headers=headers, trust_env=False).text
+    assert 'id="findings"' in page
+    assert 'id="drift"' not in page, "nobody compares texts with others"
     stranger = {"authorization": f"Bearer {desk.token(STRANGER)}"}
     refused = httpx.post(
         f"{desk.url}/v1/chat/completions",

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from headrace.core.release import Measurement
+from headrace.testing import make_snapshot
 from tests.web.conftest import Site
 from tests.web.samples import samples
 
@@ -76,3 +77,19 @@ def test_segments_are_listed_with_the_most_labels(own_site: Site) -> None:
     own_site.app.store.evidence.measure([few, many, other])
     listed = own_site.get("/api/v1/projects/cars/segments").json()
     assert {one["id"] for one in listed} == {many.id, other.id}
+
+
+def test_segments_by_yes_and_no_are_named_so(own_site: Site) -> None:
+    app = own_site.app
+    now = app.clock.now()
+    app.store.snapshots.add(make_snapshot(id="newest", columns={"used": "boolean", "doors": "number"}))
+    app.store.evidence.measure([
+        Measurement(
+            id=f"{column}-{name}", project="cars", name="segment", value=0.9, n_rows=9, at=now,
+            release_id="r-1", window=(now, now), feature=column, segment=name, detail={"metric": "mae", "coverage": 0.5},
+        )
+        for column in ("used", "doors") for name in ("0", "1")
+    ])  # fmt: skip
+    listed = own_site.get("/api/v1/projects/cars/segments").json()
+    named = {f"{one['feature']} {one['segment']}" for one in listed}
+    assert named == {"used no", "used yes", "doors 0", "doors 1"}

@@ -91,12 +91,19 @@ class Waiting:
 
 
 def waiting(
-    project: Project, tables: TableStore, *, by: str | None = None, everything: bool = False, most: int = 50
+    project: Project,
+    tables: TableStore,
+    kinds: Mapping[str, str],
+    *,
+    by: str | None = None,
+    everything: bool = False,
+    most: int = 50,
 ) -> list[Waiting]:
     """Those that wait to be judged: what users have said is poor before what they did, and that before the
     sample; the newest first.
 
     Args:
+        kinds: of the columns of the project's data: they tell yes and no from numbers.
         by: only those that this one has not judged.
         everything: also those that enough people have judged.
     """
@@ -132,7 +139,7 @@ def waiting(
     among = {"predictions": (predictions, None), **({} if found is None else found.among)}
     rows = tables.query(sql, among, parameters)
     return [
-        _waiting({name: values[index] for name, values in rows.items()}, inputs, rules)
+        _waiting({name: values[index] for name, values in rows.items()}, inputs, rules, kinds)
         for index in range(len(rows["subject"]))
     ]
 
@@ -166,8 +173,13 @@ def _threshold(share: float) -> str:
     return "g" if share >= 1.0 else f"{int(share * 16**_DIGITS):0{_DIGITS}x}"
 
 
-def _waiting(row: dict[str, Any], inputs: Sequence[str], rules: FeedbackRules) -> Waiting:
+def _waiting(
+    row: dict[str, Any], inputs: Sequence[str], rules: FeedbackRules, kinds: Mapping[str, str]
+) -> Waiting:
     asked = {name.removeprefix("in_"): row[f"asked {place}"] for place, name in enumerate(inputs)}
+    for name, value in asked.items():
+        if kinds.get(name) == "boolean" and not is_missing(value):
+            asked[name] = bool(value)
     return Waiting(
         subject=str(row["subject"]),
         release_id=str(row["release_id"]),

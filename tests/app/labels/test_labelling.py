@@ -20,7 +20,7 @@ from headrace.core.identity import Principal
 from headrace.core.ids import new_id
 from headrace.core.project import Column, DataSpec, PrivacySpec
 from headrace.store.records import encode_prediction
-from headrace.testing import START, FakeClock, make_prediction, make_project, make_settings
+from headrace.testing import START, FakeClock, make_prediction, make_project, make_settings, make_snapshot
 
 NAME = "support"
 QUIET_SHARES = {"low": 0.0, "medium": 0.0, "high": 0.0}
@@ -130,21 +130,31 @@ def test_of_a_row_of_a_table_every_input_that_is_known_is_shown_with_its_name(ap
         data=DataSpec(
             source="q.csv",
             target="left?",
-            columns=(Column(name="price €", role="numeric"), Column(name="class of '24", role="categorical")),
+            columns=(
+                Column(name="price €", role="numeric"),
+                Column(name="class of '24", role="categorical"),
+                Column(name="told", role="categorical"),
+            ),
         ),
         privacy=PrivacySpec(basis="not_personal"),
         llm={"feedback": {"sample": {"low": 1.0, "medium": 1.0, "high": 1.0}, "twice": 0.0}},
     )
     app.store.projects.save(declared, str(app.settings.home))
+    app.store.snapshots.add(
+        make_snapshot(project=NAME, table=f"{NAME}/snapshots", columns={"told": "boolean"})
+    )
     made = make_prediction(
         project=NAME,
         n_rows=2,
-        columns={"class of '24": ["gold", None], "price €": [9.5, 12.0]},
+        columns={"class of '24": ["gold", None], "price €": [9.5, 12.0], "told": [True, False]},
         outputs={"predict": ["yes", "no"]},
     )
     app.store.events.append(f"{NAME}/predictions", [encode_prediction(made)])
     asked = {one.subject: one.question for one in queue(app, app.me(), NAME)}
-    assert asked == {f"{made.id}:0": "price €: 9.5, class of '24: gold", f"{made.id}:1": "price €: 12"}
+    assert asked == {
+        f"{made.id}:0": "price €: 9.5, class of '24: gold, told: yes",
+        f"{made.id}:1": "price €: 12, told: no",
+    }
 
 
 @pytest.mark.requirement("EVA-03")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
-from headrace.app.answers.input_kinds import numeric_inputs
+from headrace.app.answers.input_kinds import latest_kinds, numeric_inputs
 from headrace.app.composition import App
 from headrace.app.labels.feedback import MAX_TEXT, Event, record_judgement
 from headrace.app.labels.opinions import Kept, find_answer
@@ -76,8 +76,9 @@ def queue(
         Denied: ``me`` may not read the project's record.
         NotFound: there is no such project.
     """
-    declared = _read(app, me, project)
-    return waiting(declared, app.store.tables, by=me.name if mine else None, everything=everything, most=most)
+    declared, by = _read(app, me, project), me.name if mine else None
+    kinds = latest_kinds(app.store, declared.name)
+    return waiting(declared, app.store.tables, kinds, by=by, everything=everything, most=most)
 
 
 def judge(app: App, me: Principal, project: str, answer: str, judgement: Judgement) -> Kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from headrace.access.privacy.charters import Waiting, settled
 from headrace.access.resources import resource_of
 from headrace.app.compliance import approvals_needed, latest_verdict
 from headrace.app.composition import App
+from headrace.app.answers.input_kinds import latest_kinds
 from headrace.app.flight import ToTick, to_tick
 from headrace.app.overviews.glance import Glance, present
 from headrace.app.overviews.glances import glances
@@ -40,6 +41,9 @@ from headrace.releases.looks import NAME as LOOK
 from headrace.releases.planning import CanaryPlan, plan_of
 from headrace.releases.states import ON_ITS_WAY
 from headrace.training.rebuild import Environment, rebuild_run
+
+_YES_OR_NO = {"1": "yes", "0": "no"}
+"""How tables name true and false, and how people do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +321,13 @@ def answered(app: App, me: Principal, name: str, *, days: int = 8, by_day: bool 
 
 def segments(app: App, me: Principal, name: str) -> list[Measurement]:
     """Loss and rates by window, release and segment: of each, the newest with the most labels."""
-    return _present(app, project(app, me, name).name, SEGMENT)
+    found, kinds = _present(app, project(app, me, name).name, SEGMENT), latest_kinds(app.store, name)
+    return [
+        replace(one, segment=_YES_OR_NO.get(one.segment or "", one.segment))
+        if kinds.get(one.feature or "") == "boolean"
+        else one
+        for one in found
+    ]
 
 
 def trends(app: App, me: Principal, name: str) -> list[Measurement]:

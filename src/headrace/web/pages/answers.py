@@ -73,9 +73,7 @@ async def show(request: Request) -> Response:
         newest=newest,
         questions=await run_in_threadpool(traces.questions, parts.app, me, name, ids),
         found=found,
-        rows=[
-            (row, bars(row), one.values) for row, one in zip(found.rows[:_SHOWN_ROWS], recorded, strict=False)
-        ]
+        rows=[(row, bars(row), one) for row, one in zip(found.rows[:_SHOWN_ROWS], recorded, strict=False)]
         if found
         else [],
         recorded=recorded[:_SHOWN_ROWS],

@@ -130,6 +130,7 @@ def show(request: Request) -> Response:
         project=report.project,
         bar=bar_of(request, name),
         glance=report.glance,
+        compares=report.project.task not in GENERATIVE,
         external=releases[0] if releases and releases[0].state == "external" else None,
         level=level_of(report.project, live or newest),
         there=report.glance.service,
