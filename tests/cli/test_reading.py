@@ -48,8 +48,12 @@ def test_a_list_is_a_json_list_of_records(full: Full, arguments: str, keys: set[
         ("monitor findings flight-delay", "data_drift"),
         ("monitor findings flight-delay", "data_drift       an input no longer looks as it did in training"),
         (
+            "monitor findings cars",
+            "Inputs are not compared yet: none of its windows has closed. A window closes when",
+        ),
+        (
             "monitor findings tsa-passengers",
-            "not compared with training yet: no window has closed.",
+            "Nothing of tsa-passengers is live, so that nothing is watched.",
         ),
         ("monitor performance flight-delay", "90 % INTERVAL"),
         ("monitor estimates flight-delay", "no: 14 % of the rows"),

@@ -86,7 +86,8 @@ def test_segments_by_yes_and_no_are_named_so(own_site: Site) -> None:
     app.store.evidence.measure([
         Measurement(
             id=f"{column}-{name}", project="cars", name="segment", value=0.9, n_rows=9, at=now,
-            release_id="r-1", window=(now, now), feature=column, segment=name, detail={"metric": "mae", "coverage": 0.5},
+            release_id="r-1", window=(now, now), feature=column, segment=name,
+            detail={"metric": "mae", "coverage": 0.5},
         )
         for column in ("used", "doors") for name in ("0", "1")
     ])  # fmt: skip

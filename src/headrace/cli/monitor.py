@@ -18,11 +18,18 @@ from headrace.app.business.backtesting import backtest
 from headrace.app.chores import MONITOR, WATCH_S, Chores
 from headrace.app.gates.replay import Replay, replay_source
 from headrace.app.operations import watch_now
-from headrace.app.overviews.reading import estimates, findings, measurements, metrics, performance, projects
-from headrace.app.overviews.reading import project as declared_as
+from headrace.app.overviews.reading import (
+    estimates,
+    findings,
+    measurements,
+    metrics,
+    performance,
+    project_report,
+    projects,
+    releases,
+)
 from headrace.app.repeating import Repeating, attempt
 from headrace.app.workflows import launch
-from headrace.checks.tasks import GENERATIVE
 from headrace.cli import alert, channel
 from headrace.cli.attach import import_answers
 from headrace.cli.feedback import import_events, list_feedback, list_kpis
@@ -136,8 +143,7 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
     print_table(
         ("WINDOW", "KIND", "WHAT"),
         [(f"{f.window[0]:%Y-%m-%d} to {f.window[1]:%Y-%m-%d}", f.kind, f.title) for f in found],
-        empty=uncompared
-        or "Nothing stands out: what is asked and answered looks as it did when the model was made.",
+        empty=uncompared or "Nothing stands out.",
     )
     if found and uncompared:
         say(uncompared)
@@ -154,15 +160,19 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
 
 
 def _uncompared(s: Session, name: str) -> str:
-    """Why nothing is said of inputs and answers yet; empty where a window of them was compared."""
-    declared = declared_as(s.app, s.me, name)
-    compared = (measurements(s.app, s.me, name, measure) for measure in ("window", "shift"))
-    if declared.task in GENERATIVE or any(compared):
+    """Why nothing is said of inputs and answers yet, as pages say it; empty once a window was compared."""
+    report = project_report(s.app, s.me, name)
+    said, days = report.glance.uncompared, report.project.monitors.window_s / 86_400
+    if report.route is None:
+        if not any(one.state == "external" for one in releases(s.app, s.me, name)):
+            return f"Nothing of {name} is live, so that nothing is watched."
+        if not any(measurements(s.app, s.me, name, measure) for measure in ("window", "shift")):
+            said = "inputs are not compared yet: no window has closed"
+    if not said:
         return ""
     return (
-        "Inputs and answers are not compared with training yet: no window has closed. One closes when an "
-        f"answer's event time is past its end ({declared.monitors.window_s / 86_400:.3g} days each: "
-        "monitors.window_s in headrace.yaml)."
+        f"{said[0].upper()}{said[1:]}. A window closes when an answer's event time is past its end "
+        f"({days:.3g} days each: monitors.window_s in headrace.yaml)."
     )
 
 

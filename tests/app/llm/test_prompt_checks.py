@@ -214,19 +214,24 @@ def test_of_prompts_that_fail_alike_the_one_that_somebody_edited_is_judged(app: 
     plain, answer, brief = (answering("2", name, name) for name in ("plain", "answer", "brief"))
     assert prompting.best([plain, answer, brief], "wrong_answer") == answer, "nothing is live"
     better = answering("2", "plain", "plain", 0.5)
-    assert prompting.best([better, answer], "wrong_answer") == better
+    assert prompting.best([better, answer], "wrong_answer") == answer, "its wrong answers are of use"
+    assert prompting.best([better], "wrong_answer") == better
     go_live(app, answering("1", "plain", "plain"), answering("1", "answer", "answer"))
     assert prompting.best([plain, answer, brief], "wrong_answer") == brief
     assert prompting.best([plain, answering("2", "answer", "edited")], "wrong_answer").variant == "answer"
     edited = answering("2", "plain", "edited")
     assert prompting.best([edited, answer], "wrong_answer") == edited
+    assert prompting.best([edited, brief], "wrong_answer") == brief
+    assert prompting.best([better, answering("2", "answer", "edited")], "wrong_answer").variant == "answer"
     assert prompting.best([plain, answer], "wrong_answer") == answer, "nothing was edited"
 
 
 @pytest.mark.requirement("PRM-02")
-@pytest.mark.parametrize("loss", [1.0, 0.0])
-def test_a_prompt_that_is_as_good_as_the_simplest_does_not_beat_it(app: App, loss: float) -> None:
-    plain, answer = answering("1", "plain", "plain", loss), answering("1", "answer", "answer", loss)
+@pytest.mark.parametrize(("simplest", "loss"), [(1.0, 1.0), (0.0, 0.0), (0.25, 0.5)])
+def test_a_prompt_that_is_no_better_than_the_simplest_does_not_beat_it(
+    app: App, simplest: float, loss: float
+) -> None:
+    plain, answer = answering("1", "plain", "plain", simplest), answering("1", "answer", "answer", loss)
     variant = Variant(name="answer", trainer="a.md")
     recipe = Recipe(project=PROJECT, variant=variant, training_set=make_artifact())
     made = app.store.artifacts.put(canonical_json(recipe), "application/json")
@@ -241,7 +246,8 @@ def test_a_prompt_that_is_as_good_as_the_simplest_does_not_beat_it(app: App, los
     Gating(app).model(state)
     (judged,) = (one for one in app.store.evidence.verdicts("release-1") if one.gate == "baseline")
     assert judged.outcome == "failed"
-    assert "the simplest prompt answers as well" in judged.reason
+    assert "the simplest prompt answers at least as well as this one" in judged.reason
+    assert f"{simplest:g} against {loss:g} wrong_answer" in judged.reason
     assert "headrace run --baseline" in judged.reason
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ _SIMPLEST = (
     "headrace run --baseline"
 )
 _NO_BETTER = (
-    "the simplest prompt answers as well as this one. To let the simplest go live first, before there is a "
-    "better one: headrace run --baseline"
+    "the simplest prompt answers at least as well as this one: {simplest:.4g} against {loss:.4g} {metric}. "
+    "To let the simplest go live first, before there is a better one: headrace run --baseline"
 )
 CONTRACTS = "application/vnd.headrace.contracts+zip"
 
@@ -153,7 +154,9 @@ class Gating:
         elif run.id == baseline.id or baseline.state != "finished" or _is_no_better(project, run, baseline):
             why = str(baseline.error)
             if baseline.state == "finished":
-                why = _SIMPLEST if run.id == baseline.id else _NO_BETTER
+                simplest, loss = baseline.metrics[gate.metric], run.metrics[gate.metric]
+                why = _NO_BETTER.format(simplest=simplest, loss=loss, metric=gate.metric)
+                why = _SIMPLEST if run.id == baseline.id else why
             evidence = {"baseline": baseline.variant, "best": run.variant}
             judged.append(verdict(subject, "baseline", "failed", why, evidence=evidence, at=self._now()))
         else:
@@ -428,9 +431,9 @@ def _package(run: Run) -> str:
 
 
 def _is_no_better(project: Project, run: Run, baseline: Run) -> bool:
-    """Of texts: as good as the simplest prompt is not better, though it is what is judged."""
+    """Of texts: it is what is judged, though the simplest prompt is as good or better."""
     metric = project.gates.model.metric
-    return project.task in GENERATIVE and run.metrics[metric] == baseline.metrics.get(metric)
+    return project.task in GENERATIVE and run.metrics[metric] >= baseline.metrics.get(metric, inf)
 
 
 def _owner(contract: Contract) -> str:

@@ -159,17 +159,22 @@ class Prompting:
 
     def best(self, runs: Sequence[Run], metric: str) -> Run:
         """The prompt with the smallest ``metric``. Of equal ones that which was edited since the live release
-        was built, or else one that is not the baseline: what is judged is what people work on.
+        was built, or else the first.
+
+        What is judged is what people work on: the baseline only where nothing but it was edited, or finished.
 
         Raises:
             UserCodeError: none finished.
         """
-        best = choose_best(runs, metric)
-        live = self._live(best.project)
+        live = self._live(runs[0].project)
         built = [] if live is None else self._built_with(live)
         known = {run.package.digest for run in built if run.package is not None}
-        alike = [run for run in runs if run.state == "finished" and _alike(run, best, metric)]
-        return max(alike, key=lambda run: (_package(run) not in known, run.id != runs[0].id))
+        edited = [run for run in runs if run.state == "finished" and _package(run) not in known]
+        others = [run for run in runs[1:] if run.state == "finished"]
+        among = runs if not others or (known and edited == [runs[0]]) else others
+        best = choose_best(among, metric)
+        alike = [run for run in among if run.state == "finished" and _alike(run, best, metric)]
+        return max(alike, key=lambda run: _package(run) not in known)
 
     def _built_with(self, live: Release) -> list[Run]:
         return self._store.runs.list(
