@@ -10,9 +10,9 @@ from typing import Any
 
 from headrace.access.privacy.charters import Waiting, settled
 from headrace.access.resources import resource_of
+from headrace.app.answers.input_kinds import latest_kinds
 from headrace.app.compliance import approvals_needed, latest_verdict
 from headrace.app.composition import App
-from headrace.app.answers.input_kinds import latest_kinds
 from headrace.app.flight import ToTick, to_tick
 from headrace.app.overviews.glance import Glance, present
 from headrace.app.overviews.glances import glances
