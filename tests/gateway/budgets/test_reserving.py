@@ -336,6 +336,23 @@ def test_five_hundred_at_once_from_several_processes_of_which_one_is_killed(
     assert standing.spent >= 1000 - 20  # nothing is refused for what nobody needs
 
 
+def test_what_is_granted_while_others_tidy_up_is_not_lost(store: Store, clock: FakeClock) -> None:
+    class Tidied:
+        def hold(self, owner: str, wants: Sequence[Want]) -> list[Granted]:
+            granted = store.budgets.hold(owner, wants)
+            clock.advance(5)
+            asking.give_back()
+            return granted
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store.budgets, name)
+
+    limit, asking = _limit(1), Budgets(Tidied(), clock, f"p-{next(_numbers)}")
+    asking.release(asking.reserve_now([limit], _one()))
+    asking.give_back(0)
+    assert _spent(asking, limit) == 0
+
+
 class _Process:
     """One process of a model world: what it holds for calls, and what it has counted."""
 

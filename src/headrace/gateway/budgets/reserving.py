@@ -203,6 +203,14 @@ class Budgets:
                         held.room += back.unused
                         held.used += back.used
                 raise
+        if self._filling.acquire(blocking=False):  # else somebody is being given something for what is empty
+            try:
+                self._forget(now_s, idle_s)
+            finally:
+                self._filling.release()
+
+    def _forget(self, now_s: float, idle_s: float) -> None:
+        """Accounts that this process holds nothing of, and asks for nothing."""
         with self._lock:
             self._past = [held for held in self._past if not held.is_empty]
             for key, held in list(self._current.items()):
