@@ -50,6 +50,23 @@ def test_the_nouns_of_the_design_are_there() -> None:
     } <= set(ALL)
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("chek",), "No such command 'chek'. Did you mean 'check'?"),
+        (("releases", "ls"), "Did you mean 'release'?"),
+        (("release", "aprove"), "Did you mean 'approve'?"),
+        (("xyzzy",), "No such command 'xyzzy'.\n"),
+    ],
+)
+def test_of_a_command_that_there_is_not_the_nearest_is_named(
+    cli: Cli, typed: tuple[str, ...], said: str
+) -> None:
+    ended = cli(*typed)
+    assert ended.code == 2
+    assert said in ended.error
+
+
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_command_explains_itself(cli: Cli, path: tuple[str, ...]) -> None:
     ended = cli(*path, "--help")

@@ -116,7 +116,8 @@ def test_a_positive_class_that_is_none_of_two_is_refused(store: Store, classes: 
     declared = project("classification")
     declared = replace(declared, data=replace(declared.data, positive="yes"))
     with pytest.raises(
-        InvalidInput, match=r"data.positive is 'yes', but '\w+' is '\w+', '.*Expected one of two"
+        InvalidInput,
+        match=r"data.positive is 'yes', but '\w+' is '\w+' \(\d+\), '.*Expected one of two.* empty the cells",
     ):
         training_set_of(store, declared, table(classes=classes))
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import traceback
 from collections import deque
+from difflib import get_close_matches
 from importlib import import_module, metadata
 from typing import Any, NamedTuple, NoReturn
 
@@ -79,6 +80,13 @@ class LazyGroup(TyperGroup):
         command.name = cmd_name
         _collect_garbage()
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is meant; of one that there is not, the nearest is named."""
+        close = get_close_matches(args[0], COMMANDS, n=1)
+        if close and args[0] not in COMMANDS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help without loading what it lists."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -347,7 +348,8 @@ def _blocked(columns: Columns, project: Project, segments: Sequence[str]) -> NDA
 
 
 def _classes(target: NDArray[Any], spec: DataSpec) -> tuple[Label, ...]:
-    found = {label for label in labels_of(target) if label is not None}
+    counts = Counter(label for label in labels_of(target) if label is not None)
+    found = set(counts)
     if len(found) > _MOST_CLASSES:
         raise InvalidInput(
             f"The target has {len(found):,} classes. Expected at most {_MOST_CLASSES:,}; "
@@ -355,10 +357,11 @@ def _classes(target: NDArray[Any], spec: DataSpec) -> tuple[Label, ...]:
         )
     positive = spec.positive
     if positive is not None and (len(found) != 2 or positive not in found):
-        known = ", ".join(repr(one) for one in sorted(found, key=str)[:20])
+        known = ", ".join(f"{one!r} ({n:,})" for one, n in counts.most_common(20))
         raise InvalidInput(
             f"data.positive is {positive!r}, but {spec.target!r} is {known} in the rows to learn from. "
-            "Expected one of two classes: name it in headrace.yaml as the table does, or leave it out."
+            "Expected one of two classes: mend or empty the cells that are neither, name it in headrace.yaml "
+            "as the table does, or leave data.positive out to learn all of them."
         )
     ordered = sorted(found, key=lambda label: (label == positive, isinstance(label, str), label))
     return tuple(bool(label) for label in ordered) if target.dtype.kind == "b" else tuple(ordered)

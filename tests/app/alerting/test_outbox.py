@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,8 +112,20 @@ def test_what_nobody_takes_is_given_up_and_said(app: App, mail: MemoryChannel) -
     assert [one["why"] for one in said] == ["The mail server did not take it."] * 2
 
 
+def test_without_any_channel_nothing_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "headrace.app.alerting.outbox")
+    with home(tmp_path) as opened:
+        app = replace(opened, channels={})
+        alarm(app)
+        deliver(app)
+    assert caplog.records
+    assert {one.levelno for one in caplog.records} == {logging.INFO}
+
+
 @pytest.mark.parametrize("why", ["no address", "no such channel", "refused"])
-def test_what_never_will_be_taken_is_given_up_at_once(tmp_path: Path, mail: MemoryChannel, why: str) -> None:
+def test_what_never_will_be_taken_is_given_up_at_once(
+    tmp_path: Path, mail: MemoryChannel, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
     mail.failing = InvalidInput("refused for good") if why == "refused" else None
     channels = {"email": mail} if why != "no such channel" else {"ops": mail}
     with home(tmp_path, channels) as app:
@@ -126,6 +139,8 @@ def test_what_never_will_be_taken_is_given_up_at_once(tmp_path: Path, mail: Memo
     said = {"no address": "e-mail address", "no such channel": "HEADRACE_CHANNEL_EMAIL"}.get(why, "for good")
     assert failed
     assert all(said in one.error and one.tries == 1 for one in failed)
+    assert all(said in one.getMessage() for one in caplog.records if "given up" in one.getMessage())
+    assert "given up" in caplog.text
 
 
 def test_of_several_servers_one_tells(app: App, mail: MemoryChannel) -> None:

@@ -148,7 +148,9 @@ def _later(app: App, notice: Notice, why: str) -> None:
 
 
 def _give_up(app: App, notice: Notice, why: str) -> None:
-    _log.warning("Notice %s to %s was given up", notice.id, notice.channel)
+    # Without a channel nobody is told of anything, and each alert says so where it is shown.
+    level = logging.INFO if why.startswith(NO_CHANNEL) else logging.WARNING
+    _log.log(level, "Notice %s to %s was given up: %s", notice.id, notice.channel, why)
     with app.store.transaction():
         app.store.notices.change(
             replace(notice, state="failed", error=why[:500], revision=notice.revision + 1)
