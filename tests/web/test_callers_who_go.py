@@ -201,3 +201,23 @@ def test_whoever_has_an_answer_and_goes_has_broken_off_nothing(desk: Desk) -> No
         until_said(caller, "This is a scripted answer.")
     next_is_answered(desk)
     assert [one.outputs["finish"] for one in desk.answers()] == [["stop"], ["stop"]]
+
+
+@doors
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("pause_s", [0.0, 0.3])
+def test_a_caller_who_has_said_all_and_listens_gets_the_answer(
+    desk: Desk, path: str, body: dict[str, Any], model: str, *, stream: bool, pause_s: float
+) -> None:
+    desk.release(replace(PROMPT, models=(model,)))
+    desk.model.script = Answer(text="Within thirty days.", delay_s=pause_s, pause_s=pause_s / 4)
+    with call(desk) as caller:
+        caller.sendall(request(desk, path, body, stream=stream))
+        caller.shutdown(socket.SHUT_WR)
+        caller.settimeout(20)
+        said = b"".join(iter(lambda: caller.recv(65_536), b""))
+    head, _, _ = said.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK"), said
+    assert b"days." in said
+    until(desk.answers)
+    assert desk.answers()[0].outputs["finish"] != ["broken off"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,13 +19,16 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lines]:
 
 
 @pytest.mark.parametrize("path", ["/v2/models/cars/infer", "/v2/models/cars/infer?a=b"])
-@pytest.mark.parametrize("cut", [0, 160, -40])
-def test_an_offer_of_another_protocol_is_passed_over(lines: Lines, path: str, cut: int) -> None:
+@pytest.mark.parametrize("cut", [0, 5, 60, 90, 160, -40])
+@pytest.mark.parametrize("written", [str, str.upper, str.lower])
+def test_an_offer_of_another_protocol_is_passed_over(
+    lines: Lines, path: str, cut: int, written: Callable[[str], str]
+) -> None:
     async def run() -> None:
         line = lines.connect(quick=True)
         offer = ("Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAEAAEAA", "Upgrade: h2c")
         sent = lines.request(path=path)
-        sent = sent.replace(b"host: x", b"\r\n".join([one.encode() for one in offer]), 1)
+        sent = sent.replace(b"host: x", b"\r\n".join([written(one).encode() for one in offer]), 1)
         cut_at = cut or len(sent)
         await line.feed([sent[:cut_at], sent[cut_at:]] * 2, wait=True)
         assert statuses(line) == [200, 200]
@@ -68,5 +71,40 @@ def test_who_never_asks_to_the_end_is_not_waited_for(lines: Lines, sent: bytes) 
         await line.feed([sent], wait=True)
         line.timers.advance(max(line.protocol.timeout_keep_alive, lines.scoring.slowest_s) + 1)
         assert line.wire.closed
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01", b"GET / HTTP/1.0\nhost: x\n\n"])
+def test_what_is_no_http_is_refused_at_once(lines: Lines, sent: bytes) -> None:
+    async def run() -> None:
+        line = lines.connect(quick=True)
+        await line.feed([sent], wait=True)
+        assert statuses(line) == [400]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_who_has_said_all_gets_every_answer_and_is_left(lines: Lines, n: int) -> None:
+    async def run(sent: bytes) -> None:
+        line = lines.connect(quick=True)
+        line.protocol.data_received(sent)
+        stays_open = line.protocol.eof_received()
+        assert stays_open
+        await line.settle()
+        assert statuses(line) == [200] * n
+        assert line.wire.closed
+
+    asyncio.run(run(lines.request() * n))
+    asyncio.run(run(lines.request(path="/v2/models/cars/infer?a=b") * n))
+
+
+def test_who_ends_within_a_request_or_after_the_answer_is_left(lines: Lines) -> None:
+    async def run() -> None:
+        for sent in (b"", lines.request()[:-1], lines.request(path="/v2/models/cars/infer?a=b")[:-1]):
+            line = lines.connect(quick=True)
+            await line.feed([lines.request(), sent], wait=True)
+            assert not line.protocol.eof_received()
 
     asyncio.run(run())

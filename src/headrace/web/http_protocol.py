@@ -30,6 +30,9 @@ _MOST_UNREAD_BYTES = 64 << 10
 """Of a head, or of whatever else is no body, that comes in several pieces: the parser keeps a line until its
 end, at a cost that grows with its square."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+_HEAD_SO_FAR = re.compile(rb"(?:\r\n)*[A-Za-z][^\r\n]*(?:\r\n[^\r\n]*)*\r?")
+_SIGN, _SIGN_S = b"HTTP/1.1 100 Continue\r\n\r\n", 0.05
+"""A sign of life that every client has to pass over, and how long after it the next one is given."""
 _END = b"\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _TOO_LONG = b"The head of the request is longer than %d bytes. Send shorter headers." % _MOST_UNREAD_BYTES
@@ -70,6 +73,7 @@ class ScoringProtocol(HttpToolsProtocol):
         self._n_unread = 0  # bytes that it was given since it last told of something
         self._busy = False  # a row of ours waits for its answer
         self._leaving = False
+        self._said_all = False  # the client sends nothing more, and may wait for its answer
         self._held = b""
         self._used_s = 0.0
         self._idle: asyncio.TimerHandle | None = None
@@ -100,6 +104,34 @@ class ScoringProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._caller is not None:
             self._caller.go()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends nothing more: it has gone, or closed its own direction only and waits for what it
+        has asked for."""
+        if self._inside or not (self._busy or self._answering) or self.scheme == "https":
+            return False
+        self._said_all = True
+        if self._answering:
+            self.cycle.keep_alive = False
+            # Nothing else can be sent between pieces, and HTTP/1.0 knows no signs of life: there, who is not
+            # answered at once is taken as gone, as most are who end so.
+            is_told = not self._asked.response_started and self._asked.scope["http_version"] == "1.1"
+            then = self._show_signs if is_told else self._take_as_gone
+            self.loop.call_later(_SIGN_S, then, self._asked)
+        return True
+
+    def _show_signs(self, asked: Any, n: int = 2) -> None:
+        """Find out whether somebody still listens: who has gone refuses what is sent, and the next time that
+        something is sent the system says so."""
+        if self.transport.is_closing() or asked.response_started:
+            return
+        self.transport.write(_SIGN)
+        if n > 1:
+            self.loop.call_later(_SIGN_S, self._show_signs, asked, n - 1)
+
+    def _take_as_gone(self, asked: Any) -> None:
+        if not (asked.response_complete or self.transport.is_closing()):
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """The parent begins to read a message."""
@@ -229,6 +261,7 @@ class ScoringProtocol(HttpToolsProtocol):
         self._busy = False
         if self.transport.is_closing():
             return
+        self._leaving |= self._said_all and not self._held
         known = self._known
         extra = self._extra[known.pattern.head.form] if known is not None else b""
         self.transport.write(
@@ -271,14 +304,14 @@ class ScoringProtocol(HttpToolsProtocol):
                 self.transport.abort()
 
     def _hand_over(self, data: bytes) -> None:
-        if b"pgrade" in data:
-            end = data.find(_END)
-            if end < 0 and _UPGRADE.search(data) and len(data) <= _MOST_UNREAD_BYTES:
-                self._wait_for_rest(data)
-                return
-            # Nobody here speaks anything else, and whoever offers it is answered as if they had not: Java's
-            # client does in each request, and uvicorn's parser takes the body for the other protocol's.
-            data = _UPGRADE.sub(b"", data[: end + 2]) + data[end + 2 :] if end >= 0 else data
+        # Nobody here speaks any other protocol, and whoever offers one is answered as if they had not: Java's
+        # client does in each request, and uvicorn's parser takes the body for the other protocol's.
+        end = data.find(_END)
+        if end >= 0:
+            data = _UPGRADE.sub(b"", data[: end + 2]) + data[end + 2 :]
+        elif len(data) <= _MOST_UNREAD_BYTES and _HEAD_SO_FAR.fullmatch(data):
+            self._wait_for_rest(data)
+            return
         self._known = None
         self.flow.resume_reading()
         self._read(data)
