@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Refusal
+from headrace.testing.scripted_answers import MALFORMED_STREAM, WRONG_JSON, Answer, Closes, Raw, Refusal
 from tests.pace import until
 from tests.web.prompted import PROJECT, PROMPT, STRANGER, Desk, client
 
@@ -218,3 +218,13 @@ def test_a_caller_who_goes_ends_the_providers_work(desk: Desk) -> None:
     until(lambda: len(desk.answers()) == 1)
     (left,) = desk.answers()
     assert left.outputs["finish"] == ["broken off"]
+
+
+def test_a_stream_that_is_none_any_more_ends_with_an_error_that_clients_know(desk: Desk) -> None:
+    odd = {"index": [1], "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    chunks = [{"delta": {"content": "Within"}}, {"delta": {"tool_calls": [odd]}}]
+    said = b"".join(b"data: %b\n\n" % json.dumps({"choices": [one]}).encode() for one in chunks)
+    desk.model.script = Raw.stream(said + b"data: [DONE]\n\n")
+    with pytest.raises(openai.APIError, match="no chunk of a chat completion"):
+        list(client(desk).responses.create(model=PROJECT, input="May I return it?", stream=True))
+    until(desk.failures)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ end, at a cost that grows with its square."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _HEAD_SO_FAR = re.compile(rb"(?:\r\n)*[A-Za-z][^\r\n]*(?:\r\n[^\r\n]*)*\r?")
 _SIGN, _SIGN_S = b"HTTP/1.1 100 Continue\r\n\r\n", 0.05
-"""A sign of life that every client has to pass over, and how long after it the next one is given."""
+"""A sign of life that every client has to pass over, and how long nothing is made of its silence."""
 _END = b"\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _TOO_LONG = b"The head of the request is longer than %d bytes. Send shorter headers." % _MOST_UNREAD_BYTES
@@ -116,18 +117,24 @@ class ScoringProtocol(HttpToolsProtocol):
             # Nothing else can be sent between pieces, and HTTP/1.0 knows no signs of life: there, who is not
             # answered at once is taken as gone, as most are who end so.
             is_told = not self._asked.response_started and self._asked.scope["http_version"] == "1.1"
-            then = self._show_signs if is_told else self._take_as_gone
-            self.loop.call_later(_SIGN_S, then, self._asked)
+            self.loop.call_later(_SIGN_S, self._show_sign if is_told else self._take_as_gone, self._asked)
         return True
 
-    def _show_signs(self, asked: Any, n: int = 2) -> None:
-        """Find out whether somebody still listens: who has gone refuses what is sent, and the next time that
-        something is sent the system says so."""
-        if self.transport.is_closing() or asked.response_started:
+    def _show_sign(self, asked: Any) -> None:
+        """Find out whether somebody still listens: who has gone refuses what is sent."""
+        if not (asked.response_started or self.transport.is_closing()):
+            self.transport.write(_SIGN)
+        self.loop.call_later(_SIGN_S, self._look, asked)
+
+    def _look(self, asked: Any) -> None:
+        """Whether anything that was sent has been refused; nothing else tells, for nobody reads any more."""
+        if asked.response_complete or self.transport.is_closing():
             return
-        self.transport.write(_SIGN)
-        if n > 1:
-            self.loop.call_later(_SIGN_S, self._show_signs, asked, n - 1)
+        wire = self.transport.get_extra_info("socket")
+        if wire is not None and wire.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self.loop.call_later(_SIGN_S, self._look, asked)
 
     def _take_as_gone(self, asked: Any) -> None:
         if not (asked.response_complete or self.transport.is_closing()):

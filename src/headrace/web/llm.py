@@ -205,9 +205,10 @@ async def _events(stream: LlmStream | DraftStream, said: Said) -> AsyncGenerator
         broken = error
         code = "blocked" if isinstance(error, Blocked) else None
         yield said.broken(status_of(type(error)), told(error), code)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
+        # Boundary: the status has been sent, and a client waits for the end that its API knows.
         broken = error
-        raise
+        yield said.broken(500, broke("An answer in pieces"), None)
     finally:
         await stream.close(broken)
 

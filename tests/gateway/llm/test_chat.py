@@ -187,6 +187,15 @@ def test_what_is_not_counted_is_as_many_tokens_as_its_text_can_be() -> None:
     assert gathered.answered.usage.output >= 1_000
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [{"finish_reason": ["stop"]}, {"delta": {"tool_calls": [{"index": {}, "function": {"name": "f"}}]}}],
+)
+def test_what_nothing_can_be_found_by_is_no_chunk(choice: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="no chunk of a chat completion"):
+        Gathered().add(json.dumps({"choices": [choice]}).encode())
+
+
 def test_what_is_said_after_it_was_counted_is_not_free() -> None:
     gathered = Gathered()
     gathered.add(b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0}}')

@@ -467,6 +467,12 @@ def _finish(choice: Mapping[str, Any]) -> str:
     return str(choice.get("finish_reason") or "")
 
 
+def _require_plain(value: Any) -> None:
+    """Raises TypeError where something else could not be found by it."""
+    if isinstance(value, dict | list):
+        raise TypeError(type(value).__name__)
+
+
 class Gathered:
     """What a stream has said so far; fed with its events as they come."""
 
@@ -489,12 +495,14 @@ class Gathered:
             if chunk.get("error"):
                 raise InvalidInput("The provider's stream ends with an error.")
             for choice in chunk.get("choices") or ():
+                _require_plain(choice.get("finish_reason"))
                 self._finish = _finish(choice) or self._finish
                 delta = choice.get("delta") or {}
                 self._goes_on |= bool(delta.get("content") or delta.get("tool_calls"))
                 if delta.get("content"):
                     self._texts.append(text_of(delta["content"]))
                 for call in delta.get("tool_calls") or ():
+                    _require_plain(call.get("index"))
                     if name := (call.get("function") or {}).get("name"):
                         self._tools.append(str(name))
         except (*UNREADABLE, TypeError, AttributeError) as error:

@@ -178,3 +178,10 @@ def test_an_error_within_a_stream_goes_over() -> None:
 def test_what_is_no_event_of_a_message_is_told(data: bytes) -> None:
     with pytest.raises(InvalidInput):
         list(Chunks().add(data))
+
+
+@pytest.mark.parametrize("usage", ["many", [1], [["a"]], 7])
+def test_usage_that_is_none_is_no_event_of_a_message(usage: Any) -> None:
+    begin = {"type": "message_start", "message": {"id": "m", "model": "c", "usage": usage}}
+    with pytest.raises(InvalidInput, match="none of a message"):
+        list(Chunks().add(json.dumps(begin).encode()))

@@ -19,6 +19,7 @@ from headrace.gateway.llm.anthropic.answered import (
     used_of,
 )
 from headrace.gateway.llm.chat import text_of
+from headrace.gateway.llm.reading import UNREADABLE
 
 DONE = b"[DONE]"
 _encode = msgspec.json.Encoder().encode
@@ -51,7 +52,7 @@ class Chunks:
         try:
             event = _decode(data)
             yield from self._made(event)
-        except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        except (*UNREADABLE, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInput(f"An event is none of a message ({type(error).__name__}).") from error
 
     def _made(self, event: Mapping[str, Any]) -> Iterator[bytes]:
