@@ -24,13 +24,21 @@ class Uses:
             self._counts[key] = self._counts.get(key, 0) + times
 
     def flush(self) -> None:
-        """Write what was counted since the last time."""
+        """Write what was counted since the last time; what cannot be written is written the next time.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
         with self._lock:
             counts, self._counts = self._counts, {}
         now = self._clock.now()
-        self._store.add(
-            [
-                Use(principal=who, action=action, resource=on, count=count, first_at=now, last_at=now)
-                for (who, action, on), count in counts.items()
-            ]
-        )
+        uses = [
+            Use(principal=who, action=action, resource=on, count=count, first_at=now, last_at=now)
+            for (who, action, on), count in counts.items()
+        ]
+        try:
+            self._store.add(uses)
+        except BaseException:
+            for key, count in counts.items():
+                self.note(*key, count)
+            raise

@@ -91,9 +91,11 @@ class App:
 
     def close(self) -> None:
         """Write what is only counted so far, and release files and connections."""
-        self.access.uses.flush()
-        self.queue.close()
-        self.store.close()
+        try:
+            self.access.uses.flush()
+        finally:
+            self.queue.close()
+            self.store.close()
 
     def __enter__(self) -> App:
         return self
