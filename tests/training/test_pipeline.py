@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.core.data import Run
 from headrace.core.errors import NotFound, UserCodeError
 from headrace.core.ids import derived_id
 from headrace.store import Store
@@ -105,6 +106,23 @@ def test_the_same_inputs_give_the_same_package_and_an_equal_run_is_reused(
     assert json.loads(store.artifacts.get(runs[1].outputs["reused"].digest)) == {"run_id": runs[0].id}
     assert "reused" not in runs[2].outputs
     assert runs[1].metrics == runs[0].metrics
+
+
+@pytest.mark.requirement("PRM-02")
+def test_what_others_are_asked_for_is_asked_for_again(store: Store, tmp_path: Path) -> None:
+    said = iter(["a model", "another one"])
+
+    def make(_store: Store, run: Run, _folder: Path, _timeout_s: float) -> Run:
+        package = store.artifacts.put(b"a prompt", "text/plain")
+        return replace(run, package=package, params=run.params | {"pin answered by": next(said)})
+
+    builds = [
+        build_of(store, tmp_path, project(), table(), code=CONSTANT, build_id=f"build-{n}") for n in "12"
+    ]
+    runs = [train_variant(store, FakeClock(), build, variant(), make) for build in builds]
+    assert runs[0].fingerprint == runs[1].fingerprint
+    assert [run.params["pin answered by"] for run in runs] == ["a model", "another one"]
+    assert train_variant(store, FakeClock(), builds[0], variant(), make) == runs[0], "it has ended"
 
 
 def test_an_ended_run_is_not_trained_again(store: Store, tmp_path: Path) -> None:

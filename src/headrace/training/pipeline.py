@@ -113,7 +113,7 @@ def train_variant(
 
     The original estimator answers the test and probe rows, and those answers are kept as the outputs
     ``test_predictions`` and ``probe_predictions``. A run with equal data, code, environment, parameters
-    and seed that finished before is reused: its output ``reused`` names it.
+    and seed that finished before is reused, where it was trained: its output ``reused`` names it.
 
     What the user's code does wrong makes a failed run, never an exception.
 
@@ -126,7 +126,8 @@ def train_variant(
         run = _start(store, clock, build, variant, run_id)
     if run.state != "running":
         return run
-    earlier = store.runs.find_finished(run.project, run.fingerprint)
+    # What is made by asking others, as a prompt's answers are, may come out otherwise: they are asked again.
+    earlier = store.runs.find_finished(run.project, run.fingerprint) if make is None else None
     if earlier is not None and earlier.package is not None:
         return _finish(store, clock, _reused(store, run, earlier))
     folder = build.scratch / run_id
