@@ -219,8 +219,8 @@ def test_used_cars(shared_data: Path) -> None:
         (["ja"] + ["nein"] * 3, "ja"),
         (["Ja"] * 3 + ["Nein"], "Ja"),
         (["fraud"] + ["legit"] * 3, "fraud"),
-        (["no"] + ["yes"] * 3, None),
-        (["paid", "unpaid"], None),
+        (["no"] + ["yes"] * 3, "yes"),
+        (["paid", "unpaid"], "unpaid"),
         (["a", "b", "yes"], None),
     ],
 )

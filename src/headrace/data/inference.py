@@ -313,7 +313,8 @@ def _task(values: NDArray[Any], name: str, forecasting: bool) -> Task:
 
 
 def _positive(values: NDArray[Any]) -> str | None:
-    """Of two texts the one that affirms, else the rarer; None where it is the last anyway."""
+    """Of two texts the one that affirms, else the rarer; it is named also where it is the last anyway, so that
+    everybody can read which class precision and recall are about."""
     if kind_of(values) != "text":
         return None
     classes, counts = np.unique(values[~nulls(values)].astype(str), return_counts=True)
@@ -321,7 +322,7 @@ def _positive(values: NDArray[Any]) -> str | None:
         return None
     affirmed = [one for one in classes if one.strip().casefold() in _AFFIRMED]
     found = affirmed[0] if len(affirmed) == 1 else classes[::-1][counts[::-1].argmin()]
-    return None if found == classes[-1] else str(found)
+    return str(found)
 
 
 def _forecast_inputs(columns: Columns, target: str, time: str | None) -> tuple[Column, ...]:
