@@ -34,7 +34,11 @@ def test_alerts_are_listed_with_what_was_told_and_how_late(alarmed: tuple[Cli, s
     cli, shift, bias = alarmed
     listed = cli(*ALERT, "ls", "cars").out
     assert "\x1b" not in listed
-    first, second = listed.splitlines()[1:]
+    first, second, why = listed.splitlines()[1:]
+    assert (
+        why
+        == "What waits to be told is sent by a server, and none runs: headrace up, or headrace monitor run."
+    )
     assert (first.startswith(bias), second.startswith(shift)) == (True, True), "newest first"
     assert "2 waiting" in first
     assert "2 sent" in second

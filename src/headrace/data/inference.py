@@ -313,8 +313,8 @@ def _task(values: NDArray[Any], name: str, forecasting: bool) -> Task:
 
 
 def _positive(values: NDArray[Any]) -> str | None:
-    """Of two texts the one that affirms, else the rarer; it is named also where it is the last anyway, so that
-    everybody can read which class precision and recall are about."""
+    """Of two texts the one that affirms, else the rarer: named also where it is the last anyway, so that it
+    can be read which class precision and recall are about."""
     if kind_of(values) != "text":
         return None
     classes, counts = np.unique(values[~nulls(values)].astype(str), return_counts=True)

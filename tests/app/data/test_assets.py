@@ -13,10 +13,12 @@ from headrace.app.data.reused import offer, reuse
 from headrace.app.data.table import project_table
 from headrace.app.overviews import reading
 from headrace.core.errors import Denied, InvalidInput, NotFound
+from headrace.core.project import Variant
 from headrace.data.snapshots import load_snapshot, snapshots_of
 from headrace.data.sources import read_file
 from headrace.projects.charter import load_project
 from headrace.projects.flight import flight_check
+from headrace.testing import make_project
 from tests.app.data.test_features import JOINED, N_ROWS, SOLD, write
 from tests.app.small import AUTHOR, Site, Small, cars
 
@@ -171,6 +173,15 @@ def test_every_kind_is_found_by_words_and_says_how_to_use_it(shared: Site, origi
     (starter,) = assets(shared.app, origin.me, "starter xgboost")
     assert starter.reuse == "headrace init NAME --starter xgboost"
     assert assets(shared.app, origin.me, "no such thing") == []
+
+
+def test_a_prompt_is_named_as_the_file_that_it_is(shared: Site, origin: Small) -> None:
+    prompt = Variant(name="answer", trainer="prompts/answer.md")
+    declared = make_project(name="support", task="text_generation", variants=(prompt,))
+    shared.app.store.projects.save(declared, "/nowhere/support")
+    shared.app.store.epoch.advance()
+    (found,) = assets(shared.app, origin.me, "support answer", "pipeline")
+    assert found.text.startswith("text generation by prompts/answer.md, judged by ")
 
 
 def test_the_template_that_a_project_was_made_from_is_found(shared: Site, origin: Small) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from headrace.app.composition import App
 from headrace.app.data.reused import users_of
 from headrace.app.overviews import reading
+from headrace.checks.tasks import GENERATIVE
 from headrace.core.errors import InvalidInput
 from headrace.core.identity import Principal
 from headrace.core.project import Project
@@ -98,11 +99,12 @@ def _pipelines(app: App, project: Project) -> Iterator[Asset]:
     }
     for variant in project.variants:
         params = ", ".join(f"{name}={value}" for name, value in variant.params.items())
+        made_by = variant.trainer if project.task in GENERATIVE else f"{variant.trainer}({params})"
         version = f"{project.name}@{made[variant.name]}" if variant.name in made else ""
         yield Asset(
             kind="pipeline", name=f"{project.name}/{variant.name}", project=project.name, version=version,
             owner=project.owner.name, contact=project.owner.contact,
-            text=f"{project.task} by {variant.trainer}({params}), judged by {project.gates.model.metric}",
+            text=f"{project.task.replace('_', ' ')} by {made_by}, judged by {project.gates.model.metric}",
             reuse="headrace project to-template FOLDER, in its folder; then init NAME --template FOLDER",
         )  # fmt: skip
 
