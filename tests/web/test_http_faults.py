@@ -64,6 +64,9 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = True
+
     def pause_reading(self) -> None:
         self.paused = True
 
@@ -298,6 +301,22 @@ def test_whoever_does_not_read_answers_gets_no_more_of_them(lines: Lines) -> Non
         assert meanwhile == [200]
         await line.feed([lines.request()[-1:]], wait=True)
         assert statuses(line) == [200] * 5
+
+    asyncio.run(run())
+
+
+def test_whoever_reads_nothing_for_long_is_left(lines: Lines) -> None:
+    async def run() -> None:
+        line = lines.connect(quick=True)
+        line.protocol.timeout_keep_alive = 1_000  # which is not what ends it
+        for stops in (False, True):
+            line.protocol.pause_writing()
+            line.timers.advance(100)
+            assert not line.wire.closed
+            if not stops:
+                line.protocol.resume_writing()
+        line.timers.advance(21)
+        assert line.wire.closed
 
     asyncio.run(run())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -117,7 +118,14 @@ def test_a_role_more_or_less_that_asking_does_not_need_ends_nothing(desk: Desk) 
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/chat/completions", "/v1/files", "/v2/models/support/infer", "/otlp/v1/traces"]
+    "path",
+    [
+        "/v1/chat/completions",
+        "/v1/files",
+        "/v2/models/support/infer",
+        "/otlp/v1/traces",
+        "/api/v1/predict/support",
+    ],
 )
 def test_a_token_that_is_revoked_while_a_body_comes_is_refused(desk: Desk, path: str) -> None:
     me = desk.app.identities.resolve(USER)
@@ -125,6 +133,8 @@ def test_a_token_that_is_revoked_while_a_body_comes_is_refused(desk: Desk, path:
     body, kind = BODY, "application/json"
     if path == "/v1/files":
         body, kind = FORM, "multipart/form-data; boundary=b"
+    if path.startswith("/api"):
+        body = b'{"record": {"a": 1}}'
     head = (
         f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {issued.text}\r\ncontent-type: {kind}\r\n"
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -132,9 +142,11 @@ def test_a_token_that_is_revoked_while_a_body_comes_is_refused(desk: Desk, path:
     host, port = desk.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as caller:
         caller.sendall(head.encode() + body[:9])
+        since_s = time.monotonic()
         # Another request behind it is answered once this one is being read.
         assert httpx.get(f"{desk.url}/healthz").status_code == 200
         revoke_tokens(desk.app, me, USER, token=issued.id)
+        until(lambda: time.monotonic() - since_s > 0.3)
         caller.sendall(body[9:])
         said = b"".join(iter(lambda: caller.recv(65_536), b""))
     assert said.startswith(b"HTTP/1.1 401"), said

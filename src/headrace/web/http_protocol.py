@@ -34,6 +34,8 @@ _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _HEAD_SO_FAR = re.compile(rb"(?:\r\n)*[A-Za-z][^\r\n]*(?:\r\n[^\r\n]*)*\r?")
 _SIGN, _SIGN_S = b"HTTP/1.1 100 Continue\r\n\r\n", 0.05
 """A sign of life that every client has to pass over, and how long nothing is made of its silence."""
+_UNREAD_S = 120.0
+"""For so long an answer waits for a client that reads nothing: it holds what it was given, a budget's too."""
 _END = b"\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _TOO_LONG = b"The head of the request is longer than %d bytes. Send shorter headers." % _MOST_UNREAD_BYTES
@@ -79,6 +81,7 @@ class ScoringProtocol(HttpToolsProtocol):
         self._used_s = 0.0
         self._idle: asyncio.TimerHandle | None = None
         self._slow: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._defaults: tuple[object, bytes] = (None, b"")
         self._caller: Caller | None = None
         self._asked: Any = None  # the message of the parent's that the application is at work on
@@ -94,10 +97,10 @@ class ScoringProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn's; nothing of ours waits for this client, and what works for it alone is told."""
         self._held = b""
-        for timer in (self._idle, self._slow):
+        for timer in (self._idle, self._slow, self._unread):
             if timer is not None:
                 timer.cancel()
-        self._idle = self._slow = None
+        self._idle = self._slow = self._unread = None
         if self._asked is not None and self._asked is not self.cycle:
             # Uvicorn tells the last message only, and this one has others behind it.
             self._asked.disconnected = True
@@ -105,6 +108,19 @@ class ScoringProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._caller is not None:
             self._caller.go()
+
+    def pause_writing(self) -> None:
+        """As uvicorn's: what was written before is not read yet."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(_UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """As uvicorn's: it is."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more: it has gone, or closed its own direction only and waits for what it

@@ -21,6 +21,8 @@ from headrace.web.sessions import MAX_AGE_S, Sessions, Signed
 COOKIE = "headrace_session"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 _KEY = "headrace.principal"
+_BRIEF_S = 0.2
+"""A body may take longer than this to come, and whoever sends it may have been shut out meanwhile."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -72,7 +74,23 @@ class Identified:
             else:
                 await self._refuse(scope, error)(scope, receive, send)
                 return
-        await self._inner(scope, receive, send)
+        await self._inner(scope, self._looking_again(scope, receive), send)
+
+    def _looking_again(self, scope: Scope, receive: Receive) -> Receive:
+        """What gives the body, and finds out anew who asks where that has taken long."""
+        since_s = self._app.clock.monotonic_s()
+
+        async def next_part() -> Message:
+            message = await receive()
+            is_last = message["type"] == "http.request" and not message.get("more_body", False)
+            if is_last and scope[_KEY] is not None and self._app.clock.monotonic_s() - since_s > _BRIEF_S:
+                try:
+                    scope[_KEY] = await run_in_threadpool(self._who, scope)
+                except HeadraceError as error:
+                    scope[_KEY] = error  # raised where it is asked who this is
+            return message
+
+        return next_part
 
     def _who(self, scope: Scope) -> Principal:
         authorization = header(scope, b"authorization")
@@ -122,6 +140,8 @@ class Identified:
 def principal_of(scope: Scope) -> Principal:
     """Who asks, on a path that is not open."""
     principal = scope[_KEY]
+    if isinstance(principal, HeadraceError):
+        raise principal
     if not isinstance(principal, Principal):
         raise Unauthenticated("This address needs an identity. Sign in at /signin.")
     return principal
@@ -129,7 +149,8 @@ def principal_of(scope: Scope) -> Principal:
 
 def find_principal(scope: Scope) -> Principal | None:
     """Who asks, if anybody that is known."""
-    return scope.get(_KEY)
+    found = scope.get(_KEY)
+    return found if isinstance(found, Principal) else None
 
 
 def header(scope: Scope, name: bytes) -> str | None:

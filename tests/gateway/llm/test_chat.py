@@ -172,7 +172,8 @@ def test_no_document_does_more_than_be_refused(document: Any) -> None:
 def test_an_answer_that_is_not_counted_says_so() -> None:
     answer = {"choices": [{"message": {"content": "Hi"}}]}
     assert not read_answer(json.dumps(answer).encode()).is_counted
-    assert read_answer(json.dumps(answer | {"usage": {"prompt_tokens": 1}}).encode()).is_counted
+    usage = {"prompt_tokens": 1, "completion_tokens": 1}
+    assert read_answer(json.dumps(answer | {"usage": usage}).encode()).is_counted
 
 
 def test_what_is_not_counted_is_as_many_tokens_as_its_text_can_be() -> None:
@@ -194,6 +195,16 @@ def test_what_is_not_counted_is_as_many_tokens_as_its_text_can_be() -> None:
 def test_what_nothing_can_be_found_by_is_no_chunk(choice: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="no chunk of a chat completion"):
         Gathered().add(json.dumps({"choices": [choice]}).encode())
+
+
+def test_an_answer_is_not_free_where_the_question_alone_is_counted() -> None:
+    used = {"usage": {"prompt_tokens": 9}}
+    whole = read_answer(json.dumps({"choices": [{"message": {"content": "Within a month"}}]} | used).encode())
+    gathered = Gathered()
+    gathered.add(json.dumps({"choices": [{"delta": {"content": "Within a month"}}]} | used).encode())
+    for answered in (whole, gathered.answered):
+        assert (answered.is_counted, answered.usage.input) == (False, 9)
+        assert answered.usage.output > 5
 
 
 def test_what_is_said_after_it_was_counted_is_not_free() -> None:

@@ -415,11 +415,13 @@ def read_answer(body: bytes) -> Answered:
         calls = tuple(call for call in message.get("tool_calls") or () if "function" in call)
         names = tuple(str(call["function"]["name"]) for call in calls)
         said, model = raw.get("usage"), str(raw.get("model", ""))
-        is_counted = says_tokens(said)
+        used, is_counted = usage_of(said), _says_all(said)
+        if not is_counted:
+            used = used._replace(output=max(used.output, n_tokens([texts, calls])))
         finish = _finish(choices[0])
         return Answered(
             "\n".join(texts),
-            usage_of(said) if is_counted else Usage(output=n_tokens([texts, calls])),
+            used,
             model,
             finish,
             names,
@@ -444,6 +446,11 @@ def says_tokens(raw: Any) -> bool:
         return False
     said = [n for name in _COUNTED if (n := raw.get(name)) is not None]
     return bool(said) and all(type(n) is int and 0 <= n < _MOST for n in said)
+
+
+def _says_all(raw: Any) -> bool:
+    """Whether it says as well what the answer took: some providers count the question alone."""
+    return says_tokens(raw) and all(raw.get(name) is not None for name in _COUNTED)
 
 
 def usage_of(raw: Any) -> Usage:
@@ -511,7 +518,8 @@ class Gathered:
         self.n_chunks += 1
         self._model = self._model or str(chunk.get("model") or "")
         if says_tokens(chunk.get("usage")):
-            self.usage, self._goes_on = usage_of(chunk["usage"]), False
+            self.usage = usage_of(chunk["usage"])
+            self._goes_on &= not _says_all(chunk["usage"])
         return chunk
 
     @property
