@@ -96,7 +96,8 @@ def test_guards_show_rules_and_counts_and_no_text(browser: Browser, desk: Desk) 
 def test_on_a_telephone_no_table_is_cut_off_at_its_right(browser: Browser, desk: Desk) -> None:
     tab = visit(browser, desk, desk.url, by=USER, size=PHONE)
     cut = "all => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"
-    for place in ("prompts", "guards"):
-        page = tab.open(f"/projects/{PROJECT}/{place}")
+    own = [f"/projects/{PROJECT}/{place}" for place in ("prompts", "guards", "readiness")]
+    for place in (*own, "/assets", "/portfolio"):
+        page = tab.open(place)
         expect(page.locator("table").first).to_be_attached()
         assert (place, page.locator(".scroll").evaluate_all(cut)) == (place, [])
