@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import httpx
 import openai
 import pytest
 
 from headrace.app.overviews.reading import release_report
 from headrace.gateway.llm.endpoints import FILE, read_providers
 from headrace.gateway.llm.pins import ANSWERED_BY, pins_of
+from headrace.monitoring.ingest import ingest
 from tests.web.prompted import HELLO, PROJECT, PROMPT, Desk, client
 
 
@@ -46,6 +48,12 @@ def test_another_address_is_noted_with_every_answer_and_counted(desk: Desk) -> N
 def test_a_model_that_did_not_answer_the_evaluation_is_noted(desk: Desk) -> None:
     desk.release(PROMPT, params=pinned(desk) | {ANSWERED_BY: "small-2024-07-18"})
     assert guards_of(desk) == "pins.model input flag"
+    ingest(PROJECT, desk.app.store.events, desk.app.store.tables, numeric=frozenset())
+    headers = {"authorization": f"Bearer {desk.token()}"}
+    page = httpx.get(f"{desk.url}/projects/{PROJECT}/guards", headers=headers, trust_env=False).text
+    assert "<code>pins.model</code>, flagged 1" in page
+    assert "<td>the release</td>" in page
+    assert "what callers write" not in page
 
 
 @pytest.mark.requirement("REG-05")

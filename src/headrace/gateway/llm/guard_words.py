@@ -79,6 +79,10 @@ def told(found: str) -> str:
     means = meaning(rule)
     if layer not in WHERE or action not in DONE or not means:
         return found
-    # A release that has moved is no matter of where a text stands.
-    where = "" if rule.startswith("pins.") else f", in {WHERE[layer]}"
-    return f"{DONE[action]}: {means}{where} ({rule})"
+    place = where(rule, layer)
+    return f"{DONE[action]}: {means}{f', in {place}' if place else ''} ({rule})"
+
+
+def where(rule: str, layer: str) -> str:
+    """In what a rule found something; nothing for a release that has moved, which is no text."""
+    return "" if rule.startswith("pins.") else WHERE.get(layer, layer)

@@ -12,7 +12,7 @@ from headrace.app.llm.agent_files import compared, instructed
 from headrace.app.llm.budget_standings import budget_standings, calls_without_price
 from headrace.app.llm.guard_hits import Found, GuardedDay, guard_hits, guards_loosened
 from headrace.app.llm.prompt_versions import PromptVersion, both_prompts, prompt_versions, the_version
-from headrace.gateway.llm.guard_words import DONE, WHERE, meaning
+from headrace.gateway.llm.guard_words import DONE, meaning, where
 from headrace.web.identity import principal_of
 from headrace.web.pages.differences import changes
 from headrace.web.pages.places import bar_of
@@ -84,7 +84,7 @@ async def show_guards(request: Request) -> Response:
         days=found[::-1],
         n_days=_DAYS,
         meaning=meaning,
-        where=WHERE,
+        where=where,
         done=DONE,
         kinds=kinds,
         loosened=loosened,
