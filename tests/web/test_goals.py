@@ -40,7 +40,7 @@ def shown(site: Site, home: str) -> dict[str, dict[str, Any]]:
     api = site.get("/api/v1/projects/cars/goals", by=VIEWER).json()
     found["api"] = {one["name"]: one["limit"] for one in api}
     page = site.page("/projects/cars/readiness", by=VIEWER).text
-    rows = re.findall(r'<span class="sub">([a-z_.0-9]+)</span></th>\s*<td>([^<]+)</td>', page)
+    rows = re.findall(r'<span class="sub">([a-z_.0-9]+)</span></th>\s*<td[^>]*>([^<]+)</td>', page)
     found["page"] = {name: html.unescape(said) for name, said in rows}
     environment = {"HEADRACE_HOME": home, "HEADRACE_USER": "ada"}
     printed = CliRunner().invoke(command_line, ["project", "goals", "cars", "--json"], env=environment)
