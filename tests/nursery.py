@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
@@ -38,9 +39,10 @@ sys.path[:] = _PATH
 LOADED = {
     warm.COMMANDS: """headrace.app.workflows headrace.cli.main headrace.web.server alembic.command
         alembic.context cedarpy cryptography.fernet cyclonedx.model.bom cyclonedx.output.json
-        dbos._sys_db_sqlite duckdb license_expression mlflow.store.model_registry.sqlalchemy_store
-        mlflow.store.tracking.sqlalchemy_store mlflow.tracking onnx picklescan.scanner pyarrow.dataset
-        pyarrow.parquet scipy.stats sqlalchemy.dialects.postgresql sqlalchemy.dialects.sqlite""".split(),
+        dbos._sys_db_sqlite duckdb flask flask_cors license_expression
+        mlflow.store.model_registry.sqlalchemy_store mlflow.store.tracking.sqlalchemy_store
+        mlflow.tracking onnx picklescan.scanner pyarrow.dataset pyarrow.parquet scipy.stats
+        sqlalchemy.dialects.postgresql sqlalchemy.dialects.sqlite""".split(),
     warm.WORKERS: """headrace.training.own_tests_process headrace.training.tied headrace.training.worker
         duckdb lightgbm onnx pandas pyarrow.parquet pytest scipy.stats skl2onnx sklearn.compose
         sklearn.ensemble sklearn.linear_model sklearn.pipeline sklearn.preprocessing sklearn.tree""".split(),
@@ -123,6 +125,8 @@ def fork(program: warm.Program, asked: dict[str, Any], fds: list[int], ours: Ite
         warm.let_go()
         _become(asked, fds)
         sys.argv = [program.target, *asked["command"][len(program.command) :]]
+        if "-W" in program.flags:
+            warnings.simplefilter("ignore")
         if "-P" not in program.flags:
             sys.path.insert(0, str(Path(program.target).parent) if program.is_file else asked["cwd"])
         os._exit(_run(program))

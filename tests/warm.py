@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import select
+import shlex
 import socket
 import subprocess
 import sys
@@ -46,6 +47,9 @@ class Program(NamedTuple):
 WORKERS, COMMANDS = "workers", "commands"
 PROGRAMS = (
     Program((), "headrace", COMMANDS),
+    Program(("-P",), "headrace", COMMANDS),
+    Program(("-P",), "headrace.web.trial_server", COMMANDS),
+    Program(("-W", "ignore"), "headrace.plugins.mlflow_server", COMMANDS),
     Program(("-P", "-X", "faulthandler"), "headrace.training.worker", WORKERS),
     Program(("-P",), "headrace.training.tied", WORKERS),
     Program(("-P",), "headrace.training.own_tests_process", WORKERS),
@@ -138,6 +142,20 @@ def cold() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", _cold)
         yield
+
+
+def typed(folder: Path) -> str:
+    """What a shell's PATH begins with; while tests are warm, its ``headrace`` is one in ``folder``."""
+    installed = str(Path(sys.executable).parent)
+    if subprocess.Popen is _cold:
+        return installed
+    hold(COMMANDS)
+    folder.mkdir(exist_ok=True)
+    program = folder / "headrace"
+    started = [sys.executable, "-IS", str(Path(__file__).with_name("typed.py")), str(address(COMMANDS))]
+    program.write_text(f'#!/bin/sh\nexec {shlex.join([*started, sys.executable])} "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return os.pathsep.join([str(folder), installed])
 
 
 def hold(nursery: str) -> None:

@@ -20,6 +20,7 @@ from tests.journeys.conftest import Ended, Shell
 from tests.journeys.server import served
 from tests.journeys.tables import write_loans
 from tests.pace import until
+from tests.warm import typed as programs
 
 pytestmark = pytest.mark.journey
 WORKFLOW = ".github/workflows/headrace.yml"
@@ -51,7 +52,7 @@ exec jq -r "$filter" "$FAKE/${path##*/}.json"
 def typed(shell: Shell, script: str, **more: str) -> Ended:
     """Run a step of a build server, as these do: ``bash -e`` with our programs first in the path."""
     fake = shell.home.parent / "bin"
-    path = os.pathsep.join([str(fake), str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(fake), programs(shell.home.parent / "typed"), os.environ["PATH"]])
     # Everything is installed already: nothing may be fetched, and nothing is changed.
     environment = shell.env() | {"PATH": path, "PIP_NO_INDEX": "1"} | more
     done = subprocess.run(

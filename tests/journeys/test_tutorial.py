@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.journeys.pages import Reader, blocks_of, says
+from tests.warm import typed
 
 pytestmark = pytest.mark.journey
 PAGES = {
@@ -51,7 +53,7 @@ def free_port() -> int:
 def environment(home: Path) -> dict[str, str]:
     """What a reader's shell knows: an empty home, and the name that the pages use."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{typed(home.parent / 'bin')}{os.pathsep}{os.environ['PATH']}"
     return kept | {"PATH": path, "HEADRACE_HOME": str(home), "HEADRACE_USER": "ann"}
 
 
@@ -121,6 +123,7 @@ def test_the_page_on_calling_models_does_what_it_says(finished: Finished) -> Non
         assert follower.follow(DOCS / "how-to" / "call-a-model.md") >= 8
 
 
+@pytest.mark.usefixtures("cold")  # by what is installed
 def test_the_page_on_services_does_what_it_says(reader: Reader) -> None:
     reader.serve()
     assert reader.follow(DOCS / "how-to" / "connect-a-service.md") >= 5
@@ -195,3 +198,17 @@ def test_a_page_that_lies_is_found(reader: Reader, tmp_path: Path) -> None:
     page.write_text("```bash\nfalse\n```\n", encoding="utf-8")
     with pytest.raises(AssertionError, match="page.md:1 ended with 1"):
         reader.follow(page)
+
+
+def test_a_program_that_is_typed_is_told_and_tells_what_happens(tmp_path: Path) -> None:
+    environ = environment(tmp_path / "home")
+    wrong = subprocess.run(["headrace", "wrong"], env=environ, capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "No such command 'wrong'" in wrong.stderr
+    up = ["headrace", "up", "--json", "--port", str(free_port())]
+    with subprocess.Popen(up, env=environ, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("{")
+        server.terminate()
+        assert server.stdout.read() == "", "the server itself has ended"
+        assert server.wait(30) == -signal.SIGTERM
