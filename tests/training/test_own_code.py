@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,32 @@ def test_what_it_writes_into_the_pipe_is_taken_for_no_answer(
         with pytest.raises(ModelFailed, match=said):
             scorer.score(row)
     scorer.close()
+
+
+class _Asked:
+    """Has no package, and counts how often somebody asks for all there are."""
+
+    n_times = 0
+
+    @staticmethod
+    def find_spec(*_: object) -> None:
+        return None
+
+    def find_distributions(self, context: DistributionFinder.Context) -> Iterator[Distribution]:
+        self.n_times += context.name is None
+        return iter(())
+
+
+def test_a_scan_looks_once_into_what_is_installed(
+    files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = pickle.dumps([pytest.approx, pytest.fixture, pytest.raises])
+    package = pack_files(files | {"model.pkl": named})
+    asked = _Asked()
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, asked])
+    found = scan_package(package, "package.zip")
+    assert sum(one.origin.startswith("pytest ") for one in found.code) == 3, found.code
+    assert asked.n_times == 1, "each time takes half a second"
 
 
 def test_only_modules_may_lie_beside_it(files: dict[str, bytes]) -> None:

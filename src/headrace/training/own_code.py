@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -102,13 +102,14 @@ def scan_package(data: bytes, name: str) -> PackageScan:
         if path.startswith(CODE) and path.endswith(".py")
     }
     tops = {path.partition("/")[0].removesuffix(".py") for path in modules}
+    installed = packages_distributions()  # looks into every package
     threats += [
         Threat(path=CODE + top, kind="code", detail=f"it stands in for the module {top!r}: rename it")
-        for top in sorted(tops & _installed())
+        for top in sorted(tops & (sys.stdlib_module_names | installed.keys() | {"headrace"}))
     ]
     code = []
     for found in reading.unlisted:
-        ran = _origin(found, modules)
+        ran = _origin(found, modules, installed)
         if ran is None:
             threats.append(
                 Threat(path=MODEL, kind="code", detail=f"it would load {found}, which no estimator needs")
@@ -128,7 +129,9 @@ def _is_module(path: str, name: str) -> bool:
     return path.startswith(f"{name}!{CODE}") and path.endswith(".py")
 
 
-def _origin(found: Global, modules: Mapping[str, bytes]) -> Ran | None:
+def _origin(
+    found: Global, modules: Mapping[str, bytes], installed: Mapping[str, Sequence[str]]
+) -> Ran | None:
     """Whose a name is, as Python finds it: its own modules first, then installed ones, then the project's."""
     top, path = found.module.split(".")[0], found.module.replace(".", "/")
     if top in _NEVER:
@@ -137,13 +140,9 @@ def _origin(found: Global, modules: Mapping[str, bytes]) -> Ran | None:
         return Ran(name=str(found), origin="Python") if found.name in _BUILTINS else None
     if top in sys.stdlib_module_names:
         return Ran(name=str(found), origin="Python")
-    if packages := packages_distributions().get(top):
+    if packages := installed.get(top):
         return Ran(name=str(found), origin=f"{packages[0]} {version(packages[0])}")
     for file in (f"{path}.py", f"{path}/__init__.py"):
         if file in modules:
             return Ran(name=str(found), origin=file, digest=digest_bytes(modules[file]))
     return None
-
-
-def _installed() -> frozenset[str]:
-    return frozenset(sys.stdlib_module_names) | frozenset(packages_distributions()) | {"headrace"}
