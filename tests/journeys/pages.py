@@ -17,10 +17,14 @@ import math
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import yaml
+
+from tests.pace import until
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _END = "--- the block has ended:"
@@ -99,12 +103,20 @@ class Reader:
         return n_run
 
     def serve(self) -> str:
-        """Start the server; returns the line that it prints once it is up."""
+        """Start the server; returns the line that it prints. Then it takes a moment until it answers."""
         assert self._server is None, "one server is enough"
         options = [] if self._grpc_port is None else ["--grpc-port", str(self._grpc_port)]
         self._server = self._open(["headrace", "up", "--port", self._port, *options])
         assert self._server.stdout is not None
-        return self._server.stdout.readline()
+        said = self._server.stdout.readline()
+        until(self._is_ready)
+        return said
+
+    def _is_ready(self) -> bool:
+        assert not (died := self._obituary()), died
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{self._port}/readyz", trust_env=False).status_code == 200
+        return False
 
     def _type(self, block: Block, where: str) -> str:
         if block.text.strip() == "headrace up":
