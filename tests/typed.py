@@ -10,6 +10,7 @@ import socket
 import sys
 
 _SIZE = 4
+_OURS = (0, 1, 2)
 
 
 def main(address: str, python: str, *arguments: str) -> None:
@@ -19,12 +20,12 @@ def main(address: str, python: str, *arguments: str) -> None:
         "cwd": os.getcwd(),  # noqa: PTH109 - pathlib takes as long to load as all of this
         "env": dict(os.environ),
         "session": False,
-        "fds": [0, 1, 2],
+        "fds": list(_OURS),
     }
     data = json.dumps(asked).encode()
     told = socket.socket(socket.AF_UNIX)
     told.connect(address)
-    socket.send_fds(told, [len(data).to_bytes(_SIZE, "big")], asked["fds"])
+    socket.send_fds(told, [len(data).to_bytes(_SIZE, "big")], _OURS)
     told.sendall(data)
     pid = _received(told)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
