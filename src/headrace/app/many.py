@@ -58,7 +58,8 @@ def roll_back_many(
             _require(app, me, "release.rollback", f"project:{project}")
             return _would_roll_back(app, project)
         release = roll_back(app, work, me, project)
-        return Done(project=project, release=release.id, done=True, said=f"{_subject(release)} answers again")
+        said = f"{_subject(release)} answers all calls again"
+        return Done(project=project, release=release.id, done=True, said=said)
 
     return [_attempt(act, project, project) for project in chosen]
 

@@ -130,7 +130,7 @@ def _kept(spec: DataSpec, data: Path, columns: Columns) -> tuple[DataSpec, str]:
     digest = digest_bytes(data.read_bytes())
     documentation = (
         f"{data.name} as given at the start: {n_rows(columns):,} rows, {len(columns)} columns, "
-        f"SHA-256 {digest[:16]}; kept in data/. Column meanings: see 'columns'."
+        f"SHA-256 {digest[:16]}; kept in data/."
     )
     return replace(spec, source=f"data/{data.name}", documentation=documentation), digest
 

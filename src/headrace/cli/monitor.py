@@ -152,8 +152,9 @@ def list_findings(project: Project, as_name: As = None, as_json: Json = False) -
         if now not in (None, finding.evidence.get("came")):
             say(f"Windows since then show how {finding.feature!r} has shifted: {now}.")
     for place, cause in enumerate(diagnose(of_newest(found))[:_MOST_CAUSES], start=1):
-        where = f" of {cause.feature!r}" if cause.feature else ""
-        say(f"{'Look first at' if place == 1 else '         then'}: {cause.name}{where}: {cause.what}")
+        where = f"{cause.feature!r} " if cause.feature and cause.feature not in cause.what else ""
+        name = cause.name.replace("_", " ")
+        say(f"{'Look first at' if place == 1 else '         then'}: {where}{cause.what} ({name})")
     _explain_kinds(dict.fromkeys(f.kind for f in found))
     if found:
         say("What follows: headrace monitor alert ls")

@@ -309,7 +309,7 @@ def rollback(
     if as_json:
         print_json({"live": release.id, "project": project})
     else:
-        say(f"{release.manifest.subject.ref} answers again (release {release.id}).")
+        say(f"{release.manifest.subject.ref} answers all calls again (release {release.id}).")
 
 
 @app.command("fallback")
