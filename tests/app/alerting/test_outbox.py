@@ -157,7 +157,7 @@ def test_a_killed_server_repeats_at_most_the_mail_it_was_sending(tmp_path: Path)
     mailbox = Mailbox()
     address = f"smtp://127.0.0.1:{mailbox.port}?from=headrace@example.org&tls=none"
     try:
-        command = [sys.executable, "-m", "tests.app.killed_outbox", str(tmp_path), address]
+        command = [sys.executable, "-m", "tests.app.alerting.killed_outbox", str(tmp_path), address]
         killed = subprocess.run(command, capture_output=True, text=True, check=False)
         assert killed.returncode == -9, killed.stderr
         assert len(mailbox.had) == 1, "taken, and not yet said"

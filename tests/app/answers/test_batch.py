@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_with_no_row_twice_or_missing(
 ) -> None:
     n_rows = 3 * ROWS_PER_PART + 17
     source, out = _table(tmp_path, n_rows), tmp_path / "out.parquet"
-    command = [sys.executable, "-m", "tests.app.killed_batch", "2", when, str(settings.home)]
+    command = [sys.executable, "-m", "tests.app.answers.killed_batch", "2", when, str(settings.home)]
     killed = subprocess.run([*command, str(source), str(out), str(processes)], check=False)
     assert killed.returncode == -9
     assert not out.exists()

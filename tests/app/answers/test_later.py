@@ -235,7 +235,7 @@ def test_what_was_accepted_is_answered_once_though_the_process_was_killed(
 ) -> None:
     with _serving(settings, SystemClock()):
         pass  # nothing of other tests waits
-    command = [sys.executable, "-m", "tests.app.killed_later", str(settings.home), "12", "3"]
+    command = [sys.executable, "-m", "tests.app.answers.killed_later", str(settings.home), "12", "3"]
     killed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert killed.returncode == -9, killed.stderr
     ids = killed.stdout.split()

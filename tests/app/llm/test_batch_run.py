@@ -93,7 +93,7 @@ def test_killed_anywhere_every_line_is_answered_once(home: Path, point: str, n: 
             batch = begin(app)
 
         def answer(point: str) -> int:
-            command = [sys.executable, "-m", "tests.app.killed_llm_batch", str(home), batch.id, point, str(n)]
+            command = [sys.executable, "-m", "tests.app.llm.killed_batch", str(home), batch.id, point, str(n)]
             ended = subprocess.run(command, capture_output=True, text=True, check=False)
             assert ended.returncode in (0, -9), ended.stderr
             return ended.returncode

@@ -1,4 +1,4 @@
-"""Answers a batch and kills itself (SIGKILL): ``killed_llm_batch.py HOME BATCH POINT N``; ends well without.
+"""Answers a batch and kills itself (SIGKILL): ``killed_batch.py HOME BATCH POINT N``; ends well without.
 
 ``POINT`` is the worst moment of its kind, at the ``N``-th time: answers are there and not ``kept``; half of
 them are (``torn``); they are, and not ``counted``; the files are made, and it is not ``said``.
