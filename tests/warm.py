@@ -48,8 +48,6 @@ WORKERS, COMMANDS = "workers", "commands"
 PROGRAMS = (
     Program((), "headrace", COMMANDS),
     Program(("-P",), "headrace", COMMANDS),
-    Program(("-P",), "headrace.web.trial_server", COMMANDS),
-    Program(("-W", "ignore"), "headrace.plugins.mlflow_server", COMMANDS),
     Program(("-P", "-X", "faulthandler"), "headrace.training.worker", WORKERS),
     Program(("-P",), "headrace.training.tied", WORKERS),
     Program(("-P",), "headrace.training.own_tests_process", WORKERS),
