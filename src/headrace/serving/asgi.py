@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -35,6 +36,7 @@ from headrace.serving.wire import (
     Send,
     only,
     read_body,
+    read_body_from,
     serve,
 )
 
@@ -89,10 +91,10 @@ class InferenceApp:
         match path.split("/")[2:]:
             case ["models", name, "infer"]:
                 only(scope, "POST")
-                return await self._infer(scope, headers, receive, name)
+                return await self._infer(scope, headers, receive, me, name)
             case ["models", name, "versions", named, "infer"]:
                 only(scope, "POST")
-                return await self._infer(scope, headers, receive, name, named)
+                return await self._infer(scope, headers, receive, me, name, named)
             case ["models", name, "infer", job_id]:
                 return await fetch(self._submissions, scope, me, name, job_id, _waiting)
             case [] | [""]:
@@ -118,11 +120,17 @@ class InferenceApp:
         return _answered({"ready": ready}, 200 if ready else 503)
 
     async def _infer(
-        self, scope: Scope, headers: Headers, receive: Receive, name: str, named: str | None = None
+        self,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        me: Principal,
+        name: str,
+        named: str | None = None,
     ) -> Answer:
         header_bytes = _length(headers.header_length)
-        body = await read_body(headers, receive, self._max_body_bytes)
-        me = self._who(scope, headers)  # again: a body may take long, and a token be revoked meanwhile
+        again = partial(self._who, scope, headers)
+        me, body = await read_body_from(me, again, headers, receive, self._max_body_bytes)
         if len(body) <= INLINE_BYTES:
             call = oip.decode_infer(body, header_bytes)
         else:

@@ -34,7 +34,7 @@ from headrace.serving.wire import (
     Scope,
     Send,
     only,
-    read_body,
+    read_body_from,
     serve,
 )
 
@@ -92,7 +92,8 @@ class InvocationsApp:
         if path in ("/ping", "/health"):
             only(scope, "GET")
             return Answer(200 if self._handler.ready() else 503, b"\n")
-        me = self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
+        who = partial(self._gatekeeper.authenticate, headers.authorization, network_of(scope.get("client")))
+        me = who()
         if path == "/version":
             only(scope, "GET")
             return Answer(200, version("mlflow-skinny").encode(), b"text/plain; charset=utf-8")
@@ -106,9 +107,7 @@ class InvocationsApp:
                 404, f"{path[:200]!r} names no model, and this server has several: /invocations/MODEL."
             )
         media_type = _media_type(headers.media_type)
-        body = await read_body(headers, receive, self._max_body_bytes)
-        # Again: a body may take long, and a token be revoked meanwhile.
-        me = self._gatekeeper.authenticate(headers.authorization, network_of(scope.get("client")))
+        me, body = await read_body_from(me, who, headers, receive, self._max_body_bytes)
         read = partial(read_csv, kinds=await self._kinds(me, name)) if media_type == _CSV else read_json
         call = read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
         if is_later(scope):

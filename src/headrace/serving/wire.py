@@ -20,6 +20,7 @@ from headrace.core.errors import (
     Unavailable,
     UserError,
 )
+from headrace.core.identity import Principal
 from headrace.core.text import printable
 from headrace.serving.caller import Caller, Gone, caller_of
 from headrace.serving.telling import told
@@ -27,6 +28,8 @@ from headrace.serving.telling import told
 _log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8 << 20
 INLINE_BYTES = 64 << 10
+BRIEF_S = 0.2
+"""A body may take longer than this to come, and whoever sends it may have been shut out meanwhile."""
 JSON = b"application/json"
 _COMPRESSED_FROM_BYTES = 1024
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # what zlib calls the two formats; HTTP's deflate is zlib's
@@ -214,6 +217,21 @@ def read_headers(scope: Scope) -> Headers:
         elif name == b"inference-header-content-length":
             header_length = value.decode("latin-1")
     return Headers(authorization, length, encoding, accepted, media_type, header_length)
+
+
+async def read_body_from(
+    me: Principal, again: Callable[[], Principal], headers: Headers, receive: Receive, max_bytes: int
+) -> tuple[Principal, bytes]:
+    """As :func:`read_body`, with who sent it: where it took long, it is found out again, for a token may have
+    been revoked meanwhile.
+
+    Args:
+        again: finds out who asks; what it raises is passed on.
+    """
+    now_s = asyncio.get_running_loop().time
+    since_s = now_s()
+    body = await read_body(headers, receive, max_bytes)
+    return (again() if now_s() - since_s > BRIEF_S else me), body
 
 
 async def read_body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:

@@ -15,14 +15,13 @@ from headrace.access.networks import network_of
 from headrace.app.composition import App
 from headrace.core.errors import Denied, HeadraceError, NotFound, Unauthenticated
 from headrace.core.identity import Principal
+from headrace.serving.wire import BRIEF_S
 from headrace.web.problems import problem_of
 from headrace.web.sessions import MAX_AGE_S, Sessions, Signed
 
 COOKIE = "headrace_session"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 _KEY = "headrace.principal"
-_BRIEF_S = 0.2
-"""A body may take longer than this to come, and whoever sends it may have been shut out meanwhile."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -83,7 +82,7 @@ class Identified:
         async def next_part() -> Message:
             message = await receive()
             is_last = message["type"] == "http.request" and not message.get("more_body", False)
-            if is_last and scope[_KEY] is not None and self._app.clock.monotonic_s() - since_s > _BRIEF_S:
+            if is_last and scope[_KEY] is not None and self._app.clock.monotonic_s() - since_s > BRIEF_S:
                 try:
                     scope[_KEY] = await run_in_threadpool(self._who, scope)
                 except HeadraceError as error:

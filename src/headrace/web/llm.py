@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Iterable
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from headrace.access.networks import network_of
@@ -35,7 +36,7 @@ from headrace.serving.wire import (
     Send,
     broke,
     only,
-    read_body,
+    read_body_from,
     serve,
     status_of,
 )
@@ -102,10 +103,10 @@ class LlmDoor:
 
     async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer | Pieces:
         """Answer one request; whatever it raises is answered by :meth:`error`."""
-        identified(self._parts, scope, headers)
+        who = partial(identified, self._parts, scope, headers)
+        me = who()
         only(scope, "POST")
-        body = await read_body(headers, receive, MAX_BODY_BYTES)
-        me = identified(self._parts, scope, headers)  # again: a body may take long, and a token be revoked
+        me, body = await read_body_from(me, who, headers, receive, MAX_BODY_BYTES)
         # Nobody needs what a provider says to a caller who has gone, and all of it would be billed.
         with caller_of(scope) or nullcontext():
             return await self._answered(me, body)

@@ -21,7 +21,7 @@ from headrace.serving.wire import (
     Scope,
     Send,
     only,
-    read_body,
+    read_body_from,
     serve,
     status_of,
 )
@@ -64,12 +64,12 @@ class OtlpDoor:
             if scope["path"] != PATH:
                 raise Refused(404, f"There is nothing at {scope['path'][:100]!r}. Expected {PATH}.")
             only(scope, "POST")
-            self._who(scope, headers)
+            me = self._who(scope, headers)
             if form is None:
                 known = " or ".join(FORMS)
                 raise Refused(415, f"The content type is {headers.media_type[:60]!r}. Expected {known}.")
-            body = await read_body(headers, receive, MAX_BODY_BYTES)
-            me = self._who(scope, headers)  # again: a body may take long, and a token be revoked meanwhile
+            again = partial(self._who, scope, headers)
+            me, body = await read_body_from(me, again, headers, receive, MAX_BODY_BYTES)
             take = partial(self._take, me, body, form, header(scope, _HEADER))
             batch, records = take() if len(body) <= INLINE_BYTES else await asyncio.to_thread(take)
         except (HeadraceError, Refused) as error:
