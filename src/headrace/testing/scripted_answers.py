@@ -77,12 +77,13 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """Exactly these bytes, whatever was asked."""
+    """Exactly these bytes, whatever was asked; with ``cut`` the connection ends before a last one comes."""
 
     body: bytes
     status: int = 200
     content_type: str = "application/json"
     delay_s: float = 0.0
+    cut: bool = False
 
     @classmethod
     def stream(cls, body: bytes) -> Raw:

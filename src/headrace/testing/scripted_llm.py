@@ -284,14 +284,21 @@ class _Connection(asyncio.Protocol):
             body, kind, retry = refusal_body(said, anthropic=anthropic), "application/json", said.retry_after
         else:
             body, kind, retry = said.body, said.content_type, None
-        self._later(self._send_after(said.delay_s, asked, _head(said.status, kind, len(body), retry), body))
+        cut = isinstance(said, Raw) and said.cut
+        head = _head(said.status, kind, len(body) + cut, retry)
+        self._later(self._send_after(said.delay_s, asked, head, body, cut=cut))
 
     def _later(self, work: Any) -> None:
         self._task = asyncio.get_running_loop().create_task(work)
 
-    async def _send_after(self, delay_s: float, asked: Asked, *parts: bytes) -> None:
+    async def _send_after(self, delay_s: float, asked: Asked, *parts: bytes, cut: bool) -> None:
         await asyncio.sleep(delay_s)
-        self._send(asked, b"".join(parts))
+        if cut:
+            self._transport.write(b"".join(parts))
+            asked.end("cut")
+            self._transport.close()
+        else:
+            self._send(asked, b"".join(parts))
 
     def _send(self, asked: Asked, answer: bytes) -> None:
         self._transport.write(answer)

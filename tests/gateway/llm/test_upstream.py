@@ -211,6 +211,18 @@ def test_an_answer_without_end_is_given_up() -> None:
     inside(World([script], idle_timeout_s=0.05, retrying=Retrying(most=0)), work)
 
 
+def test_who_broke_off_has_worked_and_who_refused_has_not() -> None:
+    """A provider may bill what nobody has got."""
+
+    async def work(w: World) -> None:
+        in_vain: list[Target] = []
+        assert (await w.call(w.targets[0], in_vain=in_vain)).status == 200
+        assert (in_vain, w.n_asked()) == ([w.targets[0]], [3])
+
+    refusing = Raw(body=b'{"error": ', status=503, cut=True)
+    inside(World([[Answer(cut_after=1), refusing, Answer()]], retrying=Retrying(most=2)), work)
+
+
 def test_an_answer_that_is_too_large_is_given_up() -> None:
     async def work(w: World) -> None:
         with pytest.raises(UpstreamBroken, match="more than"):

@@ -109,7 +109,8 @@ class Call:
         filled: what its model is told; ``charge``: what is held back for it; ``target``: who answers;
             ``lost``: who was asked as well, and stopped.
         is_draft: its answer waits for a person.
-        at_work: who works on it now; of a call that is given up, who did; ``in_vain``: who took too long.
+        at_work: who works on it now; of a call that is given up, who did; ``in_vain``: who took too long, or
+            broke off.
     """
 
     id: str

@@ -226,6 +226,8 @@ class Connections:
         except TimeoutError as error:
             raise UpstreamBroken(f"{target} has stalled in the middle of its answer. Ask again.") from error
         except OSError as error:
+            if answer.status >= 400:
+                raise UpstreamDown(f"{target} broke off while it refused ({answer.status}).") from error
             raise _broken(target) from error
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         return Reply(answer.status, answer.headers, body, target)

@@ -80,7 +80,7 @@ class Question:
         hedge_after_s: ask another endpoint as well, if a target has one, when no answer has come after this
             long; the first answer, or piece of one, counts, and the other is cancelled. Both may be billed.
         at_work: once the call is cancelled, it has those who had begun to work.
-        in_vain: who was given up for taking too long: they may be at work all the same, and bill it.
+        in_vain: who took too long, or broke off: they may have worked all the same, and bill it.
     """
 
     targets: Sequence[Target]
@@ -248,7 +248,7 @@ class Upstreams:
                 got = await asking.once(endpoint, target, asking.question.path, body, sent)
             except (UpstreamDown, UpstreamBroken) as error:
                 got = error
-            if isinstance(got, UpstreamSlow):
+            if isinstance(got, UpstreamSlow | UpstreamBroken):
                 asking.question.in_vain.extend(asking.under_way)
             asking.under_way.clear()  # not where it was cancelled: there it may have begun to work
             self._note(endpoint, got)
