@@ -11,7 +11,7 @@ import pyotp
 import pytest
 
 from headrace.app.composition import App, open_app
-from headrace.app.gates import proving
+from headrace.app.governance import proving
 from headrace.core.identity import Session
 from headrace.testing import make_settings
 from tests.cli.conftest import Cli

@@ -14,7 +14,7 @@ import pytest
 
 from headrace.access.tokens import MAX_TTL_S
 from headrace.app import credentials
-from headrace.app.data.exchange import OUTSIDE_TYPES, TOKEN_EXCHANGE
+from headrace.app.token_exchange import OUTSIDE_TYPES, TOKEN_EXCHANGE
 from headrace.core.identity import Principal
 from tests.access.provider import Provider, providing
 from tests.web.conftest import Site

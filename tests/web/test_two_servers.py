@@ -23,8 +23,7 @@ from headrace.access.refresh import REPEAT_S
 from headrace.access.tries import MOST, TooManyTries
 from headrace.app import credentials
 from headrace.app.composition import App, open_app
-from headrace.app.gates import proving
-from headrace.app.governance import incidents
+from headrace.app.governance import incidents, proving
 from headrace.core.errors import Conflict, HeadraceError, Unauthenticated
 from headrace.core.identity import Principal, Session
 from headrace.core.settings import Settings

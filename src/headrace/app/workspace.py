@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from headrace.app import operations
 from headrace.app.composition import App, open_app
-from headrace.app.data import assets, lifecycle
+from headrace.app.data import assets
 from headrace.app.governance import waivers
 from headrace.app.labels import opinions
-from headrace.app.overviews import goals, readiness, reading, reviews
+from headrace.app.overviews import goals, lifecycle, readiness, reading, reviews
 from headrace.app.workflows import launch
 from headrace.core.identity import Principal
 from headrace.core.project import Project

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.answers import exporting
-from headrace.app.governance import auditing
+from headrace.app.governance import auditing, exporting
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.core.errors import InternalError
 from headrace.store.seal_file import read_seals

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.gates import proving
-from headrace.app.governance import linking
+from headrace.app.governance import linking, proving
 from headrace.cli.session import As, Code, Json, print_json, print_table, say, session
 
 app = typer.Typer(no_args_is_help=True, help="Second factors: who has which, and what to do about a loss.")

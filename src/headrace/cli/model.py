@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.app.data.experiments import history
 from headrace.app.elsewhere.adopting import adopt, adopt_folder
 from headrace.app.elsewhere.artefacts import export_signed, scan_model, verify_export
 from headrace.app.operations import settle
 from headrace.app.overviews.active import active, export_model
+from headrace.app.overviews.experiments import history
 from headrace.app.overviews.reading import (
     bill_of_materials,
     lineage,

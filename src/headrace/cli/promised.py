@@ -10,8 +10,8 @@ import typer
 from headrace.app.business.portfolio import portfolio
 from headrace.app.business.value import value
 from headrace.app.data.assets import Kind, assets
-from headrace.app.data.lifecycle import stages
 from headrace.app.overviews.goals import goals
+from headrace.app.overviews.lifecycle import stages
 from headrace.app.overviews.readiness import Readiness, readiness
 from headrace.app.overviews.stalls import lifecycle_map
 from headrace.cli.session import As, Json, print_json, print_table, say, session

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.app.composition import App, open_app
-from headrace.app.gates.proving import prove_by_code
+from headrace.app.governance.proving import prove_by_code
 from headrace.core.canonical import plain
 from headrace.core.identity import Principal
 from headrace.core.identity import Session as SignedIn

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.data.splitting import SplitReport, Wanted, end_split, split, split_report
+from headrace.app.rollouts.splitting import SplitReport, Wanted, end_split, split, split_report
 from headrace.cli.session import As, Code, Json, print_json, print_table, say, session
 from headrace.core.errors import InvalidInput
 

@@ -1,1 +1,1 @@
-"""Datasets and features: their catalogue, arrivals, splits, changes and doubtful rows."""
+"""Datasets and features: their catalogue, arrivals, histories, doubtful rows, what can be used again."""

@@ -1,1 +1,1 @@
-"""Who may and who answers for it: identities, grants, policies, controls, incidents, the record of it."""
+"""Who may and who answers for it: identities, their proofs, grants, policies, incidents, the record of it."""

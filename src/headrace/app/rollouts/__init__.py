@@ -1,1 +1,1 @@
-"""From an approved release to the live one, and back: delivery, fallback, recommendation."""
+"""From an approved release to the live one, and back: delivery, A/B tests, fallback, recommendation."""

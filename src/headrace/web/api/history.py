@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
-from headrace.app.answers import exporting
-from headrace.app.governance import auditing
+from headrace.app.governance import auditing, exporting
 from headrace.app.overviews import reading
 from headrace.core.data import Run
 from headrace.core.identity import AuditEntry

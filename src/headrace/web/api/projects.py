@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.app.data.splitting import SplitReport, Wanted, end_split, split, split_report
 from headrace.app.operations import roll_back
 from headrace.app.overviews import reading
 from headrace.app.overviews.active import Active, active
 from headrace.app.overviews.fleet import Overview, overview
 from headrace.app.overviews.glance import State
 from headrace.app.rollouts.falling_back import fall_back
+from headrace.app.rollouts.splitting import SplitReport, Wanted, end_split, split, split_report
 from headrace.core.project import Project
 from headrace.web.api.request import Me, Name, Server, Text
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from headrace.app.business.portfolio import Line, portfolio
 from headrace.app.business.value import value
 from headrace.app.data.assets import Asset, Kind, assets
-from headrace.app.data.lifecycle import Stage, stages
 from headrace.app.overviews.goals import goals
 from headrace.app.overviews.lessons import Offered, lessons_offered
+from headrace.app.overviews.lifecycle import Stage, stages
 from headrace.app.overviews.readiness import Readiness, readiness
 from headrace.app.overviews.stalls import LifecycleMap, lifecycle_map
 from headrace.monitoring.value import Realised

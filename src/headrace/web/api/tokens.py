@@ -15,7 +15,7 @@ from headrace.access.credentials import GrantRefused
 from headrace.access.networks import place_of
 from headrace.access.tries import TooManyTries
 from headrace.app import credentials
-from headrace.app.data.exchange import GRANT_TYPES, Client, UnsupportedGrant, exchange, give_back
+from headrace.app.token_exchange import GRANT_TYPES, Client, UnsupportedGrant, exchange, give_back
 from headrace.core.canonical import plain
 from headrace.core.errors import InvalidInput, Unavailable
 from headrace.web.api.request import Me, Server, Text

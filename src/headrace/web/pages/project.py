@@ -13,12 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from headrace.app.business.kpis import kpis
 from headrace.app.composition import App
 from headrace.app.data.arrivals import arrivals
-from headrace.app.data.lifecycle import stages
 from headrace.app.learning import learning
 from headrace.app.operations import roll_back, watch_now
 from headrace.app.overviews import reading, reviews
 from headrace.app.overviews.lead_times import lead_times
 from headrace.app.overviews.lessons import offered_to
+from headrace.app.overviews.lifecycle import stages
 from headrace.app.rollouts.falling_back import fall_back, proposed
 from headrace.app.rollouts.recommending import kept_recommendation
 from headrace.checks.tasks import GENERATIVE

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from headrace.access.passkeys import Site
 from headrace.app import credentials
-from headrace.app.gates import proving
-from headrace.app.gates.proving import Proved
+from headrace.app.governance import proving
+from headrace.app.governance.proving import Proved
 from headrace.core.errors import Denied, InvalidInput
 from headrace.core.identity import Principal
 from headrace.web.identity import cookie, end_session, principal_of

@@ -4,8 +4,8 @@ from typing import Any, get_args
 
 import pytest
 
-from headrace.app.data.lifecycle import Facts, lifecycle
 from headrace.app.overviews.glance import Glance
+from headrace.app.overviews.lifecycle import Facts, lifecycle
 from headrace.app.overviews.reading import ProjectReport
 from headrace.core.release import Outcome4, Release, ReleaseState
 from headrace.releases.states import ON_ITS_WAY

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.app.answers import exporting
 from headrace.app.composition import App, open_app
-from headrace.app.governance import auditing
+from headrace.app.governance import auditing, exporting
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Denied, InvalidInput
 from headrace.core.identity import AuditEntry, Principal

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from headrace.app.data.splitting import Wanted, end_split, split, split_report
 from headrace.app.operations import roll_back
 from headrace.app.overviews.active import active
 from headrace.app.rollouts.deliver import TICK
+from headrace.app.rollouts.splitting import Wanted, end_split, split, split_report
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound
 from headrace.core.identity import Principal
 from headrace.core.release import Release

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.app.composition import App, open_app
-from headrace.app.data.experiments import history
+from headrace.app.overviews.experiments import history
 from headrace.core.data import Run
 from headrace.core.errors import Denied, InvalidInput, NotFound
 from headrace.core.release import Release, ReleaseState

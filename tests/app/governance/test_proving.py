@@ -12,8 +12,8 @@ import pytest
 from headrace.access.passkeys import Site
 from headrace.access.second_factors import PROOF_S
 from headrace.app.composition import App, open_app
-from headrace.app.gates import proving
-from headrace.app.gates.proving import FRESH_SIGN_IN_S, Proved
+from headrace.app.governance import proving
+from headrace.app.governance.proving import FRESH_SIGN_IN_S, Proved
 from headrace.core.errors import Conflict, Denied, InvalidInput, NotFound, ProofNeeded
 from headrace.core.identity import Principal, Session
 from headrace.testing import FakeClock, make_settings
