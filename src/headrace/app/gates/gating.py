@@ -152,11 +152,10 @@ class Gating:
             evidence = {"baseline": baseline.variant, "best": run.variant}
             judged.append(verdict(subject, "baseline", "passed", why, evidence=evidence, at=self._now()))
         elif run.id == baseline.id or baseline.state != "finished" or _is_no_better(project, run, baseline):
-            why = str(baseline.error)
-            if baseline.state == "finished":
+            why = _SIMPLEST if baseline.state == "finished" else str(baseline.error)
+            if baseline.state == "finished" and run.id != baseline.id:
                 simplest, loss = baseline.metrics[gate.metric], run.metrics[gate.metric]
                 why = _NO_BETTER.format(simplest=simplest, loss=loss, metric=gate.metric)
-                why = _SIMPLEST if run.id == baseline.id else why
             evidence = {"baseline": baseline.variant, "best": run.variant}
             judged.append(verdict(subject, "baseline", "failed", why, evidence=evidence, at=self._now()))
         else:
