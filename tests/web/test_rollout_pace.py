@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from headrace.app.pace import awaited_of, used_up
+from headrace.app.rollouts.pace import awaited_of, used_up
 from headrace.core.errors import Denied
 from headrace.monitoring.ingest import ingest
 from headrace.testing.factories import make_rollout

@@ -7,8 +7,8 @@ from types import TracebackType
 
 from headrace.app.build import Builds
 from headrace.app.composition import App
-from headrace.app.deployed import note_server
 from headrace.app.durable import Durable
+from headrace.app.overviews.deployed import note_server
 from headrace.app.privacy.erasures import Erasures
 from headrace.app.promotions import Promotions
 from headrace.app.rollouts.deliver import Deliveries

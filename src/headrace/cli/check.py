@@ -7,11 +7,11 @@ from pathlib import Path
 import typer
 
 from headrace.app.compliance import check_project
-from headrace.app.deployed import plan_differences
 from headrace.app.llm.drafts import begins_as_draft
 from headrace.app.llm.prompt_readiness import prompt_gaps
 from headrace.app.operations import missing_in
-from headrace.app.unreleased import unreleased
+from headrace.app.overviews.deployed import plan_differences
+from headrace.app.overviews.unreleased import unreleased
 from headrace.cli.exits import end_with
 from headrace.cli.session import As, Json, print_json, say, session
 from headrace.cli.unreleased import print_unreleased

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from headrace.app.deployed import plan_differences
+from headrace.app.overviews.deployed import plan_differences
 from headrace.app.overviews.fleet import Overview, overview
 from headrace.app.overviews.glance import Calls, Glance
 from headrace.app.overviews.reading import projects
-from headrace.app.unreleased import as_written, unreleased
+from headrace.app.overviews.unreleased import as_written, unreleased
 from headrace.cli.session import As, Json, print_json, print_table, say, session
 from headrace.cli.unreleased import print_unreleased
 from headrace.core.canonical import plain

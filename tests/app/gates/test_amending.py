@@ -8,8 +8,8 @@ import pytest
 
 from headrace.app.operations import decide, declare, roll_back
 from headrace.app.overviews.reading import project_report, release_report
+from headrace.app.overviews.unreleased import as_written, unreleased
 from headrace.app.rollouts.comparing import difference
-from headrace.app.unreleased import as_written, unreleased
 from headrace.core.canonical import digest_of
 from headrace.core.errors import Conflict, Denied
 from headrace.projects.sections import changed_lines

@@ -16,8 +16,8 @@ from headrace.app.composition import App
 from headrace.app.flight import ToTick, to_tick
 from headrace.app.overviews.glance import Glance, present
 from headrace.app.overviews.glances import glances
-from headrace.app.pinned import moved_parts
-from headrace.app.unreleased import as_written, unreleased
+from headrace.app.overviews.pinned import moved_parts
+from headrace.app.overviews.unreleased import as_written, unreleased
 from headrace.core.data import ModelVersion, Run
 from headrace.core.errors import NotFound
 from headrace.core.identity import Principal

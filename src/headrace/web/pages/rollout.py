@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from headrace.app.operations import find_release
 from headrace.app.overviews import reading
-from headrace.app.pace import awaited_of, used_up
+from headrace.app.rollouts.pace import awaited_of, used_up
 from headrace.core.errors import NotFound
 from headrace.core.release import Measurement, Rollout
 from headrace.web.identity import principal_of

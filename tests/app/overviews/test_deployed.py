@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.app.composition import App, open_app
-from headrace.app.deployed import deployed, note_server, plan_differences
+from headrace.app.overviews.deployed import deployed, note_server, plan_differences
 from headrace.core.project import DeploymentSpec
 from headrace.testing import START, FakeClock, make_project
 from headrace.testing.factories import make_settings
