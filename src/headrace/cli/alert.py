@@ -9,8 +9,8 @@ import typer
 
 from headrace.app.alerting import cases
 from headrace.app.alerting.cases import Shown
+from headrace.app.alerting.telling import is_sending
 from headrace.app.overviews import periods as named
-from headrace.app.overviews.fleet import tells
 from headrace.cli.moments import moment
 from headrace.cli.run import parse_moment
 from headrace.cli.session import As, Code, Json, print_json, print_table, say, session
@@ -38,7 +38,7 @@ def list_alerts(
     """List alerts that somebody still has to close, newest first; how long until people were told."""
     with session(as_name) as s:
         found = [one for one in cases.shown(s.app, s.me, project) if everything or one.pending]
-        is_told = tells(s.app)
+        sends = is_sending(s.app)
     if as_json:
         print_json(found)
         return
@@ -59,7 +59,7 @@ def list_alerts(
         ],
         empty="No alert waits for anybody.",
     )
-    if not is_told and any(notice.state == "waiting" for one in found for notice in one.notices):
+    if not sends and any(notice.state == "waiting" for one in found for notice in one.notices):
         say("What waits to be told is sent by a server, and none runs: headrace up, or headrace monitor run.")
 
 

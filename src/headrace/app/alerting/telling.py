@@ -25,6 +25,11 @@ def ways(app: App, me: Principal) -> list[Way]:
     return [Way(name=name, personal=channel.personal) for name, channel in app.channels.items()]
 
 
+def is_sending(app: App) -> bool:
+    """Whether a process of this home is up that sends what people are to be told."""
+    return any(app.store.executors.living(role) for role in ("server", "monitor"))
+
+
 def try_channel(app: App, me: Principal, name: str, to: str = "") -> Message:
     """Send a message that says it is a test; the other side has taken it when this returns.
 

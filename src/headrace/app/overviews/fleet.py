@@ -36,11 +36,6 @@ def server_address(app: App) -> str | None:
     return next((address for _, address in app.store.executors.living("server") if address), None)
 
 
-def tells(app: App) -> bool:
-    """Whether a process of this home is up that tells people of alerts."""
-    return any(app.store.executors.living(role) for role in ("server", "monitor"))
-
-
 def overview(app: App, me: Principal, *, words: str = "", state: str = "") -> Overview:
     """What is live, how it is doing, and which model needs somebody first.
 
