@@ -131,6 +131,7 @@ class LlmHandler:
             Blocked: a guard lets it, or its answer, not through.
             OverBudget: it could cost more than is left.
             Unavailable: no model of the release answers, or the answer cannot be recorded.
+            Stopped: the project's calls were stopped meanwhile, or ``principal`` has lost the role for them.
             Unauthenticated: ``principal`` was frozen or ended meanwhile, or its token revoked.
         """
         keep_on = self._permits.begin(principal, asked.model)

@@ -62,7 +62,7 @@ class Refusal(NamedTuple):
 
 
 class Stopped(Denied):
-    """Calls were stopped while this one was being answered."""
+    """Calls were stopped, or its caller lost the role for them, while this one was being answered."""
 
 
 class _Kept(NamedTuple):

@@ -32,9 +32,14 @@ class Charge(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What a call has cost, in the currency of the prices, or None where nobody knows; and what is still to
-    be done in a thread: what exceeds a reservation is written down at once, which waits for the database.
-    ``estimated``: the tokens that it took at least as far as is known, where the provider has not said it."""
+    """What a call has come to.
+
+    Attributes:
+        cost: in the currency of the prices; None where nobody knows.
+        waits: is still to be called, in a thread: what exceeds a reservation is written down at once, which
+            waits for the database.
+        estimated: the tokens that it took as far as is known, where its provider has not said so.
+    """
 
     cost: float | None = None
     waits: Callable[[], None] | None = None
