@@ -1,1 +1,1 @@
-"""Models that answer: on the server, in a table, in a caller's own process; and why they say what they do."""
+"""Models that answer: on the server, later, in a table, in a caller's own process; and why they say so."""

@@ -1,1 +1,1 @@
-"""What releases are worth: KPIs, value, the portfolio."""
+"""What releases are worth: KPIs, value, the portfolio, and what another version would have said."""

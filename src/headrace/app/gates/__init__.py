@@ -1,1 +1,1 @@
-"""What a candidate must pass before it is a release, and trials against real traffic."""
+"""What a candidate must pass before it is a release: gates, proofs, rehearsal, load; traffic played again."""

@@ -1,1 +1,1 @@
-"""What pages and commands show of projects, releases, goals and what waits."""
+"""What pages and commands show: projects, releases, goals, what is deployed, who waits for what."""
