@@ -56,6 +56,8 @@ def test_what_is_recognised_is_replaced_by_its_kind(text: str, expected: str) ->
         "019b76da-a800-7003-a729-1a287d3c9d21:0",
         "4111 1111 1111 1112 and DE89370400440532013001",
         "secret: none of this, key=order_2026_11, token_count: 123456789012, password: ${DB_PASSWORD}",
+        "api_key='<YOUR_API_KEY>', password: \"${DB_PASSWORD}\", token='{self.token}', auth=\"<user>:<password>\"",
+        "key: PROJ-12345, password\n<PASSWORD>, eos_token: \"<|end_of_text|>\"",
         "the api key\ntr0ub4dor-3xyz, or a token\nof 12 signs: 7Fx",
         "@decorator user@host a@b @@ x@.y",
         "01.02.2026 08:15, 2026/11/21, 20261121.42, #1234567",

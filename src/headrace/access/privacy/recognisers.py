@@ -268,8 +268,11 @@ _VALUE = re.compile(r"[=:]\s{0,3}[\"']?(?:Bearer\s+|Basic\s+)?(?P<value>[^\s\"'`
 _LINE = re.compile(r"\n(?:Bearer |Basic )?(?P<value>\S{8,512})(?:\n|\Z)")
 _PLAIN_BITS = 3.0
 _UNLIKELY = re.compile(
-    r"[a-z]+(?:[_.-](?:[a-z]+|\d{1,4}))*|[\d.,:_/-]+|https?://.*|[\w.-]*/[\w./-]*", re.IGNORECASE
+    r"[a-z]+(?:[_.-](?:[a-z]+|\d{1,5}))*|[\d.,:_/-]+|https?://.*|[\w.-]*/[\w./-]*"
+    r"|[a-z_.:-]*(?:\$?[<{]{1,2}[a-z_.|-]*[>}]{1,2}[a-z_.:-]*)+",
+    re.IGNORECASE,
 )
+"""Words, numbers, addresses, and the places that are left for a secret: ``<your-key>``, ``${DB_PASSWORD}``."""
 
 
 def _secrets(text: str) -> Iterator[Found]:
