@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,37 @@ def test_a_caller_who_has_said_all_and_listens_gets_the_answer(
     assert b"days." in said
     until(desk.answers)
     assert desk.answers()[0].outputs["finish"] != ["broken off"]
+
+
+@pytest.mark.parametrize("stays_s", [0.0, 0.4])
+def test_a_caller_who_has_said_all_listens_for_a_while_and_goes_ends_the_work(
+    desk: Desk, stays_s: float
+) -> None:
+    desk.model.script = SLOW
+    with call(desk) as caller:
+        caller.sendall(request(desk, "chat/completions", CHAT))
+        caller.shutdown(socket.SHUT_WR)
+        until(lambda: len(desk.model.asked) == 1)
+        caller.settimeout(stays_s or 10)
+        with suppress(TimeoutError):  # what comes is read: nothing unread tells the server on its own
+            while caller.recv(65_536) and stays_s:
+                pass
+    require_gone(desk.model.asked[0])
+    until(desk.answers)
+    assert desk.answers()[0].outputs["finish"] == ["broken off"]
+
+
+@pytest.mark.parametrize("script", [Answer(pause_s=0.3), Answer(stall_after=2)], ids=["goes on", "stalls"])
+def test_a_caller_who_says_no_more_within_a_stream_gets_the_rest_as_long_as_it_comes(
+    desk: Desk, script: Answer
+) -> None:
+    desk.model.script = script
+    with call(desk) as caller:
+        caller.settimeout(20)
+        caller.sendall(request(desk, "chat/completions", CHAT, stream=True))
+        said = until_said(caller, "This")
+        caller.shutdown(socket.SHUT_WR)
+        said += b"".join(iter(lambda: caller.recv(65_536), b"")).decode()
+    assert ("[DONE]" in said) is (script.stall_after is None)
+    until(desk.answers)
+    assert (desk.answers()[0].outputs["finish"] == ["broken off"]) is (script.stall_after is not None)

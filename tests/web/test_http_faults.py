@@ -6,6 +6,7 @@ import asyncio
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -53,6 +54,10 @@ class Wire(asyncio.Transport):
         self.written = b""
         self.closed = False
         self.paused = False
+        self.unread = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def write(self, data: Any) -> None:
         if not self.closed:
@@ -319,6 +324,25 @@ def test_whoever_reads_nothing_for_long_is_left(lines: Lines) -> None:
         assert line.wire.closed
 
     asyncio.run(run())
+
+
+def test_who_reads_a_long_answer_slowly_gets_all_of_it(tmp_path: Path) -> None:
+    own = Lines(tmp_path / "home")  # its time goes far on
+
+    async def run() -> None:
+        line = own.connect(quick=True)
+        line.protocol.timeout_keep_alive = 10_000
+        line.wire.unread = 50_000_000
+        line.protocol.pause_writing()
+        for _ in range(5):
+            line.wire.unread -= 9_000_000
+            line.timers.advance(121)
+            assert not line.wire.closed
+        line.timers.advance(121)
+        assert line.wire.closed, "nothing more was read"
+
+    with closing(own.scene):
+        asyncio.run(run())
 
 
 def test_a_slow_body_is_not_cut_off_by_the_time_that_a_connection_may_be_idle(lines: Lines) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.pace import times_as_long
 from tests.web.test_http_faults import HEALTH, Lines, statuses
 from tests.web.test_http_protocol import BODY
 
@@ -98,6 +99,39 @@ def test_who_has_said_all_gets_every_answer_and_is_left(lines: Lines, n: int) ->
 
     asyncio.run(run(lines.request() * n))
     asyncio.run(run(lines.request(path="/v2/models/cars/infer?a=b") * n))
+
+
+@pytest.mark.parametrize("rest", ["", "GET /v2"])
+def test_who_has_said_all_while_a_row_was_answered_is_left_after_the_last_answer(
+    lines: Lines, rest: str
+) -> None:
+    async def run() -> None:
+        line = lines.connect(quick=True)
+        behind = rest.encode() or lines.request(path="/v2/models/cars/infer?a=b")
+        line.protocol.data_received(lines.request() + behind)
+        assert line.protocol.eof_received()
+        await line.settle()
+        assert statuses(line) == ([200] if rest else [200, 200])
+        assert line.wire.closed
+
+    asyncio.run(run())
+
+
+def test_a_request_in_very_many_pieces_is_not_looked_through_again_with_each(lines: Lines) -> None:
+    """A head of twice as many bytes, each by itself, takes twice as long."""
+
+    def sent(n: int) -> bytes:
+        return lines.request(f"content-length: {len(BODY)}", f"x: {'y' * n}")
+
+    def come(data: bytes) -> None:
+        async def run() -> None:
+            line = lines.connect(quick=True)
+            await line.feed([data[at : at + 1] for at in range(len(data))], wait=False)
+            assert statuses(line) == [200]
+
+        asyncio.run(run())
+
+    assert times_as_long(lambda: come(sent(20_000)), lambda: come(sent(10_000))) < 3
 
 
 def test_who_ends_within_a_request_or_after_the_answer_is_left(lines: Lines) -> None:

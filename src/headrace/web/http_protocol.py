@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Iterable
 from functools import partial
+from math import inf
 from typing import Any, NamedTuple
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -30,10 +31,14 @@ _MOST_JOINED_BYTES = 64 << 10
 _MOST_UNREAD_BYTES = 64 << 10
 """Of a head, or of whatever else is no body, that comes in several pieces: the parser keeps a line until its
 end, at a cost that grows with its square."""
+_MOST_PIECES = 64
+"""In which the beginning of a message is held here: each is looked through from its first byte on."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _HEAD_SO_FAR = re.compile(rb"(?:\r\n)*[A-Za-z][^\r\n]*(?:\r\n[^\r\n]*)*\r?")
 _SIGN, _SIGN_S = b"HTTP/1.1 100 Continue\r\n\r\n", 0.05
 """A sign of life that every client has to pass over, and how long nothing is made of its silence."""
+_NEXT_SIGN_S = 1.0
+"""Until somebody who was there is asked again: they may go later."""
 _UNREAD_S = 120.0
 """For so long an answer waits for a client that reads nothing: it holds what it was given, a budget's too."""
 _END = b"\r\n\r\n"
@@ -73,6 +78,7 @@ class ScoringProtocol(HttpToolsProtocol):
         self._known: _Known | None = None
         self._inside = False  # the parent's parser is within a message
         self._has_head = False  # of which it has read the head
+        self._n_pieces = 0  # in which the message that is held has come so far
         self._n_unread = 0  # bytes that it was given since it last told of something
         self._busy = False  # a row of ours waits for its answer
         self._leaving = False
@@ -113,7 +119,15 @@ class ScoringProtocol(HttpToolsProtocol):
         """As uvicorn's: what was written before is not read yet."""
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(_UNREAD_S, self.transport.abort)
+            self._leave_unread()
+
+    def _leave_unread(self, before: float = inf) -> None:
+        """Leave whoever has read nothing in all that time: a long answer may be read slowly."""
+        left = self.transport.get_write_buffer_size()
+        if left < before:
+            self._unread = self.loop.call_later(_UNREAD_S, self._leave_unread, left)
+        else:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         """As uvicorn's: it is."""
@@ -129,31 +143,48 @@ class ScoringProtocol(HttpToolsProtocol):
             return False
         self._said_all = True
         if self._answering:
-            self.cycle.keep_alive = False
-            # Nothing else can be sent between pieces, and HTTP/1.0 knows no signs of life: there, who is not
-            # answered at once is taken as gone, as most are who end so.
-            is_told = not self._asked.response_started and self._asked.scope["http_version"] == "1.1"
-            self.loop.call_later(_SIGN_S, self._show_sign if is_told else self._take_as_gone, self._asked)
+            self._end_after()
         return True
+
+    def _end_after(self) -> None:
+        """Leave who has said all once the last request is answered, or before if they have gone."""
+        if self._inside or not self._answering:
+            self.transport.close()
+            return
+        self.cycle.keep_alive = False
+        # Nothing else can be sent between pieces, and HTTP/1.0 knows no signs of life: there, who is given
+        # nothing for a while is taken as gone, as most are who end so.
+        asked = self._asked
+        if asked.response_started:
+            self.loop.call_later(_NEXT_SIGN_S, self._take_as_gone, asked, asked.transport.n_written)
+        elif asked.scope["http_version"] == "1.1":
+            self.loop.call_later(_SIGN_S, self._show_sign, asked)
+        else:
+            self.loop.call_later(_SIGN_S, self._take_as_gone, asked, 0)
 
     def _show_sign(self, asked: Any) -> None:
         """Find out whether somebody still listens: who has gone refuses what is sent."""
         if not (asked.response_started or self.transport.is_closing()):
             self.transport.write(_SIGN)
-        self.loop.call_later(_SIGN_S, self._look, asked)
+        self.loop.call_later(_SIGN_S, self._look)
 
-    def _look(self, asked: Any) -> None:
+    def _look(self) -> None:
         """Whether anything that was sent has been refused; nothing else tells, for nobody reads any more."""
-        if asked.response_complete or self.transport.is_closing():
+        if not self._answering or self.transport.is_closing():
             return
         wire = self.transport.get_extra_info("socket")
         if wire is not None and wire.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.transport.abort()
         else:
-            self.loop.call_later(_SIGN_S, self._look, asked)
+            self.loop.call_later(_NEXT_SIGN_S, self._show_sign, self._asked)
 
-    def _take_as_gone(self, asked: Any) -> None:
-        if not (asked.response_complete or self.transport.is_closing()):
+    def _take_as_gone(self, asked: Any, n_before: int) -> None:
+        if asked.response_complete or self.transport.is_closing():
+            return
+        n_written = asked.transport.n_written
+        if n_written != n_before or self.transport.get_write_buffer_size():  # who has gone refuses it
+            self.loop.call_later(_NEXT_SIGN_S, self._take_as_gone, asked, n_written)
+        else:
             self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -247,7 +278,7 @@ class ScoringProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         size = end + head.body_bytes
         if len(data) < size:
-            self._wait_for_rest(data)
+            (self._wait_for_rest if self._n_pieces < _MOST_PIECES else self._hand_over)(data)
             return
         self._wait_no_more()
         if known is None or not scoring.stands(known.standing):
@@ -332,12 +363,16 @@ class ScoringProtocol(HttpToolsProtocol):
         end = data.find(_END)
         if end >= 0:
             data = _UPGRADE.sub(b"", data[: end + 2]) + data[end + 2 :]
-        elif len(data) <= _MOST_UNREAD_BYTES and _HEAD_SO_FAR.fullmatch(data):
+        elif (
+            self._n_pieces < _MOST_PIECES and len(data) <= _MOST_UNREAD_BYTES and _HEAD_SO_FAR.fullmatch(data)
+        ):
             self._wait_for_rest(data)
             return
         self._known = None
         self.flow.resume_reading()
         self._read(data)
+        if self._said_all:  # while rows before it were answered
+            self._end_after()
 
     def _hold(self, data: bytes) -> None:
         self._held += data
@@ -345,7 +380,11 @@ class ScoringProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _wait_for_rest(self, data: bytes) -> None:
+        if self._said_all:  # and it does not come
+            self.transport.close()
+            return
         self._held = data
+        self._n_pieces += 1
         self._wait()
 
     def _wait(self) -> None:
@@ -354,6 +393,7 @@ class ScoringProtocol(HttpToolsProtocol):
             self._slow = self.loop.call_later(self._scoring.slowest_s, self._close_if_slow)
 
     def _wait_no_more(self) -> None:
+        self._n_pieces = 0
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
@@ -392,15 +432,17 @@ class _HeadHeld:
     the same turn of the event loop is not waited for.
     """
 
-    __slots__ = ("_has_begun", "_held", "_loop", "_transport")
+    __slots__ = ("_has_begun", "_held", "_loop", "_transport", "n_written")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._held = b""
         self._has_begun = False
+        self.n_written = 0
 
     def write(self, data: bytes) -> None:
+        self.n_written += 1
         if not self._has_begun:
             self._held, self._has_begun = data, True
             self._loop.call_soon(self.flush)

@@ -272,7 +272,7 @@ _UNLIKELY = re.compile(
     r"|[a-z_.:-]*(?:\$?[<{]{1,2}[a-z_.|-]*[>}]{1,2}[a-z_.:-]*)+",
     re.IGNORECASE,
 )
-"""Words, numbers, addresses, and the places that are left for a secret: ``<your-key>``, ``${DB_PASSWORD}``."""
+"""Words, numbers, addresses, and places that are left for a secret: ``<your-key>``, ``${DB_PASSWORD}``."""
 
 
 def _secrets(text: str) -> Iterator[Found]:
