@@ -344,8 +344,7 @@ class ScoringProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def flush(self) -> None:
-        """Write what is held."""
-        """What came while a row was being answered."""
+        """Take up what came while a row was being answered."""
         if self._held:
             data, self._held = self._held, b""
             if len(data) <= _MAX_HELD_BYTES:

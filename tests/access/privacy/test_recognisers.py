@@ -58,6 +58,7 @@ def test_what_is_recognised_is_replaced_by_its_kind(text: str, expected: str) ->
         "secret: none of this, key=order_2026_11, token_count: 123456789012, password: ${DB_PASSWORD}",
         'api_key=\'<YOUR_API_KEY>\', password: "${DB_PASSWORD}", auth="<user>:<password>"',
         "token='{self.token}', key: PROJ-12345, password\n<PASSWORD>, eos_token: \"<|end_of_text|>\"",
+        'cache_key=user:12345:v2, "sortKey": "created_at:desc4", idempotency-key: 9f86d081-884c-4d63',
         "the api key\ntr0ub4dor-3xyz, or a token\nof 12 signs: 7Fx",
         "@decorator user@host a@b @@ x@.y",
         "01.02.2026 08:15, 2026/11/21, 20261121.42, #1234567",

@@ -260,6 +260,9 @@ _SECRET_NAMES = (
     "password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "credentials",
     "authorization", "auth", "key",
 )  # fmt: skip
+_OPENS_NOTHING = re.compile(
+    r"(?:primary|foreign|partition|sort|cache|routing|idempotency|issue|object|message|public)[_. -]?key\Z"
+)
 _LONGEST_NAME = 24
 _QUOTED = re.compile(
     r"[=:]\s{0,3}(?P<quote>[\"'])(?:Bearer\s+|Basic\s+)?(?P<value>(?:(?!(?P=quote))\S){8,512})(?P=quote)"
@@ -293,11 +296,12 @@ def _secrets(text: str) -> Iterator[Found]:
 def names_secret(name: str) -> bool:
     """Whether what is called so may open a door, whatever is before it in the name.
 
-    >>> names_secret("DB_PASSWORD"), names_secret("n_tokens")
-    (True, False)
+    >>> names_secret("DB_PASSWORD"), names_secret("n_tokens"), names_secret("cacheKey")
+    (True, False, False)
     """
-    name = name.rstrip()
-    return (name[:-1] if name.endswith(('"', "'")) else name).lower().endswith(_SECRET_NAMES)
+    name = name.rstrip().lower()
+    name = name[:-1] if name.endswith(('"', "'")) else name
+    return name.endswith(_SECRET_NAMES) and not _OPENS_NOTHING.search(name)
 
 
 def _line(text: str, at: int) -> re.Match[str] | None:
