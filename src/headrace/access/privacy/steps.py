@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -43,16 +43,16 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
         personal: whether technical attributes, such as addresses, are looked through too.
     """
 
-    def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+    def kept(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, value in attributes.items():
             of = _named(name, redact, personal)
             if of.technical and isinstance(value, str) and len(value) <= _SHORT and not of.secret:
-                kept = _of_machines(value)
+                yield of.written, _of_machines(value)
             else:
-                kept = _without(value, without_secrets if of.technical else redact, secret=of.secret)
-            made[_apart(of.written, made)] = kept
-        return made
+                yield (
+                    of.written,
+                    _without(value, without_secrets if of.technical else redact, secret=of.secret),
+                )
 
     return Span(
         trace_id=span.trace_id,
@@ -61,26 +61,29 @@ def redacted(span: Span, redact: Redactor, *, personal: bool) -> Span:
         name=_named(span.name, redact, True).written,
         started_at=span.started_at,
         ended_at=span.ended_at,
-        attributes=cleaned(span.attributes),
+        attributes=_gathered(kept(span.attributes)),
         events=tuple(
             replace(
                 event,
                 name=_named(event.name, redact, True).written,
-                attributes=cleaned(event.attributes),
+                attributes=_gathered(kept(event.attributes)),
             )
             for event in span.events
         ),
     )
 
 
-def _apart(name: str, taken: Mapping[str, Any]) -> str:
-    """``name``, with a number where another attribute has become the same."""
-    number = 1
-    found = name
-    while found in taken:
-        number += 1
-        found = f"{name} {number}"
-    return found
+def _gathered(said: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Names and their values, with a number where another name has become the same."""
+    made: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
+    for name, value in said:
+        found = name
+        while found in made:
+            numbers[name] = numbers.get(name, 1) + 1
+            found = f"{name} {numbers[name]}"
+        made[found] = value
+    return made
 
 
 class _Name(NamedTuple):
@@ -119,11 +122,11 @@ def _without(value: Any, redact: Redactor, *, secret: bool) -> Any:
     if isinstance(value, list):
         return [_without(one, redact, secret=secret) for one in value]
     if isinstance(value, dict):
-        made: dict[str, Any] = {}
+        made: list[tuple[str, Any]] = []
         for name, one in value.items():
             of = _named(name, redact, True)
-            made[_apart(of.written, made)] = _without(one, redact, secret=of.secret)
-        return made
+            made.append((of.written, _without(one, redact, secret=of.secret)))
+        return _gathered(made)
     return _number(value, redact)
 
 
