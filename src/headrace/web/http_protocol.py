@@ -35,6 +35,7 @@ _MOST_PIECES = 64
 """In which the beginning of a message is held here: each is looked through from its first byte on."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _HEAD_SO_FAR = re.compile(rb"(?:\r\n)*[A-Za-z][^\r\n]*(?:\r\n[^\r\n]*)*\r?")
+"""A head that has only begun is held until it is whole, for an offer may stand in what comes later."""
 _SIGN, _SIGN_S = b"HTTP/1.1 100 Continue\r\n\r\n", 0.05
 """A sign of life that every client has to pass over, and how long nothing is made of its silence."""
 _NEXT_SIGN_S = 1.0

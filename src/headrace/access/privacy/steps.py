@@ -29,6 +29,7 @@ _ESCAPE = re.compile(r"\\u((?!d[89a-f])[0-9a-f]{4})", re.IGNORECASE)
 _JSON = ("{", "[", '"')
 _SHORT = 256
 _BELOW = "password\n"
+"""Set before the value of a secret, so that it is recognised as one: alone on its line, below such a name."""
 _LEAST_SHORT, _MOST_SHORT = -9_999_999, 99_999_999
 """Beyond, a number may be a card's or a person's."""
 
