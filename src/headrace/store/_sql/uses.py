@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.engine import Connection
+from sqlalchemy import case, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from headrace.core.identity import Use
 from headrace.store._sql.engine import Database
@@ -22,9 +22,19 @@ class SqlUses:
     def add(self, uses: Sequence[Use]) -> None:
         if not uses:
             return
+        rows = [
+            {
+                "principal": use.principal,
+                "action": use.action,
+                "resource": use.resource,
+                "count": use.count,
+                "first_us": microseconds(use.first_at),
+                "last_us": microseconds(use.last_at),
+            }
+            for use in uses
+        ]
         with self._database.write("uses") as connection:
-            for use in uses:
-                _add(connection, use)
+            connection.execute(_ADDED[connection.dialect.name], rows)
 
     def list(self, principal: str | None = None) -> list[Use]:
         statement = select(uses).order_by(uses.c.last_us.desc(), uses.c.principal, uses.c.action)
@@ -45,23 +55,22 @@ class SqlUses:
         ]
 
 
-def _add(connection: Connection, use: Use) -> None:
-    key = (
-        (uses.c.principal == use.principal)
-        & (uses.c.action == use.action)
-        & (uses.c.resource == use.resource)
+def _added(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    """A row, or more of the one that is there."""
+    new = insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=[uses.c.principal, uses.c.action, uses.c.resource],
+        set_={
+            "count": uses.c["count"] + new["count"],
+            "first_us": case((new.first_us < uses.c.first_us, new.first_us), else_=uses.c.first_us),
+            "last_us": case((new.last_us > uses.c.last_us, new.last_us), else_=uses.c.last_us),
+        },
     )
-    first_us, last_us = microseconds(use.first_at), microseconds(use.last_at)
-    standing = connection.execute(select(uses).where(key)).first()
-    if standing is None:
-        row = {"principal": use.principal, "action": use.action, "resource": use.resource}
-        connection.execute(
-            insert(uses).values(row | {"count": use.count, "first_us": first_us, "last_us": last_us})
-        )
-        return
-    changed = {
-        "count": standing[3] + use.count,
-        "first_us": min(standing.first_us, first_us),
-        "last_us": max(standing.last_us, last_us),
-    }
-    connection.execute(update(uses).where(key).values(changed))
+
+
+_ADDED = {
+    "sqlite": _added(sqlite.insert(uses)),
+    "postgresql": _added(postgresql.insert(uses)),
+}
+"""Made once: a busy server writes hundreds of uses a second, and to make a statement takes longer than to
+execute it."""
