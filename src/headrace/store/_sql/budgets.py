@@ -7,8 +7,9 @@ it needs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from headrace.store._sql.engine import Database
@@ -20,20 +21,26 @@ _OF_LIMIT, _OF_REST = 50, 8
 """A process takes at most this part of a limit ahead, and at most this part of what is left: towards the end
 they all take just what they need, so that nothing is refused for what another one holds without need."""
 
+_MORE, _MOST, _WHOLE = (bindparam(name, type_=BigInteger) for name in ("more", "most", "whole"))
+_ACCOUNT = (budgets.c.key == bindparam("of_key")) & (budgets.c.start_us == bindparam("of_start_us"))
+_SPENT = select(budgets.c.spent).where(_ACCOUNT)
+_ADD = update(budgets).where(_ACCOUNT).values(spent=budgets.c.spent + _MORE)
+_ADD_WITHIN = _ADD.where(budgets.c.spent + _MORE <= _MOST)
 _OWNED = budget_holds.c.owner == bindparam("of_owner")
+_HELD = (
+    _OWNED
+    & (budget_holds.c.key == bindparam("of_key"))
+    & (budget_holds.c.start_us == bindparam("of_start_us"))
+)
+_HOLD_MORE = update(budget_holds).where(_HELD).values(amount=budget_holds.c.amount + _MORE)
 _LESS = (
     update(budget_holds)
-    .where(
-        _OWNED,
-        budget_holds.c.key == bindparam("of_key"),
-        budget_holds.c.start_us == bindparam("of_start_us"),
-        budget_holds.c.amount >= bindparam("whole"),
-    )
-    .values(amount=budget_holds.c.amount - bindparam("whole"))
+    .where(_HELD, budget_holds.c.amount >= _WHOLE)
+    .values(amount=budget_holds.c.amount - _WHOLE)
 )
 _EMPTY = delete(budget_holds).where(_OWNED, budget_holds.c.amount == 0)
-"""Made once: with many callers hundreds are given back each second, and to make a statement takes longer than
-to execute it."""
+"""Made once: with many callers hundreds are taken and given back each second, and to make a statement takes
+longer than to execute it."""
 
 
 class SqlBudgets:
@@ -98,16 +105,14 @@ def _hold(connection: Connection, owner: str, want: Want) -> Granted:
     amount = max(want.need, min(want.need + want.ahead, want.most // _OF_LIMIT, left // _OF_REST))
     if not _add(connection, want.account, amount, most=want.most):
         return Granted(0, spent)
-    mine = _held_by(owner, want.account)
-    more = update(budget_holds).where(mine).values(amount=budget_holds.c.amount + amount)
-    if connection.execute(more).rowcount == 0:
+    if connection.execute(_HOLD_MORE, _held_by(owner, want.account) | {"more": amount}).rowcount == 0:
         row = {"owner": owner, "key": want.account.key, "start_us": want.account.start_us, "amount": amount}
         connection.execute(insert(budget_holds).values(row))
     return Granted(amount, spent + amount)
 
 
 def _give_back(connection: Connection, owner: str, back: Back) -> bool:
-    mine = {"of_owner": owner, "of_key": back.account.key, "of_start_us": back.account.start_us}
+    mine = _held_by(owner, back.account)
     if connection.execute(_LESS, mine | {"whole": back.unused + back.used}).rowcount == 0:
         return False
     if back.unused:
@@ -117,7 +122,7 @@ def _give_back(connection: Connection, owner: str, back: Back) -> bool:
 
 def _spent(connection: Connection, account: Account) -> int:
     """What is spent; the account is there from now on."""
-    found = connection.execute(select(budgets.c.spent).where(_of(budgets, account))).scalar()
+    found = connection.execute(_SPENT, _named(account)).scalar()
     if found is None:
         connection.execute(insert(budgets).values({**account._asdict(), "spent": 0, "lost": 0}))
     return found or 0
@@ -125,10 +130,10 @@ def _spent(connection: Connection, account: Account) -> int:
 
 def _add(connection: Connection, account: Account, amount: int, *, most: int | None = None) -> bool:
     """Whether it was added; with ``most``, only where the sum stays within."""
-    changed = update(budgets).where(_of(budgets, account)).values(spent=budgets.c.spent + amount)
-    if most is not None:
-        changed = changed.where(budgets.c.spent + amount <= most)
-    return connection.execute(changed).rowcount == 1
+    given = _named(account) | {"more": amount}
+    if most is None:
+        return connection.execute(_ADD, given).rowcount == 1
+    return connection.execute(_ADD_WITHIN, given | {"most": most}).rowcount == 1
 
 
 def _standing(connection: Connection, account: Account) -> Standing:
@@ -156,5 +161,9 @@ def _of(table: Table, account: Account) -> ColumnElement[bool]:
     return (table.c.key == account.key) & (table.c.start_us == account.start_us)
 
 
-def _held_by(owner: str, account: Account) -> ColumnElement[bool]:
-    return (budget_holds.c.owner == owner) & _of(budget_holds, account)
+def _named(account: Account) -> dict[str, Any]:
+    return {"of_key": account.key, "of_start_us": account.start_us}
+
+
+def _held_by(owner: str, account: Account) -> dict[str, Any]:
+    return {"of_owner": owner, **_named(account)}
