@@ -110,7 +110,7 @@ _known = lru_cache(maxsize=4096)(_read)
 
 @lru_cache(maxsize=4096)
 def _of_machines(text: str) -> str:
-    """And the same few to machines."""
+    """What says where a step ran, without secrets: programs run on the same few machines."""
     return _text(text, without_secrets)
 
 
