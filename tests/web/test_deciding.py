@@ -249,3 +249,11 @@ def test_a_proposed_fallback_is_shown_let_in_by_an_operator_and_said_in_every_an
     back = site.post(f"/api/v1/projects/{name}/rollback").json()["live"]
     assert back == site.seeded.live
     assert "stands in as the fallback" not in site.page(f"/projects/{name}").text
+
+
+def test_who_lacks_a_second_factor_is_led_to_the_page_for_it_and_nobody_elses(own_site: Site) -> None:
+    link = '<a href="/security">set one up'
+    assert link in own_site.page(f"/access/{AUTHOR}").text
+    others = own_site.page(f"/access/{VALIDATOR}").text
+    assert "decides without a second factor" in others
+    assert link not in others
